@@ -1,0 +1,4 @@
+//! Portcullis: forward authentication. A gateway asks before every request; this crate answers.
+
+pub mod clock;
+pub mod secret;
