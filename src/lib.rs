@@ -1,4 +1,7 @@
-//! Portcullis: forward authentication. A gateway asks before every request; this crate answers.
+//! Portcullis: forward authentication. A gateway (nginx `auth_request`, Traefik `forwardAuth`)
+//! asks before every request whether it may pass and who it is; this crate answers from memory.
+//!
 
 pub mod clock;
 pub mod secret;
+pub mod token;

@@ -53,7 +53,7 @@ pub trait Random: Send + Sync + fmt::Debug {
 }
 
 /// The random source gave nothing; whatever wanted to be unguessable must not be made.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the system's random source failed")]
 pub struct RandomFailed;
 

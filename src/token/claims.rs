@@ -1,0 +1,257 @@
+//! What a token says (RFC 7519, section 4), with the types that the RFC demands.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::verify::TokenError;
+use crate::clock::UnixTime;
+
+/// The claims of a token: an object whose members each have a name of their own.
+///
+/// Repeated names are refused rather than left to the parser's taste (RFC 7519, section 4).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// Reads the payload of a token.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] for anything but one JSON object without repeated names.
+    pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
+        serde_json::from_slice(payload).map_err(|_| TokenError::Malformed)
+    }
+
+    /// All claims, as they stand in the token.
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// One claim. A null is as good as absent.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A claim that must be text where it is there.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, TokenError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(TokenError::BadClaim(name)),
+        }
+    }
+
+    /// A NumericDate in whole seconds; fractions, signs and numbers in quotes are refused.
+    pub fn time(&self, name: &'static str) -> Result<Option<UnixTime>, TokenError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .map(|secs| Some(UnixTime::from_secs(secs)))
+                .ok_or(TokenError::BadClaim(name)),
+        }
+    }
+
+    /// Whom the token is for: `aud` as one text or as a list of them.
+    pub fn audiences(&self) -> Result<Vec<&str>, TokenError> {
+        self.text_or_list("aud")
+    }
+
+    /// Who it is about: `sub`, or what the older systems call it (`user_id`, `identifier`).
+    pub fn subject(&self) -> Result<Option<String>, TokenError> {
+        if let Some(subject) = self.text("sub")? {
+            return Ok(Some(subject.to_owned()));
+        }
+        for name in ["user_id", "identifier"] {
+            match self.get(name) {
+                Some(Value::String(text)) => return Ok(Some(text.clone())),
+                Some(Value::Number(number)) => return Ok(Some(number.to_string())),
+                Some(_) => return Err(TokenError::BadClaim(name)),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the token allows: `scope` (RFC 8693, section 4.2), `scp` and `scopes` together, each
+    /// one text with spaces or a list of texts.
+    pub fn scopes(&self) -> Result<ScopeSet, TokenError> {
+        let mut scopes = Vec::new();
+        for name in ["scope", "scp", "scopes"] {
+            let separate = matches!(self.get(name), Some(Value::String(_)));
+            for text in self.text_or_list(name)? {
+                if separate {
+                    scopes.extend(text.split(' ').map(Box::from));
+                } else {
+                    scopes.push(text.into());
+                }
+            }
+        }
+        Ok(ScopeSet::new(scopes))
+    }
+
+    /// Refuses tokens that say that they are not for access: refresh and identity tokens of the
+    /// older systems carry no `typ`, but one of these claims.
+    pub fn check_use(&self) -> Result<(), TokenError> {
+        const OTHER_USES: [&str; 4] = ["refresh", "refresh_token", "id", "id_token"];
+        for name in ["token_type", "type"] {
+            if let Some(Value::String(usage)) = self.get(name)
+                && OTHER_USES.iter().any(|other| usage.eq_ignore_ascii_case(other))
+            {
+                return Err(TokenError::WrongType);
+            }
+        }
+        Ok(())
+    }
+
+    fn text_or_list(&self, name: &'static str) -> Result<Vec<&str>, TokenError> {
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Value::String(text)) => Ok(vec![text]),
+            Some(Value::Array(list)) => {
+                list.iter().map(|item| item.as_str().ok_or(TokenError::BadClaim(name))).collect()
+            }
+            Some(_) => Err(TokenError::BadClaim(name)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UniqueNames;
+
+        impl<'de> Visitor<'de> for UniqueNames {
+            type Value = Map<String, Value>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object whose names are not repeated")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if map.insert(name, value).is_some() {
+                        return Err(de::Error::custom("a name is repeated"));
+                    }
+                }
+                Ok(map)
+            }
+        }
+
+        deserializer.deserialize_map(UniqueNames).map(Self)
+    }
+}
+
+/// The scopes that a token grants: sorted, each once, none empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeSet(Vec<Box<str>>);
+
+impl ScopeSet {
+    /// A set of these.
+    pub fn new(mut scopes: Vec<Box<str>>) -> Self {
+        scopes.retain(|scope| !scope.is_empty());
+        scopes.sort_unstable();
+        scopes.dedup();
+        Self(scopes)
+    }
+
+    /// Whether `scope` is granted: to the letter, no prefixes and no patterns.
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.binary_search_by(|granted| (**granted).cmp(scope)).is_ok()
+    }
+
+    /// The scopes in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|scope| &**scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(json: &str) -> Claims {
+        Claims::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_one_object_with_unique_names_is_a_claims_set() {
+        for json in [r#"{"a":1,"a":1}"#, "[]", "1", "", "{} {}", r#"{"a":}"#, "\"x\"", "null"] {
+            assert_eq!(Claims::parse(json.as_bytes()), Err(TokenError::Malformed), "{json}");
+        }
+        assert!(Claims::parse(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}']).is_err());
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
+        assert!(Claims::parse(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn times_are_whole_seconds_and_nothing_else() {
+        assert_eq!(claims(r#"{"exp":5}"#).time("exp"), Ok(Some(UnixTime::from_secs(5))));
+        for value in [
+            "\"5\"",
+            "5.0",
+            "5.5",
+            "-5",
+            "1e3",
+            "null",
+            "true",
+            "[5]",
+            "{}",
+            "99999999999999999999",
+        ] {
+            let claims = claims(&format!(r#"{{"exp":{value}}}"#));
+            assert_eq!(claims.time("exp"), Err(TokenError::BadClaim("exp")), "{value}");
+        }
+    }
+
+    #[test]
+    fn texts_of_another_type_are_refused() {
+        for value in ["5", "[\"x\"]", "{}", "true"] {
+            let claims = claims(&format!(r#"{{"iss":{value}}}"#));
+            assert_eq!(claims.text("iss"), Err(TokenError::BadClaim("iss")), "{value}");
+        }
+        assert_eq!(claims(r#"{"aud":["a",5]}"#).audiences(), Err(TokenError::BadClaim("aud")));
+    }
+
+    #[test]
+    fn scopes_are_read_from_all_three_places() {
+        let claims = claims(r#"{"scope":"b a  a","scp":["c"],"scopes":["d e",""]}"#);
+        let scopes = claims.scopes().unwrap();
+        assert_eq!(scopes.iter().collect::<Vec<_>>(), ["a", "b", "c", "d e"]);
+        assert!(scopes.contains("a") && !scopes.contains("d") && !scopes.contains(""));
+    }
+
+    #[test]
+    fn scopes_of_another_type_are_refused() {
+        for json in [r#"{"scope":5}"#, r#"{"scp":[5]}"#, r#"{"scopes":{"a":1}}"#] {
+            assert!(claims(json).scopes().is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_subject_goes_by_the_older_names_too() {
+        for (json, subject) in [
+            (r#"{"sub":"a","user_id":"b"}"#, Some("a")),
+            (r#"{"user_id":"b","identifier":"c"}"#, Some("b")),
+            (r#"{"user_id":7}"#, Some("7")),
+            (r#"{"identifier":"c"}"#, Some("c")),
+            ("{}", None),
+        ] {
+            assert_eq!(claims(json).subject().unwrap().as_deref(), subject, "{json}");
+        }
+        assert!(claims(r#"{"sub":7}"#).subject().is_err());
+    }
+
+    #[test]
+    fn refresh_and_identity_tokens_are_not_for_access() {
+        for json in
+            [r#"{"token_type":"refresh"}"#, r#"{"type":"Refresh"}"#, r#"{"type":"id_token"}"#]
+        {
+            assert_eq!(claims(json).check_use(), Err(TokenError::WrongType), "{json}");
+        }
+        for json in [r#"{"token_type":"access"}"#, r#"{"type":"human"}"#, "{}"] {
+            assert!(claims(json).check_use().is_ok(), "{json}");
+        }
+    }
+}

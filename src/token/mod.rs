@@ -1,0 +1,26 @@
+//! Tokens: bytes in, claims out.
+//!
+//! A token is bounded in size, taken apart and typed before anything else is looked at ([`parts`],
+//! [`claims`]), matched to the one issuer it names ([`issuer`]), and its signature checked with a
+//! key of that issuer that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with
+//! the advice of RFC 8725. What a token says about where its key may be found (`jwk`, `jku`,
+//! `x5u`) is never obeyed; what it says must be understood (`crit`) refuses it.
+//!
+//! No I/O happens here but one: [`jwks`] fetches published keys in the background. A check of a
+//! token never waits for it.
+
+pub mod algorithm;
+pub mod claims;
+pub mod issuer;
+pub mod jwks;
+pub mod key;
+pub mod parts;
+pub mod ring;
+pub mod verify;
+
+pub use algorithm::Algorithm;
+pub use claims::{Claims, ScopeSet};
+pub use issuer::{Issuer, SessionRule};
+pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
+pub use ring::KeyRing;
+pub use verify::{TokenError, Verified, Verifier};

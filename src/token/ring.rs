@@ -1,0 +1,159 @@
+//! The keys of one issuer, swapped whole while requests read them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::algorithm::Algorithm;
+use super::key::VerifyingKey;
+
+/// How many keys at most are tried for one token, so that a token costs a bounded number of
+/// signature checks however its issuer names its keys.
+const MOST_CANDIDATES: usize = 4;
+
+/// A set of keys that is always complete: a refresh builds its successor aside and swaps it in.
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: ArcSwap<Vec<VerifyingKey>>,
+    /// Grows with every change of the keys; what was checked with an older one is checked again.
+    generation: AtomicU64,
+    /// Until when the keys may be used, in milliseconds of the monotonic clock.
+    usable_until: AtomicU64,
+    /// Rung when a token names a key that is not here.
+    wanted: Notify,
+}
+
+impl KeyRing {
+    /// A ring that never changes, for keys from the configuration.
+    pub fn fixed(keys: Vec<VerifyingKey>) -> Self {
+        Self::new(keys, u64::MAX)
+    }
+
+    /// A ring that is empty, and not usable, until keys have been fetched.
+    pub fn awaiting() -> Self {
+        Self::new(Vec::new(), 0)
+    }
+
+    fn new(keys: Vec<VerifyingKey>, usable_until: u64) -> Self {
+        Self {
+            keys: ArcSwap::from_pointee(keys),
+            generation: AtomicU64::new(0),
+            usable_until: AtomicU64::new(usable_until),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// Whether there are keys, and they are not older than their issuer's bound.
+    pub fn is_usable(&self, monotonic: Duration) -> bool {
+        monotonic.as_millis() < u128::from(self.usable_until.load(Ordering::Acquire))
+    }
+
+    /// The number of the present keys.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// All keys, for publication.
+    pub fn keys(&self) -> Arc<Vec<VerifyingKey>> {
+        self.keys.load_full()
+    }
+
+    /// The keys that may have signed a token with this header: those of that very name, else
+    /// those without a name; always only those bound to the token's algorithm.
+    pub fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> Vec<VerifyingKey> {
+        let keys = self.keys.load();
+        let serves = |key: &&VerifyingKey| match (key.id(), key_id) {
+            (Some(name), Some(wanted)) => name.as_str() == wanted,
+            _ => true,
+        };
+        let fits = |key: &&VerifyingKey| key.algorithm() == algorithm;
+        keys.iter().filter(serves).filter(fits).take(MOST_CANDIDATES).cloned().collect()
+    }
+
+    /// Whether some key goes by that name, whatever its algorithm.
+    pub fn knows(&self, key_id: &str) -> bool {
+        self.keys.load().iter().any(|key| key.id().is_none_or(|name| name.as_str() == key_id))
+    }
+
+    /// Swaps in fetched keys, usable until `until` on the monotonic clock. The generation grows
+    /// only where something changed, so that a quiet refresh flushes no cache.
+    pub fn replace(&self, keys: Vec<VerifyingKey>, until: Duration) {
+        let present = self.keys.load();
+        let unchanged = present.len() == keys.len()
+            && present.iter().zip(&keys).all(|(mine, theirs)| mine.same_as(theirs));
+        if !unchanged {
+            self.keys.store(Arc::new(keys));
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.usable_until.store(until, Ordering::Release);
+    }
+
+    /// Says that a token named an unknown key. Cheap, and never more than a hint: the fetching
+    /// task decides when it next goes.
+    pub fn want_refresh(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Completes when an unknown key has been named since the last time.
+    pub async fn refresh_wanted(&self) {
+        self.wanted.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::token::KeyId;
+
+    fn key(name: Option<&str>, algorithm: Algorithm) -> VerifyingKey {
+        let secret = Secret::new(vec![7; 64]);
+        VerifyingKey::from_secret(name.map(KeyId::new), algorithm, &secret).unwrap()
+    }
+
+    #[test]
+    fn keys_are_found_by_name_and_algorithm() {
+        let ring = KeyRing::fixed(vec![
+            key(Some("a"), Algorithm::HS256),
+            key(Some("a"), Algorithm::HS512),
+            key(Some("b"), Algorithm::HS256),
+        ]);
+        for (algorithm, name, found) in [
+            (Algorithm::HS256, Some("a"), 1),
+            (Algorithm::HS512, Some("a"), 1),
+            (Algorithm::HS512, Some("b"), 0),
+            (Algorithm::HS256, Some("c"), 0),
+            (Algorithm::HS256, None, 2),
+        ] {
+            assert_eq!(ring.candidates(algorithm, name).len(), found, "{algorithm:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_name_serves_any_token_of_its_algorithm() {
+        let ring = KeyRing::fixed(vec![key(None, Algorithm::HS256)]);
+        assert_eq!(ring.candidates(Algorithm::HS256, Some("x")).len(), 1);
+        assert_eq!(ring.candidates(Algorithm::HS384, Some("x")).len(), 0);
+        assert!(ring.knows("x"));
+    }
+
+    #[test]
+    fn the_number_of_candidates_is_bounded() {
+        let ring = KeyRing::fixed(vec![key(None, Algorithm::HS256); 50]);
+        assert_eq!(ring.candidates(Algorithm::HS256, None).len(), MOST_CANDIDATES);
+    }
+
+    #[test]
+    fn fetched_keys_are_usable_until_their_bound() {
+        let ring = KeyRing::awaiting();
+        assert!(!ring.is_usable(Duration::ZERO));
+        ring.replace(vec![key(None, Algorithm::HS256)], Duration::from_secs(10));
+        assert!(ring.is_usable(Duration::from_secs(9)));
+        assert!(!ring.is_usable(Duration::from_secs(10)));
+        assert_eq!(ring.generation(), 1);
+    }
+}

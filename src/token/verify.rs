@@ -1,0 +1,430 @@
+//! Whether a token is good, and why not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::algorithm::Algorithm;
+use super::claims::{Claims, ScopeSet};
+use super::issuer::{Issuer, SessionRule};
+use super::key::KeyId;
+use super::parts::{self, Parts};
+use crate::clock::{Clock, UnixTime};
+
+/// Why a token is not accepted. Nothing of the token itself is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Longer than the bound; nothing of it was read.
+    #[error("the token is too large")]
+    TooLarge,
+    /// Not a compact JWS with a JSON header and payload.
+    #[error("the token is malformed")]
+    Malformed,
+    /// `alg` is `none` or something else that is not supported.
+    #[error("the token's algorithm is not supported")]
+    UnsupportedAlgorithm,
+    /// `crit`, `b64`, `zip` or `enc` is in the header.
+    #[error("the token's header asks for an extension that is not supported")]
+    UnsupportedHeader,
+    /// `typ` or a type claim says that it is no access token.
+    #[error("the token is not an access token")]
+    WrongType,
+    /// A claim of a type that RFC 7519 does not allow, or one that must be there and is not.
+    #[error("the claim `{0}` is missing or has the wrong type")]
+    BadClaim(&'static str),
+    /// `iss` names nobody whose tokens are accepted.
+    #[error("the token's issuer is not accepted")]
+    UnknownIssuer,
+    /// No key of that name, or none for the token's algorithm.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// The signature is not that of the key.
+    #[error("the token's signature is not valid")]
+    BadSignature,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `nbf` or `iat` lies in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `aud` does not hold a name of this service.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// The issuer's tokens must carry `sid`, and this one does not.
+    #[error("the token names no session")]
+    SessionRequired,
+    /// The issuer's keys were never fetched, or are too old: nobody's fault who asks.
+    #[error("the keys of the token's issuer are not available")]
+    KeysUnavailable,
+}
+
+/// A token that was found good, and until when that finding may be used.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// Who it is about, where it says so.
+    pub subject: Option<String>,
+    /// What it allows.
+    pub scopes: ScopeSet,
+    /// The session that must live; `None` where the issuer's rule asks for none.
+    pub session: Option<String>,
+    /// Its issuer.
+    pub issuer: Arc<Issuer>,
+    /// The key that signed it, by name, where it has one.
+    pub key: Option<KeyId>,
+    /// The algorithm it was signed with.
+    pub algorithm: Algorithm,
+    /// From when it is good: `nbf` and `iat`, less the leeway.
+    pub usable_from: UnixTime,
+    /// Until when it is good, exclusively: `exp` and the leeway.
+    pub usable_until: UnixTime,
+    /// The generation of the issuer's keys that it was checked with.
+    pub keys_generation: u64,
+    /// How long the token is.
+    pub token_bytes: usize,
+}
+
+impl Verified {
+    /// Whether the finding still stands: in time, and with the keys that it was made with.
+    pub fn still_stands(&self, now: UnixTime, monotonic: Duration) -> bool {
+        self.usable_from <= now
+            && now < self.usable_until
+            && self.issuer.keys.generation() == self.keys_generation
+            && self.issuer.keys.is_usable(monotonic)
+    }
+}
+
+/// Checks tokens of all accepted issuers.
+#[derive(Debug)]
+pub struct Verifier {
+    issuers: Vec<Arc<Issuer>>,
+    max_token_bytes: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl Verifier {
+    /// A verifier for tokens of `issuers` that are at most `max_token_bytes` long.
+    pub fn new(issuers: Vec<Arc<Issuer>>, max_token_bytes: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { issuers, max_token_bytes, clock }
+    }
+
+    /// The accepted issuers.
+    pub fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+
+    /// The bound on a token's length, in bytes.
+    pub fn max_token_bytes(&self) -> usize {
+        self.max_token_bytes
+    }
+
+    /// Checks one token, by itself: that its session lives is for others to find out.
+    ///
+    /// # Errors
+    /// The first [`TokenError`] that was found, signature before times before audience.
+    pub fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let parts = parts::split(token, self.max_token_bytes)?;
+        let claims = Claims::parse(&parts::decode(parts.payload)?)?;
+        let issuer = self.issuer_of(&claims)?;
+        let keys_generation = issuer.keys.generation();
+        let key = self.check_signature(issuer, &parts)?;
+        claims.check_use()?;
+        let (usable_from, usable_until) = check_times(issuer, &claims, self.clock.now())?;
+        check_audience(issuer, &claims)?;
+        Ok(Verified {
+            subject: claims.subject()?,
+            scopes: claims.scopes()?,
+            session: session_of(issuer, &claims)?,
+            claims,
+            issuer: Arc::clone(issuer),
+            key,
+            algorithm: parts.header.algorithm,
+            usable_from,
+            usable_until,
+            keys_generation,
+            token_bytes: token.len(),
+        })
+    }
+
+    /// The issuer that the token names. That is not yet believed: it only says whose keys to try.
+    fn issuer_of(&self, claims: &Claims) -> Result<&Arc<Issuer>, TokenError> {
+        let named = claims.text("iss")?;
+        self.issuers
+            .iter()
+            .find(|issuer| match &issuer.iss {
+                Some(expected) => Some(expected.as_str()) == named,
+                None => true,
+            })
+            .ok_or(TokenError::UnknownIssuer)
+    }
+
+    fn check_signature(
+        &self,
+        issuer: &Issuer,
+        parts: &Parts<'_>,
+    ) -> Result<Option<KeyId>, TokenError> {
+        if !issuer.keys.is_usable(self.clock.monotonic()) {
+            issuer.keys.want_refresh();
+            return Err(TokenError::KeysUnavailable);
+        }
+        let key_id = parts.header.key_id.as_deref();
+        let candidates = issuer.keys.candidates(parts.header.algorithm, key_id);
+        if candidates.is_empty() {
+            if key_id.is_some_and(|name| !issuer.keys.knows(name)) {
+                issuer.keys.want_refresh();
+            }
+            return Err(TokenError::UnknownKey);
+        }
+        candidates
+            .iter()
+            .find(|key| key.verifies(parts.message.as_bytes(), parts.signature))
+            .map(|key| key.id().or(key.public().map(super::key::PublicJwk::id)).cloned())
+            .ok_or(TokenError::BadSignature)
+    }
+}
+
+/// The time in which the token is good, if that time is now.
+fn check_times(
+    issuer: &Issuer,
+    claims: &Claims,
+    now: UnixTime,
+) -> Result<(UnixTime, UnixTime), TokenError> {
+    let expires = claims.time("exp")?.ok_or(TokenError::BadClaim("exp"))?;
+    let not_before = claims.time("nbf")?.unwrap_or_default();
+    let issued = claims.time("iat")?.unwrap_or_default();
+    let usable_from = not_before.max(issued).before(issuer.leeway);
+    let usable_until = expires.after(issuer.leeway);
+    if now < usable_from {
+        return Err(TokenError::NotYetValid);
+    }
+    if now >= usable_until {
+        return Err(TokenError::Expired);
+    }
+    Ok((usable_from, usable_until))
+}
+
+fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
+    let named = claims.audiences()?;
+    let is_ours = if issuer.audiences.is_empty() {
+        claims.get("aud").is_none()
+    } else {
+        named.iter().any(|name| issuer.audiences.iter().any(|ours| ours == name))
+    };
+    if is_ours { Ok(()) } else { Err(TokenError::WrongAudience) }
+}
+
+fn session_of(issuer: &Issuer, claims: &Claims) -> Result<Option<String>, TokenError> {
+    if issuer.sessions == SessionRule::Ignored {
+        return Ok(None);
+    }
+    let session = claims.text("sid")?.map(str::to_owned);
+    if session.is_none() && issuer.sessions == SessionRule::Required {
+        return Err(TokenError::SessionRequired);
+    }
+    Ok(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::secret::{Secret, SystemRandom};
+    use crate::token::key::{self, SigningKey, VerifyingKey};
+    use crate::token::{KeyRing, algorithm};
+
+    const NOW: u64 = 1_800_000_000;
+
+    struct Fixture {
+        verifier: Verifier,
+        clock: Arc<ManualClock>,
+        signer: SigningKey,
+    }
+
+    fn fixture(change: impl FnOnce(&mut Issuer)) -> Fixture {
+        let pem = key::generate(Algorithm::ES256, &SystemRandom).unwrap();
+        let signer = SigningKey::from_private_pem(Algorithm::ES256, &pem).unwrap();
+        let mut issuer = Issuer {
+            name: "test".into(),
+            iss: Some("us".to_owned()),
+            audiences: Vec::new(),
+            leeway: Duration::from_secs(60),
+            sessions: SessionRule::WhenPresent,
+            keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        };
+        change(&mut issuer);
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
+        let verifier = Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone());
+        Fixture { verifier, clock, signer }
+    }
+
+    fn good() -> Value {
+        json!({"iss": "us", "sub": "alice", "iat": NOW, "exp": NOW + 600})
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    }
+
+    fn without(name: &str) -> Value {
+        let mut claims = good();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    }
+
+    impl Fixture {
+        fn outcome(&self, claims: &Value) -> Result<Verified, TokenError> {
+            self.verifier.verify(&self.signer.sign(claims).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_good_token_is_accepted() {
+        let verified = fixture(|_| {}).outcome(&good()).unwrap();
+        assert_eq!(verified.subject.as_deref(), Some("alice"));
+        assert_eq!(verified.usable_until, UnixTime::from_secs(NOW + 660));
+    }
+
+    #[test]
+    fn claims_are_checked_with_their_types() {
+        let fixture = fixture(|_| {});
+        for (claims, error) in [
+            (with("iss", json!("them")), TokenError::UnknownIssuer),
+            (with("iss", json!(5)), TokenError::BadClaim("iss")),
+            (with("iss", json!(["us"])), TokenError::BadClaim("iss")),
+            (without("iss"), TokenError::UnknownIssuer),
+            (without("exp"), TokenError::BadClaim("exp")),
+            (with("exp", json!((NOW + 600).to_string())), TokenError::BadClaim("exp")),
+            (with("exp", json!(1.8e9)), TokenError::BadClaim("exp")),
+            (with("exp", json!(-1)), TokenError::BadClaim("exp")),
+            (with("exp", Value::Null), TokenError::BadClaim("exp")),
+            (with("nbf", json!("0")), TokenError::BadClaim("nbf")),
+            (with("iat", json!(0.5)), TokenError::BadClaim("iat")),
+            (with("exp", json!(NOW - 60)), TokenError::Expired),
+            (with("nbf", json!(NOW + 61)), TokenError::NotYetValid),
+            (with("iat", json!(NOW + 61)), TokenError::NotYetValid),
+            (with("aud", json!("somebody")), TokenError::WrongAudience),
+            (with("aud", json!([])), TokenError::WrongAudience),
+            (with("aud", json!(5)), TokenError::BadClaim("aud")),
+            (with("sub", json!(5)), TokenError::BadClaim("sub")),
+            (with("sid", json!(5)), TokenError::BadClaim("sid")),
+            (with("scope", json!(5)), TokenError::BadClaim("scope")),
+            (with("token_type", json!("refresh")), TokenError::WrongType),
+        ] {
+            assert_eq!(fixture.outcome(&claims).unwrap_err(), error, "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_leeway_applies_at_both_ends() {
+        let fixture = fixture(|_| {});
+        assert!(fixture.outcome(&with("exp", json!(NOW - 59))).is_ok());
+        assert!(fixture.outcome(&with("nbf", json!(NOW + 60))).is_ok());
+        let verified = fixture.outcome(&good()).unwrap();
+        fixture.clock.advance(Duration::from_secs(659));
+        assert!(verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(!verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+    }
+
+    #[test]
+    fn an_expiry_at_the_end_of_time_does_not_overflow() {
+        assert!(fixture(|_| {}).outcome(&with("exp", json!(u64::MAX))).is_ok());
+    }
+
+    #[test]
+    fn one_of_our_audiences_is_enough() {
+        let fixture = fixture(|issuer| issuer.audiences = vec!["api".to_owned(), "web".to_owned()]);
+        assert!(fixture.outcome(&with("aud", json!("web"))).is_ok());
+        assert!(fixture.outcome(&with("aud", json!(["x", "api"]))).is_ok());
+        for claims in [good(), with("aud", json!("ap")), with("aud", json!(["API"]))] {
+            assert_eq!(fixture.outcome(&claims).unwrap_err(), TokenError::WrongAudience);
+        }
+    }
+
+    #[test]
+    fn the_session_rule_decides_what_sid_means() {
+        for (rule, claims, session) in [
+            (SessionRule::WhenPresent, good(), Ok(None)),
+            (SessionRule::WhenPresent, with("sid", json!("s")), Ok(Some("s"))),
+            (SessionRule::Required, good(), Err(TokenError::SessionRequired)),
+            (SessionRule::Required, with("sid", json!("s")), Ok(Some("s"))),
+            (SessionRule::Ignored, with("sid", json!("s")), Ok(None)),
+        ] {
+            let outcome = fixture(|issuer| issuer.sessions = rule).outcome(&claims);
+            let found = outcome.as_ref().map(|verified| verified.session.as_deref());
+            assert_eq!(found.map_err(|error| *error), session, "{rule:?} {claims}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_used_with_its_own_algorithm_alone() {
+        // The public key of an asymmetric algorithm, used as an HMAC secret: the classic.
+        let fixture = fixture(|_| {});
+        let public = fixture.signer.verifying().public().unwrap();
+        let secret = Secret::new(serde_json::to_vec(public.jwk()).unwrap());
+        let forger = SigningKey::from_secret(Algorithm::HS256, &secret).unwrap();
+        let forged = forger.sign(&good()).unwrap();
+        assert_eq!(fixture.verifier.verify(&forged).unwrap_err(), TokenError::UnknownKey);
+        for algorithm in algorithm::all() {
+            let pem = key::generate(algorithm, &SystemRandom).unwrap();
+            let foreign = if algorithm::is_symmetric(algorithm) {
+                SigningKey::from_secret(algorithm, &pem)
+            } else {
+                SigningKey::from_private_pem(algorithm, &pem)
+            };
+            let token = foreign.unwrap().sign(&good()).unwrap();
+            let error = fixture.verifier.verify(&token).unwrap_err();
+            assert!(matches!(error, TokenError::UnknownKey | TokenError::BadSignature));
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_token_is_noticed() {
+        let fixture = fixture(|_| {});
+        let token = fixture.signer.sign(&good()).unwrap();
+        for position in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(fixture.verifier.verify(&changed).is_err(), "byte {position}");
+        }
+    }
+
+    #[test]
+    fn each_issuer_is_checked_with_its_own_keys() {
+        let make = |name: &str| {
+            let secret = key::generate(Algorithm::HS256, &SystemRandom).unwrap();
+            let signer = SigningKey::from_secret(Algorithm::HS256, &secret).unwrap();
+            let verifying = VerifyingKey::from_secret(None, Algorithm::HS256, &secret).unwrap();
+            let issuer = Issuer {
+                name: name.into(),
+                iss: Some(name.to_owned()),
+                audiences: Vec::new(),
+                leeway: Duration::ZERO,
+                sessions: SessionRule::Ignored,
+                keys: Arc::new(KeyRing::fixed(vec![verifying])),
+            };
+            (signer, Arc::new(issuer))
+        };
+        let ((signer_a, a), (signer_b, b)) = (make("a"), make("b"));
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
+        let verifier = Verifier::new(vec![a, b], 8192, clock);
+        let outcome = |signer: &SigningKey, iss: &str| {
+            verifier.verify(&signer.sign(&with("iss", json!(iss))).unwrap())
+        };
+        assert_eq!(&*outcome(&signer_a, "a").unwrap().issuer.name, "a");
+        assert_eq!(&*outcome(&signer_b, "b").unwrap().issuer.name, "b");
+        assert_eq!(outcome(&signer_a, "b").unwrap_err(), TokenError::BadSignature);
+        assert_eq!(outcome(&signer_b, "c").unwrap_err(), TokenError::UnknownIssuer);
+    }
+
+    #[test]
+    fn without_keys_nothing_is_verified() {
+        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::awaiting()));
+        assert_eq!(fixture.outcome(&good()).unwrap_err(), TokenError::KeysUnavailable);
+    }
+}
