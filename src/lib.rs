@@ -4,4 +4,6 @@
 
 pub mod clock;
 pub mod secret;
+pub mod session;
+pub mod storage;
 pub mod token;

@@ -1,0 +1,26 @@
+//! Sessions: what a token's `sid` refers to, and where that is kept.
+//!
+//! A session is over when it expired, when it was not used for too long, or when it was revoked,
+//! alone or with all of its user's. Which of these holds is decided here, by [`Session::ended`]
+//! and the clock that is passed in; a store only remembers, it never judges. Every store is a
+//! [`SessionStore`] and passes one contract suite, `tests/it/session_store.rs`.
+
+mod freshness;
+mod id;
+pub mod memory;
+pub mod metrics;
+mod record;
+pub mod redis;
+mod sessions;
+pub mod sqlite;
+mod store;
+
+pub use freshness::{Freshness, Mark};
+pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
+pub use memory::MemoryStore;
+pub use metrics::StoreMetrics;
+pub use record::{Device, Ended, Session};
+pub use redis::RedisStore;
+pub use sessions::{NotLive, Sessions, Terms};
+pub use sqlite::SqliteStore;
+pub use store::{Filter, SessionStore, StoreError};

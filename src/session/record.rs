@@ -1,0 +1,134 @@
+//! The session itself, and the one place that says whether it is over.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{SessionId, UserId};
+use crate::clock::UnixTime;
+
+/// One login of one user on one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Its name, unique among all users.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// When it began. Compared with `not_before`, so it never changes.
+    pub created: UnixTime,
+    /// When it was last used, as far as the store was told.
+    pub last_seen: UnixTime,
+    /// From this moment on it is over.
+    pub expires: UnixTime,
+    /// Where the user logged in from.
+    pub device: Device,
+    /// What else was known at login.
+    pub claims: Map<String, Value>,
+    /// The user's, not the session's: a session created at or before this is over. The store
+    /// fills it in on read and ignores it on `put`; the epoch restricts nothing.
+    pub not_before: UnixTime,
+}
+
+impl Session {
+    /// Why this session is over at `now`, or `None` while it lives. Without `inactivity` a
+    /// session may rest as long as it likes.
+    ///
+    /// A deliberate revocation is named before the passing of time.
+    pub fn ended(&self, now: UnixTime, inactivity: Option<Duration>) -> Option<Ended> {
+        if self.not_before > UnixTime::EPOCH && self.created <= self.not_before {
+            Some(Ended::Revoked)
+        } else if self.expires <= now {
+            Some(Ended::Expired)
+        } else if inactivity.is_some_and(|rest| self.last_seen.after(rest) <= now) {
+            Some(Ended::Inactive)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// Its time was up.
+    Expired,
+    /// It was not used for too long.
+    Inactive,
+    /// It was ended on purpose, with all of its user's sessions of that time.
+    Revoked,
+}
+
+/// What is known of the device that a session was opened from. For people to recognise their
+/// sessions by; nothing is decided on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// The client's `User-Agent`, at most [`Device::MAX_USER_AGENT_BYTES`] where [`Device::new`]
+    /// made it.
+    pub user_agent: Option<String>,
+    /// The client's address, as far as the gateway was believed.
+    pub address: Option<IpAddr>,
+}
+
+impl Device {
+    /// How much of a user agent is kept, in bytes.
+    pub const MAX_USER_AGENT_BYTES: usize = 512;
+
+    /// A device; a longer user agent is cut, between two characters.
+    pub fn new(user_agent: Option<&str>, address: Option<IpAddr>) -> Self {
+        let cut = |text: &str| text[..text.floor_char_boundary(Self::MAX_USER_AGENT_BYTES)].into();
+        Self { user_agent: user_agent.map(cut), address }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            id: SessionId::parse("s").expect("id"),
+            user: UserId::parse("u").expect("user"),
+            created: UnixTime::from_millis(1_000),
+            last_seen: UnixTime::from_millis(2_000),
+            expires: UnixTime::from_millis(9_000),
+            device: Device::default(),
+            claims: Map::new(),
+            not_before: UnixTime::EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_session_is_over_from_its_limit_on() {
+        let rest = Some(Duration::from_millis(500));
+        for (now, not_before, inactivity, expected) in [
+            (8_999, 0, None, None),
+            (9_000, 0, None, Some(Ended::Expired)),
+            (2_499, 0, rest, None),
+            (2_500, 0, rest, Some(Ended::Inactive)),
+            (9_000, 0, rest, Some(Ended::Expired)),
+            (2_000, 999, None, None),
+            (2_000, 1_000, None, Some(Ended::Revoked)),
+            (9_000, 1_000, rest, Some(Ended::Revoked)),
+        ] {
+            let session = Session { not_before: UnixTime::from_millis(not_before), ..session() };
+            let ended = session.ended(UnixTime::from_millis(now), inactivity);
+            assert_eq!(ended, expected, "at {now}, not before {not_before}");
+        }
+    }
+
+    #[test]
+    fn the_epoch_as_not_before_restricts_nothing() {
+        let ancient = Session { created: UnixTime::EPOCH, ..session() };
+        assert_eq!(ancient.ended(UnixTime::from_millis(1), None), None);
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut_between_two_characters() {
+        let device = Device::new(Some(&"é".repeat(300)), None);
+        assert_eq!(device.user_agent, Some("é".repeat(256)));
+        let odd = format!("x{}", "é".repeat(300));
+        assert_eq!(Device::new(Some(&odd), None).user_agent.map(|text| text.len()), Some(511));
+        assert_eq!(Device::new(Some("curl/8"), None).user_agent.as_deref(), Some("curl/8"));
+    }
+}

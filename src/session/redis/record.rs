@@ -1,0 +1,103 @@
+//! What a session is in Redis: its keys, its fields, and what is wrong with them.
+
+use std::collections::HashMap;
+
+use crate::clock::UnixTime;
+use crate::session::{Device, Session, SessionId, StoreError, UserId};
+use crate::storage::redis::Failure;
+
+pub(super) const SESSION: &str = "portcullis:session:";
+pub(super) const USER: &str = "portcullis:user:";
+pub(super) const NOT_BEFORE: &str = "portcullis:not-before:";
+
+/// A session as Redis has it: bytes, which may be anything.
+pub(super) type Record = HashMap<String, Vec<u8>>;
+
+pub(super) fn session_key(id: &SessionId) -> String {
+    format!("{SESSION}{id}")
+}
+
+pub(super) fn user_key(user: &UserId) -> String {
+    format!("{USER}{user}")
+}
+
+pub(super) fn not_before_key(user: &UserId) -> String {
+    format!("{NOT_BEFORE}{user}")
+}
+
+pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("user", session.user.as_str().to_owned()),
+        ("created", session.created.as_millis().to_string()),
+        ("last_seen", session.last_seen.as_millis().to_string()),
+        ("expires", session.expires.as_millis().to_string()),
+        ("claims", serde_json::Value::Object(session.claims.clone()).to_string()),
+    ];
+    fields.extend(session.device.user_agent.clone().map(|text| ("user_agent", text)));
+    fields.extend(session.device.address.map(|address| ("address", address.to_string())));
+    fields
+}
+
+pub(super) fn read(
+    id: &SessionId,
+    record: &Record,
+    before: Option<&[u8]>,
+) -> Result<Session, StoreError> {
+    let bad = |field| corrupt(id.as_str(), field);
+    let optional = |field: &'static str| {
+        let value = record.get(field).map(|bytes| std::str::from_utf8(bytes));
+        value.transpose().map_err(|_| bad(field))
+    };
+    let text = |field: &'static str| optional(field)?.ok_or_else(|| bad(field));
+    let time = |field: &'static str| parse_time(text(field)?).ok_or_else(|| bad(field));
+    let before = before.map(|bytes| std::str::from_utf8(bytes).ok().and_then(parse_time));
+    Ok(Session {
+        id: id.clone(),
+        user: UserId::parse(text("user")?).map_err(|_| bad("user"))?,
+        created: time("created")?,
+        last_seen: time("last_seen")?,
+        expires: time("expires")?,
+        device: Device {
+            user_agent: optional("user_agent")?.map(str::to_owned),
+            address: optional("address")?
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| bad("address"))?,
+        },
+        claims: serde_json::from_str(text("claims")?).map_err(|_| bad("claims"))?,
+        not_before: before.unwrap_or(Some(UnixTime::EPOCH)).ok_or_else(|| bad("not-before"))?,
+    })
+}
+
+fn parse_time(text: &str) -> Option<UnixTime> {
+    text.parse().ok().map(UnixTime::from_millis)
+}
+
+pub(super) fn user_of(bytes: &[u8]) -> Option<UserId> {
+    std::str::from_utf8(bytes).ok().and_then(|text| UserId::parse(text).ok())
+}
+
+pub(super) fn corrupt(name: &str, field: &'static str) -> StoreError {
+    StoreError::Corrupt { id: name.to_owned(), reason: format!("bad field {field}") }
+}
+
+/// For commands on one session.
+pub(super) fn on(id: &SessionId) -> impl Fn(redis::RedisError) -> StoreError {
+    move |error| failed(Failure::of(&error), id.as_str())
+}
+
+/// For commands on no particular session.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(super) fn on_user(error: redis::RedisError) -> StoreError {
+    failed(Failure::of(&error), "?")
+}
+
+pub(super) fn failed(failure: Failure, name: &str) -> StoreError {
+    match failure {
+        Failure::TimedOut => StoreError::TimedOut,
+        Failure::Unavailable(what) => StoreError::Unavailable(what),
+        Failure::WrongKind => {
+            StoreError::Corrupt { id: name.to_owned(), reason: "it is of another kind".to_owned() }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The sessions as the rest of the program uses them: a store under a deadline, judged by the
+//! clock, with whatever ends through this process known to it at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::freshness::{Freshness, Mark};
+use super::metrics::{Operation, StoreMetrics};
+use super::{Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use crate::clock::{Clock, UnixTime};
+
+/// How many notes of use may be on their way to the store at once; more are dropped, and made up
+/// for at the session's next read.
+const MOST_TOUCHES: usize = 64;
+/// How exactly `last_seen` is kept where no inactivity limit asks for more.
+const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// On what terms sessions are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How long a session may rest; `None`: as long as it lives.
+    pub inactivity: Option<Duration>,
+    /// How long the store may take to answer; then it counts as down.
+    pub timeout: Duration,
+}
+
+/// Why there is no live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotLive {
+    /// There is none of that id, or it is another user's. Revoked sessions look like this too.
+    Unknown,
+    /// It is over.
+    Ended(Ended),
+    /// The store cannot say; this is never a yes.
+    Store(StoreError),
+}
+
+/// Sessions, wherever they are kept.
+#[derive(Debug)]
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    terms: Terms,
+    freshness: Freshness,
+    clock: Arc<dyn Clock>,
+    metrics: StoreMetrics,
+    touches: Arc<Semaphore>,
+}
+
+impl Sessions {
+    /// Sessions in `store`, read on these terms.
+    pub fn new(
+        store: Arc<dyn SessionStore>,
+        terms: Terms,
+        clock: Arc<dyn Clock>,
+        metrics: StoreMetrics,
+    ) -> Self {
+        let touches = Arc::new(Semaphore::new(MOST_TOUCHES));
+        Self { store, terms, freshness: Freshness::new(), clock, metrics, touches }
+    }
+
+    /// The present mark of a session; to be taken before [`Sessions::live`].
+    pub fn mark(&self, user: &UserId, id: &SessionId) -> Mark {
+        self.freshness.mark(user, id)
+    }
+
+    /// Whether what was read at `mark` may still be believed, as far as this process knows.
+    pub fn is_current(&self, mark: &Mark) -> bool {
+        self.freshness.is_current(mark)
+    }
+
+    /// The user's session of that id, if it lives. Notes that it is in use, not more often than
+    /// a sixtieth of the inactivity limit needs.
+    ///
+    /// # Errors
+    /// [`NotLive`]; an error of the store is one of them.
+    pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
+        let found = self.timed(Operation::Get, self.store.get(user, id)).await;
+        let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
+        let now = self.clock.now();
+        if let Some(ended) = session.ended(now, self.terms.inactivity) {
+            return Err(NotLive::Ended(ended));
+        }
+        if now.since(session.last_seen) >= self.touch_interval() {
+            self.note_use(id, now);
+        }
+        Ok(session)
+    }
+
+    /// Adds a session.
+    pub async fn put(&self, session: &Session) -> Result<(), StoreError> {
+        self.timed(Operation::Put, self.store.put(session)).await
+    }
+
+    /// Ends a session; the next request of this process is refused. Says whose it was.
+    pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
+        let outcome = self.timed(Operation::Revoke, self.store.revoke(id)).await;
+        // Also after an error: it may have happened all the same.
+        self.freshness.session_ended(id);
+        outcome
+    }
+
+    /// Ends all sessions that a user has now; the next request of this process is refused. Says
+    /// how many there were.
+    pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
+        let revoked = self.store.revoke_user(user, self.clock.now());
+        let outcome = self.timed(Operation::Revoke, revoked).await;
+        self.freshness.user_ended(user);
+        outcome
+    }
+
+    /// Believes nothing that was read before: after messages may have been lost.
+    pub fn forget_everything(&self) {
+        self.freshness.everything_ended();
+    }
+
+    /// At most `limit` sessions.
+    pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError> {
+        self.timed(Operation::List, self.store.list(filter, limit)).await
+    }
+
+    /// Makes room: forgets what has expired `before` now.
+    pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
+        let expired_before: UnixTime = self.clock.now().before(before);
+        self.store.purge(expired_before).await
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.timed(Operation::Ping, self.store.ping()).await
+    }
+
+    /// What and where the store is, without credentials.
+    pub fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: Operation,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let started = self.clock.monotonic();
+        let outcome = match tokio::time::timeout(self.terms.timeout, asked).await {
+            Ok(answered) => answered,
+            Err(_) => Err(StoreError::TimedOut),
+        };
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.metrics.observe(operation, took, outcome.is_ok());
+        outcome
+    }
+
+    fn touch_interval(&self) -> Duration {
+        let needed = self.terms.inactivity.map(|limit| limit / 60);
+        needed.map_or(USUAL_TOUCH_INTERVAL, |needed| needed.min(USUAL_TOUCH_INTERVAL))
+    }
+
+    /// Tells the store that a session is in use, without making the request wait for it.
+    fn note_use(&self, id: &SessionId, now: UnixTime) {
+        let Ok(permit) = Arc::clone(&self.touches).try_acquire_owned() else {
+            return;
+        };
+        let (store, id, limit) = (Arc::clone(&self.store), id.clone(), self.terms.timeout);
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tokio::time::timeout(limit, store.touch(&id, now)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "the use of a session was not noted"),
+                Err(_) => debug!("the use of a session was not noted in time"),
+            }
+        });
+    }
+}

@@ -1,0 +1,245 @@
+//! Sessions in an SQLite file, which several processes of one host may share.
+//!
+//! Every write is one statement or one transaction that took the write lock first, so that a
+//! process killed at any point leaves the old state or the new one. The schema is
+//! `storage/migrations/sqlite`.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use crate::clock::UnixTime;
+use crate::storage::sqlite;
+
+/// The columns of a session, in the order that [`read`] expects by name.
+const SELECT: &str = "SELECT s.id, s.user_id, s.created, s.last_seen, s.expires, s.user_agent, \
+    s.address, s.claims, n.not_before \
+    FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
+
+/// How many sessions one transaction forgets, so that nobody waits long for the write lock.
+const PURGE_BATCH: i64 = 200;
+
+/// Sessions in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+    path: PathBuf,
+}
+
+impl SqliteStore {
+    /// Opens the file, making it where it is missing.
+    ///
+    /// # Errors
+    /// [`sqlite::OpenError`] where that is not possible.
+    pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
+        Ok(Self { pool: sqlite::open(path, options).await?, path: path.to_owned() })
+    }
+
+    /// Waits for the statements under way and closes the file. The log is then folded into the
+    /// database, if no other process uses it; without this call nothing is lost either.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    async fn put(&self, session: &Session) -> Result<(), StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO sessions \
+             (id, user_id, created, last_seen, expires, user_agent, address, claims) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(session.id.as_str())
+        .bind(session.user.as_str())
+        .bind(to_column(session.created))
+        .bind(to_column(session.last_seen))
+        .bind(to_column(session.expires))
+        .bind(session.device.user_agent.as_deref())
+        .bind(session.device.address.map(|address| address.to_string()))
+        .bind(serde_json::Value::Object(session.claims.clone()).to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        match done.rows_affected() {
+            0 => Err(StoreError::Conflict(session.id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let sql = AssertSqlSafe(format!("{SELECT} WHERE s.id = ?1 AND s.user_id = ?2"));
+        let row = sqlx::query(sql)
+            .bind(id.as_str())
+            .bind(user.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
+        sqlx::query("UPDATE sessions SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")
+            .bind(id.as_str())
+            .bind(to_column(at))
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
+        // To the last row: SQLite commits when the statement has ended, and may fail then.
+        let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
+            .bind(id.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let owner = |row: &SqliteRow| {
+            let text = text(row, id.as_str(), "user_id")?;
+            UserId::parse(text).map_err(|_| corrupt(id.as_str(), "user_id"))
+        };
+        gone.first().map(owner).transpose()
+    }
+
+    async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO user_not_before (user_id, not_before) VALUES (?1, ?2) \
+             ON CONFLICT (user_id) DO UPDATE SET not_before = max(not_before, excluded.not_before)",
+        )
+        .bind(user.as_str())
+        .bind(to_column(at))
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let gone = sqlx::query(
+            "DELETE FROM sessions WHERE user_id = ?1 AND created <= \
+             (SELECT not_before FROM user_not_before WHERE user_id = ?1)",
+        )
+        .bind(user.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(gone.rows_affected())
+    }
+
+    async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError> {
+        // One condition or the other, so that one user's are found by the index.
+        let owner = if filter.user.is_some() { "s.user_id = ?1" } else { "?1 IS NULL" };
+        let sql = AssertSqlSafe(format!(
+            "{SELECT} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
+             AND s.created > coalesce(nullif(n.not_before, 0), -1))) \
+             ORDER BY s.created DESC, s.id DESC LIMIT ?3"
+        ));
+        let rows = sqlx::query(sql)
+            .bind(filter.user.as_ref().map(UserId::as_str))
+            .bind(filter.live_at.map(to_column))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let readable = rows.iter().map(read).filter_map(|read| {
+            read.inspect_err(|error| tracing::warn!(%error, "left out of the list")).ok()
+        });
+        Ok(readable.collect())
+    }
+
+    async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let batch = sqlx::query(
+                "DELETE FROM sessions WHERE id IN \
+                 (SELECT id FROM sessions WHERE expires <= ?1 LIMIT ?2)",
+            )
+            .bind(to_column(expired_before))
+            .bind(PURGE_BATCH)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+            removed += batch.rows_affected();
+            if batch.rows_affected() == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM sessions LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite {}", self.path.display())
+    }
+}
+
+/// SQLite's integers are signed. A time past their range, 292 million years from now, is kept
+/// as the last one.
+fn to_column(time: UnixTime) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn read(row: &SqliteRow) -> Result<Session, StoreError> {
+    let name = text(row, "?", "id")?;
+    let time = |column| time(row, name, column);
+    let address = optional_text(row, name, "address")?;
+    let address = address.map(str::parse).transpose().map_err(|_| corrupt(name, "address"))?;
+    Ok(Session {
+        id: SessionId::parse(name).map_err(|_| corrupt(name, "id"))?,
+        user: UserId::parse(text(row, name, "user_id")?).map_err(|_| corrupt(name, "user_id"))?,
+        created: time("created")?,
+        last_seen: time("last_seen")?,
+        expires: time("expires")?,
+        device: Device {
+            user_agent: optional_text(row, name, "user_agent")?.map(str::to_owned),
+            address,
+        },
+        claims: serde_json::from_str(text(row, name, "claims")?)
+            .map_err(|_| corrupt(name, "claims"))?,
+        not_before: not_before(row, name)?,
+    })
+}
+
+/// Of a user who was never revoked as a whole there is no row, hence no value.
+fn not_before(row: &SqliteRow, name: &str) -> Result<UnixTime, StoreError> {
+    let value: Option<i64> = row.try_get("not_before").map_err(|_| corrupt(name, "not_before"))?;
+    let millis = u64::try_from(value.unwrap_or(0)).map_err(|_| corrupt(name, "not_before"))?;
+    Ok(UnixTime::from_millis(millis))
+}
+
+fn time(row: &SqliteRow, name: &str, column: &'static str) -> Result<UnixTime, StoreError> {
+    let value: i64 = row.try_get(column).map_err(|_| corrupt(name, column))?;
+    u64::try_from(value).map(UnixTime::from_millis).map_err(|_| corrupt(name, column))
+}
+
+fn text<'r>(row: &'r SqliteRow, name: &str, column: &'static str) -> Result<&'r str, StoreError> {
+    row.try_get(column).map_err(|_| corrupt(name, column))
+}
+
+fn optional_text<'r>(
+    row: &'r SqliteRow,
+    name: &str,
+    column: &'static str,
+) -> Result<Option<&'r str>, StoreError> {
+    row.try_get(column).map_err(|_| corrupt(name, column))
+}
+
+fn corrupt(name: &str, column: &'static str) -> StoreError {
+    StoreError::Corrupt { id: name.to_owned(), reason: format!("bad column {column}") }
+}
+
+fn failed(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolTimedOut => StoreError::TimedOut,
+        error if sqlite::is_busy(&error) => StoreError::TimedOut,
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}

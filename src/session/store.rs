@@ -1,0 +1,99 @@
+//! What every store of sessions can do.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::{Session, SessionId, UserId};
+use crate::clock::UnixTime;
+
+/// Where sessions are kept.
+///
+/// A store remembers and never judges: it hands out sessions that are over, and the caller asks
+/// [`Session::ended`]. What `put`, `revoke` and `revoke_user` acknowledged is durable as far as
+/// the store itself is (SQLite: on the disk; Redis: as its persistence is configured).
+#[async_trait]
+pub trait SessionStore: Send + Sync + Debug {
+    /// Adds a session. An id is used once: where it is taken, by whomever, nothing is written,
+    /// so that no caller can move a session to another user or stretch its life by chance.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the id is taken.
+    async fn put(&self, session: &Session) -> Result<(), StoreError>;
+
+    /// The session with this id, or `None` where there is none or it is another user's.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it is there but cannot be read.
+    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError>;
+
+    /// Notes that the session was used `at`. Never moves back, and never brings a session back
+    /// that is gone: then nothing happens.
+    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError>;
+
+    /// Ends one session and says whose it was; `None` where there was none.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where its owner cannot be read; it is ended all the same.
+    async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError>;
+
+    /// Ends all sessions of the user that were created at or before `at`, also those whose `put`
+    /// is still under way, and says how many were there. The user's not-before moves to `at`,
+    /// never back. Sessions created later live on.
+    async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError>;
+
+    /// At most `limit` sessions that pass the filter. One user's come newest first; those of all
+    /// users in an order that the store finds cheap. A record that cannot be read is left out
+    /// and named in the log, so that one bad record does not hide the others.
+    async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError>;
+
+    /// Forgets the sessions that expired at or before `expired_before`, and says how many. It
+    /// only makes room: what is over is over without it.
+    async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// What and where this store is, for logs; holds no credentials.
+    fn describe(&self) -> String;
+}
+
+/// Which sessions to list. The default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this user's.
+    pub user: Option<UserId>,
+    /// Only those that are neither expired nor revoked at this moment. Inactivity is a rule of
+    /// the reader, unknown to the store, and not considered.
+    pub live_at: Option<UnixTime>,
+}
+
+impl Filter {
+    /// Whether the session passes.
+    pub(crate) fn admits(&self, session: &Session) -> bool {
+        let of_user = self.user.as_ref().is_none_or(|user| *user == session.user);
+        of_user && self.live_at.is_none_or(|now| session.ended(now, None).is_none())
+    }
+}
+
+/// Why a store did not do what it was asked. None of these holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached, or refused.
+    #[error("the session store is unavailable: {0}")]
+    Unavailable(String),
+    /// It did not answer in time. What was asked may or may not have happened.
+    #[error("the session store did not answer in time")]
+    TimedOut,
+    /// There is a record, but it says nothing that can be trusted; it must not pass as a session.
+    #[error("the stored session {id} cannot be read: {reason}")]
+    Corrupt {
+        /// Which record.
+        id: String,
+        /// What is wrong with it; never its content.
+        reason: String,
+    },
+    /// The id of the session to add is taken.
+    #[error("the session id {0} is taken")]
+    Conflict(SessionId),
+}

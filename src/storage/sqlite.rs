@@ -1,0 +1,285 @@
+//! An SQLite file: durable, shared by the processes of one host.
+//!
+//! Write-ahead log with `synchronous=FULL`: what a statement acknowledged survives `kill -9` and a
+//! loss of power. The schema is brought up to date on open, under SQLite's write lock, so that
+//! several processes may start at once. A file is never touched by an older program than the
+//! one that wrote its schema.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Row as _};
+
+/// The schema, step by step; the file's `user_version` says how many steps it has seen.
+/// A step that was released is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/sqlite/0001_sessions.sql")];
+
+/// How long opening waits for another process that opens the same file.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long a statement waits for another's lock, and for a free connection.
+    pub busy_timeout: Duration,
+    /// At most this many connections; each is a thread and, when used, some memory.
+    pub max_connections: u32,
+}
+
+impl Default for Options {
+    /// Five seconds, as befits commands; four connections, since SQLite has one writer anyway.
+    fn default() -> Self {
+        Self { busy_timeout: Duration::from_secs(5), max_connections: 4 }
+    }
+}
+
+/// Why a file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file or its folder cannot be made.
+    #[error("cannot create {path}: {source}", path = path.display())]
+    Create {
+        /// What was to be made.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A newer program has been here; this one does not understand what it left.
+    #[error(
+        "{path} has schema version {found}, this program knows {known}: run the newer version",
+        path = path.display()
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// SQLite refused.
+    #[error("cannot open {path}: {source}", path = path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+}
+
+/// Opens the file and brings its schema up to date. What is missing is made for the owner alone:
+/// the file with mode 0600, its folder with 0700. Modes of what is there are the operator's.
+///
+/// # Errors
+/// [`OpenError`] where that is not possible.
+pub async fn open(path: &Path, options: Options) -> Result<SqlitePool, OpenError> {
+    create(path)?;
+    let started = Instant::now();
+    loop {
+        match open_once(path, options).await {
+            // Two processes that turn on the write-ahead log at once: SQLite refuses one of them
+            // without waiting, whatever the busy timeout.
+            Err(OpenError::Sqlite { source, .. })
+                if is_transient(&source) && started.elapsed() < OPEN_TIMEOUT =>
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// A short timeout, as the gate has it, is no reason not to start on a slow disk.
+fn is_transient(error: &sqlx::Error) -> bool {
+    is_busy(error) || matches!(error, sqlx::Error::PoolTimedOut)
+}
+
+/// Whether SQLite gave up waiting for a lock.
+pub fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: i64 = 5;
+    const LOCKED: i64 = 6;
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<i64>().ok());
+    // The low byte is the primary code, the rest says more.
+    code.is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+}
+
+/// Makes the file and its folder where they are missing. SQLite gives its two companion files
+/// the mode of the database.
+fn create(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| OpenError::Create { path, source }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
+    }
+    let mut file = std::fs::OpenOptions::new();
+    match file.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn open_once(path: &Path, options: Options) -> Result<SqlitePool, OpenError> {
+    let failed = |source| OpenError::Sqlite { path: path.to_path_buf(), source };
+    let pool = SqlitePoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.busy_timeout)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .connect_with(connect_options(path, options))
+        .await
+        .map_err(failed)?;
+    let found = migrate(&pool).await.map_err(failed)?;
+    if found > known_version() {
+        pool.close().await;
+        return Err(OpenError::NewerSchema {
+            path: path.to_path_buf(),
+            found,
+            known: known_version(),
+        });
+    }
+    Ok(pool)
+}
+
+fn connect_options(path: &Path, options: Options) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(options.busy_timeout)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .statement_cache_capacity(32)
+        .thread_name(|n| format!("sqlite-{n}"))
+}
+
+/// The version that this program brings a file to.
+fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Runs the steps that the file has not seen, all or none, and returns the version that the file
+/// had before or has now, whichever is higher.
+async fn migrate(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
+    if version(&mut *pool.acquire().await?).await? >= known_version() {
+        return version(&mut *pool.acquire().await?).await;
+    }
+    // The write lock is taken before the version is read again: whoever waited here finds the
+    // work done.
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let found = version(&mut transaction).await?;
+    let seen = usize::try_from(found).unwrap_or(0);
+    for step in MIGRATIONS.iter().skip(seen) {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    }
+    let reached = found.max(known_version());
+    let set_version = AssertSqlSafe(format!("PRAGMA user_version = {reached}"));
+    sqlx::raw_sql(set_version).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(reached)
+}
+
+async fn version(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777
+    }
+
+    async fn pragma(pool: &SqlitePool, query: &'static str) -> String {
+        let row = sqlx::query(query).fetch_one(pool).await.expect(query);
+        row.try_get::<String, _>(0)
+            .or_else(|_| row.try_get::<i64, _>(0).map(|n| n.to_string()))
+            .expect(query)
+    }
+
+    #[tokio::test]
+    async fn what_open_makes_is_for_the_owner_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("data").join("portcullis.db");
+        let pool = open(&path, Options::default()).await.expect("open");
+        assert_eq!(mode(path.parent().expect("parent")), 0o700);
+        for suffix in ["", "-wal", "-shm"] {
+            let file = PathBuf::from(format!("{}{suffix}", path.display()));
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn every_connection_syncs_its_log_at_each_commit() {
+        let folder = tempfile::tempdir().expect("folder");
+        let pool = open(&folder.path().join("db"), Options::default()).await.expect("open");
+        let held = pool.acquire().await.expect("connection");
+        assert_eq!(pragma(&pool, "PRAGMA synchronous").await, "2");
+        assert_eq!(pragma(&pool, "PRAGMA journal_mode").await, "wal");
+        assert_eq!(pragma(&pool, "PRAGMA busy_timeout").await, "5000");
+        drop(held);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn several_may_open_a_new_file_at_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("db");
+        let opening: Vec<_> = (0..12)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { open(&path, Options::default()).await })
+            })
+            .collect();
+        for opened in opening {
+            let pool = opened.await.expect("task").expect("open");
+            assert_eq!(pragma(&pool, "PRAGMA user_version").await, known_version().to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("db");
+        let pool = open(&path, Options::default()).await.expect("open");
+        sqlx::raw_sql("PRAGMA user_version = 99").execute(&pool).await.expect("pragma");
+        pool.close().await;
+        let refused = open(&path, Options::default()).await;
+        assert!(
+            matches!(refused, Err(OpenError::NewerSchema { found: 99, known: 1, .. })),
+            "{refused:?}"
+        );
+        assert!(matches!(
+            open(&path, Options::default()).await,
+            Err(OpenError::NewerSchema { found: 99, .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "dear diary, ".repeat(200)).expect("write");
+        let refused = open(&path, Options::default()).await;
+        assert!(matches!(refused, Err(OpenError::Sqlite { .. })), "{refused:?}");
+        assert!(matches!(
+            open(&path.join("below"), Options::default()).await,
+            Err(OpenError::Create { .. })
+        ));
+        assert!(matches!(
+            open(folder.path(), Options::default()).await,
+            Err(OpenError::Sqlite { .. })
+        ));
+    }
+}
