@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod storage;
 pub mod token;

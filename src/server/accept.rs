@@ -1,0 +1,129 @@
+//! The one accept loop.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::connection::Protocols;
+use super::drain::{DrainReport, drain};
+use super::links::{Links, Phase};
+use super::listener::Listeners;
+use super::shutdown::Shutdown;
+use super::stream::{Socket, Stream};
+
+/// How long to wait for others to close something where the process has no descriptors left.
+pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// At most one warning of a kind in this time.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+impl Listeners {
+    /// Serves until `shutdown` begins, then drains for at most its grace. Every connection gets a
+    /// clone of `service` and a task of its own.
+    ///
+    /// If the returned future is dropped, every connection is cut.
+    pub async fn serve<S, B>(mut self, service: S, shutdown: &Shutdown) -> DrainReport
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: std::error::Error + Send + Sync,
+    {
+        let links = Links::new();
+        let _cut = CutOnDrop(Arc::clone(&links));
+        let protocols = Arc::new(Protocols::new(self.limits()));
+        let permits = Arc::new(Semaphore::new(
+            self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        let (idle, request) = (self.limits().idle_timeout, self.limits().request_timeout);
+        let spawn = |socket, permit| {
+            links.spawn(permit, |link| {
+                let stream = Stream::new(socket, Arc::clone(&link));
+                Arc::clone(&protocols).run(stream, link, service.clone())
+            });
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.begun() => {}
+            never = accept_all(&mut self, &permits, spawn) => match never {},
+            () = links.sweep(idle, request) => {}
+        }
+        drain(self, &links, |socket| spawn(socket, None), shutdown).await
+    }
+}
+
+/// Accepts from every listener, one connection at a time, for as long as it is polled.
+async fn accept_all(
+    listeners: &mut Listeners,
+    permits: &Arc<Semaphore>,
+    spawn: impl Fn(Socket, Option<tokio::sync::OwnedSemaphorePermit>),
+) -> Infallible {
+    let (mut full, mut failed) = (Warning::new(), Warning::new());
+    loop {
+        if permits.available_permits() == 0 && full.is_due() {
+            tracing::warn!("all connections are in use; new ones wait (see MAX_CONNECTIONS)");
+        }
+        // The semaphore is never closed; were it, connections would go uncounted, not unserved.
+        let permit = Arc::clone(permits).acquire_owned().await.ok();
+        match listeners.accept().await {
+            Ok(socket) => spawn(socket, permit),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if failed.is_due() {
+                    tracing::warn!(%error, "cannot accept connections for now; trying on");
+                }
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the next `accept` may well succeed: the client went away, or the network to it did.
+/// Everything else, as the lack of descriptors or memory, lasts, and asking again would spin.
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+    )
+}
+
+/// A warning that does not repeat itself all the time.
+struct Warning(Option<Instant>);
+
+impl Warning {
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= WARN_EVERY);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Leaves no connection behind without a sweep over it.
+struct CutOnDrop(Arc<Links>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.advance(Phase::Cut);
+    }
+}

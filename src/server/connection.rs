@@ -1,0 +1,123 @@
+//! One connection: which protocol it speaks, its requests, its end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::Limits;
+use super::links::{Link, Phase};
+use super::stream::{Protocol, Stream};
+
+/// Streams that one HTTP/2 connection may have open at once.
+const MAX_STREAMS: u32 = 250;
+/// How much of unread bodies HTTP/2 clients may send ahead, a stream and a connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Put by a service into the extensions of its response: the request's body was read to its end.
+///
+/// Without it, an HTTP/1 connection whose request announced a body is closed after the answer,
+/// since the body may never come. A service that ignores bodies need not know of this.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyRead;
+
+/// How connections are spoken to, the same for all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    pub(super) fn new(limits: &Limits) -> Self {
+        // Below hyper's own floor it would panic.
+        let head_bytes = limits.max_head_bytes.max(8192);
+        let mut http1 = http1::Builder::new();
+        http1.max_headers(limits.max_headers).max_buf_size(head_bytes);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        Self { http1, http2 }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn run<S, B>(self: Arc<Self>, mut stream: Stream, link: Arc<Link>, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: std::error::Error + Send + Sync,
+    {
+        let opened = link.drive(pin!(stream.open()), Phase::Finish, |_, _| ()).await;
+        let Some(Ok(Some(protocol))) = opened else { return };
+        let (io, service) = (TokioIo::new(stream), counted(Arc::clone(&link), service));
+        let end = match protocol {
+            Protocol::Http1 => {
+                let connection = pin!(self.http1.serve_connection(io, service));
+                // Not at `Drain`: a request that is on its way to an idle connection shall still
+                // find it open. The counted service says `Connection: close` by itself.
+                let finish = |connection: std::pin::Pin<&mut http1::Connection<_, _>>, phase| {
+                    if phase >= Phase::Finish {
+                        connection.graceful_shutdown();
+                    }
+                };
+                link.drive(connection, Phase::Cut, finish).await
+            }
+            Protocol::Http2 => {
+                let connection = pin!(self.http2.serve_connection(io, service));
+                // GOAWAY lets the streams that are on their way arrive.
+                link.drive(connection, Phase::Cut, |connection, _| connection.graceful_shutdown())
+                    .await
+            }
+        };
+        if let Some(Err(error)) = end {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// `service`, with its requests counted in `link`, and its answers marked as the connection's
+/// last where a body was left unread or the server drains.
+fn counted<S, B>(
+    link: Arc<Link>,
+    service: S,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<B>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Body + Send,
+{
+    service_fn(move |request: Request<Incoming>| {
+        let flight = link.start();
+        let http1 = request.version() < Version::HTTP_2;
+        let announced = http1 && !request.body().is_end_stream();
+        let answer = service.call(request);
+        async move {
+            let Ok(mut response) = answer.await;
+            let unread = announced && response.extensions().get::<BodyRead>().is_none();
+            if unread {
+                flight.link().leave_unread();
+            }
+            if unread || (http1 && flight.link().is_draining()) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        }
+    })
+}

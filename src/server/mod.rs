@@ -1,0 +1,72 @@
+//! The data plane's listeners: sockets in, answers out, nothing of tokens in between.
+//!
+//! [`Listeners::bind`] opens every address or none; [`Listeners::serve`] runs the one accept loop
+//! over all of them, TCP and unix alike, until a [`Shutdown`] begins, then drains. HTTP/1.0, 1.1
+//! and HTTP/2 with prior knowledge share each listener.
+//!
+//! Why by hand rather than with a ready-made "auto" server:
+//! - A gateway waits on every answer, so a request costs what bare hyper costs: no timer, no lock
+//!   and no allocation a request. Silence is found by one sweep over all connections instead.
+//! - The wait for a connection's first bytes is under the same timeout as every other silence
+//!   (hyper #3756 leaves it unbounded).
+//! - Gateways forward heads that announce bodies they never send. Such a request is answered at
+//!   once and its connection closed, so that no later request is ever read as a body.
+//! - A restart must not show: what the kernel has accepted is answered, and every answer of the
+//!   drain says `Connection: close`, so that clients go elsewhere by themselves.
+//!
+//! What it never does: exit or spin because `accept` failed, let one connection hold another,
+//! let a panic of the service out of its connection, tell the service who the peer is, or remove
+//! a file that is not its own socket.
+
+mod accept;
+mod address;
+mod connection;
+mod drain;
+mod links;
+mod listener;
+mod shutdown;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use address::{Address, AddressError};
+pub use connection::BodyRead;
+pub use drain::DrainReport;
+pub use listener::{BindCause, BindError, Listeners};
+pub use shutdown::{Shutdown, signals};
+
+/// What the listeners allow their clients.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections open at once, over all listeners; more wait in the kernel's backlog.
+    pub max_connections: usize,
+    /// A connection on which no request starts for this long is closed: one that never sent a
+    /// byte, one whose head never ends, an idle keep-alive one. At most a quarter late.
+    pub idle_timeout: Duration,
+    /// A request that has no answer after this long, such as one whose body never ends, is cut.
+    /// At most a quarter late.
+    pub request_timeout: Duration,
+    /// Header fields of one HTTP/1 request; more are answered 431. Room for them is taken anew for
+    /// every request: 512 cost about 1 µs of processor time each, 1024 nearly 2.
+    pub max_headers: usize,
+    /// Bytes of one request's head; more are answered 431 (HTTP/2: the stream is refused).
+    pub max_head_bytes: usize,
+    /// Permission bits of unix sockets, as in `0o660`.
+    pub socket_mode: u32,
+}
+
+impl Default for Limits {
+    /// No tighter than the gateways in front: Go's 1 MiB for a head, and some room.
+    fn default() -> Self {
+        Self {
+            max_connections: 8192,
+            idle_timeout: Duration::from_mins(2),
+            request_timeout: Duration::from_mins(1),
+            max_headers: 512,
+            max_head_bytes: (1 << 20) + (16 << 10),
+            socket_mode: 0o660,
+        }
+    }
+}

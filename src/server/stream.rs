@@ -1,0 +1,237 @@
+//! A connection's bytes: the ones read ahead first, then the socket's; and a close that does not
+//! tear the answer out of the client's hands.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
+
+use super::links::Link;
+
+/// What every HTTP/2 connection with prior knowledge begins with (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Room for the first read: most heads fit.
+const FIRST_READ: usize = 4096;
+/// How much of an unwanted body is read away, and for how long, so that the kernel does not
+/// answer it with a reset that overtakes the response.
+const DISCARD_BYTES: usize = 4 << 20;
+const DISCARD_TIME: Duration = Duration::from_millis(500);
+
+/// An accepted socket of either kind.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The protocol that a client opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A socket under hyper.
+#[derive(Debug)]
+pub(super) struct Stream {
+    socket: Socket,
+    ahead: Bytes,
+    link: Arc<Link>,
+    discard: Discard,
+}
+
+#[derive(Debug)]
+enum Discard {
+    /// The write side is open.
+    NotYet,
+    /// The write side is shut, and nothing had come yet.
+    Listening,
+    /// Bytes came, or will: this many more are read until then.
+    Reading { left: usize, until: Pin<Box<Sleep>> },
+}
+
+impl Stream {
+    pub(super) fn new(socket: Socket, link: Arc<Link>) -> Self {
+        Self { socket, ahead: Bytes::new(), link, discard: Discard::NotYet }
+    }
+
+    /// Reads until the first bytes differ from HTTP/2's preface or hold all of it. What was read
+    /// is read again by whoever comes next. `None` where the client closed before that.
+    pub(super) async fn open(&mut self) -> io::Result<Option<Protocol>> {
+        let mut first = Vec::with_capacity(FIRST_READ);
+        let protocol = loop {
+            if self.socket.read_buf(&mut first).await? == 0 {
+                break None;
+            }
+            let compared = first.len().min(PREFACE.len());
+            if first[..compared] != PREFACE[..compared] {
+                break Some(Protocol::Http1);
+            }
+            if compared == PREFACE.len() {
+                break Some(Protocol::Http2);
+            }
+        };
+        self.ahead = first.into();
+        Ok(protocol)
+    }
+
+    /// Reads away what still comes, within bounds. Without a known unread body, only what is
+    /// there already counts: most connections end here without waiting.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [MaybeUninit::uninit(); 8192];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut room);
+            match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let left = self.discard.left().saturating_sub(buffer.filled().len());
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    self.discard.read_on(left);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if self.link.has_unread() {
+            self.discard.read_on(self.discard.left());
+        }
+        match &mut self.discard {
+            Discard::Reading { until, .. } => until.as_mut().poll(cx),
+            Discard::NotYet | Discard::Listening => Poll::Ready(()),
+        }
+    }
+}
+
+impl Discard {
+    fn left(&self) -> usize {
+        match self {
+            Self::Reading { left, .. } => *left,
+            Self::NotYet | Self::Listening => DISCARD_BYTES,
+        }
+    }
+
+    fn read_on(&mut self, now_left: usize) {
+        match self {
+            Self::Reading { left, .. } => *left = now_left,
+            Self::NotYet | Self::Listening => {
+                let until = Box::pin(tokio::time::sleep(DISCARD_TIME));
+                *self = Self::Reading { left: now_left, until };
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(cx, buffer);
+        }
+        let taken = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..taken]);
+        self.ahead.advance(taken);
+        if self.ahead.is_empty() {
+            // Gives the buffer back rather than keeping it for the connection's life.
+            self.ahead = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Sockets keep nothing back.
+        Poll::Ready(Ok(()))
+    }
+
+    /// Shuts the write side, so that the client knows the answer to be whole, then discards.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Discard::NotYet = self.discard {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.discard = Discard::Listening;
+        }
+        self.poll_discard(cx).map(Ok)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}

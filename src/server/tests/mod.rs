@@ -1,0 +1,165 @@
+//! Real sockets on free ports, a trivial service behind them.
+
+mod bind;
+mod drain;
+mod http;
+mod silence;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{Address, BodyRead, DrainReport, Limits, Listeners, Shutdown};
+
+/// Far more than anything here takes, on any machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the service under test waits for and tells.
+#[derive(Debug, Default)]
+struct Stage {
+    /// `/hold` was called.
+    holding: Notify,
+    /// Lets one `/hold` go on.
+    release: Notify,
+}
+
+/// A server on one free port of the loopback.
+struct Server {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    stage: Arc<Stage>,
+    task: JoinHandle<DrainReport>,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::with(&Limits::default(), PATIENCE)
+    }
+
+    fn with(limits: &Limits, grace: Duration) -> Self {
+        let any = Address::Tcp(([127, 0, 0, 1], 0).into());
+        let listeners = Listeners::bind(&[any], limits).unwrap();
+        let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one TCP address") };
+        let (shutdown, stage) = (Shutdown::new(grace), Arc::new(Stage::default()));
+        let (service, handle) = (service(Arc::clone(&stage)), shutdown.clone());
+        let task = tokio::spawn(async move { listeners.serve(service, &handle).await });
+        Self { address, shutdown, stage, task }
+    }
+
+    async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Sends `request` on a connection of its own and reads until the server closes it.
+    async fn exchange(&self, request: &str) -> String {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.rest().await
+    }
+
+    /// Whether a fresh connection is answered.
+    async fn assert_alive(&self) {
+        let answer = self.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+
+    async fn report(self) -> DrainReport {
+        timeout(PATIENCE, self.task).await.unwrap().unwrap()
+    }
+}
+
+/// A connection that is written to and read from byte by byte.
+struct Client(TcpStream);
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// One answer: its head, and a body as long as the head says.
+    async fn answer(&mut self) -> String {
+        timeout(PATIENCE, async {
+            let mut read = Vec::new();
+            while !read.ends_with(b"\r\n\r\n") {
+                read.push(self.0.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(read).unwrap();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            self.0.read_exact(&mut body).await.unwrap();
+            head + &String::from_utf8(body).unwrap()
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Everything until the server closes the connection, and that it does.
+    async fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        timeout(PATIENCE, self.0.read_to_string(&mut rest)).await.unwrap().unwrap();
+        rest
+    }
+
+    /// That the server closes the connection without another byte, politely or not.
+    async fn assert_cut(&mut self) {
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("still open");
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// `/` answers "hello", `/read` how much body it read, `/headers` how many fields there were,
+/// `/hold` when it is told to, `/panic` never.
+fn service(
+    stage: Arc<Stage>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ 'static {
+    service_fn(move |request: Request<Incoming>| {
+        let stage = Arc::clone(&stage);
+        async move {
+            let mut read = None;
+            let text = match request.uri().path() {
+                "/read" => {
+                    read = Some(BodyRead);
+                    let body = request.into_body().collect().await.unwrap();
+                    format!("read {}", body.to_bytes().len())
+                }
+                "/headers" => {
+                    let bytes: usize =
+                        request.headers().values().map(::http::HeaderValue::len).sum();
+                    format!("{} fields, {bytes} bytes", request.headers().len())
+                }
+                "/hold" => {
+                    stage.holding.notify_one();
+                    stage.release.notified().await;
+                    "held".to_owned()
+                }
+                "/panic" => panic!("a test asked for it"),
+                _ => "hello".to_owned(),
+            };
+            let mut response = Response::new(Full::from(text));
+            if let Some(read) = read {
+                response.extensions_mut().insert(read);
+            }
+            Ok(response)
+        }
+    })
+}
