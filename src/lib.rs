@@ -3,6 +3,7 @@
 //!
 
 pub mod clock;
+pub mod gate;
 pub mod secret;
 pub mod server;
 pub mod session;

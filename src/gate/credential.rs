@@ -1,0 +1,151 @@
+//! Finding the credential in a request. It is found here, not believed.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::verdict::DenialCode;
+
+/// The token that the client sent: a bearer token (RFC 6750, section 2.1), or the cookie of that
+/// name where the operator named one. The bearer token goes first.
+///
+/// # Errors
+/// [`DenialCode::MissingCredentials`] where there is neither; [`DenialCode::MalformedCredentials`]
+/// where there is something that cannot be read in one way only.
+pub fn find<'h>(headers: &'h HeaderMap, cookie: Option<&str>) -> Result<&'h str, DenialCode> {
+    if let Some(token) = bearer(headers)? {
+        return Ok(token);
+    }
+    match cookie {
+        Some(name) => in_cookies(headers, name)?.ok_or(DenialCode::MissingCredentials),
+        None => Err(DenialCode::MissingCredentials),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(DenialCode::MalformedCredentials);
+    }
+    let value = value.to_str().map_err(|_| DenialCode::MalformedCredentials)?.trim_matches(' ');
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(None);
+    }
+    let token = rest.trim_start_matches(' ');
+    if token.is_empty() || token.contains([' ', '\t', ',']) {
+        return Err(DenialCode::MalformedCredentials);
+    }
+    Ok(Some(token))
+}
+
+/// The value of the cookie `name`. Two of that name with different values are refused: whoever
+/// can set a cookie for a parent domain could else choose which identity is taken.
+fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, DenialCode> {
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|p| p.strip_prefix(b"="))
+            else {
+                continue;
+            };
+            let value = std::str::from_utf8(value).map_err(|_| DenialCode::MalformedCredentials)?;
+            if found.is_some_and(|earlier| earlier != value) {
+                return Err(DenialCode::MalformedCredentials);
+            }
+            found = Some(value);
+        }
+    }
+    Ok(found.filter(|value| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(lines: &[(HeaderName, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    fn in_authorization(value: &[u8]) -> Result<String, DenialCode> {
+        find(&headers(&[(AUTHORIZATION, value)]), Some("t")).map(str::to_owned)
+    }
+
+    fn in_cookie(lines: &[&[u8]]) -> Result<String, DenialCode> {
+        let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
+        find(&headers(&lines), Some("t")).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_bearer_token_is_found() {
+        for value in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z", " Bearer x.y.z "] {
+            assert_eq!(in_authorization(value.as_bytes()).as_deref(), Ok("x.y.z"), "{value}");
+        }
+    }
+
+    #[test]
+    fn another_scheme_is_no_credential_here() {
+        for value in ["Basic eHg6eHg=", "x.y.z", "", "Bearerx y", "Digest a, b"] {
+            let missing = Err(DenialCode::MissingCredentials);
+            assert_eq!(in_authorization(value.as_bytes()), missing, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_one_way_is_refused() {
+        for value in
+            [&b"Bearer"[..], b"Bearer ", b"Bearer a b", b"Bearer a,Bearer b", b"Bearer \xff"]
+        {
+            assert_eq!(in_authorization(value), Err(DenialCode::MalformedCredentials));
+        }
+        let twice = headers(&[(AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer a")]);
+        assert_eq!(find(&twice, None), Err(DenialCode::MalformedCredentials));
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        for lines in [
+            &[&b"t=x"[..]][..],
+            &[b"a=1; t=x; b=2"],
+            &[b"tt=1;t=x"],
+            &[b"a=1", b"t=x"],
+            &[b"t=x; t=x"],
+            &[b"bad\xff; =; ;;; t=x"],
+        ] {
+            assert_eq!(in_cookie(lines).as_deref(), Ok("x"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_that_disagree_are_refused() {
+        for lines in [&[&b"t=x; t=y"[..]][..], &[b"t=x", b"t=y"], &[b"t=; t=y"], &[b"t=\xff"]] {
+            assert_eq!(in_cookie(lines), Err(DenialCode::MalformedCredentials), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_another_name_is_no_credential() {
+        for lines in [&[&b"tt=x"[..]][..], &[b"T=x"], &[b"t"], &[b"t="], &[b"a=t=x"], &[b""]] {
+            assert_eq!(in_cookie(lines), Err(DenialCode::MissingCredentials), "{lines:?}");
+        }
+        let cookie = headers(&[(COOKIE, b"t=x")]);
+        assert_eq!(find(&cookie, None), Err(DenialCode::MissingCredentials));
+    }
+
+    #[test]
+    fn the_bearer_token_goes_before_the_cookie() {
+        let both = headers(&[(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")]);
+        assert_eq!(find(&both, Some("t")), Ok("a"));
+        let basic = headers(&[(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")]);
+        assert_eq!(find(&basic, Some("t")), Ok("b"));
+    }
+}

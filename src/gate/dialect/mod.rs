@@ -1,0 +1,144 @@
+//! How each gateway asks, and what it understands for an answer.
+//!
+//! A dialect is chosen by the path that the operator configured, and never guessed from headers,
+//! which clients can send too. It is one thin file: [`Dialect::read`] turns a request into an
+//! [`Inquiry`], [`Dialect::render`] turns a [`Verdict`] into a response. Judging happens between.
+
+mod nginx;
+mod traefik;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use super::inquiry::Inquiry;
+use super::metrics::Door;
+use super::verdict::{Class, Denial, Grant, Verdict};
+
+/// The gateways whose language is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// nginx's `auth_request`.
+    Nginx,
+    /// Traefik's `forwardAuth`.
+    Traefik,
+}
+
+/// What the operator decides about denials.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// The status where there are no credentials: 401, or jwthenticator's 403.
+    pub missing_credentials: StatusCode,
+    /// The protection space that challenges name (RFC 7235, section 2.2).
+    pub realm: String,
+}
+
+impl Dialect {
+    /// The path, below the prefix, at which a gateway of this kind asks.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Nginx => "/validate_request",
+            Self::Traefik => "/validate_request/traefik",
+        }
+    }
+
+    /// What the gateway asks.
+    pub fn read(self, request: &Parts) -> Inquiry<'_> {
+        match self {
+            Self::Nginx => nginx::read(request),
+            Self::Traefik => traefik::read(request),
+        }
+    }
+
+    /// The answer in the gateway's language.
+    pub fn render(self, verdict: &Verdict, manners: &Manners) -> Response<Full<Bytes>> {
+        match verdict {
+            Verdict::Allow(grant) => allow(grant),
+            Verdict::Deny(denial) => match self {
+                Self::Nginx => nginx::deny(denial, manners),
+                Self::Traefik => traefik::deny(denial, manners),
+            },
+        }
+    }
+
+    /// The same for logs and metrics.
+    pub fn door(self) -> Door {
+        match self {
+            Self::Nginx => Door::Nginx,
+            Self::Traefik => Door::Traefik,
+        }
+    }
+}
+
+/// Exactly 200, nothing in the body, and who it is: what every gateway understands.
+fn allow(grant: &Grant) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let headers = response.headers_mut();
+    headers.reserve(grant.admission.headers.len() + 1);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    for (name, value) in &grant.admission.headers {
+        headers.insert(name, value.clone());
+    }
+    response
+}
+
+/// The status of a denial, with its challenge.
+fn refuse(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status(denial, manners);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    if let Some(challenge) = challenge(denial, &manners.realm) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn status(denial: &Denial, manners: &Manners) -> StatusCode {
+    match denial.code.class() {
+        Class::NoCredentials => manners.missing_credentials,
+        Class::BadCredentials => StatusCode::UNAUTHORIZED,
+        Class::NotEnough | Class::Misconfigured => StatusCode::FORBIDDEN,
+        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The error codes of RFC 6750, section 3.1. A request without credentials gets none.
+fn error_code(denial: &Denial) -> Option<&'static str> {
+    match denial.code.class() {
+        Class::NoCredentials | Class::Misconfigured | Class::Unavailable => None,
+        Class::BadCredentials => Some("invalid_token"),
+        Class::NotEnough => Some("insufficient_scope"),
+    }
+}
+
+/// The challenge of a denial (RFC 6750, section 3); none where credentials would not help.
+fn challenge(denial: &Denial, realm: &str) -> Option<HeaderValue> {
+    if matches!(denial.code.class(), Class::Misconfigured | Class::Unavailable) {
+        return None;
+    }
+    let mut parameters = vec![format!("realm=\"{realm}\"")];
+    if let Some(error) = error_code(denial) {
+        parameters.push(format!("error=\"{error}\""));
+        parameters.push(format!("error_description=\"{}\"", denial.code.description()));
+    }
+    parameters.extend(denial.scopes.iter().map(|scopes| format!("scope=\"{scopes}\"")));
+    HeaderValue::from_str(&format!("Bearer {}", parameters.join(", "))).ok()
+}
+
+/// A denial as a JSON body, for those who show it to the client.
+fn with_body(mut response: Response<Full<Bytes>>, denial: &Denial) -> Response<Full<Bytes>> {
+    let error = error_code(denial).unwrap_or(denial.code.as_str());
+    // Both are fixed words without quotes, so there is nothing to escape.
+    let body = format!(
+        "{{\"error\":\"{error}\",\"error_description\":\"{}\"}}\n",
+        denial.code.description()
+    );
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    *response.body_mut() = Full::new(Bytes::from(body));
+    response
+}

@@ -1,0 +1,36 @@
+//! Traefik `forwardAuth`.
+//!
+//! Traefik asks with a GET (or the client's method) that carries the client's headers and its own
+//! `X-Forwarded-*`, and hands any answer but 2xx to the client as it is: status, headers and body.
+//! So a denial is written for the client's eyes.
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use super::{Manners, refuse, with_body};
+use crate::gate::inquiry::{Inquiry, Original};
+use crate::gate::requirement::Requirement;
+use crate::gate::verdict::Denial;
+
+pub(super) fn read(request: &Parts) -> Inquiry<'_> {
+    Inquiry {
+        headers: &request.headers,
+        requirement: Requirement::from_query(request.uri.query()),
+        original: Original {
+            method: request.headers.get("x-forwarded-method"),
+            host: request.headers.get("x-forwarded-host"),
+            uri: request.headers.get("x-forwarded-uri"),
+        },
+    }
+}
+
+pub(super) fn deny(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
+    let mut response = with_body(refuse(denial, manners), denial);
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

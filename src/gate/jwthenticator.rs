@@ -1,0 +1,67 @@
+//! `POST /validate` of jwthenticator 1.6: `{"jwt": "..."}` in, its bodies and statuses out.
+//!
+//! Its clients read the bodies strictly, so they are the original's to the letter.
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+/// The token to validate, or the status and body that the original answers instead.
+///
+/// The content type is not looked at, as there.
+pub(super) fn read(body: &[u8]) -> Result<String, (StatusCode, String)> {
+    let refuse = |body: String| Err((StatusCode::BAD_REQUEST, body));
+    let mut fields: Map<String, Value> = match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return refuse("{\"_schema\": [\"Invalid input type.\"]}".to_owned()),
+        Err(_) => return refuse("{}".to_owned()),
+    };
+    let jwt = fields.remove("jwt");
+    let mut complaints = Vec::new();
+    let problem = match &jwt {
+        None => Some("Missing data for required field."),
+        Some(Value::Null) => Some("Field may not be null."),
+        Some(Value::String(_)) => None,
+        Some(_) => Some("Not a valid string."),
+    };
+    complaints.extend(problem.map(|problem| complaint("jwt", problem)));
+    complaints.extend(fields.keys().map(|name| complaint(name, "Unknown field.")));
+    match jwt {
+        Some(Value::String(token)) if complaints.is_empty() => Ok(token),
+        _ => refuse(format!("{{{}}}", complaints.join(", "))),
+    }
+}
+
+/// The body for a token that is good.
+pub(super) const GOOD: &str = "{\"result\": true, \"message\": null}";
+/// The body for one that is not.
+pub(super) const BAD: &str = "{}";
+
+fn complaint(field: &str, problem: &str) -> String {
+    format!("{}: [\"{problem}\"]", Value::from(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_answered_as_the_original_does() {
+        for (body, answer) in [
+            ("", "{}"),
+            ("nonsense", "{}"),
+            ("{", "{}"),
+            ("[]", "{\"_schema\": [\"Invalid input type.\"]}"),
+            ("null", "{\"_schema\": [\"Invalid input type.\"]}"),
+            ("{}", "{\"jwt\": [\"Missing data for required field.\"]}"),
+            ("{\"jwt\": 5}", "{\"jwt\": [\"Not a valid string.\"]}"),
+            ("{\"jwt\": null}", "{\"jwt\": [\"Field may not be null.\"]}"),
+            ("{\"jwt\": \"x\", \"extra\": 1}", "{\"extra\": [\"Unknown field.\"]}"),
+            ("{\"jwt\": \"x\", \"a\\\"b\": 1}", "{\"a\\\"b\": [\"Unknown field.\"]}"),
+        ] {
+            let refused = read(body.as_bytes()).unwrap_err();
+            assert_eq!(refused, (StatusCode::BAD_REQUEST, answer.to_owned()), "{body}");
+        }
+        assert_eq!(read(b"{\"jwt\": \"x.y.z\"}").as_deref(), Ok("x.y.z"));
+        assert!(read(b"{\"jwt\": \"\xff\"}").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! What the gate counts. Every handle is made at start, so that counting takes no lock.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::verdict::{DenialCode, Verdict};
+
+/// Through which door an inquiry came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `/validate_request`.
+    Nginx,
+    /// `/validate_request/traefik`.
+    Traefik,
+    /// `/validate`.
+    Validate,
+}
+
+impl Door {
+    const ALL: [Self; 3] = [Self::Nginx, Self::Traefik, Self::Validate];
+
+    /// Its name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// What the cache did for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// It answered.
+    Hit,
+    /// It knew the token; the session was read.
+    Recheck,
+    /// It knew nothing.
+    Miss,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    door: &'static str,
+    verdict: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    outcome: &'static str,
+}
+
+/// The handles.
+#[derive(Clone, Debug)]
+pub struct GateMetrics {
+    /// By door; each the allowed, then the denied by code.
+    requests: [(Counter, Vec<Counter>); 3],
+    hits: Counter,
+    rechecks: Counter,
+    misses: Counter,
+    /// Admissions in the cache.
+    pub cache_entries: Gauge,
+    /// Their weight.
+    pub cache_bytes: Gauge,
+}
+
+impl GateMetrics {
+    /// Metrics that are shown by `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let requests = Family::<RequestLabels, Counter>::default();
+        let cache = Family::<CacheLabels, Counter>::default();
+        let (cache_entries, cache_bytes) = (Gauge::default(), Gauge::default());
+        registry.register("portcullis_requests", "Inquiries answered", requests.clone());
+        registry.register("portcullis_cache_requests", "Look-ups in the cache", cache.clone());
+        registry.register(
+            "portcullis_cache_entries",
+            "Admissions in the cache",
+            cache_entries.clone(),
+        );
+        registry.register(
+            "portcullis_cache_bytes",
+            "Estimated memory of the cache, bounded by CACHE_BYTES",
+            cache_bytes.clone(),
+        );
+        let handle = |door: Door, verdict, code| {
+            requests.get_or_create_owned(&RequestLabels { door: door.as_str(), verdict, code })
+        };
+        let of_door = |door: Door| {
+            let denied = DenialCode::ALL.iter().map(|code| handle(door, "deny", code.as_str()));
+            (handle(door, "allow", "ok"), denied.collect())
+        };
+        let outcome = |outcome| cache.get_or_create_owned(&CacheLabels { outcome });
+        Self {
+            requests: Door::ALL.map(of_door),
+            hits: outcome("hit"),
+            rechecks: outcome("recheck"),
+            misses: outcome("miss"),
+            cache_entries,
+            cache_bytes,
+        }
+    }
+
+    /// Counts an answer.
+    pub fn verdict(&self, door: Door, verdict: &Verdict) {
+        let (allowed, denied) = &self.requests[door as usize];
+        match verdict {
+            Verdict::Allow(_) => allowed.inc(),
+            Verdict::Deny(denial) => denied[denial.code as usize].inc(),
+        };
+    }
+
+    /// Counts a look-up in the cache.
+    pub fn cache(&self, outcome: CacheOutcome) {
+        match outcome {
+            CacheOutcome::Hit => self.hits.inc(),
+            CacheOutcome::Recheck => self.rechecks.inc(),
+            CacheOutcome::Miss => self.misses.inc(),
+        };
+    }
+}
+
+impl Default for GateMetrics {
+    /// Metrics that nobody looks at; for commands that end at once.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}

@@ -1,0 +1,65 @@
+//! The data plane: one request in, one verdict out.
+//!
+//! [`service`] takes the HTTP request, a [`dialect`] reads it into an [`inquiry`], [`Gate::check`]
+//! judges, and the dialect renders the [`verdict`]. Nothing here talks to a user or changes a
+//! session; nothing here answers yes after an error.
+
+pub mod admission;
+pub mod credential;
+pub mod dialect;
+pub mod explain;
+pub mod flights;
+pub mod identity;
+pub mod inquiry;
+mod jwthenticator;
+pub mod metrics;
+pub mod requirement;
+pub mod service;
+pub mod verdict;
+
+use admission::Admissions;
+pub use dialect::{Dialect, Manners};
+use inquiry::Inquiry;
+use verdict::{Denial, Grant, Verdict};
+
+/// The judge of requests.
+#[derive(Debug)]
+pub struct Gate {
+    admissions: Admissions,
+    /// The cookie that may carry the token.
+    cookie: Option<String>,
+}
+
+impl Gate {
+    /// A gate that admits by `admissions`, and looks for tokens also in the `cookie`.
+    pub fn new(admissions: Admissions, cookie: Option<String>) -> Self {
+        Self { admissions, cookie }
+    }
+
+    /// May this request pass, and who is it?
+    pub async fn check(&self, inquiry: &Inquiry<'_>) -> Verdict {
+        match self.judge(inquiry).await {
+            Ok(grant) => Verdict::Allow(grant),
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
+        let requirement = inquiry.requirement.as_ref().map_err(|code| *code)?;
+        let token = credential::find(inquiry.headers, self.cookie.as_deref())?;
+        let admission = self.admissions.admit(token).await?;
+        requirement.check(&admission.token.scopes)?;
+        Ok(Grant { admission })
+    }
+
+    /// Whether the store answers, and whether the keys of every issuer are at hand.
+    pub async fn readiness(&self) -> (bool, bool) {
+        let store = self.admissions.sessions().ping().await.is_ok();
+        (store, self.admissions.has_keys())
+    }
+
+    /// What is admitted, and how it is found out.
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
+    }
+}

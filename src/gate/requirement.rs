@@ -1,0 +1,119 @@
+//! What the operator demands of a request: pure, and asked again of every cached answer.
+
+use super::verdict::{Denial, DenialCode};
+use crate::token::ScopeSet;
+
+/// What a good token must hold besides. The default demands nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirement {
+    scopes: Vec<String>,
+}
+
+impl Requirement {
+    /// Demands all of these scopes.
+    ///
+    /// # Errors
+    /// [`DenialCode::UnknownRequirement`] where one is no scope (RFC 6749, section 3.3).
+    pub fn scopes<S: Into<String>>(
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Result<Self, DenialCode> {
+        let scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
+        if scopes.iter().all(|scope| is_scope(scope)) {
+            Ok(Self { scopes })
+        } else {
+            Err(DenialCode::UnknownRequirement)
+        }
+    }
+
+    /// Reads the query of the address that the operator gave the gateway:
+    /// `scope=a&scope=b` and `scope=a+b` demand both.
+    ///
+    /// # Errors
+    /// [`DenialCode::UnknownRequirement`] for any other parameter and for an empty scope. A
+    /// misspelt `scope` must not open the route to everybody.
+    pub fn from_query(query: Option<&str>) -> Result<Self, DenialCode> {
+        let Some(query) = query.filter(|query| !query.is_empty()) else {
+            return Ok(Self::default());
+        };
+        let mut scopes = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name != "scope" || value.is_empty() {
+                return Err(DenialCode::UnknownRequirement);
+            }
+            scopes.extend(value.split(' ').map(str::to_owned));
+        }
+        Self::scopes(scopes)
+    }
+
+    /// Whether `granted` suffices.
+    ///
+    /// # Errors
+    /// [`DenialCode::InsufficientScope`], with the scopes that are needed.
+    pub fn check(&self, granted: &ScopeSet) -> Result<(), Denial> {
+        if self.scopes.iter().all(|scope| granted.contains(scope)) {
+            return Ok(());
+        }
+        Err(Denial { code: DenialCode::InsufficientScope, scopes: Some(self.scopes.join(" ")) })
+    }
+}
+
+/// `scope-token` of RFC 6749, section 3.3.
+fn is_scope(text: &str) -> bool {
+    let in_grammar = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !text.is_empty() && text.bytes().all(in_grammar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(scopes: &[&str]) -> ScopeSet {
+        ScopeSet::new(scopes.iter().map(|scope| Box::from(*scope)).collect())
+    }
+
+    #[test]
+    fn every_named_scope_is_demanded() {
+        for query in ["scope=a&scope=b", "scope=a+b", "scope=a%20b", "scope=b&scope=a"] {
+            let requirement = Requirement::from_query(Some(query)).unwrap();
+            assert!(requirement.check(&granted(&["a", "b", "c"])).is_ok(), "{query}");
+            for too_little in [&["a"][..], &["b"], &["ab"], &[], &["a b"]] {
+                let denial = requirement.check(&granted(too_little)).unwrap_err();
+                assert_eq!(denial.code, DenialCode::InsufficientScope);
+            }
+        }
+    }
+
+    #[test]
+    fn scopes_are_compared_to_the_letter() {
+        let requirement = Requirement::from_query(Some("scope=user%3Aread")).unwrap();
+        assert!(requirement.check(&granted(&["user:read"])).is_ok());
+        for near in ["user:rea", "user:reads", "USER:READ", "user", "user:*"] {
+            assert!(requirement.check(&granted(&[near])).is_err(), "{near}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_demanded_without_a_query() {
+        for query in [None, Some("")] {
+            assert_eq!(Requirement::from_query(query), Ok(Requirement::default()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_lets_nobody_in() {
+        for query in [
+            "scop=a",
+            "scope=",
+            "scope",
+            "Scope=a",
+            "scope=a&x=1",
+            "scope=a++b",
+            "scope=%22",
+            "a",
+            "scope=%ff",
+        ] {
+            let refused = Requirement::from_query(Some(query));
+            assert_eq!(refused, Err(DenialCode::UnknownRequirement), "{query}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The gate over HTTP: its routes, its access log, and what every answer has in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use tracing::info;
+
+use super::dialect::{Dialect, Manners};
+use super::inquiry::{Inquiry, Original};
+use super::metrics::{Door, GateMetrics};
+use super::requirement::Requirement;
+use super::verdict::{Class, DenialCode, Verdict};
+use super::{Gate, jwthenticator};
+use crate::secret::Random;
+
+/// The largest body that `/validate` reads, in bytes.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+/// How long a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Which answers are written to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Refusals.
+    #[default]
+    Denied,
+    /// All.
+    All,
+}
+
+impl AccessLog {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// What may be written instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "off" => Ok(Self::Off),
+            "denied" => Ok(Self::Denied),
+            "all" => Ok(Self::All),
+            _ => Err("write `off`, `denied` or `all`"),
+        }
+    }
+}
+
+/// In the extensions of a response: the request's body was read to its end, so the connection may
+/// stay open.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyWasRead;
+
+/// The gate as a web service.
+#[derive(Debug)]
+pub struct GateService {
+    gate: Gate,
+    manners: Manners,
+    /// What stands before every path; empty, or starting with a slash.
+    prefix: String,
+    access_log: AccessLog,
+    metrics: GateMetrics,
+    random: Arc<dyn Random>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl GateService {
+    /// A service at `prefix`.
+    pub fn new(
+        gate: Gate,
+        manners: Manners,
+        prefix: String,
+        access_log: AccessLog,
+        metrics: GateMetrics,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { gate, manners, prefix, access_log, metrics, random }
+    }
+
+    /// The judge.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (request, body) = request.into_parts();
+        let Some(path) = request.uri.path().strip_prefix(self.prefix.as_str()) else {
+            return plain(StatusCode::NOT_FOUND, "404: Not Found");
+        };
+        match path {
+            "/validate_request" => self.ask(Dialect::Nginx, &request).await,
+            "/validate_request/traefik" => self.ask(Dialect::Traefik, &request).await,
+            "/validate" => match request.method {
+                Method::POST => self.validate(&request, body).await,
+                _ => wrong_method("POST"),
+            },
+            "/jwks" | "/.well-known/jwks.json" => reading(&request, || self.key_set()),
+            "/" | "/health" => reading(&request, health),
+            "/ready" if is_reading(&request) => self.ready().await,
+            "/ready" => wrong_method("GET, HEAD"),
+            _ => plain(StatusCode::NOT_FOUND, "404: Not Found"),
+        }
+    }
+
+    /// A gateway's question.
+    async fn ask(&self, dialect: Dialect, request: &Parts) -> Answer {
+        let inquiry = dialect.read(request);
+        let verdict = self.gate.check(&inquiry).await;
+        let mut response = dialect.render(&verdict, &self.manners);
+        self.account(dialect.door(), &inquiry, &verdict, &mut response);
+        response
+    }
+
+    /// jwthenticator's `POST /validate`.
+    async fn validate(&self, request: &Parts, body: Incoming) -> Answer {
+        let read =
+            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MOST_BODY_BYTES).collect());
+        let Ok(body) = read.await else {
+            return json(StatusCode::REQUEST_TIMEOUT, jwthenticator::BAD.to_owned());
+        };
+        let Ok(body) = body else {
+            return json(StatusCode::PAYLOAD_TOO_LARGE, jwthenticator::BAD.to_owned());
+        };
+        let mut response = match jwthenticator::read(&body.to_bytes()) {
+            Ok(token) => self.validate_token(request, &token).await,
+            Err((status, body)) => json(status, body),
+        };
+        response.extensions_mut().insert(BodyWasRead);
+        response
+    }
+
+    async fn validate_token(&self, request: &Parts, token: &str) -> Answer {
+        let mut headers = http::HeaderMap::new();
+        match HeaderValue::from_str(&format!("Bearer {token}")) {
+            Ok(value) => headers.insert(http::header::AUTHORIZATION, value),
+            Err(_) => return json(StatusCode::UNAUTHORIZED, jwthenticator::BAD.to_owned()),
+        };
+        if let Some(id) = request.headers.get(REQUEST_ID) {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+        let inquiry = Inquiry {
+            headers: &headers,
+            requirement: Ok(Requirement::default()),
+            original: Original::default(),
+        };
+        let verdict = self.gate.check(&inquiry).await;
+        let (status, body) = match &verdict {
+            Verdict::Allow(_) => (StatusCode::OK, jwthenticator::GOOD),
+            Verdict::Deny(denial) if denial.code.class() == Class::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, jwthenticator::BAD)
+            }
+            Verdict::Deny(_) => (StatusCode::UNAUTHORIZED, jwthenticator::BAD),
+        };
+        let mut response = json(status, body.to_owned());
+        self.account(Door::Validate, &inquiry, &verdict, &mut response);
+        response
+    }
+
+    /// The public keys of all issuers (RFC 7517); shared secrets are not among them.
+    fn key_set(&self) -> Answer {
+        let mut keys = Vec::new();
+        for issuer in self.gate.admissions().verifier().issuers() {
+            let ring = issuer.keys.keys();
+            keys.extend(ring.iter().filter_map(|key| key.public()).map(|key| key.jwk().clone()));
+        }
+        match serde_json::to_string(&serde_json::json!({ "keys": keys })) {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "500: Internal Server Error"),
+        }
+    }
+
+    /// Whether requests can be judged: the store answers, and every issuer has keys.
+    pub async fn ready(&self) -> Answer {
+        let (store, keys) = self.gate.readiness().await;
+        let word = |good| if good { "ok" } else { "unavailable" };
+        let body = format!(
+            "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\"}}\n",
+            store && keys,
+            word(store),
+            word(keys)
+        );
+        let status = if store && keys { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, body)
+    }
+
+    /// Counts the answer, gives it the request's id, and writes it to the log where it belongs.
+    fn account(&self, door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, response: &mut Answer) {
+        self.metrics.verdict(door, verdict);
+        let is_logged = match (self.access_log, verdict) {
+            (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
+            (AccessLog::Off, _) | (AccessLog::Denied, Verdict::Allow(_)) => false,
+        };
+        let Some(id) = self.request_id(inquiry, is_logged || matches!(verdict, Verdict::Deny(_)))
+        else {
+            return;
+        };
+        if is_logged {
+            log(door, inquiry, verdict, response.status(), &id);
+        }
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+
+    /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
+    fn request_id(&self, inquiry: &Inquiry<'_>, is_needed: bool) -> Option<HeaderValue> {
+        let given = inquiry.headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+        if given.is_some() || !is_needed {
+            return given.cloned();
+        }
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes).ok()?;
+        HeaderValue::from_str(&format!("{:032x}", u128::from_be_bytes(bytes))).ok()
+    }
+}
+
+/// The answer to whether the process lives; jwthenticator's.
+pub fn health() -> Answer {
+    json(StatusCode::OK, jwthenticator::GOOD.to_owned())
+}
+
+fn log(door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, status: StatusCode, id: &HeaderValue) {
+    let (verdict, code, user) = match verdict {
+        Verdict::Allow(grant) => ("allow", "ok", grant.admission.token.subject.as_deref()),
+        Verdict::Deny(denial) => ("deny", DenialCode::as_str(denial.code), None),
+    };
+    // Debug formatting: whatever a client wrote stays on one line, within its quotes.
+    info!(
+        target: "portcullis::access",
+        request_id = id.to_str().unwrap_or_default(),
+        door = door.as_str(),
+        verdict,
+        code,
+        status = status.as_u16(),
+        user = ?user,
+        method = ?Original::text(inquiry.original.method),
+        host = ?Original::text(inquiry.original.host),
+        path = ?inquiry.original.path(),
+    );
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"._~-".contains(b);
+    (1..=128).contains(&id.len()) && id.iter().all(in_alphabet)
+}
+
+fn is_reading(request: &Parts) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD)
+}
+
+fn reading(request: &Parts, answer: impl FnOnce() -> Answer) -> Answer {
+    if is_reading(request) { answer() } else { wrong_method("GET, HEAD") }
+}
+
+fn wrong_method(allowed: &'static str) -> Answer {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    finish(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+fn json(status: StatusCode, body: String) -> Answer {
+    finish(status, "application/json; charset=utf-8", Bytes::from(body))
+}
+
+fn finish(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
