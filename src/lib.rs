@@ -1,11 +1,27 @@
 //! Portcullis: forward authentication. A gateway (nginx `auth_request`, Traefik `forwardAuth`)
 //! asks before every request whether it may pass and who it is; this crate answers from memory.
 //!
+//! The modules, from the outside in; each may import only what stands below it:
+//!
+//! - [`cli`]: the commands, their flags and exit codes
+//! - [`app`]: the only place that names concrete stores; build, bind, run until stopped
+//! - [`config`]: file, environment and flags into typed sections, or every mistake at once
+//! - [`gate`]: the data plane, one request in and one verdict out
+//! - [`server`]: listeners, connections, drain; knows nothing of tokens
+//! - [`session`]: what a token's `sid` refers to, and the stores that keep it
+//! - [`token`]: keys, key sets, claims; bytes in, claims out
+//! - [`storage`]: how databases are reached; knows nothing of sessions
+//! - [`telemetry`]: logs and metrics
+//! - [`clock`], [`secret`]: time and chance as arguments, and values that never print
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod gate;
 pub mod secret;
 pub mod server;
 pub mod session;
 pub mod storage;
+pub mod telemetry;
 pub mod token;

@@ -1,0 +1,97 @@
+//! `key generate` and `key public`.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::output::Output;
+use super::{Exit, Failure, Outcome};
+use crate::secret::{Secret, SystemRandom};
+use crate::token::{Algorithm, SigningKey, algorithm, key};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a key: a private key in PEM, or for HS256, HS384, HS512 a secret
+    Generate {
+        /// The algorithm it is for
+        #[arg(long, default_value = "ES256", value_parser = algorithm::parse)]
+        algorithm: Algorithm,
+        /// Write it to this new file, readable by its owner alone, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the public key of a private one
+    Public {
+        /// The private key in PEM; standard input where it is not given
+        file: Option<PathBuf>,
+        /// Print a JWK Set (RFC 7517) instead of PEM
+        #[arg(long)]
+        jwks: bool,
+        /// The algorithm it is for
+        #[arg(long, default_value = "ES256", value_parser = algorithm::parse)]
+        algorithm: Algorithm,
+    },
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Generate { algorithm, out } => generate(*algorithm, out.as_deref()),
+        Command::Public { file, jwks, algorithm } => public(file.as_deref(), *jwks, *algorithm),
+    }
+}
+
+fn generate(algorithm: Algorithm, out: Option<&Path>) -> Outcome {
+    let material = key::generate(algorithm, &SystemRandom)?;
+    if !algorithm::is_symmetric(algorithm) {
+        let key = SigningKey::from_private_pem(algorithm, &material)?;
+        if let Some(id) = key.id() {
+            Output::say(&format!("{} key {id}", algorithm::name(algorithm)));
+        }
+    }
+    let text = material.expose().trim_ascii_end();
+    match out {
+        Some(path) => {
+            write_new(path, text).map_err(Failure::unavailable)?;
+            Output::say(&format!("written to {}", path.display()));
+        }
+        None => Output::write(&[text, b"\n"].concat())?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes a file that was not there, for its owner's eyes alone.
+pub(super) fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    file.write_all(content)
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn public(file: Option<&Path>, jwks: bool, algorithm: Algorithm) -> Outcome {
+    let mut pem = Vec::new();
+    if let Some(path) = file {
+        pem = std::fs::read(path)
+            .with_context(|| format!("cannot read {}", path.display()))
+            .map_err(Failure::unavailable)?;
+    } else {
+        std::io::stdin().read_to_end(&mut pem)?;
+    }
+    let key = SigningKey::from_private_pem(algorithm, &Secret::new(pem)).map_err(Failure::usage)?;
+    if jwks {
+        let public = key.verifying().public().context("a shared secret has no public key")?;
+        Output::json(&serde_json::json!({ "keys": [public.jwk()] }))?;
+    } else {
+        let pem = key.public_pem().context("a shared secret has no public key")?;
+        Output::write(pem.as_bytes())?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,104 @@
+//! Making a token, and opening the session that it names.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value, json};
+
+use crate::clock::UnixTime;
+use crate::config::Config;
+use crate::secret::Random;
+use crate::session::{Device, Session, SessionId, UserId};
+use crate::token::SigningKey;
+
+/// What a token shall say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) user: String,
+    pub(super) username: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) audience: Option<String>,
+    pub(super) claims: Vec<(String, Value)>,
+    pub(super) lifetime: Duration,
+    pub(super) with_session: bool,
+}
+
+/// A token that was made, with its session, which is still to be put into the store.
+pub(super) struct Minted {
+    pub(super) token: String,
+    pub(super) session: Option<Session>,
+    pub(super) expires: UnixTime,
+}
+
+/// Makes the token; opens nothing yet.
+pub(super) fn mint(
+    config: &Config,
+    wish: &Wish,
+    now: UnixTime,
+    random: &dyn Random,
+) -> anyhow::Result<Minted> {
+    let key: &SigningKey = config
+        .tokens
+        .signing
+        .as_ref()
+        .context("there is no key to sign with: set PRIVATE_KEY or SECRET_KEY")?;
+    let user = UserId::parse(&wish.user).context("--user")?;
+    let expires = now.after(wish.lifetime);
+    let id = if wish.with_session { Some(SessionId::generate(random)?) } else { None };
+    let claims = claims(config, wish, id.as_ref(), now, expires)?;
+    let session = id.map(|id| Session {
+        id,
+        user,
+        created: now,
+        last_seen: now,
+        expires,
+        device: Device::new(Some("portcullis token mint"), None),
+        claims: Map::new(),
+        not_before: UnixTime::EPOCH,
+    });
+    Ok(Minted { token: key.sign(&claims)?, session, expires })
+}
+
+fn claims(
+    config: &Config,
+    wish: &Wish,
+    session: Option<&SessionId>,
+    now: UnixTime,
+    expires: UnixTime,
+) -> anyhow::Result<Map<String, Value>> {
+    let issuer = config.tokens.issuers.first().context("there is no issuer")?;
+    let mut claims = Map::new();
+    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    if let Some(iss) = &issuer.iss {
+        set("iss", json!(iss));
+    }
+    set("sub", json!(wish.user));
+    set("iat", json!(now.as_secs()));
+    set("exp", json!(expires.as_secs()));
+    if let Some(audience) = wish.audience.as_ref().or(issuer.audiences.first()) {
+        set("aud", json!(audience));
+    }
+    if let Some(username) = &wish.username {
+        set("preferred_username", json!(username));
+    }
+    if let Some(email) = &wish.email {
+        set("email", json!(email));
+    }
+    if !wish.scopes.is_empty() {
+        set("scope", json!(wish.scopes.join(" ")));
+    }
+    if !wish.roles.is_empty() {
+        set("roles", json!(wish.roles));
+    }
+    if let Some(id) = session {
+        set("sid", json!(id.as_str()));
+    }
+    for (name, value) in &wish.claims {
+        if claims.insert(name.clone(), value.clone()).is_some() {
+            bail!("the claim {name:?} has a flag of its own");
+        }
+    }
+    Ok(claims)
+}

@@ -1,0 +1,197 @@
+//! The commands, their flags and their exit codes.
+//!
+//! What a script needs is alone on standard output; everything else goes to standard error.
+
+mod dev;
+mod explain;
+mod key;
+mod mint;
+mod output;
+mod serve;
+mod session;
+mod settings;
+mod token;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Mistakes};
+use crate::secret::SystemRandom;
+use output::Output;
+use settings::SettingFlags;
+
+/// How a command ended, as scripts see it. The numbers above 1 are those of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Done,
+    /// The answer is no: the request is denied, the token is not valid, there was no session.
+    No,
+    /// The command or the configuration is wrong; nothing was started.
+    Usage,
+    /// A store, an address or a file is not available.
+    Unavailable,
+    /// Anything else.
+    Failed,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::No => 1,
+            Exit::Usage => 64,
+            Exit::Unavailable => 69,
+            Exit::Failed => 70,
+        })
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Usage, error: error.into() }
+    }
+
+    fn unavailable(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Unavailable, error: error.into() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { exit: Exit::Failed, error: error.into() }
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+/// Forward authentication: a gateway asks before every request, Portcullis answers.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 the answer is no; 64 wrong usage or configuration; 69 a store or an address \
+is not available; 70 anything else.
+Settings are read from --config FILE, over it from the environment, over that from flags; \
+`portcullis serve --help` lists them.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: gate, key, store and a demo user in one process on this host
+    Dev(dev::Args),
+    /// Run the gate
+    Serve(serve::Args),
+    /// Check the configuration as `serve` would, and do nothing else
+    CheckConfig(serve::Args),
+    /// Make and show keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make and look at tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// List and end sessions
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Say how a request would be answered, and why, without a server
+    Explain(explain::Args),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    // Rustls has to be told once which implementation it uses; ours is the only one there is.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    run_with(std::env::args_os()).into()
+}
+
+fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are printed by the same way, and are no mistakes.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(exit) => exit,
+        Err(Failure { exit, error }) => {
+            match error.downcast_ref::<Mistakes>() {
+                Some(mistakes) => Output::say(mistakes.to_string().trim_end()),
+                None => Output::say(&format!("portcullis: {error:#}")),
+            }
+            exit
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Dev(args) => dev::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::CheckConfig(args) => serve::check(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Token(command) => token::run(&command),
+        Command::Session(command) => session::run(&command),
+        Command::Explain(args) => explain::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+            Output::write(&script)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The configuration that these flags, the environment and the file make.
+fn load(flags: &SettingFlags) -> Result<Config, Failure> {
+    Config::load(&flags.sources()).map_err(Failure::usage)
+}
+
+/// The same for a command that waits for the store as long as a person would.
+fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
+    let mut config = load(flags)?;
+    config.session_terms.timeout = config.session_terms.timeout.max(PATIENCE);
+    Ok(config)
+}
+
+/// How long a command waits for the store.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A runtime for a command that ends at once: one thread is enough.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// What commands ask for the time and for chance.
+fn surroundings() -> (Arc<dyn Clock>, Arc<SystemRandom>) {
+    (Arc::new(SystemClock::new()), Arc::new(SystemRandom))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

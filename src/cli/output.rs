@@ -1,0 +1,32 @@
+//! Standard output for what was asked for, standard error for everything else.
+
+use std::io::{self, Write as _};
+
+/// The two channels.
+pub(super) struct Output;
+
+impl Output {
+    /// One line of what was asked for.
+    pub(super) fn line(text: &str) -> io::Result<()> {
+        Self::write(format!("{text}\n").as_bytes())
+    }
+
+    /// JSON, for machines, on one line.
+    pub(super) fn json(value: &serde_json::Value) -> io::Result<()> {
+        Self::line(&value.to_string())
+    }
+
+    /// What was asked for. A reader that went away, as `head` does, is no error.
+    pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// A remark for people. Where nobody listens, nothing is lost.
+    pub(super) fn say(text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}

@@ -1,0 +1,170 @@
+//! `session list` and `session revoke`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::settings::SettingFlags;
+use super::token::argument_or_stdin;
+use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
+use crate::app::open_store;
+use crate::config::Config;
+use crate::session::{Filter, Session, SessionId, Sessions, StoreMetrics, UserId};
+use crate::token::claims::Claims;
+use crate::token::parts;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List sessions
+    List(ListArgs),
+    /// End sessions; the gates refuse them within SESSION_STALENESS
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only this user's
+    #[arg(long)]
+    user: Option<String>,
+    /// Also those that have expired
+    #[arg(long)]
+    all: bool,
+    /// How many at most
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    /// Print an array of objects
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = false, args = ["ids", "token", "user"])]
+pub(super) struct RevokeArgs {
+    /// The sessions, by their ids
+    ids: Vec<String>,
+    /// The session that this token names; `-` reads it from standard input
+    #[arg(long, allow_hyphen_values = true)]
+    token: Option<String>,
+    /// All sessions of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::List(args) => block_on(list(args))?,
+        Command::Revoke(args) => block_on(revoke(args))?,
+    }
+}
+
+async fn sessions(config: &Config) -> Result<Sessions, Failure> {
+    let store = open_store(config).await.map_err(Failure::unavailable)?;
+    let (clock, _) = surroundings();
+    Ok(Sessions::new(store, config.session_terms, clock, StoreMetrics::default()))
+}
+
+async fn list(args: &ListArgs) -> Outcome {
+    let config = load_for_command(&args.settings)?;
+    let user = args.user.as_deref().map(UserId::parse).transpose();
+    let (clock, _) = surroundings();
+    let live_at = (!args.all).then(|| clock.now());
+    let filter = Filter { user: user.map_err(Failure::usage)?, live_at };
+    let sessions = sessions(&config).await?;
+    let found = sessions.list(&filter, args.limit).await.map_err(Failure::unavailable)?;
+    if args.json {
+        Output::json(&found.iter().map(to_json).collect())?;
+    } else {
+        Output::line(&table(&found))?;
+    }
+    if found.len() >= args.limit {
+        Output::say(&format!("there may be more than {}; see --limit", args.limit));
+    }
+    Ok(Exit::Done)
+}
+
+fn to_json(session: &Session) -> Value {
+    json!({
+        "id": session.id.as_str(),
+        "user": session.user.as_str(),
+        "created": session.created.to_string(),
+        "last_seen": session.last_seen.to_string(),
+        "expires": session.expires.to_string(),
+        "user_agent": session.device.user_agent,
+        "address": session.device.address,
+        "claims": session.claims,
+    })
+}
+
+fn table(sessions: &[Session]) -> String {
+    let mut lines = vec![format!(
+        "{:<24} {:<20} {:<20} {:<20} {:<20} DEVICE",
+        "SESSION", "USER", "CREATED", "LAST SEEN", "EXPIRES"
+    )];
+    lines.extend(sessions.iter().map(|session| {
+        let agent = session.device.user_agent.as_deref().unwrap_or("-");
+        let address = session.device.address.map_or_else(String::new, |a| a.to_string());
+        // Debug formatting keeps what clients wrote from moving the cursor.
+        let device = format!("{agent:?} {address}");
+        format!(
+            "{:<24} {:<20} {:<20} {:<20} {:<20} {}",
+            session.id.as_str(),
+            session.user.as_str().escape_debug().to_string(),
+            session.created.to_string(),
+            session.last_seen.to_string(),
+            session.expires.to_string(),
+            device.trim_end()
+        )
+    }));
+    lines.join("\n")
+}
+
+async fn revoke(args: &RevokeArgs) -> Outcome {
+    let config = load_for_command(&args.settings)?;
+    let sessions = Arc::new(sessions(&config).await?);
+    let ended = if let Some(user) = &args.user {
+        let user = UserId::parse(user).map_err(Failure::usage)?;
+        sessions.revoke_user(&user).await.map_err(Failure::unavailable)?
+    } else {
+        let ids = match &args.token {
+            Some(token) => vec![session_of(&argument_or_stdin(token)?, &config)?],
+            None => args.ids.clone(),
+        };
+        let mut ended = 0;
+        for id in &ids {
+            let id = SessionId::parse(id).map_err(Failure::usage)?;
+            match sessions.revoke(&id).await.map_err(Failure::unavailable)? {
+                Some(user) => {
+                    ended += 1;
+                    Output::say(&format!("session {id} of {user} is over"));
+                }
+                None => Output::say(&format!("there is no session {id}")),
+            }
+        }
+        ended
+    };
+    if args.json {
+        Output::json(&json!({ "ended": ended }))?;
+    } else {
+        Output::say(&format!("{ended} ended"));
+    }
+    Ok(if ended > 0 { Exit::Done } else { Exit::No })
+}
+
+/// The session that a token names. The token need not be good any more: whoever may write to the
+/// store may end any session, and an expired token's session may well live.
+fn session_of(token: &str, config: &Config) -> Result<String, Failure> {
+    let parts = parts::split(token, config.max_token_bytes).map_err(Failure::usage)?;
+    let payload = parts::decode(parts.payload).map_err(Failure::usage)?;
+    let claims = Claims::parse(&payload).map_err(Failure::usage)?;
+    let id = claims.text("sid").map_err(Failure::usage)?.map(str::to_owned);
+    id.context("the token names no session").map_err(Failure::usage)
+}

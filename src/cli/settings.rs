@@ -1,0 +1,83 @@
+//! One flag for each setting, out of the one table of settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+
+use crate::config::Sources;
+use crate::config::settings::{Kind, SETTINGS, Setting};
+
+/// The environment's name for the configuration file.
+const CONFIG: &str = "CONFIG";
+
+/// The settings that were given as flags, and the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SettingFlags {
+    file: Option<PathBuf>,
+    given: BTreeMap<String, String>,
+}
+
+impl SettingFlags {
+    /// File, environment and flags.
+    pub(super) fn sources(&self) -> Sources {
+        let environment = Sources::environment();
+        let named = environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+        Sources { file: self.file.clone().or(named), environment, flags: self.given.clone() }
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new(CONFIG)
+            .long("config")
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .help_heading("Settings")
+            .help("A TOML file with settings, by their names in lower case [env: CONFIG]");
+        SETTINGS.iter().flat_map(flags_of).fold(command.arg(config), Command::arg)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// A flag for the value, one for a file with the value, or both.
+fn flags_of(setting: &'static Setting) -> impl Iterator<Item = Arg> {
+    let arg = |name: String, value: &str, help: String| {
+        Arg::new(name.clone())
+            .long(name.to_ascii_lowercase().replace('_', "-"))
+            .value_name(value.to_uppercase())
+            .allow_hyphen_values(true)
+            .hide_short_help(true)
+            .help_heading("Settings")
+            .help(help)
+    };
+    let mut notes = format!("[env: {}]", setting.name);
+    if !setting.default.is_empty() {
+        notes = format!("{notes} [default: {}]", setting.default);
+    }
+    let value = (setting.kind != Kind::Secret)
+        .then(|| arg(setting.name.to_owned(), setting.value, format!("{} {notes}", setting.help)));
+    let file = (setting.kind != Kind::Plain).then(|| {
+        let name = format!("{}_FILE", setting.name);
+        let help = format!("A file with {} [env: {name}, or {}]", setting.name, setting.name);
+        arg(name, "path", help).value_hint(ValueHint::FilePath)
+    });
+    value.into_iter().chain(file)
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let names = SETTINGS.iter().flat_map(flags_of).map(|arg| arg.get_id().to_string());
+        let given = names.filter_map(|name| text(&name).map(|value| (name, value))).collect();
+        Ok(Self { file: text(CONFIG).map(PathBuf::from), given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

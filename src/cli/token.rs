@@ -1,0 +1,168 @@
+//! `token mint` and `token inspect`.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::mint::{Wish, mint};
+use super::output::Output;
+use super::settings::SettingFlags;
+use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
+use crate::app::App;
+use crate::token::claims::Claims;
+use crate::token::{algorithm, parts};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a token, and open the session that it names; the token is alone on standard output
+    Mint(MintArgs),
+    /// Show what a token says, and whether it is good
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MintArgs {
+    /// Whom it is about: `sub`
+    #[arg(long)]
+    user: String,
+    /// `preferred_username`
+    #[arg(long)]
+    username: Option<String>,
+    /// `email`
+    #[arg(long)]
+    email: Option<String>,
+    /// What it allows; may be repeated, and may hold several separated by blanks
+    #[arg(long = "scope")]
+    scopes: Vec<String>,
+    /// A member of `roles`; may be repeated
+    #[arg(long = "role")]
+    roles: Vec<String>,
+    /// `aud`, where it is not the first of JWT_AUDIENCE
+    #[arg(long)]
+    audience: Option<String>,
+    /// A further claim; the value is JSON, or else text; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// How long token and session are good
+    #[arg(long, value_name = "MINUTES", default_value_t = 1440, value_parser = clap::value_parser!(u64).range(1..=5_256_000))]
+    lifetime: u64,
+    /// Make a token without a session; it is good until it expires
+    #[arg(long)]
+    no_session: bool,
+    /// Print an object with the token, its session and its expiry
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InspectArgs {
+    /// The token, or `-` for standard input
+    token: String,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Mint(args) => block_on(run_mint(args))?,
+        Command::Inspect(args) => block_on(run_inspect(args))?,
+    }
+}
+
+async fn run_mint(args: &MintArgs) -> Outcome {
+    let config = load_for_command(&args.settings)?;
+    let (clock, random) = surroundings();
+    let wish = Wish {
+        user: args.user.clone(),
+        username: args.username.clone(),
+        email: args.email.clone(),
+        scopes: args.scopes.iter().flat_map(|s| s.split_whitespace()).map(str::to_owned).collect(),
+        roles: args.roles.clone(),
+        audience: args.audience.clone(),
+        claims: args.claims.clone(),
+        lifetime: Duration::from_secs(args.lifetime * 60),
+        with_session: !args.no_session,
+    };
+    let minted = mint(&config, &wish, clock.now(), random.as_ref()).map_err(Failure::usage)?;
+    if let Some(session) = &minted.session {
+        let app = App::build(&config, clock, random).await.map_err(Failure::unavailable)?;
+        app.sessions.put(session).await.map_err(Failure::unavailable)?;
+    }
+    let session = minted.session.as_ref().map(|session| session.id.as_str());
+    if args.json {
+        Output::json(&json!({
+            "token": minted.token,
+            "session": session,
+            "expires": minted.expires.to_string(),
+        }))?;
+    } else {
+        Output::line(&minted.token)?;
+        match session {
+            Some(id) => Output::say(&format!("session {id}, until {}", minted.expires)),
+            None => Output::say(&format!("no session; good until {}", minted.expires)),
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn run_inspect(args: &InspectArgs) -> Outcome {
+    let config = load_for_command(&args.settings)?;
+    let token = argument_or_stdin(&args.token)?;
+    let (clock, random) = surroundings();
+    let parts = parts::split(&token, config.max_token_bytes).map_err(not_a_token)?;
+    let payload = parts::decode(parts.payload).map_err(not_a_token)?;
+    let claims = Claims::parse(&payload).map_err(not_a_token)?;
+    let app = App::build(&config, clock, random).await.map_err(Failure::unavailable)?;
+    app.read_published_keys().await.map_err(Failure::unavailable)?;
+    let outcome = app.service.gate().admissions().verifier().verify(&token);
+    let problem = outcome.as_ref().err().map(ToString::to_string);
+    let claims = Value::Object(claims.as_map().clone());
+    let name = algorithm::name(parts.header.algorithm);
+    if args.json {
+        Output::json(&json!({
+            "algorithm": name,
+            "key_id": parts.header.key_id,
+            "claims": claims,
+            "valid": problem.is_none(),
+            "problem": problem,
+        }))?;
+    } else {
+        let key = parts.header.key_id.as_deref().unwrap_or("(none)");
+        Output::line(&format!("algorithm  {name}\nkey        {key:?}"))?;
+        Output::line(&format!("claims     {claims:#}"))?;
+        Output::line(&match &problem {
+            None => {
+                "valid      yes (whether its session lives is for `portcullis explain`)".to_owned()
+            }
+            Some(problem) => format!("valid      no: {problem}"),
+        })?;
+    }
+    Ok(if problem.is_none() { Exit::Done } else { Exit::No })
+}
+
+fn not_a_token(error: crate::token::TokenError) -> Failure {
+    Failure { exit: Exit::No, error: error.into() }
+}
+
+/// The argument itself, or standard input where it is `-`.
+pub(super) fn argument_or_stdin(argument: &str) -> Result<String, Failure> {
+    if argument != "-" {
+        return Ok(argument.trim().to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+    Ok(text.trim().to_owned())
+}
+
+fn claim(text: &str) -> anyhow::Result<(String, Value)> {
+    let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=VALUE"))?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
+}

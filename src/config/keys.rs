@@ -1,0 +1,428 @@
+//! Whose tokens are accepted, with which keys; and the key that signs, where there is one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::{Host, Url};
+
+use super::issuers::{IssuerTable, KeyTable};
+use super::reader::Reader;
+use crate::secret::Secret;
+use crate::token::jwks::{Location, Source};
+use crate::token::{Algorithm, KeyId, SessionRule, SigningKey, VerifyingKey, algorithm};
+
+/// The file in DATA_DIR that `dev` keeps its signing key in.
+pub const DEV_KEY_FILE: &str = "signing-key.pem";
+/// The algorithm of that key: short signatures, and every library reads it.
+pub const DEV_KEY_ALGORITHM: Algorithm = Algorithm::ES256;
+
+/// The settings that say where keys are.
+pub(super) const SOURCES: [&str; 7] = [
+    "PUBLIC_KEY",
+    "PRIVATE_KEY",
+    "SECRET_KEY",
+    "RSA_PUBLIC_KEY",
+    "RSA_PRIVATE_KEY",
+    "JWKS_FILE",
+    "JWKS_URL",
+];
+
+/// An issuer, before its keys are brought to life.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// How logs call it.
+    pub name: String,
+    /// The `iss` of its tokens; `None`: not checked.
+    pub iss: Option<String>,
+    /// The names of this service in `aud`.
+    pub audiences: Vec<String>,
+    /// By how much clocks may differ.
+    pub leeway: Duration,
+    /// What `sid` means.
+    pub sessions: SessionRule,
+    /// Where its keys are.
+    pub keys: KeysConfig,
+}
+
+/// Where keys are.
+#[derive(Clone, Debug)]
+pub enum KeysConfig {
+    /// In the configuration.
+    Fixed(Vec<VerifyingKey>),
+    /// Published.
+    Published(Source),
+}
+
+/// What the settings and tables say about tokens.
+#[derive(Debug, Default)]
+pub struct TokenConfig {
+    /// The issuers.
+    pub issuers: Vec<IssuerConfig>,
+    /// The key that signs.
+    pub signing: Option<SigningKey>,
+    /// Whether the key is the one that `dev` made, for want of a configured one.
+    pub uses_dev_key: bool,
+}
+
+/// Reads everything about tokens.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    tables: &[IssuerTable],
+    data_dir: &Path,
+) -> TokenConfig {
+    let mut config = TokenConfig::default();
+    let material = Material::read(reader);
+    let terms = PublishedTerms::read(reader);
+    let published = published(reader, &terms, material.algorithm_if_set);
+    let has_key = material.has_any();
+    if has_key && published.is_some() {
+        let name = if reader.found("JWKS_URL").is_some() { "JWKS_URL" } else { "JWKS_FILE" };
+        reader.wrong(name, "a key is set too; give each issuer its own in [[issuers]]");
+    }
+    let (keys, signing) = if let Some(source) = published {
+        (Some(KeysConfig::Published(source)), None)
+    } else if has_key {
+        material.keys(reader)
+    } else if tables.is_empty() {
+        let (keys, signing) = dev_key(reader, data_dir);
+        config.uses_dev_key = keys.is_some();
+        (keys, signing)
+    } else {
+        (None, None)
+    };
+    config.signing = signing;
+    let iss = issuer_text(reader, material.is_of_jwthenticator);
+    let audiences = reader.list("JWT_AUDIENCE");
+    let leeway = reader.duration("LEEWAY", Duration::from_secs(60), 0.0, 1_440.0);
+    let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
+    if let Some(keys) = keys {
+        let name = iss.clone().unwrap_or_else(|| "any".to_owned());
+        config.issuers.push(IssuerConfig { name, iss, audiences, leeway, sessions, keys });
+    }
+    for (place, table) in tables.iter().enumerate() {
+        config.issuers.extend(of_table(reader, table, place, leeway, sessions, &terms));
+    }
+    check_together(reader, &config.issuers);
+    config
+}
+
+/// ISSUER; jwthenticator's tokens carry no `iss`, so with its names alone none is expected.
+fn issuer_text(reader: &Reader<'_>, is_of_jwthenticator: bool) -> Option<String> {
+    if reader.found("ISSUER").is_none() && is_of_jwthenticator {
+        return None;
+    }
+    reader.optional("ISSUER")
+}
+
+/// Two issuers must not go by one name, and one that is not checked stands alone.
+fn check_together(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
+    if issuers.len() > 1 && issuers.iter().any(|issuer| issuer.iss.is_none()) {
+        reader.wrong("ISSUER", "with several issuers each must be named; this one is not checked");
+    }
+    for (place, issuer) in issuers.iter().enumerate() {
+        if issuers[..place].iter().any(|earlier| earlier.iss == issuer.iss) {
+            let name = issuer.iss.as_deref().unwrap_or("(not checked)");
+            reader.mistakes.add("issuers", format!("{name:?} is there twice"));
+        }
+    }
+}
+
+/// The key material of the flat settings, under the names of both older systems.
+struct Material {
+    public: Option<(&'static str, Vec<u8>)>,
+    private: Option<(&'static str, Secret)>,
+    secret: Option<Secret>,
+    algorithm: Algorithm,
+    algorithm_if_set: Option<Algorithm>,
+    is_of_jwthenticator: bool,
+}
+
+impl Material {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let public = one_of(reader, "PUBLIC_KEY", "RSA_PUBLIC_KEY");
+        let private = one_of(reader, "PRIVATE_KEY", "RSA_PRIVATE_KEY");
+        let is_of_jwthenticator = [&public, &private]
+            .iter()
+            .any(|found| found.as_ref().is_some_and(|(name, _)| name.starts_with("RSA_")));
+        let set = reader.found("ALGORITHM").map(|found| found.text.trim().to_owned());
+        let algorithm_if_set = set.and_then(|name| match algorithm::parse(&name) {
+            Ok(algorithm) => Some(algorithm),
+            Err(error) => {
+                let problem = if name.eq_ignore_ascii_case("none") {
+                    "`none` would let everybody in: unsigned tokens are never accepted".to_owned()
+                } else {
+                    error.to_string()
+                };
+                reader.wrong("ALGORITHM", problem);
+                None
+            }
+        });
+        let usual = if is_of_jwthenticator { Algorithm::RS256 } else { Algorithm::HS256 };
+        Self {
+            public: public.map(|(name, text)| (name, text.expose().to_vec())),
+            private,
+            secret: reader.secret("SECRET_KEY"),
+            algorithm: algorithm_if_set.unwrap_or(usual),
+            algorithm_if_set,
+            is_of_jwthenticator,
+        }
+    }
+
+    fn has_any(&self) -> bool {
+        self.public.is_some() || self.private.is_some() || self.secret.is_some()
+    }
+
+    /// The keys for the configured algorithm; the rest of the material is not looked at, as in
+    /// the older systems, where deployments set more than they use.
+    fn keys(&self, reader: &mut Reader<'_>) -> (Option<KeysConfig>, Option<SigningKey>) {
+        if algorithm::is_symmetric(self.algorithm) {
+            return self.symmetric(reader);
+        }
+        let signing = self.private.as_ref().and_then(|(name, pem)| {
+            let key = SigningKey::from_private_pem(self.algorithm, pem);
+            key.map_err(|error| reader.wrong(name, error.to_string())).ok()
+        });
+        let public = self.public.as_ref().and_then(|(name, pem)| {
+            let key = VerifyingKey::from_public_pem(None, self.algorithm, pem);
+            key.map_err(|error| reader.wrong(name, error.to_string())).ok()
+        });
+        if let (Some(signing), Some(public)) = (&signing, &public)
+            && !signing.verifying().same_as(public)
+        {
+            reader.wrong("PRIVATE_KEY", "does not belong to PUBLIC_KEY: they are no pair");
+        }
+        if self.public.is_none() && self.private.is_none() {
+            let name = algorithm::name(self.algorithm);
+            reader.wrong("ALGORITHM", format!("{name} needs PUBLIC_KEY, and it is not set"));
+        }
+        let verifying = public.or_else(|| signing.as_ref().map(|key| key.verifying().clone()));
+        (verifying.map(|key| KeysConfig::Fixed(vec![key])), signing)
+    }
+
+    fn symmetric(&self, reader: &mut Reader<'_>) -> (Option<KeysConfig>, Option<SigningKey>) {
+        let name = algorithm::name(self.algorithm);
+        let Some(secret) = &self.secret else {
+            let problem = format!(
+                "{name} needs SECRET_KEY, and it is not set; a public key needs ALGORITHM, \
+                 for example RS256"
+            );
+            reader.wrong("ALGORITHM", problem);
+            return (None, None);
+        };
+        match SigningKey::from_secret(self.algorithm, secret) {
+            Ok(key) => (Some(KeysConfig::Fixed(vec![key.verifying().clone()])), Some(key)),
+            Err(error) => {
+                reader.wrong("SECRET_KEY", error.to_string());
+                (None, None)
+            }
+        }
+    }
+}
+
+/// The value that goes by one of two names; where both are set they must agree.
+fn one_of(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    other: &'static str,
+) -> Option<(&'static str, Secret)> {
+    let read = |name| reader.secret(name).map(|secret| unpack_base64(&secret));
+    match (read(name), read(other)) {
+        (Some(first), Some(second)) if first != second => {
+            reader.wrong(other, format!("disagrees with {name}: they are two names for one thing"));
+            Some((name, first))
+        }
+        (Some(first), _) => Some((name, first)),
+        (None, second) => second.map(|second| (other, second)),
+    }
+}
+
+/// PEM as it is; what is not PEM is taken for base64 of PEM, tp-auth's form.
+fn unpack_base64(text: &Secret) -> Secret {
+    if crate::token::key::looks_like_pem(text.expose()) {
+        return text.clone();
+    }
+    let packed: Vec<u8> =
+        text.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(packed).map_or_else(|_| text.clone(), Secret::new)
+}
+
+/// The key that `dev` made, if it did.
+fn dev_key(reader: &mut Reader<'_>, data_dir: &Path) -> (Option<KeysConfig>, Option<SigningKey>) {
+    let path = data_dir.join(DEV_KEY_FILE);
+    let Ok(pem) = std::fs::read(&path) else {
+        reader.mistakes.add(
+            "PUBLIC_KEY",
+            format!(
+                "there is no key: set PUBLIC_KEY and ALGORITHM, SECRET_KEY, JWKS_URL or JWKS_FILE; \
+                 or run `portcullis dev` first, which makes {}",
+                path.display()
+            ),
+        );
+        return (None, None);
+    };
+    match SigningKey::from_private_pem(DEV_KEY_ALGORITHM, &Secret::new(pem)) {
+        Ok(key) => (Some(KeysConfig::Fixed(vec![key.verifying().clone()])), Some(key)),
+        Err(error) => {
+            reader.mistakes.add(&path.display().to_string(), error.to_string());
+            (None, None)
+        }
+    }
+}
+
+/// How published keys are read.
+struct PublishedTerms {
+    refresh: Duration,
+    cooldown: Duration,
+    max_age: Duration,
+    allow_http: bool,
+}
+
+impl PublishedTerms {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            refresh: reader.seconds("JWKS_REFRESH", 1.0, 86_400.0),
+            cooldown: reader.seconds("JWKS_COOLDOWN", 1.0, 86_400.0),
+            max_age: reader.seconds("JWKS_MAX_AGE", 1.0, 31_536_000.0),
+            allow_http: reader.truth("JWKS_INSECURE_HTTP"),
+        }
+    }
+
+    fn source(&self, location: Location, assumed: Option<Algorithm>) -> Source {
+        let Self { refresh, cooldown, max_age, .. } = *self;
+        Source { location, assumed, refresh, cooldown, max_age }
+    }
+
+    /// A URL that keys may come from: whoever can change them on the way can sign tokens.
+    fn location(&self, url: &str) -> Result<Location, String> {
+        let url = Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
+        let is_local = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => return Err("has no host".to_owned()),
+        };
+        match url.scheme() {
+            "https" => Ok(Location::Url(url)),
+            "http" if is_local || self.allow_http => Ok(Location::Url(url)),
+            "http" => Err("http does not protect the keys on their way; \
+                           use https, or set JWKS_INSECURE_HTTP=true"
+                .to_owned()),
+            other => Err(format!("{other:?} is no scheme to fetch keys by; use https")),
+        }
+    }
+}
+
+/// JWKS_FILE or JWKS_URL.
+fn published(
+    reader: &mut Reader<'_>,
+    terms: &PublishedTerms,
+    assumed: Option<Algorithm>,
+) -> Option<Source> {
+    let file = reader.path("JWKS_FILE").map(Location::File);
+    let url = reader.optional("JWKS_URL").and_then(|url| {
+        terms.location(&url).map_err(|problem| reader.wrong("JWKS_URL", problem)).ok()
+    });
+    if file.is_some() && url.is_some() {
+        reader.wrong("JWKS_FILE", "JWKS_URL is set too; choose one");
+    }
+    file.or(url).map(|location| terms.source(location, assumed))
+}
+
+/// An issuer of the file.
+fn of_table(
+    reader: &mut Reader<'_>,
+    table: &IssuerTable,
+    place: usize,
+    leeway: Duration,
+    usual_rule: SessionRule,
+    terms: &PublishedTerms,
+) -> Option<IssuerConfig> {
+    let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
+    let at = format!("issuers[{place}] ({name})");
+    let mut wrong = |problem: String| reader.mistakes.add(&at, problem);
+    if table.issuer.is_empty() {
+        wrong("`issuer` is empty".to_owned());
+    }
+    let sessions = match table.session_rule.as_deref().map(SessionRule::parse) {
+        Some(Ok(rule)) => rule,
+        Some(Err(problem)) => {
+            wrong(format!("session_rule: {problem}"));
+            usual_rule
+        }
+        None => usual_rule,
+    };
+    let keys = keys_of_table(table, terms, &mut wrong)?;
+    let iss = Some(table.issuer.clone());
+    Some(IssuerConfig { name, iss, audiences: table.audiences.clone(), leeway, sessions, keys })
+}
+
+fn keys_of_table(
+    table: &IssuerTable,
+    terms: &PublishedTerms,
+    wrong: &mut impl FnMut(String),
+) -> Option<KeysConfig> {
+    let named = table.algorithm.as_deref().map(algorithm::parse).transpose();
+    let algorithm = named.unwrap_or_else(|error| {
+        wrong(error.to_string());
+        None
+    });
+    let own_key = table.algorithm.as_ref().map(|algorithm| KeyTable {
+        kid: None,
+        algorithm: algorithm.clone(),
+        public_key: table.public_key.clone(),
+        public_key_file: table.public_key_file.clone(),
+        secret_key_file: table.secret_key_file.clone(),
+    });
+    let has_own_key = table.public_key.is_some()
+        || table.public_key_file.is_some()
+        || table.secret_key_file.is_some();
+    if has_own_key && own_key.is_none() {
+        wrong("a key needs its `algorithm`".to_owned());
+    }
+    let url = table.jwks_url.as_deref().map(|url| terms.location(url)).transpose();
+    let url = url.unwrap_or_else(|problem| {
+        wrong(format!("jwks_url {problem}"));
+        None
+    });
+    let location = url.or_else(|| table.jwks_file.clone().map(Location::File));
+    let ways =
+        [has_own_key, !table.keys.is_empty(), table.jwks_file.is_some(), table.jwks_url.is_some()];
+    if ways.iter().filter(|way| **way).count() != 1 {
+        wrong("give exactly one of: a key, `keys`, `jwks_file`, `jwks_url`".to_owned());
+        return None;
+    }
+    if let Some(location) = location {
+        return Some(KeysConfig::Published(terms.source(location, algorithm)));
+    }
+    let keys = own_key.iter().filter(|_| has_own_key).chain(&table.keys);
+    let keys: Vec<_> = keys.filter_map(|key| of_key_table(key, wrong)).collect();
+    (!keys.is_empty()).then_some(KeysConfig::Fixed(keys))
+}
+
+fn of_key_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<VerifyingKey> {
+    let id = table.kid.as_deref().map(KeyId::new);
+    let key = algorithm::parse(&table.algorithm).map_err(|error| error.to_string()).and_then(
+        |algorithm| match (&table.public_key, &table.public_key_file, &table.secret_key_file) {
+            (Some(pem), None, None) => VerifyingKey::from_public_pem(id, algorithm, pem.as_bytes())
+                .map_err(|error| error.to_string()),
+            (None, Some(path), None) => {
+                VerifyingKey::from_public_pem(id, algorithm, &read_key_file(path)?)
+                    .map_err(|error| error.to_string())
+            }
+            (None, None, Some(path)) => {
+                let mut secret = read_key_file(path)?;
+                secret.truncate(secret.trim_ascii_end().len());
+                VerifyingKey::from_secret(id, algorithm, &Secret::new(secret))
+                    .map_err(|error| error.to_string())
+            }
+            _ => Err("give exactly one of public_key, public_key_file, secret_key_file".to_owned()),
+        },
+    );
+    key.map_err(wrong).ok()
+}
+
+fn read_key_file(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}

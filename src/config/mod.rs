@@ -1,0 +1,253 @@
+//! The configuration: file, environment and flags in, typed sections out, or every mistake at once.
+//!
+//! It imports the types of the domain and never the reverse, so that everything else can be
+//! tested and embedded without a single environment variable.
+
+mod issuers;
+mod keys;
+mod mistakes;
+mod reader;
+pub mod settings;
+mod sources;
+mod store;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::StatusCode;
+
+pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE, IssuerConfig, KeysConfig, TokenConfig};
+pub use mistakes::Mistakes;
+use reader::Reader;
+pub use sources::Sources;
+pub use store::StoreConfig;
+
+use crate::gate::Manners;
+use crate::gate::admission::CacheTerms;
+use crate::gate::identity::IdentityHeaders;
+use crate::gate::service::AccessLog;
+use crate::server::{Address, Limits};
+use crate::session::Terms;
+use crate::telemetry::logs::{Format, LogConfig};
+
+/// Everything that was configured, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Whose tokens are accepted, and the key that signs.
+    pub tokens: TokenConfig,
+    /// The longest token that is read, in bytes.
+    pub max_token_bytes: usize,
+    /// Where sessions are.
+    pub store: StoreConfig,
+    /// On what terms they are read.
+    pub session_terms: Terms,
+    /// On what terms answers are remembered.
+    pub cache: CacheTerms,
+    /// What the gate answers, and where.
+    pub gate: GateConfig,
+    /// Where metrics are served, if anywhere.
+    pub metrics_listen: Option<Address>,
+    /// What clients may do.
+    pub limits: Limits,
+    /// How long a stop waits.
+    pub shutdown_grace: Duration,
+    /// What is logged.
+    pub logs: LogConfig,
+    /// Where `dev` and the embedded store keep files.
+    pub data_dir: PathBuf,
+}
+
+/// The gate's own section.
+#[derive(Debug)]
+pub struct GateConfig {
+    /// Where it listens.
+    pub listen: Vec<Address>,
+    /// What stands before every path.
+    pub prefix: String,
+    /// The cookie that may carry the token.
+    pub cookie: Option<String>,
+    /// Which claim goes into which header.
+    pub identity: IdentityHeaders,
+    /// How it says no.
+    pub manners: Manners,
+    /// Which answers are logged.
+    pub access_log: AccessLog,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load(sources: &Sources) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let mut reader = Reader::new(&read, &mut mistakes);
+        let config = Self::assemble(&mut reader, &read.issuers);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// Where `dev` keeps its key, and whether it needs one: whether none is configured. Whatever
+    /// is wrong with the sources is left for [`Config::load`] to tell.
+    pub fn dev_key_place(sources: &Sources) -> (PathBuf, bool) {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let is_configured = keys::SOURCES.iter().any(|name| read.get(name).is_some());
+        let data_dir = Reader::new(&read, &mut mistakes).text("DATA_DIR");
+        (data_dir.into(), !is_configured && read.issuers.is_empty())
+    }
+
+    fn assemble(reader: &mut Reader<'_>, tables: &[issuers::IssuerTable]) -> Self {
+        let data_dir = PathBuf::from(reader.text("DATA_DIR"));
+        // Read for its own sake: issuance will use it, and a mistake in it is told today.
+        reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
+        Self {
+            tokens: keys::read(reader, tables, &data_dir),
+            max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
+            store: store::read(reader, &data_dir),
+            session_terms: session_terms(reader),
+            cache: CacheTerms {
+                staleness: reader.seconds("SESSION_STALENESS", 0.0, 3_600.0),
+                bytes: reader.number("CACHE_BYTES", 1 << 16, 1 << 40),
+            },
+            gate: gate(reader),
+            metrics_listen: metrics_listen(reader),
+            limits: limits(reader),
+            shutdown_grace: reader.seconds("SHUTDOWN_GRACE", 0.0, 3_600.0),
+            logs: LogConfig {
+                format: reader.parsed("LOG_FORMAT", Format::parse),
+                filter: reader.parsed("LOG_LEVEL", LogConfig::check_filter),
+            },
+            data_dir,
+        }
+    }
+}
+
+fn session_terms(reader: &mut Reader<'_>) -> Terms {
+    let inactivity = reader.seconds("SESSION_INACTIVITY_TIMEOUT", 0.0, 31_536_000.0);
+    Terms {
+        inactivity: (!inactivity.is_zero()).then_some(inactivity),
+        timeout: reader.seconds("STORE_TIMEOUT", 0.001, 60.0),
+    }
+}
+
+fn gate(reader: &mut Reader<'_>) -> GateConfig {
+    let status = reader.number("MISSING_CREDENTIALS_STATUS", 401, 403);
+    let missing_credentials = match status {
+        401 => StatusCode::UNAUTHORIZED,
+        403 => StatusCode::FORBIDDEN,
+        _ => {
+            reader.wrong("MISSING_CREDENTIALS_STATUS", "write 401 or 403");
+            StatusCode::UNAUTHORIZED
+        }
+    };
+    let identity = reader.text("IDENTITY_HEADERS");
+    let identity = IdentityHeaders::parse(&identity).unwrap_or_else(|problems| {
+        for problem in problems {
+            reader.wrong("IDENTITY_HEADERS", problem);
+        }
+        IdentityHeaders::default()
+    });
+    GateConfig {
+        listen: gate_listen(reader),
+        prefix: reader.parsed("URL_PREFIX", prefix),
+        cookie: reader.parsed("TOKEN_COOKIE", cookie_name),
+        identity,
+        manners: Manners { missing_credentials, realm: reader.parsed("REALM", realm) },
+        access_log: reader.parsed("ACCESS_LOG", AccessLog::parse),
+    }
+}
+
+/// LISTEN, or the one address of LISTEN_HOST and PORT; both, only if they agree.
+fn gate_listen(reader: &mut Reader<'_>) -> Vec<Address> {
+    let host = reader.text("LISTEN_HOST");
+    let port = reader.number("PORT", 0, 65_535);
+    let host =
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let single = format!("{host}:{port}").parse::<Address>();
+    let listed = reader.list("LISTEN");
+    if listed.is_empty() {
+        return match single {
+            Ok(address) => vec![address],
+            Err(error) => {
+                reader.wrong("LISTEN_HOST", error.to_string());
+                Vec::new()
+            }
+        };
+    }
+    let mut addresses = Vec::new();
+    for text in listed {
+        match text.parse::<Address>() {
+            Ok(address) => addresses.push(address),
+            Err(error) => reader.wrong("LISTEN", format!("{text:?}: {error}")),
+        }
+    }
+    for name in ["PORT", "LISTEN_HOST"] {
+        let is_listed = single.as_ref().is_ok_and(|address| addresses.contains(address));
+        if reader.found(name).is_some() && !is_listed {
+            reader.wrong(name, "disagrees with LISTEN, which replaces it; set one of them");
+        }
+    }
+    addresses
+}
+
+fn metrics_listen(reader: &mut Reader<'_>) -> Option<Address> {
+    reader.parsed("METRICS_LISTEN", |text| match text {
+        "off" => Ok(None),
+        address => address.parse::<Address>().map(Some),
+    })
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    Limits {
+        max_connections: bytes(reader.number("MAX_CONNECTIONS", 1, 1 << 20)),
+        idle_timeout: reader.seconds("IDLE_TIMEOUT", 1.0, 86_400.0),
+        socket_mode: reader.parsed("SOCKET_MODE", |text| {
+            u32::from_str_radix(text, 8)
+                .ok()
+                .filter(|mode| *mode <= 0o777)
+                .ok_or("write permissions in octal, such as 660")
+        }),
+        ..Limits::default()
+    }
+}
+
+/// A prefix starts with one slash and does not end with one, so that paths can be set after it.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
+    let text = text.trim_end_matches('/');
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    if !text.starts_with('/') || text.contains("//") || !text.bytes().all(is_plain) {
+        return Err(format!("{text:?} is not a path such as /auth"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `token` of RFC 9110, section 5.6.2, as RFC 6265 wants it for the name of a cookie.
+fn cookie_name(text: &str) -> Result<Option<String>, String> {
+    let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    match text {
+        "" => Ok(None),
+        name if name.bytes().all(in_token) => Ok(Some(name.to_owned())),
+        name => Err(format!("{name:?} is not the name of a cookie")),
+    }
+}
+
+/// What fits between the quotes of a challenge.
+fn realm(text: &str) -> Result<String, String> {
+    let fits = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
+    if text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("write plain text without quotes and backslashes".to_owned())
+    }
+}
+
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Every setting: its names, its unit, its default and its meaning, in one table.
+//!
+//! The table is what the environment, the file and the flags are read by, what `--help` prints,
+//! and what the README's table is checked against.
+
+/// How a setting's value may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// In the environment, in the file, as a flag.
+    Plain,
+    /// As plain, or in a file of its own, by the setting's name and `_FILE`.
+    Text,
+    /// As text, but never as a flag: every user of the host can read a command line.
+    Secret,
+}
+
+/// A setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name in the environment; in lower case, its key in the file; with dashes, its flag.
+    pub name: &'static str,
+    /// Other names for it in the environment and the file, from the older systems.
+    pub aliases: &'static [&'static str],
+    /// How its value may be given.
+    pub kind: Kind,
+    /// What the value is, for people: a unit, or a form.
+    pub value: &'static str,
+    /// What holds where nothing is set; empty: nothing.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The key in the file.
+    pub fn key(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+
+    /// The long flag, without its dashes.
+    pub fn flag(&self) -> String {
+        self.key().replace('_', "-")
+    }
+
+    /// The setting of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}
+
+const fn plain(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, aliases: &[], kind: Kind::Plain, value, default, help }
+}
+
+/// The table.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        kind: Kind::Text,
+        ..plain("PUBLIC_KEY", "PEM, or base64 of PEM", "", "The key that verifies tokens")
+    },
+    Setting {
+        kind: Kind::Secret,
+        ..plain(
+            "PRIVATE_KEY",
+            "PEM, or base64 of PEM",
+            "",
+            "The key that signs tokens; the gate itself needs only the public one",
+        )
+    },
+    Setting {
+        kind: Kind::Secret,
+        ..plain("SECRET_KEY", "text", "", "The shared secret of HS256, HS384 and HS512")
+    },
+    Setting {
+        kind: Kind::Text,
+        ..plain("RSA_PUBLIC_KEY", "PEM", "", "jwthenticator's PUBLIC_KEY; also RSA_PUBLIC_KEY_PATH")
+    },
+    Setting {
+        kind: Kind::Secret,
+        ..plain(
+            "RSA_PRIVATE_KEY",
+            "PEM",
+            "",
+            "jwthenticator's PRIVATE_KEY; also RSA_PRIVATE_KEY_PATH",
+        )
+    },
+    Setting {
+        aliases: &["JWT_ALGORITHM"],
+        ..plain(
+            "ALGORITHM",
+            "name",
+            "HS256",
+            "The algorithm of the key above (RS256 where an RSA_* key is set)",
+        )
+    },
+    plain("JWKS_FILE", "path", "", "Published keys (RFC 7517), in place of the keys above"),
+    plain("JWKS_URL", "URL", "", "The same, fetched over https"),
+    plain("JWKS_INSECURE_HTTP", "true or false", "false", "Allow JWKS_URL to be http"),
+    plain("JWKS_REFRESH", "seconds", "300", "How often published keys are read"),
+    plain(
+        "JWKS_COOLDOWN",
+        "seconds",
+        "30",
+        "The least time between two reads, also after a failure",
+    ),
+    plain("JWKS_MAX_AGE", "seconds", "86400", "How long published keys may be used unrefreshed"),
+    plain(
+        "ISSUER",
+        "text",
+        "prismaticain",
+        "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys)",
+    ),
+    plain("JWT_AUDIENCE", "comma list", "", "Names of this service; `aud` must hold one of them"),
+    plain("LEEWAY", "minutes", "10", "By how much clocks may differ, for `exp`, `nbf` and `iat`"),
+    plain("MAX_TOKEN_BYTES", "bytes", "8192", "Longer tokens are refused unread"),
+    plain(
+        "TOKEN_COOKIE",
+        "name",
+        "",
+        "A cookie that may carry the token, beside the bearer header",
+    ),
+    plain(
+        "SESSION_RULE",
+        "required, when-present or ignored",
+        "when-present",
+        "Whether tokens must carry `sid`, and whether it is looked at",
+    ),
+    Setting {
+        kind: Kind::Text,
+        ..plain(
+            "DB_URL",
+            "URL",
+            "",
+            "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
+             redis+unix:///PATH, memory: (unset: sqlite in DATA_DIR)",
+        )
+    },
+    plain("DB_CA_FILE", "path", "", "The CA of a rediss:// server, in PEM (unset: the system's)"),
+    plain("LOGIN_REDIS_DB", "number", "9", "The Redis database of sessions, whatever DB_URL says"),
+    plain(
+        "REFRESH_RESTRICT_DB",
+        "number",
+        "8",
+        "The Redis database of refresh markers, for issuance",
+    ),
+    plain(
+        "STORE_TIMEOUT",
+        "seconds",
+        "0.15",
+        "How long the store may take; then it counts as down",
+    ),
+    plain(
+        "SESSION_STALENESS",
+        "seconds",
+        "1",
+        "How late a revocation elsewhere may be learnt of; 0 asks the store every time",
+    ),
+    plain("SESSION_INACTIVITY_TIMEOUT", "seconds", "0", "How long a session may rest; 0: for ever"),
+    plain("CACHE_BYTES", "bytes", "67108864", "The room for remembered answers"),
+    plain("DATA_DIR", "path", "portcullis-data", "Where `dev` and the embedded store keep files"),
+    plain(
+        "LISTEN",
+        "comma list of addresses",
+        "",
+        "Where the gate listens: 127.0.0.1:8080, unix:/run/portcullis.sock (unset: LISTEN_HOST and PORT)",
+    ),
+    plain("LISTEN_HOST", "IP address", "127.0.0.1", "The address of the gate"),
+    plain("PORT", "number", "8080", "The port of the gate"),
+    plain("METRICS_LISTEN", "address or off", "127.0.0.1:9090", "Where /metrics is served"),
+    plain("SOCKET_MODE", "octal", "660", "The permissions of unix sockets"),
+    plain("URL_PREFIX", "path", "", "What stands before every path of the gate"),
+    plain(
+        "IDENTITY_HEADERS",
+        "comma list of Header=claim",
+        "",
+        "Headers added to, or in place of, the default identity headers",
+    ),
+    plain(
+        "MISSING_CREDENTIALS_STATUS",
+        "401 or 403",
+        "401",
+        "The answer where there are no credentials; jwthenticator's is 403",
+    ),
+    plain("REALM", "text", "portcullis", "The realm in WWW-Authenticate"),
+    plain("MAX_CONNECTIONS", "number", "8192", "Connections at once; more wait"),
+    plain("IDLE_TIMEOUT", "seconds", "120", "How long a connection may stay without a request"),
+    plain("SHUTDOWN_GRACE", "seconds", "30", "How long a stop waits for requests under way"),
+    plain("LOG_FORMAT", "text or json", "text", "How log lines are written"),
+    plain("LOG_LEVEL", "level or filter", "info", "Which log lines are written"),
+    plain("ACCESS_LOG", "off, denied or all", "denied", "Which answers are logged"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut seen = HashSet::new();
+        for setting in SETTINGS {
+            for name in std::iter::once(&setting.name).chain(setting.aliases) {
+                assert!(seen.insert(*name), "{name}");
+            }
+        }
+    }
+}

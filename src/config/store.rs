@@ -1,0 +1,92 @@
+//! DB_URL and what goes with it.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use crate::secret::Secret;
+
+/// The file in DATA_DIR that the embedded store keeps.
+const EMBEDDED_FILE: &str = "portcullis.db";
+
+/// Where sessions are.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// A file on this host, which several processes may share.
+    Sqlite(PathBuf),
+    /// Redis or one of its kin.
+    Redis {
+        /// The URL, with its credentials.
+        url: Secret,
+        /// The number of the database, whatever the URL says.
+        database: u32,
+        /// The CA of the server.
+        ca_pem: Option<Vec<u8>>,
+    },
+    /// This process, until it ends; for tests.
+    Memory,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
+    let database = reader.number("LOGIN_REDIS_DB", 0, 65_535);
+    let ca_pem = reader.path("DB_CA_FILE").and_then(|path| match std::fs::read(&path) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            reader.wrong("DB_CA_FILE", format!("cannot read {}: {error}", path.display()));
+            None
+        }
+    });
+    let Some(found) = reader.found("DB_URL") else {
+        return StoreConfig::Sqlite(data_dir.join(EMBEDDED_FILE));
+    };
+    let text = found.text.trim();
+    if found.origin.starts_with("--") && has_password(text) {
+        reader.wrong(
+            "DB_URL",
+            "holds a password, which every user of this host could read from the command line; \
+             use the environment's DB_URL, or --db-url-file",
+        );
+    }
+    match text.split_once(':') {
+        Some(("sqlite", path)) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                reader.wrong(
+                    "DB_URL",
+                    "names no file; write sqlite:/var/lib/portcullis/portcullis.db",
+                );
+            }
+            StoreConfig::Sqlite(path.into())
+        }
+        Some(("memory", _)) => StoreConfig::Memory,
+        Some((
+            "redis" | "rediss" | "valkey" | "valkeys" | "dragonfly" | "redis+unix" | "unix",
+            _,
+        )) => {
+            let url = Secret::new(text.to_owned());
+            let database = u32::try_from(database).unwrap_or_default();
+            let options = crate::storage::redis::Options {
+                database,
+                ca_pem: ca_pem.clone(),
+                ..crate::storage::redis::Options::default()
+            };
+            if let Err(error) = crate::storage::redis::check(&url, &options) {
+                reader.wrong("DB_URL", error.to_string());
+            }
+            StoreConfig::Redis { url, database, ca_pem }
+        }
+        _ => {
+            reader.wrong(
+                "DB_URL",
+                "is of no kind that is known; write sqlite:PATH, redis://HOST:PORT, rediss://, \
+                 valkey://, dragonfly:// or redis+unix:///PATH",
+            );
+            StoreConfig::Memory
+        }
+    }
+}
+
+/// Whether there is something between the first `:` after the scheme and an `@`.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("//").map_or("", |(_, rest)| rest);
+    authority.rsplit_once('@').is_some_and(|(userinfo, _)| userinfo.contains(':'))
+}

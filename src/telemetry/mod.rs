@@ -1,0 +1,4 @@
+//! What the process says of itself: logs on standard error, metrics for Prometheus.
+
+pub mod logs;
+pub mod metrics;
