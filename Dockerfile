@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# The build needs Rust and a C compiler (aws-lc and SQLite are compiled in); what runs needs neither.
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+RUN cargo build --release --locked --bin portcullis \
+    && install -D target/release/portcullis /out/portcullis \
+    && install -d -m 0700 /out/data
+
+# glibc, CA certificates, and a user `nonroot` (65532): no shell, no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /out/portcullis /usr/local/bin/portcullis
+COPY --from=build --chown=65532:65532 /out/data /var/lib/portcullis
+
+ENV LISTEN_HOST=0.0.0.0 \
+    PORT=8080 \
+    METRICS_LISTEN=0.0.0.0:9090 \
+    DATA_DIR=/var/lib/portcullis \
+    LOG_FORMAT=json
+
+USER 65532:65532
+WORKDIR /var/lib/portcullis
+VOLUME /var/lib/portcullis
+EXPOSE 8080 9090
+
+# Liveness is GET /health and readiness GET /ready on 9090, for the orchestrator to ask: there is no curl in here.
+ENTRYPOINT ["/usr/local/bin/portcullis"]
+CMD ["serve"]

@@ -1,0 +1,19 @@
+//! The integration tests: one binary, its modules named for what they are about.
+//!
+//! They run real programs. What a machine does not have is skipped with a visible word, or is a failure
+//! with `PORTCULLIS_TEST_REQUIRE=1`, as `tests/run` sets it.
+
+#![allow(clippy::pedantic, reason = "a test says what it expects in the plainest way")]
+#![allow(
+    unreachable_pub,
+    reason = "nothing here is reachable from outside; `pub` says that other modules use it"
+)]
+
+mod durability;
+mod http_edge;
+mod nginx;
+mod secrets_in_logs;
+mod session_store;
+mod support;
+mod traefik;
+mod two_gates;

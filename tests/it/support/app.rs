@@ -1,0 +1,145 @@
+//! The app behind the gateway: it keeps the raw header lines that reached it, so that no library can tidy them up first.
+
+use std::{
+    io::{BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::http::{read_chunks, read_exactly, read_line};
+
+/// One request as it reached the app.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// `GET`, ...
+    pub method: String,
+    /// The request target, raw.
+    pub target: String,
+    /// Names and values as they were spelt.
+    pub headers: Vec<(String, String)>,
+    /// Decoded, when it came in chunks.
+    pub body: Vec<u8>,
+}
+
+/// A server on a thread for each connection, with keep-alive.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind(super::free_address()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (seen, stopped) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<AtomicBool>::default());
+        let (record, stop) = (Arc::clone(&seen), Arc::clone(&stopped));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let record = Arc::clone(&record);
+                std::thread::spawn(move || serve(stream, &record));
+            }
+        });
+        Self { address, seen, stopped }
+    }
+
+    /// What came since the last call.
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().expect("no panic under the lock"))
+    }
+
+    /// The one request that came since the last call.
+    ///
+    /// # Panics
+    ///
+    /// When it was none or more.
+    pub fn take_one(&self) -> Seen {
+        let mut seen = self.take();
+        assert_eq!(seen.len(), 1, "exactly one request should have reached the app: {seen:?}");
+        seen.remove(0)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Seen {
+    /// Every value under any name that some app would read as `name`: case, and all but letters and digits, count for nothing.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .iter()
+            .filter(|(key, _)| alias(key) == alias(name))
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+
+    /// The one value, or "" where the header is absent or empty.
+    ///
+    /// # Panics
+    ///
+    /// When there are two: then an app may pick the wrong one.
+    pub fn value(&self, name: &str) -> &str {
+        let values = self.values(name);
+        assert!(values.len() <= 1, "{name} reached the app more than once: {:?}", self.headers);
+        values.first().copied().unwrap_or_default()
+    }
+}
+
+/// How CGI and its kin fold a header's name.
+fn alias(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect()
+}
+
+fn serve(stream: TcpStream, record: &Mutex<Vec<Seen>>) {
+    let mut stream = BufReader::new(stream);
+    while let Some(seen) = read(&mut stream) {
+        let head = seen.method == "HEAD";
+        let body = serde_json::json!({ "method": seen.method, "target": seen.target, "headers": seen.headers,
+            "body": String::from_utf8_lossy(&seen.body) })
+        .to_string();
+        record.lock().expect("no panic under the lock").push(seen);
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{}",
+            if head { "" } else { &body }
+        );
+        if stream.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+    let line = read_line(stream)?;
+    let mut words = line.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let headers: Vec<(String, String)> =
+        std::iter::from_fn(|| read_line(stream).filter(|line| !line.is_empty()))
+            .filter_map(|line| {
+                line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            })
+            .collect();
+    let find = |name: &str| {
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    let body = match (find("transfer-encoding"), find("content-length")) {
+        (Some(_), _) => read_chunks(stream),
+        (None, Some(length)) => read_exactly(stream, length.parse().ok()?),
+        (None, None) => Vec::new(),
+    };
+    Some(Seen { method, target, headers, body })
+}

@@ -1,0 +1,96 @@
+//! `portcullis serve`, as an operator would start it.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+};
+
+use super::{
+    free_address,
+    http::{self, Response},
+    process::Running,
+    realm::PORTCULLIS,
+};
+
+/// A gate in a process of its own.
+pub struct Gate {
+    /// Where gateways ask.
+    pub address: SocketAddr,
+    /// Where `/metrics` is.
+    pub metrics: SocketAddr,
+    settings: BTreeMap<String, String>,
+    log: PathBuf,
+    process: Running,
+}
+
+impl Gate {
+    /// Starts it on free ports with these settings and no other environment, and waits until it answers.
+    pub fn start(folder: &Path, settings: &BTreeMap<String, String>) -> Self {
+        let (address, metrics) = (free_address(), free_address());
+        let mut settings = settings.clone();
+        settings.insert("LISTEN".to_owned(), address.to_string());
+        settings.insert("METRICS_LISTEN".to_owned(), metrics.to_string());
+        let log = folder.join(format!("gate-{}.log", address.port()));
+        let process = spawn(&settings, &log, address);
+        Self { address, metrics, settings, log, process }
+    }
+
+    /// What it wrote to its standard error so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits for the end that was asked for.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again where it was, with the same settings.
+    pub fn restart(&mut self) {
+        self.process = spawn(&self.settings, &self.log, self.address);
+    }
+
+    /// What nginx would ask, without nginx.
+    pub fn check(&self, token: &str) -> Response {
+        http::get(self.address, "/validate_request", &[&http::bearer(token)])
+    }
+
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        http::get(self.metrics, "/metrics", &[]).text()
+    }
+}
+
+fn spawn(settings: &BTreeMap<String, String>, log: &Path, address: SocketAddr) -> Running {
+    let folder = log.parent().expect("a log has a folder");
+    let mut command = Command::new(PORTCULLIS);
+    command.env_clear().envs(settings).arg("serve").current_dir(folder);
+    let mut process = Running::start(&mut command, log);
+    process.wait_until("portcullis serve", || {
+        TcpStream::connect(address).is_ok() && http::get(address, "/health", &[]).status == 200
+    });
+    process
+}

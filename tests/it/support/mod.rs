@@ -1,0 +1,116 @@
+//! What the integration tests stand on: real programs on free ports of 127.0.0.1, a raw HTTP client, tokens good and bad.
+//!
+//! Everything started here is ended by its own process id when its value is dropped, also when a test fails.
+
+#![allow(dead_code, reason = "each module uses its own part of the support")]
+
+pub mod app;
+pub mod gate;
+pub mod h2c;
+pub mod http;
+pub mod nginx;
+pub mod process;
+pub mod realm;
+pub mod redis;
+pub mod relay;
+pub mod suite;
+pub mod tokens;
+pub mod traefik;
+
+use std::{
+    collections::HashSet,
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::{LazyLock, Mutex},
+    time::{Duration, Instant},
+};
+
+/// How long anything local may take before a test calls it broken: generous, for a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the program is, or `None` after a visible word that the test is skipped.
+///
+/// # Panics
+///
+/// With `PORTCULLIS_TEST_REQUIRE=1` in the environment: there a missing program is a failure.
+pub fn require(program: &str) -> Option<PathBuf> {
+    let found = places().into_iter().map(|dir| dir.join(program)).find(|path| path.is_file());
+    if found.is_none() {
+        assert!(
+            std::env::var_os("PORTCULLIS_TEST_REQUIRE").is_none_or(|value| value != "1"),
+            "{program} not found, and PORTCULLIS_TEST_REQUIRE=1 makes that a failure"
+        );
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Straight to the file descriptor: the test harness captures `eprintln!`, and this must be seen.
+        writeln!(std::io::stderr(), "SKIPPED {test}: {program} not found").expect("stderr is open");
+    }
+    found
+}
+
+fn places() -> Vec<PathBuf> {
+    let venv = std::env::var_os("PORTCULLIS_TEST_VENV").map(|venv| PathBuf::from(venv).join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    venv.into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(["/usr/sbin".into(), "/usr/bin".into()])
+        .collect()
+}
+
+/// An address that nobody listens on, handed out once in the life of this process.
+///
+/// Below the range from which the kernel takes ports for outgoing connections, so that none of those is in the way later.
+pub fn free_address() -> SocketAddr {
+    static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    let mut given = GIVEN.lock().expect("no test panics while it holds the ports");
+    let start = 12_000 + u16::try_from(std::process::id() % 200).expect("below 200") * 100;
+    let port = (start..32_000)
+        .chain(12_000..start)
+        .find(|port| {
+            !given.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+        })
+        .expect("a free port on loopback");
+    given.insert(port);
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Asks again and again until there is an answer; the time that it took comes along.
+///
+/// # Panics
+///
+/// When there is none within `limit`.
+pub fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> (T, Duration) {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return (answer, start.elapsed());
+        }
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A file of the repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of an example with each `(from, to)` carried out.
+///
+/// # Panics
+///
+/// When a `from` does not stand in the text exactly `times` times: the example has changed, and the test must see that.
+pub fn substituted(example: &str, edits: &[(usize, &str, &str)]) -> String {
+    let path = in_repository(example);
+    let mut text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for (times, from, to) in edits {
+        assert_eq!(
+            text.matches(from).count(),
+            *times,
+            "{example} should hold {from:?} {times} times"
+        );
+        text = text.replace(from, to);
+    }
+    text
+}

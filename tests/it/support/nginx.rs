@@ -1,0 +1,62 @@
+//! Real nginx with the configuration of examples/nginx.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{free_address, process::Running, require, substituted};
+
+/// What a test changes in the example besides the addresses: `(from, to)`, each of which must stand there once.
+pub type Edits<'a> = &'a [(&'a str, &'a str)];
+
+/// nginx with a folder of its own for what it writes.
+pub struct Nginx {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    process: Running,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// Starts it in front of `app`, asking `gate`; `None` where there is no nginx.
+    pub fn start(gate: SocketAddr, app: SocketAddr, edits: Edits<'_>) -> Option<Self> {
+        let program = require("nginx")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("run")).expect("a writable folder");
+        let (address, stand_in) = (free_address(), free_address());
+        let mut text = substituted(
+            "examples/nginx/nginx.conf",
+            &[
+                (1, "server 127.0.0.1:8080;", &format!("server {gate};")),
+                (1, "server 127.0.0.1:8089;", &format!("server {app};")),
+                (1, "listen 127.0.0.1:8088;", &format!("listen {address};")),
+                (1, "listen 127.0.0.1:8089;", &format!("listen {stand_in};")),
+            ],
+        );
+        for (from, to) in edits {
+            assert_eq!(
+                text.matches(from).count(),
+                1,
+                "examples/nginx/nginx.conf should hold {from:?} once"
+            );
+            text = text.replace(from, to);
+        }
+        std::fs::write(folder.path().join("nginx.conf"), text).expect("a writable folder");
+        let mut command = Command::new(program);
+        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+        let mut process = Running::start(&mut command, &folder.path().join("stderr"));
+        process.wait_until("nginx", || TcpStream::connect(address).is_ok());
+        Some(Self { address, process, _folder: folder })
+    }
+
+    /// The lines of its log at the level of an error or worse.
+    pub fn errors(&self) -> Vec<String> {
+        let bad = |line: &&str| {
+            ["[error]", "[crit]", "[alert]", "[emerg]"].iter().any(|level| line.contains(level))
+        };
+        self.process.log().lines().filter(bad).map(str::to_owned).collect()
+    }
+}

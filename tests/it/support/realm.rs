@@ -1,0 +1,132 @@
+//! A realm: one key, one store, and the settings that its gates and its command line share.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use super::gate::Gate;
+
+/// The program under test.
+pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
+
+/// Keys and settings in a folder of their own that goes when the value goes.
+pub struct Realm {
+    folder: TempDir,
+    settings: BTreeMap<String, String>,
+}
+
+impl Realm {
+    /// An ES256 key, a SQLite store, and `SESSION_STALENESS=0`: what is revoked is refused at the next request.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (private, public) = key_pair(folder.path(), "true");
+        let database = folder.path().join("portcullis.db");
+        let settings = [
+            ("ALGORITHM", "ES256".to_owned()),
+            ("PRIVATE_KEY_FILE", private.display().to_string()),
+            ("PUBLIC_KEY_FILE", public.display().to_string()),
+            ("DATA_DIR", folder.path().display().to_string()),
+            ("DB_URL", format!("sqlite:{}", database.display())),
+            ("SESSION_STALENESS", "0".to_owned()),
+        ];
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { folder, settings }
+    }
+
+    /// The same realm with one more setting, or another value of it.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same realm without a setting.
+    pub fn without(mut self, name: &str) -> Self {
+        self.settings.remove(name);
+        self
+    }
+
+    /// The value of a setting.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// The folder of the keys, the store and the logs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The private key, PEM.
+    pub fn private_pem(&self) -> String {
+        std::fs::read_to_string(self.folder().join("true.private.pem")).expect("the private key")
+    }
+
+    /// The public key, PEM.
+    pub fn public_pem(&self) -> String {
+        std::fs::read_to_string(self.folder().join("true.public.pem")).expect("the public key")
+    }
+
+    /// A key that this realm has never heard of, PEM.
+    pub fn foreign_pem(&self) -> String {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (private, _) = key_pair(folder.path(), "foreign");
+        std::fs::read_to_string(private).expect("the foreign key")
+    }
+
+    /// A gate of this realm, ready to answer. It is given the public key alone: it has no use for the other one.
+    pub fn gate(&self) -> Gate {
+        let mut settings = self.settings.clone();
+        settings.remove("PRIVATE_KEY_FILE");
+        Gate::start(self.folder(), &settings)
+    }
+
+    /// The command line, with no other environment than the realm's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PORTCULLIS);
+        command.env_clear().envs(&self.settings).args(arguments).current_dir(self.folder());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("portcullis runs")
+    }
+
+    /// Runs a command that must succeed; its standard output without the line end.
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "portcullis {arguments:?}: {}\n{errors}", output.status);
+        String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+    }
+
+    /// A token with a session for `user`.
+    pub fn mint(&self, user: &str, more: &[&str]) -> String {
+        self.ask(&[&["token", "mint", "--user", user], more].concat())
+    }
+
+    /// Ends the session of a token.
+    pub fn revoke(&self, token: &str) {
+        self.ask(&["session", "revoke", "--token", token]);
+    }
+}
+
+/// Makes `NAME.private.pem` and `NAME.public.pem` in the folder.
+fn key_pair(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let (private, public) =
+        (folder.join(format!("{name}.private.pem")), folder.join(format!("{name}.public.pem")));
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(PORTCULLIS).env_clear().args(arguments).output().expect("portcullis runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "portcullis {arguments:?}: {}\n{errors}", output.status);
+        output.stdout
+    };
+    let file = private.display().to_string();
+    run(&["key", "generate", "--algorithm", "ES256", "--out", &file]);
+    std::fs::write(&public, run(&["key", "public", &file])).expect("a writable folder");
+    (private, public)
+}

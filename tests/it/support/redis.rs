@@ -1,0 +1,173 @@
+//! A real redis-server of one's own: in a temporary folder, ended by its process id.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// How clients reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Unix,
+    Tcp,
+    Tls,
+}
+
+/// A running server. What it acknowledged is in its append-only file, so that it survives
+/// [`RedisServer::kill`] and [`RedisServer::restart`].
+pub(crate) struct RedisServer {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+    reach: Reach,
+    port: u16,
+    extra: Vec<String>,
+    child: Child,
+}
+
+impl RedisServer {
+    /// On a unix socket; `None` where the machine has no redis-server.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_with(Reach::Unix, &[])
+    }
+
+    /// With more of the server's options, as in `["--requirepass", "secret"]`.
+    pub(crate) fn start_with(reach: Reach, extra: &[&str]) -> Option<Self> {
+        let program = super::require("redis-server")?;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        if reach == Reach::Tls {
+            write_certificates(folder.path());
+        }
+        let extra: Vec<String> = extra.iter().map(|option| (*option).to_owned()).collect();
+        // The free port may be taken by somebody else before the server binds it.
+        for _ in 0..5 {
+            let port = if reach == Reach::Unix { 0 } else { free_port() };
+            let mut child = spawn(&program, folder.path(), reach, port, &extra);
+            if wait_until_ready(&mut child, folder.path(), port) {
+                return Some(Self { program, folder, reach, port, extra, child });
+            }
+        }
+        panic!("redis-server does not start: {}", log(folder.path()));
+    }
+
+    /// The server's address, as `DB_URL` has it.
+    pub(crate) fn url(&self) -> String {
+        match self.reach {
+            Reach::Unix => format!("redis+unix://{}", self.socket().display()),
+            Reach::Tcp => format!("redis://127.0.0.1:{}", self.port),
+            Reach::Tls => format!("rediss://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// The file of the CA that signed the certificate of a [`Reach::Tls`] server.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Starts it again where it was, with what it had on its disk.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(&self.program, self.folder.path(), self.reach, self.port, &self.extra);
+        let ready = wait_until_ready(&mut self.child, self.folder.path(), self.port);
+        assert!(ready, "redis-server does not start again: {}", log(self.folder.path()));
+    }
+
+    /// Stops it as SIGSTOP does: it keeps its connections and answers nothing.
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &command]).status().expect("sh");
+        assert!(status.success(), "{command}");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _already_dead = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, folder: &Path, reach: Reach, port: u16, extra: &[String]) -> Child {
+    let port = port.to_string();
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"]);
+    command.args(["--dir", ".", "--save", "", "--logfile", "redis.log", "--daemonize", "no"]);
+    command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+    if reach == Reach::Tls {
+        command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+        command.args(["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]);
+        command.args(["--tls-ca-cert-file", "ca.pem"]);
+    } else {
+        command.args(["--port", &port]);
+    }
+    command.args(extra).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("redis-server starts")
+}
+
+/// Whether it accepts connections everywhere it should; not, where it ended instead.
+fn wait_until_ready(child: &mut Child, folder: &Path, port: u16) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        if child.try_wait().expect("status").is_some() {
+            return false;
+        }
+        let log = log(folder);
+        let started = log.rsplit("oO0OoO0OoO0Oo Redis is starting").next().unwrap_or_default();
+        let loaded = started.contains("Ready to accept connections")
+            || started.contains("now ready to accept connections");
+        let listens = port == 0 || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        if loaded && listens && UnixStream::connect(folder.join("redis.sock")).is_ok() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("redis.log")).unwrap_or_default()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("free port");
+    listener.local_addr().expect("address").port()
+}
+
+/// `ca.pem`, and `server.pem` with `server.key` that it signed for 127.0.0.1.
+fn write_certificates(folder: &Path) {
+    let ca_key = KeyPair::generate().expect("key");
+    let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).expect("CA");
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().expect("key");
+    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = server.signed_by(&key, &issuer).expect("certificate");
+    for (name, content) in [
+        ("ca.pem", ca_certificate.pem()),
+        ("server.pem", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+    ] {
+        std::fs::write(folder.join(name), content).expect(name);
+    }
+}

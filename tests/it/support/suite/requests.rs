@@ -1,0 +1,164 @@
+//! Requests of odd shapes and sizes, and what a client says of itself: none may change a verdict or become an error.
+
+use super::{Stack, is_alice};
+use crate::support::http::{Client, bearer, request};
+
+/// Methods and bodies arrive as they were sent, and a denied body is not read as the next request.
+pub fn bodies_reach_the_app_whole<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let (credential, large) = (bearer(&good), vec![b'x'; 200_000]);
+    for (method, body) in
+        [("POST", &b"name=value"[..]), ("PUT", &large), ("PATCH", b"{}"), ("DELETE", b"")]
+    {
+        assert_eq!(stack.send(method, "/form", &[&credential], body).status, 200, "{method}");
+        let seen = stack.app.take_one();
+        is_alice(&seen, &good);
+        assert_eq!((seen.method.as_str(), seen.body.as_slice()), (method, body));
+    }
+    let chunked = format!(
+        "POST /form HTTP/1.1\r\nHost: a.test\r\n{credential}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+    );
+    assert_eq!(Client::connect(stack.address).exchange(chunked).status, 200);
+    let seen = stack.app.take_one();
+    is_alice(&seen, &good);
+    assert_eq!(seen.body, b"hello world");
+
+    assert_eq!(stack.send("HEAD", "/", &[&credential], b"").status, 200);
+    assert_eq!(stack.app.take_one().method, "HEAD");
+    stack.is_denied("HEAD without a token", &stack.send("HEAD", "/", &[], b""), 401);
+    stack.is_denied(
+        "POST without a token",
+        &stack.send("POST", "/form", &[], b"GET / HTTP/1.1\r\n\r\n"),
+        401,
+    );
+}
+
+/// A client's conditions and ranges are for the app, never for the question to the gate.
+pub fn conditions_and_ranges_do_not_change_the_verdict<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    for lines in [
+        &["Range: bytes=0-0"][..],
+        &["If-None-Match: *"],
+        &["If-Match: \"nothing\""],
+        &["If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"],
+        &["If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT"],
+        &["Range: bytes=5-", "If-Range: \"x\"", "If-None-Match: \"a\", \"b\""],
+        &["Accept-Encoding: gzip, br", "Accept: image/png", "TE: trailers"],
+        &["User-Agent:"],
+        &["User-Agent: kube-probe/1.31"],
+        &["User-Agent: GoogleHC/1.0"],
+    ] {
+        stack.reaches_the_app_as_alice("/", &good, lines);
+        stack.is_denied(lines[0], &stack.send("GET", "/", lines, b""), 401);
+    }
+}
+
+/// Twenty requests on one connection, good and bad ones in turn, with bodies between them.
+pub fn one_connection_carries_twenty_requests<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let credential = bearer(&good);
+    let mut client = Client::connect(stack.address);
+    for round in 0..20 {
+        let (method, body) =
+            if round % 4 == 3 { ("POST", &b"a body"[..]) } else { ("GET", &b""[..]) };
+        let lines: &[&str] = if round % 2 == 0 { &[&credential] } else { &[] };
+        let response = client.exchange(request(method, "/", lines, body));
+        let expected = if round % 2 == 0 { 200 } else { 401 };
+        assert_eq!(response.status, expected, "request {round}: {response:?}");
+        let seen = stack.app.take();
+        assert_eq!(seen.len(), usize::from(expected == 200), "request {round}: {seen:?}");
+        seen.iter().for_each(|seen| is_alice(seen, &good));
+    }
+}
+
+/// A client that speaks HTTP/1.0.
+pub fn an_old_client_is_served<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let mut client = Client::connect(stack.address);
+    let response =
+        client.exchange(format!("GET / HTTP/1.0\r\nHost: a.test\r\n{}\r\n\r\n", bearer(&good)));
+    assert_eq!(response.status, 200, "{response:?}");
+    is_alice(&stack.app.take_one(), &good);
+    let response = Client::connect(stack.address).exchange("GET / HTTP/1.0\r\n\r\n");
+    stack.is_denied("HTTP/1.0, no token, no Host", &response, 401);
+}
+
+/// 150 headers, 32 KiB of cookies, and both.
+pub fn many_and_large_headers_are_no_error<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let many: Vec<String> = (0..150).map(|n| format!("X-Filler-{n}: {n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let cookies =
+        (0..32).map(|n| format!("c{n}={}", "x".repeat(1020))).collect::<Vec<_>>().join("; ");
+    let cookies = format!("Cookie: {cookies}");
+    assert!(cookies.len() >= 32 * 1024, "{}", cookies.len());
+    for lines in [many.clone(), vec![cookies.as_str()], [many, vec![cookies.as_str()]].concat()] {
+        stack.reaches_the_app_as_alice("/", &good, &lines);
+        stack.is_denied("many headers", &stack.send("GET", "/", &lines, b""), 401);
+    }
+}
+
+/// What a client claims that it asked for, or from where, is not believed.
+pub fn a_clients_word_on_the_request_is_not_believed<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let lies = [
+        "X-Forwarded-Uri: /public/page",
+        "X-Forwarded-Method: OPTIONS",
+        "X-Forwarded-Host: evil.test",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-For: 10.0.0.1",
+        "X-Forwarded-Port: 1",
+        "X-Forwarded-Prefix: /public",
+        "X-Original-URI: /public/page",
+        "X-Original-URL: http://evil.test/public/",
+        "X-Original-Method: OPTIONS",
+        "X-Replaced-Path: /public",
+        "X_Forwarded_Uri: /public/page",
+        "Forwarded: for=10.0.0.1;host=evil.test",
+    ];
+    for path in ["/", "/users/1"] {
+        stack.is_denied(path, &stack.send("GET", path, &lies, b""), 401);
+    }
+    let credential = bearer(&good);
+    let with_token = [&[credential.as_str()], &lies[..]].concat();
+    stack.is_denied("/users", &stack.send("GET", "/users/1", &with_token, b""), 403);
+    let seen = stack.reaches_the_app_as_alice("/", &good, &lies);
+    for name in [
+        "X-Forwarded-Host",
+        "X-Forwarded-For",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Method",
+        "X-Forwarded-Prefix",
+    ] {
+        let values = seen.values(name).join(" ");
+        assert!(
+            !["evil", "10.0", "public", "OPTIONS"].iter().any(|lie| values.contains(lie)),
+            "{name}: {values}"
+        );
+    }
+}
+
+/// With an absolute request target its host counts, and `Host` does not.
+pub fn an_absolute_target_decides_the_host<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let bytes = format!(
+        "GET http://true.test/page HTTP/1.1\r\nHost: false.test\r\n{}\r\n\r\n",
+        bearer(&good)
+    );
+    let response = Client::connect(stack.address).exchange(bytes);
+    assert_eq!(response.status, 200, "{response:?}");
+    let seen = stack.app.take_one();
+    is_alice(&seen, &good);
+    assert_eq!(seen.value("Host"), "true.test");
+    assert!(!format!("{seen:?}").contains("false.test"), "{seen:?}");
+}
+
+/// Two credentials are none, whichever comes first.
+pub fn two_authorization_lines_are_refused<G>(stack: &Stack<G>) {
+    let (good, bad) = (bearer(&stack.alice()), "Authorization: Bearer rubbish".to_owned());
+    for lines in [[&good, &bad], [&bad, &good], [&good, &good]] {
+        let response = stack.send("GET", "/", &lines.map(String::as_str), b"");
+        assert!((400..500).contains(&response.status), "{response:?}");
+        assert_eq!(stack.app.take().len(), 0, "reached the app");
+    }
+}

@@ -1,0 +1,71 @@
+//! Real Traefik with the configuration of examples/traefik.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{free_address, http, process::Running, require, substituted};
+
+/// Traefik with a folder of its own.
+pub struct Traefik {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    _process: Running,
+    _folder: TempDir,
+}
+
+/// What a test changes: in the static half, and in the dynamic half.
+#[derive(Default, Clone, Copy)]
+pub struct Edits<'a> {
+    /// `(times, from, to)` in traefik.yml.
+    pub fixed: &'a [(usize, &'a str, &'a str)],
+    /// `(times, from, to)` in dynamic.yml.
+    pub routes: &'a [(usize, &'a str, &'a str)],
+}
+
+impl Traefik {
+    /// Starts it in front of `app`, asking `gate`; `None` where there is no Traefik.
+    pub fn start(gate: SocketAddr, app: SocketAddr, edits: Edits<'_>) -> Option<Self> {
+        let program = require("traefik")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (address, routes) = (free_address(), folder.path().join("dynamic.yml"));
+        let (listen, file) =
+            (format!("address: {address}"), format!("filename: {}", routes.display()));
+        let (ask, serve) =
+            (format!("http://{gate}/validate_request"), format!("url: http://{app}"));
+        let fixed = [
+            &[
+                (1, "address: 127.0.0.1:8090", listen.as_str()),
+                (1, "filename: examples/traefik/dynamic.yml", &file),
+            ],
+            edits.fixed,
+        ];
+        let dynamic = [
+            &[
+                (2, "http://127.0.0.1:8080/validate_request", ask.as_str()),
+                (1, "url: http://127.0.0.1:8091", &serve),
+            ],
+            edits.routes,
+        ];
+        std::fs::write(&routes, substituted("examples/traefik/dynamic.yml", &dynamic.concat()))
+            .expect("writable");
+        let main = folder.path().join("traefik.yml");
+        std::fs::write(&main, substituted("examples/traefik/traefik.yml", &fixed.concat()))
+            .expect("writable");
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .arg(format!("--configFile={}", main.display()))
+            .current_dir(folder.path());
+        let mut process = Running::start(&mut command, &folder.path().join("stderr"));
+        // It listens before it knows its routes; until then everything is 404.
+        process.wait_until("traefik", || {
+            TcpStream::connect(address).is_ok()
+                && http::get(address, "/public/ready", &[]).status == 200
+        });
+        Some(Self { address, _process: process, _folder: folder })
+    }
+}

@@ -1,0 +1,170 @@
+//! Real Traefik, with the files in examples/traefik.
+
+use crate::support::{
+    http::bearer,
+    realm::Realm,
+    suite::{self, Stack, requests},
+    traefik::{Edits, Traefik},
+};
+
+/// Each client header goes to the gate: Traefik's own default.
+const ALL_HEADERS_PASSED: Edits<'static> = Edits {
+    fixed: &[],
+    routes: &[(1, "        authRequestHeaders: [Authorization, Cookie, X-Request-Id]\n", "")],
+};
+
+/// The client's method instead of GET.
+const METHOD_PRESERVED: Edits<'static> = Edits {
+    fixed: &[],
+    routes: &[(
+        1,
+        "        trustForwardHeader: false\n",
+        "        trustForwardHeader: false\n        preserveRequestMethod: true\n",
+    )],
+};
+
+/// What Traefik does with `X_Auth_User` where nobody says otherwise.
+const ALIASES_KEPT: Edits<'static> = Edits {
+    fixed: &[(1, "aliasHeadersStrategy: delete", "aliasHeadersStrategy: keep")],
+    routes: &[],
+};
+
+fn stack_with(realm: Realm, edits: Edits<'_>) -> Option<Stack<Traefik>> {
+    Stack::start(realm, |gate, app| {
+        let traefik = Traefik::start(gate, app, edits)?;
+        let address = traefik.address;
+        Some((traefik, address))
+    })
+}
+
+fn holds(edits: Edits<'_>, promises: &[fn(&Stack<Traefik>)]) {
+    let Some(stack) = stack_with(Realm::new(), edits) else { return };
+    promises.iter().for_each(|promise| promise(&stack));
+}
+
+#[test]
+fn only_a_good_token_gets_in() {
+    holds(
+        Edits::default(),
+        &[
+            suite::only_a_good_token_gets_in,
+            suite::no_bad_token_gets_in,
+            requests::two_authorization_lines_are_refused,
+        ],
+    );
+}
+
+#[test]
+fn a_revoked_session_is_over() {
+    holds(Edits::default(), &[suite::a_revoked_session_is_over]);
+}
+
+#[test]
+fn a_route_asks_for_its_scope() {
+    holds(
+        Edits::default(),
+        &[suite::a_route_asks_for_its_scope, suite::no_spelling_of_a_path_leads_around_the_scope],
+    );
+}
+
+#[test]
+fn a_forged_identity_never_reaches_the_app() {
+    holds(
+        Edits::default(),
+        &[
+            suite::a_forged_identity_never_reaches_the_app,
+            suite::a_connection_header_makes_no_room_for_a_forgery,
+            requests::a_clients_word_on_the_request_is_not_believed,
+            requests::an_absolute_target_decides_the_host,
+        ],
+    );
+}
+
+#[test]
+fn no_claim_breaks_out_of_its_header() {
+    holds(
+        Edits::default(),
+        &[suite::no_claim_breaks_out_of_its_header, suite::a_large_identity_passes],
+    );
+}
+
+#[test]
+fn odd_and_large_requests_are_no_error() {
+    holds(
+        Edits::default(),
+        &[
+            requests::bodies_reach_the_app_whole,
+            requests::conditions_and_ranges_do_not_change_the_verdict,
+            requests::an_old_client_is_served,
+            requests::many_and_large_headers_are_no_error,
+            requests::one_connection_carries_twenty_requests,
+        ],
+    );
+}
+
+#[test]
+fn with_all_client_headers_passed_on_nothing_changes() {
+    holds(
+        ALL_HEADERS_PASSED,
+        &[
+            suite::only_a_good_token_gets_in,
+            requests::bodies_reach_the_app_whole,
+            requests::conditions_and_ranges_do_not_change_the_verdict,
+            requests::many_and_large_headers_are_no_error,
+            suite::a_forged_identity_never_reaches_the_app,
+            requests::a_clients_word_on_the_request_is_not_believed,
+        ],
+    );
+}
+
+#[test]
+fn with_the_clients_method_nothing_changes() {
+    holds(
+        METHOD_PRESERVED,
+        &[suite::only_a_good_token_gets_in, requests::bodies_reach_the_app_whole],
+    );
+}
+
+#[test]
+fn the_connections_to_the_gate_are_kept() {
+    let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    let before = stack.relay.accepted();
+    requests::one_connection_carries_twenty_requests(&stack);
+    let opened = stack.relay.accepted() - before;
+    assert!(opened <= 2, "{opened} connections for twenty questions");
+}
+
+/// Why the line stands in the example: without it the test of forgeries would find one.
+#[test]
+fn without_the_strategy_an_alias_would_reach_the_app() {
+    let Some(stack) = stack_with(Realm::new(), ALIASES_KEPT) else { return };
+    let good = stack.alice();
+    let response = stack.send("GET", "/", &[&bearer(&good), "X_Auth_User: root"], b"");
+    assert_eq!(response.status, 200);
+    let mut users = stack
+        .app
+        .take_one()
+        .values("X-Auth-User")
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    users.sort();
+    assert_eq!(users, ["alice", "root"]);
+}
+
+#[test]
+fn a_denial_is_shown_as_the_gate_wrote_it() {
+    let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    let reader = stack.alice();
+    let response = stack.get("/users/1", &reader);
+    assert_eq!(response.status, 403);
+    assert_eq!(response.json()["error"], "insufficient_scope");
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert!(response.header("location").is_none(), "{response:?}");
+}
+
+#[test]
+fn a_dead_gate_lets_nobody_in() {
+    let Some(mut stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    suite::a_dead_gate_lets_nobody_in(&mut stack);
+}
