@@ -1,0 +1,208 @@
+//! Pauses of the cache when everything in it becomes stale at once.
+//!
+//! A gate's cache must not make one unlucky request pay for a flush. Each way of flushing is filled
+//! with the same entries, flushed, and then asked for every entry once, as a request would: get, and
+//! put a fresh one where the answer is stale. Every such operation is timed, the flush itself too.
+//!
+//! ```text
+//! cargo bench --bench cache_flush
+//! ```
+//!
+//! Read `max` of the quietest round: the machine's own interruptions only ever add to it.
+//!
+//! The seam is [`Subject`]: another cache is measured by one more `impl` and a line in [`main`].
+#![expect(clippy::print_stdout, reason = "a measurement's result is what it prints")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use moka::{policy::EvictionPolicy, sync::Cache};
+
+const ENTRIES: u64 = 300_000;
+const ROUNDS: usize = 3;
+const CAPACITY: u64 = 512 << 20;
+/// What an entry costs beside its own size: moka's nodes, queues and table, in bytes.
+const OVERHEAD: u32 = 350;
+/// Long enough to fill the cache, so that nothing expires before all is in.
+const TIME_TO_LIVE: Duration = Duration::from_secs(3);
+
+fn main() {
+    println!("{ENTRIES} entries stale at once, then one request for each; microseconds");
+    println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>12}", "", "flush", "p50", "p99", "p99.9", "max");
+    measure("generation check", Generations::new);
+    measure("obvious: invalidate_all", InvalidateAll::new);
+    measure("obvious: time_to_live", TimeToLive::new);
+}
+
+/// A cache under measurement.
+trait Subject {
+    /// Puts a fresh entry.
+    fn put(&self, key: Key);
+    /// Whether a usable entry is there.
+    fn holds(&self, key: &Key) -> bool;
+    /// Makes every entry stale. What it takes is printed as `flush`.
+    fn flush(&self);
+    /// Waits for what no caller waits for: the passing of a lifetime. It is not timed.
+    fn settle(&self) {}
+}
+
+/// As the gate's: a digest, so that no bearer token is kept, and what kind of answer it leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    kind: u8,
+    digest: [u8; 32],
+}
+
+/// The part of a cached answer that decides whether it may still be used.
+struct Entry {
+    expires: u64,
+    stamp: u64,
+    _answer: [u8; 128],
+}
+
+impl Entry {
+    fn new(stamp: u64) -> Arc<Self> {
+        Arc::new(Self { expires: u64::MAX, stamp, _answer: [0; 128] })
+    }
+}
+
+/// The way chosen: nothing expires inside moka; an entry of another generation counts as absent.
+struct Generations {
+    cache: Cache<Key, Arc<Entry>>,
+    current: AtomicU64,
+}
+
+impl Generations {
+    fn new() -> Self {
+        Self { cache: builder().build(), current: AtomicU64::new(0) }
+    }
+}
+
+impl Subject for Generations {
+    fn put(&self, key: Key) {
+        self.cache.insert(key, Entry::new(self.current.load(Ordering::Acquire)));
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        let current = self.current.load(Ordering::Acquire);
+        self.cache.get(key).is_some_and(|entry| entry.stamp == current && entry.expires > 0)
+    }
+
+    fn flush(&self) {
+        self.current.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+struct InvalidateAll(Cache<Key, Arc<Entry>>);
+
+impl InvalidateAll {
+    fn new() -> Self {
+        Self(builder().build())
+    }
+}
+
+impl Subject for InvalidateAll {
+    fn put(&self, key: Key) {
+        self.0.insert(key, Entry::new(0));
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.0.get(key).is_some()
+    }
+
+    fn flush(&self) {
+        self.0.invalidate_all();
+    }
+}
+
+struct TimeToLive(Cache<Key, Arc<Entry>>);
+
+impl TimeToLive {
+    fn new() -> Self {
+        Self(builder().time_to_live(TIME_TO_LIVE).build())
+    }
+}
+
+impl Subject for TimeToLive {
+    fn put(&self, key: Key) {
+        self.0.insert(key, Entry::new(0));
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.0.get(key).is_some()
+    }
+
+    fn flush(&self) {}
+
+    fn settle(&self) {
+        thread::sleep(TIME_TO_LIVE);
+    }
+}
+
+fn builder() -> moka::sync::CacheBuilder<Key, Arc<Entry>, Cache<Key, Arc<Entry>>> {
+    let own = size_of::<Key>() + size_of::<Entry>();
+    let weight = OVERHEAD.saturating_add(u32::try_from(own).unwrap_or(u32::MAX));
+    Cache::builder()
+        .max_capacity(CAPACITY)
+        .weigher(move |_, _| weight)
+        .eviction_policy(EvictionPolicy::tiny_lfu())
+}
+
+/// Prints a row for each round.
+fn measure<S: Subject>(name: &str, new: impl Fn() -> S) {
+    for _ in 0..ROUNDS {
+        let subject = new();
+        (0..ENTRIES).map(key).for_each(|key| subject.put(key));
+        assert!((0..ENTRIES).all(|n| subject.holds(&key(n))), "{name}: not all entries fit");
+        let flush = timed(|| subject.flush());
+        subject.settle();
+        let mut operations: Vec<Duration> = (0..ENTRIES)
+            .map(key)
+            .map(|key| {
+                timed(|| {
+                    assert!(!subject.holds(&key), "{name}: a stale entry was served");
+                    subject.put(key);
+                })
+            })
+            .collect();
+        assert!(subject.holds(&key(ENTRIES - 1)), "{name}: a fresh entry is not served");
+        operations.sort_unstable();
+        report(name, flush, &operations);
+    }
+}
+
+fn timed(operation: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    operation();
+    start.elapsed()
+}
+
+fn report(name: &str, flush: Duration, sorted: &[Duration]) {
+    let last = sorted.len() - 1;
+    let at = |per_mille: usize| micros(sorted[last * per_mille / 1000]);
+    let (p50, p99, p999, max) = (at(500), at(990), at(999), at(1000));
+    let flush = micros(flush);
+    println!("{name:<28}{flush:>10.1}{p50:>10.1}{p99:>10.1}{p999:>10.1}{max:>12.1}");
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Spread like a digest's bytes, the same in every run: splitmix64 of the number.
+fn key(n: u64) -> Key {
+    let mut digest = [0; 32];
+    for (word, chunk) in (1..).zip(digest.chunks_exact_mut(8)) {
+        let mut z = n.wrapping_add(word << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes());
+    }
+    Key { kind: 1, digest }
+}
