@@ -201,6 +201,7 @@ fn metrics_listen(reader: &mut Reader<'_>) -> Option<Address> {
 fn limits(reader: &mut Reader<'_>) -> Limits {
     Limits {
         max_connections: bytes(reader.number("MAX_CONNECTIONS", 1, 1 << 20)),
+        max_headers: bytes(reader.number("MAX_HEADERS", 1, 65_535)),
         idle_timeout: reader.seconds("IDLE_TIMEOUT", 1.0, 86_400.0),
         socket_mode: reader.parsed("SOCKET_MODE", |text| {
             u32::from_str_radix(text, 8)

@@ -1,1 +1,285 @@
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
+use crate::secret::{Secret, SystemRandom};
+use crate::token::{Algorithm, SessionRule, SigningKey, key};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn pairs(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn from_environment(values: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    Config::load(&Sources { environment: pairs(values), ..Sources::default() })
+}
+
+fn with_secret(values: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    from_environment(&[&[("SECRET_KEY", SECRET)], values].concat())
+}
+
+/// The one mistake that these settings make.
+fn mistake(values: &[(&str, &str)]) -> String {
+    let mistakes = from_environment(values).expect_err("there is a mistake");
+    let lines = mistakes.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.into_iter().next().unwrap_or_default()
+}
+
+fn pem_pair(algorithm: Algorithm) -> (String, String) {
+    let private = key::generate(algorithm, &SystemRandom).unwrap();
+    let public = SigningKey::from_private_pem(algorithm, &private).unwrap().public_pem().unwrap();
+    (private.expose_str().unwrap().to_owned(), public)
+}
+
+fn issuer(config: &Config) -> &IssuerConfig {
+    &config.tokens.issuers[0]
+}
+
+#[test]
+fn the_defaults_are_those_of_the_older_systems() {
+    let config = with_secret(&[]).unwrap();
+    assert_eq!(issuer(&config).iss.as_deref(), Some("prismaticain"));
+    assert_eq!(issuer(&config).leeway, Duration::from_secs(600));
+    assert_eq!(issuer(&config).sessions, SessionRule::WhenPresent);
+    assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(config.cache.staleness, Duration::from_secs(1));
+    assert_eq!(config.session_terms.timeout, Duration::from_millis(150));
+    assert_eq!(config.gate.manners.missing_credentials, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let mistakes = from_environment(&[
+        ("SECRET_KEY", "short"),
+        ("LEEWAY", "ten"),
+        ("PORT", "70000"),
+        ("URL_PREFIX", "auth"),
+        ("SESSION_STALENESS", "-1"),
+        ("IDENTITY_HEADERS", "X_A=b, Set-Cookie=c"),
+        ("DB_URL", "mysql://x"),
+        ("MISSING_CREDENTIALS_STATUS", "402"),
+        ("LOG_LEVEL", "loud"),
+        ("REALM", "\""),
+        ("REFRESH_RESTRICT_DB", "x"),
+    ]);
+    let lines = mistakes.expect_err("there are mistakes").lines();
+    assert_eq!(lines.len(), 12, "{lines:#?}");
+}
+
+#[test]
+fn tp_auths_keys_are_base64_of_pem() {
+    let (private, public) = pem_pair(Algorithm::RS256);
+    for (private, public) in
+        [(private.clone(), public.clone()), (STANDARD.encode(&private), STANDARD.encode(&public))]
+    {
+        let config = from_environment(&[
+            ("ALGORITHM", "RS256"),
+            ("PUBLIC_KEY", &public),
+            ("PRIVATE_KEY", &private),
+        ])
+        .unwrap();
+        assert!(config.tokens.signing.is_some());
+        // A resource server needs the public key alone.
+        let config = from_environment(&[("ALGORITHM", "RS256"), ("PUBLIC_KEY", &public)]).unwrap();
+        assert!(config.tokens.signing.is_none());
+    }
+}
+
+#[test]
+fn jwthenticators_names_mean_rs256_and_no_iss() {
+    let (_, public) = pem_pair(Algorithm::RS256);
+    let config = from_environment(&[
+        ("RSA_PUBLIC_KEY", &public),
+        ("PORT", "9999"),
+        ("URL_PREFIX", "/auth/"),
+        ("JWT_AUDIENCE", "a, b"),
+    ])
+    .unwrap();
+    assert_eq!(issuer(&config).iss, None);
+    assert_eq!(issuer(&config).audiences, ["a", "b"]);
+    assert_eq!(config.gate.listen, ["127.0.0.1:9999".parse().unwrap()]);
+    assert_eq!(config.gate.prefix, "/auth");
+    let config = from_environment(&[("RSA_PUBLIC_KEY", &public), ("ISSUER", "us")]).unwrap();
+    assert_eq!(issuer(&config).iss.as_deref(), Some("us"));
+}
+
+#[test]
+fn an_empty_issuer_is_not_checked_and_other_empty_values_are_unset() {
+    assert_eq!(issuer(&with_secret(&[("ISSUER", "")]).unwrap()).iss, None);
+    let config = with_secret(&[("LEEWAY", ""), ("PORT", ""), ("LISTEN", "")]).unwrap();
+    assert_eq!(issuer(&config).leeway, Duration::from_secs(600));
+}
+
+#[test]
+fn keys_that_cannot_protect_anything_are_refused() {
+    let (private, public) = pem_pair(Algorithm::ES256);
+    for (values, told) in [
+        (&[("SECRET_KEY", "0123456789abcdef0123456789abcde")][..], "at least 32"),
+        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS512")], "at least 64"),
+        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "none")], "never accepted"),
+        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS257")], "not an algorithm"),
+        (&[("SECRET_KEY", &public)], "must never be used"),
+        (&[("PUBLIC_KEY", &private), ("ALGORITHM", "ES256")], "private key"),
+        (&[("PUBLIC_KEY", &public), ("ALGORITHM", "RS256")], "does not fit"),
+        (&[("PUBLIC_KEY", &public)], "needs SECRET_KEY"),
+        (&[("PUBLIC_KEY", "garbage"), ("ALGORITHM", "ES256")], "not one key in PEM"),
+        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "ES256")], "needs PUBLIC_KEY"),
+        (&[("DATA_DIR", "/nonexistent")], "there is no key"),
+    ] {
+        let told_in_fact = mistake(values);
+        assert!(told_in_fact.contains(told), "{told_in_fact}");
+        let in_key = private.lines().chain(public.lines()).any(|line| told_in_fact.contains(line));
+        assert!(!told_in_fact.contains(SECRET) && !in_key, "{told_in_fact}");
+    }
+}
+
+#[test]
+fn a_pair_that_is_none_is_refused() {
+    let ((private, _), (_, public)) = (pem_pair(Algorithm::ES256), pem_pair(Algorithm::ES256));
+    let told =
+        mistake(&[("ALGORITHM", "ES256"), ("PUBLIC_KEY", &public), ("PRIVATE_KEY", &private)]);
+    assert!(told.contains("no pair"), "{told}");
+}
+
+#[test]
+fn two_names_for_one_thing_must_agree() {
+    let (_, public) = pem_pair(Algorithm::RS256);
+    let (_, other) = pem_pair(Algorithm::RS256);
+    assert!(with_secret(&[("ALGORITHM", "HS256"), ("JWT_ALGORITHM", "HS256")]).is_ok());
+    for values in [
+        &[("SECRET_KEY", SECRET), ("ALGORITHM", "HS256"), ("JWT_ALGORITHM", "HS384")][..],
+        &[("ALGORITHM", "RS256"), ("PUBLIC_KEY", &public), ("RSA_PUBLIC_KEY", &other)],
+        &[("SECRET_KEY", SECRET), ("LISTEN", "127.0.0.1:1"), ("PORT", "2")],
+    ] {
+        assert!(mistake(values).contains("disagree"), "{values:?}");
+    }
+    assert!(with_secret(&[("LISTEN", "127.0.0.1:1,unix:/run/x"), ("PORT", "1")]).is_ok());
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
+    let path = path.to_str().unwrap();
+    assert!(from_environment(&[("SECRET_KEY_FILE", path)]).is_ok());
+    assert!(with_secret(&[("SECRET_KEY_FILE", path)]).is_ok(), "they agree");
+    let told = mistake(&[("SECRET_KEY_FILE", path), ("SECRET_KEY", "another-secret-another-secret-xx")]);
+    assert!(told.contains("disagree") && !told.contains("another"), "{told}");
+    assert!(with_secret(&[("DB_URL_FILE", "/nonexistent")]).is_err());
+}
+
+#[test]
+fn the_file_yields_to_the_environment_and_that_to_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    std::fs::write(
+        &path,
+        format!("leeway = 1\nport = 1111\nissuer = \"file\"\nsecret_key = \"{SECRET}\"\n"),
+    )
+    .unwrap();
+    let sources = Sources {
+        file: Some(path),
+        environment: pairs(&[("ISSUER", "environment"), ("PORT", "2222")]),
+        flags: pairs(&[("PORT", "3333")]),
+    };
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
+    assert_eq!(issuer(&config).iss.as_deref(), Some("environment"));
+    assert_eq!(config.gate.listen, ["127.0.0.1:3333".parse().unwrap()]);
+}
+
+#[test]
+fn unknown_keys_and_broken_files_are_mistakes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    for (content, told) in [
+        ("leway = 5", "no such setting"),
+        ("leeway = {a = 1}", "must be a text"),
+        ("secret_key = \"hush hush", "not valid"),
+        ("[[issuers]]\nissuer = \"x\"\nkey = 5", "unknown field"),
+        ("[[issuers]]\nissuer = \"x\"", "give exactly one of"),
+        ("[[issuers]]\nissuer = \"x\"\njwks_url = \"http://idp.example/k\"", "use https"),
+        ("[[issuers]]\nissuer = \"prismaticain\"\njwks_file = \"k\"", "is there twice"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let sources = Sources {
+            file: Some(path.clone()),
+            environment: pairs(&[("SECRET_KEY", SECRET)]),
+            ..Sources::default()
+        };
+        let text = Config::load(&sources).expect_err(content).to_string();
+        assert!(text.contains(told) && !text.contains("hush"), "{content}: {text}");
+    }
+}
+
+#[test]
+fn several_issuers_each_have_their_own_terms() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, public) = pem_pair(Algorithm::ES256);
+    std::fs::write(folder.path().join("a.pem"), public).unwrap();
+    let path = folder.path().join("portcullis.toml");
+    let place = folder.path().display();
+    std::fs::write(
+        &path,
+        format!(
+            "[[issuers]]\nissuer = \"a\"\nalgorithm = \"ES256\"\npublic_key_file = \"{place}/a.pem\"\n\
+             session_rule = \"required\"\naudiences = [\"x\"]\n\
+             [[issuers]]\nissuer = \"b\"\njwks_url = \"https://idp.example/keys\"\n\
+             session_rule = \"ignored\"\n\
+             [[issuers]]\nissuer = \"c\"\n\
+             keys = [{{kid = \"1\", algorithm = \"ES256\", public_key_file = \"{place}/a.pem\"}}]\n"
+        ),
+    )
+    .unwrap();
+    let sources = Sources { file: Some(path), ..Sources::default() };
+    let config = Config::load(&sources).unwrap();
+    let issuers = &config.tokens.issuers;
+    let rules: Vec<_> = issuers.iter().map(|issuer| issuer.sessions).collect();
+    let expected = [SessionRule::Required, SessionRule::Ignored, SessionRule::WhenPresent];
+    assert_eq!(rules, expected);
+    assert_eq!(issuers[0].audiences, ["x"]);
+    assert!(matches!(&issuers[1].keys, KeysConfig::Published(_)));
+    assert!(matches!(&issuers[2].keys, KeysConfig::Fixed(keys) if keys[0].id().is_some()));
+}
+
+#[test]
+fn database_numbers_apply_whatever_the_url_says() {
+    for (values, expected) in [
+        (&[("DB_URL", "redis://localhost:6379/0")][..], 9),
+        (&[("DB_URL", "dragonfly://localhost/3"), ("LOGIN_REDIS_DB", "4")], 4),
+    ] {
+        match with_secret(values).unwrap().store {
+            StoreConfig::Redis { database, .. } => assert_eq!(database, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let sources = Sources {
+        environment: pairs(&[("SECRET_KEY", SECRET)]),
+        flags: pairs(&[("DB_URL", "redis://:hunter2@localhost")]),
+        ..Sources::default()
+    };
+    let told = Config::load(&sources).expect_err("it is refused").to_string();
+    assert!(told.contains("--db-url") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn the_key_that_dev_made_serves_where_none_is_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let pem: Secret = key::generate(DEV_KEY_ALGORITHM, &SystemRandom).unwrap();
+    std::fs::write(folder.path().join(DEV_KEY_FILE), pem.expose()).unwrap();
+    let config = from_environment(&[("DATA_DIR", data_dir)]).unwrap();
+    assert!(config.tokens.uses_dev_key && config.tokens.signing.is_some());
+    let config = with_secret(&[("DATA_DIR", data_dir)]).unwrap();
+    assert!(!config.tokens.uses_dev_key);
+}

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use http::{HeaderName, HeaderValue};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 
 use super::flights::Flights;
@@ -37,8 +38,8 @@ pub struct Admission {
     pub token: Arc<Verified>,
     /// Its session, where it has one.
     pub session: Option<Session>,
-    /// Who it is, for the application.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The headers of the answer: who it is, for the application, and that it must not be kept.
+    pub headers: HeaderMap,
     /// When the session was read, on the monotonic clock, and what was revoked by then.
     read: Option<(Duration, Mark)>,
 }
@@ -162,7 +163,8 @@ impl Admissions {
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }
-        self.find_out(key, token, asked).await
+        // Boxed: what waits takes much room, and most requests wait for nothing.
+        Box::pin(self.find_out(key, token, asked)).await
     }
 
     /// Finds out together with whoever asks for the same token, and makes sure that the answer is
@@ -224,10 +226,9 @@ impl Admissions {
                 (Some(session), Some(read))
             }
         };
-        let headers = self
-            .identity
-            .render(&token, session.as_ref())
-            .map_err(|_| DenialCode::IdentityTooLarge)?;
+        let identity = self.identity.render(&token, session.as_ref());
+        let mut headers = identity.map_err(|_| DenialCode::IdentityTooLarge)?;
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(Arc::new(Admission { token, session, headers, read }))
     }
 
@@ -260,7 +261,7 @@ impl Admission {
 
     /// An estimate of the bytes that this entry takes, never too low for what its token brought.
     fn weight(&self) -> u32 {
-        let headers: usize = self.headers.iter().map(|(_, value)| value.len()).sum();
+        let headers: usize = self.headers.values().map(HeaderValue::len).sum();
         let claims = self.token.token_bytes * BYTES_PER_TOKEN_BYTE;
         u32::try_from(ENTRY_OVERHEAD + headers + claims).unwrap_or(u32::MAX)
     }
@@ -276,3 +277,6 @@ fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>, DenialCod
     let id = SessionId::parse(id).map_err(|_| DenialCode::BadClaim)?;
     Ok(Some((user, id)))
 }
+
+#[cfg(test)]
+mod tests;

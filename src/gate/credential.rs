@@ -5,6 +5,9 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use super::verdict::DenialCode;
 
+/// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
+const BEARER: &[u8] = b"bearer";
+
 /// The token that the client sent: a bearer token (RFC 6750, section 2.1), or the cookie of that
 /// name where the operator named one. The bearer token goes first.
 ///
@@ -29,16 +32,19 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
     if values.next().is_some() {
         return Err(DenialCode::MalformedCredentials);
     }
-    let value = value.to_str().map_err(|_| DenialCode::MalformedCredentials)?.trim_matches(' ');
-    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let value = value.as_bytes().trim_ascii();
+    let Some((scheme, rest)) = value.split_at_checked(BEARER.len()) else {
+        return Ok(None);
+    };
+    if !scheme.eq_ignore_ascii_case(BEARER) || rest.first().is_some_and(u8::is_ascii_graphic) {
         return Ok(None);
     }
-    let token = rest.trim_start_matches(' ');
-    if token.is_empty() || token.contains([' ', '\t', ',']) {
+    let token = rest.trim_ascii_start();
+    // Looked at as bytes, since this is done for every request: a comma would join two values.
+    if token.is_empty() || !token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',') {
         return Err(DenialCode::MalformedCredentials);
     }
-    Ok(Some(token))
+    std::str::from_utf8(token).map(Some).map_err(|_| DenialCode::MalformedCredentials)
 }
 
 /// The value of the cookie `name`. Two of that name with different values are refused: whoever

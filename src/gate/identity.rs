@@ -5,7 +5,7 @@
 //! leave its header: whatever is not plain visible ASCII is percent-encoded, and so are the comma,
 //! which separates the members of a list, and the percent sign, so that it can be undone.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::session::Session;
@@ -113,20 +113,19 @@ impl IdentityHeaders {
         &self,
         token: &Verified,
         session: Option<&Session>,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, TooLarge> {
+    ) -> Result<HeaderMap, TooLarge> {
         let mut bytes = 0;
-        self.0
-            .iter()
-            .map(|mapping| {
-                let text = mapping.value(token, session);
-                bytes += mapping.header.as_str().len() + text.len() + ": \r\n".len();
-                if bytes > MOST_BYTES {
-                    return Err(TooLarge);
-                }
-                let value = HeaderValue::from_str(&text).map_err(|_| TooLarge)?;
-                Ok((mapping.header.clone(), value))
-            })
-            .collect()
+        let mut headers = HeaderMap::with_capacity(self.0.len() + 1);
+        for mapping in &self.0 {
+            let text = mapping.value(token, session);
+            bytes += mapping.header.as_str().len() + text.len() + ": \r\n".len();
+            if bytes > MOST_BYTES {
+                return Err(TooLarge);
+            }
+            let value = HeaderValue::from_str(&text).map_err(|_| TooLarge)?;
+            headers.insert(mapping.header.clone(), value);
+        }
+        Ok(headers)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a gateway asks, whichever gateway it is.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::requirement::Requirement;
 use super::verdict::DenialCode;
@@ -12,45 +12,61 @@ pub struct Inquiry<'r> {
     pub headers: &'r HeaderMap,
     /// What the operator demands here, or why that could not be read.
     pub requirement: Result<Requirement, DenialCode>,
-    /// What the client asked the gateway for. For the log alone: nothing is decided on it, since
-    /// only the operator's configuration says who wrote it.
-    pub original: Original<'r>,
+    /// Where to find what the client asked the gateway for, if anywhere. For the log alone:
+    /// nothing is decided on it, since only the operator's configuration says who wrote it.
+    pub original: Option<Original>,
 }
 
-/// The client's own request line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Original<'r> {
-    /// The method.
-    pub method: Option<&'r HeaderValue>,
-    /// The host.
-    pub host: Option<&'r HeaderValue>,
-    /// Path and query.
-    pub uri: Option<&'r HeaderValue>,
+/// Where the gateway writes the client's own request line. Looked up only for the log, since most
+/// answers are not logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Original {
+    /// The header with the method.
+    pub method: &'static str,
+    /// The header with the host.
+    pub host: &'static str,
+    /// The header with path and query.
+    pub uri: &'static str,
 }
 
-impl<'r> Original<'r> {
+impl<'r> Inquiry<'r> {
+    /// The client's method.
+    pub fn method(&self) -> Option<&'r str> {
+        self.text(self.original?.method)
+    }
+
+    /// The host that the client asked for.
+    pub fn host(&self) -> Option<&'r str> {
+        self.text(self.original?.host)
+    }
+
     /// The path without its query, which may hold credentials and so stays out of logs.
     pub fn path(&self) -> Option<&'r str> {
-        let uri = self.uri?.to_str().ok()?;
+        let uri = self.text(self.original?.uri)?;
         Some(uri.split(['?', '#']).next().unwrap_or(uri))
     }
 
-    /// A header as text, where it is text.
-    pub fn text(value: Option<&'r HeaderValue>) -> Option<&'r str> {
-        value?.to_str().ok()
+    fn text(&self, header: &str) -> Option<&'r str> {
+        self.headers.get(header)?.to_str().ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn the_query_is_not_part_of_the_path() {
         for (uri, path) in [("/a?token=x", "/a"), ("/a#b?c", "/a"), ("?x", ""), ("/", "/")] {
-            let uri = HeaderValue::from_str(uri).unwrap();
-            let original = Original { uri: Some(&uri), ..Original::default() };
-            assert_eq!(original.path(), Some(path));
+            let mut headers = HeaderMap::new();
+            headers.insert("x-uri", HeaderValue::from_str(uri).unwrap());
+            let original = Original { method: "x-method", host: "x-host", uri: "x-uri" };
+            let requirement = Ok(Requirement::default());
+            let inquiry = Inquiry { headers: &headers, requirement, original: Some(original) };
+            assert_eq!(inquiry.path(), Some(path));
+            assert_eq!(inquiry.method(), None);
         }
     }
 }

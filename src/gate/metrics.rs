@@ -124,6 +124,14 @@ impl GateMetrics {
     }
 }
 
+#[cfg(test)]
+impl GateMetrics {
+    /// Hits, re-checks and misses so far.
+    pub(super) fn looked_up(&self) -> (u64, u64, u64) {
+        (self.hits.get(), self.rechecks.get(), self.misses.get())
+    }
+}
+
 impl Default for GateMetrics {
     /// Metrics that nobody looks at; for commands that end at once.
     fn default() -> Self {

@@ -28,6 +28,9 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRead;
 
+/// How many headers hyper allows by itself.
+const HYPERS_MAX_HEADERS: usize = 100;
+
 /// How connections are spoken to, the same for all of them.
 #[derive(Clone, Debug)]
 pub(super) struct Protocols {
@@ -40,7 +43,11 @@ impl Protocols {
         // Below hyper's own floor it would panic.
         let head_bytes = limits.max_head_bytes.max(8192);
         let mut http1 = http1::Builder::new();
-        http1.max_headers(limits.max_headers).max_buf_size(head_bytes);
+        http1.max_buf_size(head_bytes);
+        // Hyper's own number costs least: its table stands on the stack.
+        if limits.max_headers != HYPERS_MAX_HEADERS {
+            http1.max_headers(limits.max_headers);
+        }
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .max_concurrent_streams(MAX_STREAMS)

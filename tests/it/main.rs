@@ -9,9 +9,13 @@
     reason = "nothing here is reachable from outside; `pub` says that other modules use it"
 )]
 
+mod architecture;
+mod cli;
+mod dev;
 mod durability;
 mod http_edge;
 mod nginx;
+mod published_keys;
 mod secrets_in_logs;
 mod session_store;
 mod support;

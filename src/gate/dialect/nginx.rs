@@ -18,11 +18,11 @@ pub(super) fn read(request: &Parts) -> Inquiry<'_> {
     Inquiry {
         headers: &request.headers,
         requirement: Requirement::from_query(request.uri.query()),
-        original: Original {
-            method: request.headers.get("x-original-method"),
-            host: request.headers.get("x-original-host"),
-            uri: request.headers.get("x-original-uri"),
-        },
+        original: Some(Original {
+            method: "x-original-method",
+            host: "x-original-host",
+            uri: "x-original-uri",
+        }),
     }
 }
 

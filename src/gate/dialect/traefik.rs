@@ -19,11 +19,11 @@ pub(super) fn read(request: &Parts) -> Inquiry<'_> {
     Inquiry {
         headers: &request.headers,
         requirement: Requirement::from_query(request.uri.query()),
-        original: Original {
-            method: request.headers.get("x-forwarded-method"),
-            host: request.headers.get("x-forwarded-host"),
-            uri: request.headers.get("x-forwarded-uri"),
-        },
+        original: Some(Original {
+            method: "x-forwarded-method",
+            host: "x-forwarded-host",
+            uri: "x-forwarded-uri",
+        }),
     }
 }
 

@@ -1,0 +1,360 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use serde_json::{Map, json};
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::secret::SystemRandom;
+use crate::session::{Device, Filter, MemoryStore, SessionStore, StoreError, StoreMetrics, Terms};
+use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, key};
+
+const NOW: u64 = 1_800_000_000;
+const STALENESS: Duration = Duration::from_secs(1);
+
+/// A store that counts its reads, and can be made to fail or to wait.
+#[derive(Debug)]
+struct ProbedStore {
+    inner: MemoryStore,
+    reads: AtomicU64,
+    is_down: AtomicBool,
+    /// A read takes its answer, then waits for one of these before it hands it out.
+    may_answer: Semaphore,
+}
+
+#[async_trait]
+impl SessionStore for ProbedStore {
+    async fn put(&self, session: &Session) -> Result<(), StoreError> {
+        self.inner.put(session).await
+    }
+    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let found = self.inner.get(user, id).await;
+        let permit = self.may_answer.acquire().await.expect("never closed");
+        permit.forget();
+        self.may_answer.add_permits(1);
+        if self.is_down.load(Ordering::SeqCst) { Err(StoreError::TimedOut) } else { found }
+    }
+    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
+        self.inner.touch(id, at).await
+    }
+    async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
+        self.inner.revoke(id).await
+    }
+    async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
+        self.inner.revoke_user(user, at).await
+    }
+    async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError> {
+        self.inner.list(filter, limit).await
+    }
+    async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
+        self.inner.purge(expired_before).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+    fn describe(&self) -> String {
+        "probed".to_owned()
+    }
+}
+
+struct Fixture {
+    admissions: Arc<Admissions>,
+    store: Arc<ProbedStore>,
+    clock: Arc<ManualClock>,
+    signer: SigningKey,
+    ring: Arc<KeyRing>,
+}
+
+fn fixture(staleness: Duration, bytes: u64) -> Fixture {
+    let pem = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
+    let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
+    let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
+    let ring = Arc::new(KeyRing::awaiting());
+    ring.replace(vec![signer.verifying().clone()], Duration::from_secs(1_000_000));
+    let issuer = Issuer {
+        name: "test".into(),
+        iss: None,
+        audiences: Vec::new(),
+        leeway: Duration::ZERO,
+        sessions: SessionRule::WhenPresent,
+        keys: ring.clone(),
+    };
+    let store = Arc::new(ProbedStore {
+        inner: MemoryStore::new(),
+        reads: AtomicU64::new(0),
+        is_down: AtomicBool::new(false),
+        may_answer: Semaphore::new(1),
+    });
+    let terms =
+        Terms { inactivity: Some(Duration::from_secs(300)), timeout: Duration::from_secs(5) };
+    let sessions = Sessions::new(store.clone(), terms, clock.clone(), StoreMetrics::default());
+    let admissions = Admissions::new(
+        Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
+        Arc::new(sessions),
+        IdentityHeaders::default(),
+        CacheTerms { staleness, bytes },
+        clock.clone(),
+        GateMetrics::default(),
+    );
+    Fixture { admissions: Arc::new(admissions), store, clock, signer, ring }
+}
+
+fn usual() -> Fixture {
+    fixture(STALENESS, 1 << 20)
+}
+
+impl Fixture {
+    /// A token of `alice` whose session lives for `lifetime`, as the token does.
+    async fn token(&self, id: &str, lifetime: u64) -> String {
+        let now = self.clock.now();
+        let expires = now.after(Duration::from_secs(lifetime));
+        let session = Session {
+            id: SessionId::parse(id).unwrap(),
+            user: UserId::parse("alice").unwrap(),
+            created: now,
+            last_seen: now,
+            expires,
+            device: Device::default(),
+            claims: Map::new(),
+            not_before: UnixTime::EPOCH,
+        };
+        self.store.inner.put(&session).await.unwrap();
+        self.sign(id, expires.as_secs())
+    }
+
+    fn sign(&self, id: &str, exp: u64) -> String {
+        self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
+    }
+
+    async fn outcome(&self, token: &str) -> Result<(), DenialCode> {
+        self.admissions.admit(token).await.map(|_| ())
+    }
+
+    fn reads(&self) -> u64 {
+        self.store.reads.load(Ordering::SeqCst)
+    }
+
+    fn id(id: &str) -> SessionId {
+        SessionId::parse(id).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_hit_asks_nobody() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    for _ in 0..100 {
+        assert_eq!(fixture.outcome(&token).await, Ok(()));
+    }
+    assert_eq!(fixture.reads(), 1);
+    assert_eq!(fixture.admissions.metrics.looked_up(), (99, 0, 1));
+}
+
+#[tokio::test]
+async fn many_misses_at_once_cost_one_verification_and_one_read() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    fixture.store.may_answer.forget_permits(1);
+    let asked: Vec<_> = (0..200)
+        .map(|_| {
+            let (admissions, token) = (fixture.admissions.clone(), token.clone());
+            tokio::spawn(async move { admissions.admit(&token).await.is_ok() })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    fixture.store.may_answer.add_permits(1);
+    for answer in asked {
+        assert!(answer.await.unwrap());
+    }
+    assert_eq!(fixture.reads(), 1);
+    assert_eq!(fixture.admissions.metrics.looked_up().2, 1);
+}
+
+#[tokio::test]
+async fn what_this_process_revoked_is_refused_at_the_very_next_request() {
+    let fixture = usual();
+    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
+    assert_eq!(fixture.outcome(&one).await, Ok(()));
+    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    fixture.admissions.sessions().revoke(&Fixture::id("one")).await.unwrap();
+    assert_eq!(fixture.outcome(&one).await, Err(DenialCode::SessionUnknown));
+    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    let alice = UserId::parse("alice").unwrap();
+    fixture.admissions.sessions().revoke_user(&alice).await.unwrap();
+    assert_eq!(fixture.outcome(&other).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn what_was_revoked_elsewhere_is_refused_at_the_bound() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    fixture.clock.advance(Duration::from_millis(999));
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(Duration::from_millis(1));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn a_recheck_reads_the_session_and_verifies_nothing() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(STALENESS);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    assert_eq!((fixture.reads(), fixture.admissions.metrics.looked_up()), (2, (0, 1, 1)));
+}
+
+#[tokio::test]
+async fn setting_the_clock_back_does_not_stretch_the_bound() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    fixture.clock.advance(STALENESS);
+    fixture.clock.set_wall(UnixTime::from_secs(NOW - 100));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn with_the_store_down_a_yes_lasts_until_the_bound_and_no_longer() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(STALENESS);
+    for _ in 0..3 {
+        assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
+    }
+    fixture.store.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    assert_eq!(fixture.admissions.metrics.looked_up().2, 1, "the signature was checked once");
+}
+
+#[tokio::test]
+async fn no_bound_outlives_token_or_session() {
+    let fixture = fixture(Duration::from_secs(3_600), 1 << 20);
+    let token = fixture.token("s", 60).await;
+    let longer = fixture.sign("s", NOW + 10_000);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    assert_eq!(fixture.outcome(&longer).await, Ok(()));
+    fixture.clock.advance(Duration::from_secs(59));
+    assert_eq!(fixture.outcome(&longer).await, Ok(()));
+    fixture.clock.advance(Duration::from_secs(1));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::TokenExpired));
+    assert_eq!(fixture.outcome(&longer).await, Err(DenialCode::SessionExpired));
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_at_the_validator() {
+    let fixture = usual();
+    let token = fixture.token("s", 6_000).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(Duration::from_secs(299));
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    // That use was noted, in the background.
+    while fixture
+        .store
+        .inner
+        .get(&UserId::parse("alice").unwrap(), &Fixture::id("s"))
+        .await
+        .unwrap()
+        .unwrap()
+        .last_seen
+        != fixture.clock.now()
+    {
+        tokio::task::yield_now().await;
+    }
+    fixture.clock.advance(Duration::from_secs(299));
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(Duration::from_secs(600));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionInactive));
+}
+
+#[tokio::test]
+async fn a_key_that_was_withdrawn_is_noticed_at_the_next_request() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let other = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
+    let other = SigningKey::from_private_pem(Algorithm::EdDSA, &other).unwrap();
+    fixture.ring.replace(vec![other.verifying().clone()], Duration::from_secs(1_000_000));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::BadSignature));
+}
+
+#[tokio::test]
+async fn a_revocation_during_a_read_is_not_overlooked() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    fixture.store.may_answer.forget_permits(1);
+    let asked = tokio::spawn({
+        let (admissions, token) = (fixture.admissions.clone(), token.clone());
+        async move { admissions.admit(&token).await.map(|_| ()) }
+    });
+    while fixture.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The read has its answer, which is a yes, and has not handed it out.
+    fixture.admissions.sessions().revoke(&Fixture::id("s")).await.unwrap();
+    fixture.store.may_answer.add_permits(1);
+    assert_eq!(asked.await.unwrap(), Err(DenialCode::SessionUnknown));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn without_a_bound_no_answer_is_older_than_its_question() {
+    let fixture = fixture(Duration::ZERO, 1 << 20);
+    let token = fixture.token("s", 600).await;
+    fixture.store.may_answer.forget_permits(1);
+    let ask = || {
+        let (admissions, token) = (fixture.admissions.clone(), token.clone());
+        tokio::spawn(async move { admissions.admit(&token).await.map(|_| ()) })
+    };
+    let early = ask();
+    while fixture.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    fixture.clock.advance(Duration::from_millis(1));
+    // This one was asked after the revocation, while the read from before it is under way.
+    let late = ask();
+    tokio::task::yield_now().await;
+    fixture.store.may_answer.add_permits(1);
+    assert_eq!(early.await.unwrap(), Ok(()));
+    assert_eq!(late.await.unwrap(), Err(DenialCode::SessionUnknown));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn a_session_of_another_user_is_no_session() {
+    let fixture = usual();
+    fixture.token("s", 600).await;
+    let claims = json!({"sub": "mallory", "sid": "s", "exp": NOW + 600});
+    let stolen = fixture.signer.sign(&claims).unwrap();
+    assert_eq!(fixture.outcome(&stolen).await, Err(DenialCode::SessionUnknown));
+    let nobody = fixture.signer.sign(&json!({"sid": "s", "exp": NOW + 600})).unwrap();
+    assert_eq!(fixture.outcome(&nobody).await, Err(DenialCode::BadClaim));
+}
+
+#[tokio::test]
+async fn what_is_refused_takes_no_room_and_the_rest_is_bounded() {
+    let bound = 1 << 20;
+    let fixture = fixture(STALENESS, bound);
+    for n in 0..50 {
+        assert!(fixture.outcome(&format!("not.a.token{n}")).await.is_err());
+    }
+    fixture.admissions.cache.run_pending_tasks();
+    assert_eq!(fixture.admissions.size().0, 0);
+    for n in 0..2_000 {
+        let claims = json!({"sub": "alice", "n": n, "exp": NOW + 600});
+        let token = fixture.signer.sign(&claims).unwrap();
+        assert_eq!(fixture.outcome(&token).await, Ok(()));
+    }
+    fixture.admissions.cache.run_pending_tasks();
+    let (entries, bytes) = fixture.admissions.size();
+    assert!(entries > 100 && bytes <= bound, "{entries} entries, {bytes} bytes");
+}

@@ -1,0 +1,117 @@
+//! `portcullis dev`: the printed commands behave as printed, and what was there is there again.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::process::Running;
+use crate::support::realm::PORTCULLIS;
+use crate::support::{free_address, http};
+
+struct Dev {
+    process: Running,
+    text: String,
+}
+
+/// Starts `dev` in `folder` with no environment, and waits until it has said what to type.
+fn start(folder: &Path) -> Dev {
+    let (gate, metrics) = (free_address(), free_address());
+    let log = folder.join(format!("dev-{}.log", gate.port()));
+    let mut command = Command::new(PORTCULLIS);
+    command.env_clear().current_dir(folder).args(["dev", "--listen", &gate.to_string()]);
+    command.args(["--metrics-listen", &metrics.to_string()]);
+    let mut process = Running::start(&mut command, &log);
+    process.wait_until("portcullis dev", || {
+        std::net::TcpStream::connect(gate).is_ok() && http::get(gate, "/health", &[]).status == 200
+    });
+    let text = process.log();
+    Dev { process, text }
+}
+
+impl Dev {
+    /// The printed commands: the indented lines that are no remarks, after "Type".
+    fn commands(&self) -> Vec<&str> {
+        let (_, typed) = self.text.split_once("Type in another terminal:").expect("what to type");
+        typed
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| !line.starts_with('#'))
+            .collect()
+    }
+}
+
+/// Runs the printed commands in one shell, and gives the status lines that `curl` showed.
+fn type_them(dev: &Dev) -> (Vec<String>, String) {
+    let output = Command::new("bash").args(["-c", &dev.commands().join("\n")]).output();
+    let output = output.expect("bash runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let statuses = text.lines().filter(|line| line.starts_with("HTTP/")).map(str::to_owned);
+    (statuses.collect(), text)
+}
+
+#[test]
+fn the_printed_commands_behave_as_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dev = start(folder.path());
+    let (statuses, text) = type_them(&dev);
+    let codes: Vec<_> = statuses.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(codes, ["401", "200", "401"], "{text}");
+    assert!(text.contains("x-auth-user: alice"), "{text}");
+    for example in ["examples/nginx/README.md", "examples/traefik/README.md"] {
+        assert!(dev.text.contains(example) && crate::support::in_repository(example).is_file());
+    }
+}
+
+#[test]
+fn started_again_it_finds_its_key_and_its_sessions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PORTCULLIS);
+        let output = command.env_clear().current_dir(folder.path()).args(arguments).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("UTF-8").trim().to_owned()
+    };
+    let read = |name: &str| {
+        std::fs::read_to_string(folder.path().join("portcullis-data").join(name)).expect("a file")
+    };
+    let mut dev = start(folder.path());
+    let (kept, ended) =
+        (run(&["token", "mint", "--user", "bob"]), run(&["token", "mint", "--user", "eve"]));
+    run(&["session", "revoke", "--token", &ended]);
+    let (key, demo) = (read("signing-key.pem"), read("demo-token"));
+    let before = run(&["session", "list", "--json"]);
+    dev.process.kill();
+
+    let dev = start(folder.path());
+    assert_eq!((read("signing-key.pem"), read("demo-token")), (key, demo));
+    assert_eq!(run(&["session", "list", "--json"]), before);
+    let (_, address) = dev.text.split_once("gate      ").expect("an address");
+    let address = address.lines().next().and_then(|line| line.parse().ok()).expect("an address");
+    for (token, status) in [(&kept, 200), (&ended, 401)] {
+        let lines = [http::bearer(token)];
+        assert_eq!(http::get(address, "/validate_request", &[&lines[0]]).status, status);
+    }
+}
+
+#[test]
+fn it_binds_loopback_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [["--listen", "0.0.0.0:0"], ["--metrics-listen", "0.0.0.0:0"]] {
+        let mut command = Command::new(PORTCULLIS);
+        command.env_clear().current_dir(folder.path()).arg("dev").args(arguments);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(64));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("portcullis serve"));
+    }
+}
+
+#[test]
+fn its_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let _dev = start(folder.path());
+    let data = folder.path().join("portcullis-data");
+    let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for name in ["signing-key.pem", "demo-token", "portcullis.db"] {
+        assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+    }
+}
