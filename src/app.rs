@@ -19,7 +19,7 @@ use crate::config::{Config, IssuerConfig, KeysConfig, StoreConfig};
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::service::{BodyWasRead, GateService, health};
+use crate::gate::service::{BodyWasRead, GateService, ServiceTerms, health};
 use crate::secret::Random;
 use crate::server::{Address, BodyRead, Listeners, Shutdown, signals};
 use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
@@ -67,7 +67,8 @@ pub struct Bound {
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn SessionStore>> {
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
-            let options = storage::sqlite::Options::default();
+            let busy_timeout = config.session_terms.timeout;
+            let options = storage::sqlite::Options { busy_timeout, ..Default::default() };
             Arc::new(SqliteStore::open(path, options).await?)
         }
         StoreConfig::Redis { url, database, ca_pem } => {
@@ -113,9 +114,12 @@ impl App {
         );
         let service = Arc::new(GateService::new(
             Gate::new(admissions, config.gate.cookie.clone()),
-            config.gate.manners.clone(),
-            config.gate.prefix.clone(),
-            config.gate.access_log,
+            ServiceTerms {
+                manners: config.gate.manners.clone(),
+                prefix: config.gate.prefix.clone(),
+                access_log: config.gate.access_log,
+                own_keys: config.tokens.own_keys.clone(),
+            },
             metrics.clone(),
             random,
         ));
@@ -173,14 +177,19 @@ impl Bound {
     /// Answers until SIGTERM or SIGINT, or until [`Bound::shutdown`] is used; then drains.
     ///
     /// # Errors
-    /// Where signals cannot be listened for, or published keys cannot be fetched at all.
+    /// Where published keys cannot be fetched at all.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self { app, gate, metrics, shutdown } = self;
         let App { service, sessions, metrics: counters, exposition, published, clock } = app;
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         tokio::spawn(make_room(Arc::clone(&sessions), background.clone()));
-        tokio::spawn(signals(shutdown.clone()));
+        let stopping = shutdown.clone();
+        tokio::spawn(async move {
+            if let Err(error) = signals(stopping).await {
+                warn!(%error, "signals cannot be heard; only SIGKILL stops this process");
+            }
+        });
         let addresses = gate.addresses().iter().map(ToString::to_string).collect::<Vec<_>>();
         info!(gate = addresses.join(","), store = sessions.describe(), "ready to answer");
 

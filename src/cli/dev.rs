@@ -1,6 +1,5 @@
 //! `dev`: everything in one process on loopback, ready to be tried.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, PATIENCE, surroundings};
 use crate::app::{App, Bound};
 use crate::clock::Clock;
-use crate::config::{Config, DEV_KEY_ALGORITHM, DEV_KEY_FILE, Sources};
+use crate::config::{BeforeDev, Config, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 use crate::secret::{Random, SystemRandom};
 use crate::server::Address;
 use crate::session::{SessionId, UserId};
@@ -36,28 +35,24 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let mut sources = args.settings.sources();
-    prefer(&mut sources, "SESSION_STALENESS", "0");
-    let (data_dir, needs_key) = Config::dev_key_place(&sources);
-    let data_dir = prepare(&data_dir, needs_key).map_err(Failure::unavailable)?;
-    prefer(&mut sources, "DATA_DIR", &data_dir.to_string_lossy());
+    let before = Config::before_dev(&sources);
+    let data_dir = prepare(&before).map_err(Failure::unavailable)?;
+    let mut set = |name: &str, value: &str| sources.flags.insert(name.to_owned(), value.to_owned());
+    set("DATA_DIR", &data_dir.to_string_lossy());
+    if !before.has_staleness {
+        // The store is asked at every request, so that a revocation by a command shows at the
+        // very next one, as a newcomer expects.
+        set("SESSION_STALENESS", "0");
+    }
     let config = Config::load(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
-    config.logs.start();
+    let _logging = config.logs.start();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
 }
 
-/// Sets what is not set: `dev` asks the store at every request, so that a revocation by a command
-/// shows at the very next request, as a newcomer expects.
-fn prefer(sources: &mut Sources, name: &str, value: &str) {
-    let is_set =
-        |values: &BTreeMap<String, String>| values.get(name).is_some_and(|v| !v.is_empty());
-    if !is_set(&sources.environment) && !is_set(&sources.flags) {
-        sources.flags.insert(name.to_owned(), value.to_owned());
-    }
-}
-
 /// The data folder, with a key in it where none is configured.
-fn prepare(data_dir: &Path, needs_key: bool) -> anyhow::Result<PathBuf> {
+fn prepare(before: &BeforeDev) -> anyhow::Result<PathBuf> {
+    let data_dir = &before.data_dir;
     let mut folder = std::fs::DirBuilder::new();
     folder
         .recursive(true)
@@ -67,7 +62,7 @@ fn prepare(data_dir: &Path, needs_key: bool) -> anyhow::Result<PathBuf> {
     let data_dir =
         data_dir.canonicalize().with_context(|| format!("cannot open {}", data_dir.display()))?;
     let path = data_dir.join(DEV_KEY_FILE);
-    if needs_key && !path.exists() {
+    if before.needs_key && !path.exists() {
         let pem = key::generate(DEV_KEY_ALGORITHM, &SystemRandom)?;
         write_new(&path, pem.expose().trim_ascii_end())?;
     }
@@ -159,13 +154,13 @@ fn what_to_type(config: &Config, bound: &Bound, token_file: &Path) -> anyhow::Re
     let addresses = bound.gate_addresses();
     let curl = match addresses.first().context("the gate listens nowhere")? {
         Address::Tcp(address) => format!("curl -i http://{address}"),
-        Address::Unix(path) => format!("curl -i --unix-socket {} http://gate", path.display()),
+        Address::Unix(path) => format!("curl -i --unix-socket {} http://gate", quoted(path)),
     };
     let ask = format!("{curl}{}/validate_request", config.gate.prefix);
     let ask_with_token = format!("{ask} -H \"Authorization: Bearer $TOKEN\"");
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let (program, data_dir) = (program.display(), config.data_dir.display());
-    let token_file = token_file.display();
+    let (program, data_dir) = (quoted(&program), quoted(&config.data_dir));
+    let token_file = quoted(token_file);
     let metrics = bound
         .metrics_addresses()
         .first()
@@ -200,4 +195,15 @@ Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
         gate = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     ))
+}
+
+/// A path as a shell reads it as one word.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

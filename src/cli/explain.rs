@@ -20,8 +20,8 @@ pub(super) struct Args {
     #[arg(long, allow_hyphen_values = true)]
     token: Option<String>,
     /// A header of the request, as in `Cookie: session=x`; may be repeated
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// A scope that the gateway's address demands; may be repeated
     #[arg(long = "scope")]
     scopes: Vec<String>,
@@ -63,8 +63,9 @@ async fn run_explain(args: &Args) -> Outcome {
 /// The request as the gateway would send it.
 fn request(args: &Args) -> Result<http::Request<()>, Failure> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &args.headers {
-        headers.append(name, value.clone());
+    for text in &args.headers {
+        let (name, value) = header(text).map_err(Failure::usage)?;
+        headers.append(name, value);
     }
     if let Some(token) = &args.token {
         let value = format!("Bearer {}", argument_or_stdin(token)?);
@@ -119,9 +120,12 @@ fn to_json<B>(explanation: &Explanation, response: &http::Response<B>) -> Value 
     })
 }
 
+/// Not left to clap, whose message would repeat the value, credentials and all.
 fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let (name, value) = text.split_once(':').ok_or_else(|| anyhow!("write `NAME: VALUE`"))?;
-    Ok((name.trim().parse()?, HeaderValue::from_str(value.trim())?))
+    let (name, value) = text.split_once(':').context("--header: write `NAME: VALUE`")?;
+    let name: HeaderName = name.trim().parse().context("--header: that is no name of a header")?;
+    let value = HeaderValue::from_str(value.trim()).context("--header: that is no value")?;
+    Ok((name, value))
 }
 
 fn dialect(text: &str) -> anyhow::Result<Dialect> {

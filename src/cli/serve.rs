@@ -4,7 +4,7 @@ use super::output::Output;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, load, surroundings};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use tracing::warn;
 
 #[derive(Debug, clap::Args)]
@@ -15,12 +15,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let config = load(&args.settings)?;
-    config.logs.start();
+    let _logging = config.logs.start();
     if config.tokens.uses_dev_key {
         warn!(
             data_dir = %config.data_dir.display(),
             "no key is configured; tokens are verified with the key that `portcullis dev` made"
         );
+    }
+    if matches!(config.store, StoreConfig::Memory) {
+        warn!("sessions are kept in this process alone, and are gone when it ends");
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
 }

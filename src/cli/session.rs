@@ -138,9 +138,10 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
             Some(token) => vec![session_of(&argument_or_stdin(token)?, &config)?],
             None => args.ids.clone(),
         };
+        // All are read before the first is ended: a slip in one of them ends none.
+        let ids: Result<Vec<_>, _> = ids.iter().map(|id| SessionId::parse(id)).collect();
         let mut ended = 0;
-        for id in &ids {
-            let id = SessionId::parse(id).map_err(Failure::usage)?;
+        for id in ids.map_err(Failure::usage)? {
             match sessions.revoke(&id).await.map_err(Failure::unavailable)? {
                 Some(user) => {
                     ended += 1;

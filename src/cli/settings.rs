@@ -21,9 +21,10 @@ pub(super) struct SettingFlags {
 impl SettingFlags {
     /// File, environment and flags.
     pub(super) fn sources(&self) -> Sources {
-        let environment = Sources::environment();
-        let named = environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Sources { file: self.file.clone().or(named), environment, flags: self.given.clone() }
+        let sources = Sources::of_environment();
+        let named = sources.environment.get(CONFIG).filter(|path| !path.is_empty());
+        let file = self.file.clone().or_else(|| named.map(PathBuf::from));
+        Sources { file, flags: self.given.clone(), ..sources }
     }
 }
 

@@ -1,8 +1,18 @@
 //! `[[issuers]]` in the file: further sources of tokens, each with keys and rules of its own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::keys::{IssuerConfig, KeysConfig};
+use super::published::{PublishedTerms, problem_of_key_set, read_key_file};
+use super::reader::Reader;
+use super::sources;
+use crate::secret::Secret;
+use crate::token::jwks::Location;
+use crate::token::ring::MOST_CANDIDATES;
+use crate::token::{KeyId, SessionRule, VerifyingKey, algorithm};
 
 /// One table, as it stands in the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,4 +58,114 @@ pub(super) struct KeyTable {
     pub(super) public_key_file: Option<PathBuf>,
     /// A file with the shared secret.
     pub(super) secret_key_file: Option<PathBuf>,
+}
+
+/// An issuer of the file.
+pub(super) fn of_table(
+    reader: &mut Reader<'_>,
+    table: &IssuerTable,
+    place: usize,
+    leeway: Duration,
+    usual_rule: SessionRule,
+    terms: &PublishedTerms,
+) -> Option<IssuerConfig> {
+    let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
+    let at = format!("issuers[{place}] ({name})");
+    let mut wrong = |problem: String| reader.mistakes.add(&at, problem);
+    if table.issuer.is_empty() {
+        wrong("`issuer` is empty".to_owned());
+    }
+    let sessions = match table.session_rule.as_deref().map(SessionRule::parse) {
+        Some(Ok(rule)) => rule,
+        Some(Err(problem)) => {
+            wrong(format!("session_rule: {problem}"));
+            usual_rule
+        }
+        None => usual_rule,
+    };
+    let keys = keys_of_table(table, terms, &mut wrong)?;
+    let iss = Some(table.issuer.clone());
+    Some(IssuerConfig { name, iss, audiences: table.audiences.clone(), leeway, sessions, keys })
+}
+
+fn keys_of_table(
+    table: &IssuerTable,
+    terms: &PublishedTerms,
+    wrong: &mut impl FnMut(String),
+) -> Option<KeysConfig> {
+    let named = table.algorithm.as_deref().map(algorithm::parse).transpose();
+    let algorithm = named.unwrap_or_else(|error| {
+        wrong(error.to_string());
+        None
+    });
+    let own_key = table.algorithm.as_ref().map(|algorithm| KeyTable {
+        kid: None,
+        algorithm: algorithm.clone(),
+        public_key: table.public_key.clone(),
+        public_key_file: table.public_key_file.clone(),
+        secret_key_file: table.secret_key_file.clone(),
+    });
+    let has_own_key = table.public_key.is_some()
+        || table.public_key_file.is_some()
+        || table.secret_key_file.is_some();
+    if has_own_key && own_key.is_none() {
+        wrong("a key needs its `algorithm`".to_owned());
+    }
+    let url = table.jwks_url.as_deref().map(|url| terms.location(url)).transpose();
+    let url = url.unwrap_or_else(|problem| {
+        wrong(format!("jwks_url {problem}"));
+        None
+    });
+    let location = url.or_else(|| table.jwks_file.clone().map(Location::File));
+    if let Some(problem) =
+        table.jwks_file.as_deref().and_then(|path| problem_of_key_set(path, algorithm))
+    {
+        wrong(format!("jwks_file: {problem}"));
+    }
+    let keys = own_key.iter().filter(|_| has_own_key).chain(&table.keys);
+    let keys: Vec<_> = keys.filter_map(|key| of_key_table(key, wrong)).collect();
+    check_number_of_keys(&keys, wrong);
+    let ways =
+        [has_own_key, !table.keys.is_empty(), table.jwks_file.is_some(), table.jwks_url.is_some()];
+    if ways.iter().filter(|way| **way).count() != 1 {
+        wrong("give exactly one of: a key, `keys`, `jwks_file`, `jwks_url`".to_owned());
+        return None;
+    }
+    if let Some(location) = location {
+        return Some(KeysConfig::Published(terms.source(location, algorithm)));
+    }
+    (!keys.is_empty()).then_some(KeysConfig::Fixed(keys))
+}
+
+/// Of keys that cannot be told apart, a bounded number is tried for a token; more would be idle.
+fn check_number_of_keys(keys: &[VerifyingKey], wrong: &mut impl FnMut(String)) {
+    for key in keys {
+        let alike =
+            |other: &&VerifyingKey| other.id() == key.id() && other.algorithm() == key.algorithm();
+        if keys.iter().filter(alike).count() > MOST_CANDIDATES {
+            wrong(format!("more than {MOST_CANDIDATES} keys share a `kid`, or have none"));
+            return;
+        }
+    }
+}
+
+fn of_key_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<VerifyingKey> {
+    let id = table.kid.as_deref().map(KeyId::new);
+    let key = algorithm::parse(&table.algorithm).map_err(|error| error.to_string()).and_then(
+        |algorithm| match (&table.public_key, &table.public_key_file, &table.secret_key_file) {
+            (Some(pem), None, None) => VerifyingKey::from_public_pem(id, algorithm, pem.as_bytes())
+                .map_err(|error| error.to_string()),
+            (None, Some(path), None) => {
+                VerifyingKey::from_public_pem(id, algorithm, &read_key_file(path)?)
+                    .map_err(|error| error.to_string())
+            }
+            (None, None, Some(path)) => {
+                let secret = sources::without_line_end(&read_key_file(path)?).to_vec();
+                VerifyingKey::from_secret(id, algorithm, &Secret::new(secret))
+                    .map_err(|error| error.to_string())
+            }
+            _ => Err("give exactly one of public_key, public_key_file, secret_key_file".to_owned()),
+        },
+    );
+    key.map_err(wrong).ok()
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use url::{Host, Url};
 
-use super::issuers::{IssuerTable, KeyTable};
+use super::issuers::{IssuerTable, of_table};
+use super::published::{PublishedTerms, published};
 use super::reader::Reader;
 use crate::secret::Secret;
-use crate::token::jwks::{Location, Source};
-use crate::token::{Algorithm, KeyId, SessionRule, SigningKey, VerifyingKey, algorithm};
+use crate::token::jwks::Source;
+use crate::token::key::{self, KeyError};
+use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
 
 /// The file in DATA_DIR that `dev` keeps its signing key in.
 pub const DEV_KEY_FILE: &str = "signing-key.pem";
@@ -62,6 +63,8 @@ pub struct TokenConfig {
     pub issuers: Vec<IssuerConfig>,
     /// The key that signs.
     pub signing: Option<SigningKey>,
+    /// The keys of our own issuer, which `/jwks` publishes.
+    pub own_keys: Vec<VerifyingKey>,
     /// Whether the key is the one that `dev` made, for want of a configured one.
     pub uses_dev_key: bool,
 }
@@ -81,11 +84,13 @@ pub(super) fn read(
         let name = if reader.found("JWKS_URL").is_some() { "JWKS_URL" } else { "JWKS_FILE" };
         reader.wrong(name, "a key is set too; give each issuer its own in [[issuers]]");
     }
+    // Looked at in any case: what is wrong with it is told, whether it is used or not.
+    let of_material = if has_key { material.keys(reader) } else { (None, None) };
     let (keys, signing) = if let Some(source) = published {
         (Some(KeysConfig::Published(source)), None)
     } else if has_key {
-        material.keys(reader)
-    } else if tables.is_empty() {
+        of_material
+    } else if tables.is_empty() && reader.mistakes.is_empty() {
         let (keys, signing) = dev_key(reader, data_dir);
         config.uses_dev_key = keys.is_some();
         (keys, signing)
@@ -93,6 +98,9 @@ pub(super) fn read(
         (None, None)
     };
     config.signing = signing;
+    if let Some(KeysConfig::Fixed(own)) = &keys {
+        config.own_keys.clone_from(own);
+    }
     let iss = issuer_text(reader, material.is_of_jwthenticator);
     let audiences = reader.list("JWT_AUDIENCE");
     let leeway = reader.duration("LEEWAY", Duration::from_secs(60), 0.0, 1_440.0);
@@ -177,6 +185,12 @@ impl Material {
     /// The keys for the configured algorithm; the rest of the material is not looked at, as in
     /// the older systems, where deployments set more than they use.
     fn keys(&self, reader: &mut Reader<'_>) -> (Option<KeysConfig>, Option<SigningKey>) {
+        if let Some((name, pem)) = &self.public
+            && key::is_private_pem(pem)
+        {
+            reader.wrong(name, KeyError::PrivateWherePublic.to_string());
+            return (None, None);
+        }
         if algorithm::is_symmetric(self.algorithm) {
             return self.symmetric(reader);
         }
@@ -227,7 +241,7 @@ fn one_of(
     name: &'static str,
     other: &'static str,
 ) -> Option<(&'static str, Secret)> {
-    let read = |name| reader.secret(name).map(|secret| unpack_base64(&secret));
+    let read = |name| reader.secret(name).map(|secret| trimmed(&unpack_base64(&secret)));
     match (read(name), read(other)) {
         (Some(first), Some(second)) if first != second => {
             reader.wrong(other, format!("disagrees with {name}: they are two names for one thing"));
@@ -240,12 +254,17 @@ fn one_of(
 
 /// PEM as it is; what is not PEM is taken for base64 of PEM, tp-auth's form.
 fn unpack_base64(text: &Secret) -> Secret {
-    if crate::token::key::looks_like_pem(text.expose()) {
+    if key::looks_like_pem(text.expose()) {
         return text.clone();
     }
     let packed: Vec<u8> =
         text.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(packed).map_or_else(|_| text.clone(), Secret::new)
+}
+
+/// Without the line ends that editors leave: two copies of one key are one key.
+fn trimmed(text: &Secret) -> Secret {
+    Secret::new(text.expose().trim_ascii().to_vec())
 }
 
 /// The key that `dev` made, if it did.
@@ -269,160 +288,4 @@ fn dev_key(reader: &mut Reader<'_>, data_dir: &Path) -> (Option<KeysConfig>, Opt
             (None, None)
         }
     }
-}
-
-/// How published keys are read.
-struct PublishedTerms {
-    refresh: Duration,
-    cooldown: Duration,
-    max_age: Duration,
-    allow_http: bool,
-}
-
-impl PublishedTerms {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            refresh: reader.seconds("JWKS_REFRESH", 1.0, 86_400.0),
-            cooldown: reader.seconds("JWKS_COOLDOWN", 1.0, 86_400.0),
-            max_age: reader.seconds("JWKS_MAX_AGE", 1.0, 31_536_000.0),
-            allow_http: reader.truth("JWKS_INSECURE_HTTP"),
-        }
-    }
-
-    fn source(&self, location: Location, assumed: Option<Algorithm>) -> Source {
-        let Self { refresh, cooldown, max_age, .. } = *self;
-        Source { location, assumed, refresh, cooldown, max_age }
-    }
-
-    /// A URL that keys may come from: whoever can change them on the way can sign tokens.
-    fn location(&self, url: &str) -> Result<Location, String> {
-        let url = Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
-        let is_local = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => return Err("has no host".to_owned()),
-        };
-        match url.scheme() {
-            "https" => Ok(Location::Url(url)),
-            "http" if is_local || self.allow_http => Ok(Location::Url(url)),
-            "http" => Err("http does not protect the keys on their way; \
-                           use https, or set JWKS_INSECURE_HTTP=true"
-                .to_owned()),
-            other => Err(format!("{other:?} is no scheme to fetch keys by; use https")),
-        }
-    }
-}
-
-/// JWKS_FILE or JWKS_URL.
-fn published(
-    reader: &mut Reader<'_>,
-    terms: &PublishedTerms,
-    assumed: Option<Algorithm>,
-) -> Option<Source> {
-    let file = reader.path("JWKS_FILE").map(Location::File);
-    let url = reader.optional("JWKS_URL").and_then(|url| {
-        terms.location(&url).map_err(|problem| reader.wrong("JWKS_URL", problem)).ok()
-    });
-    if file.is_some() && url.is_some() {
-        reader.wrong("JWKS_FILE", "JWKS_URL is set too; choose one");
-    }
-    file.or(url).map(|location| terms.source(location, assumed))
-}
-
-/// An issuer of the file.
-fn of_table(
-    reader: &mut Reader<'_>,
-    table: &IssuerTable,
-    place: usize,
-    leeway: Duration,
-    usual_rule: SessionRule,
-    terms: &PublishedTerms,
-) -> Option<IssuerConfig> {
-    let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
-    let at = format!("issuers[{place}] ({name})");
-    let mut wrong = |problem: String| reader.mistakes.add(&at, problem);
-    if table.issuer.is_empty() {
-        wrong("`issuer` is empty".to_owned());
-    }
-    let sessions = match table.session_rule.as_deref().map(SessionRule::parse) {
-        Some(Ok(rule)) => rule,
-        Some(Err(problem)) => {
-            wrong(format!("session_rule: {problem}"));
-            usual_rule
-        }
-        None => usual_rule,
-    };
-    let keys = keys_of_table(table, terms, &mut wrong)?;
-    let iss = Some(table.issuer.clone());
-    Some(IssuerConfig { name, iss, audiences: table.audiences.clone(), leeway, sessions, keys })
-}
-
-fn keys_of_table(
-    table: &IssuerTable,
-    terms: &PublishedTerms,
-    wrong: &mut impl FnMut(String),
-) -> Option<KeysConfig> {
-    let named = table.algorithm.as_deref().map(algorithm::parse).transpose();
-    let algorithm = named.unwrap_or_else(|error| {
-        wrong(error.to_string());
-        None
-    });
-    let own_key = table.algorithm.as_ref().map(|algorithm| KeyTable {
-        kid: None,
-        algorithm: algorithm.clone(),
-        public_key: table.public_key.clone(),
-        public_key_file: table.public_key_file.clone(),
-        secret_key_file: table.secret_key_file.clone(),
-    });
-    let has_own_key = table.public_key.is_some()
-        || table.public_key_file.is_some()
-        || table.secret_key_file.is_some();
-    if has_own_key && own_key.is_none() {
-        wrong("a key needs its `algorithm`".to_owned());
-    }
-    let url = table.jwks_url.as_deref().map(|url| terms.location(url)).transpose();
-    let url = url.unwrap_or_else(|problem| {
-        wrong(format!("jwks_url {problem}"));
-        None
-    });
-    let location = url.or_else(|| table.jwks_file.clone().map(Location::File));
-    let ways =
-        [has_own_key, !table.keys.is_empty(), table.jwks_file.is_some(), table.jwks_url.is_some()];
-    if ways.iter().filter(|way| **way).count() != 1 {
-        wrong("give exactly one of: a key, `keys`, `jwks_file`, `jwks_url`".to_owned());
-        return None;
-    }
-    if let Some(location) = location {
-        return Some(KeysConfig::Published(terms.source(location, algorithm)));
-    }
-    let keys = own_key.iter().filter(|_| has_own_key).chain(&table.keys);
-    let keys: Vec<_> = keys.filter_map(|key| of_key_table(key, wrong)).collect();
-    (!keys.is_empty()).then_some(KeysConfig::Fixed(keys))
-}
-
-fn of_key_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<VerifyingKey> {
-    let id = table.kid.as_deref().map(KeyId::new);
-    let key = algorithm::parse(&table.algorithm).map_err(|error| error.to_string()).and_then(
-        |algorithm| match (&table.public_key, &table.public_key_file, &table.secret_key_file) {
-            (Some(pem), None, None) => VerifyingKey::from_public_pem(id, algorithm, pem.as_bytes())
-                .map_err(|error| error.to_string()),
-            (None, Some(path), None) => {
-                VerifyingKey::from_public_pem(id, algorithm, &read_key_file(path)?)
-                    .map_err(|error| error.to_string())
-            }
-            (None, None, Some(path)) => {
-                let mut secret = read_key_file(path)?;
-                secret.truncate(secret.trim_ascii_end().len());
-                VerifyingKey::from_secret(id, algorithm, &Secret::new(secret))
-                    .map_err(|error| error.to_string())
-            }
-            _ => Err("give exactly one of public_key, public_key_file, secret_key_file".to_owned()),
-        },
-    );
-    key.map_err(wrong).ok()
-}
-
-fn read_key_file(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -6,6 +6,7 @@
 mod issuers;
 mod keys;
 mod mistakes;
+mod published;
 mod reader;
 pub mod settings;
 mod sources;
@@ -74,6 +75,17 @@ pub struct GateConfig {
     pub access_log: AccessLog,
 }
 
+/// What `dev` has to know before everything is checked, since it makes what is missing.
+#[derive(Clone, Debug)]
+pub struct BeforeDev {
+    /// Where it keeps its files.
+    pub data_dir: PathBuf,
+    /// Whether no key is configured.
+    pub needs_key: bool,
+    /// Whether the operator chose a staleness.
+    pub has_staleness: bool,
+}
+
 impl Config {
     /// Reads and checks everything.
     ///
@@ -87,31 +99,34 @@ impl Config {
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
-    /// Where `dev` keeps its key, and whether it needs one: whether none is configured. Whatever
-    /// is wrong with the sources is left for [`Config::load`] to tell.
-    pub fn dev_key_place(sources: &Sources) -> (PathBuf, bool) {
+    /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
+    /// [`Config::load`] to tell.
+    pub fn before_dev(sources: &Sources) -> BeforeDev {
         let mut mistakes = Mistakes::default();
         let read = sources.read(&mut mistakes);
-        let is_configured = keys::SOURCES.iter().any(|name| read.get(name).is_some());
-        let data_dir = Reader::new(&read, &mut mistakes).text("DATA_DIR");
-        (data_dir.into(), !is_configured && read.issuers.is_empty())
+        let has_key = keys::SOURCES.iter().any(|name| read.get(name).is_some());
+        BeforeDev {
+            data_dir: Reader::new(&read, &mut mistakes).text("DATA_DIR").into(),
+            needs_key: !has_key && read.issuers.is_empty(),
+            has_staleness: read.get("SESSION_STALENESS").is_some(),
+        }
     }
 
     fn assemble(reader: &mut Reader<'_>, tables: &[issuers::IssuerTable]) -> Self {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         // Read for its own sake: issuance will use it, and a mistake in it is told today.
         reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
+        let (session_terms, cache) = terms(reader);
+        let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
+        check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         Self {
             tokens: keys::read(reader, tables, &data_dir),
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             store: store::read(reader, &data_dir),
-            session_terms: session_terms(reader),
-            cache: CacheTerms {
-                staleness: reader.seconds("SESSION_STALENESS", 0.0, 3_600.0),
-                bytes: reader.number("CACHE_BYTES", 1 << 16, 1 << 40),
-            },
-            gate: gate(reader),
-            metrics_listen: metrics_listen(reader),
+            session_terms,
+            cache,
+            gate,
+            metrics_listen,
             limits: limits(reader),
             shutdown_grace: reader.seconds("SHUTDOWN_GRACE", 0.0, 3_600.0),
             logs: LogConfig {
@@ -123,11 +138,35 @@ impl Config {
     }
 }
 
-fn session_terms(reader: &mut Reader<'_>) -> Terms {
+fn terms(reader: &mut Reader<'_>) -> (Terms, CacheTerms) {
     let inactivity = reader.seconds("SESSION_INACTIVITY_TIMEOUT", 0.0, 31_536_000.0);
-    Terms {
-        inactivity: (!inactivity.is_zero()).then_some(inactivity),
-        timeout: reader.seconds("STORE_TIMEOUT", 0.001, 60.0),
+    let inactivity = (!inactivity.is_zero()).then_some(inactivity);
+    let staleness = reader.seconds("SESSION_STALENESS", 0.0, 3_600.0);
+    // The store learns that a session is in use when it is read, which a long staleness delays.
+    if inactivity.is_some_and(|limit| staleness.saturating_mul(10) > limit) {
+        reader.wrong(
+            "SESSION_STALENESS",
+            "is more than a tenth of SESSION_INACTIVITY_TIMEOUT: sessions in use would seem idle",
+        );
+    }
+    let timeout = reader.seconds("STORE_TIMEOUT", 0.001, 60.0);
+    let bytes = reader.number("CACHE_BYTES", 1 << 16, 1 << 40);
+    (Terms { inactivity, timeout }, CacheTerms { staleness, bytes })
+}
+
+/// One address cannot be opened twice, save port 0, which is another one each time.
+fn check_addresses(reader: &mut Reader<'_>, gate: &[Address], metrics: Option<&Address>) {
+    let is_any_port = |address: &Address| matches!(address, Address::Tcp(a) if a.port() == 0);
+    for (place, address) in gate.iter().enumerate() {
+        if gate[..place].contains(address) && !is_any_port(address) {
+            reader.wrong("LISTEN", format!("{address} is there twice"));
+        }
+    }
+    if let Some(address) = metrics
+        && gate.contains(address)
+        && !is_any_port(address)
+    {
+        reader.wrong("METRICS_LISTEN", format!("{address} is the gate's own address"));
     }
 }
 

@@ -188,7 +188,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("REALM", "text", "portcullis", "The realm in WWW-Authenticate"),
     plain("MAX_CONNECTIONS", "number", "8192", "Connections at once; more wait"),
-    plain("MAX_HEADERS", "number", "512", "Header lines of one request; more are answered 431"),
+    plain("MAX_HEADERS", "number", "1024", "Header lines of one request; more are answered 431"),
     plain("IDLE_TIMEOUT", "seconds", "120", "How long a connection may stay without a request"),
     plain("SHUTDOWN_GRACE", "seconds", "30", "How long a stop waits for requests under way"),
     plain("LOG_FORMAT", "text or json", "text", "How log lines are written"),

@@ -18,6 +18,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The environment.
     pub environment: BTreeMap<String, String>,
+    /// Names in the environment whose values are not UTF-8.
+    pub unreadable: Vec<String>,
     /// The flags, by the name of their setting, with `_FILE` for the flags that name files.
     pub flags: BTreeMap<String, String>,
 }
@@ -53,11 +55,17 @@ impl Read {
 }
 
 impl Sources {
-    /// The environment of this process, without the values that are not UTF-8.
-    pub fn environment() -> BTreeMap<String, String> {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+    /// The environment of this process.
+    pub fn of_environment() -> Self {
+        let mut sources = Self::default();
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(sources.environment.insert(name, value)),
+                (Ok(name), Err(_)) => sources.unreadable.push(name),
+                (Err(_), _) => {}
+            }
+        }
+        sources
     }
 
     /// Reads everything. What is wrong is added to `mistakes`, and the rest is read all the same.
@@ -66,6 +74,11 @@ impl Sources {
             Some(path) => read_file(path, mistakes),
             None => (BTreeMap::new(), Vec::new()),
         };
+        for name in &self.unreadable {
+            if is_known(&name.to_ascii_lowercase()) {
+                mistakes.add(name, "is not UTF-8");
+            }
+        }
         let in_file = Level { values: &file_values, naming: Naming::File(self.file.as_deref()) };
         let in_environment = Level { values: &self.environment, naming: Naming::Environment };
         let in_flags = Level { values: &self.flags, naming: Naming::Flag };
@@ -80,6 +93,15 @@ impl Sources {
         }
         Read { values, issuers }
     }
+}
+
+/// Editors and `echo` end files with a line break that is no part of a secret.
+const LINE_END: [char; 2] = ['\n', '\r'];
+
+/// The content of a secret's file.
+pub(super) fn without_line_end(content: &[u8]) -> &[u8] {
+    let end = content.iter().rposition(|byte| !LINE_END.contains(&char::from(*byte)));
+    &content[..end.map_or(0, |last| last + 1)]
 }
 
 /// One of the three places, with its way of naming settings.
@@ -135,12 +157,15 @@ impl Level<'_> {
             };
             let origin = self.origin(&name);
             match std::fs::read_to_string(&path) {
-                // Editors and `echo` end files with a line break that is no part of a secret.
                 Ok(text) => {
-                    let text = text.trim_end_matches(['\n', '\r']).to_owned();
+                    let text = text.trim_end_matches(LINE_END).to_owned();
                     found.push(Found { text, origin });
                 }
-                Err(error) => mistakes.add(&origin, format!("cannot read {path:?}: {error}")),
+                // The path is not repeated: often enough it is the secret itself, set by mistake.
+                Err(error) => {
+                    let problem = format!("cannot read the file that it names: {error}");
+                    mistakes.add(&origin, problem);
+                }
             }
         }
         found
@@ -174,7 +199,7 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>,
     let mut issuers = Vec::new();
     let table = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read it: {error}"))
-        .and_then(|text| text.parse::<toml::Table>().map_err(|error| without_source(&error)));
+        .and_then(|text| text.parse::<toml::Table>().map_err(|error| not_toml(&error, &text)));
     let table = match table {
         Ok(table) => table,
         Err(problem) => {
@@ -184,10 +209,10 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>,
     };
     for (key, value) in table {
         if key == "issuers" {
-            match value.try_into::<Vec<IssuerTable>>() {
-                Ok(tables) => issuers = tables,
-                Err(error) => mistakes.add(&format!("issuers in {place}"), without_source(&error)),
-            }
+            issuers = read_issuers(value, &place, mistakes);
+        } else if key == "socket_mode" && !value.is_str() {
+            // TOML has octal numbers of its own, so a number here would be read twice.
+            mistakes.add(&format!("{key} in {place}"), "write it as a text: \"660\"");
         } else if is_known(&key) {
             match as_text(&value) {
                 Some(text) => {
@@ -205,9 +230,32 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>,
     (values, issuers)
 }
 
-/// TOML's own message without the quoted line, which may hold a secret.
-fn without_source(error: &toml::de::Error) -> String {
-    format!("not valid: {}", error.message())
+/// The `[[issuers]]`, each for itself, so that a mistake in one hides none in the next.
+fn read_issuers(value: toml::Value, place: &str, mistakes: &mut Mistakes) -> Vec<IssuerTable> {
+    let toml::Value::Array(tables) = value else {
+        mistakes.add(&format!("issuers in {place}"), "must be tables: [[issuers]]");
+        return Vec::new();
+    };
+    let read = |(number, table): (usize, toml::Value)| {
+        let at = format!("issuers[{number}] in {place}");
+        table.try_into().map_err(|error| mistakes.add(&at, without_values(&error))).ok()
+    };
+    tables.into_iter().enumerate().filter_map(read).collect()
+}
+
+/// TOML's own message, where it names fields alone; what names values may hold a secret.
+fn without_values(error: &toml::de::Error) -> String {
+    let message = error.message();
+    if message.starts_with("unknown field") || message.starts_with("missing field") {
+        return message.replace('\n', " ").trim().to_owned();
+    }
+    "a value has the wrong type; the README shows the form of [[issuers]]".to_owned()
+}
+
+/// Where the file stops being TOML. The line itself may hold a secret.
+fn not_toml(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    format!("is not valid TOML, in line {}", line.unwrap_or(1))
 }
 
 fn is_known(key: &str) -> bool {

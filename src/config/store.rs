@@ -39,17 +39,17 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
         return StoreConfig::Sqlite(data_dir.join(EMBEDDED_FILE));
     };
     let text = found.text.trim();
-    if found.origin.starts_with("--") && has_password(text) {
+    if found.origin == "--db-url" && text.contains(['@', '?']) {
         reader.wrong(
             "DB_URL",
-            "holds a password, which every user of this host could read from the command line; \
+            "may hold a password, which every user of this host could read from the command line; \
              use the environment's DB_URL, or --db-url-file",
         );
     }
     match text.split_once(':') {
         Some(("sqlite", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() {
+            if path.is_empty() || path.starts_with(':') || path.contains('?') {
                 reader.wrong(
                     "DB_URL",
                     "names no file; write sqlite:/var/lib/portcullis/portcullis.db",
@@ -83,10 +83,4 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             StoreConfig::Memory
         }
     }
-}
-
-/// Whether there is something between the first `:` after the scheme and an `@`.
-fn has_password(url: &str) -> bool {
-    let authority = url.split_once("//").map_or("", |(_, rest)| rest);
-    authority.rsplit_once('@').is_some_and(|(userinfo, _)| userinfo.contains(':'))
 }

@@ -169,7 +169,8 @@ fn a_secret_may_come_from_a_file() {
     let path = path.to_str().unwrap();
     assert!(from_environment(&[("SECRET_KEY_FILE", path)]).is_ok());
     assert!(with_secret(&[("SECRET_KEY_FILE", path)]).is_ok(), "they agree");
-    let told = mistake(&[("SECRET_KEY_FILE", path), ("SECRET_KEY", "another-secret-another-secret-xx")]);
+    let told =
+        mistake(&[("SECRET_KEY_FILE", path), ("SECRET_KEY", "another-secret-another-secret-xx")]);
     assert!(told.contains("disagree") && !told.contains("another"), "{told}");
     assert!(with_secret(&[("DB_URL_FILE", "/nonexistent")]).is_err());
 }
@@ -187,6 +188,7 @@ fn the_file_yields_to_the_environment_and_that_to_flags() {
         file: Some(path),
         environment: pairs(&[("ISSUER", "environment"), ("PORT", "2222")]),
         flags: pairs(&[("PORT", "3333")]),
+        ..Sources::default()
     };
     let config = Config::load(&sources).unwrap();
     assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
@@ -282,4 +284,101 @@ fn the_key_that_dev_made_serves_where_none_is_configured() {
     assert!(config.tokens.uses_dev_key && config.tokens.signing.is_some());
     let config = with_secret(&[("DATA_DIR", data_dir)]).unwrap();
     assert!(!config.tokens.uses_dev_key);
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let (private, _) = pem_pair(Algorithm::RS256);
+    for (name, value) in [
+        ("RSA_PRIVATE_KEY_PATH", private.as_str()),
+        ("DB_URL_FILE", "redis://:hunter2@localhost"),
+        ("PRIVATE_KEY_FILE", "hunter2"),
+        ("DB_URL", "mysql://:hunter2@localhost"),
+        ("DB_URL", "redis://:hunter2@"),
+    ] {
+        let told = with_secret(&[(name, value)]).expect_err(name).to_string();
+        let repeats = told.contains("hunter2") || private.lines().any(|line| told.contains(line));
+        assert!(told.contains(name) && !repeats, "{told}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    for content in [
+        "issuers = \"hunter2\"",
+        "[[issuers]]\nissuer = \"x\"\nkeys = [\"hunter2\"]",
+        "[[issuers]]\nissuer = {hunter2 = 1}",
+        "secret_key = hunter2",
+        "port = \"hunter2",
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let sources = Sources { file: Some(path.clone()), ..Sources::default() };
+        let told = Config::load(&sources).expect_err(content).to_string();
+        assert!(!told.contains("hunter2"), "{content}: {told}");
+        assert!(!told.contains("there is no key"), "{content}: {told}");
+    }
+}
+
+#[test]
+fn settings_that_defeat_each_other_are_mistakes() {
+    let (private, _) = pem_pair(Algorithm::ES256);
+    for (values, told) in [
+        (&[("SESSION_INACTIVITY_TIMEOUT", "60"), ("SESSION_STALENESS", "7")][..], "seem idle"),
+        (&[("LISTEN", "127.0.0.1:1,127.0.0.1:1")], "there twice"),
+        (&[("PORT", "9090")], "own address"),
+        (&[("PUBLIC_KEY", &private)], "private key"),
+        (&[("IDENTITY_HEADERS", "X-A=a,X-A=b")], "there twice"),
+        (&[("DB_URL", "sqlite::memory:")], "names no file"),
+        (&[("JWKS_MAX_AGE", "60")], "lapse"),
+    ] {
+        let all = [&[("SECRET_KEY", SECRET)], values].concat();
+        assert!(mistake(&all).contains(told), "{values:?}: {}", mistake(&all));
+    }
+    for (name, value, told) in [
+        ("JWKS_FILE", "/nonexistent", "cannot read"),
+        ("JWKS_URL", "http://idp.example/keys", "use https"),
+        ("JWKS_URL", "https://me:hush@idp.example/keys", "never sent"),
+    ] {
+        let line = mistake(&[(name, value)]);
+        assert!(line.contains(told) && !line.contains("hush"), "{line}");
+    }
+}
+
+#[test]
+fn one_key_in_two_forms_is_one_key() {
+    let (_, public) = pem_pair(Algorithm::RS256);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    std::fs::write(&path, &public).unwrap();
+    let config = from_environment(&[
+        ("ALGORITHM", "RS256"),
+        ("PUBLIC_KEY", &STANDARD.encode(&public)),
+        ("RSA_PUBLIC_KEY_PATH", path.to_str().unwrap()),
+    ]);
+    assert!(config.is_ok(), "{config:?}");
+}
+
+#[test]
+fn a_mode_is_never_read_in_two_bases() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    for (mode, expected) in [("0o660", None), ("660", None), ("\"660\"", Some(0o660))] {
+        std::fs::write(&path, format!("socket_mode = {mode}")).unwrap();
+        let sources = Sources {
+            file: Some(path.clone()),
+            environment: pairs(&[("SECRET_KEY", SECRET)]),
+            ..Sources::default()
+        };
+        let found = Config::load(&sources).ok().map(|config| config.limits.socket_mode);
+        assert_eq!(found, expected, "{mode}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_not_utf_8_is_a_mistake() {
+    let sources = Sources {
+        environment: pairs(&[("SECRET_KEY", SECRET)]),
+        unreadable: vec!["DB_URL".to_owned(), "SOMETHING_ELSE".to_owned()],
+        ..Sources::default()
+    };
+    let lines = Config::load(&sources).expect_err("it is told").lines();
+    assert_eq!(lines, ["DB_URL: is not UTF-8"]);
 }

@@ -15,6 +15,7 @@ use aws_lc_rs::digest;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
+use serde_json::{Map, Value};
 
 use super::flights::Flights;
 use super::identity::IdentityHeaders;
@@ -24,10 +25,14 @@ use crate::clock::{Clock, UnixTime};
 use crate::session::{Mark, Session, SessionId, Sessions, UserId};
 use crate::token::{Verified, Verifier};
 
-/// What an entry takes besides its token, in bytes: the cache's own records and ours.
-const ENTRY_OVERHEAD: usize = 1_024;
-/// How much an entry grows with its token: claims as a tree and as headers, beside base64url.
-const BYTES_PER_TOKEN_BYTE: usize = 4;
+/// What an entry takes in any case, in bytes: the cache's own records and ours.
+const ENTRY_BYTES: usize = 1_536;
+/// What a header takes besides its value: its place in the map and its buffer.
+const HEADER_BYTES: usize = 160;
+/// What a text takes besides its bytes.
+const TEXT_BYTES: usize = 40;
+/// What a member of an object takes besides its name and its value: a place in a tree.
+const MEMBER_BYTES: usize = 72;
 /// How often an answer may be overtaken by revocations before the request is refused.
 const MOST_ROUNDS: usize = 4;
 
@@ -259,16 +264,34 @@ impl Admission {
         }
     }
 
-    /// An estimate of the bytes that this entry takes, never too low for what its token brought.
+    /// An estimate of the bytes that this entry takes.
     fn weight(&self) -> u32 {
-        let headers: usize = self.headers.values().map(HeaderValue::len).sum();
-        let claims = self.token.token_bytes * BYTES_PER_TOKEN_BYTE;
-        u32::try_from(ENTRY_OVERHEAD + headers + claims).unwrap_or(u32::MAX)
+        let headers: usize = self.headers.values().map(|value| HEADER_BYTES + value.len()).sum();
+        let scopes: usize = self.token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
+        let of_session = self.session.as_ref().map(|session| object_bytes(&session.claims));
+        let claims = object_bytes(self.token.claims.as_map()) + of_session.unwrap_or_default();
+        u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
     }
 }
 
+/// What an object of claims takes, in bytes.
+fn object_bytes(object: &Map<String, Value>) -> usize {
+    let member = |(name, value): (&String, &Value)| MEMBER_BYTES + name.len() + value_bytes(value);
+    object.iter().map(member).sum()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => TEXT_BYTES + text.len(),
+            Value::Array(members) => members.iter().map(value_bytes).sum(),
+            Value::Object(members) => object_bytes(members),
+        }
+}
+
 /// Whose session the token names, if it names one.
-fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>, DenialCode> {
+pub(super) fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>, DenialCode> {
     let Some(id) = &token.session else {
         return Ok(None);
     };

@@ -6,11 +6,12 @@
 use http::HeaderMap;
 use serde::Serialize;
 
+use super::admission::session_of;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
 use super::{Gate, credential};
 use crate::clock::Clock;
-use crate::session::{NotLive, SessionId, UserId};
+use crate::session::NotLive;
 use crate::token::algorithm;
 use crate::token::{TokenError, Verified};
 
@@ -82,11 +83,9 @@ async fn take_steps(
 }
 
 fn credential_found(headers: &HeaderMap, token: &str) -> String {
-    let place = if headers.contains_key(http::header::AUTHORIZATION) {
-        "the Authorization header"
-    } else {
-        "a cookie"
-    };
+    // Without a cookie to look for, what is found stands in the header.
+    let is_bearer = credential::find(headers, None) == Ok(token);
+    let place = if is_bearer { "the Authorization header" } else { "a cookie" };
     format!("a token of {} bytes in {place}", token.len())
 }
 
@@ -123,12 +122,12 @@ fn token_found(verified: &Verified, clock: &dyn Clock) -> String {
 }
 
 async fn session_found(gate: &Gate, verified: &Verified) -> Result<String, String> {
-    let Some(id) = &verified.session else {
-        return Ok("the token names no session, or its issuer's are not looked at".to_owned());
-    };
-    let user = verified.subject.as_deref().and_then(|subject| UserId::parse(subject).ok());
-    let (Some(user), Ok(id)) = (user, SessionId::parse(id)) else {
-        return Err("the token names a session, but no user that could own it".to_owned());
+    let (user, id) = match session_of(verified) {
+        Ok(Some(named)) => named,
+        Ok(None) => {
+            return Ok("the token names no session, or its issuer's are not looked at".to_owned());
+        }
+        Err(_) => return Err("the token names a session that nobody could own".to_owned()),
     };
     match gate.admissions.sessions().live(&user, &id).await {
         Ok(session) => Ok(format!(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
@@ -10,7 +10,14 @@ use tokio::sync::OnceCell;
 /// its outcome, errors included; if the one who does the work goes away, the next one takes over.
 #[derive(Debug)]
 pub struct Flights<K, V> {
-    under_way: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
+    under_way: Mutex<HashMap<K, Flight<V>>>,
+}
+
+/// One piece of work, and how many wait for it.
+#[derive(Debug)]
+struct Flight<V> {
+    outcome: Arc<OnceCell<V>>,
+    passengers: usize,
 }
 
 impl<K, V> Default for Flights<K, V> {
@@ -20,34 +27,51 @@ impl<K, V> Default for Flights<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
+impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     /// The outcome of `work`, or of the work for the same `key` that is under way already.
-    pub async fn join(&self, key: K, work: impl Future<Output = V>) -> V {
-        let flight = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let seat = Seat { flights: self, key, flight };
-        seat.flight.get_or_init(|| work).await.clone()
+    pub async fn join(&self, key: K, work: impl Future<Output = V>) -> V
+    where
+        V: Clone,
+    {
+        let outcome = self.board(&key);
+        let seat = Seat { flights: self, key, outcome };
+        seat.outcome.get_or_init(|| work).await.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<OnceCell<V>>>> {
+    fn board(&self, key: &K) -> Arc<OnceCell<V>> {
+        let mut under_way = self.lock();
+        let new = || Flight { outcome: Arc::default(), passengers: 0 };
+        let flight = under_way.entry(key.clone()).or_insert_with(new);
+        flight.passengers += 1;
+        Arc::clone(&flight.outcome)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
         // Nothing that can panic runs under the lock.
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A caller's part in a flight, which also ends when the caller is cancelled.
-struct Seat<'f, K: Clone + Eq + Hash, V: Clone> {
+struct Seat<'f, K: Clone + Eq + Hash, V> {
     flights: &'f Flights<K, V>,
     key: K,
-    flight: Arc<OnceCell<V>>,
+    outcome: Arc<OnceCell<V>>,
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Drop for Seat<'_, K, V> {
-    /// The flight is over when it has landed, or when its last passenger leaves; the map and
-    /// this seat are then the only ones to hold it.
+impl<K: Clone + Eq + Hash, V> Drop for Seat<'_, K, V> {
+    /// The flight is over when it has landed, or when its last passenger leaves.
     fn drop(&mut self) {
         let mut under_way = self.flights.lock();
-        let is_mine = under_way.get(&self.key).is_some_and(|held| Arc::ptr_eq(held, &self.flight));
-        if is_mine && (self.flight.initialized() || Arc::strong_count(&self.flight) <= 2) {
+        // After a landing there may be a later flight of the same name.
+        let Some(flight) = under_way
+            .get_mut(&self.key)
+            .filter(|flight| Arc::ptr_eq(&flight.outcome, &self.outcome))
+        else {
+            return;
+        };
+        flight.passengers -= 1;
+        if flight.passengers == 0 || self.outcome.initialized() {
             under_way.remove(&self.key);
         }
     }

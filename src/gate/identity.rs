@@ -87,10 +87,16 @@ impl IdentityHeaders {
     /// One sentence for each entry that cannot be used.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let mut headers = Self::default();
-        let mut mistakes = Vec::new();
+        let (mut set, mut mistakes) = (Vec::new(), Vec::new());
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             match Mapping::parse(entry) {
-                Ok(mapping) => headers.set(mapping),
+                Ok(mapping) if set.contains(&mapping.header) => {
+                    mistakes.push(format!("{} is there twice", mapping.header));
+                }
+                Ok(mapping) => {
+                    set.push(mapping.header.clone());
+                    headers.set(mapping);
+                }
                 Err(mistake) => mistakes.push(mistake),
             }
         }
@@ -142,7 +148,8 @@ impl Mapping {
                 "{name:?} has an underscore, which gateways take for a dash or drop; use dashes"
             ));
         }
-        if RESERVED.contains(&header.as_str()) {
+        // nginx obeys `X-Accel-*` of an answer.
+        if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-accel-") {
             return Err(format!("{name:?} has a meaning of its own and cannot carry a claim"));
         }
         let claims: Vec<String> = claims.split('|').map(|claim| claim.trim().to_owned()).collect();
@@ -153,17 +160,17 @@ impl Mapping {
     }
 
     fn value(&self, token: &Verified, session: Option<&Session>) -> String {
-        for claim in &self.claims {
-            if matches!(claim.as_str(), "scope" | "scp" | "scopes") {
-                return scopes(&token.scopes);
-            }
-            let of_token = look_up(token.claims.as_map(), claim);
-            let found = of_token.or_else(|| look_up(&session?.claims, claim));
-            if let Some(value) = found {
-                return render(value);
-            }
-        }
-        String::new()
+        let of_token = self.claims.iter().find_map(|claim| match claim.as_str() {
+            "scope" | "scp" | "scopes" => Some(scopes(&token.scopes)).filter(|all| !all.is_empty()),
+            name => look_up(token.claims.as_map(), name).map(render),
+        });
+        // The session speaks only where the token is silent on every one of the names, lest the
+        // two of them be mixed into somebody else.
+        let of_session = || {
+            let claims = &session?.claims;
+            self.claims.iter().find_map(|name| look_up(claims, name).map(render))
+        };
+        of_token.or_else(of_session).unwrap_or_default()
     }
 }
 
@@ -284,8 +291,9 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_used_are_all_named() {
-        let mistakes = IdentityHeaders::parse("x, A b=c, X_Y=z, Set-Cookie=c, X-A=, X-B=a||b");
-        assert_eq!(mistakes.unwrap_err().len(), 6);
+        let mistakes =
+            IdentityHeaders::parse("x, A b=c, X_Y=z, Set-Cookie=c, X-A=, X-B=a||b, X-C=a, X-C=b");
+        assert_eq!(mistakes.unwrap_err().len(), 7);
     }
 
     fn decode(text: &str) -> String {

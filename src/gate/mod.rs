@@ -1,8 +1,8 @@
 //! The data plane: one request in, one verdict out.
 //!
 //! [`service`] takes the HTTP request, a [`dialect`] reads it into an [`inquiry`], [`Gate::check`]
-//! judges, and the dialect renders the [`verdict`]. Nothing here talks to a user or changes a
-//! session; nothing here answers yes after an error.
+//! judges, and the dialect renders the [`verdict`]. Nothing here talks to a user, opens or
+//! ends a session; nothing here answers yes after an error.
 
 pub mod admission;
 pub mod credential;
@@ -19,6 +19,7 @@ pub mod verdict;
 
 use admission::Admissions;
 pub use dialect::{Dialect, Manners};
+use flights::Flights;
 use inquiry::Inquiry;
 use verdict::{Denial, Grant, Verdict};
 
@@ -28,12 +29,13 @@ pub struct Gate {
     admissions: Admissions,
     /// The cookie that may carry the token.
     cookie: Option<String>,
+    pings: Flights<(), bool>,
 }
 
 impl Gate {
     /// A gate that admits by `admissions`, and looks for tokens also in the `cookie`.
     pub fn new(admissions: Admissions, cookie: Option<String>) -> Self {
-        Self { admissions, cookie }
+        Self { admissions, cookie, pings: Flights::default() }
     }
 
     /// May this request pass, and who is it?
@@ -52,10 +54,11 @@ impl Gate {
         Ok(Grant { admission })
     }
 
-    /// Whether the store answers, and whether the keys of every issuer are at hand.
+    /// Whether the store answers, and whether the keys of every issuer are at hand. Many who ask
+    /// at once cost the store one question: anybody may ask.
     pub async fn readiness(&self) -> (bool, bool) {
-        let store = self.admissions.sessions().ping().await.is_ok();
-        (store, self.admissions.has_keys())
+        let ping = async { self.admissions.sessions().ping().await.is_ok() };
+        (self.pings.join((), ping).await, self.admissions.has_keys())
     }
 
     /// What is admitted, and how it is found out.

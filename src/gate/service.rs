@@ -18,11 +18,15 @@ use super::requirement::Requirement;
 use super::verdict::{Class, DenialCode, Verdict};
 use super::{Gate, jwthenticator};
 use crate::secret::Random;
+use crate::token::VerifyingKey;
+use crate::token::key::PublicJwk;
 
 /// The largest body that `/validate` reads, in bytes.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a path or a host is logged, in bytes.
+const MOST_LOGGED_BYTES: usize = 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which answers are written to the log.
@@ -57,6 +61,19 @@ impl AccessLog {
 #[derive(Clone, Copy, Debug)]
 pub struct BodyWasRead;
 
+/// What the operator decides about the service.
+#[derive(Clone, Debug)]
+pub struct ServiceTerms {
+    /// How it says no.
+    pub manners: Manners,
+    /// What stands before every path; empty, or starting with a slash.
+    pub prefix: String,
+    /// Which answers are logged.
+    pub access_log: AccessLog,
+    /// The keys that `/jwks` publishes; shared secrets among them are left out.
+    pub own_keys: Vec<VerifyingKey>,
+}
+
 /// The gate as a web service.
 #[derive(Debug)]
 pub struct GateService {
@@ -64,6 +81,8 @@ pub struct GateService {
     manners: Manners,
     /// What stands before every path; empty, or starting with a slash.
     prefix: String,
+    /// Our own public keys as a JWK Set. Those of other issuers are not ours to vouch for.
+    key_set: String,
     access_log: AccessLog,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
@@ -72,16 +91,17 @@ pub struct GateService {
 type Answer = Response<Full<Bytes>>;
 
 impl GateService {
-    /// A service at `prefix`.
+    /// A service for `gate`, on these terms.
     pub fn new(
         gate: Gate,
-        manners: Manners,
-        prefix: String,
-        access_log: AccessLog,
+        terms: ServiceTerms,
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { gate, manners, prefix, access_log, metrics, random }
+        let ServiceTerms { manners, prefix, access_log, own_keys } = terms;
+        let keys = own_keys.iter().filter_map(VerifyingKey::public).map(PublicJwk::jwk);
+        let key_set = serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string();
+        Self { gate, manners, prefix, key_set, access_log, metrics, random }
     }
 
     /// The judge.
@@ -103,7 +123,9 @@ impl GateService {
                 Method::POST => Box::pin(self.validate(&request, body)).await,
                 _ => wrong_method("POST"),
             },
-            "/jwks" | "/.well-known/jwks.json" => reading(&request, || self.key_set()),
+            "/jwks" | "/.well-known/jwks.json" => {
+                reading(&request, || json(StatusCode::OK, self.key_set.clone()))
+            }
             "/" | "/health" => reading(&request, health),
             "/ready" if is_reading(&request) => Box::pin(self.ready()).await,
             "/ready" => wrong_method("GET, HEAD"),
@@ -164,19 +186,6 @@ impl GateService {
         let mut response = json(status, body.to_owned());
         self.account(Door::Validate, &inquiry, &verdict, &mut response);
         response
-    }
-
-    /// The public keys of all issuers (RFC 7517); shared secrets are not among them.
-    fn key_set(&self) -> Answer {
-        let mut keys = Vec::new();
-        for issuer in self.gate.admissions().verifier().issuers() {
-            let ring = issuer.keys.keys();
-            keys.extend(ring.iter().filter_map(|key| key.public()).map(|key| key.jwk().clone()));
-        }
-        match serde_json::to_string(&serde_json::json!({ "keys": keys })) {
-            Ok(body) => json(StatusCode::OK, body),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "500: Internal Server Error"),
-        }
     }
 
     /// Whether requests can be judged: the store answers, and every issuer has keys.
@@ -240,11 +249,16 @@ fn log(door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, status: StatusCode,
         verdict,
         code,
         status = status.as_u16(),
-        user = ?user,
-        method = ?inquiry.method(),
-        host = ?inquiry.host(),
-        path = ?inquiry.path(),
+        user = ?user.map(cut),
+        method = ?inquiry.method().map(cut),
+        host = ?inquiry.host().map(cut),
+        path = ?inquiry.path().map(cut),
     );
+}
+
+/// As much of what a client wrote as a log line takes.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_LOGGED_BYTES)]
 }
 
 fn is_request_id(id: &[u8]) -> bool {

@@ -64,7 +64,7 @@ impl Default for Limits {
             max_connections: 8192,
             idle_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_mins(1),
-            max_headers: 512,
+            max_headers: 1024,
             max_head_bytes: (1 << 20) + (16 << 10),
             socket_mode: 0o660,
         }

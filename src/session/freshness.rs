@@ -1,9 +1,9 @@
 //! What was learnt since: whether a session that was read earlier may still be believed.
 //!
 //! A reader takes a [`Mark`] before it asks the store; whoever ends a session moves the mark of
-//! that session, or of that user, on. So one comparison of three numbers tells a cached answer
-//! that it is outdated, also one whose read was under way when the session ended, and forgetting
-//! everything costs one addition, however much is cached.
+//! that session, or of that user, on. So one comparison of two numbers tells a cached answer
+//! that it is outdated, also one whose read was under way when the session ended, and no
+//! revocation has to look for what is cached.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,6 @@ const SLOTS: usize = 1024;
 /// The moment at which a session was read, in terms of what was revoked before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    all: u64,
     session: u64,
     user: u64,
     session_slot: u16,
@@ -26,7 +25,6 @@ pub struct Mark {
 /// The counters of this process.
 #[derive(Debug)]
 pub struct Freshness {
-    all: AtomicU64,
     sessions: Box<[AtomicU64]>,
     users: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -36,19 +34,13 @@ impl Freshness {
     /// Counters at their start.
     pub fn new() -> Self {
         let counters = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
-        Self {
-            all: AtomicU64::new(0),
-            sessions: counters(),
-            users: counters(),
-            hasher: RandomState::new(),
-        }
+        Self { sessions: counters(), users: counters(), hasher: RandomState::new() }
     }
 
     /// The present mark of a session; to be taken before the store is asked.
     pub fn mark(&self, user: &UserId, id: &SessionId) -> Mark {
         let (session_slot, user_slot) = (self.slot(id.as_str()), self.slot(user.as_str()));
         Mark {
-            all: self.all.load(Ordering::Acquire),
             session: self.sessions[usize::from(session_slot)].load(Ordering::Acquire),
             user: self.users[usize::from(user_slot)].load(Ordering::Acquire),
             session_slot,
@@ -58,8 +50,7 @@ impl Freshness {
 
     /// Whether nothing has ended since `mark` that could be the session it was taken for.
     pub fn is_current(&self, mark: &Mark) -> bool {
-        self.all.load(Ordering::Acquire) == mark.all
-            && self.sessions[usize::from(mark.session_slot)].load(Ordering::Acquire) == mark.session
+        self.sessions[usize::from(mark.session_slot)].load(Ordering::Acquire) == mark.session
             && self.users[usize::from(mark.user_slot)].load(Ordering::Acquire) == mark.user
     }
 
@@ -71,11 +62,6 @@ impl Freshness {
     /// Sessions of a user have ended.
     pub fn user_ended(&self, user: &UserId) {
         self.users[usize::from(self.slot(user.as_str()))].fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Anything may have ended: nothing read before is believed.
-    pub fn everything_ended(&self) {
-        self.all.fetch_add(1, Ordering::AcqRel);
     }
 
     fn slot(&self, name: &str) -> u16 {
@@ -95,14 +81,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_outdated_by_its_session_its_user_and_everything() {
+    fn a_mark_is_outdated_by_its_session_and_by_its_user() {
         let freshness = Freshness::new();
         let (user, id) = (UserId::parse("u").unwrap(), SessionId::parse("s").unwrap());
-        for end in [
-            &(|| freshness.session_ended(&id)) as &dyn Fn(),
-            &|| freshness.user_ended(&user),
-            &|| freshness.everything_ended(),
-        ] {
+        for end in
+            [&(|| freshness.session_ended(&id)) as &dyn Fn(), &|| freshness.user_ended(&user)]
+        {
             let mark = freshness.mark(&user, &id);
             assert!(freshness.is_current(&mark));
             end();

@@ -19,15 +19,21 @@ pub enum Operation {
     Revoke,
     /// To list them.
     List,
+    /// To note that one is in use.
+    Touch,
+    /// To forget those that expired.
+    Purge,
     /// To answer at all.
     Ping,
 }
 
-const OPERATIONS: [(Operation, &str); 5] = [
+const OPERATIONS: [(Operation, &str); 7] = [
     (Operation::Get, "get"),
     (Operation::Put, "put"),
     (Operation::Revoke, "revoke"),
     (Operation::List, "list"),
+    (Operation::Touch, "touch"),
+    (Operation::Purge, "purge"),
     (Operation::Ping, "ping"),
 ];
 

@@ -15,6 +15,8 @@ use crate::clock::{Clock, UnixTime};
 /// How many notes of use may be on their way to the store at once; more are dropped, and made up
 /// for at the session's next read.
 const MOST_TOUCHES: usize = 64;
+/// How many sessions of a user are ended one by one between two looks at what is left.
+const AHEAD_AT_ONCE: usize = 100;
 /// How exactly `last_seen` is kept where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -96,24 +98,30 @@ impl Sessions {
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let outcome = self.timed(Operation::Revoke, self.store.revoke(id)).await;
-        // Also after an error: it may have happened all the same.
-        self.freshness.session_ended(id);
-        outcome
+        let _told = OnLeaving(|| self.freshness.session_ended(id));
+        self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
     /// Ends all sessions that a user has now; the next request of this process is refused. Says
     /// how many there were.
+    ///
+    /// # Errors
+    /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
-        let revoked = self.store.revoke_user(user, self.clock.now());
-        let outcome = self.timed(Operation::Revoke, revoked).await;
-        self.freshness.user_ended(user);
-        outcome
-    }
-
-    /// Believes nothing that was read before: after messages may have been lost.
-    pub fn forget_everything(&self) {
-        self.freshness.everything_ended();
+        let _told = OnLeaving(|| self.freshness.user_ended(user));
+        let until_now = self.store.revoke_user(user, self.clock.now());
+        let mut ended = self.timed(Operation::Revoke, until_now).await?;
+        // A host whose clock is ahead of ours has opened sessions in what we take for the future.
+        let of_user = Filter { user: Some(user.clone()), live_at: None };
+        loop {
+            let ahead = self.list(&of_user, AHEAD_AT_ONCE).await?;
+            if ahead.is_empty() {
+                return Ok(ended);
+            }
+            for session in &ahead {
+                ended += u64::from(self.revoke(&session.id).await?.is_some());
+            }
+        }
     }
 
     /// At most `limit` sessions.
@@ -124,7 +132,12 @@ impl Sessions {
     /// Makes room: forgets what has expired `before` now.
     pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
         let expired_before: UnixTime = self.clock.now().before(before);
-        self.store.purge(expired_before).await
+        // Without the deadline of requests, since nobody waits for it.
+        let started = self.clock.monotonic();
+        let outcome = self.store.purge(expired_before).await;
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.metrics.observe(Operation::Purge, took, outcome.is_ok());
+        outcome
     }
 
     /// Whether the store answers.
@@ -137,6 +150,7 @@ impl Sessions {
         self.store.describe()
     }
 
+    /// Asks the store, within the deadline, and counts how it did.
     async fn timed<T>(
         &self,
         operation: Operation,
@@ -163,13 +177,27 @@ impl Sessions {
             return;
         };
         let (store, id, limit) = (Arc::clone(&self.store), id.clone(), self.terms.timeout);
+        let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            match tokio::time::timeout(limit, store.touch(&id, now)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "the use of a session was not noted"),
-                Err(_) => debug!("the use of a session was not noted in time"),
+            let started = clock.monotonic();
+            let touched = tokio::time::timeout(limit, store.touch(&id, now)).await;
+            let outcome = touched.unwrap_or(Err(StoreError::TimedOut));
+            let took = clock.monotonic().saturating_sub(started);
+            metrics.observe(Operation::Touch, took, outcome.is_ok());
+            if let Err(error) = outcome {
+                debug!(%error, "the use of a session was not noted");
             }
         });
+    }
+}
+
+/// Does something when it goes, however that comes about: also after an error, and when the
+/// caller was cancelled, the store may have done what it was asked.
+struct OnLeaving<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnLeaving<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }

@@ -25,7 +25,10 @@ const PURGE_BATCH: i64 = 200;
 /// Sessions in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    pool: SqlitePool,
+    readers: SqlitePool,
+    /// Apart from the readers: a write waits while another process writes, and reads, which the
+    /// write-ahead log never makes wait, must not queue behind it.
+    writer: SqlitePool,
     path: PathBuf,
 }
 
@@ -35,13 +38,16 @@ impl SqliteStore {
     /// # Errors
     /// [`sqlite::OpenError`] where that is not possible.
     pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
-        Ok(Self { pool: sqlite::open(path, options).await?, path: path.to_owned() })
+        let readers = sqlite::open(path, options).await?;
+        let one = sqlite::Options { max_connections: 1, ..options };
+        Ok(Self { readers, writer: sqlite::open(path, one).await?, path: path.to_owned() })
     }
 
     /// Waits for the statements under way and closes the file. The log is then folded into the
     /// database, if no other process uses it; without this call nothing is lost either.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }
 
@@ -61,7 +67,7 @@ impl SessionStore for SqliteStore {
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
         .bind(serde_json::Value::Object(session.claims.clone()).to_string())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed)?;
         match done.rows_affected() {
@@ -75,7 +81,7 @@ impl SessionStore for SqliteStore {
         let row = sqlx::query(sql)
             .bind(id.as_str())
             .bind(user.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map_err(failed)?;
         row.as_ref().map(read).transpose()
@@ -85,7 +91,7 @@ impl SessionStore for SqliteStore {
         sqlx::query("UPDATE sessions SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")
             .bind(id.as_str())
             .bind(to_column(at))
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map(drop)
             .map_err(failed)
@@ -95,7 +101,7 @@ impl SessionStore for SqliteStore {
         // To the last row: SQLite commits when the statement has ended, and may fail then.
         let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
             .bind(id.as_str())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.writer)
             .await
             .map_err(failed)?;
         let owner = |row: &SqliteRow| {
@@ -106,7 +112,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         sqlx::query(
             "INSERT INTO user_not_before (user_id, not_before) VALUES (?1, ?2) \
              ON CONFLICT (user_id) DO UPDATE SET not_before = max(not_before, excluded.not_before)",
@@ -140,7 +146,7 @@ impl SessionStore for SqliteStore {
             .bind(filter.user.as_ref().map(UserId::as_str))
             .bind(filter.live_at.map(to_column))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.readers)
             .await
             .map_err(failed)?;
         let readable = rows.iter().map(read).filter_map(|read| {
@@ -158,7 +164,7 @@ impl SessionStore for SqliteStore {
             )
             .bind(to_column(expired_before))
             .bind(PURGE_BATCH)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed)?;
             removed += batch.rows_affected();
@@ -170,7 +176,7 @@ impl SessionStore for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM sessions LIMIT 1")
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
             .await
             .map(drop)
             .map_err(failed)

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -50,20 +51,22 @@ impl LogConfig {
         }
     }
 
-    /// Starts logging, once in a process; a second call changes nothing.
-    pub fn start(&self) {
-        let Ok(filter) = EnvFilter::try_new(with_quiet_libraries(&self.filter)) else {
-            return;
-        };
+    /// Starts logging, once in a process; a second call changes nothing. Lines are written by a
+    /// thread of their own, so that a reader of the log that is stuck delays no answer; what does
+    /// not fit into its queue is lost. Dropping the guard writes out what is left.
+    pub fn start(&self) -> WorkerGuard {
+        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+        let filter = EnvFilter::try_new(with_quiet_libraries(&self.filter)).unwrap_or_default();
         let builder = fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
             .with_ansi(std::io::stderr().is_terminal());
         // It fails only where something else logs already, as in tests.
         let _ = match self.format {
             Format::Text => builder.try_init(),
             Format::Json => builder.json().flatten_event(true).try_init(),
         };
+        guard
     }
 }
 

@@ -60,16 +60,14 @@ impl Claims {
 
     /// Who it is about: `sub`, or what the older systems call it (`user_id`, `identifier`).
     pub fn subject(&self) -> Result<Option<String>, TokenError> {
-        if let Some(subject) = self.text("sub")? {
-            return Ok(Some(subject.to_owned()));
-        }
-        for name in ["user_id", "identifier"] {
-            match self.get(name) {
-                Some(Value::String(text)) => return Ok(Some(text.clone())),
-                Some(Value::Number(number)) => return Ok(Some(number.to_string())),
-                Some(_) => return Err(TokenError::BadClaim(name)),
-                None => {}
-            }
+        for name in ["sub", "user_id", "identifier"] {
+            return match self.get(name) {
+                None => continue,
+                // An empty name would be everybody's.
+                Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+                Some(Value::Number(number)) if name != "sub" => Ok(Some(number.to_string())),
+                Some(_) => Err(TokenError::BadClaim(name)),
+            };
         }
         Ok(None)
     }
@@ -92,12 +90,30 @@ impl Claims {
     }
 
     /// Refuses tokens that say that they are not for access: refresh and identity tokens of the
-    /// older systems carry no `typ`, but one of these claims.
+    /// older systems, of Keycloak (`typ`) and of Cognito (`token_use`) carry no header that tells.
     pub fn check_use(&self) -> Result<(), TokenError> {
-        const OTHER_USES: [&str; 4] = ["refresh", "refresh_token", "id", "id_token"];
-        for name in ["token_type", "type"] {
+        const ACCESS: [&str; 4] = ["access", "access_token", "at+jwt", "bearer"];
+        const OTHER: [&str; 8] = [
+            "refresh",
+            "refresh_token",
+            "offline",
+            "id",
+            "id_token",
+            "logout",
+            "session",
+            "ticket",
+        ];
+        let is_one_of =
+            |text: &str, list: &[&str]| list.iter().any(|l| text.eq_ignore_ascii_case(l));
+        for name in ["token_type", "token_use"] {
+            if self.text(name)?.is_some_and(|usage| !is_one_of(usage, &ACCESS)) {
+                return Err(TokenError::WrongType);
+            }
+        }
+        // These names are in use for other things too, so only what is known is refused.
+        for name in ["type", "typ"] {
             if let Some(Value::String(usage)) = self.get(name)
-                && OTHER_USES.iter().any(|other| usage.eq_ignore_ascii_case(other))
+                && is_one_of(usage, &OTHER)
             {
                 return Err(TokenError::WrongType);
             }
@@ -240,7 +256,9 @@ mod tests {
         ] {
             assert_eq!(claims(json).subject().unwrap().as_deref(), subject, "{json}");
         }
-        assert!(claims(r#"{"sub":7}"#).subject().is_err());
+        for json in [r#"{"sub":7}"#, r#"{"sub":"","user_id":"b"}"#, r#"{"user_id":[]}"#] {
+            assert!(claims(json).subject().is_err(), "{json}");
+        }
     }
 
     #[test]
@@ -250,7 +268,10 @@ mod tests {
         {
             assert_eq!(claims(json).check_use(), Err(TokenError::WrongType), "{json}");
         }
-        for json in [r#"{"token_type":"access"}"#, r#"{"type":"human"}"#, "{}"] {
+        assert!(claims(r#"{"token_type":["refresh"]}"#).check_use().is_err());
+        for json in
+            [r#"{"token_type":"access"}"#, r#"{"type":"human"}"#, r#"{"typ":"Bearer"}"#, "{}"]
+        {
             assert!(claims(json).check_use().is_ok(), "{json}");
         }
     }

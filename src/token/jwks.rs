@@ -175,6 +175,13 @@ pub async fn keep(
     }
 }
 
+/// Whether some key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
+pub fn holds_private_key(content: &[u8]) -> bool {
+    let set: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
+    let keys = set.get("keys").and_then(serde_json::Value::as_array);
+    keys.is_some_and(|keys| keys.iter().any(|key| key.get("d").is_some()))
+}
+
 /// Takes the usable keys out of a JWK Set. Keys that are not for signatures, are secrets, or are
 /// of an unsupported kind are left out, as RFC 7517, section 5, asks; the others stay usable.
 ///

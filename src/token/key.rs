@@ -420,6 +420,14 @@ pub fn looks_like_pem(bytes: &[u8]) -> bool {
     bytes.windows(10).any(|window| window == b"-----BEGIN")
 }
 
+/// Whether this is a private key in PEM.
+pub fn is_private_pem(bytes: &[u8]) -> bool {
+    pem::parse_many(bytes)
+        .unwrap_or_default()
+        .iter()
+        .any(|block| block.tag().ends_with("PRIVATE KEY"))
+}
+
 fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
     if !algorithm::is_symmetric(algorithm) {
         return Err(KeyError::WrongFamily(algorithm));

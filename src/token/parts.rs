@@ -77,6 +77,10 @@ pub fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
 
 fn read_header(part: &str) -> Result<Header, TokenError> {
     let bytes = decode(part)?;
+    // Serde would also read the fields of a struct out of an array.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(TokenError::Malformed);
+    }
     let raw: RawHeader = serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
     // No extension is understood here, so whatever must be understood refuses the token
     // (RFC 7515, section 4.1.11; RFC 7797).
@@ -153,6 +157,7 @@ mod tests {
             (r#"{"alg":null}"#, TokenError::Malformed),
             ("{}", TokenError::Malformed),
             ("[]", TokenError::Malformed),
+            (r#"["HS256"]"#, TokenError::Malformed),
             ("", TokenError::Malformed),
         ] {
             assert_eq!(with_header(header).unwrap_err(), error, "{header}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::algorithm::Algorithm;
 use super::claims::{Claims, ScopeSet};
 use super::issuer::{Issuer, SessionRule};
-use super::key::KeyId;
+use super::key::{KeyId, PublicJwk};
 use super::parts::{self, Parts};
 use crate::clock::{Clock, UnixTime};
 
@@ -80,8 +80,6 @@ pub struct Verified {
     pub usable_until: UnixTime,
     /// The generation of the issuer's keys that it was checked with.
     pub keys_generation: u64,
-    /// How long the token is.
-    pub token_bytes: usize,
 }
 
 impl Verified {
@@ -142,7 +140,6 @@ impl Verifier {
             usable_from,
             usable_until,
             keys_generation,
-            token_bytes: token.len(),
         })
     }
 
@@ -169,17 +166,18 @@ impl Verifier {
         }
         let key_id = parts.header.key_id.as_deref();
         let candidates = issuer.keys.candidates(parts.header.algorithm, key_id);
-        if candidates.is_empty() {
-            if key_id.is_some_and(|name| !issuer.keys.knows(name)) {
-                issuer.keys.want_refresh();
-            }
-            return Err(TokenError::UnknownKey);
+        let signer =
+            candidates.iter().find(|key| key.verifies(parts.message.as_bytes(), parts.signature));
+        if let Some(key) = signer {
+            return Ok(key.id().or(key.public().map(PublicJwk::id)).cloned());
         }
-        candidates
-            .iter()
-            .find(|key| key.verifies(parts.message.as_bytes(), parts.signature))
-            .map(|key| key.id().or(key.public().map(super::key::PublicJwk::id)).cloned())
-            .ok_or(TokenError::BadSignature)
+        // Its issuer may have a new key; where keys are published that is soon found out.
+        issuer.keys.want_refresh();
+        if candidates.is_empty() {
+            Err(TokenError::UnknownKey)
+        } else {
+            Err(TokenError::BadSignature)
+        }
     }
 }
 

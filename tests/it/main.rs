@@ -18,6 +18,7 @@ mod nginx;
 mod published_keys;
 mod secrets_in_logs;
 mod session_store;
+mod sessions;
 mod support;
 mod traefik;
 mod two_gates;

@@ -190,7 +190,7 @@ async fn heads_as_large_as_gateways_forward_them_are_read() {
 async fn a_head_beyond_the_limits_is_answered_431() {
     let limits = Limits { max_head_bytes: 64 << 10, ..Limits::default() };
     let server = Server::with(&limits, PATIENCE);
-    for fields in ["X: v\r\n".repeat(513), format!("Cookie: {}\r\n", "c".repeat(512 << 10))] {
+    for fields in ["X: v\r\n".repeat(1_025), format!("Cookie: {}\r\n", "c".repeat(512 << 10))] {
         let answer = server.exchange(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
