@@ -94,7 +94,7 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         not_before: UnixTime::EPOCH,
     };
     store.put(&session).await.unwrap();
-    let terms = Terms { inactivity: None, timeout: Duration::from_secs(1) };
+    let terms = Terms { inactivity: None, timeout: Duration::from_secs(1), notes_use: true };
     let sessions = Sessions::new(store, terms, Arc::clone(clock), StoreMetrics::default());
     let admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, Arc::clone(clock))),

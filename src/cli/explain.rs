@@ -11,8 +11,9 @@ use super::token::argument_or_stdin;
 use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
 use crate::app::App;
 use crate::gate::Dialect;
+use crate::gate::denial::Class;
 use crate::gate::explain::{Explanation, explain};
-use crate::gate::verdict::{Class, Verdict};
+use crate::gate::verdict::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

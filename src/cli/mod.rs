@@ -19,7 +19,7 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Mistakes};
+use crate::config::{Config, Mistakes, SessionConfig};
 use crate::secret::SystemRandom;
 use output::Output;
 use settings::SettingFlags;
@@ -166,11 +166,24 @@ fn load(flags: &SettingFlags) -> Result<Config, Failure> {
     Config::load(&flags.sources()).map_err(Failure::usage)
 }
 
-/// The same for a command that waits for the store as long as a person would.
+/// The same for a command.
 fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
     let mut config = load(flags)?;
-    config.session_terms.timeout = config.session_terms.timeout.max(PATIENCE);
+    be_patient(&mut config.sessions);
     Ok(config)
+}
+
+/// What a command needs that only looks after sessions: no key, and no address.
+fn load_sessions(flags: &SettingFlags) -> Result<SessionConfig, Failure> {
+    let mut config = Config::load_sessions(&flags.sources()).map_err(Failure::usage)?;
+    be_patient(&mut config);
+    Ok(config)
+}
+
+/// A command waits longer than a gateway would, and looking at a session is not using it.
+fn be_patient(config: &mut SessionConfig) {
+    config.terms.timeout = config.terms.timeout.max(PATIENCE);
+    config.terms.notes_use = false;
 }
 
 /// How long a command waits for the store.

@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             "no key is configured; tokens are verified with the key that `portcullis dev` made"
         );
     }
-    if matches!(config.store, StoreConfig::Memory) {
+    if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
-use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
+use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
 use crate::app::open_store;
-use crate::config::Config;
+use crate::config::SessionConfig;
 use crate::session::{Filter, Session, SessionId, Sessions, StoreMetrics, UserId};
 use crate::token::claims::Claims;
 use crate::token::parts;
+
+/// The longest token that is looked into, in bytes.
+const MOST_TOKEN_BYTES: usize = 1 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -66,14 +69,14 @@ pub(super) fn run(command: &Command) -> Outcome {
     }
 }
 
-async fn sessions(config: &Config) -> Result<Sessions, Failure> {
+async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
     let store = open_store(config).await.map_err(Failure::unavailable)?;
     let (clock, _) = surroundings();
-    Ok(Sessions::new(store, config.session_terms, clock, StoreMetrics::default()))
+    Ok(Sessions::new(store, config.terms, clock, StoreMetrics::default()))
 }
 
 async fn list(args: &ListArgs) -> Outcome {
-    let config = load_for_command(&args.settings)?;
+    let config = load_sessions(&args.settings)?;
     let user = args.user.as_deref().map(UserId::parse).transpose();
     let (clock, _) = surroundings();
     let live_at = (!args.all).then(|| clock.now());
@@ -128,14 +131,14 @@ fn table(sessions: &[Session]) -> String {
 }
 
 async fn revoke(args: &RevokeArgs) -> Outcome {
-    let config = load_for_command(&args.settings)?;
+    let config = load_sessions(&args.settings)?;
     let sessions = Arc::new(sessions(&config).await?);
     let ended = if let Some(user) = &args.user {
         let user = UserId::parse(user).map_err(Failure::usage)?;
         sessions.revoke_user(&user).await.map_err(Failure::unavailable)?
     } else {
         let ids = match &args.token {
-            Some(token) => vec![session_of(&argument_or_stdin(token)?, &config)?],
+            Some(token) => vec![session_of(&argument_or_stdin(token)?)?],
             None => args.ids.clone(),
         };
         // All are read before the first is ended: a slip in one of them ends none.
@@ -162,8 +165,8 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
 
 /// The session that a token names. The token need not be good any more: whoever may write to the
 /// store may end any session, and an expired token's session may well live.
-fn session_of(token: &str, config: &Config) -> Result<String, Failure> {
-    let parts = parts::split(token, config.max_token_bytes).map_err(Failure::usage)?;
+fn session_of(token: &str) -> Result<String, Failure> {
+    let parts = parts::split(token, MOST_TOKEN_BYTES).map_err(Failure::usage)?;
     let payload = parts::decode(parts.payload).map_err(Failure::usage)?;
     let claims = Claims::parse(&payload).map_err(Failure::usage)?;
     let id = claims.text("sid").map_err(Failure::usage)?.map(str::to_owned);

@@ -1,6 +1,7 @@
 //! One flag for each setting, out of the one table of settings.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
@@ -12,10 +13,17 @@ use crate::config::settings::{Kind, SETTINGS, Setting};
 const CONFIG: &str = "CONFIG";
 
 /// The settings that were given as flags, and the file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct SettingFlags {
     file: Option<PathBuf>,
     given: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for SettingFlags {
+    /// Names alone: a value may be a secret that was set where it should not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.given.keys()).finish()
+    }
 }
 
 impl SettingFlags {

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
 use crate::app::App;
-use crate::token::claims::Claims;
+use crate::token::claims::{Claims, is_scope};
 use crate::token::{algorithm, parts};
 
 #[derive(Debug, clap::Subcommand)]
@@ -34,7 +34,7 @@ pub(super) struct MintArgs {
     #[arg(long)]
     email: Option<String>,
     /// What it allows; may be repeated, and may hold several separated by blanks
-    #[arg(long = "scope")]
+    #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
     /// A member of `roles`; may be repeated
     #[arg(long = "role")]
@@ -159,6 +159,14 @@ pub(super) fn argument_or_stdin(argument: &str) -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     Ok(text.trim().to_owned())
+}
+
+/// One scope or several; one that no route could demand is a slip.
+fn scopes(text: &str) -> anyhow::Result<String> {
+    match text.split_whitespace().find(|scope| !is_scope(scope)) {
+        Some(bad) => Err(anyhow!("{bad:?} is no scope (RFC 6749, section 3.3)")),
+        None => Ok(text.to_owned()),
+    }
 }
 
 fn claim(text: &str) -> anyhow::Result<(String, Value)> {

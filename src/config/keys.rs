@@ -6,11 +6,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::issuers::{IssuerTable, of_table};
+use super::issuers::of_table;
 use super::published::{PublishedTerms, published};
 use super::reader::Reader;
+use super::tables::IssuerTable;
+use super::tokens::{IssuerConfig, KeysConfig, TokenConfig};
 use crate::secret::Secret;
-use crate::token::jwks::Source;
 use crate::token::key::{self, KeyError};
 use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
 
@@ -29,45 +30,6 @@ pub(super) const SOURCES: [&str; 7] = [
     "JWKS_FILE",
     "JWKS_URL",
 ];
-
-/// An issuer, before its keys are brought to life.
-#[derive(Clone, Debug)]
-pub struct IssuerConfig {
-    /// How logs call it.
-    pub name: String,
-    /// The `iss` of its tokens; `None`: not checked.
-    pub iss: Option<String>,
-    /// The names of this service in `aud`.
-    pub audiences: Vec<String>,
-    /// By how much clocks may differ.
-    pub leeway: Duration,
-    /// What `sid` means.
-    pub sessions: SessionRule,
-    /// Where its keys are.
-    pub keys: KeysConfig,
-}
-
-/// Where keys are.
-#[derive(Clone, Debug)]
-pub enum KeysConfig {
-    /// In the configuration.
-    Fixed(Vec<VerifyingKey>),
-    /// Published.
-    Published(Source),
-}
-
-/// What the settings and tables say about tokens.
-#[derive(Debug, Default)]
-pub struct TokenConfig {
-    /// The issuers.
-    pub issuers: Vec<IssuerConfig>,
-    /// The key that signs.
-    pub signing: Option<SigningKey>,
-    /// The keys of our own issuer, which `/jwks` publishes.
-    pub own_keys: Vec<VerifyingKey>,
-    /// Whether the key is the one that `dev` made, for want of a configured one.
-    pub uses_dev_key: bool,
-}
 
 /// Reads everything about tokens.
 pub(super) fn read(
@@ -242,8 +204,12 @@ fn one_of(
     other: &'static str,
 ) -> Option<(&'static str, Secret)> {
     let read = |name| reader.secret(name).map(|secret| trimmed(&unpack_base64(&secret)));
+    let same_layer = reader.layer(name) == reader.layer(other);
     match (read(name), read(other)) {
-        (Some(first), Some(second)) if first != second => {
+        (Some(_), Some(second)) if reader.layer(other) > reader.layer(name) => {
+            Some((other, second))
+        }
+        (Some(first), Some(second)) if same_layer && first != second => {
             reader.wrong(other, format!("disagrees with {name}: they are two names for one thing"));
             Some((name, first))
         }

@@ -11,17 +11,20 @@ mod reader;
 pub mod settings;
 mod sources;
 mod store;
+mod tables;
+mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
 
-pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE, IssuerConfig, KeysConfig, TokenConfig};
+pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
 pub use sources::Sources;
 pub use store::StoreConfig;
+pub use tokens::{IssuerConfig, KeysConfig, TokenConfig};
 
 use crate::gate::Manners;
 use crate::gate::admission::CacheTerms;
@@ -38,10 +41,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// The longest token that is read, in bytes.
     pub max_token_bytes: usize,
-    /// Where sessions are.
-    pub store: StoreConfig,
-    /// On what terms they are read.
-    pub session_terms: Terms,
+    /// Where sessions are, and on what terms they are read.
+    pub sessions: SessionConfig,
     /// On what terms answers are remembered.
     pub cache: CacheTerms,
     /// What the gate answers, and where.
@@ -56,6 +57,15 @@ pub struct Config {
     pub logs: LogConfig,
     /// Where `dev` and the embedded store keep files.
     pub data_dir: PathBuf,
+}
+
+/// The sessions' section.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Where they are.
+    pub store: StoreConfig,
+    /// On what terms they are read.
+    pub terms: Terms,
 }
 
 /// The gate's own section.
@@ -99,6 +109,17 @@ impl Config {
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
+    /// Reads and checks what commands need that only look after sessions: no key, no address.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_sessions(sources: &Sources) -> Result<SessionConfig, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let (sessions, _) = sessions(&mut Reader::new(&read, &mut mistakes));
+        if mistakes.is_empty() { Ok(sessions) } else { Err(mistakes) }
+    }
+
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
     /// [`Config::load`] to tell.
     pub fn before_dev(sources: &Sources) -> BeforeDev {
@@ -112,18 +133,17 @@ impl Config {
         }
     }
 
-    fn assemble(reader: &mut Reader<'_>, tables: &[issuers::IssuerTable]) -> Self {
+    fn assemble(reader: &mut Reader<'_>, tables: &[tables::IssuerTable]) -> Self {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         // Read for its own sake: issuance will use it, and a mistake in it is told today.
         reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
-        let (session_terms, cache) = terms(reader);
+        let (sessions, cache) = sessions(reader);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         Self {
             tokens: keys::read(reader, tables, &data_dir),
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
-            store: store::read(reader, &data_dir),
-            session_terms,
+            sessions,
             cache,
             gate,
             metrics_listen,
@@ -138,7 +158,7 @@ impl Config {
     }
 }
 
-fn terms(reader: &mut Reader<'_>) -> (Terms, CacheTerms) {
+fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     let inactivity = reader.seconds("SESSION_INACTIVITY_TIMEOUT", 0.0, 31_536_000.0);
     let inactivity = (!inactivity.is_zero()).then_some(inactivity);
     let staleness = reader.seconds("SESSION_STALENESS", 0.0, 3_600.0);
@@ -151,7 +171,9 @@ fn terms(reader: &mut Reader<'_>) -> (Terms, CacheTerms) {
     }
     let timeout = reader.seconds("STORE_TIMEOUT", 0.001, 60.0);
     let bytes = reader.number("CACHE_BYTES", 1 << 16, 1 << 40);
-    (Terms { inactivity, timeout }, CacheTerms { staleness, bytes })
+    let terms = Terms { inactivity, timeout, notes_use: true };
+    let store = store::read(reader, &PathBuf::from(reader.text("DATA_DIR")));
+    (SessionConfig { store, terms }, CacheTerms { staleness, bytes })
 }
 
 /// One address cannot be opened twice, save port 0, which is another one each time.
@@ -205,7 +227,10 @@ fn gate_listen(reader: &mut Reader<'_>) -> Vec<Address> {
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     let single = format!("{host}:{port}").parse::<Address>();
     let listed = reader.list("LISTEN");
-    if listed.is_empty() {
+    // A flag goes before the environment, and that before the file, also between these two ways.
+    let is_overridden =
+        reader.layer("PORT").max(reader.layer("LISTEN_HOST")) > reader.layer("LISTEN");
+    if listed.is_empty() || is_overridden {
         return match single {
             Ok(address) => vec![address],
             Err(error) => {
@@ -223,7 +248,7 @@ fn gate_listen(reader: &mut Reader<'_>) -> Vec<Address> {
     }
     for name in ["PORT", "LISTEN_HOST"] {
         let is_listed = single.as_ref().is_ok_and(|address| addresses.contains(address));
-        if reader.found(name).is_some() && !is_listed {
+        if reader.layer(name) == reader.layer("LISTEN") && !is_listed {
             reader.wrong(name, "disagrees with LISTEN, which replaces it; set one of them");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::mistakes::Mistakes;
 use super::settings::Setting;
-use super::sources::{Found, Read};
+use super::sources::{Found, Layer, Read};
 use crate::secret::Secret;
 
 /// Reads settings, and gathers what is wrong.
@@ -26,6 +26,11 @@ impl<'r> Reader<'r> {
     /// The value as it was set.
     pub(super) fn found(&self, name: &str) -> Option<&'r Found> {
         self.read.get(name)
+    }
+
+    /// In which layer it was set, if it was.
+    pub(super) fn layer(&self, name: &str) -> Option<Layer> {
+        self.found(name).map(|found| found.layer)
     }
 
     /// The value as text: as set, or the default, or nothing.

@@ -32,16 +32,6 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The key in the file.
-    pub fn key(&self) -> String {
-        self.name.to_ascii_lowercase()
-    }
-
-    /// The long flag, without its dashes.
-    pub fn flag(&self) -> String {
-        self.key().replace('_', "-")
-    }
-
     /// The setting of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.name == name)

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::issuers::IssuerTable;
 use super::mistakes::Mistakes;
 use super::settings::{Kind, SETTINGS, Setting};
+use super::tables::IssuerTable;
 
 /// The raw material: what the process was started with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file, where one was named.
     pub file: Option<PathBuf>,
@@ -24,6 +24,17 @@ pub struct Sources {
     pub flags: BTreeMap<String, String>,
 }
 
+impl fmt::Debug for Sources {
+    /// Names alone: there are secrets among the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("environment", &self.environment.keys())
+            .field("flags", &self.flags.keys())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A value, and where it was found.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -31,6 +42,16 @@ pub(super) struct Found {
     pub(super) text: String,
     /// Where: `LEEWAY`, `--leeway`, or `leeway in FILE`.
     pub(super) origin: String,
+    /// In which layer it was set.
+    pub(super) layer: Layer,
+}
+
+/// The three places, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layer {
+    File,
+    Environment,
+    Flag,
 }
 
 impl fmt::Debug for Found {
@@ -143,7 +164,7 @@ impl Level<'_> {
     fn under_name(&self, setting: &Setting, name: &str, mistakes: &mut Mistakes) -> Vec<Found> {
         let mut found = Vec::new();
         if let Some(text) = self.value(name) {
-            found.push(Found { text, origin: self.origin(name) });
+            found.push(Found { text, origin: self.origin(name), layer: self.layer() });
         }
         let endings: &[&str] = match (setting.kind, name) {
             (Kind::Plain, _) => &[],
@@ -159,7 +180,7 @@ impl Level<'_> {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     let text = text.trim_end_matches(LINE_END).to_owned();
-                    found.push(Found { text, origin });
+                    found.push(Found { text, origin, layer: self.layer() });
                 }
                 // The path is not repeated: often enough it is the secret itself, set by mistake.
                 Err(error) => {
@@ -179,6 +200,14 @@ impl Level<'_> {
             Naming::Flag | Naming::Environment => name.to_owned(),
         };
         self.values.get(&key).filter(|text| !text.is_empty() || name == "ISSUER").cloned()
+    }
+
+    fn layer(&self) -> Layer {
+        match self.naming {
+            Naming::File(_) => Layer::File,
+            Naming::Environment => Layer::Environment,
+            Naming::Flag => Layer::Flag,
+        }
     }
 
     fn origin(&self, name: &str) -> String {

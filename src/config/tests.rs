@@ -48,7 +48,7 @@ fn the_defaults_are_those_of_the_older_systems() {
     assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.cache.staleness, Duration::from_secs(1));
-    assert_eq!(config.session_terms.timeout, Duration::from_millis(150));
+    assert_eq!(config.sessions.terms.timeout, Duration::from_millis(150));
     assert_eq!(config.gate.manners.missing_credentials, StatusCode::UNAUTHORIZED);
 }
 
@@ -162,6 +162,36 @@ fn two_names_for_one_thing_must_agree() {
 }
 
 #[test]
+fn a_stronger_layer_wins_also_under_another_name() {
+    let listens = |environment: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let environment = pairs(&[&[("SECRET_KEY", SECRET)], environment].concat());
+        let sources = Sources { environment, flags: pairs(flags), ..Sources::default() };
+        let config = Config::load(&sources).unwrap();
+        config.gate.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let container = [("LISTEN_HOST", "0.0.0.0"), ("PORT", "9999")];
+    assert_eq!(listens(&container, &[]), "0.0.0.0:9999");
+    assert_eq!(listens(&container, &[("LISTEN", "unix:/run/x")]), "unix:/run/x");
+    assert_eq!(listens(&[("LISTEN", "unix:/run/x")], &[("PORT", "7")]), "127.0.0.1:7");
+    let (_, public) = pem_pair(Algorithm::RS256);
+    let sources = Sources {
+        environment: pairs(&[("RSA_PUBLIC_KEY", "rubbish"), ("ALGORITHM", "RS256")]),
+        flags: pairs(&[("PUBLIC_KEY", &public)]),
+        ..Sources::default()
+    };
+    assert!(Config::load(&sources).is_ok());
+}
+
+#[test]
+fn sessions_are_looked_after_without_a_key() {
+    let sources =
+        Sources { environment: pairs(&[("DB_URL", "sqlite:x.db")]), ..Sources::default() };
+    assert!(Config::load_sessions(&sources).is_ok());
+    let sources = Sources { environment: pairs(&[("DB_URL", "mysql:x")]), ..Sources::default() };
+    assert!(Config::load_sessions(&sources).is_err());
+}
+
+#[test]
 fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
@@ -256,7 +286,7 @@ fn database_numbers_apply_whatever_the_url_says() {
         (&[("DB_URL", "redis://localhost:6379/0")][..], 9),
         (&[("DB_URL", "dragonfly://localhost/3"), ("LOGIN_REDIS_DB", "4")], 4),
     ] {
-        match with_secret(values).unwrap().store {
+        match with_secret(values).unwrap().sessions.store {
             StoreConfig::Redis { database, .. } => assert_eq!(database, expected),
             other => panic!("{other:?}"),
         }

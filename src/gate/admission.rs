@@ -15,24 +15,16 @@ use aws_lc_rs::digest;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
-use serde_json::{Map, Value};
 
+use super::denial::{Class, DenialCode};
 use super::flights::Flights;
 use super::identity::IdentityHeaders;
 use super::metrics::{CacheOutcome, GateMetrics};
-use super::verdict::{Class, DenialCode};
+use super::weight::weight;
 use crate::clock::{Clock, UnixTime};
 use crate::session::{Mark, Session, SessionId, Sessions, UserId};
 use crate::token::{Verified, Verifier};
 
-/// What an entry takes in any case, in bytes: the cache's own records and ours.
-const ENTRY_BYTES: usize = 1_536;
-/// What a header takes besides its value: its place in the map and its buffer.
-const HEADER_BYTES: usize = 160;
-/// What a text takes besides its bytes.
-const TEXT_BYTES: usize = 40;
-/// What a member of an object takes besides its name and its value: a place in a tree.
-const MEMBER_BYTES: usize = 72;
 /// How often an answer may be overtaken by revocations before the request is refused.
 const MOST_ROUNDS: usize = 4;
 
@@ -115,7 +107,7 @@ impl Admissions {
     ) -> Self {
         let cache = Cache::builder()
             .max_capacity(terms.bytes)
-            .weigher(|_, admission: &Arc<Admission>| admission.weight())
+            .weigher(|_, admission: &Arc<Admission>| weight(admission))
             .build();
         Self {
             verifier,
@@ -263,31 +255,6 @@ impl Admission {
             _ => true,
         }
     }
-
-    /// An estimate of the bytes that this entry takes.
-    fn weight(&self) -> u32 {
-        let headers: usize = self.headers.values().map(|value| HEADER_BYTES + value.len()).sum();
-        let scopes: usize = self.token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
-        let of_session = self.session.as_ref().map(|session| object_bytes(&session.claims));
-        let claims = object_bytes(self.token.claims.as_map()) + of_session.unwrap_or_default();
-        u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
-    }
-}
-
-/// What an object of claims takes, in bytes.
-fn object_bytes(object: &Map<String, Value>) -> usize {
-    let member = |(name, value): (&String, &Value)| MEMBER_BYTES + name.len() + value_bytes(value);
-    object.iter().map(member).sum()
-}
-
-fn value_bytes(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-            Value::String(text) => TEXT_BYTES + text.len(),
-            Value::Array(members) => members.iter().map(value_bytes).sum(),
-            Value::Object(members) => object_bytes(members),
-        }
 }
 
 /// Whose session the token names, if it names one.

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
-use super::verdict::DenialCode;
+use super::denial::DenialCode;
 
 /// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
 const BEARER: &[u8] = b"bearer";
@@ -40,8 +40,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
         return Ok(None);
     }
     let token = rest.trim_ascii_start();
-    // Looked at as bytes, since this is done for every request: a comma would join two values.
-    if token.is_empty() || !token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',') {
+    // Counted rather than searched, which takes a fraction of the time for a token that is good;
+    // a comma would join two values.
+    let plain = token.iter().filter(|byte| byte.is_ascii_graphic() && **byte != b',').count();
+    if token.is_empty() || plain != token.len() {
         return Err(DenialCode::MalformedCredentials);
     }
     std::str::from_utf8(token).map(Some).map_err(|_| DenialCode::MalformedCredentials)

@@ -1,9 +1,10 @@
 //! What a gateway asks, whichever gateway it is.
 
 use http::HeaderMap;
+use http::request::Parts;
 
+use super::denial::DenialCode;
 use super::requirement::Requirement;
-use super::verdict::DenialCode;
 
 /// One question: the client's request, as the gateway told it.
 #[derive(Debug)]
@@ -30,6 +31,16 @@ pub struct Original {
 }
 
 impl<'r> Inquiry<'r> {
+    /// The question that a gateway asks by a request: the client's headers, what the query of the
+    /// operator's address demands, and where this kind of gateway writes the client's own line.
+    pub fn of(request: &'r Parts, original: Original) -> Self {
+        Self {
+            headers: &request.headers,
+            requirement: Requirement::from_query(request.uri.query()),
+            original: Some(original),
+        }
+    }
+
     /// The client's method.
     pub fn method(&self) -> Option<&'r str> {
         self.text(self.original?.method)

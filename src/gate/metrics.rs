@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::verdict::{DenialCode, Verdict};
+use super::denial::DenialCode;
 
 /// Through which door an inquiry came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +105,12 @@ impl GateMetrics {
         }
     }
 
-    /// Counts an answer.
-    pub fn verdict(&self, door: Door, verdict: &Verdict) {
-        let (allowed, denied) = &self.requests[door as usize];
-        match verdict {
-            Verdict::Allow(_) => allowed.inc(),
-            Verdict::Deny(denial) => denied[denial.code as usize].inc(),
+    /// Counts a verdict: the code of a denial, or none for a yes.
+    pub fn verdict(&self, door: Door, denied: Option<DenialCode>) {
+        let (allowed, by_code) = &self.requests[door as usize];
+        match denied {
+            None => allowed.inc(),
+            Some(code) => by_code[code as usize].inc(),
         };
     }
 

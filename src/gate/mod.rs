@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod credential;
+pub mod denial;
 pub mod dialect;
 pub mod explain;
 pub mod flights;
@@ -16,12 +17,14 @@ pub mod metrics;
 pub mod requirement;
 pub mod service;
 pub mod verdict;
+mod weight;
 
 use admission::Admissions;
+use denial::Denial;
 pub use dialect::{Dialect, Manners};
 use flights::Flights;
 use inquiry::Inquiry;
-use verdict::{Denial, Grant, Verdict};
+use verdict::{Grant, Verdict};
 
 /// The judge of requests.
 #[derive(Debug)]
@@ -30,6 +33,15 @@ pub struct Gate {
     /// The cookie that may carry the token.
     cookie: Option<String>,
     pings: Flights<(), bool>,
+}
+
+/// What judging needs, and whether it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Readiness {
+    /// The store answers.
+    pub store: bool,
+    /// Every issuer's keys are at hand.
+    pub keys: bool,
 }
 
 impl Gate {
@@ -56,9 +68,9 @@ impl Gate {
 
     /// Whether the store answers, and whether the keys of every issuer are at hand. Many who ask
     /// at once cost the store one question: anybody may ask.
-    pub async fn readiness(&self) -> (bool, bool) {
+    pub async fn readiness(&self) -> Readiness {
         let ping = async { self.admissions.sessions().ping().await.is_ok() };
-        (self.pings.join((), ping).await, self.admissions.has_keys())
+        Readiness { store: self.pings.join((), ping).await, keys: self.admissions.has_keys() }
     }
 
     /// What is admitted, and how it is found out.

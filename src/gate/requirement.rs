@@ -1,7 +1,8 @@
 //! What the operator demands of a request: pure, and asked again of every cached answer.
 
-use super::verdict::{Denial, DenialCode};
+use super::denial::{Denial, DenialCode};
 use crate::token::ScopeSet;
+use crate::token::claims::is_scope;
 
 /// What a good token must hold besides. The default demands nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,12 +56,6 @@ impl Requirement {
         }
         Err(Denial { code: DenialCode::InsufficientScope, scopes: Some(self.scopes.join(" ")) })
     }
-}
-
-/// `scope-token` of RFC 6749, section 3.3.
-fn is_scope(text: &str) -> bool {
-    let in_grammar = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    !text.is_empty() && text.bytes().all(in_grammar)
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use tracing::info;
 
+use super::denial::{Class, DenialCode};
 use super::dialect::{Dialect, Manners};
 use super::inquiry::Inquiry;
 use super::metrics::{Door, GateMetrics};
 use super::requirement::Requirement;
-use super::verdict::{Class, DenialCode, Verdict};
-use super::{Gate, jwthenticator};
+use super::verdict::Verdict;
+use super::{Gate, Readiness, jwthenticator};
 use crate::secret::Random;
 use crate::token::VerifyingKey;
 use crate::token::key::PublicJwk;
@@ -78,12 +79,9 @@ pub struct ServiceTerms {
 #[derive(Debug)]
 pub struct GateService {
     gate: Gate,
-    manners: Manners,
-    /// What stands before every path; empty, or starting with a slash.
-    prefix: String,
+    terms: ServiceTerms,
     /// Our own public keys as a JWK Set. Those of other issuers are not ours to vouch for.
     key_set: String,
-    access_log: AccessLog,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
 }
@@ -98,10 +96,9 @@ impl GateService {
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        let ServiceTerms { manners, prefix, access_log, own_keys } = terms;
-        let keys = own_keys.iter().filter_map(VerifyingKey::public).map(PublicJwk::jwk);
+        let keys = terms.own_keys.iter().filter_map(VerifyingKey::public).map(PublicJwk::jwk);
         let key_set = serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string();
-        Self { gate, manners, prefix, key_set, access_log, metrics, random }
+        Self { gate, terms, key_set, metrics, random }
     }
 
     /// The judge.
@@ -112,12 +109,13 @@ impl GateService {
     /// Answers one request.
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let Some(path) = request.uri.path().strip_prefix(self.prefix.as_str()) else {
+        let Some(path) = request.uri.path().strip_prefix(self.terms.prefix.as_str()) else {
             return plain(StatusCode::NOT_FOUND, "404: Not Found");
         };
+        if let Some(dialect) = Dialect::at(path) {
+            return self.ask(dialect, &request).await;
+        }
         match path {
-            "/validate_request" => self.ask(Dialect::Nginx, &request).await,
-            "/validate_request/traefik" => self.ask(Dialect::Traefik, &request).await,
             // Boxed, as is all that waits for something: an answer from memory stays small.
             "/validate" => match request.method {
                 Method::POST => Box::pin(self.validate(&request, body)).await,
@@ -137,7 +135,7 @@ impl GateService {
     async fn ask(&self, dialect: Dialect, request: &Parts) -> Answer {
         let inquiry = dialect.read(request);
         let verdict = self.gate.check(&inquiry).await;
-        let mut response = dialect.render(&verdict, &self.manners);
+        let mut response = dialect.render(&verdict, &self.terms.manners);
         if request.method == Method::HEAD && response.body().is_end_stream() {
             // hyper leaves it out here, and some gateways wait for a body without it.
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -190,7 +188,7 @@ impl GateService {
 
     /// Whether requests can be judged: the store answers, and every issuer has keys.
     pub async fn ready(&self) -> Answer {
-        let (store, keys) = self.gate.readiness().await;
+        let Readiness { store, keys } = self.gate.readiness().await;
         let word = |good| if good { "ok" } else { "unavailable" };
         let body = format!(
             "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\"}}\n",
@@ -204,8 +202,8 @@ impl GateService {
 
     /// Counts the answer, gives it the request's id, and writes it to the log where it belongs.
     fn account(&self, door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, response: &mut Answer) {
-        self.metrics.verdict(door, verdict);
-        let is_logged = match (self.access_log, verdict) {
+        self.metrics.verdict(door, verdict.denied());
+        let is_logged = match (self.terms.access_log, verdict) {
             (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
             (AccessLog::Off, _) | (AccessLog::Denied, Verdict::Allow(_)) => false,
         };

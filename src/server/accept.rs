@@ -1,7 +1,6 @@
 //! The one accept loop.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,12 @@ use tokio::time::Instant;
 
 use super::connection::Protocols;
 use super::drain::{DrainReport, drain};
+use super::failure::{EXHAUSTED_PAUSE, is_of_one_connection};
 use super::links::{Links, Phase};
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::{Socket, Stream};
 
-/// How long to wait for others to close something where the process has no descriptors left.
-pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// At most one warning of a kind in this time.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -84,22 +82,6 @@ async fn accept_all(
             }
         }
     }
-}
-
-/// Whether the next `accept` may well succeed: the client went away, or the network to it did.
-/// Everything else, as the lack of descriptors or memory, lasts, and asking again would spin.
-pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::Interrupted
-            | Kind::TimedOut
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-    )
 }
 
 /// A warning that does not repeat itself all the time.

@@ -1,7 +1,7 @@
 //! Where to listen, as the operator writes it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -38,63 +38,46 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(AddressError::NoPath),
-                path => Ok(Self::Unix(path.into())),
-            };
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Self::Unix(path.into())),
+            _ => text.parse().map(Self::Tcp).map_err(|_| AddressError::explain(text)),
         }
-        text.parse().map(Self::Tcp).map_err(|_| AddressError::explain(text))
     }
 }
 
 /// Why a text is no address, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// Nothing at all.
-    #[error("the address is empty; write for example 127.0.0.1:8080")]
-    Empty,
-    /// `unix:` alone.
-    #[error("`unix:` names no file; write for example unix:/run/portcullis.sock")]
-    NoPath,
-    /// A path without its scheme.
-    #[error("`{0}` looks like a path; a unix socket is written unix:{0}")]
-    NoScheme(String),
-    /// `http://...`.
-    #[error("`{0}` is a URL; write the address alone, for example 127.0.0.1:8080")]
-    Url(String),
-    /// `8080` or `:8080`.
-    #[error("`{0}` names no host; write 127.0.0.1:{port} for this host alone, or 0.0.0.0:{port} for every interface", port = .0.trim_start_matches(':'))]
-    NoHost(String),
-    /// An IP address alone.
-    #[error("`{0}` has no port; write {suggestion}", suggestion = with_port(.0))]
-    NoPort(String),
-    /// Anything else: mostly a host name.
-    #[error(
-        "`{0}` is no address; names are not resolved, so write an IP address and a port from 0 \
-         to 65535 (127.0.0.1:8080, [::1]:8080), or unix:/path"
-    )]
-    Unknown(String),
-}
+#[error("{0}")]
+pub struct AddressError(String);
 
 impl AddressError {
     fn explain(text: &str) -> Self {
         let bare = text.trim_start_matches('[').trim_end_matches(']');
-        let owned = text.to_owned();
-        match text {
-            "" => Self::Empty,
-            _ if text.contains("://") => Self::Url(owned),
-            _ if text.starts_with(['/', '.']) => Self::NoScheme(owned),
-            _ if bare.parse::<std::net::IpAddr>().is_ok() => Self::NoPort(owned),
-            _ if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() => {
-                Self::NoHost(owned)
+        let port = text.strip_prefix(':').unwrap_or(text);
+        Self(match text {
+            "" => "the address is empty; write for example 127.0.0.1:8080".to_owned(),
+            "unix:" => "`unix:` names no file; write for example unix:/run/portcullis.sock".into(),
+            _ if text.contains("://") => {
+                format!("`{text}` is a URL; write the address alone, for example 127.0.0.1:8080")
             }
-            _ => Self::Unknown(owned),
-        }
+            _ if text.starts_with(['/', '.']) => {
+                format!("`{text}` looks like a path; a unix socket is written unix:{text}")
+            }
+            _ if bare.parse::<IpAddr>().is_ok() => {
+                format!("`{text}` has no port; write {}", with_port(bare))
+            }
+            _ if port.parse::<u16>().is_ok() => format!(
+                "`{text}` names no host; write 127.0.0.1:{port} for this host alone, or \
+                 0.0.0.0:{port} for every interface"
+            ),
+            _ => format!(
+                "`{text}` is no address; names are not resolved, so write an IP address and a \
+                 port from 0 to 65535 (127.0.0.1:8080, [::1]:8080), or unix:/path"
+            ),
+        })
     }
 }
 
-fn with_port(text: &str) -> String {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if bare.contains(':') { format!("[{bare}]:8080") } else { format!("{bare}:8080") }
+fn with_port(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]:8080") } else { format!("{ip}:8080") }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::accept::{EXHAUSTED_PAUSE, is_of_one_connection};
+use super::failure::{EXHAUSTED_PAUSE, is_of_one_connection};
 use super::stream::Socket;
 use super::{Address, Limits};
 
@@ -80,48 +80,40 @@ impl Listeners {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}")]
 pub struct BindError {
-    /// The address.
-    pub address: Address,
-    /// Why.
-    pub cause: BindCause,
+    address: Address,
+    cause: Cause,
 }
 
-/// What [`BindError`] branches on.
+/// What the system said, or our words where they say more.
 #[derive(Debug, thiserror::Error)]
-pub enum BindCause {
-    /// Another process listens there.
-    #[error("another process listens there; stop it or choose another address")]
-    InUse,
-    /// The address is of no interface of this host.
-    #[error(
-        "this host has no such address; use one of its own, or 0.0.0.0 or [::] for every interface"
-    )]
-    NotOurs,
-    /// The system forbids it.
-    #[error(
-        "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, and a unix socket a \
-         folder that this user may write to"
-    )]
-    Denied,
-    /// The folder of a unix socket is missing.
-    #[error("its folder does not exist; create it first")]
-    NoFolder,
-    /// Something else has the name.
-    #[error("the file exists and is no socket; move it away or choose another path")]
-    NotASocket,
-    /// Anything else.
+enum Cause {
     #[error("{0}")]
-    Other(io::Error),
+    Explained(&'static str),
+    #[error("{0}")]
+    System(io::Error),
 }
 
-impl From<io::Error> for BindCause {
+const IN_USE: Cause =
+    Cause::Explained("another process listens there; stop it or choose another address");
+const NOT_OURS: Cause = Cause::Explained(
+    "this host has no such address; use one of its own, or 0.0.0.0 or [::] for every interface",
+);
+const DENIED: Cause = Cause::Explained(
+    "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, and a unix socket a folder \
+     that this user may write to",
+);
+const NO_FOLDER: Cause = Cause::Explained("its folder does not exist; create it first");
+const NOT_A_SOCKET: Cause =
+    Cause::Explained("the file exists and is no socket; move it away or choose another path");
+
+impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse,
-            io::ErrorKind::AddrNotAvailable => Self::NotOurs,
-            io::ErrorKind::PermissionDenied => Self::Denied,
-            io::ErrorKind::NotFound => Self::NoFolder,
-            _ => Self::Other(error),
+            io::ErrorKind::AddrInUse => IN_USE,
+            io::ErrorKind::AddrNotAvailable => NOT_OURS,
+            io::ErrorKind::PermissionDenied => DENIED,
+            io::ErrorKind::NotFound => NO_FOLDER,
+            _ => Self::System(error),
         }
     }
 }
@@ -141,7 +133,7 @@ enum Inner {
 }
 
 impl Listener {
-    fn bind(address: &Address, mode: u32) -> Result<Self, BindCause> {
+    fn bind(address: &Address, mode: u32) -> Result<Self, Cause> {
         match address {
             Address::Tcp(address) => {
                 let inner = bind_tcp(*address)?;
@@ -243,7 +235,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The mode is set between `bind` and `listen`: until then the kernel refuses everyone, so that
 /// there is no moment at which the umask decides who may connect.
-fn bind_unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), BindCause> {
+fn bind_unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Cause> {
     remove_stale(path)?;
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -255,14 +247,14 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), BindC
 }
 
 /// Removes a socket that nobody listens on any more, as a killed process leaves it.
-fn remove_stale(path: &Path) -> Result<(), BindCause> {
+fn remove_stale(path: &Path) -> Result<(), Cause> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     if !metadata.file_type().is_socket() {
-        return Err(BindCause::NotASocket);
+        return Err(NOT_A_SOCKET);
     }
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // A living socket with a full backlog would block.
@@ -271,8 +263,8 @@ fn remove_stale(path: &Path) -> Result<(), BindCause> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Ok(fs::remove_file(path)?)
         }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(BindCause::Denied),
-        Ok(()) | Err(_) => Err(BindCause::InUse),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(DENIED),
+        Ok(()) | Err(_) => Err(IN_USE),
     }
 }
 

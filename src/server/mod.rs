@@ -22,6 +22,7 @@ mod accept;
 mod address;
 mod connection;
 mod drain;
+mod failure;
 mod links;
 mod listener;
 mod shutdown;
@@ -34,7 +35,7 @@ use std::time::Duration;
 pub use address::{Address, AddressError};
 pub use connection::BodyRead;
 pub use drain::DrainReport;
-pub use listener::{BindCause, BindError, Listeners};
+pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};
 
 /// What the listeners allow their clients.

@@ -2,10 +2,11 @@
 //! clock, with whatever ends through this process known to it at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tracing::debug;
+use tracing::warn;
 
 use super::freshness::{Freshness, Mark};
 use super::metrics::{Operation, StoreMetrics};
@@ -20,6 +21,11 @@ const AHEAD_AT_ONCE: usize = 100;
 /// How exactly `last_seen` is kept where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long making room may take; nobody waits for it.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often failures of the store are logged, in milliseconds.
+const WARN_EVERY_MILLIS: u64 = 5_000;
+
 /// On what terms sessions are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -27,6 +33,9 @@ pub struct Terms {
     pub inactivity: Option<Duration>,
     /// How long the store may take to answer; then it counts as down.
     pub timeout: Duration,
+    /// Whether reading a session is a use of it, which the store is told. It is at the gate, and
+    /// is not where somebody only looks.
+    pub notes_use: bool,
 }
 
 /// Why there is no live session.
@@ -43,11 +52,9 @@ pub enum NotLive {
 /// Sessions, wherever they are kept.
 #[derive(Debug)]
 pub struct Sessions {
-    store: Arc<dyn SessionStore>,
+    asked: Asked,
     terms: Terms,
     freshness: Freshness,
-    clock: Arc<dyn Clock>,
-    metrics: StoreMetrics,
     touches: Arc<Semaphore>,
 }
 
@@ -59,8 +66,9 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         metrics: StoreMetrics,
     ) -> Self {
+        let asked = Asked { store, clock, metrics, warned: Arc::default() };
         let touches = Arc::new(Semaphore::new(MOST_TOUCHES));
-        Self { store, terms, freshness: Freshness::new(), clock, metrics, touches }
+        Self { asked, terms, freshness: Freshness::new(), touches }
     }
 
     /// The present mark of a session; to be taken before [`Sessions::live`].
@@ -79,13 +87,13 @@ impl Sessions {
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
-        let found = self.timed(Operation::Get, self.store.get(user, id)).await;
+        let found = self.timed(Operation::Get, self.asked.store.get(user, id)).await;
         let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
-        let now = self.clock.now();
+        let now = self.asked.clock.now();
         if let Some(ended) = session.ended(now, self.terms.inactivity) {
             return Err(NotLive::Ended(ended));
         }
-        if now.since(session.last_seen) >= self.touch_interval() {
+        if self.terms.notes_use && now.since(session.last_seen) >= self.touch_interval() {
             self.note_use(id, now);
         }
         Ok(session)
@@ -93,13 +101,13 @@ impl Sessions {
 
     /// Adds a session.
     pub async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        self.timed(Operation::Put, self.store.put(session)).await
+        self.timed(Operation::Put, self.asked.store.put(session)).await
     }
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         let _told = OnLeaving(|| self.freshness.session_ended(id));
-        self.timed(Operation::Revoke, self.store.revoke(id)).await
+        self.timed(Operation::Revoke, self.asked.store.revoke(id)).await
     }
 
     /// Ends all sessions that a user has now; the next request of this process is refused. Says
@@ -109,7 +117,7 @@ impl Sessions {
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
         let _told = OnLeaving(|| self.freshness.user_ended(user));
-        let until_now = self.store.revoke_user(user, self.clock.now());
+        let until_now = self.asked.store.revoke_user(user, self.asked.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         // A host whose clock is ahead of ours has opened sessions in what we take for the future.
         let of_user = Filter { user: Some(user.clone()), live_at: None };
@@ -126,44 +134,33 @@ impl Sessions {
 
     /// At most `limit` sessions.
     pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError> {
-        self.timed(Operation::List, self.store.list(filter, limit)).await
+        self.timed(Operation::List, self.asked.store.list(filter, limit)).await
     }
 
     /// Makes room: forgets what has expired `before` now.
     pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
-        let expired_before: UnixTime = self.clock.now().before(before);
-        // Without the deadline of requests, since nobody waits for it.
-        let started = self.clock.monotonic();
-        let outcome = self.store.purge(expired_before).await;
-        let took = self.clock.monotonic().saturating_sub(started);
-        self.metrics.observe(Operation::Purge, took, outcome.is_ok());
-        outcome
+        let expired_before: UnixTime = self.asked.clock.now().before(before);
+        let purged = self.asked.store.purge(expired_before);
+        self.asked.within(PURGE_TIMEOUT, Operation::Purge, purged).await
     }
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.timed(Operation::Ping, self.store.ping()).await
+        self.timed(Operation::Ping, self.asked.store.ping()).await
     }
 
     /// What and where the store is, without credentials.
     pub fn describe(&self) -> String {
-        self.store.describe()
+        self.asked.store.describe()
     }
 
-    /// Asks the store, within the deadline, and counts how it did.
+    /// Asks the store, within the deadline of requests.
     async fn timed<T>(
         &self,
         operation: Operation,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let started = self.clock.monotonic();
-        let outcome = match tokio::time::timeout(self.terms.timeout, asked).await {
-            Ok(answered) => answered,
-            Err(_) => Err(StoreError::TimedOut),
-        };
-        let took = self.clock.monotonic().saturating_sub(started);
-        self.metrics.observe(operation, took, outcome.is_ok());
-        outcome
+        self.asked.within(self.terms.timeout, operation, asked).await
     }
 
     fn touch_interval(&self) -> Duration {
@@ -176,19 +173,55 @@ impl Sessions {
         let Ok(permit) = Arc::clone(&self.touches).try_acquire_owned() else {
             return;
         };
-        let (store, id, limit) = (Arc::clone(&self.store), id.clone(), self.terms.timeout);
-        let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
+        let (asked, id, limit) = (self.asked.clone(), id.clone(), self.terms.timeout);
         tokio::spawn(async move {
             let _permit = permit;
-            let started = clock.monotonic();
-            let touched = tokio::time::timeout(limit, store.touch(&id, now)).await;
-            let outcome = touched.unwrap_or(Err(StoreError::TimedOut));
-            let took = clock.monotonic().saturating_sub(started);
-            metrics.observe(Operation::Touch, took, outcome.is_ok());
-            if let Err(error) = outcome {
-                debug!(%error, "the use of a session was not noted");
-            }
+            let touched = asked.store.touch(&id, now);
+            // A use that was not noted is noted at the next read.
+            let _ = asked.within(limit, Operation::Touch, touched).await;
         });
+    }
+}
+
+/// The store, and how it answers.
+#[derive(Clone, Debug)]
+struct Asked {
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    metrics: StoreMetrics,
+    /// When a failure was last logged, in milliseconds of the monotonic clock, and one.
+    warned: Arc<AtomicU64>,
+}
+
+impl Asked {
+    /// Waits for an answer for at most `limit`, counts it, and logs what went wrong.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        operation: Operation,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let started = self.clock.monotonic();
+        let outcome =
+            tokio::time::timeout(limit, answer).await.unwrap_or(Err(StoreError::TimedOut));
+        let now = self.clock.monotonic();
+        self.metrics.observe(operation, now.saturating_sub(started), outcome.is_ok());
+        if let Err(error) = &outcome
+            && !matches!(error, StoreError::Conflict(_))
+            && self.may_warn(now)
+        {
+            warn!(%error, ?operation, store = self.store.describe(), "the session store failed");
+        }
+        outcome
+    }
+
+    /// Once in a while, since a store that is down fails every request.
+    fn may_warn(&self, now: Duration) -> bool {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let last = self.warned.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.saturating_sub(last) >= WARN_EVERY_MILLIS;
+        is_due
+            && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
+use tokio::time::Instant;
 
 use super::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
@@ -20,7 +21,7 @@ const SELECT: &str = "SELECT s.id, s.user_id, s.created, s.last_seen, s.expires,
     FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
 /// How many sessions one transaction forgets, so that nobody waits long for the write lock.
-const PURGE_BATCH: i64 = 200;
+const PURGE_BATCH: u32 = 200;
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]
@@ -158,6 +159,7 @@ impl SessionStore for SqliteStore {
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
+            let began = Instant::now();
             let batch = sqlx::query(
                 "DELETE FROM sessions WHERE id IN \
                  (SELECT id FROM sessions WHERE expires <= ?1 LIMIT ?2)",
@@ -168,9 +170,12 @@ impl SessionStore for SqliteStore {
             .await
             .map_err(failed)?;
             removed += batch.rows_affected();
-            if batch.rows_affected() == 0 {
+            if batch.rows_affected() < u64::from(PURGE_BATCH) {
                 return Ok(removed);
             }
+            // Our own writers queue for the connection, but those of other processes only look
+            // now and then whether the lock is free: half of the time it is.
+            tokio::time::sleep(began.elapsed()).await;
         }
     }
 
@@ -247,5 +252,63 @@ fn failed(error: sqlx::Error) -> StoreError {
         sqlx::Error::PoolTimedOut => StoreError::TimedOut,
         error if sqlite::is_busy(&error) => StoreError::TimedOut,
         error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const EXPIRED: u32 = 20_000;
+
+    async fn expired(store: &SqliteStore) -> u32 {
+        let count = sqlx::query("SELECT count(*) FROM sessions WHERE expires = 1");
+        count.fetch_one(&store.readers).await.expect("count").get(0)
+    }
+
+    fn session(id: &str) -> Session {
+        Session {
+            id: SessionId::parse(id).expect("id"),
+            user: UserId::parse("alice").expect("user"),
+            created: UnixTime::from_secs(1),
+            last_seen: UnixTime::from_secs(1),
+            expires: UnixTime::from_secs(1_000),
+            device: Device::default(),
+            claims: serde_json::Map::new(),
+            not_before: UnixTime::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_purge_holds_up_neither_our_writes_nor_those_of_another_process() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("sessions.db");
+        // As the gate has it: STORE_TIMEOUT is 150 ms.
+        let busy_timeout = Duration::from_millis(150);
+        let options = sqlite::Options { busy_timeout, ..Default::default() };
+        let ours = std::sync::Arc::new(SqliteStore::open(&path, options).await.expect("open"));
+        let others = SqliteStore::open(&path, options).await.expect("open");
+        sqlx::query(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+             INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",
+        )
+        .bind(EXPIRED)
+        .execute(&ours.writer)
+        .await
+        .expect("fill");
+        let purging = std::sync::Arc::clone(&ours);
+        let purge = tokio::spawn(async move { purging.purge(UnixTime::from_secs(1)).await });
+        while expired(&ours).await == EXPIRED {
+            tokio::task::yield_now().await;
+        }
+        for n in 0..5 {
+            ours.put(&session(&format!("ours-{n}"))).await.expect("our put");
+            others.put(&session(&format!("others-{n}"))).await.expect("another's put");
+        }
+        assert!(expired(&ours).await > 0, "the purge was over before the writes were");
+        assert_eq!(purge.await.expect("task"), Ok(u64::from(EXPIRED)));
+        assert_eq!(ours.list(&Filter::default(), 99).await.expect("list").len(), 10);
     }
 }

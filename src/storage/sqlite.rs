@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.
@@ -170,12 +170,15 @@ fn known_version() -> i64 {
 /// Runs the steps that the file has not seen, all or none, and returns the version that the file
 /// had before or has now, whichever is higher.
 async fn migrate(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
-    if version(&mut *pool.acquire().await?).await? >= known_version() {
-        return version(&mut *pool.acquire().await?).await;
+    // One connection for all of it: another would stay, with a thread of its own.
+    let mut connection = pool.acquire().await?;
+    let found = version(&mut connection).await?;
+    if found >= known_version() {
+        return Ok(found);
     }
     // The write lock is taken before the version is read again: whoever waited here finds the
     // work done.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found = version(&mut transaction).await?;
     let seen = usize::try_from(found).unwrap_or(0);
     for step in MIGRATIONS.iter().skip(seen) {

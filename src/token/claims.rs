@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::verify::TokenError;
+use super::error::TokenError;
 use crate::clock::UnixTime;
 
 /// The claims of a token: an object whose members each have a name of their own.
@@ -157,6 +157,12 @@ impl<'de> Deserialize<'de> for Claims {
 
         deserializer.deserialize_map(UniqueNames).map(Self)
     }
+}
+
+/// Whether this is one scope: `scope-token` of RFC 6749, section 3.3.
+pub fn is_scope(text: &str) -> bool {
+    let in_grammar = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !text.is_empty() && text.bytes().all(in_grammar)
 }
 
 /// The scopes that a token grants: sorted, each once, none empty.

@@ -11,6 +11,7 @@
 
 pub mod algorithm;
 pub mod claims;
+mod error;
 pub mod issuer;
 pub mod jwks;
 pub mod key;
@@ -20,7 +21,8 @@ pub mod verify;
 
 pub use algorithm::Algorithm;
 pub use claims::{Claims, ScopeSet};
+pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::KeyRing;
-pub use verify::{TokenError, Verified, Verifier};
+pub use verify::{Verified, Verifier};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::algorithm::{self, Algorithm};
-use super::verify::TokenError;
+use super::error::TokenError;
 
 /// The three parts of a token, with its header read and its payload still in base64url.
 #[derive(Debug)]

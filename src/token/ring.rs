@@ -87,7 +87,8 @@ impl KeyRing {
     pub fn replace(&self, keys: Vec<VerifyingKey>, until: Duration) {
         let present = self.keys.load();
         let unchanged = present.len() == keys.len()
-            && present.iter().all(|mine| keys.iter().any(|theirs| mine.same_as(theirs)));
+            && present.iter().all(|mine| keys.iter().any(|theirs| mine.same_as(theirs)))
+            && keys.iter().all(|theirs| present.iter().any(|mine| mine.same_as(theirs)));
         if !unchanged {
             self.keys.store(Arc::new(keys));
             self.generation.fetch_add(1, Ordering::Release);
@@ -111,8 +112,8 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
-    use crate::token::KeyId;
+    use crate::secret::{Secret, SystemRandom};
+    use crate::token::{KeyId, SigningKey, key};
 
     fn key(name: Option<&str>, algorithm: Algorithm) -> VerifyingKey {
         let secret = Secret::new(vec![7; 64]);
@@ -167,5 +168,26 @@ mod tests {
         assert!(ring.is_usable(Duration::from_secs(9)));
         assert!(!ring.is_usable(Duration::from_secs(10)));
         assert_eq!(ring.generation(), 1);
+    }
+
+    #[test]
+    fn only_a_change_of_the_keys_makes_a_new_generation() {
+        let new = || {
+            let pem = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
+            let key = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
+            key.verifying().clone()
+        };
+        let (a, b) = (new(), new());
+        let ring = KeyRing::awaiting();
+        for (keys, generation) in [
+            (vec![a.clone(), b.clone()], 1),
+            (vec![b.clone(), a.clone()], 1),
+            (vec![a.clone(), a.clone()], 2),
+            (vec![a.clone(), b.clone()], 3),
+            (vec![a.clone()], 4),
+        ] {
+            ring.replace(keys, Duration::from_secs(10));
+            assert_eq!(ring.generation(), generation);
+        }
     }
 }

@@ -87,8 +87,11 @@ fn fixture(staleness: Duration, bytes: u64) -> Fixture {
         is_down: AtomicBool::new(false),
         may_answer: Semaphore::new(1),
     });
-    let terms =
-        Terms { inactivity: Some(Duration::from_secs(300)), timeout: Duration::from_secs(5) };
+    let terms = Terms {
+        inactivity: Some(Duration::from_secs(300)),
+        timeout: Duration::from_secs(5),
+        notes_use: true,
+    };
     let sessions = Sessions::new(store.clone(), terms, clock.clone(), StoreMetrics::default());
     let admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),

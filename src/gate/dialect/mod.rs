@@ -13,9 +13,10 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use super::metrics::Door;
-use super::verdict::{Class, Denial, Grant, Verdict};
+use super::verdict::{Grant, Verdict};
 
 /// The gateways whose language is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,19 @@ pub struct Manners {
 }
 
 impl Dialect {
+    const ALL: [Self; 2] = [Self::Nginx, Self::Traefik];
+
     /// The path, below the prefix, at which a gateway of this kind asks.
     pub fn path(self) -> &'static str {
         match self {
             Self::Nginx => "/validate_request",
             Self::Traefik => "/validate_request/traefik",
         }
+    }
+
+    /// The kind of gateway that asks at `path`, to the letter.
+    pub fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.path() == path)
     }
 
     /// What the gateway asks.

@@ -10,20 +10,12 @@ use http::request::Parts;
 use http_body_util::Full;
 
 use super::{Manners, refuse};
+use crate::gate::denial::Denial;
 use crate::gate::inquiry::{Inquiry, Original};
-use crate::gate::requirement::Requirement;
-use crate::gate::verdict::Denial;
 
 pub(super) fn read(request: &Parts) -> Inquiry<'_> {
-    Inquiry {
-        headers: &request.headers,
-        requirement: Requirement::from_query(request.uri.query()),
-        original: Some(Original {
-            method: "x-original-method",
-            host: "x-original-host",
-            uri: "x-original-uri",
-        }),
-    }
+    let original = Original { method: "x-original-method", host: "host", uri: "x-original-uri" };
+    Inquiry::of(request, original)
 }
 
 pub(super) fn deny(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {

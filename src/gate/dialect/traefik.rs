@@ -11,20 +11,13 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::{Manners, refuse, with_body};
+use crate::gate::denial::Denial;
 use crate::gate::inquiry::{Inquiry, Original};
-use crate::gate::requirement::Requirement;
-use crate::gate::verdict::Denial;
 
 pub(super) fn read(request: &Parts) -> Inquiry<'_> {
-    Inquiry {
-        headers: &request.headers,
-        requirement: Requirement::from_query(request.uri.query()),
-        original: Some(Original {
-            method: "x-forwarded-method",
-            host: "x-forwarded-host",
-            uri: "x-forwarded-uri",
-        }),
-    }
+    let original =
+        Original { method: "x-forwarded-method", host: "x-forwarded-host", uri: "x-forwarded-uri" };
+    Inquiry::of(request, original)
 }
 
 pub(super) fn deny(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {

@@ -7,7 +7,6 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::super::BindCause;
 use super::{Address, Limits, Listeners, PATIENCE, Server, Shutdown, Stage, service};
 
 fn unix(path: &Path) -> Address {
@@ -69,7 +68,7 @@ async fn a_port_in_use_is_named_and_nothing_stays_open() {
     let server = Server::start();
     let taken = Address::Tcp(server.address);
     let error = Listeners::bind(&[unix(&path), any(), taken], &Limits::default()).unwrap_err();
-    assert!(matches!(error.cause, BindCause::InUse), "{error}");
+    assert!(error.to_string().contains("another process listens there"), "{error}");
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
     assert!(!path.exists(), "the socket of the address before stayed behind");
 }
@@ -93,7 +92,7 @@ async fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
     assert!(path.exists());
     let living = Listeners::bind(&[unix(&path)], &Limits::default()).unwrap();
     let error = Listeners::bind(&[unix(&path)], &Limits::default()).unwrap_err();
-    assert!(matches!(error.cause, BindCause::InUse), "{error}");
+    assert!(error.to_string().contains("another process listens there"), "{error}");
     assert!(path.exists(), "the refused one removed the living one's file");
     drop(living);
     assert!(!path.exists());
@@ -117,7 +116,7 @@ async fn files_that_are_not_our_socket_are_left_alone() {
     let path = folder.path().join("gate.sock");
     std::fs::write(&path, "precious").unwrap();
     let error = Listeners::bind(&[unix(&path)], &Limits::default()).unwrap_err();
-    assert!(matches!(error.cause, BindCause::NotASocket), "{error}");
+    assert!(error.to_string().contains("is no socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
 
@@ -133,7 +132,7 @@ async fn files_that_are_not_our_socket_are_left_alone() {
 async fn a_missing_folder_is_named() {
     let error =
         Listeners::bind(&[unix(Path::new("/nowhere/gate.sock"))], &Limits::default()).unwrap_err();
-    assert!(matches!(error.cause, BindCause::NoFolder), "{error}");
+    assert!(error.to_string().contains("its folder does not exist"), "{error}");
     assert!(error.to_string().contains("unix:/nowhere/gate.sock"), "{error}");
 }
 

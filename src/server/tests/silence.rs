@@ -69,7 +69,8 @@ async fn a_slow_answer_is_not_silence_until_the_request_timeout() {
     let mut client = server.connect().await;
     client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
     server.stage.holding.notified().await;
-    tokio::time::sleep(SHORT * 2).await;
+    // The silence of another that came later is noticed, so this one's would have been before.
+    server.connect().await.assert_cut().await;
     server.stage.release.notify_one();
     assert!(client.answer().await.ends_with("held"));
     // A body that never ends holds its request in flight; that has an end as well.
@@ -109,7 +110,7 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 
 #[test]
 fn only_errors_of_one_connection_are_tried_again_at_once() {
-    let retried = |code| super::super::accept::is_of_one_connection(&raw(code));
+    let retried = |code| super::super::failure::is_of_one_connection(&raw(code));
     // ECONNABORTED, EINTR, EHOSTUNREACH; then EMFILE, ENFILE, ENOMEM, ENOBUFS, EBADF.
     assert!([103, 4, 113].map(retried).iter().all(|again| *again));
     assert!([24, 23, 12, 105, 9].map(retried).iter().all(|again| !again));

@@ -1,5 +1,8 @@
 //! Where a Redis is, read from a URL that may hold a password.
 
+use std::time::Duration;
+
+use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use redis::{ProtocolVersion, TlsCertificates};
 use rustls::pki_types::CertificateDer;
@@ -73,7 +76,7 @@ impl Address {
         let redis = info.redis_settings().clone().set_db(i64::from(database));
         let name = format!("{} database {database}", info.addr());
         let client = |protocol| {
-            let info = info.clone().set_tcp_settings(super::connector::tcp_settings());
+            let info = info.clone().set_tcp_settings(tcp_settings());
             client(info.set_redis_settings(redis.clone().set_protocol(protocol)), ca_pem)
         };
         let plain = client(ProtocolVersion::RESP2)?;
@@ -129,6 +132,18 @@ fn client(info: ConnectionInfo, ca_pem: Option<&[u8]>) -> Result<Client, Invalid
     }
     let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
     Client::build_with_tls(info, certificates).map_err(|_| InvalidAddress::Ca)
+}
+
+/// Nagle's algorithm off: a command is small and somebody waits for it. The kernel gives up a
+/// peer that is silent, so that no connection is held for hours to a host that is gone.
+fn tcp_settings() -> TcpSettings {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5));
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(Duration::from_secs(10));
+    settings
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bb8_redis::bb8::ManageConnection;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError,
     RedisFuture, RedisResult, Value,
@@ -23,18 +22,6 @@ use super::{Failure, Options};
 pub(super) struct FailedAttempt {
     pub(super) began: Instant,
     pub(super) failure: Failure,
-}
-
-/// Nagle's algorithm off: a command is small and somebody waits for it. The kernel gives up a
-/// peer that is silent, so that no connection is held for hours to a host that is gone.
-pub(super) fn tcp_settings() -> TcpSettings {
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(15))
-        .with_interval(Duration::from_secs(5));
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(Duration::from_secs(10));
-    settings
 }
 
 /// Makes connections for the pool and tells it which to drop.

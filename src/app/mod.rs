@@ -1,13 +1,15 @@
 //! Putting it together: the only place that names concrete stores, and the life of the process
 //! from build to bind to run until stopped.
 
+mod watch;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,18 +17,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, IssuerConfig, KeysConfig, StoreConfig};
+use crate::config::{Config, IssuerConfig, KeysConfig, SessionConfig, StoreConfig};
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::service::{BodyWasRead, GateService, ServiceTerms, health};
+use crate::gate::service::{BodyWasRead, GateService, ServiceTerms};
 use crate::secret::Random;
 use crate::server::{Address, BodyRead, Listeners, Shutdown, signals};
 use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
 use crate::storage;
-use crate::telemetry::metrics::{CONTENT_TYPE, Exposition, Registry};
+use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, Verifier};
+use watch::Watched;
 
 /// How often room is made in the store.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
@@ -64,15 +67,15 @@ pub struct Bound {
 ///
 /// # Errors
 /// Where the embedded store cannot be opened. A Redis that is down is no error: it may come up.
-pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn SessionStore>> {
+pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn SessionStore>> {
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
-            let busy_timeout = config.session_terms.timeout;
+            let busy_timeout = config.terms.timeout;
             let options = storage::sqlite::Options { busy_timeout, ..Default::default() };
             Arc::new(SqliteStore::open(path, options).await?)
         }
         StoreConfig::Redis { url, database, ca_pem } => {
-            let timeout = config.session_terms.timeout;
+            let timeout = config.terms.timeout;
             let options = storage::redis::Options {
                 database: *database,
                 ca_pem: ca_pem.clone(),
@@ -99,9 +102,9 @@ impl App {
         let mut registry = Registry::default();
         let metrics = GateMetrics::register(&mut registry);
         let store_metrics = StoreMetrics::register(&mut registry);
-        let store = open_store(config).await.context("cannot open the session store")?;
+        let store = open_store(&config.sessions).await.context("cannot open the session store")?;
         let sessions =
-            Arc::new(Sessions::new(store, config.session_terms, Arc::clone(&clock), store_metrics));
+            Arc::new(Sessions::new(store, config.sessions.terms, Arc::clone(&clock), store_metrics));
         let (issuers, published) = issuers(&config.tokens.issuers);
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
         let admissions = Admissions::new(
@@ -169,12 +172,7 @@ impl Bound {
         self.metrics.as_ref().map(Listeners::addresses).unwrap_or_default()
     }
 
-    /// The handle that stops it.
-    pub fn shutdown(&self) -> Shutdown {
-        self.shutdown.clone()
-    }
-
-    /// Answers until SIGTERM or SIGINT, or until [`Bound::shutdown`] is used; then drains.
+    /// Answers until SIGTERM or SIGINT; then drains.
     ///
     /// # Errors
     /// Where published keys cannot be fetched at all.
@@ -199,7 +197,7 @@ impl Bound {
             let (service, stopping) = (Arc::clone(&service), shutdown.clone());
             let watched = Watched { service, counters, exposition, stopping };
             let ended = metrics_shutdown.clone();
-            tokio::spawn(async move { serve_metrics(listeners, watched, &ended).await })
+            tokio::spawn(async move { watch::serve(listeners, watched, &ended).await })
         });
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = Arc::clone(&service);
@@ -278,54 +276,4 @@ async fn make_room(sessions: Arc<Sessions>, stop: CancellationToken) {
             Err(error) => warn!(%error, "expired sessions could not be forgotten"),
         }
     }
-}
-
-/// What the metrics listener shows.
-#[derive(Clone, Debug)]
-struct Watched {
-    service: Arc<GateService>,
-    counters: GateMetrics,
-    exposition: Exposition,
-    stopping: Shutdown,
-}
-
-async fn serve_metrics(listeners: Listeners, watched: Watched, ended: &Shutdown) {
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let watched = watched.clone();
-        async move { Ok::<_, Infallible>(watched.answer(&request).await) }
-    });
-    listeners.serve(answer, ended).await;
-}
-
-impl Watched {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.uri().path() {
-            _ if !is_reading => status(StatusCode::METHOD_NOT_ALLOWED),
-            "/metrics" => self.metrics(),
-            "/health" => health(),
-            "/ready" if self.stopping.has_begun() => status(StatusCode::SERVICE_UNAVAILABLE),
-            "/ready" => self.service.ready().await,
-            _ => status(StatusCode::NOT_FOUND),
-        }
-    }
-
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let (entries, bytes) = self.service.gate().admissions().size();
-        self.counters.cache_entries.set(entries.try_into().unwrap_or(i64::MAX));
-        self.counters.cache_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
-        let Some(text) = self.exposition.text() else {
-            return status(StatusCode::INTERNAL_SERVER_ERROR);
-        };
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        let content_type = HeaderValue::from_static(CONTENT_TYPE);
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        response
-    }
-}
-
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
 }

@@ -1,0 +1,67 @@
+//! The metrics listener: `/metrics`, and how the gate does, also while it drains.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+
+use crate::gate::metrics::GateMetrics;
+use crate::gate::service::{GateService, health};
+use crate::server::{Listeners, Shutdown};
+use crate::telemetry::metrics::{CONTENT_TYPE, Exposition};
+
+/// What the metrics listener shows.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) service: Arc<GateService>,
+    pub(super) counters: GateMetrics,
+    pub(super) exposition: Exposition,
+    /// While the gate drains it is not ready.
+    pub(super) stopping: Shutdown,
+}
+
+/// Serves metrics and readiness until `ended`.
+pub(super) async fn serve(listeners: Listeners, watched: Watched, ended: &Shutdown) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let watched = watched.clone();
+        async move { Ok::<_, Infallible>(watched.answer(&request).await) }
+    });
+    listeners.serve(answer, ended).await;
+}
+
+impl Watched {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            _ if !is_reading => status(StatusCode::METHOD_NOT_ALLOWED),
+            "/metrics" => self.metrics(),
+            "/health" => health(),
+            "/ready" if self.stopping.has_begun() => status(StatusCode::SERVICE_UNAVAILABLE),
+            "/ready" => self.service.ready().await,
+            _ => status(StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let (entries, bytes) = self.service.gate().admissions().size();
+        self.counters.cache_entries.set(entries.try_into().unwrap_or(i64::MAX));
+        self.counters.cache_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+        let Some(text) = self.exposition.text() else {
+            return status(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let content_type = HeaderValue::from_static(CONTENT_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+fn status(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

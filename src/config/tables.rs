@@ -1,0 +1,51 @@
+//! `[[issuers]]` as it stands in the file.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// One table, as it stands in the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerTable {
+    /// How logs call it; its `issuer` where it is not set.
+    pub(super) name: Option<String>,
+    /// The `iss` of its tokens.
+    pub(super) issuer: String,
+    /// The names of this service in `aud`.
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
+    /// The algorithm of its key, and of published keys that name none.
+    pub(super) algorithm: Option<String>,
+    /// `required`, `when-present` or `ignored`.
+    pub(super) session_rule: Option<String>,
+    /// Its key, in PEM.
+    pub(super) public_key: Option<String>,
+    /// A file with its key.
+    pub(super) public_key_file: Option<PathBuf>,
+    /// A file with its shared secret.
+    pub(super) secret_key_file: Option<PathBuf>,
+    /// Its keys, where it has several.
+    #[serde(default)]
+    pub(super) keys: Vec<KeyTable>,
+    /// A file with its published keys.
+    pub(super) jwks_file: Option<PathBuf>,
+    /// Where it publishes them.
+    pub(super) jwks_url: Option<String>,
+}
+
+/// One of several keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyTable {
+    /// The `kid` of its tokens; without it the key serves any.
+    pub(super) kid: Option<String>,
+    /// Its algorithm.
+    pub(super) algorithm: String,
+    /// The key, in PEM.
+    pub(super) public_key: Option<String>,
+    /// A file with the key.
+    pub(super) public_key_file: Option<PathBuf>,
+    /// A file with the shared secret.
+    pub(super) secret_key_file: Option<PathBuf>,
+}

@@ -1,0 +1,151 @@
+//! Why a request may not pass, in one fixed word.
+
+use crate::session::{Ended, NotLive};
+use crate::token::TokenError;
+
+/// A request that may not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub code: DenialCode,
+    /// The scopes that would have been needed, where that is why; separated by spaces.
+    pub scopes: Option<String>,
+}
+
+impl From<DenialCode> for Denial {
+    fn from(code: DenialCode) -> Self {
+        Self { code, scopes: None }
+    }
+}
+
+/// Which answer a denial calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing to judge: 401, or 403 where the operator set so.
+    NoCredentials,
+    /// Credentials that are not good: 401 with `invalid_token` (RFC 6750, section 3.1).
+    BadCredentials,
+    /// Good credentials that do not suffice: 403 with `insufficient_scope`.
+    NotEnough,
+    /// The operator's mistake, not the client's: 403, so that nobody passes.
+    Misconfigured,
+    /// It cannot be known now: 503.
+    Unavailable,
+}
+
+macro_rules! denial_codes {
+    ($($variant:ident $name:literal $class:ident $description:literal,)*) => {
+        /// Why a request may not pass: one fixed word that the response, the log line and the
+        /// metric share, and that never holds anything of the request.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DenialCode {
+            $(#[doc = $description] $variant,)*
+        }
+
+        impl DenialCode {
+            /// All codes, in the order of their discriminants.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The word itself.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Which answer it calls for.
+            pub fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)* }
+            }
+
+            /// One sentence for the client; fit for `error_description` (RFC 6750, section 3).
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)* }
+            }
+        }
+    };
+}
+
+denial_codes! {
+    MissingCredentials "missing_credentials" NoCredentials "No credentials were sent",
+    MalformedCredentials "malformed_credentials" NoCredentials
+        "The credentials are malformed, or were sent more than once",
+    TokenTooLarge "token_too_large" BadCredentials "The token is too large",
+    TokenMalformed "token_malformed" BadCredentials "The token is malformed",
+    UnsupportedAlgorithm "unsupported_algorithm" BadCredentials
+        "The algorithm of the token is not supported",
+    UnsupportedHeader "unsupported_header" BadCredentials
+        "The header of the token asks for an extension that is not supported",
+    WrongType "wrong_type" BadCredentials "The token is not an access token",
+    BadClaim "bad_claim" BadCredentials "A claim of the token is missing or has the wrong type",
+    UnknownIssuer "unknown_issuer" BadCredentials "The issuer of the token is not accepted",
+    UnknownKey "unknown_key" BadCredentials "The key of the token is not known",
+    BadSignature "bad_signature" BadCredentials "The signature of the token is not valid",
+    TokenExpired "token_expired" BadCredentials "The token has expired",
+    TokenNotYetValid "token_not_yet_valid" BadCredentials "The token is not valid yet",
+    WrongAudience "wrong_audience" BadCredentials "The token is for another audience",
+    SessionRequired "session_required" BadCredentials "The token names no session",
+    SessionUnknown "session_unknown" BadCredentials "The session does not exist or was revoked",
+    SessionExpired "session_expired" BadCredentials "The session has expired",
+    SessionInactive "session_inactive" BadCredentials "The session was not used for too long",
+    SessionRevoked "session_revoked" BadCredentials "The session was revoked",
+    InsufficientScope "insufficient_scope" NotEnough "The token does not have the scopes needed",
+    IdentityTooLarge "identity_too_large" Misconfigured
+        "The identity does not fit into the response headers",
+    UnknownRequirement "unknown_requirement" Misconfigured
+        "The gateway asked for something that is not understood",
+    KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
+    StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
+}
+
+impl From<TokenError> for DenialCode {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::TooLarge => Self::TokenTooLarge,
+            TokenError::Malformed => Self::TokenMalformed,
+            TokenError::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
+            TokenError::UnsupportedHeader => Self::UnsupportedHeader,
+            TokenError::WrongType => Self::WrongType,
+            TokenError::BadClaim(_) => Self::BadClaim,
+            TokenError::UnknownIssuer => Self::UnknownIssuer,
+            TokenError::UnknownKey => Self::UnknownKey,
+            TokenError::BadSignature => Self::BadSignature,
+            TokenError::Expired => Self::TokenExpired,
+            TokenError::NotYetValid => Self::TokenNotYetValid,
+            TokenError::WrongAudience => Self::WrongAudience,
+            TokenError::SessionRequired => Self::SessionRequired,
+            TokenError::KeysUnavailable => Self::KeysUnavailable,
+        }
+    }
+}
+
+impl From<&NotLive> for DenialCode {
+    fn from(reason: &NotLive) -> Self {
+        match reason {
+            NotLive::Unknown => Self::SessionUnknown,
+            NotLive::Ended(Ended::Expired) => Self::SessionExpired,
+            NotLive::Ended(Ended::Inactive) => Self::SessionInactive,
+            NotLive::Ended(Ended::Revoked) => Self::SessionRevoked,
+            NotLive::Store(_) => Self::StoreUnavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_words_and_stand_at_their_own_place() {
+        for (place, code) in DenialCode::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, place);
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        }
+    }
+
+    #[test]
+    fn descriptions_fit_into_a_quoted_string() {
+        for code in DenialCode::ALL {
+            let fits = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
+            assert!(code.description().bytes().all(fits), "{code:?}");
+        }
+    }
+}

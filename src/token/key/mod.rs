@@ -1,0 +1,231 @@
+//! Keys: each bound to the one algorithm that it serves (RFC 8725, section 3.1).
+
+mod pem;
+mod signing;
+mod verifying;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::algorithm::{self, Algorithm};
+use crate::secret::{RandomFailed, Secret};
+
+pub use pem::{is_private_pem, looks_like_pem};
+pub use signing::{SigningKey, generate};
+pub use verifying::{PublicJwk, VerifyingKey};
+
+/// The name of a key, as in a token's `kid` header (RFC 7515, section 4.1.4).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// Takes any text: a key's name is compared, never interpreted.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why key material cannot be used. No variant carries any of it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// A private key in a place that only needs, and so should only hold, the public one.
+    #[error(
+        "this is a private key, and only the public key belongs here; \
+         make it with: openssl pkey -in KEY.pem -pubout"
+    )]
+    PrivateWherePublic,
+    /// A public key where something has to be signed.
+    #[error("this is a public key; signing needs the private key")]
+    PublicWherePrivate,
+    /// Not PEM, or a PEM of another kind.
+    #[error("{0}")]
+    NotPem(&'static str),
+    /// The key is of another kind than the algorithm takes.
+    #[error("this key does not fit the algorithm {}", algorithm::name(*.0))]
+    WrongFamily(Algorithm),
+    /// An RSA modulus below the bound.
+    #[error("this RSA key has {0} bits; at least 2048 are needed")]
+    RsaTooShort(usize),
+    /// An HMAC secret below the bound.
+    #[error("this secret has {have} bytes; {} needs at least {need}", algorithm::name(*.algorithm))]
+    SecretTooShort {
+        /// The algorithm that the secret is for.
+        algorithm: Algorithm,
+        /// Its length in bytes.
+        have: usize,
+        /// The least length in bytes.
+        need: usize,
+    },
+    /// An asymmetric key in PEM, given as an HMAC secret: everybody may know a public key.
+    #[error("this is a PEM file, not a secret: a public key must never be used as an HMAC secret")]
+    PemAsSecret,
+    /// A JWK that may not verify signatures here; the text says which rule it breaks.
+    #[error("{0}")]
+    UnusableJwk(&'static str),
+    /// A new key could not be made.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
+}
+
+/// Whether a secret may serve an HMAC algorithm.
+fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
+    if !algorithm::is_symmetric(algorithm) {
+        return Err(KeyError::WrongFamily(algorithm));
+    }
+    if looks_like_pem(secret.expose()) {
+        return Err(KeyError::PemAsSecret);
+    }
+    let (have, need) = (secret.expose().len(), algorithm::least_secret_bytes(algorithm));
+    if have < need {
+        return Err(KeyError::SecretTooShort { algorithm, have, need });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::jwk::Jwk;
+
+    use super::*;
+    use crate::secret::SystemRandom;
+
+    fn new_key(algorithm: Algorithm) -> Secret {
+        generate(algorithm, &SystemRandom).unwrap()
+    }
+
+    fn signing_key(algorithm: Algorithm) -> SigningKey {
+        let material = new_key(algorithm);
+        if algorithm::is_symmetric(algorithm) {
+            SigningKey::from_secret(algorithm, &material).unwrap()
+        } else {
+            SigningKey::from_private_pem(algorithm, &material).unwrap()
+        }
+    }
+
+    fn split(token: &str) -> (&str, &str) {
+        token.rsplit_once('.').unwrap()
+    }
+
+    #[test]
+    fn every_algorithm_signs_what_its_own_key_verifies() {
+        for algorithm in algorithm::all() {
+            let key = signing_key(algorithm);
+            let token = key.sign(&serde_json::json!({"sub": "alice"})).unwrap();
+            let (message, signature) = split(&token);
+            assert!(key.verifying().verifies(message.as_bytes(), signature), "{algorithm:?}");
+            let other = signing_key(algorithm);
+            assert!(!other.verifying().verifies(message.as_bytes(), signature), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_published_key_verifies_what_the_private_one_signed() {
+        for algorithm in [Algorithm::RS256, Algorithm::ES384, Algorithm::EdDSA] {
+            let key = signing_key(algorithm);
+            let token = key.sign(&serde_json::json!({})).unwrap();
+            let (message, signature) = split(&token);
+            let published = key.verifying().public().unwrap().jwk();
+            let text = serde_json::to_string(published).unwrap();
+            for private in ["\"d\"", "\"p\"", "\"q\"", "\"k\""] {
+                assert!(!text.contains(private), "{text}");
+            }
+            let read = serde_json::from_str(&text).unwrap();
+            let verifying = VerifyingKey::from_jwk(&read, None).unwrap();
+            assert!(verifying.verifies(message.as_bytes(), signature));
+        }
+    }
+
+    #[test]
+    fn the_public_pem_verifies_what_the_private_one_signed() {
+        for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA] {
+            let key = signing_key(algorithm);
+            let token = key.sign(&serde_json::json!({})).unwrap();
+            let (message, signature) = split(&token);
+            let pem = key.public_pem().unwrap();
+            let verifying = VerifyingKey::from_public_pem(None, algorithm, pem.as_bytes()).unwrap();
+            assert!(verifying.verifies(message.as_bytes(), signature), "{algorithm:?}");
+            assert!(verifying.same_as(key.verifying()), "{algorithm:?}");
+        }
+        assert!(signing_key(Algorithm::HS256).public_pem().is_none());
+    }
+
+    #[test]
+    fn a_secret_is_never_published() {
+        assert!(signing_key(Algorithm::HS256).verifying().public().is_none());
+    }
+
+    #[test]
+    fn short_secrets_are_refused() {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let need = algorithm::least_secret_bytes(algorithm);
+            let short = Secret::new(vec![b'x'; need - 1]);
+            assert_eq!(
+                VerifyingKey::from_secret(None, algorithm, &short).unwrap_err(),
+                KeyError::SecretTooShort { algorithm, have: need - 1, need }
+            );
+            let enough = Secret::new(vec![b'x'; need]);
+            assert!(VerifyingKey::from_secret(None, algorithm, &enough).is_ok());
+        }
+    }
+
+    #[test]
+    fn keys_in_the_wrong_place_are_refused() {
+        let private = new_key(Algorithm::ES256);
+        let refused = VerifyingKey::from_public_pem(None, Algorithm::ES256, private.expose());
+        assert_eq!(refused.unwrap_err(), KeyError::PrivateWherePublic);
+        assert_eq!(
+            VerifyingKey::from_secret(None, Algorithm::HS256, &private).unwrap_err(),
+            KeyError::PemAsSecret
+        );
+        assert_eq!(
+            SigningKey::from_private_pem(Algorithm::RS256, &private).unwrap_err(),
+            KeyError::WrongFamily(Algorithm::RS256)
+        );
+        assert_eq!(
+            SigningKey::from_private_pem(Algorithm::ES384, &private).unwrap_err(),
+            KeyError::WrongFamily(Algorithm::ES384)
+        );
+    }
+
+    #[test]
+    fn jwks_that_may_not_verify_are_refused() {
+        let good = signing_key(Algorithm::ES256).verifying().public().unwrap().jwk().clone();
+        let json = serde_json::to_value(&good).unwrap();
+        let with = |name: &str, value: serde_json::Value| {
+            let mut changed = json.clone();
+            changed[name] = value;
+            serde_json::from_value::<Jwk>(changed).map(|jwk| VerifyingKey::from_jwk(&jwk, None))
+        };
+        assert!(with("use", "enc".into()).unwrap().is_err());
+        assert!(with("key_ops", serde_json::json!(["sign"])).unwrap().is_err());
+        assert!(with("alg", "ES384".into()).unwrap().is_err());
+        assert!(with("x", "AAAA".into()).unwrap().is_err());
+        let secret =
+            serde_json::json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"});
+        let secret = serde_json::from_value::<Jwk>(secret).unwrap();
+        assert!(VerifyingKey::from_jwk(&secret, Some(Algorithm::HS256)).is_err());
+    }
+
+    #[test]
+    fn debug_output_shows_no_key_material() {
+        let key = signing_key(Algorithm::HS256);
+        assert!(!format!("{key:?} {:?}", key.verifying()).contains("Secret"));
+    }
+}
