@@ -10,7 +10,9 @@
 //!
 //! Read `max` of the quietest round: the machine's own interruptions only ever add to it.
 //!
-//! The seam is [`Subject`]: another cache is measured by one more `impl` and a line in [`main`].
+//! The gate's own cache is measured as a whole: what a request waits for its answer, the store in
+//! memory included, after all sessions were revoked and after all tokens expired. Beside it stand
+//! the bare pattern and the obvious uses of the same library, by the seam [`Subject`].
 #![expect(clippy::print_stdout, reason = "a measurement's result is what it prints")]
 
 use std::{
@@ -23,6 +25,22 @@ use std::{
 };
 
 use moka::{policy::EvictionPolicy, sync::Cache};
+use portcullis::{
+    clock::{Clock, ManualClock, UnixTime},
+    gate::{
+        admission::{Admissions, CacheTerms},
+        identity::IdentityHeaders,
+        metrics::GateMetrics,
+    },
+    secret::Secret,
+    session::{
+        Device, MemoryStore, Session, SessionId, SessionStore, Sessions, StoreMetrics, Terms,
+        UserId,
+    },
+    token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier},
+};
+use serde_json::json;
+use tokio::runtime::Runtime;
 
 const ENTRIES: u64 = 300_000;
 const ROUNDS: usize = 3;
@@ -35,9 +53,112 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(3);
 fn main() {
     println!("{ENTRIES} entries stale at once, then one request for each; microseconds");
     println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>12}", "", "flush", "p50", "p99", "p99.9", "max");
+    gates_own("the gate: all revoked", Gate::revoke_all);
+    gates_own("the gate: all expired", Gate::expire_all);
     measure("generation check", Generations::new);
     measure("obvious: invalidate_all", InvalidateAll::new);
     measure("obvious: time_to_live", TimeToLive::new);
+}
+
+/// The gate's cache, filled with a token and a session for each entry.
+struct Gate {
+    runtime: Runtime,
+    admissions: Admissions,
+    clock: Arc<ManualClock>,
+    tokens: Vec<String>,
+}
+
+const LIFETIME: Duration = Duration::from_secs(600);
+
+impl Gate {
+    fn filled() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
+        let signer = SigningKey::from_secret(Algorithm::HS256, &Secret::new([7; 32]));
+        let signer = signer.expect("a key");
+        let store = Arc::new(MemoryStore::new());
+        let now = clock.now();
+        let expires = now.after(LIFETIME);
+        let token = |n: u64| {
+            let session = Session {
+                id: SessionId::parse(&format!("s{n}")).expect("an id"),
+                user: UserId::parse("alice").expect("a name"),
+                created: now,
+                last_seen: now,
+                expires,
+                device: Device::default(),
+                claims: serde_json::Map::new(),
+                not_before: UnixTime::EPOCH,
+            };
+            runtime.block_on(store.put(&session)).expect("put");
+            let claims = json!({"sub": "alice", "sid": format!("s{n}"), "exp": expires.as_secs()});
+            signer.sign(&claims).expect("a token")
+        };
+        let tokens = (0..ENTRIES).map(token).collect();
+        let issuer = Issuer {
+            name: "bench".into(),
+            iss: None,
+            audiences: Vec::new(),
+            leeway: Duration::ZERO,
+            sessions: SessionRule::Required,
+            keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        };
+        let terms = Terms { inactivity: None, timeout: LIFETIME, notes_use: false };
+        let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
+        let admissions = Admissions::new(
+            Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
+            Arc::new(sessions),
+            IdentityHeaders::default(),
+            CacheTerms { staleness: LIFETIME, bytes: 8 * CAPACITY },
+            clock.clone(),
+            GateMetrics::default(),
+        );
+        let gate = Self { runtime, admissions, clock, tokens };
+        let before = resident_bytes();
+        assert!(gate.tokens.iter().all(|token| gate.lets_in(token)), "a good token is refused");
+        let grown = resident_bytes().saturating_sub(before) / ENTRIES;
+        let (entries, weight) = gate.admissions.size();
+        let weight = weight / entries.max(1);
+        println!("  an entry weighs {weight} bytes by estimate, and took {grown} of the process");
+        gate
+    }
+
+    fn lets_in(&self, token: &str) -> bool {
+        self.runtime.block_on(self.admissions.admit(token)).is_ok()
+    }
+
+    fn revoke_all(&self) {
+        let alice = UserId::parse("alice").expect("a name");
+        let ended = self.runtime.block_on(self.admissions.sessions().revoke_user(&alice));
+        assert_eq!(ended, Ok(ENTRIES));
+    }
+
+    fn expire_all(&self) {
+        self.clock.advance(LIFETIME);
+    }
+}
+
+/// The resident memory of this process (Linux; zero elsewhere).
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or_default() * 4096
+}
+
+/// Prints a row for each round of the gate's own cache.
+fn gates_own(name: &str, flush: impl Fn(&Gate)) {
+    for _ in 0..ROUNDS {
+        let gate = Gate::filled();
+        let flushed = timed(|| flush(&gate));
+        let mut requests: Vec<Duration> = gate
+            .tokens
+            .iter()
+            .map(|token| timed(|| assert!(!gate.lets_in(token), "{name}: a stale yes")))
+            .collect();
+        requests.sort_unstable();
+        report(name, flushed, &requests);
+    }
 }
 
 /// A cache under measurement.

@@ -103,8 +103,12 @@ impl App {
         let metrics = GateMetrics::register(&mut registry);
         let store_metrics = StoreMetrics::register(&mut registry);
         let store = open_store(&config.sessions).await.context("cannot open the session store")?;
-        let sessions =
-            Arc::new(Sessions::new(store, config.sessions.terms, Arc::clone(&clock), store_metrics));
+        let sessions = Arc::new(Sessions::new(
+            store,
+            config.sessions.terms,
+            Arc::clone(&clock),
+            store_metrics,
+        ));
         let (issuers, published) = issuers(&config.tokens.issuers);
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
         let admissions = Admissions::new(

@@ -107,7 +107,7 @@ impl Admissions {
     ) -> Self {
         let cache = Cache::builder()
             .max_capacity(terms.bytes)
-            .weigher(|_, admission: &Arc<Admission>| weight(admission))
+            .weigher(|_, admission: &Arc<Admission>| admission.weight())
             .build();
         Self {
             verifier,
@@ -247,6 +247,10 @@ impl Admissions {
 }
 
 impl Admission {
+    fn weight(&self) -> u32 {
+        weight(&self.token, self.session.as_ref(), &self.headers)
+    }
+
     fn session_is_fresh(&self, now: UnixTime, at: Duration, staleness: Duration) -> bool {
         match (&self.session, &self.read) {
             (Some(session), Some((read_at, _))) => {

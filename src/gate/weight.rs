@@ -1,8 +1,10 @@
 //! How much memory an admission takes: what the cache is bounded by.
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::admission::Admission;
+use crate::session::Session;
+use crate::token::Verified;
 
 /// What an entry takes in any case, in bytes: the cache's own records and ours.
 const ENTRY_BYTES: usize = 1_536;
@@ -12,12 +14,12 @@ const HEADER_BYTES: usize = 160;
 const TEXT_BYTES: usize = 40;
 /// What a member of an object takes besides its name and its value: a place in a tree.
 const MEMBER_BYTES: usize = 72;
-/// An estimate of the bytes that an admission takes in the cache.
-pub(super) fn weight(admission: &Admission) -> u32 {
-    let headers: usize = admission.headers.values().map(|value| HEADER_BYTES + value.len()).sum();
-    let scopes: usize = admission.token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
-    let of_session = admission.session.as_ref().map(|session| object_bytes(&session.claims));
-    let claims = object_bytes(admission.token.claims.as_map()) + of_session.unwrap_or_default();
+/// An estimate of the bytes that an admission with these parts takes in the cache.
+pub(super) fn weight(token: &Verified, session: Option<&Session>, headers: &HeaderMap) -> u32 {
+    let headers: usize = headers.values().map(|value| HEADER_BYTES + value.len()).sum();
+    let scopes: usize = token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
+    let of_session = session.map(|session| object_bytes(&session.claims));
+    let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
     u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
 }
 
