@@ -47,32 +47,83 @@ fn imports_point_down() {
     let mut edges = BTreeSet::new();
     for file in files {
         let inside = file.strip_prefix(&src).expect("below src");
+        if inside.iter().any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
         let first = inside.iter().next().expect("a name").to_string_lossy();
         let module = first.trim_end_matches(".rs").to_owned();
         if module == "lib" {
             continue;
         }
         let text = std::fs::read_to_string(&file).expect("readable");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        if inside.iter().any(|part| part == "tests" || part == "tests.rs") {
-            continue;
-        }
-        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            for (_, rest) in
-                line.match_indices("crate::").map(|(at, name)| line.split_at(at + name.len()))
-            {
-                let target: String =
-                    rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-                if target != module && FLOORS.concat().contains(&target.as_str()) {
-                    edges.insert((module.clone(), target, inside.display().to_string()));
-                }
+        let code = production(&text);
+        for target in imports(&code) {
+            if target != module {
+                edges.insert((module.clone(), target, inside.display().to_string()));
             }
         }
+        // `super` must not lead where `crate` may not.
+        let parts = inside.with_extension("");
+        let depth = parts.iter().filter(|part| *part != "mod").count();
+        let out = "super::".repeat(depth);
+        assert!(!code.contains(&out), "{}: {out} leads out of {module}", inside.display());
     }
     assert!(edges.len() > 20, "only {} imports were found", edges.len());
     for (from, to, file) in edges {
         assert!(floor(&from) < floor(&to), "{file}: {from} imports {to}, which is not below it");
     }
+}
+
+/// The code of a file without its unit tests, which stand last, and without comments.
+fn production(text: &str) -> String {
+    // A test helper among the code counts as code, and so does all that follows `mod tests;`.
+    let (code, tests) = text.split_once("#[cfg(test)]\nmod tests {\n").unwrap_or((text, "}\n"));
+    let after = tests.split_once("\n}\n").map_or("", |(_, after)| after);
+    assert_eq!(after, "", "something stands behind the tests");
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that stand right after `crate::`, alone or in braces.
+fn imports(code: &str) -> Vec<String> {
+    let after = code.match_indices("crate::").map(|(at, path)| &code[at + path.len()..]);
+    after.flat_map(|rest| rest.strip_prefix('{').map_or_else(|| vec![name(rest)], group)).collect()
+}
+
+/// The first names of the paths up to the closing brace.
+fn group(inner: &str) -> Vec<String> {
+    let (mut names, mut depth, mut is_first) = (Vec::new(), 1, true);
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => return names,
+            '}' => depth -= 1,
+            ',' if depth == 1 => is_first = true,
+            c if is_first && !c.is_whitespace() => {
+                names.push(name(&inner[at..]));
+                is_first = false;
+            }
+            _ => {}
+        }
+    }
+    panic!("braces that do not close: {inner:.80}")
+}
+
+fn name(path: &str) -> String {
+    let name: String =
+        path.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    assert!(!name.is_empty(), "an import of everything, or of the crate itself: {path:.40}");
+    name
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let text = "use crate::gate::{Gate, verdict};\n// use crate::comment;\n\
+        #[cfg(test)]\nfn helper() { crate::clock::now() }\n#[cfg(test)]\nmod tests;\n\
+        use crate::{\n    session::{self, store::{A, B}},\n    token, secret::Secret as S,\n};\n\
+        #[cfg(test)]\nmod tests {\n    use crate::app;\n}\n";
+    let found = imports(&production(text));
+    assert_eq!(found, ["gate", "clock", "session", "token", "secret"]);
 }
 
 #[test]
@@ -111,4 +162,111 @@ fn architecture_md_is_short_and_names_every_module() {
     for module in FLOORS.concat() {
         assert!(text.contains(module), "{module} is not in ARCHITECTURE.md");
     }
+}
+
+/// Cargo refuses a manifest of which a target is missing, also where another target is built.
+#[test]
+fn the_image_is_built_from_every_target_of_the_manifest() {
+    let read = |file: &str| std::fs::read_to_string(in_repository(file)).expect(file);
+    let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
+    let build = dockerfile.split("\nFROM ").nth(1).expect("a build stage, then another");
+    let copies: Vec<Vec<&str>> = build
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .map(|line| line.split_whitespace().filter(|word| !word.starts_with("--")).collect())
+        .collect();
+    let mut needed = targets(&read("Cargo.toml"));
+    assert!(needed.len() > 4, "only {needed:?}");
+    needed.extend(["Cargo.toml", "Cargo.lock"].map(str::to_owned));
+    for path in needed {
+        assert!(in_repository(&path).is_file(), "Cargo.toml names {path}, which is not there");
+        assert!(
+            copies.iter().any(|words| arrives(words, &path)),
+            "the Dockerfile's build stage does not copy {path}"
+        );
+        assert!(is_sent(&ignored, &path), ".dockerignore keeps {path} away from the build");
+    }
+}
+
+#[test]
+fn a_copy_and_a_pattern_are_understood_as_docker_does() {
+    for (words, path, expected) in [
+        ("a b ./", "a", true),
+        ("a b/ ./", "b/c", false),
+        ("src src", "src/main.rs", true),
+        ("src/ ./src/", "src/main.rs", true),
+        ("src source", "src/main.rs", false),
+        ("src ./", "src/main.rs", false),
+        ("src src", "srcs/main.rs", false),
+        ("benches/a.rs benches/", "benches/a.rs", true),
+        ("benches/a.rs benches/", "benches/b.rs", false),
+        (". .", "benches/b.rs", true),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(arrives(&words, path), expected, "{words:?} {path}");
+    }
+    for (ignored, path, expected) in [
+        ("*\n# some\n!src\n", "src/main.rs", true),
+        ("*\n!src\n", "benches/a.rs", false),
+        ("benches\n", "benches/a.rs", false),
+        ("!src\n*\n", "src/main.rs", false),
+        ("", "src/main.rs", true),
+    ] {
+        assert_eq!(is_sent(ignored, path), expected, "{ignored:?} {path}");
+    }
+}
+
+/// The files of the targets that the manifest names; cargo finds the others by itself, or not.
+fn targets(manifest: &str) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let path =
+        |target: &toml::Value| target.get("path").and_then(toml::Value::as_str).map(str::to_owned);
+    let lib = manifest.get("lib").map(|lib| path(lib).unwrap_or("src/lib.rs".to_owned()));
+    let mut found: Vec<String> = lib.into_iter().collect();
+    for (kind, folder) in
+        [("bin", "src/bin"), ("bench", "benches"), ("test", "tests"), ("example", "examples")]
+    {
+        for target in manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten() {
+            let name = target["name"].as_str().expect("a name");
+            let usual = [format!("{folder}/{name}.rs"), format!("{folder}/{name}/main.rs")];
+            let usual = usual.into_iter().find(|path| in_repository(path).is_file());
+            found
+                .push(path(target).or(usual).unwrap_or_else(|| panic!("{kind} {name} is no file")));
+        }
+    }
+    found
+}
+
+/// Whether `COPY sources... destination` puts this file where it stands in the repository.
+fn arrives(words: &[&str], path: &str) -> bool {
+    let (destination, sources) = words.split_last().expect("COPY has a destination");
+    let folder = destination.trim_start_matches("./").trim_end_matches(['/', '.']);
+    let below =
+        |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    sources.iter().map(|source| source.trim_end_matches('/')).any(|source| {
+        let base = source.rsplit('/').next().unwrap_or(source);
+        let into_folder = destination.ends_with(['/', '.']);
+        if source == "." {
+            return path == below(path);
+        }
+        match path.strip_prefix(source) {
+            Some("") => path == if into_folder { below(base) } else { folder.to_owned() },
+            Some(rest) => rest.strip_prefix('/').is_some_and(|rest| path == below(rest)),
+            None => false,
+        }
+    })
+}
+
+/// Whether the last pattern that fits the file, or a folder above it, lets it through.
+fn is_sent(ignored: &str, path: &str) -> bool {
+    let lines = ignored.lines().map(str::trim);
+    let patterns = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    patterns.fold(true, |sent, line| {
+        let pattern = line.trim_start_matches('!').trim_matches('/').trim_end_matches("/**");
+        assert!(pattern == "*" || !pattern.contains(['*', '?', '[']), "{line} is not understood");
+        let rest = path.strip_prefix(pattern);
+        let fits =
+            pattern == "*" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if fits { line.starts_with('!') } else { sent }
+    })
 }

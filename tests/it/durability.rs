@@ -1,41 +1,41 @@
 //! kill -9 during writes: whatever was acknowledged is there afterwards.
 
 use std::{
-    io::{Read as _, Write as _},
-    process::{Child, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdout, Stdio},
+    sync::{Arc, Mutex, MutexGuard},
     thread::JoinHandle,
     time::Duration,
 };
 
-use crate::support::{poll, realm::Realm, tokens};
+use crate::support::{gate::Gate, poll, realm::Realm, tokens};
 
 const ROUNDS: usize = 5;
 const WRITERS: usize = 3;
 
-/// Several processes open sessions without a pause, a gate reads and touches them, and then all are killed at once,
-/// at another moment of the work in each round.
+/// Several processes open sessions without a pause, a gate reads and touches sessions, and then all are killed with
+/// nothing waited for in between, at another moment of the work in each round.
 #[test]
 fn every_acknowledged_session_survives_kill_9() {
-    let realm = Arc::new(Realm::new());
+    // A gate notes the use of a session once a second with this limit.
+    let realm = Arc::new(Realm::new().with("SESSION_INACTIVITY_TIMEOUT", "60"));
     let mut gate = realm.gate();
-    let mut acknowledged = Vec::new();
+    let oldest = realm.mint("alice", &[]);
+    let mut acknowledged = vec![oldest.clone()];
     for round in 0..ROUNDS {
         let writers: Vec<Writer> = (0..WRITERS).map(|_| Writer::start(&realm)).collect();
-        let enough = acknowledged.len() + 4 + 3 * round;
-        poll("some sessions", Duration::from_secs(60), || {
+        let enough = 4 + 3 * round;
+        poll("some sessions and a touch", Duration::from_secs(60), || {
             let written: Vec<String> =
                 writers.iter().flat_map(|writer| writer.acknowledged()).collect();
-            if let Some(token) = written.last() {
+            for token in written.last().into_iter().chain([&oldest]) {
                 assert_eq!(gate.check(token).status, 200, "acknowledged and not good");
             }
-            (acknowledged.len() + written.len() >= enough).then_some(())
+            (written.len() >= enough && touches(&gate) > 0.0).then_some(())
         });
+        writers.iter().for_each(Writer::kill);
         gate.kill();
-        acknowledged.extend(writers.into_iter().flat_map(Writer::kill));
+        acknowledged.extend(writers.into_iter().flat_map(Writer::join));
         gate.restart();
         let listed = realm.ask(&["session", "list", "--json"]);
         for token in &acknowledged {
@@ -48,13 +48,17 @@ fn every_acknowledged_session_survives_kill_9() {
             );
         }
     }
-    assert!(acknowledged.len() >= ROUNDS * 4);
     writeln!(
         std::io::stderr(),
         "kill -9 in {ROUNDS} rounds: {} acknowledged sessions, all there",
         acknowledged.len()
     )
     .expect("stderr is open");
+}
+
+/// How often this process of the gate has noted that a session is in use.
+fn touches(gate: &Gate) -> f64 {
+    gate.counter("portcullis_store_seconds_count", &[("operation", "touch")])
 }
 
 /// What was revoked stays revoked.
@@ -71,72 +75,76 @@ fn an_acknowledged_revocation_survives_kill_9() {
     assert_eq!(gate.check(&living).status, 200);
 }
 
-/// Opens one session after the other, each in a process that can be killed in the middle of it.
+/// Opens one session after the other, each in a process of its own.
 struct Writer {
-    current: Arc<Mutex<Option<Child>>>,
-    stopped: Arc<AtomicBool>,
-    written: Arc<Mutex<Vec<String>>>,
+    work: Arc<Mutex<Work>>,
     thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// The last process that was started; it may have ended.
+    process: Option<Child>,
+    killed: bool,
+    /// The tokens that were printed whole: a token is printed once its session is in the store.
+    tokens: Vec<String>,
 }
 
 impl Writer {
     fn start(realm: &Arc<Realm>) -> Self {
-        let realm = Arc::clone(realm);
-        let (current, stopped) =
-            (Arc::<Mutex<Option<Child>>>::default(), Arc::<AtomicBool>::default());
-        let written = Arc::<Mutex<Vec<String>>>::default();
-        let (child, stop, tokens) =
-            (Arc::clone(&current), Arc::clone(&stopped), Arc::clone(&written));
+        let (realm, work) = (Arc::clone(realm), Arc::<Mutex<Work>>::default());
+        let shared = Arc::clone(&work);
         let thread = std::thread::spawn(move || {
-            while !stop.load(Ordering::Acquire) {
-                let mut mint = realm.command(&["token", "mint", "--user", "alice"]);
-                let process = mint
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .expect("portcullis runs");
-                *child.lock().expect("no panic under the lock") = Some(process);
-                let (token, good) = finish(&child);
-                if good {
-                    tokens
-                        .lock()
-                        .expect("no panic under the lock")
-                        .push(token.trim_end().to_owned());
-                } else {
-                    assert!(stop.load(Ordering::Acquire), "a session could not be opened");
+            while let Some(output) = mint(&realm, &shared) {
+                let mut line = String::new();
+                // The lock is free while the process works, so that it can be killed meanwhile.
+                let read = BufReader::new(output).read_line(&mut line);
+                let mut work = lock(&shared);
+                let process = work.process.as_mut().expect("the process that was started");
+                let status = process.wait().expect("own child");
+                assert!(status.success() || work.killed, "a session could not be opened: {status}");
+                if read.is_ok() && line.ends_with('\n') {
+                    work.tokens.push(line.trim_end().to_owned());
                 }
             }
         });
-        Self { current, stopped, written, thread }
+        Self { work, thread }
     }
 
-    /// The tokens whose session was acknowledged: printed by a process that ended well.
+    /// The tokens that were printed so far.
     fn acknowledged(&self) -> Vec<String> {
-        self.written.lock().expect("no panic under the lock").clone()
+        lock(&self.work).tokens.clone()
     }
 
-    /// kill -9 for whatever is under way; the tokens that were acknowledged before.
-    fn kill(self) -> Vec<String> {
-        self.stopped.store(true, Ordering::Release);
-        if let Some(child) = self.current.lock().expect("no panic under the lock").as_mut() {
-            let _ = child.kill();
+    /// kill -9 for the process that is under way, and no other after it. Does not wait.
+    fn kill(&self) {
+        let mut work = lock(&self.work);
+        work.killed = true;
+        if let Some(process) = work.process.as_mut() {
+            // Fails only where it has ended by itself.
+            let _ = process.kill();
         }
+    }
+
+    /// Waits for its end; the tokens that were printed before the kill.
+    fn join(self) -> Vec<String> {
         self.thread.join().expect("the writer does not panic");
-        self.written.lock().expect("no panic under the lock").clone()
+        std::mem::take(&mut lock(&self.work).tokens)
     }
 }
 
-/// Waits for the end of the process without holding the lock, so that it can be killed meanwhile.
-fn finish(child: &Mutex<Option<Child>>) -> (String, bool) {
-    let mut output = child
-        .lock()
-        .expect("a lock")
-        .as_mut()
-        .and_then(|child| child.stdout.take())
-        .expect("a pipe");
-    let mut token = String::new();
-    let read = output.read_to_string(&mut token).is_ok();
-    let mut process = child.lock().expect("a lock").take().expect("the process that was started");
-    let status = process.wait().expect("own child");
-    (token, read && status.success())
+/// Starts a process that opens a session, unless the writer was killed; what it prints.
+fn mint(realm: &Realm, work: &Mutex<Work>) -> Option<ChildStdout> {
+    let mut work = lock(work);
+    if work.killed {
+        return None;
+    }
+    let mut command = realm.command(&["token", "mint", "--user", "alice"]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let process = work.process.insert(command.spawn().expect("portcullis runs"));
+    process.stdout.take()
+}
+
+fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().expect("no panic under the lock")
 }

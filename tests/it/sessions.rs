@@ -38,7 +38,7 @@ fn over(store: Arc<dyn SessionStore>, clock: Arc<ManualClock>, terms: Terms) -> 
 }
 
 fn patient() -> Terms {
-    Terms { inactivity: None, timeout: Duration::from_secs(10) }
+    Terms { inactivity: None, timeout: Duration::from_secs(10), notes_use: true }
 }
 
 #[tokio::test]
@@ -65,8 +65,11 @@ async fn all_sessions_of_a_user_end_also_those_from_a_host_whose_clock_is_ahead(
 async fn a_writer_elsewhere_does_not_hold_up_reads() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions.db");
-    let terms =
-        Terms { inactivity: Some(Duration::from_secs(60)), timeout: Duration::from_millis(500) };
+    let terms = Terms {
+        inactivity: Some(Duration::from_secs(60)),
+        timeout: Duration::from_millis(500),
+        notes_use: true,
+    };
     let options = storage::sqlite::Options { busy_timeout: terms.timeout, ..Default::default() };
     let store = Arc::new(SqliteStore::open(&path, options).await.expect("open"));
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));

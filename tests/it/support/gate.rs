@@ -27,10 +27,12 @@ pub struct Gate {
 
 impl Gate {
     /// Starts it on free ports with these settings and no other environment, and waits until it answers.
+    /// What the settings say of `LISTEN` comes on top of the free port.
     pub fn start(folder: &Path, settings: &BTreeMap<String, String>) -> Self {
         let (address, metrics) = (free_address(), free_address());
         let mut settings = settings.clone();
-        settings.insert("LISTEN".to_owned(), address.to_string());
+        let more = settings.get("LISTEN").map(|more| format!(",{more}")).unwrap_or_default();
+        settings.insert("LISTEN".to_owned(), format!("{address}{more}"));
         settings.insert("METRICS_LISTEN".to_owned(), metrics.to_string());
         let log = folder.join(format!("gate-{}.log", address.port()));
         let process = spawn(&settings, &log, address);
@@ -82,15 +84,36 @@ impl Gate {
     pub fn metrics(&self) -> String {
         http::get(self.metrics, "/metrics", &[]).text()
     }
+
+    /// The sum of all series of `name` in `/metrics` that carry these labels.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such series: a counter that is never shown counts nothing.
+    pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let metrics = self.metrics();
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let series: Vec<f64> = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "))
+            .filter(|(shown, _)| labels.iter().all(|label| shown.split(',').any(|s| s == label)))
+            .map(|(_, value)| value.parse().expect("a number"))
+            .collect();
+        assert!(!series.is_empty(), "no {name} with {labels:?} in\n{metrics}");
+        series.into_iter().sum()
+    }
 }
 
 fn spawn(settings: &BTreeMap<String, String>, log: &Path, address: SocketAddr) -> Running {
     let folder = log.parent().expect("a log has a folder");
+    let prefix = settings.get("URL_PREFIX").map(String::as_str).unwrap_or_default();
+    let health = format!("{prefix}/health");
     let mut command = Command::new(PORTCULLIS);
     command.env_clear().envs(settings).arg("serve").current_dir(folder);
     let mut process = Running::start(&mut command, log);
     process.wait_until("portcullis serve", || {
-        TcpStream::connect(address).is_ok() && http::get(address, "/health", &[]).status == 200
+        TcpStream::connect(address).is_ok() && http::get(address, &health, &[]).status == 200
     });
     process
 }

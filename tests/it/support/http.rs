@@ -1,15 +1,17 @@
 //! A raw HTTP/1.1 client: the very bytes of a test go out, and what comes back is read as a strict gateway would.
 
 use std::{
-    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
 use super::PATIENCE;
 
 /// One connection.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
 /// One answer.
@@ -28,14 +30,30 @@ pub struct Response {
 impl Client {
     /// Connects, with a time limit on every read and write.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address)
-            .unwrap_or_else(|error| panic!("connect {address}: {error}"));
+        Self::try_connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"))
+    }
+
+    /// The same, where a refusal is an answer too.
+    pub fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
         stream.set_nodelay(true).expect("a socket option");
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+}
+
+impl Client<UnixStream> {
+    /// Connects to a unix socket.
+    pub fn connect_unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path)
+            .unwrap_or_else(|error| panic!("connect {}: {error}", path.display()));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         Self { stream: BufReader::new(stream) }
     }
+}
 
+impl<S: Read + Write> Client<S> {
     /// Sends these bytes and no others.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("the peer reads");
@@ -45,6 +63,13 @@ impl Client {
     pub fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> Response {
         self.send(bytes);
         self.read()
+    }
+
+    /// Sends, then reads the answer; `None` where the connection ends before its first byte.
+    pub fn try_exchange(&mut self, bytes: impl AsRef<[u8]>) -> Option<Response> {
+        self.stream.get_mut().write_all(bytes.as_ref()).ok()?;
+        self.stream.fill_buf().ok().filter(|bytes| !bytes.is_empty())?;
+        Some(self.read())
     }
 
     /// Sends a HEAD request and reads an answer that has no body whatever its Content-Length says.
@@ -102,6 +127,11 @@ impl Response {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether it is the last of its connection.
+    pub fn says_close(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
     /// How often a header came.
     pub fn count(&self, name: &str) -> usize {
         self.headers.iter().filter(|(key, _)| key == name).count()
@@ -146,7 +176,7 @@ pub fn bearer(token: &str) -> String {
 }
 
 /// One line without its end; `None` at the end of the stream.
-pub fn read_line(stream: &mut BufReader<TcpStream>) -> Option<String> {
+pub fn read_line(stream: &mut BufReader<impl Read>) -> Option<String> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).ok()?;
     (!line.is_empty())
@@ -154,7 +184,7 @@ pub fn read_line(stream: &mut BufReader<TcpStream>) -> Option<String> {
 }
 
 /// Header lines up to the empty one, with names in lower case.
-fn read_headers(stream: &mut BufReader<TcpStream>) -> Vec<(String, String)> {
+fn read_headers(stream: &mut BufReader<impl Read>) -> Vec<(String, String)> {
     std::iter::from_fn(|| read_line(stream).filter(|line| !line.is_empty()))
         .map(|line| {
             let (name, value) =
@@ -165,7 +195,7 @@ fn read_headers(stream: &mut BufReader<TcpStream>) -> Vec<(String, String)> {
 }
 
 /// A chunked body, decoded.
-pub fn read_chunks(stream: &mut BufReader<TcpStream>) -> Vec<u8> {
+pub fn read_chunks(stream: &mut BufReader<impl Read>) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let line = read_line(stream).expect("a chunk's size");
@@ -180,13 +210,13 @@ pub fn read_chunks(stream: &mut BufReader<TcpStream>) -> Vec<u8> {
 }
 
 /// As many bytes as were announced.
-pub fn read_exactly(stream: &mut BufReader<TcpStream>, length: usize) -> Vec<u8> {
+pub fn read_exactly(stream: &mut BufReader<impl Read>, length: usize) -> Vec<u8> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("as many bytes as announced");
     body
 }
 
-fn read_rest(stream: &mut BufReader<TcpStream>) -> Vec<u8> {
+fn read_rest(stream: &mut BufReader<impl Read>) -> Vec<u8> {
     let mut body = Vec::new();
     stream.read_to_end(&mut body).expect("a body up to the end of the connection");
     body

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each module uses its own part of the support")]
 
 pub mod app;
+pub mod asker;
 pub mod gate;
 pub mod h2c;
 pub mod http;

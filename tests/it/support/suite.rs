@@ -143,8 +143,14 @@ pub fn a_revoked_session_is_over<G>(stack: &Stack<G>) {
     stack.reaches_the_app_as_alice("/", &other, &[]);
 }
 
+/// The scope of a route is asked for, however its path is written.
+pub fn no_way_leads_around_a_scope<G>(stack: &Stack<G>) {
+    a_route_asks_for_its_scope(stack);
+    no_spelling_of_a_path_leads_around_the_scope(stack);
+}
+
 /// The scope of the route is asked for, also of a token that was let in elsewhere.
-pub fn a_route_asks_for_its_scope<G>(stack: &Stack<G>) {
+fn a_route_asks_for_its_scope<G>(stack: &Stack<G>) {
     let (reader, writer) =
         (stack.alice(), stack.realm.mint("bob", &["--scope", "user:read user:write"]));
     stack.reaches_the_app_as_alice("/", &reader, &[]);
@@ -155,7 +161,7 @@ pub fn a_route_asks_for_its_scope<G>(stack: &Stack<G>) {
 }
 
 /// A path that could be read in two ways does not lead around the scope.
-pub fn no_spelling_of_a_path_leads_around_the_scope<G>(stack: &Stack<G>) {
+fn no_spelling_of_a_path_leads_around_the_scope<G>(stack: &Stack<G>) {
     let reader = stack.alice();
     for path in [
         "/users",
@@ -192,6 +198,14 @@ pub fn no_spelling_of_a_path_leads_around_the_scope<G>(stack: &Stack<G>) {
             );
         }
     }
+}
+
+/// Nothing that a client makes up about itself or its request is believed.
+pub fn nothing_forged_reaches_the_app<G>(stack: &Stack<G>) {
+    a_forged_identity_never_reaches_the_app(stack);
+    a_connection_header_makes_no_room_for_a_forgery(stack);
+    requests::a_clients_word_on_the_request_is_not_believed(stack);
+    requests::an_absolute_target_decides_the_host(stack);
 }
 
 /// What the client says of itself never reaches the app as an identity, in no spelling.
@@ -249,8 +263,14 @@ pub fn a_connection_header_makes_no_room_for_a_forgery<G>(stack: &Stack<G>) {
     }
 }
 
+/// Whatever the claims hold, the app reads them in their own headers.
+pub fn an_identity_arrives_whole_and_alone<G>(stack: &Stack<G>) {
+    no_claim_breaks_out_of_its_header(stack);
+    a_large_identity_passes(stack);
+}
+
 /// Claims with line ends, commas and letters beyond ASCII stay within their headers.
-pub fn no_claim_breaks_out_of_its_header<G>(stack: &Stack<G>) {
+fn no_claim_breaks_out_of_its_header<G>(stack: &Stack<G>) {
     let token = stack.realm.mint(
         "alice",
         &[
@@ -271,7 +291,7 @@ pub fn no_claim_breaks_out_of_its_header<G>(stack: &Stack<G>) {
 }
 
 /// The largest identity that fits into a token fits through the gateway.
-pub fn a_large_identity_passes<G>(stack: &Stack<G>) {
+fn a_large_identity_passes<G>(stack: &Stack<G>) {
     let email = "ü".repeat(2_600);
     let token = stack.realm.mint("alice", &["--claim", &format!("email=\"{email}\"")]);
     assert!((7_000..=8_192).contains(&token.len()), "{}", token.len());

@@ -3,6 +3,15 @@
 use super::{Stack, is_alice};
 use crate::support::http::{Client, bearer, request};
 
+/// What clients may well send, rarely as it is, is neither refused nor let in for its shape.
+pub fn odd_and_large_requests_are_no_error<G>(stack: &Stack<G>) {
+    bodies_reach_the_app_whole(stack);
+    conditions_and_ranges_do_not_change_the_verdict(stack);
+    an_old_client_is_served(stack);
+    many_and_large_headers_are_no_error(stack);
+    one_connection_carries_twenty_requests(stack);
+}
+
 /// Methods and bodies arrive as they were sent, and a denied body is not read as the next request.
 pub fn bodies_reach_the_app_whole<G>(stack: &Stack<G>) {
     let good = stack.alice();

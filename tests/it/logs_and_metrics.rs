@@ -1,0 +1,132 @@
+//! What an operator reads: log lines, of which every one is whole, and counters that count.
+
+use serde_json::Value;
+
+use crate::support::{
+    gate::Gate,
+    http::{self, Client, Response, bearer, request},
+    realm::Realm,
+};
+
+const PATH: &str = "/validate_request";
+
+/// Lines of the access log, as JSON.
+fn accesses(log: &str) -> Vec<Value> {
+    let objects = log.lines().map(|line| match serde_json::from_str(line) {
+        Ok(Value::Object(line)) => Value::Object(line),
+        other => panic!("{line:?} is no JSON object: {other:?}"),
+    });
+    objects.filter(|line| line["target"] == "portcullis::access").collect()
+}
+
+fn ask(gate: &Gate, path: &str, lines: &[&str]) -> Response {
+    http::get(gate.address, path, lines)
+}
+
+#[test]
+fn a_json_log_has_one_object_a_line_and_the_gateways_request_id() {
+    let realm = Realm::new().with("LOG_FORMAT", "json").with("ACCESS_LOG", "all");
+    let realm = realm.with("LOG_LEVEL", "debug");
+    let mut gate = realm.gate();
+    let good = bearer(&realm.mint("alice", &[]));
+    ask(&gate, PATH, &[&good, "X-Request-Id: yes-1", "X-Original-URI: /a?b=c"]);
+    ask(&gate, PATH, &["X-Request-Id: no-1", "X-Original-Method: DELETE"]);
+    let own = ask(&gate, PATH, &["X-Request-Id: two words"]);
+    let own = own.header("x-request-id").expect("an id of its own").to_owned();
+    let raw = b"GET /validate_request HTTP/1.1\r\nHost: \"}{\r\nX-Request-Id: odd-1\r\n\
+        X-Original-URI: /\"},{\"x\":\"\\\r\nX-Original-Method: \xff\xfe\r\n\r\n";
+    assert_eq!(Client::connect(gate.address).exchange(raw).status, 401);
+    ask(
+        &gate,
+        "/validate_request/traefik",
+        &["X-Request-Id: t-1", "X-Forwarded-Uri: /\u{2028}%0a"],
+    );
+    gate.stop();
+
+    let lines = accesses(&gate.log());
+    let ids: Vec<&str> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();
+    assert_eq!(ids, ["yes-1", "no-1", &own, "odd-1", "t-1"]);
+    for (line, verdict, code, status, door) in [
+        (&lines[0], "allow", "ok", 200, "nginx"),
+        (&lines[1], "deny", "missing_credentials", 401, "nginx"),
+        (&lines[4], "deny", "missing_credentials", 401, "traefik"),
+    ] {
+        assert_eq!(line["verdict"], verdict, "{line}");
+        assert_eq!(line["code"], code, "{line}");
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["door"], door, "{line}");
+        assert!(line["timestamp"].is_string() && line["level"] == "INFO", "{line}");
+    }
+    assert!(lines[0]["user"].to_string().contains("alice"), "{}", lines[0]);
+    assert!(lines[0]["path"].to_string().contains("/a"), "{}", lines[0]);
+    assert!(lines[1]["method"].to_string().contains("DELETE"), "{}", lines[1]);
+}
+
+#[test]
+fn the_access_log_holds_what_was_asked_of_it() {
+    for (setting, expected) in [
+        (Some("off"), &[][..]),
+        (Some("denied"), &["no-1", "no-2"]),
+        (None, &["no-1", "no-2"]),
+        (Some("all"), &["yes-1", "no-1", "no-2"]),
+    ] {
+        let mut realm = Realm::new().with("LOG_FORMAT", "json");
+        if let Some(setting) = setting {
+            realm = realm.with("ACCESS_LOG", setting);
+        }
+        let mut gate = realm.gate();
+        let good = bearer(&realm.mint("alice", &[]));
+        ask(&gate, PATH, &[&good, "X-Request-Id: yes-1"]);
+        ask(&gate, PATH, &["X-Request-Id: no-1"]);
+        ask(&gate, "/validate_request?scope=b", &[&good, "X-Request-Id: no-2"]);
+        gate.stop();
+        let lines = accesses(&gate.log());
+        let ids: Vec<&str> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();
+        assert_eq!(ids, expected, "{setting:?}");
+    }
+}
+
+#[test]
+fn the_metrics_count_verdicts_the_cache_and_the_store() {
+    let realm = Realm::new().with("SESSION_STALENESS", "3600");
+    let gate = realm.gate();
+    let good = bearer(&realm.mint("alice", &[]));
+    for _ in 0..4 {
+        assert_eq!(ask(&gate, PATH, &[&good]).status, 200);
+    }
+    ask(&gate, "/validate_request/traefik?scope=b", &[&good]);
+    ask(&gate, PATH, &[]);
+    ask(&gate, PATH, &[]);
+    ask(&gate, PATH, &["Authorization: Bearer rubbish"]);
+    let body = serde_json::json!({ "jwt": &good["Authorization: Bearer ".len()..] }).to_string();
+    let bytes = request("POST", "/validate", &[], body.as_bytes());
+    assert_eq!(Client::connect(gate.address).exchange(bytes).status, 200);
+
+    for (door, verdict, code, count) in [
+        ("nginx", "allow", "ok", 4.0),
+        ("nginx", "deny", "missing_credentials", 2.0),
+        ("nginx", "deny", "token_malformed", 1.0),
+        ("nginx", "deny", "store_unavailable", 0.0),
+        ("traefik", "deny", "insufficient_scope", 1.0),
+        ("validate", "allow", "ok", 1.0),
+    ] {
+        let labels = [("door", door), ("verdict", verdict), ("code", code)];
+        let counted = gate.counter("portcullis_requests_total", &labels);
+        assert_eq!(counted, count, "{labels:?}");
+    }
+    assert_eq!(gate.counter("portcullis_requests_total", &[]), 9.0);
+    // One of the six that bring the token reads its session; the others find it.
+    for (outcome, count) in [("hit", 5.0), ("miss", 2.0), ("recheck", 0.0)] {
+        let counted = gate.counter("portcullis_cache_requests_total", &[("outcome", outcome)]);
+        assert_eq!(counted, count, "{outcome}");
+    }
+    assert_eq!(gate.counter("portcullis_store_seconds_count", &[("operation", "get")]), 1.0);
+    let seconds = gate.counter("portcullis_store_seconds_sum", &[("operation", "get")]);
+    assert!(seconds > 0.0 && seconds < 1.0, "{seconds}");
+    assert_eq!(gate.counter("portcullis_store_failures_total", &[]), 0.0);
+    let answer = http::get(gate.metrics, "/metrics", &[]);
+    let kind = answer.header("content-type").expect("a content type");
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    assert!(answer.text().ends_with("# EOF\n"), "{}", answer.text());
+    assert_eq!(ask(&gate, "/metrics", &[]).status, 404, "not for everyone who can ask the gate");
+}

@@ -1,0 +1,67 @@
+//! The session store goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    PATIENCE,
+    asker::{Answer, Asker},
+    http, poll,
+    realm::Realm,
+    redis::{Reach, RedisServer},
+};
+
+/// How long an answer of the store may be believed where `SESSION_STALENESS` is not set.
+const BOUND: Duration = Duration::from_secs(1);
+
+#[test]
+fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
+    let Some(mut server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let realm = Realm::new().without("SESSION_STALENESS").with("DB_URL", &server.url());
+    let gate = realm.gate();
+    let (good, ended) = (realm.mint("alice", &[]), realm.mint("bob", &[]));
+    realm.revoke(&ended);
+    for _ in 0..2 {
+        // A busy machine may have the first answers come later than the store is allowed to take.
+        poll("a yes", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
+        poll("a no", PATIENCE, || (gate.check(&ended).status == 401).then_some(()));
+        let askers = [&good, &ended].map(|token| Asker::start(gate.address, token));
+        poll("answers", PATIENCE, || askers.iter().all(|a| a.answered() > 5).then_some(()));
+        server.kill();
+        let killed = Instant::now();
+        poll("questions after the bound", PATIENCE, || {
+            askers.iter().all(|asker| asker.last_sent() > killed + 2 * BOUND).then_some(())
+        });
+        assert_eq!(http::get(gate.address, "/health", &[]).status, 200, "the process lives");
+        assert_eq!(http::get(gate.address, "/ready", &[]).status, 503);
+        assert!(gate.counter("portcullis_store_failures_total", &[("operation", "get")]) > 0.0);
+        let [good_answers, ended_answers] = askers.map(Asker::stop);
+        fails_closed(killed, &good_answers);
+        assert!(ended_answers.iter().all(|answer| matches!(answer.status, 401 | 503)));
+        let last = ended_answers.last().expect("an answer");
+        assert_eq!(last.status, 503, "what cannot be known is not judged");
+
+        server.restart();
+        poll("a yes again", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
+        poll("a no again", PATIENCE, || match gate.check(&ended).status {
+            401 => Some(()),
+            503 => None,
+            other => panic!("{other} for a session that was revoked"),
+        });
+        poll("ready again", PATIENCE, || {
+            (http::get(gate.address, "/ready", &[]).status == 200).then_some(())
+        });
+    }
+}
+
+/// No question that was sent later than the bound after the kill got anything but 503, and none
+/// had to wait for it.
+fn fails_closed(killed: Instant, answers: &[Answer]) {
+    let late: Vec<&Answer> = answers.iter().filter(|a| a.sent >= killed + BOUND).collect();
+    assert!(late.len() > 10, "{} questions are no test", late.len());
+    let odd = late.iter().find(|answer| answer.status != 503);
+    assert!(odd.is_none(), "{odd:?}, killed {killed:?}");
+    assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 503)));
+    // Connections are refused at once, so this leaves room for a busy machine alone.
+    let slowest = late.iter().map(|answer| answer.took).max().expect("one of them");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}

@@ -1,0 +1,377 @@
+//! What holds for every store: each case runs on memory, on SQLite and on a real Redis.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portcullis::clock::UnixTime;
+use portcullis::session::{Device, Ended, Filter, Session, StoreError};
+use serde_json::{Map, Value, json};
+
+use super::{Fixture, at, id, names, of, session, user};
+
+macro_rules! contract {
+    ($($case:ident)*) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::session_store::Fixture::memory().await.expect("memory")).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::session_store::Fixture::sqlite().await.expect("sqlite")).await;
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::session_store::Fixture::redis().await else { return };
+                super::$case(fixture).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    what_was_put_is_got_back_whole
+    a_session_without_a_device_is_got_back_whole
+    another_users_session_is_not_found
+    an_id_is_used_once
+    touch_moves_forward_only
+    touch_never_brings_a_session_back
+    revoking_one_names_its_owner_and_spares_the_others
+    revoking_a_user_ends_what_was_created_until_then
+    a_session_that_is_put_late_is_over_all_the_same
+    not_before_never_moves_back
+    no_put_that_races_with_a_revocation_lives
+    a_list_holds_what_passes_its_filter
+    a_list_has_a_limit
+    many_sessions_are_listed_ended_and_purged_in_batches
+    purge_forgets_what_expired_and_nothing_else
+    expiry_is_ours_and_not_the_stores
+    two_handles_see_each_other
+    many_callers_at_once_do_not_disturb_each_other
+    names_that_look_like_patterns_or_queries_are_just_names
+    it_answers_and_says_what_it_is
+}
+
+async fn what_was_put_is_got_back_whole(fixture: Fixture) {
+    let whole = Session {
+        last_seen: at(5),
+        device: Device::new(
+            Some("Mozilla/5.0 (\"quoted\"; größer; 名)\t%00"),
+            Some("2001:db8::7".parse::<IpAddr>().expect("address")),
+        ),
+        claims: claims(json!({
+            "": "", "float": 0.1, "small": -2.5e-8, "whole": 3.0, "max": u64::MAX, "min": i64::MIN,
+            "none": null, "yes": true, "empty": [], "void": {}, "nested": {"a": [1, [2, {"b": []}]]},
+            "quotes \" ' \\": "it's \"so\"; DROP TABLE sessions; --", "名前": "Jürgen 🦀\u{0}\n",
+        })),
+        ..session("whole", "Jürgen O'Neil", 1)
+    };
+    fixture.put(&whole).await;
+    assert_eq!(fixture.get("Jürgen O'Neil", "whole").await, Some(whole.clone()));
+    assert_eq!(fixture.list(&of("Jürgen O'Neil"), 10).await, std::slice::from_ref(&whole));
+    assert_eq!(fixture.list(&Filter::default(), 10).await, [whole]);
+}
+
+async fn a_session_without_a_device_is_got_back_whole(fixture: Fixture) {
+    let v4 = Device::new(None, Some("192.0.2.1".parse().expect("address")));
+    let bare = session("bare", "alice", 1);
+    let partly = Session { device: v4, ..session("partly", "alice", 2) };
+    fixture.put(&bare).await;
+    fixture.put(&partly).await;
+    assert_eq!(fixture.get("alice", "bare").await, Some(bare));
+    assert_eq!(fixture.get("alice", "partly").await, Some(partly));
+}
+
+async fn another_users_session_is_not_found(fixture: Fixture) {
+    fixture.put(&session("s1", "alice", 1)).await;
+    assert_eq!(fixture.get("bob", "s1").await, None);
+    assert_eq!(fixture.get("Alice", "s1").await, None);
+    assert_eq!(fixture.get("alice", "S1").await, None);
+    assert_eq!(fixture.get("alice", "s2").await, None);
+    assert!(fixture.get("alice", "s1").await.is_some());
+}
+
+async fn an_id_is_used_once(fixture: Fixture) {
+    let first = session("s1", "alice", 1);
+    fixture.put(&first).await;
+    for second in [
+        first.clone(),
+        session("s1", "bob", 1),
+        Session { expires: at(9_999_999), ..first.clone() },
+    ] {
+        assert_eq!(fixture.store.put(&second).await, Err(StoreError::Conflict(id("s1"))));
+    }
+    assert_eq!(fixture.get("alice", "s1").await, Some(first));
+    assert_eq!(fixture.get("bob", "s1").await, None);
+    assert_eq!(fixture.list(&of("bob"), 10).await, []);
+}
+
+async fn touch_moves_forward_only(fixture: Fixture) {
+    let first = session("s1", "alice", 1);
+    fixture.put(&first).await;
+    for (touched, expected) in [(100, 100), (50, 100), (101, 101), (101, 101)] {
+        fixture.store.touch(&id("s1"), at(touched)).await.expect("touch");
+        let seen = Session { last_seen: at(expected), ..first.clone() };
+        assert_eq!(fixture.get("alice", "s1").await, Some(seen), "touched at {touched}");
+    }
+}
+
+async fn touch_never_brings_a_session_back(fixture: Fixture) {
+    fixture.put(&session("s1", "alice", 1)).await;
+    fixture.put(&session("s2", "alice", 1)).await;
+    fixture.store.revoke(&id("s1")).await.expect("revoke");
+    fixture.store.revoke_user(&user("alice"), at(2)).await.expect("revoke_user");
+    for name in ["s1", "s2", "never"] {
+        fixture.store.touch(&id(name), at(3)).await.expect("touch");
+        assert_eq!(fixture.get("alice", name).await, None, "{name}");
+    }
+    assert_eq!(fixture.list(&Filter::default(), 10).await, []);
+}
+
+async fn revoking_one_names_its_owner_and_spares_the_others(fixture: Fixture) {
+    for name in ["s1", "s2"] {
+        fixture.put(&session(name, "alice", 1)).await;
+    }
+    assert_eq!(fixture.store.revoke(&id("s1")).await, Ok(Some(user("alice"))));
+    assert_eq!(fixture.get("alice", "s1").await, None);
+    assert_eq!(fixture.store.revoke(&id("s1")).await, Ok(None));
+    assert_eq!(fixture.store.revoke(&id("never")).await, Ok(None));
+    assert_eq!(names(&fixture.list(&of("alice"), 10).await), ["s2"]);
+    let left = fixture.get("alice", "s2").await.expect("s2");
+    assert_eq!(left.ended(at(2), None), None);
+}
+
+async fn revoking_a_user_ends_what_was_created_until_then(fixture: Fixture) {
+    for (name, owner, created) in
+        [("before", "alice", 99), ("then", "alice", 100), ("after", "alice", 101), ("s", "bob", 1)]
+    {
+        fixture.put(&session(name, owner, created)).await;
+    }
+    assert_eq!(fixture.store.revoke_user(&user("alice"), at(100)).await, Ok(2));
+    assert_eq!(fixture.get("alice", "before").await, None);
+    assert_eq!(fixture.get("alice", "then").await, None);
+    let after = fixture.get("alice", "after").await.expect("after");
+    assert_eq!((after.not_before, after.ended(at(200), None)), (at(100), None));
+    let bobs = fixture.get("bob", "s").await.expect("bob's");
+    assert_eq!((bobs.not_before, bobs.ended(at(200), None)), (UnixTime::EPOCH, None));
+    assert_eq!(fixture.store.revoke_user(&user("alice"), at(100)).await, Ok(0));
+    assert_eq!(fixture.store.revoke_user(&user("nobody"), at(100)).await, Ok(0));
+}
+
+async fn a_session_that_is_put_late_is_over_all_the_same(fixture: Fixture) {
+    fixture.store.revoke_user(&user("alice"), at(100)).await.expect("revoke_user");
+    fixture.put(&session("late", "alice", 100)).await;
+    fixture.put(&session("new", "alice", 101)).await;
+    let late = fixture.get("alice", "late").await.expect("late");
+    assert_eq!(late.ended(at(100), None), Some(Ended::Revoked));
+    assert_eq!(fixture.get("alice", "new").await.expect("new").ended(at(101), None), None);
+    for filter in [
+        Filter { user: Some(user("alice")), live_at: Some(at(102)) },
+        Filter { user: None, live_at: Some(at(102)) },
+    ] {
+        assert_eq!(names(&fixture.list(&filter, 10).await), ["new"], "{filter:?}");
+    }
+    assert_eq!(names(&fixture.list(&of("alice"), 10).await), ["new", "late"]);
+}
+
+async fn not_before_never_moves_back(fixture: Fixture) {
+    fixture.store.revoke_user(&user("alice"), at(100)).await.expect("revoke_user");
+    fixture.put(&session("late", "alice", 80)).await;
+    fixture.put(&session("new", "alice", 101)).await;
+    assert_eq!(fixture.store.revoke_user(&user("alice"), at(50)).await, Ok(1));
+    assert_eq!(fixture.get("alice", "late").await, None);
+    let new = fixture.get("alice", "new").await.expect("new");
+    assert_eq!((new.not_before, new.ended(at(102), None)), (at(100), None));
+    assert_eq!(fixture.store.revoke_user(&user("alice"), at(101)).await, Ok(1));
+    fixture.put(&session("later", "alice", 101)).await;
+    let later = fixture.get("alice", "later").await.expect("later");
+    assert_eq!(later.ended(at(102), None), Some(Ended::Revoked));
+}
+
+async fn no_put_that_races_with_a_revocation_lives(fixture: Fixture) {
+    let putting: Vec<_> = (0..40)
+        .map(|n| {
+            let store = fixture.store.clone();
+            tokio::spawn(async move { store.put(&session(&format!("s{n}"), "alice", 100)).await })
+        })
+        .collect();
+    fixture.other.revoke_user(&user("alice"), at(100)).await.expect("revoke_user");
+    for put in putting {
+        put.await.expect("task").expect("put");
+    }
+    let live = Filter { user: Some(user("alice")), live_at: Some(at(101)) };
+    assert_eq!(fixture.list(&live, 100).await, []);
+    for n in 0..40 {
+        let found = fixture.get("alice", &format!("s{n}")).await;
+        let ended = found.map(|session| session.ended(at(101), None));
+        assert!(matches!(ended, None | Some(Some(Ended::Revoked))), "s{n}: {ended:?}");
+    }
+}
+
+async fn a_list_holds_what_passes_its_filter(fixture: Fixture) {
+    for (name, owner, created) in
+        [("a2", "alice", 20), ("a1", "alice", 10), ("a3", "alice", 30), ("b1", "bob", 15)]
+    {
+        fixture.put(&session(name, owner, created)).await;
+    }
+    fixture.put(&Session { expires: at(50), ..session("short", "alice", 5) }).await;
+    assert_eq!(names(&fixture.list(&of("alice"), 10).await), ["a3", "a2", "a1", "short"]);
+    assert_eq!(names(&fixture.list(&of("bob"), 10).await), ["b1"]);
+    assert_eq!(fixture.list(&of("carol"), 10).await, []);
+    for (now, expected) in [(49, vec!["a1", "a2", "a3", "short"]), (50, vec!["a1", "a2", "a3"])] {
+        let filter = Filter { user: Some(user("alice")), live_at: Some(at(now)) };
+        let found = fixture.list(&filter, 10).await;
+        let mut found = names(&found);
+        found.sort_unstable();
+        assert_eq!(found, expected, "at {now}");
+    }
+    let all = fixture.list(&Filter::default(), 10).await;
+    let mut all = names(&all);
+    all.sort_unstable();
+    assert_eq!(all, ["a1", "a2", "a3", "b1", "short"]);
+    let live = Filter { user: None, live_at: Some(at(50)) };
+    assert_eq!(fixture.list(&live, 10).await.len(), 4);
+}
+
+async fn a_list_has_a_limit(fixture: Fixture) {
+    for n in 0..9 {
+        fixture.put(&session(&format!("s{n}"), "alice", n)).await;
+    }
+    fixture.put(&Session { expires: at(20), ..session("short", "alice", 10) }).await;
+    let live = Filter { user: Some(user("alice")), live_at: Some(at(20)) };
+    assert_eq!(names(&fixture.list(&live, 3).await), ["s8", "s7", "s6"]);
+    assert_eq!(names(&fixture.list(&of("alice"), 2).await), ["short", "s8"]);
+    assert_eq!(fixture.list(&Filter::default(), 4).await.len(), 4);
+    assert_eq!(fixture.list(&Filter::default(), 0).await, []);
+    assert_eq!(fixture.list(&of("alice"), 0).await, []);
+}
+
+async fn many_sessions_are_listed_ended_and_purged_in_batches(fixture: Fixture) {
+    for n in 0..450 {
+        fixture.put(&session(&format!("a{n}"), "alice", n)).await;
+        fixture.put(&session(&format!("b{n}"), "bob", n)).await;
+    }
+    assert_eq!(fixture.list(&of("alice"), 1_000).await.len(), 450);
+    assert_eq!(fixture.list(&Filter::default(), 1_000).await.len(), 900);
+    assert_eq!(fixture.list(&Filter::default(), 777).await.len(), 777);
+    assert_eq!(fixture.store.revoke_user(&user("alice"), at(1_000)).await, Ok(450));
+    assert_eq!(fixture.list(&Filter::default(), 1_000).await.len(), 450);
+    assert_eq!(fixture.store.purge(at(100_000)).await, Ok(450));
+    assert_eq!(fixture.list(&Filter::default(), 1_000).await, []);
+}
+
+async fn purge_forgets_what_expired_and_nothing_else(fixture: Fixture) {
+    for (name, expires) in [("s1", 99), ("s2", 100), ("s3", 101)] {
+        fixture.put(&Session { expires: at(expires), ..session(name, "alice", 1) }).await;
+    }
+    fixture.store.revoke_user(&user("bob"), at(1_000)).await.expect("revoke_user");
+    assert_eq!(fixture.store.purge(at(100)).await, Ok(2));
+    assert_eq!(fixture.store.purge(at(100)).await, Ok(0));
+    assert_eq!(names(&fixture.list(&Filter::default(), 10).await), ["s3"]);
+    assert_eq!(names(&fixture.list(&of("alice"), 10).await), ["s3"]);
+    fixture.put(&session("late", "bob", 1_000)).await;
+    let late = fixture.get("bob", "late").await.expect("late");
+    assert_eq!(late.ended(at(1_001), None), Some(Ended::Revoked), "purge forgot a not-before");
+}
+
+async fn expiry_is_ours_and_not_the_stores(fixture: Fixture) {
+    // By the machine's clock these ended long ago, or will in an age.
+    let old = Session {
+        created: UnixTime::from_secs(1),
+        last_seen: UnixTime::from_secs(1),
+        expires: UnixTime::from_secs(2),
+        ..session("old", "alice", 0)
+    };
+    let endless =
+        Session { expires: UnixTime::from_millis(i64::MAX as u64), ..session("s", "alice", 0) };
+    for session in [old, endless] {
+        fixture.put(&session).await;
+        let found = fixture.get("alice", session.id.as_str()).await;
+        assert_eq!(found.as_ref(), Some(&session));
+        let before = session.expires.before(Duration::from_millis(1));
+        assert_eq!(session.ended(before, None), None);
+        assert_eq!(session.ended(session.expires, None), Some(Ended::Expired));
+    }
+}
+
+async fn two_handles_see_each_other(fixture: Fixture) {
+    let (one, two) = (&fixture.store, &fixture.other);
+    let first = session("s1", "alice", 1);
+    one.put(&first).await.expect("put");
+    assert_eq!(two.get(&user("alice"), &id("s1")).await, Ok(Some(first)));
+    two.touch(&id("s1"), at(7)).await.expect("touch");
+    let seen = one.get(&user("alice"), &id("s1")).await.expect("get").expect("s1");
+    assert_eq!(seen.last_seen, at(7));
+    assert_eq!(two.put(&session("s1", "bob", 1)).await, Err(StoreError::Conflict(id("s1"))));
+    assert_eq!(two.revoke(&id("s1")).await, Ok(Some(user("alice"))));
+    assert_eq!(one.get(&user("alice"), &id("s1")).await, Ok(None));
+    one.put(&session("s2", "alice", 2)).await.expect("put");
+    assert_eq!(two.revoke_user(&user("alice"), at(2)).await, Ok(1));
+    assert_eq!(one.list(&of("alice"), 10).await, Ok(vec![]));
+}
+
+async fn many_callers_at_once_do_not_disturb_each_other(fixture: Fixture) {
+    let working: Vec<_> = (0..64)
+        .map(|n| {
+            let store = if n % 2 == 0 { fixture.store.clone() } else { fixture.other.clone() };
+            tokio::spawn(async move {
+                let owner = format!("user{}", n % 8);
+                let own = session(&format!("s{n}"), &owner, n);
+                store.put(&own).await.expect("put");
+                store.touch(&own.id, at(1_000 + n)).await.expect("touch");
+                let seen = Session { last_seen: at(1_000 + n), ..own.clone() };
+                assert_eq!(store.get(&own.user, &own.id).await, Ok(Some(seen)));
+                if n % 4 == 0 {
+                    assert_eq!(store.revoke(&own.id).await, Ok(Some(own.user)));
+                }
+            })
+        })
+        .collect();
+    for task in working {
+        task.await.expect("task");
+    }
+    assert_eq!(fixture.list(&Filter::default(), 100).await.len(), 48);
+    // Of sixteen that revoke one session, one did it.
+    let revoking: Vec<_> = (0..16)
+        .map(|n| {
+            let store = if n % 2 == 0 { fixture.store.clone() } else { fixture.other.clone() };
+            tokio::spawn(async move { store.revoke(&id("s1")).await.expect("revoke") })
+        })
+        .collect();
+    let mut owners = Vec::new();
+    for task in revoking {
+        owners.extend(task.await.expect("task"));
+    }
+    assert_eq!(owners, [user("user1")]);
+}
+
+async fn names_that_look_like_patterns_or_queries_are_just_names(fixture: Fixture) {
+    let odd = ["*", "a:b", "a", "user:a", "' OR 1=1 --", "[a-z]", "%", "_", "名 \u{1f980}"];
+    for (n, owner) in odd.iter().enumerate() {
+        fixture.put(&session(&format!("s{n}"), owner, 1)).await;
+    }
+    for (n, owner) in odd.iter().enumerate() {
+        assert_eq!(names(&fixture.list(&of(owner), 10).await), [format!("s{n}")], "{owner}");
+    }
+    for (n, owner) in odd.iter().enumerate() {
+        assert_eq!(fixture.store.revoke_user(&user(owner), at(1)).await, Ok(1), "{owner}");
+        assert_eq!(fixture.list(&Filter::default(), 20).await.len(), odd.len() - n - 1);
+    }
+}
+
+async fn it_answers_and_says_what_it_is(fixture: Fixture) {
+    assert_eq!(fixture.store.ping().await, Ok(()));
+    assert!(!fixture.store.describe().is_empty());
+    assert_eq!(fixture.store.describe(), fixture.other.describe());
+}
+
+fn claims(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(claims) => claims,
+        other => panic!("{other} is no object"),
+    }
+}
