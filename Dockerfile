@@ -4,6 +4,8 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+# Not compiled, but Cargo refuses a manifest whose targets are missing.
+COPY benches benches
 RUN cargo build --release --locked --bin portcullis \
     && install -D target/release/portcullis /out/portcullis \
     && install -d -m 0700 /out/data
@@ -13,8 +15,13 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/portcullis /usr/local/bin/portcullis
 COPY --from=build --chown=65532:65532 /out/data /var/lib/portcullis
 
-ENV LISTEN_HOST=0.0.0.0 \
-    PORT=8080 \
+# In a file, the weakest layer, so that PORT alone changes the port and LISTEN replaces all of it.
+# Who brings a file of their own (CONFIG) says there where to listen.
+COPY --chmod=0444 <<EOF /etc/portcullis.toml
+listen_host = "0.0.0.0"
+EOF
+
+ENV CONFIG=/etc/portcullis.toml \
     METRICS_LISTEN=0.0.0.0:9090 \
     DATA_DIR=/var/lib/portcullis \
     LOG_FORMAT=json

@@ -185,6 +185,7 @@ impl Bound {
         let App { service, sessions, metrics: counters, exposition, published, clock } = app;
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
+        let closing = Arc::clone(&sessions);
         tokio::spawn(make_room(Arc::clone(&sessions), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {
@@ -214,6 +215,7 @@ impl Bound {
         if let Some(watching) = watching {
             watching.await.context("the metrics listener failed")?;
         }
+        closing.close().await;
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long making room may take; nobody waits for it.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long closing the store may take; nothing is lost if it takes longer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often failures of the store are logged, in milliseconds.
 const WARN_EVERY_MILLIS: u64 = 5_000;
 
@@ -147,6 +149,11 @@ impl Sessions {
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.timed(Operation::Ping, self.asked.store.ping()).await
+    }
+
+    /// Leaves the store tidy at the end of the process, if that takes less than a second.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.asked.store.close()).await;
     }
 
     /// What and where the store is, without credentials.

@@ -43,13 +43,6 @@ impl SqliteStore {
         let one = sqlite::Options { max_connections: 1, ..options };
         Ok(Self { readers, writer: sqlite::open(path, one).await?, path: path.to_owned() })
     }
-
-    /// Waits for the statements under way and closes the file. The log is then folded into the
-    /// database, if no other process uses it; without this call nothing is lost either.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
 }
 
 #[async_trait]
@@ -185,6 +178,13 @@ impl SessionStore for SqliteStore {
             .await
             .map(drop)
             .map_err(failed)
+    }
+
+    /// Waits for the statements under way and closes the file. The log is then folded into the
+    /// database, if no other process uses it.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     fn describe(&self) -> String {

@@ -54,6 +54,9 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Leaves the store tidy at the end of the process. Without it nothing is lost.
+    async fn close(&self) {}
+
     /// What and where this store is, for logs; holds no credentials.
     fn describe(&self) -> String;
 }
