@@ -10,8 +10,9 @@ RUN cargo build --release --locked --bin portcullis \
     && install -D target/release/portcullis /out/portcullis \
     && install -d -m 0700 /out/data
 
-# glibc, CA certificates, and a user `nonroot` (65532): no shell, no package manager.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# The libraries that the program is linked with, and CA certificates; nothing is installed.
+FROM debian:bookworm-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/portcullis /usr/local/bin/portcullis
 COPY --from=build --chown=65532:65532 /out/data /var/lib/portcullis
 

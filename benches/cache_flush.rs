@@ -51,6 +51,7 @@ const OVERHEAD: u32 = 350;
 const TIME_TO_LIVE: Duration = Duration::from_secs(3);
 
 fn main() {
+    weigh();
     println!("{ENTRIES} entries stale at once, then one request for each; microseconds");
     println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>12}", "", "flush", "p50", "p99", "p99.9", "max");
     gates_own("the gate: all revoked", Gate::revoke_all);
@@ -71,7 +72,8 @@ struct Gate {
 const LIFETIME: Duration = Duration::from_secs(600);
 
 impl Gate {
-    fn filled() -> Self {
+    /// Tokens and sessions, and an empty cache.
+    fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
@@ -114,14 +116,11 @@ impl Gate {
             clock.clone(),
             GateMetrics::default(),
         );
-        let gate = Self { runtime, admissions, clock, tokens };
-        let before = resident_bytes();
-        assert!(gate.tokens.iter().all(|token| gate.lets_in(token)), "a good token is refused");
-        let grown = resident_bytes().saturating_sub(before) / ENTRIES;
-        let (entries, weight) = gate.admissions.size();
-        let weight = weight / entries.max(1);
-        println!("  an entry weighs {weight} bytes by estimate, and took {grown} of the process");
-        gate
+        Self { runtime, admissions, clock, tokens }
+    }
+
+    fn fill(&self) {
+        assert!(self.tokens.iter().all(|token| self.lets_in(token)), "a good token is refused");
     }
 
     fn lets_in(&self, token: &str) -> bool {
@@ -139,6 +138,17 @@ impl Gate {
     }
 }
 
+/// Prints how the estimate of an entry's memory compares with what the process took for it.
+fn weigh() {
+    let gate = Gate::new();
+    let before = resident_bytes();
+    gate.fill();
+    let grown = resident_bytes().saturating_sub(before) / ENTRIES;
+    let (entries, weight) = gate.admissions.size();
+    let weight = weight / entries.max(1);
+    println!("an entry weighs {weight} bytes by estimate; the process grew by {grown} for each");
+}
+
 /// The resident memory of this process (Linux; zero elsewhere).
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -149,7 +159,8 @@ fn resident_bytes() -> u64 {
 /// Prints a row for each round of the gate's own cache.
 fn gates_own(name: &str, flush: impl Fn(&Gate)) {
     for _ in 0..ROUNDS {
-        let gate = Gate::filled();
+        let gate = Gate::new();
+        gate.fill();
         let flushed = timed(|| flush(&gate));
         let mut requests: Vec<Duration> = gate
             .tokens
