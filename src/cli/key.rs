@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use super::output::Output;
 use super::{Exit, Failure, Outcome};
@@ -19,8 +20,11 @@ pub(super) enum Command {
         #[arg(long, default_value = "ES256", value_parser = algorithm::parse)]
         algorithm: Algorithm,
         /// Write it to this new file, readable by its owner alone, instead of standard output
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
         out: Option<PathBuf>,
+        /// Print an object with the key, its algorithm and its `kid`
+        #[arg(long)]
+        json: bool,
     },
     /// Print the public key of a private one
     Public {
@@ -37,20 +41,27 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
-        Command::Generate { algorithm, out } => generate(*algorithm, out.as_deref()),
+        Command::Generate { algorithm, out, json } => generate(*algorithm, out.as_deref(), *json),
         Command::Public { file, jwks, algorithm } => public(file.as_deref(), *jwks, *algorithm),
     }
 }
 
-fn generate(algorithm: Algorithm, out: Option<&Path>) -> Outcome {
+fn generate(algorithm: Algorithm, out: Option<&Path>, json: bool) -> Outcome {
     let material = key::generate(algorithm, &SystemRandom)?;
-    if !algorithm::is_symmetric(algorithm) {
-        let key = SigningKey::from_private_pem(algorithm, &material)?;
-        if let Some(id) = key.id() {
-            Output::say(&format!("{} key {id}", algorithm::name(algorithm)));
-        }
+    let id = if algorithm::is_symmetric(algorithm) {
+        None
+    } else {
+        SigningKey::from_private_pem(algorithm, &material)?.id().map(ToString::to_string)
+    };
+    let (name, text) = (algorithm::name(algorithm), material.expose().trim_ascii_end());
+    if json {
+        let key = String::from_utf8_lossy(text);
+        Output::json(&json!({ "algorithm": name, "key_id": id, "key": key }))?;
+        return Ok(Exit::Done);
     }
-    let text = material.expose().trim_ascii_end();
+    if let Some(id) = id {
+        Output::say(&format!("{name} key {id}"));
+    }
     match out {
         Some(path) => {
             write_new(path, text).map_err(Failure::unavailable)?;
@@ -88,7 +99,7 @@ fn public(file: Option<&Path>, jwks: bool, algorithm: Algorithm) -> Outcome {
     let key = SigningKey::from_private_pem(algorithm, &Secret::new(pem)).map_err(Failure::usage)?;
     if jwks {
         let public = key.verifying().public().context("a shared secret has no public key")?;
-        Output::json(&serde_json::json!({ "keys": [public.jwk()] }))?;
+        Output::json(&json!({ "keys": [public.jwk()] }))?;
     } else {
         let pem = key.public_pem().context("a shared secret has no public key")?;
         Output::write(pem.as_bytes())?;

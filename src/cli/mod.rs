@@ -96,7 +96,7 @@ enum Command {
     /// Run the gate
     Serve(serve::Args),
     /// Check the configuration as `serve` would, and do nothing else
-    CheckConfig(serve::Args),
+    CheckConfig(serve::CheckArgs),
     /// Make and show keys
     #[command(subcommand)]
     Key(key::Command),

@@ -4,7 +4,8 @@ use super::output::Output;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, load, surroundings};
 use crate::app::App;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, Mistakes, StoreConfig};
+use serde_json::json;
 use tracing::warn;
 
 #[derive(Debug, clap::Args)]
@@ -36,8 +37,23 @@ async fn serve(config: &Config) -> Outcome {
     Ok(Exit::Done)
 }
 
-pub(super) fn check(args: &Args) -> Outcome {
-    let config = load(&args.settings)?;
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Print an object with all mistakes
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn check(args: &CheckArgs) -> Outcome {
+    let loaded = Config::load(&args.settings.sources());
+    if args.json {
+        let mistakes = loaded.as_ref().err().map(Mistakes::lines).unwrap_or_default();
+        Output::json(&json!({ "good": mistakes.is_empty(), "mistakes": mistakes }))?;
+        return Ok(if loaded.is_ok() { Exit::Done } else { Exit::Usage });
+    }
+    let config = loaded.map_err(Failure::usage)?;
     Output::say("the configuration is good");
     for issuer in &config.tokens.issuers {
         let iss = issuer.iss.as_deref().unwrap_or("(not checked)");

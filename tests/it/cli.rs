@@ -71,9 +71,16 @@ fn every_mistake_is_told_at_once_and_nothing_is_bound() {
 }
 
 #[test]
-fn a_good_configuration_is_said_to_be_good() {
+fn a_configuration_is_checked_for_people_and_for_machines() {
     let output = Realm::new().run(&["check-config"]);
     assert_eq!(code(&output), 0, "{}", errors(&output));
+    assert_eq!(Realm::new().ask(&["check-config", "--json"]), r#"{"good":true,"mistakes":[]}"#);
+    let bad = Realm::new().with("LEEWAY", "ten").with("PORT", "x");
+    let output = bad.run(&["check-config", "--json"]);
+    let told: Value = serde_json::from_str(&printed(&output)).expect("JSON");
+    assert_eq!(code(&output), 64);
+    assert_eq!(told["good"], false);
+    assert_eq!(told["mistakes"].as_array().map(Vec::len), Some(2), "{told}");
 }
 
 #[test]
@@ -183,6 +190,11 @@ fn generated_keys_serve_their_algorithm() {
         let token = realm.mint("alice", &[]);
         let output = realm.run(&["explain", "--token", &token]);
         assert_eq!(code(&output), 0, "{algorithm}: {}", printed(&output));
+        let made = realm.ask(&["key", "generate", "--algorithm", algorithm, "--json"]);
+        let made: Value = serde_json::from_str(&made).expect("JSON");
+        assert_eq!(made["algorithm"], algorithm);
+        assert_eq!(made["key_id"].is_null(), algorithm.starts_with("HS"));
+        assert!(made["key"].as_str().is_some_and(|key| key.len() > 32));
         let twice = realm.run(&["key", "generate", "--out", &file]);
         assert_eq!(code(&twice), 69, "a key is never overwritten");
     }
