@@ -207,14 +207,13 @@ impl GateService {
             (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
             (AccessLog::Off, _) | (AccessLog::Denied, Verdict::Allow(_)) => false,
         };
-        let Some(id) = self.request_id(inquiry, is_logged || matches!(verdict, Verdict::Deny(_)))
-        else {
-            return;
-        };
+        let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            log(door, inquiry, verdict, response.status(), &id);
+            log(door, inquiry, verdict, response.status(), id.as_ref());
         }
-        response.headers_mut().insert(REQUEST_ID, id);
+        if let Some(id) = id {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
     }
 
     /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
@@ -234,7 +233,13 @@ pub fn health() -> Answer {
     json(StatusCode::OK, jwthenticator::GOOD.to_owned())
 }
 
-fn log(door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, status: StatusCode, id: &HeaderValue) {
+fn log(
+    door: Door,
+    inquiry: &Inquiry<'_>,
+    verdict: &Verdict,
+    status: StatusCode,
+    id: Option<&HeaderValue>,
+) {
     let (verdict, code, user) = match verdict {
         Verdict::Allow(grant) => ("allow", "ok", grant.admission.token.subject.as_deref()),
         Verdict::Deny(denial) => ("deny", DenialCode::as_str(denial.code), None),
@@ -242,7 +247,7 @@ fn log(door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, status: StatusCode,
     // Debug formatting: whatever a client wrote stays on one line, within its quotes.
     info!(
         target: "portcullis::access",
-        request_id = id.to_str().unwrap_or_default(),
+        request_id = id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
         door = door.as_str(),
         verdict,
         code,

@@ -1,3 +1,5 @@
+mod keys;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -72,78 +74,10 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
-fn tp_auths_keys_are_base64_of_pem() {
-    let (private, public) = pem_pair(Algorithm::RS256);
-    for (private, public) in
-        [(private.clone(), public.clone()), (STANDARD.encode(&private), STANDARD.encode(&public))]
-    {
-        let config = from_environment(&[
-            ("ALGORITHM", "RS256"),
-            ("PUBLIC_KEY", &public),
-            ("PRIVATE_KEY", &private),
-        ])
-        .unwrap();
-        assert!(config.tokens.signing.is_some());
-        // A resource server needs the public key alone.
-        let config = from_environment(&[("ALGORITHM", "RS256"), ("PUBLIC_KEY", &public)]).unwrap();
-        assert!(config.tokens.signing.is_none());
-    }
-}
-
-#[test]
-fn jwthenticators_names_mean_rs256_and_no_iss() {
-    let (_, public) = pem_pair(Algorithm::RS256);
-    let config = from_environment(&[
-        ("RSA_PUBLIC_KEY", &public),
-        ("PORT", "9999"),
-        ("URL_PREFIX", "/auth/"),
-        ("JWT_AUDIENCE", "a, b"),
-    ])
-    .unwrap();
-    assert_eq!(issuer(&config).iss, None);
-    assert_eq!(issuer(&config).audiences, ["a", "b"]);
-    assert_eq!(config.gate.listen, ["127.0.0.1:9999".parse().unwrap()]);
-    assert_eq!(config.gate.prefix, "/auth");
-    let config = from_environment(&[("RSA_PUBLIC_KEY", &public), ("ISSUER", "us")]).unwrap();
-    assert_eq!(issuer(&config).iss.as_deref(), Some("us"));
-}
-
-#[test]
 fn an_empty_issuer_is_not_checked_and_other_empty_values_are_unset() {
     assert_eq!(issuer(&with_secret(&[("ISSUER", "")]).unwrap()).iss, None);
     let config = with_secret(&[("LEEWAY", ""), ("PORT", ""), ("LISTEN", "")]).unwrap();
     assert_eq!(issuer(&config).leeway, Duration::from_secs(600));
-}
-
-#[test]
-fn keys_that_cannot_protect_anything_are_refused() {
-    let (private, public) = pem_pair(Algorithm::ES256);
-    for (values, told) in [
-        (&[("SECRET_KEY", "0123456789abcdef0123456789abcde")][..], "at least 32"),
-        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS512")], "at least 64"),
-        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "none")], "never accepted"),
-        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS257")], "not an algorithm"),
-        (&[("SECRET_KEY", &public)], "must never be used"),
-        (&[("PUBLIC_KEY", &private), ("ALGORITHM", "ES256")], "private key"),
-        (&[("PUBLIC_KEY", &public), ("ALGORITHM", "RS256")], "does not fit"),
-        (&[("PUBLIC_KEY", &public)], "needs SECRET_KEY"),
-        (&[("PUBLIC_KEY", "garbage"), ("ALGORITHM", "ES256")], "not one key in PEM"),
-        (&[("SECRET_KEY", SECRET), ("ALGORITHM", "ES256")], "needs PUBLIC_KEY"),
-        (&[("DATA_DIR", "/nonexistent")], "there is no key"),
-    ] {
-        let told_in_fact = mistake(values);
-        assert!(told_in_fact.contains(told), "{told_in_fact}");
-        let in_key = private.lines().chain(public.lines()).any(|line| told_in_fact.contains(line));
-        assert!(!told_in_fact.contains(SECRET) && !in_key, "{told_in_fact}");
-    }
-}
-
-#[test]
-fn a_pair_that_is_none_is_refused() {
-    let ((private, _), (_, public)) = (pem_pair(Algorithm::ES256), pem_pair(Algorithm::ES256));
-    let told =
-        mistake(&[("ALGORITHM", "ES256"), ("PUBLIC_KEY", &public), ("PRIVATE_KEY", &private)]);
-    assert!(told.contains("no pair"), "{told}");
 }
 
 #[test]
@@ -192,20 +126,6 @@ fn sessions_are_looked_after_without_a_key() {
 }
 
 #[test]
-fn a_secret_may_come_from_a_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("secret");
-    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-    let path = path.to_str().unwrap();
-    assert!(from_environment(&[("SECRET_KEY_FILE", path)]).is_ok());
-    assert!(with_secret(&[("SECRET_KEY_FILE", path)]).is_ok(), "they agree");
-    let told =
-        mistake(&[("SECRET_KEY_FILE", path), ("SECRET_KEY", "another-secret-another-secret-xx")]);
-    assert!(told.contains("disagree") && !told.contains("another"), "{told}");
-    assert!(with_secret(&[("DB_URL_FILE", "/nonexistent")]).is_err());
-}
-
-#[test]
 fn the_file_yields_to_the_environment_and_that_to_flags() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portcullis.toml");
@@ -251,36 +171,6 @@ fn unknown_keys_and_broken_files_are_mistakes() {
 }
 
 #[test]
-fn several_issuers_each_have_their_own_terms() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_, public) = pem_pair(Algorithm::ES256);
-    std::fs::write(folder.path().join("a.pem"), public).unwrap();
-    let path = folder.path().join("portcullis.toml");
-    let place = folder.path().display();
-    std::fs::write(
-        &path,
-        format!(
-            "[[issuers]]\nissuer = \"a\"\nalgorithm = \"ES256\"\npublic_key_file = \"{place}/a.pem\"\n\
-             session_rule = \"required\"\naudiences = [\"x\"]\n\
-             [[issuers]]\nissuer = \"b\"\njwks_url = \"https://idp.example/keys\"\n\
-             session_rule = \"ignored\"\n\
-             [[issuers]]\nissuer = \"c\"\n\
-             keys = [{{kid = \"1\", algorithm = \"ES256\", public_key_file = \"{place}/a.pem\"}}]\n"
-        ),
-    )
-    .unwrap();
-    let sources = Sources { file: Some(path), ..Sources::default() };
-    let config = Config::load(&sources).unwrap();
-    let issuers = &config.tokens.issuers;
-    let rules: Vec<_> = issuers.iter().map(|issuer| issuer.sessions).collect();
-    let expected = [SessionRule::Required, SessionRule::Ignored, SessionRule::WhenPresent];
-    assert_eq!(rules, expected);
-    assert_eq!(issuers[0].audiences, ["x"]);
-    assert!(matches!(&issuers[1].keys, KeysConfig::Published(_)));
-    assert!(matches!(&issuers[2].keys, KeysConfig::Fixed(keys) if keys[0].id().is_some()));
-}
-
-#[test]
 fn database_numbers_apply_whatever_the_url_says() {
     for (values, expected) in [
         (&[("DB_URL", "redis://localhost:6379/0")][..], 9),
@@ -302,49 +192,6 @@ fn a_password_on_the_command_line_is_refused() {
     };
     let told = Config::load(&sources).expect_err("it is refused").to_string();
     assert!(told.contains("--db-url") && !told.contains("hunter2"), "{told}");
-}
-
-#[test]
-fn the_key_that_dev_made_serves_where_none_is_configured() {
-    let folder = tempfile::tempdir().unwrap();
-    let data_dir = folder.path().to_str().unwrap();
-    let pem: Secret = key::generate(DEV_KEY_ALGORITHM, &SystemRandom).unwrap();
-    std::fs::write(folder.path().join(DEV_KEY_FILE), pem.expose()).unwrap();
-    let config = from_environment(&[("DATA_DIR", data_dir)]).unwrap();
-    assert!(config.tokens.uses_dev_key && config.tokens.signing.is_some());
-    let config = with_secret(&[("DATA_DIR", data_dir)]).unwrap();
-    assert!(!config.tokens.uses_dev_key);
-}
-
-#[test]
-fn a_secret_in_the_wrong_place_is_not_repeated() {
-    let (private, _) = pem_pair(Algorithm::RS256);
-    for (name, value) in [
-        ("RSA_PRIVATE_KEY_PATH", private.as_str()),
-        ("DB_URL_FILE", "redis://:hunter2@localhost"),
-        ("PRIVATE_KEY_FILE", "hunter2"),
-        ("DB_URL", "mysql://:hunter2@localhost"),
-        ("DB_URL", "redis://:hunter2@"),
-    ] {
-        let told = with_secret(&[(name, value)]).expect_err(name).to_string();
-        let repeats = told.contains("hunter2") || private.lines().any(|line| told.contains(line));
-        assert!(told.contains(name) && !repeats, "{told}");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("portcullis.toml");
-    for content in [
-        "issuers = \"hunter2\"",
-        "[[issuers]]\nissuer = \"x\"\nkeys = [\"hunter2\"]",
-        "[[issuers]]\nissuer = {hunter2 = 1}",
-        "secret_key = hunter2",
-        "port = \"hunter2",
-    ] {
-        std::fs::write(&path, content).unwrap();
-        let sources = Sources { file: Some(path.clone()), ..Sources::default() };
-        let told = Config::load(&sources).expect_err(content).to_string();
-        assert!(!told.contains("hunter2"), "{content}: {told}");
-        assert!(!told.contains("there is no key"), "{content}: {told}");
-    }
 }
 
 #[test]
@@ -370,20 +217,6 @@ fn settings_that_defeat_each_other_are_mistakes() {
         let line = mistake(&[(name, value)]);
         assert!(line.contains(told) && !line.contains("hush"), "{line}");
     }
-}
-
-#[test]
-fn one_key_in_two_forms_is_one_key() {
-    let (_, public) = pem_pair(Algorithm::RS256);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("key.pem");
-    std::fs::write(&path, &public).unwrap();
-    let config = from_environment(&[
-        ("ALGORITHM", "RS256"),
-        ("PUBLIC_KEY", &STANDARD.encode(&public)),
-        ("RSA_PUBLIC_KEY_PATH", path.to_str().unwrap()),
-    ]);
-    assert!(config.is_ok(), "{config:?}");
 }
 
 #[test]
