@@ -11,7 +11,7 @@ use super::key::write_new;
 use super::mint::{Wish, mint};
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, PATIENCE, surroundings};
+use super::{Exit, Failure, Outcome, PATIENCE, run_to_its_end, surroundings};
 use crate::app::{App, Bound};
 use crate::clock::Clock;
 use crate::config::{BeforeDev, Config, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
@@ -44,10 +44,10 @@ pub(super) fn run(args: &Args) -> Outcome {
         // very next one, as a newcomer expects.
         set("SESSION_STALENESS", "0");
     }
-    let config = Config::load(&sources).map_err(Failure::usage)?;
+    let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
     let _logging = config.logs.start();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
+    run_to_its_end(serve(&config))
 }
 
 /// The data folder, with a key in it where none is configured.
@@ -135,9 +135,8 @@ async fn is_good(app: &App, token: &str, clock: &dyn Clock) -> bool {
     let Ok(verified) = app.service.gate().admissions().verifier().verify(token) else {
         return false;
     };
-    let user = verified.subject.as_deref().and_then(|subject| UserId::parse(subject).ok());
     let id = verified.session.as_deref().and_then(|id| SessionId::parse(id).ok());
-    let (Some(user), Some(id)) = (user, id) else {
+    let (Ok(user), Some(id)) = (UserId::parse(&verified.subject), id) else {
         return false;
     };
     match app.sessions.live(&user, &id).await {

@@ -52,7 +52,7 @@ async fn run_explain(args: &Args) -> Outcome {
     if args.json {
         Output::json(&to_json(&explanation, &response))?;
     } else {
-        Output::line(&to_text(&explanation, &response))?;
+        Output::lines(&to_text(&explanation, &response))?;
     }
     Ok(match &explanation.verdict {
         Verdict::Allow(_) => Exit::Done,

@@ -161,14 +161,9 @@ fn dispatch(command: Command) -> Outcome {
     }
 }
 
-/// The configuration that these flags, the environment and the file make.
-fn load(flags: &SettingFlags) -> Result<Config, Failure> {
-    Config::load(&flags.sources()).map_err(Failure::usage)
-}
-
-/// The same for a command.
+/// The configuration that these flags, the environment and the file make for a command.
 fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
-    let mut config = load(flags)?;
+    let mut config = Config::load_beside_dev(&flags.sources()).map_err(Failure::usage)?;
     be_patient(&mut config.sessions);
     Ok(config)
 }
@@ -192,6 +187,15 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// A runtime for a command that ends at once: one thread is enough.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// A runtime for a server. When the server has ended nothing else is waited for: a read of a file
+/// or a name that hangs must not keep the process from stopping.
+fn run_to_its_end(server: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(server);
+    runtime.shutdown_background();
+    outcome
 }
 
 /// What commands ask for the time and for chance.

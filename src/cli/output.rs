@@ -11,6 +11,19 @@ impl Output {
         Self::write(format!("{text}\n").as_bytes())
     }
 
+    /// Lines that may hold what a stranger wrote: whatever could move the cursor is escaped.
+    pub(super) fn lines(text: &str) -> io::Result<()> {
+        let mut clean = String::with_capacity(text.len());
+        for char in text.chars() {
+            if char.is_control() && char != '\n' {
+                clean.extend(char.escape_default());
+            } else {
+                clean.push(char);
+            }
+        }
+        Self::line(&clean)
+    }
+
     /// JSON, for machines, on one line.
     pub(super) fn json(value: &serde_json::Value) -> io::Result<()> {
         Self::line(&value.to_string())

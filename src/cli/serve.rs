@@ -2,9 +2,10 @@
 
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, load, surroundings};
+use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
 use crate::app::App;
-use crate::config::{Config, Mistakes, StoreConfig};
+use crate::config::{Config, IssuerConfig, KeysConfig, Mistakes, StoreConfig};
+use crate::token::algorithm;
 use serde_json::json;
 use tracing::warn;
 
@@ -15,18 +16,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let config = load(&args.settings)?;
+    let config = Config::load(&args.settings.sources()).map_err(Failure::usage)?;
     let _logging = config.logs.start();
-    if config.tokens.uses_dev_key {
-        warn!(
-            data_dir = %config.data_dir.display(),
-            "no key is configured; tokens are verified with the key that `portcullis dev` made"
-        );
-    }
     if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
+    run_to_its_end(serve(&config))
 }
 
 async fn serve(config: &Config) -> Outcome {
@@ -54,13 +49,31 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         return Ok(if loaded.is_ok() { Exit::Done } else { Exit::Usage });
     }
     let config = loaded.map_err(Failure::usage)?;
-    Output::say("the configuration is good");
+    Output::say("the configuration is good; keys, store and addresses were not tried");
     for issuer in &config.tokens.issuers {
-        let iss = issuer.iss.as_deref().unwrap_or("(not checked)");
-        Output::say(&format!("  issuer {}: iss {iss}, leeway {:?}", issuer.name, issuer.leeway));
+        Output::say(&describe(issuer));
     }
-    for address in &config.gate.listen {
-        Output::say(&format!("  gate at {address}{}", config.gate.prefix));
-    }
+    Output::say(&format!("  sessions  {:?}", config.sessions.store));
+    let addresses: Vec<_> = config.gate.listen.iter().map(ToString::to_string).collect();
+    Output::say(&format!("  gate      {}, below {}/", addresses.join(", "), config.gate.prefix));
+    let metrics = config.metrics_listen.as_ref().map_or("off".to_owned(), ToString::to_string);
+    Output::say(&format!("  metrics   {metrics}"));
     Ok(Exit::Done)
+}
+
+fn describe(issuer: &IssuerConfig) -> String {
+    let iss = issuer.iss.as_deref().unwrap_or("(not checked)");
+    let keys = match &issuer.keys {
+        KeysConfig::Fixed(keys) => {
+            let names = keys.iter().map(|key| algorithm::name(key.algorithm()));
+            names.collect::<Vec<_>>().join(", ")
+        }
+        KeysConfig::Published(source) => format!("published at {}", source.location),
+    };
+    format!(
+        "  issuer    {iss}: keys {keys}; audiences {:?}; sessions {:?}; leeway {} min",
+        issuer.audiences,
+        issuer.sessions,
+        issuer.leeway.as_secs_f64() / 60.0
+    )
 }

@@ -86,7 +86,7 @@ async fn list(args: &ListArgs) -> Outcome {
     if args.json {
         Output::json(&found.iter().map(to_json).collect())?;
     } else {
-        Output::line(&table(&found))?;
+        Output::lines(&table(&found))?;
     }
     if found.len() >= args.limit {
         Output::say(&format!("there may be more than {}; see --limit", args.limit));

@@ -136,7 +136,7 @@ async fn run_inspect(args: &InspectArgs) -> Outcome {
     } else {
         let key = parts.header.key_id.as_deref().unwrap_or("(none)");
         Output::line(&format!("algorithm  {name}\nkey        {key:?}"))?;
-        Output::line(&format!("claims     {claims:#}"))?;
+        Output::lines(&format!("claims     {claims:#}"))?;
         Output::line(&match &problem {
             None => {
                 "valid      yes (whether its session lives is for `portcullis explain`)".to_owned()

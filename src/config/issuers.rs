@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::published::{PublishedTerms, problem_of_key_set, read_key_file};
+use super::published::{PublishedTerms, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
 use super::tables::{IssuerTable, KeyTable};
@@ -112,7 +112,7 @@ fn of_key_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<Veri
                     .map_err(|error| error.to_string())
             }
             (None, None, Some(path)) => {
-                let secret = sources::without_line_end(&read_key_file(path)?).to_vec();
+                let secret = sources::without_line_end(&read_secret_file(path)?).to_vec();
                 VerifyingKey::from_secret(id, algorithm, &Secret::new(secret))
                     .map_err(|error| error.to_string())
             }

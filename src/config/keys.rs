@@ -31,11 +31,12 @@ pub(super) const SOURCES: [&str; 7] = [
     "JWKS_URL",
 ];
 
-/// Reads everything about tokens.
+/// Reads everything about tokens. Where no key is configured, the one that `dev` made serves those
+/// who name the folder it is in.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     tables: &[IssuerTable],
-    data_dir: &Path,
+    dev_key_in: Option<&Path>,
 ) -> TokenConfig {
     let mut config = TokenConfig::default();
     let material = Material::read(reader);
@@ -52,10 +53,8 @@ pub(super) fn read(
         (Some(KeysConfig::Published(source)), None)
     } else if has_key {
         of_material
-    } else if tables.is_empty() && reader.mistakes.is_empty() {
-        let (keys, signing) = dev_key(reader, data_dir);
-        config.uses_dev_key = keys.is_some();
-        (keys, signing)
+    } else if tables.is_empty() && reader.is_whole() && !names_a_key(reader) {
+        dev_key(reader, dev_key_in)
     } else {
         (None, None)
     };
@@ -76,6 +75,11 @@ pub(super) fn read(
     }
     check_together(reader, &config.issuers);
     config
+}
+
+/// Whether some setting says where keys are, be it wrongly.
+fn names_a_key(reader: &Reader<'_>) -> bool {
+    SOURCES.iter().any(|name| reader.found(name).is_some())
 }
 
 /// ISSUER; jwthenticator's tokens carry no `iss`, so with its names alone none is expected.
@@ -104,7 +108,8 @@ struct Material {
     public: Option<(&'static str, Vec<u8>)>,
     private: Option<(&'static str, Secret)>,
     secret: Option<Secret>,
-    algorithm: Algorithm,
+    /// `None` where the name that was set is none.
+    algorithm: Option<Algorithm>,
     algorithm_if_set: Option<Algorithm>,
     is_of_jwthenticator: bool,
 }
@@ -117,11 +122,15 @@ impl Material {
             .iter()
             .any(|found| found.as_ref().is_some_and(|(name, _)| name.starts_with("RSA_")));
         let set = reader.found("ALGORITHM").map(|found| found.text.trim().to_owned());
+        let is_set = set.is_some();
         let algorithm_if_set = set.and_then(|name| match algorithm::parse(&name) {
             Ok(algorithm) => Some(algorithm),
             Err(error) => {
-                let problem = if name.eq_ignore_ascii_case("none") {
+                let upper = name.to_ascii_uppercase();
+                let problem = if upper == "NONE" {
                     "`none` would let everybody in: unsigned tokens are never accepted".to_owned()
+                } else if algorithm::parse(&upper).is_ok() {
+                    format!("names of algorithms are in capitals: write {upper}")
                 } else {
                     error.to_string()
                 };
@@ -134,7 +143,7 @@ impl Material {
             public: public.map(|(name, text)| (name, text.expose().to_vec())),
             private,
             secret: reader.secret("SECRET_KEY"),
-            algorithm: algorithm_if_set.unwrap_or(usual),
+            algorithm: if is_set { algorithm_if_set } else { Some(usual) },
             algorithm_if_set,
             is_of_jwthenticator,
         }
@@ -153,15 +162,18 @@ impl Material {
             reader.wrong(name, KeyError::PrivateWherePublic.to_string());
             return (None, None);
         }
-        if algorithm::is_symmetric(self.algorithm) {
-            return self.symmetric(reader);
+        let Some(algorithm) = self.algorithm else {
+            return (None, None);
+        };
+        if algorithm::is_symmetric(algorithm) {
+            return self.symmetric(reader, algorithm);
         }
         let signing = self.private.as_ref().and_then(|(name, pem)| {
-            let key = SigningKey::from_private_pem(self.algorithm, pem);
+            let key = SigningKey::from_private_pem(algorithm, pem);
             key.map_err(|error| reader.wrong(name, error.to_string())).ok()
         });
         let public = self.public.as_ref().and_then(|(name, pem)| {
-            let key = VerifyingKey::from_public_pem(None, self.algorithm, pem);
+            let key = VerifyingKey::from_public_pem(None, algorithm, pem);
             key.map_err(|error| reader.wrong(name, error.to_string())).ok()
         });
         if let (Some(signing), Some(public)) = (&signing, &public)
@@ -170,24 +182,28 @@ impl Material {
             reader.wrong("PRIVATE_KEY", "does not belong to PUBLIC_KEY: they are no pair");
         }
         if self.public.is_none() && self.private.is_none() {
-            let name = algorithm::name(self.algorithm);
+            let name = algorithm::name(algorithm);
             reader.wrong("ALGORITHM", format!("{name} needs PUBLIC_KEY, and it is not set"));
         }
         let verifying = public.or_else(|| signing.as_ref().map(|key| key.verifying().clone()));
         (verifying.map(|key| KeysConfig::Fixed(vec![key])), signing)
     }
 
-    fn symmetric(&self, reader: &mut Reader<'_>) -> (Option<KeysConfig>, Option<SigningKey>) {
-        let name = algorithm::name(self.algorithm);
+    fn symmetric(
+        &self,
+        reader: &mut Reader<'_>,
+        algorithm: Algorithm,
+    ) -> (Option<KeysConfig>, Option<SigningKey>) {
+        let name = algorithm::name(algorithm);
         let Some(secret) = &self.secret else {
             let problem = format!(
-                "{name} needs SECRET_KEY, and it is not set; a public key needs ALGORITHM, \
+                "{name} needs SECRET_KEY, and it is not set; a key in PEM needs ALGORITHM, \
                  for example RS256"
             );
             reader.wrong("ALGORITHM", problem);
             return (None, None);
         };
-        match SigningKey::from_secret(self.algorithm, secret) {
+        match SigningKey::from_secret(algorithm, secret) {
             Ok(key) => (Some(KeysConfig::Fixed(vec![key.verifying().clone()])), Some(key)),
             Err(error) => {
                 reader.wrong("SECRET_KEY", error.to_string());
@@ -233,18 +249,24 @@ fn trimmed(text: &Secret) -> Secret {
     Secret::new(text.expose().trim_ascii().to_vec())
 }
 
-/// The key that `dev` made, if it did.
-fn dev_key(reader: &mut Reader<'_>, data_dir: &Path) -> (Option<KeysConfig>, Option<SigningKey>) {
-    let path = data_dir.join(DEV_KEY_FILE);
-    let Ok(pem) = std::fs::read(&path) else {
-        reader.mistakes.add(
-            "PUBLIC_KEY",
-            format!(
-                "there is no key: set PUBLIC_KEY and ALGORITHM, SECRET_KEY, JWKS_URL or JWKS_FILE; \
-                 or run `portcullis dev` first, which makes {}",
-                path.display()
-            ),
+/// The key that `dev` made, where it may be used; else there is none, which is a mistake.
+fn dev_key(
+    reader: &mut Reader<'_>,
+    data_dir: Option<&Path>,
+) -> (Option<KeysConfig>, Option<SigningKey>) {
+    let path = data_dir.map(|folder| folder.join(DEV_KEY_FILE));
+    let pem = path.as_ref().and_then(|path| std::fs::read(path).ok());
+    let (Some(path), Some(pem)) = (path, pem) else {
+        let way_out = if data_dir.is_some() {
+            "or run `portcullis dev` first, which makes one"
+        } else {
+            "the key that `portcullis dev` made is never used unasked"
+        };
+        let problem = format!(
+            "there is no key: set ALGORITHM and PUBLIC_KEY_FILE (or RSA_PUBLIC_KEY_PATH), \
+             SECRET_KEY_FILE, JWKS_URL or JWKS_FILE; {way_out}"
         );
+        reader.mistakes.add("PUBLIC_KEY", problem);
         return (None, None);
     };
     match SigningKey::from_private_pem(DEV_KEY_ALGORITHM, &Secret::new(pem)) {

@@ -102,10 +102,24 @@ impl Config {
     /// # Errors
     /// All mistakes together.
     pub fn load(sources: &Sources) -> Result<Self, Mistakes> {
+        Self::load_all(sources, false)
+    }
+
+    /// The same for `dev`, and for commands that may be used beside it: where no key is
+    /// configured, the one that `dev` made serves. A server for production never takes it unasked,
+    /// since everybody who tried `dev` here could sign with it.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load_beside_dev(sources: &Sources) -> Result<Self, Mistakes> {
+        Self::load_all(sources, true)
+    }
+
+    fn load_all(sources: &Sources, with_dev_key: bool) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let read = sources.read(&mut mistakes);
         let mut reader = Reader::new(&read, &mut mistakes);
-        let config = Self::assemble(&mut reader, &read.issuers);
+        let config = Self::assemble(&mut reader, &read.issuers, with_dev_key);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
@@ -133,7 +147,11 @@ impl Config {
         }
     }
 
-    fn assemble(reader: &mut Reader<'_>, tables: &[tables::IssuerTable]) -> Self {
+    fn assemble(
+        reader: &mut Reader<'_>,
+        tables: &[tables::IssuerTable],
+        with_dev_key: bool,
+    ) -> Self {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         // Read for its own sake: issuance will use it, and a mistake in it is told today.
         reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
@@ -141,7 +159,7 @@ impl Config {
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         Self {
-            tokens: keys::read(reader, tables, &data_dir),
+            tokens: keys::read(reader, tables, with_dev_key.then_some(&data_dir)),
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,
             cache,

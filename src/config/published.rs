@@ -99,3 +99,8 @@ pub(super) fn problem_of_key_set(path: &Path, assumed: Option<Algorithm>) -> Opt
 pub(super) fn read_key_file(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
+
+/// A file with a secret. Its path is not told: often enough it is the secret itself, set by mistake.
+pub(super) fn read_secret_file(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read the secret's file: {error}"))
+}

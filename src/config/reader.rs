@@ -23,6 +23,11 @@ impl<'r> Reader<'r> {
         Self { read, mistakes }
     }
 
+    /// Whether all sources could be read, so that what is not found is not there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.read.is_whole
+    }
+
     /// The value as it was set.
     pub(super) fn found(&self, name: &str) -> Option<&'r Found> {
         self.read.get(name)

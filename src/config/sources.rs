@@ -66,6 +66,8 @@ pub(super) struct Read {
     values: BTreeMap<&'static str, Found>,
     /// The file's `[[issuers]]`.
     pub(super) issuers: Vec<IssuerTable>,
+    /// Whether the file could be read at all, if one was named.
+    pub(super) is_whole: bool,
 }
 
 impl Read {
@@ -91,10 +93,11 @@ impl Sources {
 
     /// Reads everything. What is wrong is added to `mistakes`, and the rest is read all the same.
     pub(super) fn read(&self, mistakes: &mut Mistakes) -> Read {
-        let (file_values, issuers) = match &self.file {
-            Some(path) => read_file(path, mistakes),
-            None => (BTreeMap::new(), Vec::new()),
-        };
+        let content = self.file.as_ref().map(|path| read_file(path, mistakes));
+        let FileContent { values: file_values, issuers, is_whole } = content.unwrap_or_default();
+        if self.environment.get("REDIS_CONNECTION_TYPE").is_some_and(|kind| kind == "sentinel") {
+            mistakes.add("REDIS_CONNECTION_TYPE", "Redis Sentinel is not supported yet");
+        }
         for name in &self.unreadable {
             if is_known(&name.to_ascii_lowercase()) {
                 mistakes.add(name, "is not UTF-8");
@@ -112,7 +115,7 @@ impl Sources {
                 values.insert(setting.name, found);
             }
         }
-        Read { values, issuers }
+        Read { values, issuers, is_whole }
     }
 }
 
@@ -221,11 +224,24 @@ impl Level<'_> {
     }
 }
 
-/// The file's values as text, and its `[[issuers]]`. Unknown keys are mistakes.
-fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>, Vec<IssuerTable>) {
+/// What a file says: its values as text, its `[[issuers]]`, and whether all of it could be read.
+struct FileContent {
+    values: BTreeMap<String, String>,
+    issuers: Vec<IssuerTable>,
+    is_whole: bool,
+}
+
+impl Default for FileContent {
+    /// What no file says.
+    fn default() -> Self {
+        Self { values: BTreeMap::new(), issuers: Vec::new(), is_whole: true }
+    }
+}
+
+/// Reads a file. Unknown keys are mistakes.
+fn read_file(path: &Path, mistakes: &mut Mistakes) -> FileContent {
     let place = path.display().to_string();
-    let mut values = BTreeMap::new();
-    let mut issuers = Vec::new();
+    let mut content = FileContent::default();
     let table = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read it: {error}"))
         .and_then(|text| text.parse::<toml::Table>().map_err(|error| not_toml(&error, &text)));
@@ -233,19 +249,24 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>,
         Ok(table) => table,
         Err(problem) => {
             mistakes.add(&place, problem);
-            return (values, issuers);
+            return FileContent { is_whole: false, ..content };
         }
     };
     for (key, value) in table {
         if key == "issuers" {
-            issuers = read_issuers(value, &place, mistakes);
+            let there = value.as_array().map_or(1, Vec::len);
+            content.issuers = read_issuers(value, &place, mistakes);
+            content.is_whole = content.issuers.len() == there;
+        } else if key == "issuer" && !value.is_str() {
+            content.is_whole = false;
+            mistakes.add(&format!("{key} in {place}"), "for tables write [[issuers]]");
         } else if key == "socket_mode" && !value.is_str() {
             // TOML has octal numbers of its own, so a number here would be read twice.
             mistakes.add(&format!("{key} in {place}"), "write it as a text: \"660\"");
         } else if is_known(&key) {
             match as_text(&value) {
                 Some(text) => {
-                    values.insert(key, text);
+                    content.values.insert(key, text);
                 }
                 None => mistakes.add(
                     &format!("{key} in {place}"),
@@ -256,7 +277,7 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> (BTreeMap<String, String>,
             mistakes.add(&format!("{key} in {place}"), "there is no such setting");
         }
     }
-    (values, issuers)
+    content
 }
 
 /// The `[[issuers]]`, each for itself, so that a mistake in one hides none in the next.
@@ -284,7 +305,7 @@ fn without_values(error: &toml::de::Error) -> String {
 /// Where the file stops being TOML. The line itself may hold a secret.
 fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
-    format!("is not valid TOML, in line {}", line.unwrap_or(1))
+    format!("is not valid TOML, in line {}; texts stand in quotes", line.unwrap_or(1))
 }
 
 fn is_known(key: &str) -> bool {

@@ -40,6 +40,4 @@ pub struct TokenConfig {
     pub signing: Option<SigningKey>,
     /// The keys of our own issuer, which `/jwks` publishes.
     pub own_keys: Vec<VerifyingKey>,
-    /// Whether the key is the one that `dev` made, for want of a configured one.
-    pub uses_dev_key: bool,
 }

@@ -266,8 +266,7 @@ pub(super) fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>
     let Some(id) = &token.session else {
         return Ok(None);
     };
-    let subject = token.subject.as_deref().ok_or(DenialCode::BadClaim)?;
-    let user = UserId::parse(subject).map_err(|_| DenialCode::BadClaim)?;
+    let user = UserId::parse(&token.subject).map_err(|_| DenialCode::BadClaim)?;
     let id = SessionId::parse(id).map_err(|_| DenialCode::BadClaim)?;
     Ok(Some((user, id)))
 }

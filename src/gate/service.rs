@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::denial::{Class, DenialCode};
 use super::dialect::{Dialect, Manners};
@@ -135,6 +135,10 @@ impl GateService {
     async fn ask(&self, dialect: Dialect, request: &Parts) -> Answer {
         let inquiry = dialect.read(request);
         let verdict = self.gate.check(&inquiry).await;
+        if verdict.denied() == Some(DenialCode::UnknownRequirement) {
+            let query = request.uri.query().map(cut);
+            warn!(?query, "the gateway's address asks for something else than ?scope=...");
+        }
         let mut response = dialect.render(&verdict, &self.terms.manners);
         if request.method == Method::HEAD && response.body().is_end_stream() {
             // hyper leaves it out here, and some gateways wait for a body without it.
@@ -241,7 +245,7 @@ fn log(
     id: Option<&HeaderValue>,
 ) {
     let (verdict, code, user) = match verdict {
-        Verdict::Allow(grant) => ("allow", "ok", grant.admission.token.subject.as_deref()),
+        Verdict::Allow(grant) => ("allow", "ok", Some(grant.admission.token.subject.as_str())),
         Verdict::Deny(denial) => ("deny", DenialCode::as_str(denial.code), None),
     };
     // Debug formatting: whatever a client wrote stays on one line, within its quotes.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::freshness::{Freshness, Mark};
 use super::metrics::{Operation, StoreMetrics};
@@ -21,6 +21,9 @@ const AHEAD_AT_ONCE: usize = 100;
 /// How exactly `last_seen` is kept where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How many such looks there are at most, so that somebody who opens sessions all the time cannot
+/// keep the end of them going for ever.
+const MOST_ROUNDS: usize = 100;
 /// How long making room may take; nobody waits for it.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing the store may take; nothing is lost if it takes longer.
@@ -123,15 +126,16 @@ impl Sessions {
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         // A host whose clock is ahead of ours has opened sessions in what we take for the future.
         let of_user = Filter { user: Some(user.clone()), live_at: None };
-        loop {
+        for _ in 0..MOST_ROUNDS {
             let ahead = self.list(&of_user, AHEAD_AT_ONCE).await?;
-            if ahead.is_empty() {
-                return Ok(ended);
-            }
             for session in &ahead {
                 ended += u64::from(self.revoke(&session.id).await?.is_some());
             }
+            if ahead.len() < AHEAD_AT_ONCE {
+                break;
+            }
         }
+        Ok(ended)
     }
 
     /// At most `limit` sessions.
@@ -196,7 +200,8 @@ struct Asked {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
-    /// When a failure was last logged, in milliseconds of the monotonic clock, and one.
+    /// When a failure was last logged, in milliseconds of the monotonic clock, and one; zero where
+    /// the last answer was none.
     warned: Arc<AtomicU64>,
 }
 
@@ -213,11 +218,14 @@ impl Asked {
             tokio::time::timeout(limit, answer).await.unwrap_or(Err(StoreError::TimedOut));
         let now = self.clock.monotonic();
         self.metrics.observe(operation, now.saturating_sub(started), outcome.is_ok());
-        if let Err(error) = &outcome
-            && !matches!(error, StoreError::Conflict(_))
-            && self.may_warn(now)
-        {
-            warn!(%error, ?operation, store = self.store.describe(), "the session store failed");
+        match &outcome {
+            Err(error) if !matches!(error, StoreError::Conflict(_)) && self.may_warn(now) => {
+                warn!(%error, ?operation, store = self.store.describe(), "the session store failed");
+            }
+            Ok(_) if self.warned.swap(0, Ordering::Relaxed) != 0 => {
+                info!(store = self.store.describe(), "the session store answers again");
+            }
+            Ok(_) | Err(_) => {}
         }
         outcome
     }

@@ -31,6 +31,8 @@ pub struct SqliteStore {
     /// write-ahead log never makes wait, must not queue behind it.
     writer: SqlitePool,
     path: PathBuf,
+    /// Device and number of the file that was opened.
+    opened: (u64, u64),
 }
 
 impl SqliteStore {
@@ -41,7 +43,18 @@ impl SqliteStore {
     pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
         let readers = sqlite::open(path, options).await?;
         let one = sqlite::Options { max_connections: 1, ..options };
-        Ok(Self { readers, writer: sqlite::open(path, one).await?, path: path.to_owned() })
+        let writer = sqlite::open(path, one).await?;
+        let opened = file_id(path).unwrap_or_default();
+        Ok(Self { readers, writer, path: path.to_owned(), opened })
+    }
+
+    /// Whether the file is still the one that was opened. One that was deleted or replaced goes on
+    /// to answer whoever has it open, and nobody can revoke anything in it.
+    fn check_in_place(&self) -> Result<(), StoreError> {
+        if file_id(&self.path).is_ok_and(|now| now == self.opened) {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("its file was deleted or replaced; start again".to_owned()))
     }
 }
 
@@ -71,6 +84,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        self.check_in_place()?;
         let sql = AssertSqlSafe(format!("{SELECT} WHERE s.id = ?1 AND s.user_id = ?2"));
         let row = sqlx::query(sql)
             .bind(id.as_str())
@@ -173,6 +187,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.check_in_place()?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1")
             .fetch_optional(&self.readers)
             .await
@@ -190,6 +205,12 @@ impl SessionStore for SqliteStore {
     fn describe(&self) -> String {
         format!("sqlite {}", self.path.display())
     }
+}
+
+fn file_id(path: &Path) -> std::io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 /// SQLite's integers are signed. A time past their range, 292 million years from now, is kept

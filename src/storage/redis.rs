@@ -173,6 +173,9 @@ impl Failure {
             ErrorKind::UnexpectedReturnType => Self::WrongKind,
             _ if error.code() == Some("WRONGTYPE") => Self::WrongKind,
             _ => Self::Unavailable(match error.code() {
+                Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
+                    "it refuses the user or the password of DB_URL".to_owned()
+                }
                 Some(code) => format!("{} ({code})", error.category()),
                 None => error.category().to_owned(),
             }),

@@ -41,7 +41,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file or its folder cannot be made.
-    #[error("cannot create {path}: {source}", path = path.display())]
+    #[error("cannot create {path}; DATA_DIR or DB_URL names another place", path = path.display())]
     Create {
         /// What was to be made.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum OpenError {
         known: i64,
     },
     /// SQLite refused.
-    #[error("cannot open {path}: {source}", path = path.display())]
+    #[error("cannot open {path}", path = path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,7 @@
 //! the cooldown is over, so that tokens with invented key names cannot flood the source. Whatever
 //! fails leaves the present keys in use, until they are older than the source's bound.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
@@ -109,12 +110,15 @@ impl Fetcher {
     /// [`JwksError`]; redirects count as failures, since they would let the source's server send
     /// us wherever it likes.
     pub async fn read(&self, source: &Source) -> Result<Vec<VerifyingKey>, JwksError> {
-        let content = match &source.location {
-            Location::File(path) => tokio::fs::read(path).await?,
-            Location::Url(url) => tokio::time::timeout(FETCH_TIMEOUT, self.get(url))
-                .await
-                .map_err(|_| JwksError::Fetch("no answer in time".to_owned()))??,
+        let content = async {
+            match &source.location {
+                Location::File(path) => read_file(path).await,
+                Location::Url(url) => self.get(url).await,
+            }
         };
+        let content = tokio::time::timeout(FETCH_TIMEOUT, content)
+            .await
+            .map_err(|_| JwksError::Fetch("no answer in time".to_owned()))??;
         if content.len() > MOST_BYTES {
             return Err(JwksError::Content("it is larger than 1 MiB"));
         }
@@ -135,6 +139,14 @@ impl Fetcher {
         let body = body.map_err(|error| JwksError::Fetch(error.to_string()))?;
         Ok(body.to_bytes().into())
     }
+}
+
+/// A file, and of an endless one no more than tells that it is too long.
+async fn read_file(path: &Path) -> Result<Vec<u8>, JwksError> {
+    let mut content = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut content).await?;
+    Ok(content)
 }
 
 /// Keeps `ring` filled from `source` until `stop`.

@@ -16,8 +16,8 @@ use crate::clock::{Clock, UnixTime};
 pub struct Verified {
     /// What it says.
     pub claims: Claims,
-    /// Who it is about, where it says so.
-    pub subject: Option<String>,
+    /// Who it is about.
+    pub subject: String,
     /// What it allows.
     pub scopes: ScopeSet,
     /// The session that must live; `None` where the issuer's rule asks for none.
@@ -84,7 +84,7 @@ impl Verifier {
         let (usable_from, usable_until) = check_times(issuer, &claims, self.clock.now())?;
         check_audience(issuer, &claims)?;
         Ok(Verified {
-            subject: claims.subject()?,
+            subject: claims.subject()?.ok_or(TokenError::BadClaim("sub"))?,
             scopes: claims.scopes()?,
             session: session_of(issuer, &claims)?,
             claims,
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_good_token_is_accepted() {
         let verified = fixture(|_| {}).outcome(&good()).unwrap();
-        assert_eq!(verified.subject.as_deref(), Some("alice"));
+        assert_eq!(verified.subject, "alice");
         assert_eq!(verified.usable_until, UnixTime::from_secs(NOW + 660));
     }
 
@@ -262,6 +262,7 @@ mod tests {
             (with("aud", json!([])), TokenError::WrongAudience),
             (with("aud", json!(5)), TokenError::BadClaim("aud")),
             (with("sub", json!(5)), TokenError::BadClaim("sub")),
+            (without("sub"), TokenError::BadClaim("sub")),
             (with("sid", json!(5)), TokenError::BadClaim("sid")),
             (with("scope", json!(5)), TokenError::BadClaim("scope")),
             (with("token_type", json!("refresh")), TokenError::WrongType),

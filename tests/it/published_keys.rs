@@ -97,7 +97,8 @@ fn token(key: &SigningKey) -> String {
 fn unknown_keys_neither_block_known_ones_nor_flood_the_source() {
     let known = new_key();
     let source = Source::start(&[&known]);
-    let gate = source.realm("300").gate();
+    let realm = source.realm("300");
+    let gate = realm.gate();
     let good = token(&known);
     poll("the first fetch", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
     let before = source.fetches();
@@ -117,7 +118,8 @@ fn unknown_keys_neither_block_known_ones_nor_flood_the_source() {
 fn a_new_key_is_learnt_of_by_its_first_token_and_a_withdrawn_one_forgotten() {
     let (first, second) = (new_key(), new_key());
     let source = Source::start(&[&first]);
-    let gate = source.realm("300").gate();
+    let realm = source.realm("300");
+    let gate = realm.gate();
     let (old, new) = (token(&first), token(&second));
     poll("the first fetch", PATIENCE, || (gate.check(&old).status == 200).then_some(()));
     assert_eq!(gate.check(&new).status, 401);
@@ -130,7 +132,8 @@ fn a_new_key_is_learnt_of_by_its_first_token_and_a_withdrawn_one_forgotten() {
 fn keys_stay_in_use_while_the_source_is_broken() {
     let known = new_key();
     let source = Source::start(&[&known]);
-    let gate = source.realm("1").gate();
+    let realm = source.realm("1");
+    let gate = realm.gate();
     let good = token(&known);
     poll("the first fetch", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
     for broken in ["", "{}", "{\"keys\":[]}", "<html>"] {
@@ -145,13 +148,15 @@ fn keys_stay_in_use_while_the_source_is_broken() {
 fn without_keys_nobody_is_let_in_and_the_gate_is_not_ready() {
     let known = new_key();
     let source = Source::start(&[]);
-    let gate = source.realm("1").gate();
+    let realm = source.realm("1");
+    let gate = realm.gate();
     assert_eq!(gate.check(&token(&known)).status, 503);
     assert_eq!(http::get(gate.address, "/ready", &[]).status, 503);
     assert_eq!(http::get(gate.address, "/health", &[]).status, 200);
     source.publish(&[&known]);
     poll("the keys", PATIENCE, || (gate.check(&token(&known)).status == 200).then_some(()));
-    assert_eq!(http::get(gate.address, "/ready", &[]).status, 200);
+    let ready = http::get(gate.address, "/ready", &[]);
+    assert_eq!(ready.status, 200, "{} {}", ready.text(), gate.log());
 }
 
 #[test]

@@ -47,7 +47,8 @@ fn a_good_token_is_true_and_any_other_an_empty_object() {
 
 #[test]
 fn what_is_no_question_is_400_with_the_originals_words() {
-    let gate = Realm::new().gate();
+    let realm = Realm::new();
+    let gate = realm.gate();
     let missing = r#"{"jwt": ["Missing data for required field."]}"#;
     for (body, answer) in [
         ("", "{}"),

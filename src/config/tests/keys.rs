@@ -47,6 +47,7 @@ fn keys_that_cannot_protect_anything_are_refused() {
         (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS512")], "at least 64"),
         (&[("SECRET_KEY", SECRET), ("ALGORITHM", "none")], "never accepted"),
         (&[("SECRET_KEY", SECRET), ("ALGORITHM", "HS257")], "not an algorithm"),
+        (&[("PUBLIC_KEY", &public), ("ALGORITHM", "es256")], "write ES256"),
         (&[("SECRET_KEY", &public)], "must never be used"),
         (&[("PUBLIC_KEY", &private), ("ALGORITHM", "ES256")], "private key"),
         (&[("PUBLIC_KEY", &public), ("ALGORITHM", "RS256")], "does not fit"),
@@ -115,15 +116,19 @@ fn several_issuers_each_have_their_own_terms() {
 }
 
 #[test]
-fn the_key_that_dev_made_serves_where_none_is_configured() {
+fn the_key_that_dev_made_serves_beside_dev_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
     let pem: Secret = key::generate(DEV_KEY_ALGORITHM, &SystemRandom).unwrap();
     std::fs::write(folder.path().join(DEV_KEY_FILE), pem.expose()).unwrap();
-    let config = from_environment(&[("DATA_DIR", data_dir)]).unwrap();
-    assert!(config.tokens.uses_dev_key && config.tokens.signing.is_some());
-    let config = with_secret(&[("DATA_DIR", data_dir)]).unwrap();
-    assert!(!config.tokens.uses_dev_key);
+    let sources = Sources { environment: pairs(&[("DATA_DIR", data_dir)]), ..Sources::default() };
+    assert!(Config::load_beside_dev(&sources).unwrap().tokens.signing.is_some());
+    // A server for production does not trust it, also where a key was meant and is empty.
+    for values in
+        [&[("DATA_DIR", data_dir)][..], &[("DATA_DIR", data_dir), ("PUBLIC_KEY_FILE", "")]]
+    {
+        assert!(mistake(values).contains("never used unasked"));
+    }
 }
 
 #[test]
@@ -146,6 +151,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "issuers = \"hunter2\"",
         "[[issuers]]\nissuer = \"x\"\nkeys = [\"hunter2\"]",
         "[[issuers]]\nissuer = {hunter2 = 1}",
+        "[[issuers]]\nissuer = \"x\"\nalgorithm = \"HS256\"\nsecret_key_file = \"hunter2\"",
         "secret_key = hunter2",
         "port = \"hunter2",
     ] {

@@ -15,8 +15,11 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
     /// It is no URL at all.
-    #[error("it is not a URL")]
+    #[error("it is not a URL; in a password write @ as %40, / as %2F, # as %23")]
     NotAUrl,
+    /// Something stands where a number or nothing is expected.
+    #[error("it goes on after the host; in a password write @ as %40, / as %2F, # as %23")]
+    NotEncoded,
     /// It is one of something else.
     #[error("its scheme is not redis, rediss, valkey, valkeys, dragonfly, redis+unix or unix")]
     Scheme,
@@ -95,10 +98,15 @@ fn normalize(mut url: Url) -> Result<Url, InvalidAddress> {
     };
     let scheme = scheme.to_owned();
     url.set_scheme(&scheme).map_err(|()| InvalidAddress::Scheme)?;
-    if url.fragment() == Some("insecure") {
-        return Err(InvalidAddress::Insecure);
+    match url.fragment() {
+        None => {}
+        Some("insecure") => return Err(InvalidAddress::Insecure),
+        Some(_) => return Err(InvalidAddress::NotEncoded),
     }
-    url.set_fragment(None);
+    // A path is a number here, or the rest of a password that was cut by its own slash.
+    if !url.path().trim_start_matches('/').bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidAddress::NotEncoded);
+    }
     url.set_path("");
     match url.host_str() {
         None | Some("" | "0.0.0.0" | "[::]") => Err(InvalidAddress::Host),
@@ -159,7 +167,6 @@ mod tests {
         for (url, name) in [
             ("redis://localhost", "localhost:6379 database 9"),
             ("redis://localhost:6380/0", "localhost:6380 database 9"),
-            ("redis://localhost/not-a-number", "localhost:6379 database 9"),
             ("valkey://10.0.0.1/3", "10.0.0.1:6379 database 9"),
             ("dragonfly://df.example:7000/1", "df.example:7000 database 9"),
             ("rediss://cache.example/2", "cache.example:6379 database 9"),
@@ -210,6 +217,9 @@ mod tests {
             ("hunter2", InvalidAddress::NotAUrl),
             ("http://:hunter2@localhost", InvalidAddress::Scheme),
             ("redis:///0", InvalidAddress::Host),
+            ("redis://:hunter2/x@localhost", InvalidAddress::NotAUrl),
+            ("redis://p@ss/hunter2@localhost", InvalidAddress::NotEncoded),
+            ("redis://localhost/0#hunter2", InvalidAddress::NotEncoded),
             ("redis://:hunter2@0.0.0.0", InvalidAddress::Host),
             ("redis+unix://host/s", InvalidAddress::Socket),
             ("unix:///", InvalidAddress::Socket),

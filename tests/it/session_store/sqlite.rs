@@ -197,3 +197,20 @@ fn any_json() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+#[tokio::test]
+async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open_sqlite(folder.path()).await;
+    store.put(&session("s", "alice", 1)).await.expect("put");
+    let file = folder.path().join("sessions.db");
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&file, &copy).expect("copy");
+    std::fs::rename(&copy, &file).expect("rename");
+    for _ in 0..2 {
+        let found = store.get(&user("alice"), &id("s")).await;
+        assert!(matches!(found, Err(StoreError::Unavailable(_))), "{found:?}");
+        assert!(store.ping().await.is_err());
+        let _ = std::fs::remove_file(&file);
+    }
+}

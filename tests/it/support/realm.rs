@@ -32,6 +32,8 @@ impl Realm {
             ("DATA_DIR", folder.path().display().to_string()),
             ("DB_URL", format!("sqlite:{}", database.display())),
             ("SESSION_STALENESS", "0".to_owned()),
+            // A machine that builds and tests at once may be slow; what is tested here is not that.
+            ("STORE_TIMEOUT", "3".to_owned()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { folder, settings }

@@ -179,6 +179,11 @@ fn no_spelling_of_a_path_leads_around_the_scope<G>(stack: &Stack<G>) {
         "/public/..\\users",
         "/public/..;/users",
         "/public/..;a=b/users",
+        "/;/users",
+        "/;x=1/users",
+        "/.;/users",
+        "/%3bx/users",
+        "/users;x=1",
     ] {
         let response = stack.get(path, &reader);
         for seen in stack.app.take() {

@@ -10,6 +10,26 @@ pub fn odd_and_large_requests_are_no_error<G>(stack: &Stack<G>) {
     an_old_client_is_served(stack);
     many_and_large_headers_are_no_error(stack);
     one_connection_carries_twenty_requests(stack);
+    control_characters_are_no_error(stack);
+}
+
+/// A header that cannot be read is a denial or a 400 of the gateway, never a 5xx.
+pub fn control_characters_are_no_error<G>(stack: &Stack<G>) {
+    let credential = bearer(&stack.alice());
+    for byte in ["\x01", "\x0b", "\x1f", "\x7f"] {
+        for lines in [
+            format!("Authorization: Bearer {byte}x"),
+            format!("Cookie: a={byte}"),
+            format!("{credential}\r\nCookie: a={byte}; b=1"),
+        ] {
+            let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n\r\n");
+            let response = Client::connect(stack.address).exchange(request);
+            assert!(response.status < 500, "{lines:?}: {response:?}");
+            for seen in stack.app.take() {
+                assert_eq!(seen.value("x-auth-user"), "alice", "{lines:?}");
+            }
+        }
+    }
 }
 
 /// Methods and bodies arrive as they were sent, and a denied body is not read as the next request.
