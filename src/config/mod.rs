@@ -211,15 +211,11 @@ fn check_addresses(reader: &mut Reader<'_>, gate: &[Address], metrics: Option<&A
 }
 
 fn gate(reader: &mut Reader<'_>) -> GateConfig {
-    let status = reader.number("MISSING_CREDENTIALS_STATUS", 401, 403);
-    let missing_credentials = match status {
-        401 => StatusCode::UNAUTHORIZED,
-        403 => StatusCode::FORBIDDEN,
-        _ => {
-            reader.wrong("MISSING_CREDENTIALS_STATUS", "write 401 or 403");
-            StatusCode::UNAUTHORIZED
-        }
-    };
+    let missing_credentials = reader.parsed("MISSING_CREDENTIALS_STATUS", |text| match text {
+        "401" => Ok(StatusCode::UNAUTHORIZED),
+        "403" => Ok(StatusCode::FORBIDDEN),
+        _ => Err("write 401 or 403"),
+    });
     let identity = reader.text("IDENTITY_HEADERS");
     let identity = IdentityHeaders::parse(&identity).unwrap_or_else(|problems| {
         for problem in problems {

@@ -131,11 +131,6 @@ impl Admissions {
         &self.sessions
     }
 
-    /// The rendering of identities.
-    pub fn identity(&self) -> &IdentityHeaders {
-        &self.identity
-    }
-
     /// Whether tokens of every issuer could be verified now.
     pub fn has_keys(&self) -> bool {
         let now = self.clock.monotonic();

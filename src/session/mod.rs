@@ -14,6 +14,7 @@ pub mod redis;
 mod sessions;
 pub mod sqlite;
 mod store;
+mod trouble;
 
 pub use freshness::{Freshness, Mark};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};

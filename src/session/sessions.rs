@@ -2,7 +2,6 @@
 //! clock, with whatever ends through this process known to it at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -10,6 +9,7 @@ use tracing::{info, warn};
 
 use super::freshness::{Freshness, Mark};
 use super::metrics::{Operation, StoreMetrics};
+use super::trouble::Trouble;
 use super::{Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::{Clock, UnixTime};
 
@@ -28,8 +28,6 @@ const MOST_ROUNDS: usize = 100;
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing the store may take; nothing is lost if it takes longer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often failures of the store are logged, in milliseconds.
-const WARN_EVERY_MILLIS: u64 = 5_000;
 
 /// On what terms sessions are read.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +69,7 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         metrics: StoreMetrics,
     ) -> Self {
-        let asked = Asked { store, clock, metrics, warned: Arc::default() };
+        let asked = Asked { store, clock, metrics, trouble: Arc::default() };
         let touches = Arc::new(Semaphore::new(MOST_TOUCHES));
         Self { asked, terms, freshness: Freshness::new(), touches }
     }
@@ -200,9 +198,7 @@ struct Asked {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
-    /// When a failure was last logged, in milliseconds of the monotonic clock, and one; zero where
-    /// the last answer was none.
-    warned: Arc<AtomicU64>,
+    trouble: Arc<Trouble>,
 }
 
 impl Asked {
@@ -219,24 +215,15 @@ impl Asked {
         let now = self.clock.monotonic();
         self.metrics.observe(operation, now.saturating_sub(started), outcome.is_ok());
         match &outcome {
-            Err(error) if !matches!(error, StoreError::Conflict(_)) && self.may_warn(now) => {
+            Err(error) if !matches!(error, StoreError::Conflict(_)) && self.trouble.failed(now) => {
                 warn!(%error, ?operation, store = self.store.describe(), "the session store failed");
             }
-            Ok(_) if self.warned.swap(0, Ordering::Relaxed) != 0 => {
+            Ok(_) if self.trouble.answered() => {
                 info!(store = self.store.describe(), "the session store answers again");
             }
             Ok(_) | Err(_) => {}
         }
         outcome
-    }
-
-    /// Once in a while, since a store that is down fails every request.
-    fn may_warn(&self, now: Duration) -> bool {
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1) + 1;
-        let last = self.warned.load(Ordering::Relaxed);
-        let is_due = last == 0 || now.saturating_sub(last) >= WARN_EVERY_MILLIS;
-        is_due
-            && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

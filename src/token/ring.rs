@@ -56,11 +56,6 @@ impl KeyRing {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// All keys, for publication.
-    pub fn keys(&self) -> Arc<Vec<VerifyingKey>> {
-        self.keys.load_full()
-    }
-
     /// The keys that may have signed a token with this header, of those bound to its algorithm:
     /// a token that names its key gets the keys of that very name, and if there are none, those
     /// without a name; a token that names none gets any.
