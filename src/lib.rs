@@ -8,17 +8,23 @@
 //! - [`config`]: file, environment and flags into typed sections, or every mistake at once
 //! - [`gate`]: the data plane, one request in and one verdict out
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
+//! - [`account`]: users, passwords, API keys, clients
+//! - [`opaque`]: refresh tokens and handles, kept by their digest
+//! - [`restrict`]: what many processes must do once, or not too often
 //! - [`session`]: what a token's `sid` refers to, and the stores that keep it
 //! - [`token`]: keys, key sets, claims; bytes in, claims out
 //! - [`storage`]: how databases are reached; knows nothing of sessions
 //! - [`telemetry`]: logs and metrics
 //! - [`clock`], [`secret`]: time and chance as arguments, and values that never print
 
+pub mod account;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gate;
+pub mod opaque;
+pub mod restrict;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -1,0 +1,138 @@
+//! What every store of accounts can do.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::name::Login;
+use super::record::{ApiKey, Client, KeyDigest, User, UserState};
+use crate::clock::UnixTime;
+use crate::secret::Secret;
+use crate::session::UserId;
+
+/// Where accounts are kept. Every write is one statement or one transaction.
+#[async_trait]
+pub trait AccountStore: Send + Sync + Debug {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// [`AccountError::Taken`] where its id, username or e-mail is somebody's; an e-mail must not be
+    /// another's username either.
+    async fn add_user(&self, user: &User) -> Result<(), AccountError>;
+
+    /// The user of that id.
+    async fn user(&self, id: &UserId) -> Result<Option<User>, AccountError>;
+
+    /// The user who logs in with that username or e-mail.
+    async fn user_by_login(&self, login: &Login) -> Result<Option<User>, AccountError>;
+
+    /// At most `limit` users after that id, by id.
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, AccountError>;
+
+    /// Puts a user in the place of the one with its id, save the password, `created` and
+    /// `last_login`. Says whether there was one.
+    async fn change_user(&self, user: &User) -> Result<bool, AccountError>;
+
+    /// Locks or unlocks. Says whether there is such a user.
+    async fn set_state(
+        &self,
+        id: &UserId,
+        state: UserState,
+        at: UnixTime,
+    ) -> Result<bool, AccountError>;
+
+    /// Sets the hash of the password. With `instead_of`, only where that one still stands: a
+    /// re-hash at login must not undo a change of the password. Says whether it was set.
+    async fn set_password(
+        &self,
+        id: &UserId,
+        hash: &Secret,
+        instead_of: Option<&Secret>,
+        at: UnixTime,
+    ) -> Result<bool, AccountError>;
+
+    /// Notes a login.
+    async fn note_login(&self, id: &UserId, at: UnixTime) -> Result<(), AccountError>;
+
+    /// Deletes a user and its API keys. Says whether there was one.
+    async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;
+
+    /// Adds an API key.
+    ///
+    /// # Errors
+    /// [`AccountError::Taken`] where the id or the digest is there; [`AccountError::NoSuchUser`].
+    async fn add_key(&self, key: &ApiKey) -> Result<(), AccountError>;
+
+    /// The API key of that digest, expired or not.
+    async fn key(&self, digest: &KeyDigest) -> Result<Option<ApiKey>, AccountError>;
+
+    /// At most `limit` API keys, newest first; of one user or of all.
+    async fn keys(&self, user: Option<&UserId>, limit: usize) -> Result<Vec<ApiKey>, AccountError>;
+
+    /// Moves the end of a key. Says whether there is such a key.
+    async fn renew_key(
+        &self,
+        digest: &KeyDigest,
+        expires: Option<UnixTime>,
+    ) -> Result<bool, AccountError>;
+
+    /// Notes a use; never moves back.
+    async fn note_key_use(&self, id: &str, at: UnixTime) -> Result<(), AccountError>;
+
+    /// Deletes a key by its id. Says whether there was one.
+    async fn delete_key(&self, id: &str) -> Result<bool, AccountError>;
+
+    /// Adds a client.
+    ///
+    /// # Errors
+    /// [`AccountError::Taken`] where its id is there.
+    async fn add_client(&self, client: &Client) -> Result<(), AccountError>;
+
+    /// The client of that id.
+    async fn client(&self, id: &str) -> Result<Option<Client>, AccountError>;
+
+    /// All clients, by id.
+    async fn clients(&self) -> Result<Vec<Client>, AccountError>;
+
+    /// Puts a client in the place of the one with its id. Says whether there was one.
+    async fn change_client(&self, client: &Client) -> Result<bool, AccountError>;
+
+    /// Deletes a client. Says whether there was one.
+    async fn delete_client(&self, id: &str) -> Result<bool, AccountError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), AccountError>;
+
+    /// Leaves the store tidy at the end of the process.
+    async fn close(&self) {}
+
+    /// What and where this store is, for logs; holds no credentials.
+    fn describe(&self) -> String;
+}
+
+/// Why a store did not do what it was asked. None of these holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// It could not be reached, or refused.
+    #[error("the account store is unavailable: {0}")]
+    Unavailable(String),
+    /// It did not answer in time. What was asked may or may not have happened.
+    #[error("the account store did not answer in time")]
+    TimedOut,
+    /// There is a record that says nothing that can be trusted.
+    #[error("the stored {what} {id} cannot be read: {reason}")]
+    Corrupt {
+        /// A user, a key or a client.
+        what: &'static str,
+        /// Which one.
+        id: String,
+        /// What is wrong; never its content.
+        reason: String,
+    },
+    /// The name is somebody else's already.
+    #[error("this {0} is taken")]
+    Taken(&'static str),
+    /// There is no such user to give the key to.
+    #[error("there is no such user")]
+    NoSuchUser,
+}

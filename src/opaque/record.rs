@@ -1,0 +1,99 @@
+//! Opaque tokens as they are kept: refresh tokens, and the handles that stand for access tokens.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::secret::{Random, RandomFailed, Secret};
+use crate::session::{SessionId, UserId};
+
+/// The SHA-256 of an opaque token: what a store finds it by. The token itself is never kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of what a client sent.
+    pub fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// In base64url, 43 characters: how stores name it.
+    pub fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenDigest")
+    }
+}
+
+/// What an opaque token is for. A token of one kind is never taken for one of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// It is exchanged for new tokens.
+    Refresh,
+    /// It stands for an access token that stays here.
+    Handle,
+}
+
+impl TokenKind {
+    /// How stores write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Handle => "handle",
+        }
+    }
+
+    /// What `as_str` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Refresh, Self::Handle].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// What is kept of an opaque token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpaqueToken {
+    /// What it is found by.
+    pub digest: TokenDigest,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// The session that it belongs to, its family (RFC 9700, section 4.14.2): it is of no use
+    /// without that session.
+    pub session: SessionId,
+    /// Whose session.
+    pub user: UserId,
+    /// Whom it was issued to; `None`: to nobody who had to say who it is.
+    pub client: Option<String>,
+    /// A handle: the claims of the access token. A refresh token: what the next ones are made of.
+    pub claims: Map<String, Value>,
+    /// When it was issued.
+    pub issued: UnixTime,
+    /// From this moment on it is of no use.
+    pub expires: UnixTime,
+    /// When it was exchanged for its successor; it works no more.
+    pub used: Option<UnixTime>,
+}
+
+/// A new opaque token of 256 random bits in base64url: 43 characters.
+///
+/// # Errors
+/// [`RandomFailed`]; then there is no token.
+pub fn generate(random: &dyn Random) -> Result<Secret, RandomFailed> {
+    let mut bytes = [0; 32];
+    random.fill(&mut bytes)?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
+}

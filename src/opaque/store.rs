@@ -1,0 +1,59 @@
+//! What every store of opaque tokens can do.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::record::{OpaqueToken, TokenDigest};
+use crate::clock::UnixTime;
+use crate::session::StoreError;
+
+/// Where opaque tokens are kept, by digest. It remembers and never judges: expired and used tokens
+/// are handed out until they are purged.
+#[async_trait]
+pub trait OpaqueStore: Send + Sync + Debug {
+    /// Adds tokens, all or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] cannot happen but by a failing random source; it is reported as
+    /// [`StoreError::Unavailable`].
+    async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError>;
+
+    /// The token of that digest.
+    async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError>;
+
+    /// Marks `old` as used `at` and adds its successors, both or nothing, and only if it is there
+    /// and was not used: of any number of callers exactly one is told [`Exchange::Done`].
+    async fn exchange(
+        &self,
+        old: &TokenDigest,
+        at: UnixTime,
+        successors: &[OpaqueToken],
+    ) -> Result<Exchange, StoreError>;
+
+    /// Moves the end of a token forward, never back, with new claims where given. Says whether
+    /// it is there.
+    async fn extend(
+        &self,
+        digest: &TokenDigest,
+        expires: UnixTime,
+        claims: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes a token. Says whether it was there.
+    async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError>;
+
+    /// Forgets tokens that expired at or before then, to make room; says how many.
+    async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError>;
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// The old token is used, its successors are there.
+    Done,
+    /// It was used before; nothing was changed.
+    Used,
+    /// It is not there; nothing was changed.
+    Unknown,
+}
