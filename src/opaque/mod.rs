@@ -1,8 +1,13 @@
 //! Opaque tokens: refresh tokens, and handles that stand for access tokens which never leave the
-//! server. Kept by their digest, each tied to the session that it lives and dies with.
+//! server. Kept by their digest, each tied to the session that it lives and dies with. Every store
+//! is an [`OpaqueStore`] and passes one contract suite, `tests/it/opaque_store.rs`.
 
+pub mod memory;
 mod record;
+pub mod sqlite;
 mod store;
 
+pub use memory::MemoryOpaque;
 pub use record::{OpaqueToken, TokenDigest, TokenKind, generate};
+pub use sqlite::SqliteOpaque;
 pub use store::{Exchange, OpaqueStore};

@@ -1,6 +1,7 @@
 //! What every store of opaque tokens can do.
 
-use std::fmt::Debug;
+use std::collections::HashSet;
+use std::fmt::{Debug, Display};
 
 use async_trait::async_trait;
 
@@ -31,8 +32,8 @@ pub trait OpaqueStore: Send + Sync + Debug {
         successors: &[OpaqueToken],
     ) -> Result<Exchange, StoreError>;
 
-    /// Moves the end of a token forward, never back, with new claims where given. Says whether
-    /// it is there.
+    /// Moves the end of a token forward, never back, and puts new claims in the place of its own
+    /// where given. Says whether it is there.
     async fn extend(
         &self,
         digest: &TokenDigest,
@@ -45,6 +46,15 @@ pub trait OpaqueStore: Send + Sync + Debug {
 
     /// Forgets tokens that expired at or before then, to make room; says how many.
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Leaves the store tidy at the end of the process. Without it nothing is lost.
+    async fn close(&self) {}
+
+    /// What and where this store is, for logs; holds no credentials.
+    fn describe(&self) -> String;
 }
 
 /// How an exchange ended.
@@ -56,4 +66,22 @@ pub enum Exchange {
     Used,
     /// It is not there; nothing was changed.
     Unknown,
+}
+
+/// One token twice is one digest twice, which stores need not look for.
+pub(super) fn check_distinct(tokens: &[OpaqueToken]) -> Result<(), StoreError> {
+    let mut digests = HashSet::new();
+    if tokens.iter().all(|token| digests.insert(token.digest)) { Ok(()) } else { Err(taken()) }
+}
+
+/// Two tokens of one digest: the random source repeats itself.
+pub(super) fn taken() -> StoreError {
+    StoreError::Unavailable("a new token is not new; is the random source broken?".to_owned())
+}
+
+/// Names enough of the digest to find the record by.
+pub(super) fn corrupt(digest: &TokenDigest, reason: impl Display) -> StoreError {
+    let name = digest.name();
+    let start = name.get(..12).unwrap_or(&name);
+    StoreError::Corrupt { id: format!("opaque token {start}..."), reason: reason.to_string() }
 }

@@ -1,6 +1,13 @@
 //! Restrictions that many processes keep together: a refresh token that was used, an assertion
-//! that was seen, attempts that failed. tp-auth's "refresh restrict" database.
+//! that was seen, attempts that failed. tp-auth's "refresh restrict" database. Every store is a
+//! [`RestrictStore`] and passes one contract suite, `tests/it/restrict_store.rs`.
 
+mod arithmetic;
+pub mod memory;
+mod name;
+pub mod sqlite;
 mod store;
 
+pub use memory::MemoryRestrict;
+pub use sqlite::SqliteRestrict;
 pub use store::{Claim, RestrictStore, Strike};

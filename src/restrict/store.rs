@@ -9,7 +9,10 @@ use crate::clock::UnixTime;
 use crate::session::StoreError;
 
 /// Where restrictions are kept, by name. Each of these is one atomic step, whatever the number of
-/// processes; times are the caller's, and the store's own expiry only makes room.
+/// processes; times are the caller's, and the store's own expiry only makes room. The hosts' clocks
+/// must agree within a minute: by so much a clock that was set back may delay, and none gives
+/// more; a record further in the future is taken for a mistake. Names may hold anything, and
+/// markers, budgets and attempts of one name have nothing to do with each other.
 #[async_trait]
 pub trait RestrictStore: Send + Sync + Debug {
     /// Sets a marker where there is none that is live at `at`; it lives until `until`. Otherwise
@@ -22,7 +25,8 @@ pub trait RestrictStore: Send + Sync + Debug {
         until: UnixTime,
     ) -> Result<Claim, StoreError>;
 
-    /// Puts `value` in the place of `expected`, to live until `until`; says whether it did.
+    /// Puts `value` in the place of `expected`, to live until `until`; says whether it did. Not,
+    /// where the marker holds something else or is gone; one that is over may still be there.
     async fn swap(
         &self,
         name: &str,
@@ -34,11 +38,12 @@ pub trait RestrictStore: Send + Sync + Debug {
     /// What the marker holds, if it is live at `at`.
     async fn read(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError>;
 
-    /// Takes a marker away. Says whether there was one.
+    /// Takes a marker away. Says whether there was one, live or over.
     async fn clear(&self, name: &str) -> Result<bool, StoreError>;
 
     /// Takes one from a budget that fills evenly (GCRA): one back each `interval`, `burst` at most.
-    /// `None`: it was taken. Otherwise how long to wait for the next one; nothing was taken.
+    /// `None`: it was taken. Otherwise how long to wait for the next one; nothing was taken. Of a
+    /// `burst` of zero nothing is ever to be had.
     async fn spend(
         &self,
         name: &str,
@@ -67,6 +72,12 @@ pub trait RestrictStore: Send + Sync + Debug {
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Leaves the store tidy at the end of the process. Without it nothing is lost.
+    async fn close(&self) {}
+
+    /// What and where this store is, for logs; holds no credentials.
+    fn describe(&self) -> String;
 }
 
 /// Whether a marker was set.
