@@ -7,6 +7,7 @@
 //! - [`app`]: the only place that names concrete stores; build, bind, run until stopped
 //! - [`config`]: file, environment and flags into typed sections, or every mistake at once
 //! - [`gate`]: the data plane, one request in and one verdict out
+//! - [`issuer`]: companion mode, which issues what the gate validates, over HTTP and gRPC
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
 //! - [`account`]: users, passwords, API keys, clients
 //! - [`opaque`]: refresh tokens and handles, kept by their digest
@@ -15,7 +16,8 @@
 //! - [`token`]: keys, key sets, claims; bytes in, claims out
 //! - [`storage`]: how databases are reached; knows nothing of sessions
 //! - [`telemetry`]: logs and metrics
-//! - [`clock`], [`secret`]: time and chance as arguments, and values that never print
+//! - [`clock`], [`secret`], [`wire`]: time and chance as arguments, values that never print, and what
+//!   services and the server tell each other
 
 pub mod account;
 pub mod app;
@@ -23,6 +25,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gate;
+pub mod issuer;
 pub mod opaque;
 pub mod restrict;
 pub mod secret;
@@ -31,3 +34,4 @@ pub mod session;
 pub mod storage;
 pub mod telemetry;
 pub mod token;
+pub mod wire;

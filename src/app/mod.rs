@@ -21,9 +21,9 @@ use crate::config::{Config, IssuerConfig, KeysConfig, SessionConfig, StoreConfig
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::service::{BodyWasRead, GateService, ServiceTerms};
+use crate::gate::service::{GateService, ServiceTerms};
 use crate::secret::Random;
-use crate::server::{Address, BodyRead, Listeners, Shutdown, signals};
+use crate::server::{Address, Listeners, Shutdown, signals};
 use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
 use crate::storage;
 use crate::telemetry::metrics::{Exposition, Registry};
@@ -206,7 +206,7 @@ impl Bound {
         });
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(mark_read(service.answer(request).await)) }
+            async move { Ok::<_, Infallible>(service.answer(request).await) }
         });
         let report = gate.serve(answer, &shutdown).await;
         info!(finished = report.finished, aborted = report.aborted, "stopped");
@@ -218,14 +218,6 @@ impl Bound {
         closing.close().await;
         Ok(())
     }
-}
-
-/// Tells the server, in its own word, that a body was read to its end.
-fn mark_read(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    if response.extensions().get::<BodyWasRead>().is_some() {
-        response.extensions_mut().insert(BodyRead);
-    }
-    response
 }
 
 /// The issuers with their key rings, and those rings that have to be filled.

@@ -21,6 +21,7 @@ use super::{Gate, Readiness, jwthenticator};
 use crate::secret::Random;
 use crate::token::VerifyingKey;
 use crate::token::key::PublicJwk;
+use crate::wire::BodyRead;
 
 /// The largest body that `/validate` reads, in bytes.
 const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -56,11 +57,6 @@ impl AccessLog {
         }
     }
 }
-
-/// In the extensions of a response: the request's body was read to its end, so the connection may
-/// stay open.
-#[derive(Clone, Copy, Debug)]
-pub struct BodyWasRead;
 
 /// What the operator decides about the service.
 #[derive(Clone, Debug)]
@@ -162,7 +158,7 @@ impl GateService {
             Ok(token) => self.validate_token(request, &token).await,
             Err((status, body)) => json(status, body),
         };
-        response.extensions_mut().insert(BodyWasRead);
+        response.extensions_mut().insert(BodyRead);
         response
     }
 

@@ -1,6 +1,7 @@
 //! The one accept loop.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +27,27 @@ impl Listeners {
     /// clone of `service` and a task of its own.
     ///
     /// If the returned future is dropped, every connection is cut.
-    pub async fn serve<S, B>(mut self, service: S, shutdown: &Shutdown) -> DrainReport
+    pub async fn serve<S, B>(self, service: S, shutdown: &Shutdown) -> DrainReport
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: std::error::Error + Send + Sync,
+    {
+        self.serve_each(move |_| service.clone(), shutdown).await
+    }
+
+    /// The same, with a service made for each connection by the address that it comes from; `None`
+    /// where that is a unix socket.
+    pub async fn serve_each<S, B>(
+        mut self,
+        service: impl Fn(Option<IpAddr>) -> S,
+        shutdown: &Shutdown,
+    ) -> DrainReport
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
         B::Data: Send,
@@ -42,10 +60,11 @@ impl Listeners {
             self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS),
         ));
         let (idle, request) = (self.limits().idle_timeout, self.limits().request_timeout);
-        let spawn = |socket, permit| {
+        let spawn = |socket: Socket, permit| {
+            let service = service(socket.peer());
             links.spawn(permit, |link| {
                 let stream = Stream::new(socket, Arc::clone(&link));
-                Arc::clone(&protocols).run(stream, link, service.clone())
+                Arc::clone(&protocols).run(stream, link, service)
             });
         };
         tokio::select! {

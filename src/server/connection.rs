@@ -14,19 +14,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::Limits;
 use super::links::{Link, Phase};
 use super::stream::{Protocol, Stream};
+use crate::wire::BodyRead;
 
 /// Streams that one HTTP/2 connection may have open at once.
 const MAX_STREAMS: u32 = 250;
 /// How much of unread bodies HTTP/2 clients may send ahead, a stream and a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-
-/// Put by a service into the extensions of its response: the request's body was read to its end.
-///
-/// Without it, an HTTP/1 connection whose request announced a body is closed after the answer,
-/// since the body may never come. A service that ignores bodies need not know of this.
-#[derive(Clone, Copy, Debug)]
-pub struct BodyRead;
 
 /// How many headers hyper allows by itself.
 const HYPERS_MAX_HEADERS: usize = 100;

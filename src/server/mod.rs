@@ -33,7 +33,6 @@ mod tests;
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
-pub use connection::BodyRead;
 pub use drain::DrainReport;
 pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,6 +30,19 @@ const DISCARD_TIME: Duration = Duration::from_millis(500);
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// The address that the connection comes from, or none that anybody has where it is gone; `None`
+    /// on a unix socket.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(socket) => Some(
+                socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()),
+            ),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// The protocol that a client opened with.

@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["account", "opaque", "restrict"],
     &["session", "token"],
     &["storage", "telemetry"],
-    &["clock", "secret"],
+    &["clock", "secret", "wire"],
 ];
 
 fn floor(module: &str) -> usize {

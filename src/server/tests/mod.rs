@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Address, BodyRead, DrainReport, Limits, Listeners, Shutdown};
+use super::{Address, DrainReport, Limits, Listeners, Shutdown};
+use crate::wire::BodyRead;
 
 /// Far more than anything here takes, on any machine.
 const PATIENCE: Duration = Duration::from_secs(20);

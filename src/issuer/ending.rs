@@ -1,0 +1,198 @@
+//! Ending what was begun: revocation (RFC 7009), logout, and the lists of sessions.
+
+use super::Issuance;
+use super::audit::Event;
+use super::error::IssueError;
+use super::refresh::Belonging;
+use super::terms::Caller;
+use crate::account::Client;
+use crate::opaque::{TokenDigest, TokenKind};
+use crate::session::{Filter, NotLive, Session, SessionId, UserId};
+use crate::token::ScopeSet;
+
+/// How many sessions are listed at once.
+pub const MOST_LISTED: usize = 1000;
+
+/// Somebody who showed a good access token.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// Who.
+    pub user: UserId,
+    /// By which session.
+    pub session: SessionId,
+    /// What the token allows.
+    pub scopes: ScopeSet,
+}
+
+impl Issuance {
+    /// Who shows this access token, a JWT or a handle.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidToken`] where it is not good now.
+    pub async fn bearer(&self, token: &str) -> Result<Bearer, IssueError> {
+        let (belonging, scopes) = self.access(token).await?.ok_or(IssueError::InvalidToken)?;
+        self.check_live(&belonging).await?;
+        Ok(Bearer { user: belonging.user, session: belonging.session, scopes })
+    }
+
+    async fn check_live(&self, belonging: &Belonging) -> Result<(), IssueError> {
+        match self.sessions.live(&belonging.user, &belonging.session).await {
+            Ok(_) => Ok(()),
+            Err(NotLive::Store(error)) => Err(error.into()),
+            Err(NotLive::Unknown | NotLive::Ended(_)) => Err(IssueError::InvalidToken),
+        }
+    }
+
+    /// Whose access token this is, if it is one of ours and in time.
+    async fn access(&self, token: &str) -> Result<Option<(Belonging, ScopeSet)>, IssueError> {
+        if token.contains('.') {
+            return Ok(self.of_jwt(token));
+        }
+        let found = self.tokens.get(&TokenDigest::of(token)).await?;
+        let is_good = |kept: &crate::opaque::OpaqueToken| {
+            kept.kind == TokenKind::Handle && kept.used.is_none() && self.clock.now() < kept.expires
+        };
+        Ok(found.filter(is_good).map(|kept| {
+            let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
+            let scopes = scopes.unwrap_or_default().split(' ').map(Box::from).collect();
+            let belonging =
+                Belonging { session: kept.session, user: kept.user, client: kept.client };
+            (belonging, ScopeSet::new(scopes))
+        }))
+    }
+
+    fn of_jwt(&self, token: &str) -> Option<(Belonging, ScopeSet)> {
+        let verified = self.verifier.verify(token).ok()?;
+        // Sessions of other issuers are none of ours.
+        if verified.claims.text("iss").ok().flatten() != Some(self.terms.iss.as_str()) {
+            return None;
+        }
+        let session = SessionId::parse(verified.session.as_deref()?).ok()?;
+        let user = UserId::parse(&verified.subject).ok()?;
+        let client = verified.claims.text("client_id").ok().flatten().map(str::to_owned);
+        Some((Belonging { session, user, client }, verified.scopes))
+    }
+
+    /// Ends the session of a token, whichever kind it is (RFC 7009, section 2). A token that is
+    /// not good is as good as revoked.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidClient`] where the token is a client's that did not show who it is,
+    /// [`IssueError::InvalidGrant`] where it is another's.
+    pub async fn revoke(
+        &self,
+        token: &str,
+        client: Option<&Client>,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        let Some(belonging) = self.belonging(token).await? else {
+            return Ok(());
+        };
+        match (belonging.client.as_deref(), client) {
+            (Some(owner), Some(client)) if owner != client.id => {
+                return Err(IssueError::InvalidGrant);
+            }
+            (Some(_), None) => return Err(IssueError::InvalidClient { by_header: false }),
+            _ => {}
+        }
+        self.end(&belonging.session, "revoke", caller).await.map(drop)
+    }
+
+    /// Whose token this is, of whichever kind, also where it was used.
+    async fn belonging(&self, token: &str) -> Result<Option<Belonging>, IssueError> {
+        if token.contains('.') {
+            return Ok(self.of_jwt(token).map(|(belonging, _)| belonging));
+        }
+        let found = self.tokens.get(&TokenDigest::of(token)).await?;
+        Ok(found.map(|kept| Belonging {
+            session: kept.session,
+            user: kept.user,
+            client: kept.client,
+        }))
+    }
+
+    /// Ends a session; says whether there was one.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]; then it may live on.
+    pub async fn end(
+        &self,
+        session: &SessionId,
+        reason: &'static str,
+        caller: &Caller,
+    ) -> Result<bool, IssueError> {
+        let Some(user) = self.sessions.revoke(session).await? else {
+            return Ok(false);
+        };
+        let ended = self.audit.event(Event::Revoke).user(user.as_str()).session(session);
+        ended.reason(reason).address(caller.address).write();
+        self.metrics.ended(reason);
+        Ok(true)
+    }
+
+    /// Ends a session of this user; says whether there was one.
+    ///
+    /// # Errors
+    /// [`IssueError::NotFound`] where it is not this user's.
+    pub async fn end_own(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        match self.sessions.live(user, session).await {
+            Ok(_) | Err(NotLive::Ended(_)) => {}
+            Err(NotLive::Unknown) => return Err(IssueError::NotFound),
+            Err(NotLive::Store(error)) => return Err(error.into()),
+        }
+        self.end(session, "sessions", caller).await.map(drop)
+    }
+
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]; some may have ended, asking again ends the rest.
+    pub async fn end_all(&self, user: &UserId, caller: &Caller) -> Result<u64, IssueError> {
+        let ended = self.sessions.revoke_user(user).await?;
+        let all = self.audit.event(Event::RevokeAll).user(user.as_str()).count(ended);
+        all.address(caller.address).write();
+        self.metrics.ended("all");
+        Ok(ended)
+    }
+
+    /// Ends all sessions of a user but one.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]; some may have ended, asking again ends the rest.
+    pub async fn end_others(
+        &self,
+        user: &UserId,
+        kept: &SessionId,
+        caller: &Caller,
+    ) -> Result<u64, IssueError> {
+        let mut ended = 0;
+        loop {
+            let listed = self.list(Some(user), MOST_LISTED).await?;
+            let is_last = listed.len() < MOST_LISTED;
+            for session in listed.iter().filter(|session| session.id != *kept) {
+                ended += u64::from(self.end(&session.id, "others", caller).await?);
+            }
+            if is_last {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// The live sessions of a user, newest first, or of all users.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`].
+    pub async fn list(
+        &self,
+        user: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Session>, IssueError> {
+        let filter = Filter { user: user.cloned(), live_at: Some(self.clock.now()) };
+        Ok(self.sessions.list(&filter, limit).await?)
+    }
+}

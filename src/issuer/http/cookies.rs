@@ -1,0 +1,148 @@
+//! Cookies for browsers: whose session it is, and the access token; tp-auth's pair.
+
+use axum::response::Response;
+use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::issuer::error::IssueError;
+
+/// The names of the two cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieNames {
+    /// The one with the user's id.
+    pub user: &'static str,
+    /// The one with the access token.
+    pub token: &'static str,
+}
+
+impl CookieNames {
+    /// With the prefix by which browsers let no other host and no plain HTTP set them.
+    pub const HOST: Self = Self { user: "__Host-user_id", token: "__Host-access_token" };
+    /// tp-auth's.
+    pub const TP_AUTH: Self = Self { user: "user_id", token: "access_token" };
+
+    /// Adds the two cookies to an answer.
+    pub(super) fn set(&self, response: &mut Response, user: &str, token: &str) {
+        self.append(response, self.user, &encoded(user), "");
+        self.append(response, self.token, token, "");
+    }
+
+    /// Has the browser forget them.
+    pub(super) fn clear(&self, response: &mut Response) {
+        self.append(response, self.user, "", "; Max-Age=0");
+        self.append(response, self.token, "", "; Max-Age=0");
+    }
+
+    fn append(&self, response: &mut Response, name: &str, value: &str, more: &str) {
+        let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
+    }
+
+    /// The access token of the pair, if both are there, each once.
+    pub(super) fn read(&self, headers: &HeaderMap) -> Option<(String, String)> {
+        let user = decoded(&one_of(headers, self.user)?)?;
+        Some((user, one_of(headers, self.token)?))
+    }
+}
+
+/// Refuses what another site's page may have sent: browsers add our cookies by themselves.
+///
+/// # Errors
+/// [`IssueError::Forbidden`].
+pub(super) fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), IssueError> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    let text = |name: http::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_own = match text(http::HeaderName::from_static("sec-fetch-site")) {
+        Some(site) => matches!(site, "same-origin" | "none"),
+        None => match text(ORIGIN) {
+            None => true,
+            Some(origin) => {
+                let host = origin.split_once("://").map(|(_, host)| host);
+                host.is_some() && host == text(HOST)
+            }
+        },
+    };
+    if is_own {
+        Ok(())
+    } else {
+        Err(IssueError::Forbidden("cookies are not accepted from another site's page"))
+    }
+}
+
+fn one_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut found: Option<&str> = None;
+    for line in headers.get_all(COOKIE) {
+        for pair in line.to_str().ok()?.split(';') {
+            let Some(value) = pair.trim().strip_prefix(name).and_then(|p| p.strip_prefix('='))
+            else {
+                continue;
+            };
+            if found.is_some_and(|earlier| earlier != value) {
+                return None;
+            }
+            found = Some(value);
+        }
+    }
+    found.filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// Percent-encoded, so that any user id fits into a cookie (RFC 6265, section 4.1.1).
+fn encoded(text: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+fn decoded(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pair_is_read_back_as_it_was_set() {
+        for user in ["alice", "a b;c=d", "Jürgen", "client:x"] {
+            let mut response = Response::default();
+            CookieNames::HOST.set(&mut response, user, "token");
+            let mut headers = HeaderMap::new();
+            for set in response.headers().get_all(SET_COOKIE) {
+                let pair = set.to_str().expect("text").split(';').next().expect("a pair");
+                headers.append(COOKIE, pair.parse().expect("a header"));
+            }
+            let read = CookieNames::HOST.read(&headers);
+            assert_eq!(read, Some((user.to_owned(), "token".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_refused() {
+        for (site, origin, method, is_own) in [
+            (Some("same-origin"), None, Method::POST, true),
+            (Some("none"), None, Method::DELETE, true),
+            (Some("cross-site"), None, Method::POST, false),
+            (Some("same-site"), None, Method::POST, false),
+            (Some("cross-site"), None, Method::GET, true),
+            (None, Some("https://id.example"), Method::POST, true),
+            (None, Some("https://evil.example"), Method::POST, false),
+            (None, Some("null"), Method::POST, false),
+            (None, None, Method::POST, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("id.example"));
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(check_site(&method, &headers).is_ok(), is_own, "{site:?} {origin:?}");
+        }
+    }
+}

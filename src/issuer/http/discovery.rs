@@ -1,0 +1,205 @@
+//! What clients find out by themselves: the server's metadata (RFC 8414), its keys, its health.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Web;
+use super::reply::{json as reply, text_of_json};
+use super::token::GRANTS;
+use crate::token::algorithm;
+
+/// Authorization Server Metadata (RFC 8414, section 2).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Metadata {
+    /// The URL of this server; every other one starts with it.
+    issuer: String,
+    /// Where tokens are issued.
+    token_endpoint: String,
+    /// Where they are revoked.
+    revocation_endpoint: String,
+    /// Where they are introspected.
+    introspection_endpoint: String,
+    /// Where the public keys are.
+    jwks_uri: String,
+    /// None: nobody logs in here by a browser's redirection.
+    response_types_supported: Vec<&'static str>,
+    /// The grants.
+    grant_types_supported: Vec<&'static str>,
+    /// How clients may authenticate.
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// By which algorithms they may sign assertions.
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// The same, where tokens are revoked.
+    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// The same, where they are introspected.
+    introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// The scopes that exist, where AUTH_SCOPES says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes_supported: Option<Vec<String>>,
+    /// The page about this API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_documentation: Option<String>,
+}
+
+const WITH_SECRET: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+
+impl Metadata {
+    fn of(web: &Web) -> Self {
+        let base = &web.terms.public_url;
+        let at = |path: &str| format!("{base}{path}");
+        let algorithms = algorithm::all()
+            .filter(|algorithm| !algorithm::is_symmetric(*algorithm))
+            .map(algorithm::name)
+            .collect();
+        let with_none = || WITH_SECRET.into_iter().chain(["none"]).collect();
+        Self {
+            issuer: base.clone(),
+            token_endpoint: at(&web.terms.token_path),
+            revocation_endpoint: at("/revoke"),
+            introspection_endpoint: at("/introspect"),
+            jwks_uri: at("/jwks"),
+            response_types_supported: Vec::new(),
+            grant_types_supported: GRANTS.to_vec(),
+            token_endpoint_auth_methods_supported: with_none(),
+            token_endpoint_auth_signing_alg_values_supported: algorithms,
+            revocation_endpoint_auth_methods_supported: with_none(),
+            introspection_endpoint_auth_methods_supported: WITH_SECRET.to_vec(),
+            scopes_supported: web.issuance.terms().scopes.clone(),
+            service_documentation: web.terms.pages.docs.as_deref().map(at),
+        }
+    }
+}
+
+/// The metadata of this server
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
+    responses((status = 200, description = "RFC 8414", body = Metadata)),
+)]
+pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Response {
+    let mut response = reply(StatusCode::OK, &Metadata::of(&web));
+    keep_for_minutes(&mut response);
+    response
+}
+
+/// The public keys
+#[utoipa::path(
+    get, path = "/jwks", tag = "Discovery",
+    responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
+)]
+pub(super) async fn jwks(State(web): State<Arc<Web>>) -> Response {
+    key_set(&web)
+}
+
+/// The public keys, where others look for them
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "Discovery",
+    responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
+)]
+pub(super) async fn well_known_jwks(State(web): State<Arc<Web>>) -> Response {
+    key_set(&web)
+}
+
+fn key_set(web: &Web) -> Response {
+    let keys = web.issuance.signers.key_set_json(web.issuance.clock.now());
+    let mut response = text_of_json(StatusCode::OK, keys.to_string());
+    keep_for_minutes(&mut response);
+    response
+}
+
+/// Long enough to matter, shorter than a new key is published ahead of its use.
+fn keep_for_minutes(response: &mut Response) {
+    let value = http::HeaderValue::from_static("public, max-age=300");
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, value);
+    headers.remove(http::header::PRAGMA);
+}
+
+/// Whether the process lives
+#[utoipa::path(
+    get, path = "/health", tag = "Health",
+    responses((status = 200, description = "It does", body = serde_json::Value)),
+)]
+pub(super) async fn health() -> Response {
+    text_of_json(StatusCode::OK, "{\"result\": true, \"message\": null}".to_owned())
+}
+
+/// The same, jwthenticator's other path
+#[utoipa::path(
+    get, path = "/", tag = "Health",
+    responses((status = 200, description = "It does", body = serde_json::Value)),
+)]
+pub(super) async fn root() -> Response {
+    health().await
+}
+
+/// Whether the process lives, as tp-auth's clients ask
+#[utoipa::path(
+    get, path = "/api/healthcheck", tag = "Health",
+    responses(
+        (status = 200, description = "All stores answer", body = serde_json::Value),
+        (status = 503, description = "One of them does not", body = serde_json::Value),
+    ),
+)]
+pub(super) async fn healthcheck(State(web): State<Arc<Web>>) -> Response {
+    let readiness = web.readiness().await;
+    let status = readiness.status();
+    reply(status, &json!({ "status": status.as_u16() }))
+}
+
+/// Whether tokens can be issued
+#[utoipa::path(
+    get, path = "/ready", tag = "Health",
+    responses(
+        (status = 200, description = "All stores answer", body = Readiness),
+        (status = 503, description = "One of them does not", body = Readiness),
+    ),
+)]
+pub(super) async fn ready(State(web): State<Arc<Web>>) -> Response {
+    let readiness = web.readiness().await;
+    reply(readiness.status(), &readiness)
+}
+
+/// Which stores answer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// Whether all do.
+    ready: bool,
+    /// `ok` or `unavailable`.
+    sessions: &'static str,
+    /// `ok` or `unavailable`.
+    accounts: &'static str,
+    /// `ok` or `unavailable`.
+    restrictions: &'static str,
+}
+
+impl Readiness {
+    fn status(&self) -> StatusCode {
+        if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+}
+
+impl Web {
+    async fn readiness(&self) -> Readiness {
+        let word = |good| if good { "ok" } else { "unavailable" };
+        let (sessions, accounts, restrictions) = tokio::join!(
+            self.issuance.sessions.ping(),
+            self.issuance.accounts.ping(),
+            self.issuance.restrictions.ping(),
+        );
+        let (sessions, accounts, restrictions) =
+            (sessions.is_ok(), accounts.is_ok(), restrictions.is_ok());
+        Readiness {
+            ready: sessions && accounts && restrictions,
+            sessions: word(sessions),
+            accounts: word(accounts),
+            restrictions: word(restrictions),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! jwthenticator's API: its paths, bodies and statuses, to the letter.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Web;
+use super::reply::{mark, status_of, text_of_json};
+use crate::issuer::error::IssueError;
+use crate::issuer::issue::Issued;
+use crate::issuer::login::Asking;
+use crate::issuer::refresh::RefreshRequest;
+use crate::issuer::terms::Caller;
+use crate::secret::Secret;
+
+/// The shortest key that is registered: an empty one would be everybody's.
+const LEAST_KEY_BYTES: usize = 1;
+
+/// `POST /authenticate` and `POST /register_key`.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read by jwthenticator's own rules")]
+pub(super) struct KeyBody {
+    /// The key
+    key: String,
+    /// A UUID: who uses it
+    identifier: String,
+}
+
+/// `POST /refresh`.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read by jwthenticator's own rules")]
+pub(super) struct RefreshBody {
+    /// The refresh token
+    refresh_token: String,
+    /// A UUID; not compared with anything
+    identifier: String,
+}
+
+/// `POST /is_key_registered`.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read by jwthenticator's own rules")]
+pub(super) struct KeyOnlyBody {
+    /// The key
+    key: String,
+}
+
+/// New tokens, and nothing beside them: its client refuses any other field.
+#[derive(serde::Serialize, ToSchema)]
+pub(super) struct JwtAnswer {
+    /// The access token
+    jwt: String,
+    /// The next refresh token; null where the one at hand still works
+    refresh_token: Option<String>,
+}
+
+/// A yes or a no.
+#[derive(serde::Serialize, ToSchema)]
+pub(super) struct ResultAnswer {
+    /// The answer
+    result: bool,
+    /// Always null
+    message: Option<String>,
+}
+
+/// What a field has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Uuid,
+}
+
+/// Reads a body by jwthenticator's rules: exactly these fields. The error is its 400.
+fn read<const N: usize>(body: &[u8], fields: [(&str, Kind); N]) -> Result<[String; N], Response> {
+    let refuse = |messages: &Value| text_of_json(StatusCode::BAD_REQUEST, python(messages));
+    let Ok(parsed) = serde_json::from_slice::<Value>(body) else {
+        return Err(refuse(&json!({})));
+    };
+    let Value::Object(parsed) = parsed else {
+        return Err(refuse(&json!({ "_schema": ["Invalid input type."] })));
+    };
+    let mut messages = Map::new();
+    let mut values = [const { String::new() }; N];
+    for ((name, kind), place) in fields.iter().zip(&mut values) {
+        match field(parsed.get(*name), *kind) {
+            Ok(value) => *place = value,
+            Err(message) => {
+                messages.insert((*name).to_owned(), json!([message]));
+            }
+        }
+    }
+    for name in parsed.keys().filter(|name| !fields.iter().any(|(known, _)| known == name)) {
+        messages.insert(name.clone(), json!(["Unknown field."]));
+    }
+    if messages.is_empty() { Ok(values) } else { Err(refuse(&Value::Object(messages))) }
+}
+
+fn field(value: Option<&Value>, kind: Kind) -> Result<String, &'static str> {
+    match (value, kind) {
+        (None, _) => Err("Missing data for required field."),
+        (Some(Value::Null), _) => Err("Field may not be null."),
+        (Some(Value::String(text)), Kind::Text) => Ok(text.clone()),
+        (Some(_), Kind::Text) => Err("Not a valid string."),
+        (Some(Value::String(text)), Kind::Uuid) => {
+            Uuid::parse_str(text).map(|id| id.to_string()).map_err(|_| "Not a valid UUID.")
+        }
+        (Some(_), Kind::Uuid) => Err("Not a valid UUID."),
+    }
+}
+
+/// JSON with blanks after colons and commas, as Python writes it.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| format!("{}: {}", Value::from(name.as_str()), python(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(members) => {
+            format!("[{}]", members.iter().map(python).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn yes(status: StatusCode, result: bool) -> Response {
+    text_of_json(status, python(&json!({ "result": result, "message": null })))
+}
+
+fn tokens(issued: &Issued) -> Response {
+    let text = |secret: &Secret| secret.expose_str().map(str::to_owned);
+    let mut body = Map::new();
+    body.insert("jwt".to_owned(), json!(text(&issued.access_token)));
+    body.insert("refresh_token".to_owned(), json!(issued.refresh_token.as_ref().and_then(text)));
+    text_of_json(StatusCode::OK, python(&Value::Object(body)))
+}
+
+/// 401 with an empty object, which its client takes for "this credential is of no use"; what is
+/// only for now must not look like that.
+fn refused(error: &IssueError) -> Response {
+    let status = match error {
+        IssueError::SlowDown(_) | IssueError::Unavailable | IssueError::Busy => status_of(error),
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let mut response = text_of_json(status, "{}".to_owned());
+    if status != StatusCode::UNAUTHORIZED {
+        mark(error, &mut response);
+    }
+    response
+}
+
+/// Exchange a key for tokens
+#[utoipa::path(
+    post, path = "/authenticate", tag = "jwthenticator", request_body = KeyBody,
+    responses(
+        (status = 200, description = "Tokens", body = JwtAnswer),
+        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 401, description = "The key is unknown or over: `{}`", body = serde_json::Value),
+    ),
+)]
+pub(super) async fn authenticate(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Response {
+    let [key, identifier] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
+        Ok(fields) => fields,
+        Err(response) => return response,
+    };
+    let key = Secret::new(key);
+    let issued = web.issuance.api_key(&key, Some(identifier), Asking::default(), &caller).await;
+    issued.as_ref().map_or_else(refused, tokens)
+}
+
+/// Exchange a refresh token for new tokens
+#[utoipa::path(
+    post, path = "/refresh", tag = "jwthenticator", request_body = RefreshBody,
+    responses(
+        (status = 200, description = "Tokens", body = JwtAnswer),
+        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 401, description = "The token is unknown, used or over: `{}`", body = serde_json::Value),
+    ),
+)]
+pub(super) async fn refresh(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Response {
+    let fields = [("refresh_token", Kind::Text), ("identifier", Kind::Uuid)];
+    let [token, _] = match read(&body, fields) {
+        Ok(fields) => fields,
+        Err(response) => return response,
+    };
+    let token = Secret::new(token);
+    let refresh = async {
+        web.issuance.throttle.address(&caller).await?;
+        let token = token.expose_str().unwrap_or_default();
+        let request = RefreshRequest { token, client: None, scopes: None, caller: &caller };
+        web.issuance.refresh(request).await
+    };
+    refresh.await.as_ref().map_or_else(refused, tokens)
+}
+
+/// Register a key, or renew it
+#[utoipa::path(
+    post, path = "/register_key", tag = "internal", request_body = KeyBody,
+    responses(
+        (status = 201, description = "It is registered, with a new end", body = ResultAnswer),
+        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+    ),
+)]
+pub(super) async fn register_key(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Response {
+    let [key, identifier] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
+        Ok(fields) => fields,
+        Err(response) => return response,
+    };
+    if key.len() < LEAST_KEY_BYTES {
+        let messages = json!({ "key": ["Shorter than minimum length 1."] });
+        return text_of_json(StatusCode::BAD_REQUEST, python(&messages));
+    }
+    match web.issuance.register_key(&Secret::new(key), &identifier, &caller).await {
+        Ok(()) => yes(StatusCode::CREATED, true),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Whether a key is registered, also where it is over
+#[utoipa::path(
+    post, path = "/is_key_registered", tag = "internal", request_body = KeyOnlyBody,
+    responses(
+        (status = 200, description = "Whether it is", body = ResultAnswer),
+        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+    ),
+)]
+pub(super) async fn is_key_registered(State(web): State<Arc<Web>>, body: Bytes) -> Response {
+    let [key] = match read(&body, [("key", Kind::Text)]) {
+        Ok(fields) => fields,
+        Err(response) => return response,
+    };
+    match web.issuance.is_key_registered(&Secret::new(key)).await {
+        Ok(found) => yes(StatusCode::OK, found),
+        Err(error) => refused(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body_of(response: Response) -> (u16, String) {
+        use http_body_util::BodyExt as _;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8(body.into()).expect("UTF-8"))
+    }
+
+    #[tokio::test]
+    async fn bodies_are_refused_in_jwthenticators_words() {
+        const UUID: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
+        for (body, expected) in [
+            ("", "{}".to_owned()),
+            ("{", "{}".to_owned()),
+            ("[]", r#"{"_schema": ["Invalid input type."]}"#.to_owned()),
+            ("null", r#"{"_schema": ["Invalid input type."]}"#.to_owned()),
+            (
+                "{}",
+                r#"{"identifier": ["Missing data for required field."], "key": ["Missing data for required field."]}"#
+                    .to_owned(),
+            ),
+            (
+                r#"{"key":null,"identifier":7}"#,
+                r#"{"identifier": ["Not a valid UUID."], "key": ["Field may not be null."]}"#.to_owned(),
+            ),
+            (
+                &format!(r#"{{"key":5,"identifier":"{UUID}","extra":1}}"#),
+                r#"{"extra": ["Unknown field."], "key": ["Not a valid string."]}"#.to_owned(),
+            ),
+        ] {
+            let fields = [("key", Kind::Text), ("identifier", Kind::Uuid)];
+            let refused = read(body.as_bytes(), fields).expect_err("refused");
+            assert_eq!(body_of(refused).await, (400, expected), "{body}");
+        }
+        for form in [
+            UUID.to_owned(),
+            UUID.replace('-', ""),
+            format!("urn:uuid:{UUID}"),
+            format!("{{{UUID}}}"),
+        ] {
+            let body = format!(r#"{{"key":"k","identifier":"{form}"}}"#);
+            let fields = [("key", Kind::Text), ("identifier", Kind::Uuid)];
+            let [key, identifier] = read(body.as_bytes(), fields).expect("read");
+            assert_eq!((key.as_str(), identifier.as_str()), ("k", UUID));
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_are_spelt_as_python_spells_them() {
+        let (status, body) = body_of(yes(StatusCode::CREATED, true)).await;
+        // Its client reads JSON, so the order of the members is nobody's.
+        assert_eq!((status, body.as_str()), (201, r#"{"message": null, "result": true}"#));
+    }
+}

@@ -1,0 +1,140 @@
+//! Issuance over HTTP: one endpoint a file, all routes in [`router`], one way to say no in
+//! [`reply`].
+//!
+//! A body is read whole before any route sees it, within bounds of size and time, so that no
+//! client holds a connection open by sending slowly.
+
+mod callers;
+mod cookies;
+mod cors;
+mod discovery;
+mod form;
+mod internal;
+mod jwthenticator;
+mod pages;
+mod reply;
+mod revoke;
+mod router;
+mod sessions;
+mod token;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+pub use callers::TrustedProxies;
+pub use cookies::CookieNames;
+pub use cors::{CorsTerms, is_allowed};
+pub use pages::Pages;
+pub use token::API_KEY_GRANT;
+
+use super::Issuance;
+use crate::secret::Secret;
+use crate::wire::BodyRead;
+
+/// The largest body that is read, in bytes.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+/// How long a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the operator decides about the routes.
+#[derive(Clone, Debug)]
+pub struct WebTerms {
+    /// The URL of the issuer as clients see it, without a slash at its end.
+    pub public_url: String,
+    /// The path of the token endpoint.
+    pub token_path: String,
+    /// The cookies that logins set, if any.
+    pub cookies: Option<CookieNames>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The administrator's token.
+    pub admin_token: Option<Secret>,
+    /// Whether the internal listener demands it of everybody.
+    pub internal_needs_token: bool,
+    /// Whether jwthenticator's external routes are not there.
+    pub disable_external: bool,
+    /// Whether jwthenticator's internal routes are not there.
+    pub disable_internal: bool,
+    /// Where the document and its pages are.
+    pub pages: Pages,
+    /// Which pages of other origins may call.
+    pub cors: Option<CorsTerms>,
+}
+
+/// Issuance as a web service.
+#[derive(Debug)]
+pub struct Web {
+    issuance: Arc<Issuance>,
+    terms: WebTerms,
+}
+
+/// A listener's routes, ready to answer.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    web: Arc<Web>,
+    router: Router,
+}
+
+impl Web {
+    /// The routes of `issuance`, on these terms.
+    pub fn new(issuance: Arc<Issuance>, terms: WebTerms) -> Arc<Self> {
+        Arc::new(Self { issuance, terms })
+    }
+
+    /// Those for applications and people, behind the gateway.
+    pub fn public(self: &Arc<Self>) -> Routes {
+        Routes { web: Arc::clone(self), router: router::public(self) }
+    }
+
+    /// Those for other services of this host, and for administrators.
+    pub fn internal(self: &Arc<Self>) -> Routes {
+        Routes { web: Arc::clone(self), router: router::internal(self) }
+    }
+}
+
+impl Routes {
+    /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
+    pub async fn answer(
+        &self,
+        peer: Option<IpAddr>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let (mut head, body) = request.into_parts();
+        let reading = Limited::new(body, MOST_BODY_BYTES).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
+        };
+        if head.uri.path() == self.web.terms.token_path {
+            head.uri = Uri::from_static("/token");
+        } else if head.uri.path() == "/token" {
+            return empty(StatusCode::NOT_FOUND);
+        }
+        let caller = self.web.terms.trusted_proxies.caller(peer, &head.headers);
+        head.extensions.insert(caller);
+        let request = Request::from_parts(head, Body::from(body));
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let (mut head, body) = response.into_parts();
+        let Ok(body) = body.collect().await else {
+            return empty(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        head.extensions.insert(BodyRead);
+        Response::from_parts(head, Full::new(body.to_bytes()))
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

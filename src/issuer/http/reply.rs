@@ -1,0 +1,86 @@
+//! What every answer of the issuer has in common, and how it says no.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::issuer::error::IssueError;
+
+/// An error of RFC 6749, section 5.2.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// What went wrong, as one word.
+    #[schema(example = "invalid_grant")]
+    error: &'static str,
+    /// What to do about it.
+    error_description: String,
+}
+
+/// The status that goes with an error.
+pub(super) fn status_of(error: &IssueError) -> StatusCode {
+    match error {
+        IssueError::InvalidClient { .. } | IssueError::InvalidToken => StatusCode::UNAUTHORIZED,
+        IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
+        IssueError::NotFound => StatusCode::NOT_FOUND,
+        IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
+        IssueError::Unavailable | IssueError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        IssueError::InvalidRequest(_)
+        | IssueError::InvalidGrant
+        | IssueError::UnauthorizedClient
+        | IssueError::UnsupportedGrantType
+        | IssueError::InvalidScope
+        | IssueError::InvalidTarget => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl IntoResponse for IssueError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: self.code(), error_description: self.description().into() };
+        let mut response = json(status_of(&self), &body);
+        mark(&self, &mut response);
+        response
+    }
+}
+
+/// The headers that go with an error: when to come again, and which scheme is asked for.
+pub(super) fn mark(error: &IssueError, response: &mut Response) {
+    if let Some(wait) = error.retry_after() {
+        // Rounded up: whoever comes again then is let in.
+        let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+        if let Ok(value) = HeaderValue::from_str(&seconds) {
+            response.headers_mut().insert(RETRY_AFTER, value);
+        }
+    }
+    let scheme = match error {
+        IssueError::InvalidClient { .. } => "Basic realm=\"portcullis\", charset=\"UTF-8\"",
+        IssueError::InvalidToken => "Bearer realm=\"portcullis\", error=\"invalid_token\"",
+        _ => return,
+    };
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+}
+
+/// A JSON answer that nobody may keep.
+pub(super) fn json<B: Serialize>(status: StatusCode, body: &B) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => text_of_json(status, text),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The same, from text.
+pub(super) fn text_of_json(status: StatusCode, text: String) -> Response {
+    let mut response = (status, text).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    keep_nowhere(&mut response);
+    response
+}
+
+/// Forbids caches to keep an answer (RFC 6749, section 5.1).
+pub(super) fn keep_nowhere(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+}

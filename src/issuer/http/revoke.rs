@@ -1,0 +1,109 @@
+//! `POST /revoke` (RFC 7009) and `POST /introspect` (RFC 7662).
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Web;
+use super::form::Form;
+use super::reply::{ErrorBody, json as reply, keep_nowhere};
+use super::token::content_type;
+use crate::issuer::audit::Event;
+use crate::issuer::error::IssueError;
+use crate::issuer::terms::Caller;
+
+/// The parameters of both.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the form, which is read with its secrets kept apart")]
+pub(super) struct TokenOnlyForm {
+    /// An access token, a handle or a refresh token
+    token: String,
+    /// Ignored: every kind is recognised
+    token_type_hint: Option<String>,
+    /// The client, where it does not authenticate by HTTP Basic
+    client_id: Option<String>,
+    /// The client's secret, where it does not authenticate by HTTP Basic
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// End the session of a token
+#[utoipa::path(
+    post, path = "/revoke", tag = "OAuth 2.0",
+    request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The token is of no use any more, if it ever was"),
+        (status = 400, description = "The token is another client's", body = ErrorBody),
+        (status = 401, description = "The token is a client's, which did not show who it is", body = ErrorBody),
+        (status = 503, description = "The store does not answer: the token may live on", body = ErrorBody),
+    ),
+)]
+pub(super) async fn revoke(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, IssueError> {
+    let mut form = Form::read(content_type(&headers), &body)?;
+    let client = web.client(&headers, &mut form, &caller).await?;
+    let token = form.required("token")?;
+    web.issuance.throttle.address(&caller).await?;
+    let token = token.expose_str().unwrap_or_default();
+    web.issuance.revoke(token, client.as_ref(), &caller).await?;
+    let mut response = StatusCode::OK.into_response();
+    keep_nowhere(&mut response);
+    Ok(response)
+}
+
+/// What introspection says.
+#[derive(serde::Serialize, ToSchema)]
+pub(super) struct Introspection {
+    /// Whether the token is good now; where it is not, nothing else is said.
+    active: bool,
+    /// The claims of the token: `sub`, `scope`, `client_id`, `exp`, `sid` and so on.
+    #[serde(flatten)]
+    claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Say what a token is
+#[utoipa::path(
+    post, path = "/introspect", tag = "OAuth 2.0",
+    request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "What it is, or `active: false`", body = Introspection),
+        (status = 401, description = "The caller did not show who it is", body = ErrorBody),
+        (status = 403, description = "The caller may not ask", body = ErrorBody),
+        (status = 503, description = "The store does not answer", body = ErrorBody),
+    ),
+)]
+pub(super) async fn introspect(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, IssueError> {
+    let mut form = Form::read(content_type(&headers), &body)?;
+    if !web.is_administrator(&headers) {
+        let client = web.client(&headers, &mut form, &caller).await?;
+        let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
+        let is_confidential = !client.secrets.is_empty() || client.jwks.is_some();
+        if !client.introspects || !is_confidential {
+            let refused = web.issuance.audit.event(Event::ClientRefused).client(Some(&client.id));
+            refused.reason("introspection").address(caller.address).write();
+            return Err(IssueError::Forbidden("this client may not introspect tokens"));
+        }
+    }
+    let token = form.required("token")?;
+    let found = web.issuance.introspect(token.expose_str().unwrap_or_default()).await?;
+    Ok(match found {
+        Some(claims) => reply(StatusCode::OK, &claims),
+        None => reply(StatusCode::OK, &json!({ "active": false })),
+    })
+}

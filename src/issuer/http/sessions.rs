@@ -1,0 +1,212 @@
+//! `/logout` and `/sessions`: what somebody may do with his own sessions.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::Web;
+use super::cookies::check_site;
+use super::reply::{ErrorBody, json as reply};
+use crate::issuer::ending::{Bearer, MOST_LISTED};
+use crate::issuer::error::IssueError;
+use crate::issuer::terms::Caller;
+use crate::session::{Session, SessionId};
+
+/// A session, for people to recognise.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionView {
+    /// Its name.
+    id: String,
+    /// Whose it is.
+    user_id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    /// Where it was opened from.
+    device: DeviceView,
+    /// When it was opened.
+    #[schema(example = "2026-11-23T08:00:00Z")]
+    created: String,
+    /// When it was last seen.
+    last_seen: String,
+    /// When it ends.
+    expires: String,
+}
+
+/// A device.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeviceView {
+    /// What the browser or program calls itself.
+    user_agent: Option<String>,
+    /// Its address.
+    address: Option<String>,
+}
+
+/// A list of sessions.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionList {
+    /// The newest first; at most 1000.
+    pub(super) sessions: Vec<SessionView>,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndedAnswer {
+    /// So many.
+    pub(super) ended: u64,
+}
+
+/// Which sessions to end.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct EndQuery {
+    /// `current`: all but the one that asks.
+    except: Option<String>,
+}
+
+impl SessionView {
+    pub(super) fn of(session: &Session, current: Option<&SessionId>) -> Self {
+        Self {
+            id: session.id.to_string(),
+            user_id: session.user.as_str().to_owned(),
+            current: current == Some(&session.id),
+            device: DeviceView {
+                user_agent: session.device.user_agent.clone(),
+                address: session.device.address.map(|address| address.to_string()),
+            },
+            created: session.created.to_string(),
+            last_seen: session.last_seen.to_string(),
+            expires: session.expires.to_string(),
+        }
+    }
+}
+
+impl Web {
+    /// Who asks, by a bearer token or by cookies.
+    async fn bearer(&self, method: &Method, headers: &HeaderMap) -> Result<Bearer, IssueError> {
+        if let Some(token) = bearer_token(headers)? {
+            return self.issuance.bearer(token).await;
+        }
+        let cookies = self.terms.cookies.as_ref().and_then(|names| names.read(headers));
+        let (user, token) = cookies.ok_or(IssueError::InvalidToken)?;
+        check_site(method, headers)?;
+        let bearer = self.issuance.bearer(&token).await?;
+        if bearer.user.as_str() == user { Ok(bearer) } else { Err(IssueError::InvalidToken) }
+    }
+}
+
+/// The bearer token of a request (RFC 6750, section 2.1).
+///
+/// # Errors
+/// [`IssueError::InvalidToken`] where there are two.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, IssueError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(IssueError::InvalidToken);
+    }
+    let value = value.to_str().map_err(|_| IssueError::InvalidToken)?;
+    let is_bearer = |scheme: &str| scheme.eq_ignore_ascii_case("bearer");
+    Ok(value.split_once(' ').filter(|(scheme, _)| is_bearer(scheme)).map(|(_, token)| token.trim()))
+}
+
+/// End this session
+#[utoipa::path(
+    post, path = "/logout", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
+    responses(
+        (status = 200, description = "It has ended, and the cookies are deleted", body = serde_json::Value, example = json!({"status": 200})),
+        (status = 401, description = "There is no live session", body = ErrorBody),
+    ),
+)]
+pub(super) async fn logout(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, IssueError> {
+    let bearer = web.bearer(&method, &headers).await?;
+    web.issuance.end(&bearer.session, "logout", &caller).await?;
+    let mut response = reply(StatusCode::OK, &json!({ "status": 200 }));
+    if let Some(cookies) = &web.terms.cookies {
+        cookies.clear(&mut response);
+    }
+    Ok(response)
+}
+
+/// List my sessions
+#[utoipa::path(
+    get, path = "/sessions", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
+    responses(
+        (status = 200, description = "The live ones", body = SessionList),
+        (status = 401, description = "There is no live session", body = ErrorBody),
+    ),
+)]
+pub(super) async fn list(
+    State(web): State<Arc<Web>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, IssueError> {
+    let bearer = web.bearer(&method, &headers).await?;
+    let found = web.issuance.list(Some(&bearer.user), MOST_LISTED).await?;
+    let view = |session: &Session| SessionView::of(session, Some(&bearer.session));
+    let sessions = found.iter().map(view).collect();
+    Ok(reply(StatusCode::OK, &SessionList { sessions }))
+}
+
+/// End all my sessions, or all but this one
+#[utoipa::path(
+    delete, path = "/sessions", tag = "Sessions", params(EndQuery),
+    security(("bearer" = []), ("cookies" = [])),
+    responses(
+        (status = 200, description = "So many have ended", body = EndedAnswer),
+        (status = 401, description = "There is no live session", body = ErrorBody),
+    ),
+)]
+pub(super) async fn end_all(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<EndQuery>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, IssueError> {
+    let bearer = web.bearer(&method, &headers).await?;
+    let ended = match query.except.as_deref() {
+        None => web.issuance.end_all(&bearer.user, &caller).await?,
+        Some("current") => {
+            web.issuance.end_others(&bearer.user, &bearer.session, &caller).await?
+        }
+        Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
+    };
+    Ok(reply(StatusCode::OK, &EndedAnswer { ended }))
+}
+
+/// End one of my sessions
+#[utoipa::path(
+    delete, path = "/sessions/{id}", tag = "Sessions",
+    params(("id" = String, Path, description = "Its id, as the list has it")),
+    security(("bearer" = []), ("cookies" = [])),
+    responses(
+        (status = 200, description = "It has ended", body = EndedAnswer),
+        (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 404, description = "It is not one of mine", body = ErrorBody),
+    ),
+)]
+pub(super) async fn end_one(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, IssueError> {
+    let bearer = web.bearer(&method, &headers).await?;
+    let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
+    web.issuance.end_own(&bearer.user, &id, &caller).await?;
+    Ok(reply(StatusCode::OK, &EndedAnswer { ended: 1 }))
+}

@@ -1,0 +1,207 @@
+//! `POST /token` (RFC 6749, section 3.2).
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Web;
+use super::form::Form;
+use super::reply::{ErrorBody, json};
+use crate::account::Client;
+use crate::clock::UnixTime;
+use crate::issuer::client_auth::ClientCredentials;
+use crate::issuer::error::IssueError;
+use crate::issuer::issue::Issued;
+use crate::issuer::login::Asking;
+use crate::issuer::refresh::RefreshRequest;
+use crate::issuer::scopes;
+use crate::issuer::terms::Caller;
+
+/// The name of the API-key grant.
+pub const API_KEY_GRANT: &str = "urn:portcullis:grant-type:api-key";
+/// The grants, as the metadata lists them.
+pub(super) const GRANTS: [&str; 4] =
+    ["password", "client_credentials", "refresh_token", API_KEY_GRANT];
+
+/// The parameters of `POST /token`. For the OpenAPI document: which of them a grant takes is in
+/// their descriptions, and [`token`] reads them one by one.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the form, which is read with its secrets kept apart")]
+pub(super) struct TokenForm {
+    /// `password`, `client_credentials`, `refresh_token` or `urn:portcullis:grant-type:api-key`
+    #[schema(example = "password")]
+    grant_type: String,
+    /// password: the username or the e-mail
+    #[schema(example = "alice")]
+    username: Option<String>,
+    /// password: the password
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// refresh_token: the refresh token
+    refresh_token: Option<String>,
+    /// api-key: the key
+    api_key: Option<String>,
+    /// Scopes with blanks between them; at most what user and client may have
+    #[schema(example = "user:read")]
+    scope: Option<String>,
+    /// Whom the token is for (RFC 8707); may be repeated
+    resource: Option<String>,
+    /// The same, as others call it
+    audience: Option<String>,
+    /// The client, where it does not authenticate by HTTP Basic
+    client_id: Option<String>,
+    /// The client's secret, where it does not authenticate by HTTP Basic
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`
+    client_assertion_type: Option<String>,
+    /// A JWT that the client signed (RFC 7523)
+    client_assertion: Option<String>,
+}
+
+/// The answer to a request for tokens (RFC 6749, section 5.1), with tp-auth's two fields.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenAnswer {
+    /// The access token: a JWT, or a handle.
+    access_token: String,
+    /// How it is used.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// For how many seconds it is good.
+    expires_in: u64,
+    /// What gets the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// What it allows.
+    scope: String,
+    /// Whose it is.
+    user_id: String,
+    /// The access token again, as tp-auth calls it.
+    token: String,
+}
+
+impl TokenAnswer {
+    fn of(issued: &Issued, now: UnixTime) -> Self {
+        let text = |secret: &crate::secret::Secret| {
+            secret.expose_str().map(str::to_owned).unwrap_or_default()
+        };
+        Self {
+            access_token: text(&issued.access_token),
+            token_type: "Bearer",
+            expires_in: issued.lasts(now),
+            refresh_token: issued.refresh_token.as_ref().map(text),
+            scope: issued.scopes.join(" "),
+            user_id: issued.user.as_str().to_owned(),
+            token: text(&issued.access_token),
+        }
+    }
+}
+
+/// Issue tokens
+#[utoipa::path(
+    post, path = "/token", tag = "OAuth 2.0",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "Tokens", body = TokenAnswer),
+        (status = 400, description = "Refused, by the codes of RFC 6749", body = ErrorBody),
+        (status = 401, description = "The client did not show who it is", body = ErrorBody),
+        (status = 429, description = "Too many attempts; see Retry-After", body = ErrorBody),
+        (status = 503, description = "A store or the hook does not answer, or too many logins wait", body = ErrorBody),
+    ),
+)]
+pub(super) async fn token(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, IssueError> {
+    let mut form = Form::read(content_type(&headers), &body)?;
+    let issued = web.grant(&headers, &mut form, &caller).await?;
+    let answer = TokenAnswer::of(&issued, web.issuance.clock.now());
+    let mut response = json(StatusCode::OK, &answer);
+    if let Some(cookies) = &web.terms.cookies {
+        cookies.set(&mut response, issued.user.as_str(), &answer.access_token);
+    }
+    Ok(response)
+}
+
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok())
+}
+
+impl Web {
+    async fn grant(
+        &self,
+        headers: &HeaderMap,
+        form: &mut Form,
+        caller: &Caller,
+    ) -> Result<Issued, IssueError> {
+        let grant = form.required("grant_type")?;
+        let grant = grant.expose_str().unwrap_or_default();
+        if !GRANTS.contains(&grant) {
+            return Err(IssueError::UnsupportedGrantType);
+        }
+        let client = self.client(headers, form, caller).await?;
+        if client.as_ref().is_some_and(|client| !client.grants.iter().any(|it| it == grant)) {
+            return Err(IssueError::UnauthorizedClient);
+        }
+        let scopes = scopes::parse(form.text("scope")?.as_deref())?;
+        let mut audiences = form.all("resource");
+        audiences.extend(form.all("audience"));
+        audiences.dedup();
+        let client = client.as_ref();
+        if grant == "refresh_token" {
+            let token = form.required("refresh_token")?;
+            let request = RefreshRequest {
+                token: token.expose_str().unwrap_or_default(),
+                client,
+                scopes: scopes.as_deref(),
+                caller,
+            };
+            self.issuance.throttle.address(caller).await?;
+            return self.issuance.refresh(request).await;
+        }
+        let asking = Asking { client, scopes, audiences };
+        match grant {
+            "password" => {
+                let (username, password) = (form.required("username")?, form.required("password")?);
+                let username = username.expose_str().unwrap_or_default();
+                self.issuance.password(username, &password, asking, caller).await
+            }
+            "client_credentials" => {
+                let client = client.filter(|client| is_confidential(client));
+                let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
+                self.issuance.client_credentials(client, asking, caller).await
+            }
+            _ => {
+                let key = form.required("api_key")?;
+                self.issuance.api_key(&key, None, asking, caller).await
+            }
+        }
+    }
+
+    /// The client of a request, where it shows one.
+    pub(super) async fn client(
+        &self,
+        headers: &HeaderMap,
+        form: &mut Form,
+        caller: &Caller,
+    ) -> Result<Option<Client>, IssueError> {
+        match ClientCredentials::read(headers, form.client()?)? {
+            Some(shown) => self.issuance.client(&shown, caller).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Only a client that can keep a secret may act for itself (RFC 6749, section 4.4).
+fn is_confidential(client: &Client) -> bool {
+    !client.secrets.is_empty() || client.jwks.is_some()
+}

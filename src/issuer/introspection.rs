@@ -1,0 +1,78 @@
+//! What a token is (RFC 7662), for those who may know.
+
+use serde_json::{Map, Value, json};
+
+use super::Issuance;
+use super::error::IssueError;
+use super::issue::{LINEAGE, Lineage};
+use super::refresh::Belonging;
+use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
+use crate::session::{NotLive, SessionId, UserId};
+
+impl Issuance {
+    /// What is known of a token; `None` where it is not good now, for whatever reason.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`] where that cannot be said.
+    pub async fn introspect(&self, token: &str) -> Result<Option<Map<String, Value>>, IssueError> {
+        let found = if token.contains('.') {
+            self.introspect_jwt(token)
+        } else {
+            let kept = self.tokens.get(&TokenDigest::of(token)).await?;
+            kept.filter(|kept| kept.used.is_none() && self.clock.now() < kept.expires)
+                .and_then(introspected)
+        };
+        let Some((belonging, mut claims)) = found else {
+            return Ok(None);
+        };
+        match self.sessions.live(&belonging.user, &belonging.session).await {
+            Ok(_) => {}
+            Err(NotLive::Store(error)) => return Err(error.into()),
+            Err(NotLive::Unknown | NotLive::Ended(_)) => return Ok(None),
+        }
+        claims.insert("active".to_owned(), json!(true));
+        Ok(Some(claims))
+    }
+
+    /// A token of any accepted issuer whose session is kept here.
+    fn introspect_jwt(&self, token: &str) -> Option<(Belonging, Map<String, Value>)> {
+        let verified = self.verifier.verify(token).ok()?;
+        let session = SessionId::parse(verified.session.as_deref()?).ok()?;
+        let user = UserId::parse(&verified.subject).ok()?;
+        let mut claims = verified.claims.as_map().clone();
+        claims.insert("token_type".to_owned(), json!("Bearer"));
+        Some((Belonging { session, user, client: None }, claims))
+    }
+}
+
+fn introspected(kept: OpaqueToken) -> Option<(Belonging, Map<String, Value>)> {
+    let belonging =
+        Belonging { session: kept.session.clone(), user: kept.user.clone(), client: None };
+    let claims = match kept.kind {
+        TokenKind::Handle => {
+            let mut claims = kept.claims;
+            claims.remove(LINEAGE);
+            claims.insert("token_type".to_owned(), json!("Bearer"));
+            claims.insert("exp".to_owned(), json!(kept.expires.as_secs()));
+            claims
+        }
+        TokenKind::Refresh => of_refresh(&kept)?,
+    };
+    Some((belonging, claims))
+}
+
+fn of_refresh(kept: &OpaqueToken) -> Option<Map<String, Value>> {
+    let lineage: Lineage = serde_json::from_value(Value::Object(kept.claims.clone())).ok()?;
+    let mut claims = Map::new();
+    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    set("token_type", json!("refresh_token"));
+    set("sub", json!(kept.user.as_str()));
+    set("sid", json!(kept.session.as_str()));
+    set("scope", json!(lineage.scopes.join(" ")));
+    set("iat", json!(kept.issued.as_secs()));
+    set("exp", json!(kept.expires.as_secs()));
+    if let Some(client) = &kept.client {
+        set("client_id", json!(client));
+    }
+    Some(claims)
+}

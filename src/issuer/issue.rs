@@ -1,0 +1,380 @@
+//! Issuing: a session is opened, and the tokens that live and die with it are made.
+//!
+//! Everything is made before anything is stored, and whatever was stored is taken back where a
+//! later step fails, so that nothing half-done stays behind and nobody holds a token for it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::Issuance;
+use super::audit::Event;
+use super::error::IssueError;
+use super::scopes::narrow;
+use super::subject::{AccessTerms, Subject, access_claims};
+use super::terms::{Caller, RefreshPolicy};
+use crate::account::Client;
+use crate::clock::UnixTime;
+use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
+use crate::secret::Secret;
+use crate::session::{Filter, Session, SessionId, UserId};
+
+/// How many sessions beyond the limit are looked at at once.
+const LOOK_BEYOND: usize = 100;
+
+/// Who is to get tokens, and which.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    /// Who showed who he is.
+    pub subject: &'a Subject,
+    /// The client that asks for him.
+    pub client: Option<&'a Client>,
+    /// The scopes that were asked for.
+    pub scopes: Option<Vec<String>>,
+    /// The audiences that were asked for; empty: the usual ones.
+    pub audiences: Vec<String>,
+    /// By which grant, for the audit log.
+    pub grant: &'static str,
+    /// What a refresh has to look at again.
+    pub origin: Origin,
+    /// Where the request came from.
+    pub caller: &'a Caller,
+}
+
+/// What was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// A JWT, or the handle that stands for one.
+    pub access_token: Secret,
+    /// When it ends.
+    pub expires: UnixTime,
+    /// What gets the next one; `None`: nothing does, or the one at hand still will.
+    pub refresh_token: Option<Secret>,
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// Whose it is.
+    pub user: UserId,
+    /// The session that it lives and dies with.
+    pub session: SessionId,
+}
+
+impl Issued {
+    /// For how long the access token is good, in whole seconds.
+    pub fn lasts(&self, now: UnixTime) -> u64 {
+        self.expires.since(now).as_secs()
+    }
+}
+
+/// Where the subject of a session comes from, and so where a refresh asks after him.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case")]
+pub enum Origin {
+    /// The built-in accounts.
+    Account,
+    /// An API key, by its digest.
+    Key {
+        /// The digest.
+        digest: String,
+    },
+    /// The hook, which is not asked again: what it said at login holds.
+    Hook {
+        /// What it said.
+        subject: Subject,
+    },
+    /// A client that acts for itself; it gets no refresh token.
+    Client,
+}
+
+/// What a refresh token remembers of its family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lineage {
+    pub(super) origin: Origin,
+    /// The scopes that were granted at login; no refresh goes beyond (RFC 6749, section 6).
+    pub(super) scopes: Vec<String>,
+    pub(super) audiences: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) identifier: Option<String>,
+}
+
+/// The claim of a handle's record in which its lineage is kept under the sliding policy, where the
+/// handle is its own refresh token. No token says it.
+pub(super) const LINEAGE: &str = "portcullis:lineage";
+
+/// An access token before it is stored or handed out.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) token: Secret,
+    pub(super) expires: UnixTime,
+    /// What is kept of it, where it is a handle.
+    pub(super) record: Option<OpaqueToken>,
+}
+
+/// Tokens for one family.
+#[derive(Debug)]
+pub(super) struct Family<'a> {
+    pub(super) session: &'a SessionId,
+    pub(super) client: Option<&'a str>,
+    pub(super) lineage: &'a Lineage,
+}
+
+impl Issuance {
+    /// Opens a session and issues its first tokens.
+    ///
+    /// # Errors
+    /// [`IssueError`]; then there is no session.
+    pub(super) async fn open(&self, wish: Wish<'_>, identifier: Option<String>) -> Result<Issued, IssueError> {
+        let now = self.clock.now();
+        let client_scopes = wish.client.map(|client| client.scopes.as_slice());
+        let limits = [wish.subject.scopes.as_deref(), client_scopes, self.terms.scopes.as_deref()];
+        let scopes = narrow(wish.scopes.as_deref(), &limits)?;
+        let with_refresh = wish.origin != Origin::Client && may_refresh(wish.client);
+        let session = SessionId::generate(self.random.as_ref())?;
+        let audiences = wish.audiences;
+        let lineage = Lineage { origin: wish.origin, scopes, audiences, identifier };
+        let client = wish.client.map(|client| client.id.as_str());
+        let family = Family { session: &session, client, lineage: &lineage };
+        let access = self.access_token(wish.subject, &family, &lineage.scopes, now)?;
+        let refresh = match with_refresh && !self.handle_is_refresh() {
+            true => Some(self.refresh_token(&wish.subject.user, &family, now)?),
+            false => None,
+        };
+        let opened = Opened { session, subject: wish.subject, access, refresh, with_refresh, now };
+        self.store(&opened, wish.caller, client).await?;
+        let Opened { session, access, refresh, .. } = opened;
+        let of_login = self.audit.event(Event::Login).user(wish.subject.user.as_str());
+        of_login
+            .client(client)
+            .address(wish.caller.address)
+            .session(&session)
+            .reason(wish.grant)
+            .write();
+        let refresh_token = match refresh {
+            Some((token, _)) => Some(token),
+            None if with_refresh => Some(access.token.clone()),
+            None => None,
+        };
+        Ok(Issued {
+            access_token: access.token,
+            expires: access.expires,
+            refresh_token,
+            scopes: lineage.scopes,
+            user: wish.subject.user.clone(),
+            session,
+        })
+    }
+
+    /// Whether handles are their own refresh tokens: tp-auth's one token.
+    pub(super) fn handle_is_refresh(&self) -> bool {
+        self.terms.opaque && self.terms.policy == RefreshPolicy::Sliding
+    }
+
+    /// An access token, or the handle that stands for it.
+    pub(super) fn access_token(
+        &self,
+        subject: &Subject,
+        family: &Family<'_>,
+        scopes: &[String],
+        now: UnixTime,
+    ) -> Result<Access, IssueError> {
+        let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
+        let mut claims = self.claims(subject, family, scopes, now, expires)?;
+        if !self.terms.opaque {
+            let token = Secret::new(self.signers.signing(now).sign(&claims)?);
+            return Ok(Access { token, expires, record: None });
+        }
+        if self.handle_is_refresh() {
+            claims.insert(LINEAGE.to_owned(), to_json(family.lineage)?);
+        }
+        let token = opaque::generate(self.random.as_ref())?;
+        let record = OpaqueToken {
+            digest: digest_of(&token),
+            kind: TokenKind::Handle,
+            session: family.session.clone(),
+            user: subject.user.clone(),
+            client: family.client.map(str::to_owned),
+            claims,
+            issued: now,
+            expires,
+            used: None,
+        };
+        Ok(Access { token, expires, record: Some(record) })
+    }
+
+    /// The claims of an access token.
+    pub(super) fn claims(
+        &self,
+        subject: &Subject,
+        family: &Family<'_>,
+        scopes: &[String],
+        now: UnixTime,
+        expires: UnixTime,
+    ) -> Result<Map<String, serde_json::Value>, IssueError> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes)?;
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+        let audiences = match family.lineage.audiences.as_slice() {
+            [] => self.terms.audiences.as_slice(),
+            asked => asked,
+        };
+        let terms = AccessTerms {
+            iss: &self.terms.iss,
+            audiences,
+            client: family.client,
+            session: family.session,
+            scopes,
+            identifier: family.lineage.identifier.as_deref(),
+            issued: now,
+            expires,
+            id: &id,
+        };
+        Ok(access_claims(subject, &terms))
+    }
+
+    /// A new refresh token, and what is kept of it.
+    pub(super) fn refresh_token(
+        &self,
+        user: &UserId,
+        family: &Family<'_>,
+        now: UnixTime,
+    ) -> Result<(Secret, OpaqueToken), IssueError> {
+        let token = opaque::generate(self.random.as_ref())?;
+        let record = OpaqueToken {
+            digest: digest_of(&token),
+            kind: TokenKind::Refresh,
+            session: family.session.clone(),
+            user: user.clone(),
+            client: family.client.map(str::to_owned),
+            claims: match to_json(family.lineage)? {
+                serde_json::Value::Object(lineage) => lineage,
+                _ => return Err(IssueError::Unavailable),
+            },
+            issued: now,
+            expires: now.after(self.terms.refresh_lifetime),
+            used: None,
+        };
+        Ok((token, record))
+    }
+
+    /// Stores what was opened; where a step fails, what was stored is taken back.
+    async fn store(
+        &self,
+        opened: &Opened<'_>,
+        caller: &Caller,
+        client: Option<&str>,
+    ) -> Result<(), IssueError> {
+        let mut claims = Map::new();
+        if let Some(client) = client {
+            claims.insert("client_id".to_owned(), client.into());
+        }
+        let session = Session {
+            id: opened.session.clone(),
+            user: opened.subject.user.clone(),
+            created: opened.now,
+            last_seen: opened.now,
+            expires: opened.expires(),
+            device: caller.device(),
+            claims,
+            not_before: UnixTime::EPOCH,
+        };
+        self.sessions.put(&session).await?;
+        let stored = self.store_tokens(opened, caller).await;
+        if stored.is_err() {
+            self.take_back(opened).await;
+        }
+        stored
+    }
+
+    async fn store_tokens(&self, opened: &Opened<'_>, caller: &Caller) -> Result<(), IssueError> {
+        let records: Vec<OpaqueToken> = opened.records().cloned().collect();
+        if !records.is_empty() {
+            self.tokens.put(&records).await?;
+        }
+        if self.handle_is_refresh()
+            && opened.with_refresh
+            && let Some(record) = &opened.access.record
+        {
+            // As with tp-auth, a login counts as a refresh.
+            self.restrict_sliding(&record.digest, "login", opened.now).await?;
+        }
+        if opened.subject.is_person {
+            self.make_room(&opened.subject.user, &opened.session, opened.now, caller).await?;
+        }
+        Ok(())
+    }
+
+    /// Without a token for it nobody can use the session; it is ended all the same.
+    async fn take_back(&self, opened: &Opened<'_>) {
+        for record in opened.records() {
+            if let Err(error) = self.tokens.remove(&record.digest).await {
+                tracing::warn!(%error, "a token that nobody was given stays behind until it expires");
+            }
+        }
+        if let Err(error) = self.sessions.revoke(&opened.session).await {
+            tracing::warn!(%error, "a session that nobody was given stays behind until it expires");
+        }
+    }
+
+    /// Ends the least recently seen sessions of a user who has too many; never the new one.
+    async fn make_room(
+        &self,
+        user: &UserId,
+        newest: &SessionId,
+        now: UnixTime,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        let most = self.terms.max_sessions;
+        if most == 0 {
+            return Ok(());
+        }
+        let filter = Filter { user: Some(user.clone()), live_at: Some(now) };
+        let mut live = self.sessions.list(&filter, most.saturating_add(LOOK_BEYOND)).await?;
+        live.retain(|session| session.id != *newest);
+        live.sort_by_key(|session| (session.last_seen, session.created));
+        let excess = (live.len() + 1).saturating_sub(most);
+        for session in live.iter().take(excess) {
+            if self.sessions.revoke(&session.id).await?.is_some() {
+                let replaced = self.audit.event(Event::SessionReplaced).user(user.as_str());
+                replaced.session(&session.id).address(caller.address).write();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is about to be stored.
+#[derive(Debug)]
+struct Opened<'a> {
+    session: SessionId,
+    subject: &'a Subject,
+    access: Access,
+    refresh: Option<(Secret, OpaqueToken)>,
+    with_refresh: bool,
+    now: UnixTime,
+}
+
+impl Opened<'_> {
+    fn records(&self) -> impl Iterator<Item = &OpaqueToken> {
+        self.access.record.iter().chain(self.refresh.as_ref().map(|(_, record)| record))
+    }
+
+    /// The session outlives its tokens by the second that was cut from the access token's end.
+    fn expires(&self) -> UnixTime {
+        let refresh = self.refresh.as_ref().map_or(UnixTime::EPOCH, |(_, record)| record.expires);
+        self.access.expires.after(Duration::from_secs(1)).max(refresh)
+    }
+}
+
+/// A client that may not use the refresh grant gets nothing for it.
+fn may_refresh(client: Option<&Client>) -> bool {
+    client.is_none_or(|client| client.grants.iter().any(|grant| grant == "refresh_token"))
+}
+
+pub(super) fn digest_of(token: &Secret) -> TokenDigest {
+    // Ours are base64url; what is no text is found by no store.
+    TokenDigest::of(token.expose_str().unwrap_or_default())
+}
+
+fn to_json(lineage: &Lineage) -> Result<serde_json::Value, IssueError> {
+    serde_json::to_value(lineage).map_err(|_| IssueError::Unavailable)
+}

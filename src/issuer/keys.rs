@@ -1,0 +1,122 @@
+//! Keys in jwthenticator's way: registered by another service, each for some identifier.
+
+use std::time::Duration;
+
+use super::Issuance;
+use super::audit::Event;
+use super::error::IssueError;
+use super::terms::Caller;
+use crate::account::{AccountError, ApiKey, KeyDigest, Login, User, UserKind, UserState};
+use crate::clock::UnixTime;
+use crate::opaque;
+use crate::secret::Secret;
+use crate::session::UserId;
+
+impl Issuance {
+    /// Registers a key for the user who is called `identifier`, a UUID, and makes that user where
+    /// it is missing. A key that is there gets a new end, whoever's it is.
+    ///
+    /// # Errors
+    /// [`IssueError`]; then no key was registered, and no user made.
+    pub async fn register_key(
+        &self,
+        key: &Secret,
+        identifier: &str,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        let now = self.clock.now();
+        let digest = KeyDigest::of(key);
+        let expires = Some(now.after(self.terms.key_lifetime)).filter(|_| self.keys_expire());
+        if let Some(known) = self.accounts.key(&digest).await? {
+            self.accounts.renew_key(&digest, expires).await?;
+            let renewed = self.audit.event(Event::KeyRenewed).user(known.user.as_str());
+            renewed.reason(&known.id).address(caller.address).write();
+            return Ok(());
+        }
+        let user = UserId::parse(identifier).map_err(|_| IssueError::NotFound)?;
+        let is_new = self.add_service(&user, identifier, now).await?;
+        let added = self.add_key(&user, digest, expires, now).await;
+        if added.is_err() && is_new {
+            // The user without a key is of no use to anybody.
+            if let Err(error) = self.accounts.delete_user(&user).await {
+                tracing::warn!(%error, "a user without a key stays behind");
+            }
+        }
+        let id = added?;
+        let made = self.audit.event(Event::KeyMade).user(user.as_str());
+        made.reason(&id).address(caller.address).write();
+        Ok(())
+    }
+
+    /// Whether a key is registered, also where it is over.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`].
+    pub async fn is_key_registered(&self, key: &Secret) -> Result<bool, IssueError> {
+        Ok(self.accounts.key(&KeyDigest::of(key)).await?.is_some())
+    }
+
+    fn keys_expire(&self) -> bool {
+        self.terms.key_lifetime > Duration::ZERO
+    }
+
+    /// Makes the service's user where it is missing, and says whether it was.
+    async fn add_service(
+        &self,
+        id: &UserId,
+        name: &str,
+        now: UnixTime,
+    ) -> Result<bool, IssueError> {
+        if self.accounts.user(id).await?.is_some() {
+            return Ok(false);
+        }
+        let user = User {
+            id: id.clone(),
+            username: Login::parse(name).map_err(|_| IssueError::NotFound)?,
+            email: None,
+            email_verified: false,
+            full_name: None,
+            kind: UserKind::Service,
+            state: UserState::Active,
+            roles: Vec::new(),
+            scopes: Vec::new(),
+            claims: serde_json::Map::new(),
+            password: None,
+            created: now,
+            updated: now,
+            last_login: None,
+        };
+        match self.accounts.add_user(&user).await {
+            Ok(()) => Ok(true),
+            // Somebody else registers a key for it at this moment.
+            Err(AccountError::Taken(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn add_key(
+        &self,
+        user: &UserId,
+        digest: KeyDigest,
+        expires: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Result<String, IssueError> {
+        let name = opaque::generate(self.random.as_ref())?;
+        let id: String = name.expose_str().unwrap_or_default().chars().take(22).collect();
+        let key = ApiKey {
+            id: id.clone(),
+            user: user.clone(),
+            digest,
+            label: None,
+            scopes: Vec::new(),
+            created: now,
+            expires,
+            last_used: None,
+        };
+        match self.accounts.add_key(&key).await {
+            // The same key, registered at the same moment: it is there, which is what was asked.
+            Ok(()) | Err(AccountError::Taken(_)) => Ok(id),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

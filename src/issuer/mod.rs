@@ -1,0 +1,104 @@
+//! Issuance: people and programs log in, tokens are issued, refreshed and revoked.
+//!
+//! [`Issuance`] is the whole of it, over the stores' traits, knowing nothing of HTTP or gRPC:
+//! [`login`] and [`client_auth`] find out who asks, [`issue`] opens a session and makes tokens,
+//! [`refresh`] makes the next ones, [`ending`] and [`introspection`] are what their names say. The
+//! two ways in, [`http`] and [`grpc`], read a request, ask it, and render what it says.
+//!
+//! It never judges requests for applications: that is the gate's, which it shares sessions with,
+//! so that what ends here is refused there at once.
+
+pub mod audit;
+pub mod client_auth;
+pub mod ending;
+pub mod error;
+pub mod grpc;
+pub mod hook;
+pub mod http;
+pub mod introspection;
+pub mod issue;
+pub mod keys;
+pub mod login;
+pub mod metrics;
+pub mod refresh;
+mod scopes;
+mod sealed;
+pub mod subject;
+pub mod terms;
+pub mod throttle;
+
+use std::sync::Arc;
+
+use audit::Audit;
+use login::PasswordCheck;
+use metrics::IssuerMetrics;
+use refresh::Turns;
+use terms::IssuanceTerms;
+use throttle::Throttle;
+
+use crate::account::{AccountStore, Passwords};
+use crate::clock::Clock;
+use crate::opaque::Tokens;
+use crate::restrict::Restrictions;
+use crate::secret::Random;
+use crate::session::Sessions;
+use crate::token::{SigningRing, Verifier};
+
+/// What issuance stands on.
+#[derive(Debug)]
+pub struct Parts {
+    /// Users, keys and clients.
+    pub accounts: Arc<dyn AccountStore>,
+    /// Who hashes passwords.
+    pub passwords: Arc<Passwords>,
+    /// Who checks them.
+    pub password_check: PasswordCheck,
+    /// Refresh tokens and handles.
+    pub tokens: Arc<Tokens>,
+    /// Markers.
+    pub restrictions: Arc<Restrictions>,
+    /// The limits.
+    pub throttle: Throttle,
+    /// The sessions, shared with the gate of this process.
+    pub sessions: Arc<Sessions>,
+    /// The keys that sign.
+    pub signers: Arc<SigningRing>,
+    /// Checks access tokens, as the gate does.
+    pub verifier: Arc<Verifier>,
+    /// Where events are told.
+    pub audit: Audit,
+    /// Where they are counted.
+    pub metrics: IssuerMetrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+}
+
+/// Everything that issues tokens.
+#[derive(Debug)]
+pub struct Issuance {
+    parts: Parts,
+    terms: IssuanceTerms,
+    turns: Turns,
+}
+
+impl Issuance {
+    /// Issuance on these terms.
+    pub fn new(parts: Parts, terms: IssuanceTerms) -> Self {
+        Self { parts, terms, turns: Turns::new() }
+    }
+
+    /// On what terms.
+    pub fn terms(&self) -> &IssuanceTerms {
+        &self.terms
+    }
+}
+
+impl std::ops::Deref for Issuance {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}

@@ -1,0 +1,562 @@
+//! Refreshing: one rotation for `POST /refresh`, the `refresh_token` grant and gRPC.
+//!
+//! Under the rotate policy two things decide, each one atomic step of a store:
+//!
+//! 1. The *claim*: a marker in the restriction store. Of any number of callers, on any number of
+//!    processes, one sets it; the others wait until it is known how that one fared. A claim that
+//!    comes to nothing (a crash, a store that failed) is taken over when its lease is over.
+//! 2. The *exchange*: the old token is marked as used and its successors are added, both or
+//!    nothing. From then on whoever shows the old token is a thief, or was robbed: the family ends.
+//!
+//! With a grace the claim holds the answer, sealed by the old token, before the exchange makes it
+//! true; so whoever lost the answer gets the same one, also after a crash.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Issuance;
+use super::audit::Event;
+use super::error::IssueError;
+use super::issue::{Access, Family, Issued, LINEAGE, Lineage, Origin, digest_of};
+use super::scopes::narrow;
+use super::sealed;
+use super::subject::Subject;
+use super::terms::{Caller, RefreshPolicy};
+use crate::account::{Client, UserState};
+use crate::clock::UnixTime;
+use crate::opaque::{Exchange, OpaqueToken, TokenDigest, TokenKind};
+use crate::restrict::Claim;
+use crate::secret::Secret;
+use crate::session::{NotLive, SessionId, UserId};
+
+/// How often it is looked how another process' rotation fares.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Who shows which refresh token.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshRequest<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// The client that shows it, where it showed who it is.
+    pub client: Option<&'a Client>,
+    /// The scopes of the new access token, at most those granted at login.
+    pub scopes: Option<&'a [String]>,
+    /// Where the request came from.
+    pub caller: &'a Caller,
+}
+
+/// The next tokens, before they are true.
+struct Next {
+    issued: Issued,
+    records: Vec<OpaqueToken>,
+}
+
+/// How a claim ended.
+enum Claimed {
+    Won,
+    /// Another holds it; look again.
+    Later,
+}
+
+impl Issuance {
+    /// New tokens for a refresh token.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidGrant`] where it is not good; one that was used before has then ended
+    /// its whole family.
+    pub async fn refresh(&self, request: RefreshRequest<'_>) -> Result<Issued, IssueError> {
+        let outcome = self.refresh_by_policy(&request).await;
+        let client = request.client.map(|client| client.id.as_str());
+        match &outcome {
+            Ok(issued) => {
+                let event = self.audit.event(Event::Refresh).user(issued.user.as_str());
+                event.session(&issued.session).client(client).address(request.caller.address)
+            }
+            Err(error) => {
+                let event = self.audit.event(Event::RefreshRefused).error(error);
+                event.client(client).address(request.caller.address)
+            }
+        }
+        .write();
+        self.metrics.issued("refresh_token", outcome.as_ref().err());
+        outcome
+    }
+
+    async fn refresh_by_policy(&self, request: &RefreshRequest<'_>) -> Result<Issued, IssueError> {
+        let digest = TokenDigest::of(request.token);
+        match self.terms.policy {
+            RefreshPolicy::Rotate => self.rotate(request, &digest).await,
+            RefreshPolicy::Sliding => self.slide(request, &digest).await,
+            RefreshPolicy::Reusable => self.reuse(request, &digest).await,
+        }
+    }
+
+    async fn rotate(
+        &self,
+        request: &RefreshRequest<'_>,
+        digest: &TokenDigest,
+    ) -> Result<Issued, IssueError> {
+        // Within this process those who show the same token stand in line, so that only one of
+        // them asks the stores for more than the token.
+        let _turn = self.turns.of(digest).lock().await;
+        loop {
+            let old = self.presented(request, digest, TokenKind::Refresh).await?;
+            if let Some(used) = old.used {
+                return self.replayed(request, &old, used).await;
+            }
+            let lineage = lineage_of(&old)?;
+            self.check_session(&old).await?;
+            let now = self.clock.now();
+            let next = self.next(request, &old, &lineage, now).await?;
+            match self.claim(request.token, digest, &next.issued, now).await? {
+                Claimed::Won => return self.exchange(request, &old, next, now).await,
+                Claimed::Later => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// The token as it is kept, if it is of this kind, this client's, and not expired.
+    async fn presented(
+        &self,
+        request: &RefreshRequest<'_>,
+        digest: &TokenDigest,
+        kind: TokenKind,
+    ) -> Result<OpaqueToken, IssueError> {
+        let found = self.tokens.get(digest).await?.ok_or(IssueError::InvalidGrant)?;
+        let is_callers = found
+            .client
+            .as_deref()
+            .is_none_or(|owner| request.client.is_some_and(|client| client.id == owner));
+        if found.kind == kind && is_callers && self.clock.now() < found.expires {
+            Ok(found)
+        } else {
+            Err(IssueError::InvalidGrant)
+        }
+    }
+
+    /// A token is worth nothing without its session.
+    async fn check_session(&self, token: &OpaqueToken) -> Result<(), IssueError> {
+        match self.sessions.live(&token.user, &token.session).await {
+            Ok(_) => Ok(()),
+            Err(NotLive::Store(error)) => Err(error.into()),
+            Err(NotLive::Unknown | NotLive::Ended(_)) => Err(IssueError::InvalidGrant),
+        }
+    }
+
+    /// The next tokens of a family, made from what is true of its subject now.
+    async fn next(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        lineage: &Lineage,
+        now: UnixTime,
+    ) -> Result<Next, IssueError> {
+        let (subject, scopes) = self.renewed(request, old, lineage).await?;
+        let client = old.client.as_deref();
+        let family = Family { session: &old.session, client, lineage };
+        let access = self.access_token(&subject, &family, &scopes, now)?;
+        let (refresh, record) = self.refresh_token(&subject.user, &family, now)?;
+        let records = access.record.iter().cloned().chain([record]).collect();
+        Ok(Next { issued: issued(old, access, Some(refresh), scopes), records })
+    }
+
+    /// Who the subject of a family is now, and what the next access token allows.
+    async fn renewed(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        lineage: &Lineage,
+    ) -> Result<(Subject, Vec<String>), IssueError> {
+        let subject = self.subject_again(old, &lineage.origin).await?;
+        let asked = request.scopes.unwrap_or(&lineage.scopes);
+        if asked.iter().any(|scope| !lineage.scopes.contains(scope)) {
+            return Err(IssueError::InvalidScope);
+        }
+        let of_client = request.client.map(|client| client.scopes.as_slice());
+        let limits = [subject.scopes.as_deref(), of_client, self.terms.scopes.as_deref()];
+        let asked = Some(asked).filter(|asked| !asked.is_empty());
+        let scopes = match asked {
+            Some(asked) => narrow(Some(asked), &limits)?,
+            None => Vec::new(),
+        };
+        Ok((subject, scopes))
+    }
+
+    /// The subject as he is now: deleted and locked users, and deleted keys, get nothing more.
+    async fn subject_again(
+        &self,
+        old: &OpaqueToken,
+        origin: &Origin,
+    ) -> Result<Subject, IssueError> {
+        match origin {
+            Origin::Client => return Err(IssueError::InvalidGrant),
+            Origin::Hook { subject } => return Ok(subject.clone()),
+            Origin::Account => {}
+            Origin::Key { digest } => {
+                let digest = crate::account::KeyDigest::from_store(digest.clone());
+                let key = self.accounts.key(&digest).await?;
+                let is_good = key.is_some_and(|key| key.user == old.user);
+                if !is_good {
+                    return Err(IssueError::InvalidGrant);
+                }
+            }
+        }
+        let user = self.accounts.user(&old.user).await?.ok_or(IssueError::InvalidGrant)?;
+        if user.state != UserState::Active {
+            return Err(IssueError::InvalidGrant);
+        }
+        Ok(Subject::of_user(&user))
+    }
+
+    /// Claims the rotation of a token. The marker holds until when the claim is believed to be
+    /// under way, something that makes it unlike any other, and with a grace the sealed answer.
+    async fn claim(
+        &self,
+        token: &str,
+        digest: &TokenDigest,
+        issued: &Issued,
+        now: UnixTime,
+    ) -> Result<Claimed, IssueError> {
+        let name = rotation_marker(digest);
+        let mut nonce = [0; 8];
+        self.random.fill(&mut nonce)?;
+        let answer = if self.terms.grace.is_zero() {
+            String::new()
+        } else {
+            sealed::seal(&Answer::of(issued).to_bytes()?, token, self.random.as_ref())?
+        };
+        let lease = now.after(self.terms.lease).as_millis();
+        let value = format!("{lease}.{:016x}.{answer}", u64::from_be_bytes(nonce));
+        let until = now.after(self.terms.restrict.max(self.terms.grace).max(self.terms.lease));
+        match self.restrictions.claim(&name, &value, now, until).await? {
+            Claim::Won => Ok(Claimed::Won),
+            Claim::Held(held) if lease_of(&held).is_some_and(|lease| now <= lease) => {
+                Ok(Claimed::Later)
+            }
+            Claim::Held(held) => match self.restrictions.swap(&name, &held, &value, until).await? {
+                true => Ok(Claimed::Won),
+                false => Ok(Claimed::Later),
+            },
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        next: Next,
+        now: UnixTime,
+    ) -> Result<Issued, IssueError> {
+        // First, so that the session never ends before the tokens that are worth nothing without.
+        let end = next.records.iter().map(|record| record.expires).max().unwrap_or(now);
+        let end = end.max(next.issued.expires.after(Duration::from_secs(1)));
+        if !self.sessions.renew(&old.session, end).await? {
+            return Err(IssueError::InvalidGrant);
+        }
+        match self.tokens.exchange(&old.digest, now, &next.records).await? {
+            Exchange::Done => Ok(next.issued),
+            Exchange::Used => self.replayed(request, old, now).await,
+            Exchange::Unknown => Err(IssueError::InvalidGrant),
+        }
+    }
+
+    /// A token that was used before: within the grace the same answer, else the end of its family.
+    async fn replayed(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        used: UnixTime,
+    ) -> Result<Issued, IssueError> {
+        if let Some(answer) = self.same_answer(request, old, used).await? {
+            return Ok(answer);
+        }
+        if let Some(user) = self.sessions.revoke(&old.session).await? {
+            let reuse = self.audit.event(Event::RefreshReuse).user(user.as_str());
+            reuse
+                .session(&old.session)
+                .client(old.client.as_deref())
+                .address(request.caller.address)
+                .write();
+            self.metrics.reuse();
+        }
+        Err(IssueError::InvalidGrant)
+    }
+
+    /// The answer that the rotation gave, where the grace is not over and the answer came true.
+    async fn same_answer(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        used: UnixTime,
+    ) -> Result<Option<Issued>, IssueError> {
+        let now = self.clock.now();
+        if self.terms.grace.is_zero() || now > used.after(self.terms.grace) {
+            return Ok(None);
+        }
+        let Some(marker) = self.restrictions.read(&rotation_marker(&old.digest), now).await? else {
+            return Ok(None);
+        };
+        let Some(answer) = Answer::unsealed(marker_answer(&marker), request.token) else {
+            return Ok(None);
+        };
+        let issued = answer.into_issued(old);
+        self.check_session(old).await?;
+        // A claim that was taken over holds an answer that never came true.
+        let successor = issued.refresh_token.as_ref().map(digest_of);
+        let came_true = match &successor {
+            Some(successor) => self.tokens.get(successor).await?.is_some(),
+            None => false,
+        };
+        Ok(came_true.then_some(issued))
+    }
+
+    /// Sliding: the token lives on, and moves its own end and the session's.
+    async fn slide(
+        &self,
+        request: &RefreshRequest<'_>,
+        digest: &TokenDigest,
+    ) -> Result<Issued, IssueError> {
+        if self.handle_is_refresh() {
+            return self.slide_handle(request, digest).await;
+        }
+        let _turn = self.turns.of(digest).lock().await;
+        let old = self.presented(request, digest, TokenKind::Refresh).await?;
+        let lineage = lineage_of(&old)?;
+        self.check_session(&old).await?;
+        let now = self.clock.now();
+        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let client = old.client.as_deref();
+        let family = Family { session: &old.session, client, lineage: &lineage };
+        let access = self.access_token(&subject, &family, &scopes, now)?;
+        let answer = issued(&old, access, Some(Secret::new(request.token)), scopes);
+        let sealed = sealed::seal(
+            &Answer::of(&answer).to_bytes()?,
+            request.token,
+            self.random.as_ref(),
+        )?;
+        match self.restrict_sliding(digest, &sealed, now).await? {
+            Claim::Won => {}
+            // What the last refresh gave, as long as it is good; then nothing before its time.
+            Claim::Held(held) => {
+                let last = Answer::unsealed(&held, request.token)
+                    .filter(|last| now < UnixTime::from_millis(last.expires));
+                return last
+                    .map(|last| last.into_issued(&old))
+                    .ok_or(IssueError::SlowDown(self.terms.restrict));
+            }
+        }
+        let end = now.after(self.terms.refresh_lifetime);
+        let moved = self.move_end(&old, end, None).await;
+        self.unless_moved(digest, moved).await.map(|()| answer)
+    }
+
+    /// tp-auth's way: the handle itself is shown, and lives on with new claims.
+    async fn slide_handle(
+        &self,
+        request: &RefreshRequest<'_>,
+        digest: &TokenDigest,
+    ) -> Result<Issued, IssueError> {
+        let _turn = self.turns.of(digest).lock().await;
+        let old = self.presented(request, digest, TokenKind::Handle).await?;
+        let lineage = old.claims.get(LINEAGE).cloned().ok_or(IssueError::InvalidGrant)?;
+        let lineage: Lineage =
+            serde_json::from_value(lineage).map_err(|_| IssueError::Unavailable)?;
+        self.check_session(&old).await?;
+        let now = self.clock.now();
+        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let token = Secret::new(request.token);
+        let answer = |expires| Issued {
+            access_token: token.clone(),
+            expires,
+            refresh_token: Some(token.clone()),
+            scopes: scopes.clone(),
+            user: old.user.clone(),
+            session: old.session.clone(),
+        };
+        if let Claim::Held(_) = self.restrict_sliding(digest, "refreshed", now).await? {
+            return Ok(answer(old.expires));
+        }
+        let client = old.client.as_deref();
+        let family = Family { session: &old.session, client, lineage: &lineage };
+        let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
+        let mut claims = self.claims(&subject, &family, &scopes, now, expires)?;
+        if let Some(lineage) = old.claims.get(LINEAGE) {
+            claims.insert(LINEAGE.to_owned(), lineage.clone());
+        }
+        let moved = self.move_end(&old, expires, Some(&claims)).await;
+        self.unless_moved(digest, moved).await.map(|()| answer(expires))
+    }
+
+    async fn move_end(
+        &self,
+        old: &OpaqueToken,
+        end: UnixTime,
+        claims: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<(), IssueError> {
+        if !self.sessions.renew(&old.session, end.after(Duration::from_secs(1))).await?
+            || !self.tokens.extend(&old.digest, end, claims).await?
+        {
+            return Err(IssueError::InvalidGrant);
+        }
+        Ok(())
+    }
+
+    /// A refresh that took no effect must not keep the next one from taking it.
+    async fn unless_moved(
+        &self,
+        digest: &TokenDigest,
+        moved: Result<(), IssueError>,
+    ) -> Result<(), IssueError> {
+        if moved.is_err()
+            && let Err(error) = self.restrictions.clear(&sliding_marker(digest)).await
+        {
+            tracing::warn!(%error, "the next refresh of this token has to wait for its window");
+        }
+        moved
+    }
+
+    /// Claims the one refresh of this window.
+    pub(super) async fn restrict_sliding(
+        &self,
+        digest: &TokenDigest,
+        value: &str,
+        now: UnixTime,
+    ) -> Result<Claim, IssueError> {
+        if self.terms.restrict.is_zero() {
+            return Ok(Claim::Won);
+        }
+        let until = now.after(self.terms.restrict);
+        Ok(self.restrictions.claim(&sliding_marker(digest), value, now, until).await?)
+    }
+
+    /// Reusable: a new access token, and nothing else changes.
+    async fn reuse(
+        &self,
+        request: &RefreshRequest<'_>,
+        digest: &TokenDigest,
+    ) -> Result<Issued, IssueError> {
+        let old = self.presented(request, digest, TokenKind::Refresh).await?;
+        // Rotated before the policy was changed.
+        if old.used.is_some() {
+            return Err(IssueError::InvalidGrant);
+        }
+        let lineage = lineage_of(&old)?;
+        self.check_session(&old).await?;
+        let now = self.clock.now();
+        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let client = old.client.as_deref();
+        let family = Family { session: &old.session, client, lineage: &lineage };
+        let access = self.access_token(&subject, &family, &scopes, now)?;
+        if let Some(record) = &access.record {
+            self.tokens.put(std::slice::from_ref(record)).await?;
+        }
+        Ok(issued(&old, access, None, scopes))
+    }
+}
+
+fn issued(
+    old: &OpaqueToken,
+    access: Access,
+    refresh_token: Option<Secret>,
+    scopes: Vec<String>,
+) -> Issued {
+    Issued {
+        access_token: access.token,
+        expires: access.expires,
+        refresh_token,
+        scopes,
+        user: old.user.clone(),
+        session: old.session.clone(),
+    }
+}
+
+fn lineage_of(token: &OpaqueToken) -> Result<Lineage, IssueError> {
+    serde_json::from_value(serde_json::Value::Object(token.claims.clone())).map_err(|_| {
+        tracing::error!(session = %token.session, "the record of a refresh token cannot be read");
+        IssueError::Unavailable
+    })
+}
+
+fn rotation_marker(digest: &TokenDigest) -> String {
+    format!("rotation:{}", digest.name())
+}
+
+fn sliding_marker(digest: &TokenDigest) -> String {
+    format!("sliding:{}", digest.name())
+}
+
+/// Until when a claim is believed to be under way.
+fn lease_of(marker: &str) -> Option<UnixTime> {
+    marker.split('.').next()?.parse().ok().map(UnixTime::from_millis)
+}
+
+fn marker_answer(marker: &str) -> &str {
+    marker.splitn(3, '.').nth(2).unwrap_or_default()
+}
+
+/// An answer as it is sealed. Its family is that of the token that opens it.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    access: String,
+    refresh: Option<String>,
+    expires: u64,
+    scopes: Vec<String>,
+}
+
+impl Answer {
+    fn of(issued: &Issued) -> Self {
+        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
+        Self {
+            access: text(&issued.access_token),
+            refresh: issued.refresh_token.as_ref().map(text),
+            expires: issued.expires.as_millis(),
+            scopes: issued.scopes.clone(),
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, IssueError> {
+        serde_json::to_vec(self).map_err(|_| IssueError::Unavailable)
+    }
+
+    fn unsealed(sealed: &str, token: &str) -> Option<Self> {
+        serde_json::from_slice(&sealed::open(sealed, token)?).ok()
+    }
+
+    fn into_issued(self, old: &OpaqueToken) -> Issued {
+        Issued {
+            access_token: Secret::new(self.access),
+            expires: UnixTime::from_millis(self.expires),
+            refresh_token: self.refresh.map(Secret::new),
+            scopes: self.scopes,
+            user: old.user.clone(),
+            session: old.session.clone(),
+        }
+    }
+}
+
+/// One lock for a few tokens each, so that those who show the same token stand in line.
+#[derive(Debug)]
+pub(super) struct Turns(Vec<tokio::sync::Mutex<()>>);
+
+impl Turns {
+    /// Enough that two tokens rarely share one.
+    const COUNT: usize = 256;
+
+    pub(super) fn new() -> Self {
+        Self((0..Self::COUNT).map(|_| tokio::sync::Mutex::default()).collect())
+    }
+
+    fn of(&self, digest: &TokenDigest) -> &tokio::sync::Mutex<()> {
+        // Any byte is as random as another.
+        &self.0[usize::from(digest.as_bytes()[0]) % Self::COUNT]
+    }
+}
+
+/// Whose session a token is of, as far as revoking needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Belonging {
+    pub(super) session: SessionId,
+    pub(super) user: UserId,
+    pub(super) client: Option<String>,
+}

@@ -1,0 +1,148 @@
+//! Whom tokens are issued to, and what they say of him.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::error::IssueError;
+use crate::account::{Client, User, UserKind};
+use crate::clock::UnixTime;
+use crate::session::{SessionId, UserId};
+
+/// What stands before the `sub` of a client that acts for itself, so that no client can be taken
+/// for a user (RFC 9068, section 5).
+pub const CLIENT_PREFIX: &str = "client:";
+
+/// The claims that the issuer alone writes.
+const RESERVED: [&str; 22] = [
+    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "scp", "scopes",
+    "token_type", "token_use", "typ", "type", "user_id", "token_id", "identifier", "cnf", "act",
+    "auth_time",
+];
+
+/// Somebody who showed who he is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// A token's `sub`.
+    #[serde(with = "user_id")]
+    pub user: UserId,
+    /// What he may be granted at most; `None`: whatever the client may.
+    pub scopes: Option<Vec<String>>,
+    /// What tokens say of him beside the names above.
+    pub claims: Map<String, Value>,
+    /// Whether he is somebody, whose sessions are limited in number.
+    pub is_person: bool,
+}
+
+mod user_id {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::session::UserId;
+
+    pub(super) fn serialize<S: Serializer>(id: &UserId, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(id.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UserId, D::Error> {
+        UserId::parse(&String::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
+
+impl Subject {
+    /// A user of the built-in accounts.
+    pub fn of_user(user: &User) -> Self {
+        let mut claims = user.claims.clone();
+        claims.retain(|name, _| !is_reserved(name));
+        let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        set("username", json!(user.username.as_str()));
+        set("preferred_username", json!(user.username.as_str()));
+        if let Some(email) = &user.email {
+            set("email", json!(email.as_str()));
+            set("email_verified", json!(user.email_verified));
+        }
+        if let Some(name) = &user.full_name {
+            set("name", json!(name));
+        }
+        set("roles", json!(user.roles));
+        Self {
+            user: user.id.clone(),
+            scopes: Some(user.scopes.clone()),
+            claims,
+            is_person: user.kind == UserKind::Person,
+        }
+    }
+
+    /// A client that acts for itself.
+    pub fn of_client(client: &Client) -> Result<Self, IssueError> {
+        let user = UserId::parse(&format!("{CLIENT_PREFIX}{}", client.id));
+        Ok(Self {
+            user: user.map_err(|_| IssueError::InvalidClient { by_header: false })?,
+            scopes: Some(client.scopes.clone()),
+            claims: Map::new(),
+            is_person: false,
+        })
+    }
+
+    /// Somebody whom the hook knows.
+    pub fn of_hook(user: UserId, scopes: Vec<String>, mut claims: Map<String, Value>) -> Self {
+        claims.retain(|name, _| !is_reserved(name));
+        Self { user, scopes: Some(scopes), claims, is_person: true }
+    }
+}
+
+/// Whether a claim is the issuer's to write.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// What an access token says beside who it is about.
+#[derive(Clone, Debug)]
+pub struct AccessTerms<'a> {
+    /// The issuer.
+    pub iss: &'a str,
+    /// Whom it is for.
+    pub audiences: &'a [String],
+    /// Whom it was issued to.
+    pub client: Option<&'a str>,
+    /// Its session.
+    pub session: &'a SessionId,
+    /// What it allows.
+    pub scopes: &'a [String],
+    /// jwthenticator's name for whom it is about.
+    pub identifier: Option<&'a str>,
+    /// When it is issued.
+    pub issued: UnixTime,
+    /// When it ends.
+    pub expires: UnixTime,
+    /// Its own name, a UUID.
+    pub id: &'a str,
+}
+
+/// The claims of an access token (RFC 9068, section 2.2), with the names of the older systems
+/// beside them: tp-auth's `user_id` and `token_type`, jwthenticator's `token_id` and `identifier`.
+pub fn access_claims(subject: &Subject, terms: &AccessTerms<'_>) -> Map<String, Value> {
+    let mut claims = subject.claims.clone();
+    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    set("iss", json!(terms.iss));
+    set("sub", json!(subject.user.as_str()));
+    set("user_id", json!(subject.user.as_str()));
+    match terms.audiences {
+        [] => None,
+        [one] => set("aud", json!(one)),
+        several => set("aud", json!(several)),
+    };
+    // RFC 9068 wants one; where the user asked by himself there is none to name.
+    if let Some(client) = terms.client {
+        set("client_id", json!(client));
+    }
+    set("iat", json!(terms.issued.as_secs()));
+    set("exp", json!(terms.expires.as_secs()));
+    set("jti", json!(terms.id));
+    set("token_id", json!(terms.id));
+    if let Some(identifier) = terms.identifier {
+        set("identifier", json!(identifier));
+    }
+    set("sid", json!(terms.session.as_str()));
+    set("scope", json!(terms.scopes.join(" ")));
+    set("token_type", json!("access"));
+    claims
+}

@@ -1,0 +1,186 @@
+//! The audit log: one JSON object a line, appended to a file that several processes may share.
+//!
+//! Lines are written by a thread of their own, in order; whoever tells of an event never waits for
+//! the disk. A line is one `write` to a file opened for appending, so that lines of two processes
+//! never mix. A file that was moved away is opened anew, so that logs can be rotated.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tracing::error;
+
+/// Lines that may wait to be written; then telling waits, since an event must not be lost.
+const MOST_WAITING: usize = 4096;
+/// How often it is looked whether the file was moved away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where audit events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// Nowhere.
+    Off,
+    /// To standard error, among the log.
+    Stderr,
+    /// To this file, made for its owner alone.
+    File(PathBuf),
+}
+
+/// A handle for those who tell of events. A clone writes to the same log.
+#[derive(Clone, Debug)]
+pub struct AuditLog(Option<SyncSender<String>>);
+
+/// Writes what was told until it is dropped; then everything told so far is on the disk's way.
+#[derive(Debug)]
+pub struct AuditWriter {
+    log: AuditLog,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AuditLog {
+    /// A log that keeps nothing.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Opens the log; the writer has to be kept until the process ends.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened for appending.
+    pub fn start(target: &AuditTarget) -> io::Result<(Self, AuditWriter)> {
+        let output = match target {
+            AuditTarget::Off => {
+                return Ok((Self(None), AuditWriter { log: Self(None), thread: None }));
+            }
+            AuditTarget::Stderr => Output::Stderr,
+            AuditTarget::File(path) => Output::File(Appended::open(path)?),
+        };
+        let (sender, lines) = sync_channel(MOST_WAITING);
+        let thread = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(output, &lines))?;
+        let log = Self(Some(sender));
+        Ok((log.clone(), AuditWriter { log, thread: Some(thread) }))
+    }
+
+    /// Tells of an event.
+    pub fn write(&self, event: &Value) {
+        if let Some(sender) = &self.0 {
+            // Fails only where the writer was dropped, at the very end of the process.
+            let _ = sender.send(format!("{event}\n"));
+        }
+    }
+}
+
+impl AuditWriter {
+    /// Waits until everything told so far is written. Handles that others still hold tell nobody.
+    pub fn finish(mut self) {
+        if let Some(sender) = self.log.0.take() {
+            // An empty line is the end: other handles may outlive us.
+            let _ = sender.send(String::new());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Output {
+    Stderr,
+    File(Appended),
+}
+
+fn write_all(mut output: Output, lines: &Receiver<String>) {
+    let mut failed = false;
+    for line in lines {
+        if line.is_empty() {
+            return;
+        }
+        let outcome = match &mut output {
+            Output::Stderr => io::stderr().write_all(line.as_bytes()),
+            Output::File(file) => file.append(line.as_bytes()),
+        };
+        match outcome {
+            Ok(()) => failed = false,
+            Err(error) if !failed => {
+                failed = true;
+                error!(%error, "the audit log cannot be written; events are lost");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A file that is appended to, wherever its name leads.
+struct Appended {
+    path: PathBuf,
+    file: File,
+    looked: Instant,
+}
+
+impl Appended {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Ok(Self { path: path.to_owned(), file, looked: Instant::now() })
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.looked.elapsed() >= LOOK_EVERY && !self.is_in_place() {
+            *self = Self::open(&self.path)?;
+        }
+        self.file.write_all(line)
+    }
+
+    fn is_in_place(&mut self) -> bool {
+        self.looked = Instant::now();
+        let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match (std::fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(named), Ok(opened)) => id(named) == id(opened),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_event_told_is_a_line_of_the_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("audit.jsonl");
+        let (log, writer) = AuditLog::start(&AuditTarget::File(path.clone())).expect("open");
+        for number in 0..1000 {
+            log.write(&json!({ "number": number, "text": "line\nbreak" }));
+        }
+        writer.finish();
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert_eq!(text.lines().count(), 1000);
+        for (number, line) in text.lines().enumerate() {
+            let event: Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(event["number"], number);
+        }
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_told_at_the_start() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert!(AuditLog::start(&AuditTarget::File(folder.path().to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_log_that_is_off_keeps_nothing_and_stops_nobody() {
+        let (log, writer) = AuditLog::start(&AuditTarget::Off).expect("open");
+        log.write(&json!({}));
+        AuditLog::off().write(&json!({}));
+        writer.finish();
+    }
+}
