@@ -1,0 +1,423 @@
+//! Everything about issuing tokens.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use url::Url;
+
+use super::reader::Reader;
+use super::tokens::TokenConfig;
+use crate::issuer::hook::HookTerms;
+use crate::issuer::http::{CookieNames, CorsTerms, Pages, TrustedProxies, WebTerms};
+use crate::issuer::terms::{IssuanceTerms, RefreshPolicy};
+use crate::issuer::throttle::ThrottleTerms;
+use crate::secret::Secret;
+use crate::server::Address;
+use crate::telemetry::audit::AuditTarget;
+
+/// The shortest secrets that are taken for the hook and for administrators, in bytes.
+const LEAST_SECRET_BYTES: usize = 16;
+/// The audit log's file in DATA_DIR.
+const AUDIT_FILE: &str = "audit.jsonl";
+
+/// What an issuer needs to know.
+#[derive(Debug)]
+pub struct IssuanceConfig {
+    /// Where tokens are issued.
+    pub listen: Vec<Address>,
+    /// Where other services and administrators ask.
+    pub internal: Option<Address>,
+    /// Where gRPC is served.
+    pub grpc: Option<SocketAddr>,
+    /// How gRPC is encrypted, if it is.
+    pub grpc_tls: Option<GrpcTls>,
+    /// What is decided about tokens.
+    pub terms: IssuanceTerms,
+    /// What is decided about the routes.
+    pub web: WebTerms,
+    /// The limits.
+    pub throttle: ThrottleTerms,
+    /// Who checks passwords, where it is not the built-in accounts.
+    pub hook: Option<HookTerms>,
+    /// Where audit events go.
+    pub audit: AuditTarget,
+}
+
+/// What gRPC is encrypted with, in PEM.
+#[derive(Clone, Debug)]
+pub struct GrpcTls {
+    /// The certificate chain.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: Secret,
+    /// The CA of the clients.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// Reads everything; it is used only where AUTHORIZATION_SERVER is on, and checked in any case.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    tokens: &TokenConfig,
+    data_dir: &Path,
+    store_timeout: Duration,
+) -> Option<IssuanceConfig> {
+    let is_on = reader.truth("AUTHORIZATION_SERVER");
+    let listen = addresses(reader, "ISSUER_LISTEN");
+    let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
+    let public_url = public_url(reader, iss.as_deref(), listen.first());
+    let token_path = reader.parsed("TOKEN_URL", |text| path(text));
+    let internal = reader.parsed("INTERNAL_LISTEN", |text| match text {
+        "off" => Ok(None),
+        address => address.parse::<Address>().map(Some),
+    });
+    let admin_token = secret(reader, "ADMIN_TOKEN");
+    let internal_needs_token = internal.as_ref().is_some_and(|address| !address.is_loopback());
+    if internal_needs_token && admin_token.is_none() {
+        reader.wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
+    }
+    let grpc = reader.parsed("GRPC_LISTEN", |text| match text {
+        "off" => Ok(None),
+        address => address
+            .parse::<SocketAddr>()
+            .map(Some)
+            .map_err(|_| format!("{text:?} is no address such as 127.0.0.1:50051")),
+    });
+    let terms = terms(reader, tokens, iss.unwrap_or_else(|| public_url.clone()), store_timeout);
+    let terms = IssuanceTerms {
+        own_urls: vec![public_url.clone(), format!("{public_url}{token_path}")],
+        ..terms
+    };
+    let web = WebTerms {
+        public_url,
+        token_path,
+        cookies: cookies(reader),
+        trusted_proxies: trusted_proxies(reader),
+        admin_token,
+        internal_needs_token,
+        disable_external: reader.truth("DISABLE_EXTERNAL_API"),
+        disable_internal: reader.truth("DISABLE_INTERNAL_API"),
+        pages: Pages {
+            openapi: page(reader, "OPENAPI_URL"),
+            docs: page(reader, "DOCS_URL"),
+            redoc: page(reader, "REDOC_URL"),
+        },
+        cors: cors(reader),
+    };
+    check_paths(reader, &web);
+    let config = IssuanceConfig {
+        listen,
+        internal,
+        grpc,
+        grpc_tls: grpc_tls(reader),
+        terms,
+        web,
+        throttle: throttle(reader),
+        hook: hook(reader),
+        audit: audit(reader, data_dir),
+    };
+    if is_on && tokens.signing.is_none() && tokens.ring.is_none() {
+        reader.wrong(
+            "AUTHORIZATION_SERVER",
+            "there is no key that signs: set PRIVATE_KEY_FILE, SECRET_KEY_FILE or KEY_RING_FILE",
+        );
+    }
+    is_on.then_some(config)
+}
+
+fn terms(
+    reader: &mut Reader<'_>,
+    tokens: &TokenConfig,
+    iss: String,
+    store_timeout: Duration,
+) -> IssuanceTerms {
+    let audiences = tokens.issuers.first().map(|issuer| issuer.audiences.clone());
+    let audiences = audiences.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![iss.clone()]);
+    IssuanceTerms {
+        iss,
+        audiences,
+        access_lifetime: access_lifetime(reader),
+        refresh_lifetime: reader.seconds("REFRESH_TOKEN_EXPIRY", 1.0, 315_360_000.0),
+        key_lifetime: reader.seconds("KEY_EXPIRY", 0.0, 315_360_000.0),
+        policy: reader.parsed("REFRESH_POLICY", RefreshPolicy::parse),
+        restrict: reader.duration(
+            "REFRESH_RESTRICT_MINUTES",
+            Duration::from_secs(60),
+            0.0,
+            525_600.0,
+        ),
+        grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
+        lease: store_timeout.saturating_mul(4).saturating_add(Duration::from_secs(1)),
+        opaque: reader.text("TOKEN_MODE") == "opaque",
+        scopes: scopes(reader),
+        max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),
+        own_urls: Vec::new(),
+    }
+}
+
+/// EXPIRY in minutes, or JWT_LEASE_TIME in seconds; both, only if they agree.
+fn access_lifetime(reader: &mut Reader<'_>) -> Duration {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let by_minutes = reader.duration("EXPIRY", MINUTE, 0.01, 525_600.0);
+    if reader.found("JWT_LEASE_TIME").is_none() {
+        return by_minutes;
+    }
+    let by_seconds = reader.seconds("JWT_LEASE_TIME", 1.0, 31_536_000.0);
+    match (reader.layer("EXPIRY"), reader.layer("JWT_LEASE_TIME")) {
+        (None, _) => by_seconds,
+        (Some(minutes), Some(seconds)) if seconds > minutes => by_seconds,
+        (Some(minutes), Some(seconds)) if minutes > seconds => by_minutes,
+        _ => {
+            if by_minutes != by_seconds {
+                let problem = "disagrees with EXPIRY: they are minutes and seconds of one thing";
+                reader.wrong("JWT_LEASE_TIME", problem);
+            }
+            by_seconds
+        }
+    }
+}
+
+/// AUTH_SCOPES: tp-auth's JSON object of names and meanings, a JSON list, or names with commas.
+fn scopes(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    let text = reader.optional("AUTH_SCOPES")?;
+    let scopes = match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(serde_json::Value::Object(scopes)) => scopes.keys().cloned().collect(),
+        _ => list(reader, "AUTH_SCOPES"),
+    };
+    if let Some(bad) = scopes.iter().find(|scope| !crate::token::is_scope(scope)) {
+        reader.wrong("AUTH_SCOPES", format!("{bad:?} is no scope (RFC 6749, section 3.3)"));
+    }
+    Some(scopes)
+}
+
+/// A JSON list of texts, or texts with commas between them.
+fn list(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
+    let text = reader.text(name);
+    if text.starts_with(['[', '{']) {
+        return serde_json::from_str(&text).unwrap_or_else(|_| {
+            reader.wrong(name, "is no JSON list of texts");
+            Vec::new()
+        });
+    }
+    reader.list(name)
+}
+
+fn addresses(reader: &mut Reader<'_>, name: &str) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for text in reader.list(name) {
+        match text.parse::<Address>() {
+            Ok(address) => addresses.push(address),
+            Err(error) => reader.wrong(name, format!("{text:?}: {error}")),
+        }
+    }
+    addresses
+}
+
+fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Address>) -> String {
+    if let Some(text) = reader.optional("PUBLIC_URL") {
+        let url = Url::parse(&text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.password().is_none()
+        });
+        if url.is_none() {
+            reader.wrong("PUBLIC_URL", "is no URL such as https://id.example or https://example/id");
+        }
+        return text.trim_end_matches('/').to_owned();
+    }
+    let is_url = |iss: &&str| iss.starts_with("https://") || iss.starts_with("http://");
+    match (iss.filter(is_url), listen) {
+        (Some(iss), _) => iss.trim_end_matches('/').to_owned(),
+        (None, Some(Address::Tcp(address))) => format!("http://{address}"),
+        (None, _) => "http://localhost".to_owned(),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._~-".contains(&b);
+    if text.len() > 1 && text.starts_with('/') && text.bytes().all(is_plain) && !text.contains("//")
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no path such as /token"))
+    }
+}
+
+fn page(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+    reader.parsed(name, |text| match text {
+        "off" => Ok(None),
+        text => path(text.trim_end_matches('/')).map(Some),
+    })
+}
+
+/// A route must not stand where another does.
+fn check_paths(reader: &mut Reader<'_>, web: &WebTerms) {
+    const TAKEN: [&str; 16] = [
+        "/token",
+        "/refresh",
+        "/revoke",
+        "/introspect",
+        "/logout",
+        "/sessions",
+        "/authenticate",
+        "/validate",
+        "/validate_request",
+        "/jwks",
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/health",
+        "/ready",
+        "/api/healthcheck",
+        "/validate_request/traefik",
+    ];
+    let pages = &web.pages;
+    let named = [
+        ("TOKEN_URL", Some(&web.token_path)),
+        ("OPENAPI_URL", pages.openapi.as_ref()),
+        ("DOCS_URL", pages.docs.as_ref()),
+        ("REDOC_URL", pages.redoc.as_ref()),
+    ];
+    for (place, (name, path)) in named.iter().enumerate() {
+        let Some(path) = path else { continue };
+        let is_own = *name == "TOKEN_URL" && path.as_str() == "/token";
+        let is_below = path.starts_with("/sessions/");
+        let is_twice = named[..place].iter().any(|(_, other)| *other == Some(*path));
+        if (TAKEN.contains(&path.as_str()) && !is_own) || is_below || is_twice {
+            reader.wrong(name, format!("{path} is another route's"));
+        }
+    }
+}
+
+fn secret(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
+    let secret = reader.secret(name)?;
+    let secret = Secret::new(secret.expose().trim_ascii());
+    if secret.expose().len() < LEAST_SECRET_BYTES {
+        reader.wrong(name, format!("is shorter than {LEAST_SECRET_BYTES} bytes"));
+    }
+    Some(secret)
+}
+
+fn cookies(reader: &Reader<'_>) -> Option<CookieNames> {
+    match reader.text("TOKEN_COOKIES").as_str() {
+        "host" => Some(CookieNames::HOST),
+        "tp-auth" => Some(CookieNames::TP_AUTH),
+        _ => None,
+    }
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let networks = reader.list("TRUSTED_PROXIES");
+    TrustedProxies::parse(&networks).unwrap_or_else(|problem| {
+        reader.wrong("TRUSTED_PROXIES", problem);
+        TrustedProxies::default()
+    })
+}
+
+fn throttle(reader: &mut Reader<'_>) -> ThrottleTerms {
+    let number = |reader: &mut Reader<'_>, name, most| {
+        u32::try_from(reader.number(name, 1, most)).unwrap_or(u32::MAX)
+    };
+    ThrottleTerms {
+        enabled: reader.truth("RATE_LIMITS"),
+        per_minute: number(reader, "RATE_LIMIT_PER_MINUTE", 1_000_000),
+        lock_tries: number(reader, "LOCK_TRIES", 1_000),
+        lock_time: reader.seconds("LOCK_TIME", 1.0, 86_400.0),
+    }
+}
+
+fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
+    let secret = secret(reader, "TOKEN_HOOK_SECRET");
+    let timeout = reader.seconds("TOKEN_HOOK_TIMEOUT", 0.1, 30.0);
+    let text = reader.optional("TOKEN_HOOK_URL")?;
+    let url = Url::parse(&text).ok().filter(|url| url.host().is_some());
+    let Some(url) = url else {
+        reader.wrong("TOKEN_HOOK_URL", "is no URL such as https://app.example/login");
+        return None;
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_this_host(&url)) {
+        reader.wrong("TOKEN_HOOK_URL", "carries passwords: https, or http to this host itself");
+    }
+    let Some(secret) = secret else {
+        reader.wrong("TOKEN_HOOK_URL", "needs TOKEN_HOOK_SECRET_FILE, which its requests are signed with");
+        return None;
+    };
+    Some(HookTerms { url, secret, timeout })
+}
+
+fn is_this_host(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn audit(reader: &Reader<'_>, data_dir: &Path) -> AuditTarget {
+    match reader.optional("AUDIT_LOG").as_deref() {
+        None => AuditTarget::File(data_dir.join(AUDIT_FILE)),
+        Some("off") => AuditTarget::Off,
+        Some("stderr") => AuditTarget::Stderr,
+        Some(path) => AuditTarget::File(path.into()),
+    }
+}
+
+fn cors(reader: &mut Reader<'_>) -> Option<CorsTerms> {
+    let is_on = reader.truth("ENABLE_CORS");
+    let origins = list(reader, "CORS_URLS");
+    let credentials = reader.truth("CORS_ALLOW_CREDENTIALS");
+    if credentials && origins.iter().any(|origin| origin == "*") {
+        reader.wrong("CORS_ALLOW_CREDENTIALS", "every page could act for its visitors: name the origins");
+    }
+    for origin in &origins {
+        let host = origin.split_once("://").map_or(origin.as_str(), |(_, host)| host);
+        let inner = host.strip_prefix("*.").unwrap_or(host);
+        if origin != "*" && (inner.is_empty() || inner.contains(['*', '/', ' '])) {
+            let problem = format!("{origin:?} is no origin such as https://app.example or *.example");
+            reader.wrong("CORS_URLS", problem);
+        }
+    }
+    let (mut methods, mut headers) = (Vec::new(), Vec::new());
+    for text in list(reader, "CORS_ALLOW_METHODS") {
+        match Method::from_bytes(text.to_ascii_uppercase().as_bytes()) {
+            Ok(method) => methods.push(method),
+            Err(_) => reader.wrong("CORS_ALLOW_METHODS", format!("{text:?} is no method")),
+        }
+    }
+    for text in list(reader, "CORS_ALLOW_HEADERS") {
+        match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(name) => headers.push(name),
+            Err(_) => reader.wrong("CORS_ALLOW_HEADERS", format!("{text:?} is no header")),
+        }
+    }
+    (is_on && !origins.is_empty()).then_some(CorsTerms { origins, credentials, methods, headers })
+}
+
+fn grpc_tls(reader: &mut Reader<'_>) -> Option<GrpcTls> {
+    let mut read = |name: &str| {
+        let path = reader.path(name)?;
+        match std::fs::read(&path) {
+            Ok(pem) => Some(pem),
+            Err(error) => {
+                reader.wrong(name, format!("cannot read {}: {error}", path.display()));
+                None
+            }
+        }
+    };
+    let certificate = read("GRPC_TLS_CERT_FILE");
+    let key = read("GRPC_TLS_KEY_FILE").map(Secret::new);
+    let client_ca = read("GRPC_CLIENT_CA_FILE");
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(GrpcTls { certificate, key, client_ca }),
+        (None, None) if client_ca.is_none() => None,
+        _ => {
+            let problem = "certificate and key go together, and a client CA needs both";
+            if reader.mistakes.is_empty() {
+                reader.wrong("GRPC_TLS_CERT_FILE", problem);
+            }
+            None
+        }
+    }
+}
