@@ -4,10 +4,14 @@
 
 pub mod memory;
 mod record;
+pub mod redis;
 pub mod sqlite;
 mod store;
+mod tokens;
 
 pub use memory::MemoryOpaque;
 pub use record::{OpaqueToken, TokenDigest, TokenKind, generate};
+pub use redis::RedisOpaque;
 pub use sqlite::SqliteOpaque;
 pub use store::{Exchange, OpaqueStore};
+pub use tokens::Tokens;

@@ -5,9 +5,13 @@
 mod arithmetic;
 pub mod memory;
 mod name;
+pub mod redis;
+mod restrictions;
 pub mod sqlite;
 mod store;
 
 pub use memory::MemoryRestrict;
+pub use redis::RedisRestrict;
+pub use restrictions::Restrictions;
 pub use sqlite::SqliteRestrict;
 pub use store::{Claim, RestrictStore, Strike};

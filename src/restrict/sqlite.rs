@@ -167,7 +167,7 @@ impl RestrictStore for SqliteRestrict {
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
         let mut removed = 0;
         for batch in PURGES {
-            removed += self.database.delete_in_batches(batch, of_time(before)).await?;
+            removed += self.database.delete_in_batches(batch, column(moment(before))).await?;
         }
         Ok(removed)
     }

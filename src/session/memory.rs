@@ -74,6 +74,12 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
+    async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let found = state.sessions.get_mut(id);
+        Ok(found.map(|session| session.expires = session.expires.max(expires)).is_some())
+    }
+
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         Ok(self.state().sessions.remove(id).map(|session| session.user))
     }

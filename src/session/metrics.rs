@@ -1,5 +1,6 @@
-//! How the store of sessions does.
+//! How stores do.
 
+use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,34 +9,127 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// What the store was asked to do.
+/// What a store was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To read one session.
+    /// To set a marker.
+    Claim,
+    /// To take a marker away.
+    Clear,
+    /// To exchange a token for its successors.
+    Exchange,
+    /// To move the end of a token forward.
+    Extend,
+    /// To read one record.
     Get,
-    /// To add one.
-    Put,
-    /// To end one, or a user's.
-    Revoke,
-    /// To list them.
+    /// To list sessions.
     List,
-    /// To note that one is in use.
-    Touch,
-    /// To forget those that expired.
-    Purge,
+    /// To forget attempts.
+    Pardon,
     /// To answer at all.
     Ping,
+    /// To forget what expired.
+    Purge,
+    /// To add records.
+    Put,
+    /// To read a marker.
+    Read,
+    /// To delete a token.
+    Remove,
+    /// To move the end of a session forward.
+    Renew,
+    /// To end one session, or a user's.
+    Revoke,
+    /// To take one from a budget.
+    Spend,
+    /// To count an attempt.
+    Strike,
+    /// To replace a marker.
+    Swap,
+    /// To note that a session is in use.
+    Touch,
 }
 
-const OPERATIONS: [(Operation, &str); 7] = [
-    (Operation::Get, "get"),
-    (Operation::Put, "put"),
-    (Operation::Revoke, "revoke"),
-    (Operation::List, "list"),
-    (Operation::Touch, "touch"),
-    (Operation::Purge, "purge"),
-    (Operation::Ping, "ping"),
-];
+impl Operation {
+    /// The value of its label.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Clear => "clear",
+            Self::Exchange => "exchange",
+            Self::Extend => "extend",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Pardon => "pardon",
+            Self::Ping => "ping",
+            Self::Purge => "purge",
+            Self::Put => "put",
+            Self::Read => "read",
+            Self::Remove => "remove",
+            Self::Renew => "renew",
+            Self::Revoke => "revoke",
+            Self::Spend => "spend",
+            Self::Strike => "strike",
+            Self::Swap => "swap",
+            Self::Touch => "touch",
+        }
+    }
+}
+
+/// What a store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Sessions.
+    Sessions,
+    /// Opaque tokens.
+    Tokens,
+    /// Restrictions.
+    Restrictions,
+}
+
+impl StoreKind {
+    /// What its metrics' names begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Sessions => "portcullis_store",
+            Self::Tokens => "portcullis_token_store",
+            Self::Restrictions => "portcullis_restriction_store",
+        }
+    }
+
+    /// What it can be asked.
+    fn operations(self) -> &'static [Operation] {
+        use Operation as O;
+        match self {
+            Self::Sessions => {
+                &[O::Get, O::Put, O::Revoke, O::List, O::Touch, O::Renew, O::Purge, O::Ping]
+            }
+            Self::Tokens => &[O::Put, O::Get, O::Exchange, O::Extend, O::Remove, O::Purge, O::Ping],
+            Self::Restrictions => &[
+                O::Claim,
+                O::Swap,
+                O::Read,
+                O::Clear,
+                O::Spend,
+                O::Strike,
+                O::Pardon,
+                O::Purge,
+                O::Ping,
+            ],
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    /// As in "the session store".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sessions => "session store",
+            Self::Tokens => "token store",
+            Self::Restrictions => "restriction store",
+        })
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -45,40 +139,57 @@ struct Labels {
 /// The handles, made once, so that counting takes no lock.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
+    kind: StoreKind,
     handles: Vec<(Histogram, Counter)>,
 }
 
 impl StoreMetrics {
-    /// Metrics that are shown by `registry`.
+    /// Metrics of the store of sessions that are shown by `registry`.
     pub fn register(registry: &mut Registry) -> Self {
+        Self::register_for(registry, StoreKind::Sessions)
+    }
+
+    /// Metrics of a store of that kind that are shown by `registry`.
+    pub fn register_for(registry: &mut Registry, kind: StoreKind) -> Self {
         // From a local read to the far side of every gateway's patience.
         const BUCKETS: [f64; 11] =
             [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.15, 1.0];
         let seconds = Family::<Labels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let failures = Family::<Labels, Counter>::default();
         registry.register(
-            "portcullis_store_seconds",
-            "How long the session store took to answer, failures included",
+            format!("{}_seconds", kind.prefix()),
+            format!("How long the {kind} took to answer, failures included"),
             seconds.clone(),
         );
         registry.register(
-            "portcullis_store_failures",
-            "Questions to the session store that got an error or no answer in time",
+            format!("{}_failures", kind.prefix()),
+            format!("Questions to the {kind} that got an error or no answer in time"),
             failures.clone(),
         );
-        let handles = OPERATIONS
+        let handles = kind
+            .operations()
             .iter()
-            .map(|(_, operation)| {
-                let labels = Labels { operation };
+            .map(|operation| {
+                let labels = Labels { operation: operation.as_str() };
                 (seconds.get_or_create_owned(&labels), failures.get_or_create_owned(&labels))
             })
             .collect();
-        Self { handles }
+        Self { kind, handles }
+    }
+
+    /// Metrics that nobody looks at; for commands that end at once.
+    pub fn unseen(kind: StoreKind) -> Self {
+        Self::register_for(&mut Registry::default(), kind)
+    }
+
+    /// What the store keeps.
+    pub fn kind(&self) -> StoreKind {
+        self.kind
     }
 
     /// Counts one question and its answer.
     pub fn observe(&self, operation: Operation, took: Duration, succeeded: bool) {
-        let place = OPERATIONS.iter().position(|(listed, _)| *listed == operation);
+        let place = self.kind.operations().iter().position(|listed| *listed == operation);
         if let Some((seconds, failures)) = place.and_then(|place| self.handles.get(place)) {
             seconds.observe(took.as_secs_f64());
             if !succeeded {
@@ -89,8 +200,8 @@ impl StoreMetrics {
 }
 
 impl Default for StoreMetrics {
-    /// Metrics that nobody looks at; for commands that end at once.
+    /// Metrics of the store of sessions that nobody looks at.
     fn default() -> Self {
-        Self::register(&mut Registry::default())
+        Self::unseen(StoreKind::Sessions)
     }
 }

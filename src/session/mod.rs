@@ -14,14 +14,16 @@ pub mod redis;
 mod sessions;
 pub mod sqlite;
 mod store;
-mod trouble;
+mod watched;
 
 pub use freshness::{Freshness, Mark};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memory::MemoryStore;
-pub use metrics::StoreMetrics;
+pub(crate) use metrics::Operation;
+pub use metrics::{StoreKind, StoreMetrics};
 pub use record::{Device, Ended, Session};
 pub use redis::RedisStore;
 pub use sessions::{NotLive, Sessions, Terms};
 pub use sqlite::SqliteStore;
 pub use store::{Filter, SessionStore, StoreError};
+pub(crate) use watched::Watched;

@@ -21,17 +21,12 @@ use redis::{RedisResult, Script};
 
 use super::{Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
-use crate::storage::redis::{Connection, Redis};
-use batch::{BATCH, Scan, collect, purge_index, purge_sessions};
+use crate::storage::redis::{BATCH, Connection, Failure, LONGEST, Redis, Scan, time_to_live};
+use batch::{collect, purge_index, purge_sessions};
 use record::{
-    NOT_BEFORE, Record, SESSION, USER, corrupt, failed, fields, not_before_key, on, on_user, read,
+    NOT_BEFORE, Record, SESSION, USER, corrupt, fields, not_before_key, on, on_user, read,
     session_key, user_key, user_of,
 };
-
-/// How long a record is kept after its end, in milliseconds: one hour.
-const MARGIN: u64 = 3_600_000;
-/// The longest time to live that is asked for, in milliseconds: one century.
-const LONGEST: u64 = 3_155_760_000_000;
 
 /// KEYS: session, user. ARGV: ttl, created, id, then fields and values. Says 1 where it was added.
 const PUT: &str = r"
@@ -49,6 +44,24 @@ local seen = tonumber(redis.call('HGET', KEYS[1], 'last_seen') or nil)
 if seen and seen < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'last_seen', ARGV[1]) end
 return 0";
 
+/// KEYS: session, user. ARGV: expires, the longest time to live. Forward only, and only where there
+/// is a session; both keys live on as much longer, the user's at least as long as the session's.
+/// Says 1 where there is one, -1 where its end cannot be read.
+const RENEW: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local kept = redis.call('HGET', KEYS[1], 'expires')
+if not kept or not string.match(kept, '^%d+$') then return -1 end
+local by = tonumber(ARGV[1]) - tonumber(kept)
+if by <= 0 then return 1 end
+redis.call('HSET', KEYS[1], 'expires', ARGV[1])
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl < 0 then return 1 end
+ttl = math.min(ttl + by, tonumber(ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
+local index = redis.call('PTTL', KEYS[2])
+if index >= 0 and index < ttl then redis.call('PEXPIRE', KEYS[2], string.format('%.0f', ttl)) end
+return 1";
+
 /// KEYS: not-before, user. ARGV: at. Moves not-before forward and names the sessions that it ends.
 const END_ALL: &str = r"
 local at = ARGV[1]
@@ -63,6 +76,7 @@ pub struct RedisStore {
     redis: Redis,
     put: Script,
     touch: Script,
+    renew: Script,
     end_all: Script,
 }
 
@@ -70,21 +84,21 @@ impl RedisStore {
     /// Over a pool that is connected to the right database.
     pub fn new(redis: Redis) -> Self {
         let script = Script::new;
-        Self { redis, put: script(PUT), touch: script(TOUCH), end_all: script(END_ALL) }
+        let (put, touch) = (script(PUT), script(TOUCH));
+        Self { redis, put, touch, renew: script(RENEW), end_all: script(END_ALL) }
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
-        self.redis.connection().await.map_err(|failure| failed(failure, "?"))
+        self.redis.connection().await.map_err(unnamed)
     }
 }
 
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        let lifetime = session.expires.as_millis().saturating_sub(session.created.as_millis());
         let mut call = self.put.key(session_key(&session.id));
         call.key(user_key(&session.user))
-            .arg(lifetime.saturating_add(MARGIN).min(LONGEST))
+            .arg(time_to_live(session.created, session.expires))
             .arg(session.created.as_millis())
             .arg(session.id.as_str());
         for (field, value) in fields(session) {
@@ -113,6 +127,20 @@ impl SessionStore for RedisStore {
         let mut call = self.touch.key(session_key(id));
         call.arg(at.as_millis());
         call.invoke_async(&mut self.connection().await?).await.map_err(on(id))
+    }
+
+    async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let owner = redis::cmd("HGET").arg(session_key(id)).arg("user").clone();
+        let owner: Option<Vec<u8>> = owner.query_async(&mut connection).await.map_err(on(id))?;
+        let Some(owner) = owner else { return Ok(false) };
+        let user = user_of(&owner).ok_or_else(|| corrupt(id.as_str(), "user"))?;
+        let mut call = self.renew.key(session_key(id));
+        call.key(user_key(&user)).arg(expires.as_millis()).arg(LONGEST);
+        match call.invoke_async(&mut connection).await.map_err(on(id))? {
+            -1 => Err(corrupt(id.as_str(), "expires")),
+            found => Ok(found == 1),
+        }
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
@@ -172,7 +200,7 @@ impl SessionStore for RedisStore {
         // SCAN may name a key twice.
         let mut seen = HashSet::new();
         while found.len() < limit
-            && let Some(mut ids) = scan.next(&mut connection).await?
+            && let Some(mut ids) = scan.next(&mut connection).await.map_err(unnamed)?
         {
             ids.retain(|id| seen.insert(id.clone()));
             collect(&mut connection, &ids, filter, limit, &mut found).await?;
@@ -184,11 +212,11 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         let mut removed = 0;
         let mut sessions = Scan::of(SESSION);
-        while let Some(ids) = sessions.next(&mut connection).await? {
+        while let Some(ids) = sessions.next(&mut connection).await.map_err(unnamed)? {
             removed += purge_sessions(&mut connection, &ids, expired_before).await?;
         }
         let mut users = Scan::of(USER);
-        while let Some(names) = users.next(&mut connection).await? {
+        while let Some(names) = users.next(&mut connection).await.map_err(unnamed)? {
             for name in names {
                 purge_index(&mut connection, &name).await?;
             }
@@ -209,4 +237,8 @@ impl SessionStore for RedisStore {
     fn describe(&self) -> String {
         format!("redis {}", self.redis.name())
     }
+}
+
+fn unnamed(failure: Failure) -> StoreError {
+    StoreError::of_redis(failure, "?")
 }

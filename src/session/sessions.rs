@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
 
 use super::freshness::{Freshness, Mark};
 use super::metrics::{Operation, StoreMetrics};
-use super::trouble::Trouble;
+use super::watched::Watched;
 use super::{Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::{Clock, UnixTime};
 
@@ -24,10 +23,6 @@ const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 /// How many such looks there are at most, so that somebody who opens sessions all the time cannot
 /// keep the end of them going for ever.
 const MOST_ROUNDS: usize = 100;
-/// How long making room may take; nobody waits for it.
-const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long closing the store may take; nothing is lost if it takes longer.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// On what terms sessions are read.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +50,9 @@ pub enum NotLive {
 /// Sessions, wherever they are kept.
 #[derive(Debug)]
 pub struct Sessions {
-    asked: Asked,
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    watched: Watched,
     terms: Terms,
     freshness: Freshness,
     touches: Arc<Semaphore>,
@@ -69,9 +66,9 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         metrics: StoreMetrics,
     ) -> Self {
-        let asked = Asked { store, clock, metrics, trouble: Arc::default() };
+        let watched = Watched::new(store.describe(), Arc::clone(&clock), metrics);
         let touches = Arc::new(Semaphore::new(MOST_TOUCHES));
-        Self { asked, terms, freshness: Freshness::new(), touches }
+        Self { store, clock, watched, terms, freshness: Freshness::new(), touches }
     }
 
     /// The present mark of a session; to be taken before [`Sessions::live`].
@@ -90,9 +87,9 @@ impl Sessions {
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
-        let found = self.timed(Operation::Get, self.asked.store.get(user, id)).await;
+        let found = self.timed(Operation::Get, self.store.get(user, id)).await;
         let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
-        let now = self.asked.clock.now();
+        let now = self.clock.now();
         if let Some(ended) = session.ended(now, self.terms.inactivity) {
             return Err(NotLive::Ended(ended));
         }
@@ -104,13 +101,20 @@ impl Sessions {
 
     /// Adds a session.
     pub async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        self.timed(Operation::Put, self.asked.store.put(session)).await
+        self.timed(Operation::Put, self.store.put(session)).await
+    }
+
+    /// Moves the end of a session forward, never back; says whether it is there. What is known of
+    /// it stays good: nobody loses anything by living longer. To be asked after
+    /// [`Sessions::live`], since one that has just expired would live on.
+    pub async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
+        self.timed(Operation::Renew, self.store.renew(id, expires)).await
     }
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         let _told = OnLeaving(|| self.freshness.session_ended(id));
-        self.timed(Operation::Revoke, self.asked.store.revoke(id)).await
+        self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
     /// Ends all sessions that a user has now; the next request of this process is refused. Says
@@ -120,7 +124,7 @@ impl Sessions {
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
         let _told = OnLeaving(|| self.freshness.user_ended(user));
-        let until_now = self.asked.store.revoke_user(user, self.asked.clock.now());
+        let until_now = self.store.revoke_user(user, self.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         // A host whose clock is ahead of ours has opened sessions in what we take for the future.
         let of_user = Filter { user: Some(user.clone()), live_at: None };
@@ -138,29 +142,29 @@ impl Sessions {
 
     /// At most `limit` sessions.
     pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError> {
-        self.timed(Operation::List, self.asked.store.list(filter, limit)).await
+        self.timed(Operation::List, self.store.list(filter, limit)).await
     }
 
     /// Makes room: forgets what has expired `before` now.
     pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
-        let expired_before: UnixTime = self.asked.clock.now().before(before);
-        let purged = self.asked.store.purge(expired_before);
-        self.asked.within(PURGE_TIMEOUT, Operation::Purge, purged).await
+        let expired_before: UnixTime = self.clock.now().before(before);
+        let purged = self.store.purge(expired_before);
+        self.watched.purging(purged).await
     }
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.timed(Operation::Ping, self.asked.store.ping()).await
+        self.timed(Operation::Ping, self.store.ping()).await
     }
 
     /// Leaves the store tidy at the end of the process, if that takes less than a second.
     pub async fn close(&self) {
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.asked.store.close()).await;
+        self.watched.closing(self.store.close()).await;
     }
 
     /// What and where the store is, without credentials.
     pub fn describe(&self) -> String {
-        self.asked.store.describe()
+        self.store.describe()
     }
 
     /// Asks the store, within the deadline of requests.
@@ -169,7 +173,7 @@ impl Sessions {
         operation: Operation,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.asked.within(self.terms.timeout, operation, asked).await
+        self.watched.within(self.terms.timeout, operation, asked).await
     }
 
     fn touch_interval(&self) -> Duration {
@@ -182,48 +186,14 @@ impl Sessions {
         let Ok(permit) = Arc::clone(&self.touches).try_acquire_owned() else {
             return;
         };
-        let (asked, id, limit) = (self.asked.clone(), id.clone(), self.terms.timeout);
+        let (store, watched) = (Arc::clone(&self.store), self.watched.clone());
+        let (id, limit) = (id.clone(), self.terms.timeout);
         tokio::spawn(async move {
             let _permit = permit;
-            let touched = asked.store.touch(&id, now);
+            let touched = store.touch(&id, now);
             // A use that was not noted is noted at the next read.
-            let _ = asked.within(limit, Operation::Touch, touched).await;
+            let _ = watched.within(limit, Operation::Touch, touched).await;
         });
-    }
-}
-
-/// The store, and how it answers.
-#[derive(Clone, Debug)]
-struct Asked {
-    store: Arc<dyn SessionStore>,
-    clock: Arc<dyn Clock>,
-    metrics: StoreMetrics,
-    trouble: Arc<Trouble>,
-}
-
-impl Asked {
-    /// Waits for an answer for at most `limit`, counts it, and logs what went wrong.
-    async fn within<T>(
-        &self,
-        limit: Duration,
-        operation: Operation,
-        answer: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let started = self.clock.monotonic();
-        let outcome =
-            tokio::time::timeout(limit, answer).await.unwrap_or(Err(StoreError::TimedOut));
-        let now = self.clock.monotonic();
-        self.metrics.observe(operation, now.saturating_sub(started), outcome.is_ok());
-        match &outcome {
-            Err(error) if !matches!(error, StoreError::Conflict(_)) && self.trouble.failed(now) => {
-                warn!(%error, ?operation, store = self.store.describe(), "the session store failed");
-            }
-            Ok(_) if self.trouble.answered() => {
-                info!(store = self.store.describe(), "the session store answers again");
-            }
-            Ok(_) | Err(_) => {}
-        }
-        outcome
     }
 }
 

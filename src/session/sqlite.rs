@@ -90,6 +90,17 @@ impl SessionStore for SqliteStore {
             .map_err(failed)
     }
 
+    async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
+        self.database.check_in_place()?;
+        let done = sqlx::query("UPDATE sessions SET expires = max(expires, ?2) WHERE id = ?1")
+            .bind(id.as_str())
+            .bind(of_time(expires))
+            .execute(self.database.writer())
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         // To the last row: SQLite commits when the statement has ended, and may fail then.
         let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")

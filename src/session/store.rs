@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
-use crate::storage::sqlite;
+use crate::storage::{redis, sqlite};
 
 /// Where sessions are kept.
 ///
@@ -31,6 +31,14 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Notes that the session was used `at`. Never moves back, and never brings a session back
     /// that is gone: then nothing happens.
     async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError>;
+
+    /// Moves the end of the session forward, never back, and never brings a session back that is
+    /// gone. Says whether it is there. One that is over and still there lives on if its end was
+    /// all that was over: whoever renews has asked first whether it lives.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where its end cannot be read; a store need not look.
+    async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError>;
 
     /// Ends one session and says whose it was; `None` where there was none.
     ///
@@ -107,6 +115,19 @@ impl From<sqlite::Failure> for StoreError {
         match failure {
             sqlite::Failure::TimedOut => Self::TimedOut,
             sqlite::Failure::Unavailable(what) => Self::Unavailable(what),
+        }
+    }
+}
+
+impl StoreError {
+    /// What a failure of Redis means for the record of that name.
+    pub(crate) fn of_redis(failure: redis::Failure, id: &str) -> Self {
+        match failure {
+            redis::Failure::TimedOut => Self::TimedOut,
+            redis::Failure::Unavailable(what) => Self::Unavailable(what),
+            redis::Failure::WrongKind => {
+                Self::Corrupt { id: id.to_owned(), reason: "it is of another kind".to_owned() }
+            }
         }
     }
 }

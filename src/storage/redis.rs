@@ -8,6 +8,7 @@
 
 mod address;
 mod connector;
+mod scan;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +19,25 @@ use redis::{ErrorKind, RedisError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock::UnixTime;
 use crate::secret::Secret;
 use address::Address;
 pub use address::InvalidAddress;
 pub use connector::Connection;
 use connector::{Connector, FailedAttempt};
+pub use scan::{BATCH, Scan};
+
+/// How long a record is kept after its end, in milliseconds: one hour.
+const MARGIN: u64 = 3_600_000;
+/// The longest time to live that is asked for, in milliseconds: one century.
+pub const LONGEST: u64 = 3_155_760_000_000;
+
+/// For how long a record that is of use from then until then should be kept, in milliseconds,
+/// counted from when it is written, so that no two clocks are compared.
+pub fn time_to_live(from: UnixTime, until: UnixTime) -> u64 {
+    let length = until.as_millis().saturating_sub(from.as_millis());
+    length.saturating_add(MARGIN).min(LONGEST)
+}
 
 /// How a Redis is reached.
 #[derive(Clone, Debug)]

@@ -39,6 +39,9 @@ impl SessionStore for ProbedStore {
     async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
         self.inner.touch(id, at).await
     }
+    async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
+        self.inner.renew(id, expires).await
+    }
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         self.inner.revoke(id).await
     }

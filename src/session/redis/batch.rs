@@ -9,10 +9,7 @@ use super::record::{
 };
 use crate::clock::UnixTime;
 use crate::session::{Filter, Session, SessionId, StoreError, UserId};
-use crate::storage::redis::Connection;
-
-/// How many records one round trip reads or removes; bounds how long the server is busy.
-pub(super) const BATCH: usize = 200;
+use crate::storage::redis::{BATCH, Connection};
 
 /// Adds those of the named sessions that pass the filter, up to the limit.
 pub(super) async fn collect(
@@ -144,31 +141,4 @@ async fn ask<T: redis::FromRedisValue>(
         return Ok(Vec::new());
     }
     pipeline.query_async(connection).await.map_err(on_user)
-}
-
-/// A walk over all keys with a prefix, a batch at a time, which never blocks the server for long.
-pub(super) struct Scan {
-    prefix: &'static str,
-    cursor: Option<u64>,
-}
-
-impl Scan {
-    pub(super) fn of(prefix: &'static str) -> Self {
-        Self { prefix, cursor: Some(0) }
-    }
-
-    /// What follows the prefix in the next keys, possibly of none; `None` at the end.
-    pub(super) async fn next(
-        &mut self,
-        connection: &mut Connection,
-    ) -> Result<Option<Vec<String>>, StoreError> {
-        let Some(cursor) = self.cursor else { return Ok(None) };
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(format!("{}*", self.prefix)).arg("COUNT").arg(BATCH);
-        let (next, keys): (u64, Vec<String>) =
-            command.query_async(connection).await.map_err(on_user)?;
-        self.cursor = (next != 0).then_some(next);
-        let names = keys.iter().filter_map(|key| key.strip_prefix(self.prefix));
-        Ok(Some(names.map(str::to_owned).collect()))
-    }
 }

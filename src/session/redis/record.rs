@@ -83,21 +83,11 @@ pub(super) fn corrupt(name: &str, field: &'static str) -> StoreError {
 
 /// For commands on one session.
 pub(super) fn on(id: &SessionId) -> impl Fn(redis::RedisError) -> StoreError {
-    move |error| failed(Failure::of(&error), id.as_str())
+    move |error| StoreError::of_redis(Failure::of(&error), id.as_str())
 }
 
 /// For commands on no particular session.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn on_user(error: redis::RedisError) -> StoreError {
-    failed(Failure::of(&error), "?")
-}
-
-pub(super) fn failed(failure: Failure, name: &str) -> StoreError {
-    match failure {
-        Failure::TimedOut => StoreError::TimedOut,
-        Failure::Unavailable(what) => StoreError::Unavailable(what),
-        Failure::WrongKind => {
-            StoreError::Corrupt { id: name.to_owned(), reason: "it is of another kind".to_owned() }
-        }
-    }
+    StoreError::of_redis(Failure::of(&error), "?")
 }

@@ -1,0 +1,97 @@
+//! Opaque tokens as the rest of the program uses them: a store under a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::record::{OpaqueToken, TokenDigest};
+use super::store::{Exchange, OpaqueStore};
+use crate::clock::{Clock, UnixTime};
+use crate::session::{Operation, StoreError, StoreMetrics, Watched};
+
+/// Opaque tokens, wherever they are kept. What each of these does, [`OpaqueStore`] says; none takes
+/// longer than the timeout, and then it is [`StoreError::TimedOut`] and may or may not have
+/// happened.
+#[derive(Debug)]
+pub struct Tokens {
+    store: Arc<dyn OpaqueStore>,
+    timeout: Duration,
+    watched: Watched,
+}
+
+impl Tokens {
+    /// Tokens in `store`, which may take `timeout` to answer; then it counts as down.
+    pub fn new(
+        store: Arc<dyn OpaqueStore>,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        metrics: StoreMetrics,
+    ) -> Self {
+        let watched = Watched::new(store.describe(), clock, metrics);
+        Self { store, timeout, watched }
+    }
+
+    /// Adds tokens, all or none.
+    pub async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
+        self.timed(Operation::Put, self.store.put(tokens)).await
+    }
+
+    /// The token of that digest, expired and used ones too.
+    pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        self.timed(Operation::Get, self.store.get(digest)).await
+    }
+
+    /// Marks `old` as used and adds its successors, both or nothing; exactly one caller does.
+    pub async fn exchange(
+        &self,
+        old: &TokenDigest,
+        at: UnixTime,
+        successors: &[OpaqueToken],
+    ) -> Result<Exchange, StoreError> {
+        self.timed(Operation::Exchange, self.store.exchange(old, at, successors)).await
+    }
+
+    /// Moves the end of a token forward. Says whether it is there.
+    pub async fn extend(
+        &self,
+        digest: &TokenDigest,
+        expires: UnixTime,
+        claims: Option<&Map<String, Value>>,
+    ) -> Result<bool, StoreError> {
+        self.timed(Operation::Extend, self.store.extend(digest, expires, claims)).await
+    }
+
+    /// Deletes a token. Says whether it was there.
+    pub async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
+        self.timed(Operation::Remove, self.store.remove(digest)).await
+    }
+
+    /// Makes room: forgets tokens that expired at or before then. May take a minute.
+    pub async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
+        self.watched.purging(self.store.purge(expired_before)).await
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.timed(Operation::Ping, self.store.ping()).await
+    }
+
+    /// Leaves the store tidy at the end of the process, if that takes less than a second.
+    pub async fn close(&self) {
+        self.watched.closing(self.store.close()).await;
+    }
+
+    /// What and where the store is, without credentials.
+    pub fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: Operation,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.watched.within(self.timeout, operation, asked).await
+    }
+}
