@@ -153,8 +153,6 @@ impl Config {
         with_dev_key: bool,
     ) -> Self {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
-        // Read for its own sake: issuance will use it, and a mistake in it is told today.
-        reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
         let (sessions, cache) = sessions(reader);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());

@@ -19,6 +19,8 @@ pub enum StoreConfig {
         url: Secret,
         /// The number of the database, whatever the URL says.
         database: u32,
+        /// The number of the database of restrictions.
+        restrict_database: u32,
         /// The CA of the server.
         ca_pem: Option<Vec<u8>>,
     },
@@ -28,6 +30,7 @@ pub enum StoreConfig {
 
 pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     let database = reader.number("LOGIN_REDIS_DB", 0, 65_535);
+    let restrict_database = reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
     let ca_pem = reader.path("DB_CA_FILE").and_then(|path| match std::fs::read(&path) {
         Ok(pem) => Some(pem),
         Err(error) => {
@@ -72,7 +75,8 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             if let Err(error) = crate::storage::redis::check(&url, &options) {
                 reader.wrong("DB_URL", error.to_string());
             }
-            StoreConfig::Redis { url, database, ca_pem }
+            let restrict_database = u32::try_from(restrict_database).unwrap_or_default();
+            StoreConfig::Redis { url, database, restrict_database, ca_pem }
         }
         _ => {
             reader.wrong(

@@ -102,6 +102,12 @@ impl Web {
 }
 
 impl Routes {
+    /// Whether this is one of the two routes that the gate answers on this listener, for
+    /// jwthenticator's clients.
+    pub fn leads_to_gate(&self, path: &str) -> bool {
+        !self.web.terms.disable_external && matches!(path, "/validate" | "/validate_request")
+    }
+
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
     pub async fn answer(
         &self,

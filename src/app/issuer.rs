@@ -1,0 +1,254 @@
+//! The issuer beside the gate: built over the same sessions, on listeners of its own.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::stores::Stores;
+use crate::account::{AccountStore, Passwords};
+use crate::clock::Clock;
+use crate::config::{Config, IssuanceConfig};
+use crate::gate::service::GateService;
+use crate::issuer::audit::Audit;
+use crate::issuer::grpc::{self, GrpcTerms, TlsTerms};
+use crate::issuer::hook::Hook;
+use crate::issuer::http::{Routes, Web};
+use crate::issuer::login::PasswordCheck;
+use crate::issuer::metrics::IssuerMetrics;
+use crate::issuer::throttle::Throttle;
+use crate::issuer::{Issuance, Parts};
+use crate::opaque::Tokens;
+use crate::restrict::Restrictions;
+use crate::secret::Random;
+use crate::server::{Address, Listeners, Shutdown};
+use crate::session::{Sessions, StoreMetrics};
+use crate::telemetry::audit::{AuditLog, AuditWriter};
+use crate::telemetry::metrics::Registry;
+use crate::token::{SigningRing, Verifier};
+
+/// What the issuer shares with the gate of its process.
+pub(super) struct Shared {
+    pub(super) stores: Stores,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) signers: Arc<SigningRing>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) store_metrics: StoreMetrics,
+}
+
+/// The issuer, not yet bound to any address.
+#[derive(Debug)]
+pub struct IssuerApp {
+    /// What issues.
+    pub issuance: Arc<Issuance>,
+    web: Arc<Web>,
+    grpc: GrpcTerms,
+    audit: AuditWriter,
+}
+
+/// The issuer with its addresses open.
+#[derive(Debug)]
+pub struct BoundIssuer {
+    app: IssuerApp,
+    public: Listeners,
+    internal: Option<Listeners>,
+    grpc: Option<TcpListener>,
+}
+
+impl IssuerApp {
+    /// Builds it; opens the account store and the audit log, but no address.
+    pub(super) async fn build(
+        config: &Config,
+        issuance: &IssuanceConfig,
+        shared: Shared,
+        registry: &mut Registry,
+    ) -> anyhow::Result<Self> {
+        let accounts = super::open_accounts(&config.accounts).await;
+        let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
+        let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
+        let clock = shared.clock;
+        let restrictions = Arc::new(Restrictions::new(
+            shared.stores.restrict,
+            config.sessions.terms.timeout,
+            Arc::clone(&clock),
+            shared.store_metrics,
+        ));
+        let password_check = match &issuance.hook {
+            None => PasswordCheck::Accounts,
+            Some(terms) => {
+                PasswordCheck::Hook(Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?)
+            }
+        };
+        if !issuance.throttle.enabled {
+            tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");
+        }
+        let throttle =
+            Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
+        let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
+        let parts = Parts {
+            accounts,
+            passwords: Arc::new(passwords),
+            password_check,
+            tokens: shared.tokens,
+            restrictions,
+            throttle,
+            sessions: shared.sessions,
+            signers: shared.signers,
+            verifier: shared.verifier,
+            audit: Audit::new(log, Arc::clone(&clock)),
+            metrics: IssuerMetrics::register(registry),
+            clock,
+            random: shared.random,
+        };
+        let core = Arc::new(Issuance::new(parts, issuance.terms.clone()));
+        let web = Web::new(Arc::clone(&core), issuance.web.clone());
+        let tls = issuance.grpc_tls.clone().map(|tls| TlsTerms {
+            certificate: tls.certificate,
+            key: tls.key,
+            client_ca: tls.client_ca,
+        });
+        let grpc = GrpcTerms { tls, admin_token: issuance.web.admin_token.clone() };
+        Ok(Self { issuance: core, web, grpc, audit })
+    }
+
+    /// Opens its addresses, or none.
+    pub(super) fn bind(self, config: &Config, at: &IssuanceConfig) -> anyhow::Result<BoundIssuer> {
+        let public = Listeners::bind(&at.listen, &config.limits)?;
+        let bind = |address: &Address| {
+            Listeners::bind(std::slice::from_ref(address), &config.limits)
+        };
+        let internal = at.internal.as_ref().map(bind).transpose()?;
+        let grpc = match at.grpc {
+            None => None,
+            Some(address) => Some(
+                std::net::TcpListener::bind(address)
+                    .and_then(|listener| {
+                        listener.set_nonblocking(true)?;
+                        TcpListener::from_std(listener)
+                    })
+                    .with_context(|| format!("cannot listen on {address} for gRPC"))?,
+            ),
+        };
+        Ok(BoundIssuer { app: self, public, internal, grpc })
+    }
+}
+
+impl BoundIssuer {
+    /// Where tokens are issued, with the ports that the system chose.
+    pub fn public_addresses(&self) -> Vec<Address> {
+        self.public.addresses()
+    }
+
+    /// Where other services and administrators ask.
+    pub fn internal_addresses(&self) -> Vec<Address> {
+        self.internal.as_ref().map(Listeners::addresses).unwrap_or_default()
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> Option<std::net::SocketAddr> {
+        self.grpc.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// What issues.
+    pub fn issuance(&self) -> &Arc<Issuance> {
+        &self.app.issuance
+    }
+
+    /// Answers until `shutdown` begins, then drains. Ends when the last listener has.
+    pub(super) async fn run(
+        self,
+        gate: Arc<GateService>,
+        gate_prefix: String,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<()> {
+        let Self { app, public, internal, grpc } = self;
+        let mut serving = JoinSet::new();
+        let routes = Public { routes: app.web.public(), gate, gate_prefix: gate_prefix.into() };
+        let ended = shutdown.clone();
+        serving.spawn(async move {
+            let service = |peer| {
+                let routes = routes.clone();
+                service_fn(move |request| {
+                    let routes = routes.clone();
+                    async move { Ok::<_, Infallible>(routes.answer(peer, request).await) }
+                })
+            };
+            public.serve_each(service, &ended).await;
+            anyhow::Ok(())
+        });
+        if let Some(listeners) = internal {
+            let (routes, ended) = (app.web.internal(), shutdown.clone());
+            serving.spawn(async move {
+                let service = |peer| {
+                    let routes = routes.clone();
+                    service_fn(move |request| {
+                        let routes = routes.clone();
+                        async move { Ok::<_, Infallible>(routes.answer(peer, request).await) }
+                    })
+                };
+                listeners.serve_each(service, &ended).await;
+                anyhow::Ok(())
+            });
+        }
+        if let Some(listener) = grpc {
+            let issuance = Arc::clone(&app.issuance);
+            let grace = shutdown.grace();
+            let ended = shutdown.clone();
+            let stop = async move { ended.begun().await };
+            serving.spawn(async move {
+                grpc::serve(listener, issuance, app.grpc, stop, grace)
+                    .await
+                    .context("the gRPC listener failed")
+            });
+        }
+        while let Some(ended) = serving.join_next().await {
+            ended.context("a listener of the issuer ended early")??;
+        }
+        app.issuance.accounts.close().await;
+        app.audit.finish();
+        Ok(())
+    }
+}
+
+/// The public listener: the issuer's routes, and the two by which jwthenticator's clients ask the
+/// gate.
+#[derive(Clone)]
+struct Public {
+    routes: Routes,
+    gate: Arc<GateService>,
+    gate_prefix: Arc<str>,
+}
+
+impl Public {
+    async fn answer(
+        &self,
+        peer: Option<IpAddr>,
+        mut request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        if self.routes.leads_to_gate(request.uri().path()) {
+            if let Some(uri) = with_prefix(&self.gate_prefix, request.uri()) {
+                *request.uri_mut() = uri;
+            }
+            return self.gate.answer(request).await;
+        }
+        self.routes.answer(peer, request).await
+    }
+}
+
+/// The path as the gate expects it, under its own prefix.
+fn with_prefix(prefix: &str, uri: &Uri) -> Option<Uri> {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    format!("{prefix}{path}").parse().ok()
+}

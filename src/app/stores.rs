@@ -1,0 +1,70 @@
+//! The stores that the configuration names: nobody else knows which they are.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{SessionConfig, StoreConfig};
+use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
+use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
+use crate::session::{MemoryStore, RedisStore, SessionStore, SqliteStore};
+use crate::storage::redis::Redis;
+use crate::storage::sqlite::Database;
+use crate::storage::{redis, sqlite};
+
+/// Everything that is kept beside accounts.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Refresh tokens and handles, beside the sessions.
+    pub opaque: Arc<dyn OpaqueStore>,
+    /// Restrictions; with Redis in a database of their own.
+    pub restrict: Arc<dyn RestrictStore>,
+}
+
+/// Opens the configured stores.
+///
+/// # Errors
+/// Where the embedded store cannot be opened. A Redis that is down is no error: it may come up.
+pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
+    let timeout = config.terms.timeout;
+    Ok(match &config.store {
+        StoreConfig::Sqlite(path) => {
+            let database = open_file(path, timeout).await?;
+            Stores {
+                sessions: Arc::new(SqliteStore::new(database.clone())),
+                opaque: Arc::new(SqliteOpaque::new(database.clone())),
+                restrict: Arc::new(SqliteRestrict::new(database)),
+            }
+        }
+        StoreConfig::Redis { url, database, restrict_database, ca_pem } => {
+            let server = |database| {
+                let options = redis::Options {
+                    database,
+                    ca_pem: ca_pem.clone(),
+                    // A little less than our own deadline, so that a dead connection is noticed.
+                    response_timeout: timeout.mul_f64(0.8),
+                    ..redis::Options::default()
+                };
+                Redis::new(url, &options)
+            };
+            let logins = server(*database)?;
+            Stores {
+                sessions: Arc::new(RedisStore::new(logins.clone())),
+                opaque: Arc::new(RedisOpaque::new(logins)),
+                restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
+            }
+        }
+        StoreConfig::Memory => Stores {
+            sessions: Arc::new(MemoryStore::new()),
+            opaque: Arc::new(MemoryOpaque::new()),
+            restrict: Arc::new(MemoryRestrict::new()),
+        },
+    })
+}
+
+async fn open_file(path: &Path, busy_timeout: Duration) -> Result<Database, sqlite::OpenError> {
+    let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
+    Database::open(path, options).await
+}
