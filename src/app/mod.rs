@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +72,7 @@ pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn Sessio
             let options = storage::sqlite::Options { busy_timeout, ..Default::default() };
             Arc::new(SqliteStore::open(path, options).await?)
         }
-        StoreConfig::Redis { url, database, ca_pem } => {
+        StoreConfig::Redis { url, database, ca_pem, .. } => {
             let timeout = config.terms.timeout;
             let options = storage::redis::Options {
                 database: *database,

@@ -20,7 +20,7 @@ pub mod ring;
 pub mod verify;
 
 pub use algorithm::Algorithm;
-pub use claims::{Claims, ScopeSet};
+pub use claims::{Claims, ScopeSet, is_scope};
 pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
