@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::issuers::of_table;
 use super::published::{PublishedTerms, published};
 use super::reader::Reader;
+use super::ring;
 use super::tables::IssuerTable;
 use super::tokens::{IssuerConfig, KeysConfig, TokenConfig};
 use crate::secret::Secret;
@@ -21,7 +22,8 @@ pub const DEV_KEY_FILE: &str = "signing-key.pem";
 pub const DEV_KEY_ALGORITHM: Algorithm = Algorithm::ES256;
 
 /// The settings that say where keys are.
-pub(super) const SOURCES: [&str; 7] = [
+pub(super) const SOURCES: [&str; 8] = [
+    "KEY_RING_FILE",
     "PUBLIC_KEY",
     "PRIVATE_KEY",
     "SECRET_KEY",
@@ -47,9 +49,12 @@ pub(super) fn read(
         let name = if reader.found("JWKS_URL").is_some() { "JWKS_URL" } else { "JWKS_FILE" };
         reader.wrong(name, "a key is set too; give each issuer its own in [[issuers]]");
     }
+    config.ring = ring::file(reader);
     // Looked at in any case: what is wrong with it is told, whether it is used or not.
     let of_material = if has_key { material.keys(reader) } else { (None, None) };
-    let (keys, signing) = if let Some(source) = published {
+    let (keys, signing) = if config.ring.is_some() {
+        (Some(KeysConfig::Ring), None)
+    } else if let Some(source) = published {
         (Some(KeysConfig::Published(source)), None)
     } else if has_key {
         of_material

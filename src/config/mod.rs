@@ -8,6 +8,7 @@ mod keys;
 mod mistakes;
 mod published;
 mod reader;
+mod ring;
 pub mod settings;
 mod sources;
 mod store;
@@ -22,6 +23,7 @@ use http::StatusCode;
 pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
+pub use ring::RotationConfig;
 pub use sources::Sources;
 pub use store::StoreConfig;
 pub use tokens::{IssuerConfig, KeysConfig, TokenConfig};
@@ -132,6 +134,17 @@ impl Config {
         let read = sources.read(&mut mistakes);
         let (sessions, _) = sessions(&mut Reader::new(&read, &mut mistakes));
         if mistakes.is_empty() { Ok(sessions) } else { Err(mistakes) }
+    }
+
+    /// Reads and checks what concerns the rotation of keys, whatever keys there are now.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_rotation(sources: &Sources) -> Result<RotationConfig, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let rotation = RotationConfig::read(&mut Reader::new(&read, &mut mistakes));
+        if mistakes.is_empty() { Ok(rotation) } else { Err(mistakes) }
     }
 
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for

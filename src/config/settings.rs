@@ -88,6 +88,12 @@ pub const SETTINGS: &[Setting] = &[
             "The algorithm of the key above (RS256 where an RSA_* key is set)",
         )
     },
+    plain(
+        "KEY_RING_FILE",
+        "path",
+        "",
+        "Our own keys, which `key rotate` hands over, in place of the keys above",
+    ),
     plain("JWKS_FILE", "path", "", "Published keys (RFC 7517), in place of the keys above"),
     plain("JWKS_URL", "URL", "", "The same, fetched over https"),
     plain("JWKS_INSECURE_HTTP", "true or false", "false", "Allow JWKS_URL to be http"),

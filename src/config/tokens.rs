@@ -1,5 +1,6 @@
 //! What is configured about tokens, before the keys are brought to life.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::token::jwks::Source;
@@ -29,6 +30,8 @@ pub enum KeysConfig {
     Fixed(Vec<VerifyingKey>),
     /// Published.
     Published(Source),
+    /// In the file of [`TokenConfig::ring`], private halves and all.
+    Ring,
 }
 
 /// What the settings and tables say about tokens.
@@ -36,8 +39,10 @@ pub enum KeysConfig {
 pub struct TokenConfig {
     /// The issuers.
     pub issuers: Vec<IssuerConfig>,
-    /// The key that signs.
+    /// The key that signs; `None` also where there is a ring.
     pub signing: Option<SigningKey>,
+    /// The file of our own keys, which rotate. It could be read.
+    pub ring: Option<PathBuf>,
     /// The keys of our own issuer, which `/jwks` publishes.
     pub own_keys: Vec<VerifyingKey>,
 }

@@ -14,6 +14,7 @@ mod cli;
 mod dev;
 mod durability;
 mod http_edge;
+mod key_rotation;
 mod logs_and_metrics;
 mod nginx;
 mod opaque_store;
