@@ -25,4 +25,4 @@ pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::KeyRing;
-pub use verify::{Verified, Verifier};
+pub use verify::{Signature, Verified, Verifier};

@@ -16,6 +16,7 @@ mod durability;
 mod http_edge;
 mod logs_and_metrics;
 mod nginx;
+mod opaque_gate;
 mod outage;
 mod published_keys;
 mod secrets_in_logs;
