@@ -20,6 +20,7 @@ use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceTerms};
+use crate::gate::upstream::UpstreamJwt;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
 use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
@@ -127,7 +128,7 @@ impl App {
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let admissions = Admissions::new(
+        let mut admissions = Admissions::new(
             verifier,
             Arc::clone(&sessions),
             config.gate.identity.clone(),
@@ -135,8 +136,12 @@ impl App {
             Arc::clone(&clock),
             metrics.clone(),
         );
+        if let Some(header) = &config.gate.upstream_jwt_header {
+            let signer = config.tokens.signing.clone();
+            admissions = admissions.with_upstream_jwt(UpstreamJwt::new(header.clone(), signer));
+        }
         let service = Arc::new(GateService::new(
-            Gate::new(admissions, config.gate.cookie.clone()),
+            Gate::new(admissions, config.gate.cookies.clone()),
             ServiceTerms {
                 manners: config.gate.manners.clone(),
                 prefix: config.gate.prefix.clone(),
@@ -274,6 +279,7 @@ fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Issuers {
             name: issuer.name.as_str().into(),
             iss: issuer.iss.clone(),
             audiences: issuer.audiences.clone(),
+            default_audience: issuer.default_audience.clone(),
             leeway: issuer.leeway,
             sessions: issuer.sessions,
             keys,

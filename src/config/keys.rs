@@ -11,7 +11,7 @@ use super::published::{PublishedTerms, published};
 use super::reader::Reader;
 use super::ring;
 use super::tables::IssuerTable;
-use super::tokens::{IssuerConfig, KeysConfig, TokenConfig};
+use super::tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 use crate::secret::Secret;
 use crate::token::key::{self, KeyError};
 use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
@@ -40,7 +40,8 @@ pub(super) fn read(
     tables: &[IssuerTable],
     dev_key_in: Option<&Path>,
 ) -> TokenConfig {
-    let mut config = TokenConfig::default();
+    let mode = reader.parsed("TOKEN_MODE", TokenMode::parse);
+    let mut config = TokenConfig { mode, ..TokenConfig::default() };
     let material = Material::read(reader);
     let terms = PublishedTerms::read(reader);
     let published = published(reader, &terms, material.algorithm_if_set);
@@ -73,7 +74,17 @@ pub(super) fn read(
     let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
     if let Some(keys) = keys {
         let name = iss.clone().unwrap_or_else(|| "any".to_owned());
-        config.issuers.push(IssuerConfig { name, iss, audiences, leeway, sessions, keys });
+        // Whoever holds these keys may be our own issuer, which names itself in `aud`.
+        let default_audience = iss.clone().filter(|_| matches!(keys, KeysConfig::Fixed(_)));
+        config.issuers.push(IssuerConfig {
+            name,
+            iss,
+            audiences,
+            default_audience,
+            leeway,
+            sessions,
+            keys,
+        });
     }
     for (place, table) in tables.iter().enumerate() {
         config.issuers.extend(of_table(reader, table, place, leeway, sessions, &terms));

@@ -32,4 +32,4 @@ pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::KeyRing;
 pub use signers::{SigningRing, keep_ring};
-pub use verify::{Verified, Verifier};
+pub use verify::{Signature, Verified, Verifier};

@@ -18,6 +18,7 @@ mod key_rotation;
 mod logs_and_metrics;
 mod nginx;
 mod opaque_store;
+mod opaque_gate;
 mod outage;
 mod published_keys;
 mod restrict_store;
