@@ -31,7 +31,7 @@ use crate::opaque::Tokens;
 use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown};
-use crate::session::{Sessions, StoreMetrics};
+use crate::session::{Sessions, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
@@ -45,7 +45,6 @@ pub(super) struct Shared {
     pub(super) verifier: Arc<Verifier>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) store_metrics: StoreMetrics,
 }
 
 /// The issuer, not yet bound to any address.
@@ -75,7 +74,7 @@ impl IssuerApp {
         shared: Shared,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
-        let accounts = super::open_accounts(&config.accounts).await;
+        let accounts = super::open_accounts(&()).await;
         let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
         let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
         let clock = shared.clock;
@@ -83,7 +82,7 @@ impl IssuerApp {
             shared.stores.restrict,
             config.sessions.terms.timeout,
             Arc::clone(&clock),
-            shared.store_metrics,
+            StoreMetrics::register_for(registry, StoreKind::Restrictions),
         ));
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
@@ -96,7 +95,7 @@ impl IssuerApp {
         }
         let throttle =
             Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
-        let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
+        let passwords = Passwords::new(crate::account::HashTerms, Arc::clone(&shared.random))?;
         let parts = Parts {
             accounts,
             passwords: Arc::new(passwords),

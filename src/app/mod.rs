@@ -1,6 +1,8 @@
 //! Putting it together: the only place that names concrete stores, and the life of the process
 //! from build to bind to run until stopped.
 
+mod issuer;
+mod stores;
 mod watch;
 
 use std::convert::Infallible;
@@ -14,20 +16,25 @@ use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock::Clock;
-use crate::config::{Config, KeysConfig, SessionConfig, StoreConfig, TokenConfig};
+use crate::clock::{Clock, UnixTime};
+use crate::config::{Config, KeysConfig, TokenConfig, TokenMode};
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
+use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceTerms};
 use crate::gate::upstream::UpstreamJwt;
+use crate::opaque::Tokens;
+use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
-use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
-use crate::storage;
+use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics};
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
+pub use issuer::{BoundIssuer, IssuerApp};
+use issuer::Shared;
+pub use stores::{Stores, open_accounts, open_stores};
 use watch::Watched;
 
 /// How often room is made in the store.
@@ -53,7 +60,10 @@ pub struct App {
     own_keys: Arc<SigningRing>,
     /// The keys that check our own tokens, where they rotate.
     own_verifying: Option<Arc<KeyRing>>,
+    tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
+    /// What issues, where AUTHORIZATION_SERVER is on.
+    pub issuer: Option<IssuerApp>,
 }
 
 /// An app whose addresses are open.
@@ -62,33 +72,9 @@ pub struct Bound {
     app: App,
     gate: Listeners,
     metrics: Option<Listeners>,
+    issuer: Option<BoundIssuer>,
+    gate_prefix: String,
     shutdown: Shutdown,
-}
-
-/// Opens the configured store.
-///
-/// # Errors
-/// Where the embedded store cannot be opened. A Redis that is down is no error: it may come up.
-pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn SessionStore>> {
-    Ok(match &config.store {
-        StoreConfig::Sqlite(path) => {
-            let busy_timeout = config.terms.timeout;
-            let options = storage::sqlite::Options { busy_timeout, ..Default::default() };
-            Arc::new(SqliteStore::open(path, options).await?)
-        }
-        StoreConfig::Redis { url, database, ca_pem, .. } => {
-            let timeout = config.terms.timeout;
-            let options = storage::redis::Options {
-                database: *database,
-                ca_pem: ca_pem.clone(),
-                // A little less than our own deadline, so that a dead connection is noticed.
-                response_timeout: timeout.mul_f64(0.8),
-                ..storage::redis::Options::default()
-            };
-            Arc::new(RedisStore::new(storage::redis::Redis::new(url, &options)?))
-        }
-        StoreConfig::Memory => Arc::new(MemoryStore::new()),
-    })
 }
 
 /// The keys of our own issuer.
@@ -117,28 +103,38 @@ impl App {
         let mut registry = Registry::default();
         let metrics = GateMetrics::register(&mut registry);
         let store_metrics = StoreMetrics::register(&mut registry);
-        let store = open_store(&config.sessions).await.context("cannot open the session store")?;
+        let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
         let sessions = Arc::new(Sessions::new(
-            store,
+            Arc::clone(&stores.sessions),
             config.sessions.terms,
             Arc::clone(&clock),
             store_metrics,
+        ));
+        let tokens = Arc::new(Tokens::new(
+            Arc::clone(&stores.opaque),
+            config.sessions.terms.timeout,
+            Arc::clone(&clock),
+            StoreMetrics::register_for(&mut registry, StoreKind::Tokens),
         ));
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
         let mut admissions = Admissions::new(
-            verifier,
+            Arc::clone(&verifier),
             Arc::clone(&sessions),
             config.gate.identity.clone(),
             config.cache,
             Arc::clone(&clock),
             metrics.clone(),
         );
+        if config.tokens.mode == TokenMode::Opaque {
+            admissions = admissions.with_handles(Handles::new(Arc::clone(&tokens)));
+        }
         if let Some(header) = &config.gate.upstream_jwt_header {
-            let signer = config.tokens.signing.clone();
-            admissions = admissions.with_upstream_jwt(UpstreamJwt::new(header.clone(), signer));
+            let signers = Arc::clone(&own_keys);
+            let upstream = UpstreamJwt::new(header.clone(), signers, Arc::clone(&clock));
+            admissions = admissions.with_upstream_jwt(upstream);
         }
         let service = Arc::new(GateService::new(
             Gate::new(admissions, config.gate.cookies.clone()),
@@ -150,8 +146,23 @@ impl App {
                 clock: Arc::clone(&clock),
             },
             metrics.clone(),
-            random,
+            Arc::clone(&random),
         ));
+        let issuer = match &config.issuance {
+            None => None,
+            Some(issuance) => {
+                let shared = Shared {
+                    stores,
+                    tokens: Arc::clone(&tokens),
+                    sessions: Arc::clone(&sessions),
+                    signers: Arc::clone(&own_keys),
+                    verifier,
+                    clock: Arc::clone(&clock),
+                    random,
+                };
+                Some(IssuerApp::build(config, issuance, shared, &mut registry).await?)
+            }
+        };
         let exposition = Exposition::new(registry);
         Ok(Self {
             service,
@@ -161,7 +172,9 @@ impl App {
             published,
             own_keys,
             own_verifying,
+            tokens,
             clock,
+            issuer,
         })
     }
 
@@ -186,13 +199,24 @@ impl App {
     ///
     /// # Errors
     /// Which address cannot be opened, and what to do.
-    pub fn bind(self, config: &Config) -> anyhow::Result<Bound> {
+    pub fn bind(mut self, config: &Config) -> anyhow::Result<Bound> {
         let gate = Listeners::bind(&config.gate.listen, &config.limits)?;
         let metrics = match &config.metrics_listen {
             Some(address) => Some(Listeners::bind(std::slice::from_ref(address), &config.limits)?),
             None => None,
         };
-        Ok(Bound { app: self, gate, metrics, shutdown: Shutdown::new(config.shutdown_grace) })
+        let issuer = match (self.issuer.take(), &config.issuance) {
+            (Some(issuer), Some(at)) => Some(issuer.bind(config, at)?),
+            _ => None,
+        };
+        Ok(Bound {
+            app: self,
+            gate,
+            metrics,
+            issuer,
+            gate_prefix: config.gate.prefix.clone(),
+            shutdown: Shutdown::new(config.shutdown_grace),
+        })
     }
 }
 
@@ -207,21 +231,30 @@ impl Bound {
         self.metrics.as_ref().map(Listeners::addresses).unwrap_or_default()
     }
 
+    /// The issuer, where there is one.
+    pub fn issuer(&self) -> Option<&BoundIssuer> {
+        self.issuer.as_ref()
+    }
+
     /// Answers until SIGTERM or SIGINT; then drains.
     ///
     /// # Errors
     /// Where published keys cannot be fetched at all.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { app, gate, metrics, shutdown } = self;
+        let Self { app, gate, metrics, issuer, gate_prefix, shutdown } = self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
+        let tokens = app.tokens;
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
+            let clock = Arc::clone(&clock);
             tokio::spawn(keep_ring(own_keys, verifying, clock, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        tokio::spawn(make_room(Arc::clone(&sessions), background.clone()));
+        let restrictions = issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().restrictions));
+        let kept = Kept { sessions: Arc::clone(&sessions), tokens, restrictions };
+        tokio::spawn(make_room(kept, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {
             if let Err(error) = signals(stopping).await {
@@ -239,12 +272,19 @@ impl Bound {
             let ended = metrics_shutdown.clone();
             tokio::spawn(async move { watch::serve(listeners, watched, &ended).await })
         });
+        let issuing = issuer.map(|issuer| {
+            let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
+            tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
+        });
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = Arc::clone(&service);
             async move { Ok::<_, Infallible>(service.answer(request).await) }
         });
         let report = gate.serve(answer, &shutdown).await;
         info!(finished = report.finished, aborted = report.aborted, "stopped");
+        if let Some(issuing) = issuing {
+            issuing.await.context("the issuer failed")??;
+        }
         background.cancel();
         metrics_shutdown.begin();
         if let Some(watching) = watching {
@@ -304,8 +344,29 @@ fn start_fetching(
     Ok(())
 }
 
-/// Forgets long expired sessions, now and then.
-async fn make_room(sessions: Arc<Sessions>, stop: CancellationToken) {
+/// What grows unless room is made in it.
+struct Kept {
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    restrictions: Option<Arc<Restrictions>>,
+}
+
+impl Kept {
+    /// Forgets what is long over; says how much.
+    async fn purge(&self, now: UnixTime) -> Result<u64, StoreError> {
+        let before = now.before(PURGE_AFTER);
+        let sessions = self.sessions.purge(PURGE_AFTER).await?;
+        let tokens = self.tokens.purge(before).await?;
+        let restrictions = match &self.restrictions {
+            Some(restrictions) => restrictions.purge(before).await?,
+            None => 0,
+        };
+        Ok(sessions + tokens + restrictions)
+    }
+}
+
+/// Forgets what is long over, now and then.
+async fn make_room(kept: Kept, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut interval = tokio::time::interval(PURGE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -313,10 +374,10 @@ async fn make_room(sessions: Arc<Sessions>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        match sessions.purge(PURGE_AFTER).await {
+        match kept.purge(clock.now()).await {
             Ok(0) => {}
-            Ok(purged) => debug!(purged, "forgot expired sessions"),
-            Err(error) => warn!(%error, "expired sessions could not be forgotten"),
+            Ok(purged) => debug!(purged, "forgot what has expired"),
+            Err(error) => warn!(%error, "what has expired could not be forgotten"),
         }
     }
 }

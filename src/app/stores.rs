@@ -68,3 +68,5 @@ async fn open_file(path: &Path, busy_timeout: Duration) -> Result<Database, sqli
     let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
     Database::open(path, options).await
 }
+/// stub
+pub async fn open_accounts(_: &()) -> anyhow::Result<Arc<dyn crate::account::AccountStore>> { anyhow::bail!("stub") }

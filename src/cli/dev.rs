@@ -2,30 +2,34 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tracing::debug;
 
 use super::key::write_new;
-use super::mint::{Wish, mint};
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, PATIENCE, run_to_its_end, surroundings};
+use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
+use crate::account::{
+    AccountError, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
+};
 use crate::app::{App, Bound};
-use crate::clock::Clock;
+use crate::clock::UnixTime;
 use crate::config::{BeforeDev, Config, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
-use crate::secret::{Random, SystemRandom};
+use crate::issuer::Issuance;
+use crate::issuer::http::API_KEY_GRANT;
+use crate::secret::{Secret, SystemRandom};
 use crate::server::Address;
-use crate::session::{SessionId, UserId};
+use crate::session::UserId;
 use crate::token::key;
 
-/// The demo user's token, beside the key and the store.
-const TOKEN_FILE: &str = "demo-token";
-/// How long it is good.
-const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
-/// One that ends sooner is replaced at start.
-const LEAST_LEFT: Duration = Duration::from_secs(3_600);
+/// The accounts of `dev`, apart from all others: `serve` never sees a user whose password is in a
+/// README.
+const ACCOUNTS_FILE: &str = "dev-accounts.db";
+const USER: &str = "alice";
+const PASSWORD: &str = "wonderland";
+const CLIENT: &str = "demo";
+const CLIENT_SECRET: &str = "demo-secret";
+const SCOPES: [&str; 2] = ["user:read", "user:write"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -39,15 +43,20 @@ pub(super) fn run(args: &Args) -> Outcome {
     let data_dir = prepare(&before).map_err(Failure::unavailable)?;
     let mut set = |name: &str, value: &str| sources.flags.insert(name.to_owned(), value.to_owned());
     set("DATA_DIR", &data_dir.to_string_lossy());
+    set("AUTHORIZATION_SERVER", "true");
     if !before.has_staleness {
         // The store is asked at every request, so that a revocation by a command shows at the
         // very next one, as a newcomer expects.
         set("SESSION_STALENESS", "0");
     }
+    if !before.has_accounts {
+        let file = data_dir.join(ACCOUNTS_FILE);
+        set("ACCOUNTS_URL", &format!("sqlite:{}", file.display()));
+    }
     let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
     let _logging = config.logs.start();
-    run_to_its_end(serve(&config))
+    run_to_its_end(serve(&config, !before.has_accounts))
 }
 
 /// The data folder, with a key in it where none is configured.
@@ -70,7 +79,11 @@ fn prepare(before: &BeforeDev) -> anyhow::Result<PathBuf> {
 }
 
 fn only_loopback(config: &Config) -> anyhow::Result<()> {
-    for address in config.gate.listen.iter().chain(&config.metrics_listen) {
+    let issuer = config.issuance.iter();
+    let issuer = issuer.flat_map(|issuer| issuer.listen.iter().chain(&issuer.internal));
+    let grpc = config.issuance.as_ref().and_then(|issuer| issuer.grpc).map(Address::Tcp);
+    let all = config.gate.listen.iter().chain(&config.metrics_listen).chain(issuer).chain(&grpc);
+    for address in all {
         if !address.is_loopback() {
             bail!(
                 "{address} can be reached from other hosts, and `dev` is for this one alone; \
@@ -81,118 +94,156 @@ fn only_loopback(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(config: &Config) -> Outcome {
+async fn serve(config: &Config, with_demo: bool) -> Outcome {
     let (clock, random) = surroundings();
     let app =
         App::build(config, clock.clone(), random.clone()).await.map_err(Failure::unavailable)?;
-    let token_file = demo(config, &app, clock.as_ref(), random.as_ref()).await?;
+    if let Some(issuer) = app.issuer.as_ref().filter(|_| with_demo) {
+        demo(&issuer.issuance, clock.now()).await.map_err(Failure::unavailable)?;
+    }
     let bound = app.bind(config).map_err(Failure::unavailable)?;
-    Output::line(&what_to_type(config, &bound, &token_file)?)?;
+    Output::line(&what_to_type(config, &bound, with_demo)?)?;
     bound.run().await?;
     Ok(Exit::Done)
 }
 
-/// A file with a token of the demo user, whose session lives: the one of last time, or a new one.
-async fn demo(
-    config: &Config,
-    app: &App,
-    clock: &dyn Clock,
-    random: &dyn Random,
-) -> Result<PathBuf, Failure> {
-    let path = config.data_dir.join(TOKEN_FILE);
-    if let Ok(token) = std::fs::read_to_string(&path)
-        && is_good(app, token.trim(), clock).await
-    {
-        return Ok(path);
+/// The demo user and the demo client, unless they are there from last time.
+async fn demo(issuance: &Issuance, now: UnixTime) -> anyhow::Result<()> {
+    let username = Login::parse(USER)?;
+    let scopes: Vec<String> = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
+    if issuance.accounts.user_by_login(&username).await?.is_none() {
+        let user = User {
+            id: UserId::parse(USER)?,
+            username,
+            email: Some(Login::parse("alice@example.com")?),
+            email_verified: true,
+            full_name: Some("Alice Liddell".to_owned()),
+            kind: UserKind::Person,
+            state: UserState::Active,
+            roles: vec!["demo".to_owned()],
+            scopes: scopes.clone(),
+            claims: serde_json::Map::new(),
+            password: Some(issuance.passwords.hash(&Secret::new(PASSWORD)).await?),
+            created: now,
+            updated: now,
+            last_login: None,
+        };
+        added(issuance.accounts.add_user(&user).await)?;
     }
-    let wish = Wish {
-        user: "alice".to_owned(),
-        username: Some("alice".to_owned()),
-        email: Some("alice@example.com".to_owned()),
-        scopes: vec!["user:read".to_owned(), "user:write".to_owned()],
-        roles: vec!["demo".to_owned()],
-        lifetime: LIFETIME,
-        with_session: true,
-        ..Wish::default()
+    let digest = KeyDigest::of(&Secret::new(CLIENT_SECRET));
+    let client = Client {
+        id: CLIENT.to_owned(),
+        label: Some("the demo client".to_owned()),
+        secrets: vec![ClientSecret { digest, expires: None }],
+        jwks: None,
+        grants: ["password", "client_credentials", "refresh_token", API_KEY_GRANT]
+            .map(str::to_owned)
+            .to_vec(),
+        scopes,
+        audiences: Vec::new(),
+        introspects: true,
+        created: now,
     };
-    let minted = mint(config, &wish, clock.now(), random).map_err(Failure::usage)?;
-    if let Some(session) = &minted.session {
-        let put = tokio::time::timeout(PATIENCE, app.sessions.put(session)).await;
-        put.context("the session store did not answer")
-            .map_err(Failure::unavailable)?
-            .map_err(Failure::unavailable)?;
-    }
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::unavailable(error));
-        }
-        _ => write_new(&path, minted.token.as_bytes()).map_err(Failure::unavailable)?,
-    }
-    Ok(path)
+    added(issuance.accounts.add_client(&client).await)
 }
 
-async fn is_good(app: &App, token: &str, clock: &dyn Clock) -> bool {
-    let Ok(verified) = app.service.gate().admissions().verifier().verify(token) else {
-        return false;
-    };
-    let id = verified.session.as_deref().and_then(|id| SessionId::parse(id).ok());
-    let (Ok(user), Some(id)) = (UserId::parse(&verified.subject), id) else {
-        return false;
-    };
-    match app.sessions.live(&user, &id).await {
-        Ok(session) => session.expires.since(clock.now()) >= LEAST_LEFT,
-        Err(reason) => {
-            debug!(?reason, "the demo session is over; a new one is made");
-            false
-        }
+/// Another `dev` in the same folder may have been quicker.
+fn added(outcome: Result<(), AccountError>) -> anyhow::Result<()> {
+    match outcome {
+        Ok(()) | Err(AccountError::Taken(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// How to reach an address with curl: the command's beginning, and what a path is appended to.
+fn curl(addresses: &[Address]) -> anyhow::Result<(String, String)> {
+    Ok(match addresses.first().context("it listens nowhere")? {
+        Address::Tcp(address) => ("curl".to_owned(), format!("http://{address}")),
+        Address::Unix(path) => {
+            (format!("curl --unix-socket {}", quoted(path)), "http://localhost".to_owned())
+        }
+    })
 }
 
 /// What is printed at start: each line can be typed as it stands.
-fn what_to_type(config: &Config, bound: &Bound, token_file: &Path) -> anyhow::Result<String> {
-    let addresses = bound.gate_addresses();
-    let curl = match addresses.first().context("the gate listens nowhere")? {
-        Address::Tcp(address) => format!("curl -i http://{address}"),
-        Address::Unix(path) => format!("curl -i --unix-socket {} http://gate", quoted(path)),
+fn what_to_type(config: &Config, bound: &Bound, with_demo: bool) -> anyhow::Result<String> {
+    let list = |addresses: Vec<Address>| {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
     };
-    let ask = format!("{curl}{}/validate_request", config.gate.prefix);
-    let ask_with_token = format!("{ask} -H \"Authorization: Bearer $TOKEN\"");
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let (program, data_dir) = (quoted(&program), quoted(&config.data_dir));
-    let token_file = quoted(token_file);
+    let gate = bound.gate_addresses();
+    let issuer = bound.issuer().context("there is no issuer")?;
+    let (gate_curl, gate_url) = curl(&gate)?;
+    let (curl, url) = curl(&issuer.public_addresses())?;
+    let ask = format!("{gate_curl} -i {gate_url}{}/validate_request", config.gate.prefix);
+    let token_path = config.issuance.as_ref().map_or("/token", |at| at.web.token_path.as_str());
     let metrics = bound
         .metrics_addresses()
         .first()
         .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
-    Ok(format!(
+    let head = format!(
         "\
 Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on where it was.
 
-  gate      {gate}
+  gate      {gate} (what the gateway asks)
+  issuer    {issuer_at} (what the gateway leads to: log in, refresh, revoke)
+  internal  {internal} (other services and administrators)
+  gRPC      {grpc}
   metrics   {metrics}
-  files     {data_dir} (signing key, sessions, the demo user's token)
+  files     {data_dir} (signing key, sessions, accounts, audit log)
+",
+        gate = list(gate),
+        issuer_at = list(issuer.public_addresses()),
+        internal = list(issuer.internal_addresses()),
+        grpc = issuer.grpc_address().map_or_else(|| "off".to_owned(), |at| at.to_string()),
+        data_dir = quoted(&config.data_dir),
+    );
+    if !with_demo {
+        return Ok(format!(
+            "{head}\nACCOUNTS_URL names accounts of yours: there is no demo user among them.\n"
+        ));
+    }
+    let post = format!("{curl} -s {url}{token_path} -u {CLIENT}:{CLIENT_SECRET}");
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let accounts = format!("sqlite:{}", config.data_dir.join(ACCOUNTS_FILE).display());
+    Ok(format!(
+        "\
+{head}  demo      user {USER}, password {PASSWORD}; client {CLIENT}, secret {CLIENT_SECRET}
 
 Type in another terminal:
 
   # No token: refused, 401
   {ask}
 
-  # The demo user's token: let in, 200, and who it is
-  TOKEN=$(cat {token_file})
-  {ask_with_token}
+  # Log in: a token for {minutes} minutes, and a refresh token that works once
+  ANSWER=$({post} -d grant_type=password -d username={USER} -d password={PASSWORD})
+  TOKEN=$(echo \"$ANSWER\" | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+  REFRESH=$(echo \"$ANSWER\" | sed 's/.*\"refresh_token\":\"\\([^\"]*\\)\".*/\\1/')
+
+  # Let in, 200, and who it is
+  {ask} -H \"Authorization: Bearer $TOKEN\"
+
+  # The next token
+  ANSWER=$({post} -d grant_type=refresh_token -d \"refresh_token=$REFRESH\")
+  TOKEN=$(echo \"$ANSWER\" | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
 
   # End the session
-  {program} session revoke --data-dir {data_dir} --token \"$TOKEN\"
+  {curl} -i {url}/revoke -u {CLIENT}:{CLIENT_SECRET} -d \"token=$TOKEN\"
 
-  # The same request again: refused, 401
-  {ask_with_token}
+  # With the new token, or the old one: refused, 401
+  {ask} -H \"Authorization: Bearer $TOKEN\"
 
-  # A new token, with a session of its own
-  TOKEN=$({program} token mint --data-dir {data_dir} --user alice --scope user:read)
+  # The users of `dev`
+  {program} user list --accounts-url {accounts}
 
 Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
-        gate = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        minutes = config
+            .issuance
+            .as_ref()
+            .map_or(0, |at| at.terms.access_lifetime.as_secs().div_ceil(60)),
+        program = quoted(&program),
+        accounts = quoted(Path::new(&accounts)),
     ))
 }
 

@@ -9,7 +9,7 @@ use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
 use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
-use crate::app::open_store;
+use crate::app::open_stores;
 use crate::config::SessionConfig;
 use crate::session::{Filter, Session, SessionId, Sessions, StoreMetrics, UserId};
 use crate::token::claims::Claims;
@@ -70,7 +70,7 @@ pub(super) fn run(command: &Command) -> Outcome {
 }
 
 async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
-    let store = open_store(config).await.map_err(Failure::unavailable)?;
+    let store = open_stores(config).await.map_err(Failure::unavailable)?.sessions;
     let (clock, _) = surroundings();
     Ok(Sessions::new(store, config.terms, clock, StoreMetrics::default()))
 }

@@ -11,6 +11,10 @@ use crate::config::settings::{Kind, SETTINGS, Setting};
 
 /// The environment's name for the configuration file.
 const CONFIG: &str = "CONFIG";
+/// The setting whose flag says something else where it has no value.
+const ISSUER: &str = "ISSUER";
+/// What stands for its absence; no issuer can be called that.
+const ALONE: &str = "\u{0}";
 
 /// The settings that were given as flags, and the file.
 #[derive(Clone, Default)]
@@ -74,14 +78,29 @@ fn flags_of(setting: &'static Setting) -> impl Iterator<Item = Arg> {
         let help = format!("A file with {} [env: {name}, or {}]", setting.name, setting.name);
         arg(name, "path", help).value_hint(ValueHint::FilePath)
     });
+    let value = value.map(|arg| if setting.name == ISSUER { also_alone(arg) } else { arg });
     value.into_iter().chain(file)
+}
+
+/// `--issuer` without a value: be one.
+fn also_alone(arg: Arg) -> Arg {
+    arg.num_args(0..=1)
+        .allow_hyphen_values(false)
+        .default_missing_value(ALONE)
+        .help("Without a value: issue tokens too (AUTHORIZATION_SERVER). With one: the `iss` of \
+               accepted tokens [env: ISSUER] [default: prismaticain]")
 }
 
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let names = SETTINGS.iter().flat_map(flags_of).map(|arg| arg.get_id().to_string());
-        let given = names.filter_map(|name| text(&name).map(|value| (name, value))).collect();
+        let mut given: BTreeMap<_, _> =
+            names.filter_map(|name| text(&name).map(|value| (name, value))).collect();
+        if given.get(ISSUER).is_some_and(|value| value == ALONE) {
+            given.remove(ISSUER);
+            given.insert("AUTHORIZATION_SERVER".to_owned(), "true".to_owned());
+        }
         Ok(Self { file: text(CONFIG).map(PathBuf::from), given })
     }
 

@@ -8,11 +8,12 @@ use http::{HeaderName, Method};
 use url::Url;
 
 use super::reader::Reader;
-use super::tokens::TokenConfig;
+use super::tokens::{TokenConfig, TokenMode};
 use crate::issuer::hook::HookTerms;
-use crate::issuer::http::{CookieNames, CorsTerms, Pages, TrustedProxies, WebTerms};
+use crate::issuer::http::{CorsTerms, Pages, TrustedProxies, WebTerms};
 use crate::issuer::terms::{IssuanceTerms, RefreshPolicy};
 use crate::issuer::throttle::ThrottleTerms;
+use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::server::Address;
 use crate::telemetry::audit::AuditTarget;
@@ -92,7 +93,7 @@ pub(super) fn read(
     let web = WebTerms {
         public_url,
         token_path,
-        cookies: cookies(reader),
+        cookies: CookiePair::parse(&reader.text("TOKEN_COOKIES")).unwrap_or_default(),
         trusted_proxies: trusted_proxies(reader),
         admin_token,
         internal_needs_token,
@@ -149,7 +150,7 @@ fn terms(
         ),
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
         lease: store_timeout.saturating_mul(4).saturating_add(Duration::from_secs(1)),
-        opaque: reader.text("TOKEN_MODE") == "opaque",
+        opaque: tokens.mode == TokenMode::Opaque,
         scopes: scopes(reader),
         max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),
         own_urls: Vec::new(),
@@ -297,14 +298,6 @@ fn secret(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
         reader.wrong(name, format!("is shorter than {LEAST_SECRET_BYTES} bytes"));
     }
     Some(secret)
-}
-
-fn cookies(reader: &Reader<'_>) -> Option<CookieNames> {
-    match reader.text("TOKEN_COOKIES").as_str() {
-        "host" => Some(CookieNames::HOST),
-        "tp-auth" => Some(CookieNames::TP_AUTH),
-        _ => None,
-    }
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {

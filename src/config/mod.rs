@@ -3,6 +3,7 @@
 //! It imports the types of the domain and never the reverse, so that everything else can be
 //! tested and embedded without a single environment variable.
 
+mod issuance;
 mod issuers;
 mod keys;
 mod mistakes;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
+pub use issuance::{GrpcTls, IssuanceConfig};
 pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
@@ -62,6 +64,8 @@ pub struct Config {
     pub logs: LogConfig,
     /// Where `dev` and the embedded store keep files.
     pub data_dir: PathBuf,
+    /// What an issuer needs to know, where this process is one.
+    pub issuance: Option<IssuanceConfig>,
 }
 
 /// The sessions' section.
@@ -101,6 +105,8 @@ pub struct BeforeDev {
     pub needs_key: bool,
     /// Whether the operator chose a staleness.
     pub has_staleness: bool,
+    /// Whether the operator has accounts somewhere.
+    pub has_accounts: bool,
 }
 
 impl Config {
@@ -162,6 +168,7 @@ impl Config {
             data_dir: Reader::new(&read, &mut mistakes).text("DATA_DIR").into(),
             needs_key: !has_key && read.issuers.is_empty(),
             has_staleness: read.get("SESSION_STALENESS").is_some(),
+            has_accounts: read.get("ACCOUNTS_URL").is_some(),
         }
     }
 
@@ -176,7 +183,10 @@ impl Config {
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         let tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
         check_upstream_jwt(reader, &gate, &tokens);
+        let timeout = sessions.terms.timeout;
+        let issuance = issuance::read(reader, &tokens, &data_dir, timeout);
         Self {
+            issuance,
             tokens,
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,

@@ -5,26 +5,20 @@
 //! session, and until when, is the record's word: claims that say otherwise are not believed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::denial::DenialCode;
-use crate::opaque::{
-    OpaqueStore as _, OpaqueToken, TokenDigest, TokenKind, TokenMark, WatchedStore,
-};
+use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, TokenMark, Tokens};
 use crate::session::StoreError;
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
 /// How long a handle is: 32 bytes in base64url.
 const HANDLE_BYTES: usize = 43;
 
-/// Where handles are looked up, and how long that may take.
+/// Where handles are looked up.
 #[derive(Clone, Debug)]
-pub struct Handles {
-    store: Arc<WatchedStore>,
-    timeout: Duration,
-}
+pub struct Handles(Arc<Tokens>);
 
 /// Why a handle is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,9 +41,9 @@ pub enum HandleError {
 }
 
 impl Handles {
-    /// Handles in `store`, which may take as long as `timeout`; then it counts as down.
-    pub fn new(store: Arc<WatchedStore>, timeout: Duration) -> Self {
-        Self { store, timeout }
+    /// Handles among these tokens.
+    pub fn new(tokens: Arc<Tokens>) -> Self {
+        Self(tokens)
     }
 
     /// What a handle stands for, and the mark of when that was read.
@@ -62,8 +56,8 @@ impl Handles {
         verifier: &Verifier,
     ) -> Result<(Verified, TokenMark), HandleError> {
         let digest = TokenDigest::of(handle);
-        let mark = self.store.mark(&digest);
-        let record = self.get(&digest).await?.ok_or(HandleError::Unknown)?;
+        let mark = self.0.mark(&digest);
+        let record = self.0.get(&digest).await?.ok_or(HandleError::Unknown)?;
         match record {
             OpaqueToken { kind: TokenKind::Refresh, .. } => Err(HandleError::NotForAccess),
             OpaqueToken { used: Some(_), .. } => Err(HandleError::Used),
@@ -76,12 +70,7 @@ impl Handles {
 
     /// Whether what was read at `mark` may still be believed, as far as this process knows.
     pub fn is_current(&self, mark: &TokenMark) -> bool {
-        self.store.is_current(mark)
-    }
-
-    async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let asked = tokio::time::timeout(self.timeout, self.store.get(digest));
-        asked.await.unwrap_or(Err(StoreError::TimedOut))
+        self.0.is_current(mark)
     }
 }
 
@@ -94,6 +83,7 @@ pub(super) fn is_handle(credential: &str) -> bool {
 /// The claims of the token that the handle stands for.
 fn claims_of(record: OpaqueToken) -> Result<Claims, TokenError> {
     let mut claims = record.claims;
+    claims.retain(|name, _| !name.starts_with(PRIVATE_CLAIMS));
     must_be(&mut claims, "sub", record.user.as_str())?;
     must_be(&mut claims, "sid", record.session.as_str())?;
     // A handle may have been extended since its claims were written.

@@ -5,23 +5,26 @@
 //! claims that are kept under it, once for as long as they stay the same.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
 use super::identity::{self, IdentityHeaders};
-use crate::token::{KeyError, SigningKey, Verified};
+use crate::clock::Clock;
+use crate::token::{KeyError, SigningRing, Verified};
 
 /// In which header, and by which key.
 #[derive(Clone)]
 pub struct UpstreamJwt {
     header: HeaderName,
-    signer: Option<SigningKey>,
+    signers: Arc<SigningRing>,
+    clock: Arc<dyn Clock>,
 }
 
 impl UpstreamJwt {
-    /// Tokens in `header`. Without a `signer` a request that came with a handle has it empty.
-    pub fn new(header: HeaderName, signer: Option<SigningKey>) -> Self {
-        Self { header, signer }
+    /// Tokens in `header`. While no key signs, a request that came with a handle has it empty.
+    pub fn new(header: HeaderName, signers: Arc<SigningRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { header, signers, clock }
     }
 
     /// Reads the setting; empty: there is no such header.
@@ -56,7 +59,7 @@ impl UpstreamJwt {
         token: &Verified,
         credential: &str,
     ) -> Result<HeaderValue, KeyError> {
-        let mut value = match (&token.signature, &self.signer) {
+        let mut value = match (&token.signature, self.signers.signing(self.clock.now())) {
             (Some(_), _) => HeaderValue::from_str(credential),
             (None, Some(signer)) => HeaderValue::try_from(signer.sign(token.claims.as_map())?),
             (None, None) => Ok(HeaderValue::from_static("")),

@@ -213,6 +213,7 @@ impl Issuance {
             leeway: ASSERTION_LEEWAY,
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
+            default_audience: None,
 
         };
         let verifier =

@@ -180,7 +180,11 @@ impl Issuance {
         let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
         let mut claims = self.claims(subject, family, scopes, now, expires)?;
         if !self.terms.opaque {
-            let token = Secret::new(self.signers.signing(now).sign(&claims)?);
+            let Some(signer) = self.signers.signing(now) else {
+                tracing::error!("there is no key that signs now: `portcullis key rotate` makes one");
+                return Err(IssueError::Unavailable);
+            };
+            let token = Secret::new(signer.sign(&claims)?);
             return Ok(Access { token, expires, record: None });
         }
         if self.handle_is_refresh() {

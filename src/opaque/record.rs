@@ -64,6 +64,9 @@ impl TokenKind {
     }
 }
 
+/// What the names of claims start with that are the issuer's own notes: no token says them.
+pub const PRIVATE_CLAIMS: &str = "portcullis:";
+
 /// What is kept of an opaque token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpaqueToken {

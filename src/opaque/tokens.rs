@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::marks::{Marks, TokenMark};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{Exchange, OpaqueStore};
 use crate::clock::{Clock, UnixTime};
 use crate::session::{Operation, StoreError, StoreMetrics, Watched};
 
-/// Opaque tokens, wherever they are kept. What each of these does, [`OpaqueStore`] says; none takes
+/// Opaque tokens, wherever they are kept, of which this process knows at once what it changed. What each of these does, [`OpaqueStore`] says; none takes
 /// longer than the timeout, and then it is [`StoreError::TimedOut`] and may or may not have
 /// happened.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Tokens {
     store: Arc<dyn OpaqueStore>,
     timeout: Duration,
     watched: Watched,
+    marks: Marks,
 }
 
 impl Tokens {
@@ -29,7 +31,17 @@ impl Tokens {
         metrics: StoreMetrics,
     ) -> Self {
         let watched = Watched::new(store.describe(), clock, metrics);
-        Self { store, timeout, watched }
+        Self { store, timeout, watched, marks: Marks::new() }
+    }
+
+    /// The present mark of a token; to be taken before it is read.
+    pub fn mark(&self, digest: &TokenDigest) -> TokenMark {
+        self.marks.mark(digest)
+    }
+
+    /// Whether what was read at `mark` may still be believed, as far as this process knows.
+    pub fn is_current(&self, mark: &TokenMark) -> bool {
+        self.marks.is_current(mark)
     }
 
     /// Adds tokens, all or none.
@@ -49,6 +61,7 @@ impl Tokens {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Exchange, StoreError> {
+        let _told = self.marks.changing(old);
         self.timed(Operation::Exchange, self.store.exchange(old, at, successors)).await
     }
 
@@ -59,11 +72,13 @@ impl Tokens {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
+        let _told = self.marks.changing(digest);
         self.timed(Operation::Extend, self.store.extend(digest, expires, claims)).await
     }
 
     /// Deletes a token. Says whether it was there.
     pub async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
+        let _told = self.marks.changing(digest);
         self.timed(Operation::Remove, self.store.remove(digest)).await
     }
 

@@ -5,46 +5,30 @@ use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::issuer::error::IssueError;
+use crate::opaque::{CookiePair, cookie_of_user};
 
-/// The names of the two cookies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieNames {
-    /// The one with the user's id.
-    pub user: &'static str,
-    /// The one with the access token.
-    pub token: &'static str,
+/// Adds the two cookies to an answer.
+pub(super) fn set(pair: CookiePair, response: &mut Response, user: &str, token: &str) {
+    append(response, pair.user, &cookie_of_user(user), "");
+    append(response, pair.token, token, "");
 }
 
-impl CookieNames {
-    /// With the prefix by which browsers let no other host and no plain HTTP set them.
-    pub const HOST: Self = Self { user: "__Host-user_id", token: "__Host-access_token" };
-    /// tp-auth's.
-    pub const TP_AUTH: Self = Self { user: "user_id", token: "access_token" };
+/// Has the browser forget them.
+pub(super) fn clear(pair: CookiePair, response: &mut Response) {
+    append(response, pair.user, "", "; Max-Age=0");
+    append(response, pair.token, "", "; Max-Age=0");
+}
 
-    /// Adds the two cookies to an answer.
-    pub(super) fn set(&self, response: &mut Response, user: &str, token: &str) {
-        self.append(response, self.user, &encoded(user), "");
-        self.append(response, self.token, token, "");
+fn append(response: &mut Response, name: &str, value: &str, more: &str) {
+    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(SET_COOKIE, value);
     }
+}
 
-    /// Has the browser forget them.
-    pub(super) fn clear(&self, response: &mut Response) {
-        self.append(response, self.user, "", "; Max-Age=0");
-        self.append(response, self.token, "", "; Max-Age=0");
-    }
-
-    fn append(&self, response: &mut Response, name: &str, value: &str, more: &str) {
-        let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().append(SET_COOKIE, value);
-        }
-    }
-
-    /// The access token of the pair, if both are there, each once.
-    pub(super) fn read(&self, headers: &HeaderMap) -> Option<(String, String)> {
-        let user = decoded(&one_of(headers, self.user)?)?;
-        Some((user, one_of(headers, self.token)?))
-    }
+/// The cookie that names the user, and the access token, if both are there, each once.
+pub(super) fn read(pair: CookiePair, headers: &HeaderMap) -> Option<(String, String)> {
+    Some((one_of(headers, pair.user)?, one_of(headers, pair.token)?))
 }
 
 /// Refuses what another site's page may have sent: browsers add our cookies by themselves.
@@ -90,34 +74,24 @@ fn one_of(headers: &HeaderMap, name: &str) -> Option<String> {
     found.filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// Percent-encoded, so that any user id fits into a cookie (RFC 6265, section 4.1.1).
-fn encoded(text: &str) -> String {
-    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const KEPT: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
-    utf8_percent_encode(text, KEPT).to_string()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opaque::names_user;
 
     #[test]
     fn the_pair_is_read_back_as_it_was_set() {
         for user in ["alice", "a b;c=d", "Jürgen", "client:x"] {
             let mut response = Response::default();
-            CookieNames::HOST.set(&mut response, user, "token");
+            set(CookiePair::HOST, &mut response, user, "token");
             let mut headers = HeaderMap::new();
             for set in response.headers().get_all(SET_COOKIE) {
                 let pair = set.to_str().expect("text").split(';').next().expect("a pair");
                 headers.append(COOKIE, pair.parse().expect("a header"));
             }
-            let read = CookieNames::HOST.read(&headers);
-            assert_eq!(read, Some((user.to_owned(), "token".to_owned())));
+            let (named, token) = read(CookiePair::HOST, &headers).expect("both");
+            assert!(names_user(&named, user), "{named}");
+            assert_eq!(token, "token");
         }
     }
 

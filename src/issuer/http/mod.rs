@@ -31,12 +31,12 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 pub use callers::TrustedProxies;
-pub use cookies::CookieNames;
 pub use cors::{CorsTerms, is_allowed};
 pub use pages::Pages;
 pub use token::API_KEY_GRANT;
 
 use super::Issuance;
+use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
 
@@ -53,7 +53,7 @@ pub struct WebTerms {
     /// The path of the token endpoint.
     pub token_path: String,
     /// The cookies that logins set, if any.
-    pub cookies: Option<CookieNames>,
+    pub cookies: Option<CookiePair>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The administrator's token.

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Web;
-use super::cookies::check_site;
-use super::reply::{ErrorBody, json as reply};
+use super::cookies::{self, check_site};
+use super::{Web, reply::{ErrorBody, json as reply}};
 use crate::issuer::ending::{Bearer, MOST_LISTED};
 use crate::issuer::error::IssueError;
 use crate::issuer::terms::Caller;
+use crate::opaque::names_user;
 use crate::session::{Session, SessionId};
 
 /// A session, for people to recognise.
@@ -92,11 +92,15 @@ impl Web {
         if let Some(token) = bearer_token(headers)? {
             return self.issuance.bearer(token).await;
         }
-        let cookies = self.terms.cookies.as_ref().and_then(|names| names.read(headers));
-        let (user, token) = cookies.ok_or(IssueError::InvalidToken)?;
+        let both = self.terms.cookies.and_then(|pair| cookies::read(pair, headers));
+        let (user, token) = both.ok_or(IssueError::InvalidToken)?;
         check_site(method, headers)?;
         let bearer = self.issuance.bearer(&token).await?;
-        if bearer.user.as_str() == user { Ok(bearer) } else { Err(IssueError::InvalidToken) }
+        if names_user(&user, bearer.user.as_str()) {
+            Ok(bearer)
+        } else {
+            Err(IssueError::InvalidToken)
+        }
     }
 }
 
@@ -134,8 +138,8 @@ pub(super) async fn logout(
     let bearer = web.bearer(&method, &headers).await?;
     web.issuance.end(&bearer.session, "logout", &caller).await?;
     let mut response = reply(StatusCode::OK, &json!({ "status": 200 }));
-    if let Some(cookies) = &web.terms.cookies {
-        cookies.clear(&mut response);
+    if let Some(pair) = web.terms.cookies {
+        cookies::clear(pair, &mut response);
     }
     Ok(response)
 }

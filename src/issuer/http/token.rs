@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Web;
+use super::{Web, cookies};
 use super::form::Form;
 use super::reply::{ErrorBody, json};
 use crate::account::Client;
@@ -126,8 +126,8 @@ pub(super) async fn token(
     let issued = web.grant(&headers, &mut form, &caller).await?;
     let answer = TokenAnswer::of(&issued, web.issuance.clock.now());
     let mut response = json(StatusCode::OK, &answer);
-    if let Some(cookies) = &web.terms.cookies {
-        cookies.set(&mut response, issued.user.as_str(), &answer.access_token);
+    if let Some(pair) = web.terms.cookies {
+        cookies::set(pair, &mut response, issued.user.as_str(), &answer.access_token);
     }
     Ok(response)
 }
