@@ -4,35 +4,28 @@
 //! process killed at any point leaves the old state or the new one. The schema is
 //! `storage/migrations/sqlite`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _};
-use tokio::time::Instant;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteRow;
 
 use super::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
-use crate::storage::sqlite;
+use crate::storage::sqlite::column::{
+    BadColumn, of_time, optional_text, optional_time, text, time,
+};
+use crate::storage::sqlite::{self, Database};
 
 /// The columns of a session, in the order that [`read`] expects by name.
 const SELECT: &str = "SELECT s.id, s.user_id, s.created, s.last_seen, s.expires, s.user_agent, \
     s.address, s.claims, n.not_before \
     FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
-/// How many sessions one transaction forgets, so that nobody waits long for the write lock.
-const PURGE_BATCH: u32 = 200;
-
 /// Sessions in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    readers: SqlitePool,
-    /// Apart from the readers: a write waits while another process writes, and reads, which the
-    /// write-ahead log never makes wait, must not queue behind it.
-    writer: SqlitePool,
-    path: PathBuf,
-    /// Device and number of the file that was opened.
-    opened: (u64, u64),
+    database: Database,
 }
 
 impl SqliteStore {
@@ -41,20 +34,12 @@ impl SqliteStore {
     /// # Errors
     /// [`sqlite::OpenError`] where that is not possible.
     pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
-        let readers = sqlite::open(path, options).await?;
-        let one = sqlite::Options { max_connections: 1, ..options };
-        let writer = sqlite::open(path, one).await?;
-        let opened = file_id(path).unwrap_or_default();
-        Ok(Self { readers, writer, path: path.to_owned(), opened })
+        Database::open(path, options).await.map(Self::new)
     }
 
-    /// Whether the file is still the one that was opened. One that was deleted or replaced goes on
-    /// to answer whoever has it open, and nobody can revoke anything in it.
-    fn check_in_place(&self) -> Result<(), StoreError> {
-        if file_id(&self.path).is_ok_and(|now| now == self.opened) {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable("its file was deleted or replaced; start again".to_owned()))
+    /// In a file that is open already, which others use too.
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 }
 
@@ -68,13 +53,13 @@ impl SessionStore for SqliteStore {
         )
         .bind(session.id.as_str())
         .bind(session.user.as_str())
-        .bind(to_column(session.created))
-        .bind(to_column(session.last_seen))
-        .bind(to_column(session.expires))
+        .bind(of_time(session.created))
+        .bind(of_time(session.last_seen))
+        .bind(of_time(session.expires))
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
         .bind(serde_json::Value::Object(session.claims.clone()).to_string())
-        .execute(&self.writer)
+        .execute(self.database.writer())
         .await
         .map_err(failed)?;
         match done.rows_affected() {
@@ -84,12 +69,12 @@ impl SessionStore for SqliteStore {
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.check_in_place()?;
+        self.database.check_in_place()?;
         let sql = AssertSqlSafe(format!("{SELECT} WHERE s.id = ?1 AND s.user_id = ?2"));
         let row = sqlx::query(sql)
             .bind(id.as_str())
             .bind(user.as_str())
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.database.readers())
             .await
             .map_err(failed)?;
         row.as_ref().map(read).transpose()
@@ -98,8 +83,8 @@ impl SessionStore for SqliteStore {
     async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
         sqlx::query("UPDATE sessions SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")
             .bind(id.as_str())
-            .bind(to_column(at))
-            .execute(&self.writer)
+            .bind(of_time(at))
+            .execute(self.database.writer())
             .await
             .map(drop)
             .map_err(failed)
@@ -109,24 +94,24 @@ impl SessionStore for SqliteStore {
         // To the last row: SQLite commits when the statement has ended, and may fail then.
         let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
             .bind(id.as_str())
-            .fetch_all(&self.writer)
+            .fetch_all(self.database.writer())
             .await
             .map_err(failed)?;
         let owner = |row: &SqliteRow| {
-            let text = text(row, id.as_str(), "user_id")?;
+            let text = text(row, "user_id").map_err(bad(id.as_str()))?;
             UserId::parse(text).map_err(|_| corrupt(id.as_str(), "user_id"))
         };
         gone.first().map(owner).transpose()
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin().await?;
         sqlx::query(
             "INSERT INTO user_not_before (user_id, not_before) VALUES (?1, ?2) \
              ON CONFLICT (user_id) DO UPDATE SET not_before = max(not_before, excluded.not_before)",
         )
         .bind(user.as_str())
-        .bind(to_column(at))
+        .bind(of_time(at))
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
@@ -152,9 +137,9 @@ impl SessionStore for SqliteStore {
         ));
         let rows = sqlx::query(sql)
             .bind(filter.user.as_ref().map(UserId::as_str))
-            .bind(filter.live_at.map(to_column))
+            .bind(filter.live_at.map(of_time))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
+            .fetch_all(self.database.readers())
             .await
             .map_err(failed)?;
         let readable = rows.iter().map(read).filter_map(|read| {
@@ -164,121 +149,66 @@ impl SessionStore for SqliteStore {
     }
 
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        loop {
-            let began = Instant::now();
-            let batch = sqlx::query(
-                "DELETE FROM sessions WHERE id IN \
-                 (SELECT id FROM sessions WHERE expires <= ?1 LIMIT ?2)",
-            )
-            .bind(to_column(expired_before))
-            .bind(PURGE_BATCH)
-            .execute(&self.writer)
-            .await
-            .map_err(failed)?;
-            removed += batch.rows_affected();
-            if batch.rows_affected() < u64::from(PURGE_BATCH) {
-                return Ok(removed);
-            }
-            // Our own writers queue for the connection, but those of other processes only look
-            // now and then whether the lock is free: half of the time it is.
-            tokio::time::sleep(began.elapsed()).await;
-        }
+        let batch = "DELETE FROM sessions WHERE id IN \
+            (SELECT id FROM sessions WHERE expires <= ?1 LIMIT ?2)";
+        Ok(self.database.delete_in_batches(batch, of_time(expired_before)).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.check_in_place()?;
+        self.database.check_in_place()?;
         sqlx::query("SELECT 1 FROM sessions LIMIT 1")
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.database.readers())
             .await
             .map(drop)
             .map_err(failed)
     }
 
-    /// Waits for the statements under way and closes the file. The log is then folded into the
-    /// database, if no other process uses it.
     async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.database.close().await;
     }
 
     fn describe(&self) -> String {
-        format!("sqlite {}", self.path.display())
+        format!("sqlite {}", self.database.path().display())
     }
 }
 
-fn file_id(path: &Path) -> std::io::Result<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = std::fs::metadata(path)?;
-    Ok((file.dev(), file.ino()))
-}
-
-/// SQLite's integers are signed. A time past their range, 292 million years from now, is kept
-/// as the last one.
-fn to_column(time: UnixTime) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
 fn read(row: &SqliteRow) -> Result<Session, StoreError> {
-    let name = text(row, "?", "id")?;
-    let time = |column| time(row, name, column);
-    let address = optional_text(row, name, "address")?;
+    let name = text(row, "id").map_err(bad("?"))?;
+    let time = |column| time(row, column).map_err(bad(name));
+    let text = |column| text(row, column).map_err(bad(name));
+    let optional_text = |column| optional_text(row, column).map_err(bad(name));
+    let address = optional_text("address")?;
     let address = address.map(str::parse).transpose().map_err(|_| corrupt(name, "address"))?;
     Ok(Session {
         id: SessionId::parse(name).map_err(|_| corrupt(name, "id"))?,
-        user: UserId::parse(text(row, name, "user_id")?).map_err(|_| corrupt(name, "user_id"))?,
+        user: UserId::parse(text("user_id")?).map_err(|_| corrupt(name, "user_id"))?,
         created: time("created")?,
         last_seen: time("last_seen")?,
         expires: time("expires")?,
-        device: Device {
-            user_agent: optional_text(row, name, "user_agent")?.map(str::to_owned),
-            address,
-        },
-        claims: serde_json::from_str(text(row, name, "claims")?)
-            .map_err(|_| corrupt(name, "claims"))?,
-        not_before: not_before(row, name)?,
+        device: Device { user_agent: optional_text("user_agent")?.map(str::to_owned), address },
+        claims: serde_json::from_str(text("claims")?).map_err(|_| corrupt(name, "claims"))?,
+        // Of a user who was never revoked as a whole there is no row, hence no value.
+        not_before: optional_time(row, "not_before").map_err(bad(name))?.unwrap_or_default(),
     })
-}
-
-/// Of a user who was never revoked as a whole there is no row, hence no value.
-fn not_before(row: &SqliteRow, name: &str) -> Result<UnixTime, StoreError> {
-    let value: Option<i64> = row.try_get("not_before").map_err(|_| corrupt(name, "not_before"))?;
-    let millis = u64::try_from(value.unwrap_or(0)).map_err(|_| corrupt(name, "not_before"))?;
-    Ok(UnixTime::from_millis(millis))
-}
-
-fn time(row: &SqliteRow, name: &str, column: &'static str) -> Result<UnixTime, StoreError> {
-    let value: i64 = row.try_get(column).map_err(|_| corrupt(name, column))?;
-    u64::try_from(value).map(UnixTime::from_millis).map_err(|_| corrupt(name, column))
-}
-
-fn text<'r>(row: &'r SqliteRow, name: &str, column: &'static str) -> Result<&'r str, StoreError> {
-    row.try_get(column).map_err(|_| corrupt(name, column))
-}
-
-fn optional_text<'r>(
-    row: &'r SqliteRow,
-    name: &str,
-    column: &'static str,
-) -> Result<Option<&'r str>, StoreError> {
-    row.try_get(column).map_err(|_| corrupt(name, column))
 }
 
 fn corrupt(name: &str, column: &'static str) -> StoreError {
     StoreError::Corrupt { id: name.to_owned(), reason: format!("bad column {column}") }
 }
 
+fn bad(name: &str) -> impl Fn(BadColumn) -> StoreError {
+    move |bad| StoreError::Corrupt { id: name.to_owned(), reason: bad.to_string() }
+}
+
 fn failed(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::PoolTimedOut => StoreError::TimedOut,
-        error if sqlite::is_busy(&error) => StoreError::TimedOut,
-        error => StoreError::Unavailable(error.to_string()),
-    }
+    sqlite::Failure::from(error).into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use sqlx::Row as _;
 
     use super::*;
 
@@ -286,7 +216,7 @@ mod tests {
 
     async fn expired(store: &SqliteStore) -> u32 {
         let count = sqlx::query("SELECT count(*) FROM sessions WHERE expires = 1");
-        count.fetch_one(&store.readers).await.expect("count").get(0)
+        count.fetch_one(store.database.readers()).await.expect("count").get(0)
     }
 
     fn session(id: &str) -> Session {
@@ -316,7 +246,7 @@ mod tests {
              INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",
         )
         .bind(EXPIRED)
-        .execute(&ours.writer)
+        .execute(ours.database.writer())
         .await
         .expect("fill");
         let purging = std::sync::Arc::clone(&ours);

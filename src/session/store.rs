@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
+use crate::storage::sqlite;
 
 /// Where sessions are kept.
 ///
@@ -83,13 +84,13 @@ impl Filter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It could not be reached, or refused.
-    #[error("the session store is unavailable: {0}")]
+    #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// It did not answer in time. What was asked may or may not have happened.
-    #[error("the session store did not answer in time")]
+    #[error("the store did not answer in time")]
     TimedOut,
     /// There is a record, but it says nothing that can be trusted; it must not pass as a session.
-    #[error("the stored session {id} cannot be read: {reason}")]
+    #[error("the stored record {id} cannot be read: {reason}")]
     Corrupt {
         /// Which record.
         id: String,
@@ -99,4 +100,13 @@ pub enum StoreError {
     /// The id of the session to add is taken.
     #[error("the session id {0} is taken")]
     Conflict(SessionId),
+}
+
+impl From<sqlite::Failure> for StoreError {
+    fn from(failure: sqlite::Failure) -> Self {
+        match failure {
+            sqlite::Failure::TimedOut => Self::TimedOut,
+            sqlite::Failure::Unavailable(what) => Self::Unavailable(what),
+        }
+    }
 }

@@ -5,6 +5,9 @@
 //! several processes may start at once. A file is never touched by an older program than the
 //! one that wrote its schema.
 
+pub mod column;
+mod database;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,9 +17,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+pub use database::Database;
+
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/sqlite/0001_sessions.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/sqlite/0001_sessions.sql")];
 
 /// How long opening waits for another process that opens the same file.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,6 +74,23 @@ pub enum OpenError {
         /// What SQLite said.
         source: sqlx::Error,
     },
+}
+
+/// Why a statement was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The lock, or a connection, did not become free in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The file cannot be used.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) { Self::TimedOut } else { Self::Unavailable(error.to_string()) }
+    }
 }
 
 /// Opens the file and brings its schema up to date. What is missing is made for the owner alone:
@@ -259,10 +281,10 @@ mod tests {
         sqlx::raw_sql("PRAGMA user_version = 99").execute(&pool).await.expect("pragma");
         pool.close().await;
         let refused = open(&path, Options::default()).await;
-        assert!(
-            matches!(refused, Err(OpenError::NewerSchema { found: 99, known: 1, .. })),
-            "{refused:?}"
-        );
+        let Err(OpenError::NewerSchema { found: 99, known, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(known, known_version());
         assert!(matches!(
             open(&path, Options::default()).await,
             Err(OpenError::NewerSchema { found: 99, .. })

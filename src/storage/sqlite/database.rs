@@ -1,0 +1,112 @@
+//! One file as a store uses it: readers, one writer, and whether the file is still there.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::SqliteTransaction;
+use sqlx::sqlite::SqlitePool;
+use tokio::time::Instant;
+
+use super::{Failure, OpenError, Options, open};
+
+/// How many rows one transaction forgets, so that nobody waits long for the write lock.
+const PURGE_BATCH: u32 = 200;
+
+/// An open file. A clone is the same connections: stores of one process that share a file share
+/// one of these, so that their writes queue for one connection and never for SQLite's lock, which
+/// is only looked at now and then.
+#[derive(Clone, Debug)]
+pub struct Database {
+    readers: SqlitePool,
+    /// Apart from the readers: a write waits while another process writes, and reads, which the
+    /// write-ahead log never makes wait, must not queue behind it.
+    writer: SqlitePool,
+    path: PathBuf,
+    /// Device and number of the file that was opened.
+    opened: (u64, u64),
+}
+
+impl Database {
+    /// Opens the file, making it where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`] where that is not possible.
+    pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        let readers = open(path, options).await?;
+        let one = Options { max_connections: 1, ..options };
+        let writer = open(path, one).await?;
+        let opened = file_id(path).unwrap_or_default();
+        Ok(Self { readers, writer, path: path.to_owned(), opened })
+    }
+
+    /// For statements that only read.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// For single statements that write; it has one connection.
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// A transaction that has the write lock from its beginning. One that is dropped before its
+    /// commit changes nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] where the lock does not become free in time.
+    pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Failure> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether the file is still the one that was opened. One that was deleted or replaced goes on
+    /// to answer whoever has it open, and nobody can revoke anything in it. To be asked before
+    /// whatever answers a request.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] where it is not.
+    pub fn check_in_place(&self) -> Result<(), Failure> {
+        if file_id(&self.path).is_ok_and(|now| now == self.opened) {
+            return Ok(());
+        }
+        Err(Failure::Unavailable("its file was deleted or replaced; start again".to_owned()))
+    }
+
+    /// Runs a statement that deletes some of what lies at or before `bound`, over and over until
+    /// it finds no more; says how many rows went. Its `?1` is the bound, its `?2` how many rows
+    /// it may delete at most.
+    ///
+    /// # Errors
+    /// [`Failure`]; the batches before it are gone.
+    pub async fn delete_in_batches(&self, sql: &'static str, bound: i64) -> Result<u64, Failure> {
+        let mut removed = 0;
+        loop {
+            let began = Instant::now();
+            let batch =
+                sqlx::query(sql).bind(bound).bind(PURGE_BATCH).execute(&self.writer).await?;
+            removed += batch.rows_affected();
+            if batch.rows_affected() < u64::from(PURGE_BATCH) {
+                return Ok(removed);
+            }
+            // Our own writers queue for the connection, but those of other processes only look
+            // now and then whether the lock is free: half of the time it is.
+            tokio::time::sleep(began.elapsed()).await;
+        }
+    }
+
+    /// Waits for the statements under way and closes the file. The log is then folded into the
+    /// database, if no other process uses it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn file_id(path: &Path) -> std::io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
