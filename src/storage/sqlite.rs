@@ -21,7 +21,10 @@ pub use database::Database;
 
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/sqlite/0001_sessions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/sqlite/0001_sessions.sql"),
+    include_str!("migrations/sqlite/0002_accounts.sql"),
+];
 
 /// How long opening waits for another process that opens the same file.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
