@@ -54,6 +54,23 @@ pub enum UserKind {
     Anonymous,
 }
 
+impl UserKind {
+    /// How stores and commands write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Service => "service",
+            Self::Anonymous => "anonymous",
+        }
+    }
+
+    /// What `as_str` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Person, Self::Service, Self::Anonymous];
+        all.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// Whether a user may log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserState {
@@ -62,6 +79,21 @@ pub enum UserState {
     Active,
     /// An administrator said no.
     Locked,
+}
+
+impl UserState {
+    /// How stores and commands write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+        }
+    }
+
+    /// What `as_str` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Locked].into_iter().find(|state| state.as_str() == text)
+    }
 }
 
 /// A key that a program logs in with. The key itself is shown once and never kept.

@@ -23,6 +23,7 @@ pub use database::Database;
 /// A step that was released is never edited.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0001_sessions.sql"),
+    include_str!("migrations/sqlite/0002_accounts.sql"),
     include_str!("migrations/sqlite/0003_issuance.sql"),
 ];
 

@@ -9,6 +9,7 @@
     reason = "nothing here is reachable from outside; `pub` says that other modules use it"
 )]
 
+mod account_store;
 mod architecture;
 mod cli;
 mod dev;

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod h2c;
 pub mod http;
 pub mod nginx;
+pub mod postgres;
 pub mod process;
 pub mod realm;
 pub mod redis;

@@ -1,0 +1,210 @@
+//! Hashes of passwords: read, made and compared. Nothing here knows of threads.
+
+use std::fmt::Write as _;
+
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::{HashTerms, PasswordError};
+use crate::secret::Secret;
+
+/// The length of a new salt, as RFC 9106 advises.
+pub(super) const SALT_BYTES: usize = 16;
+/// The length of a new tag.
+const TAG_BYTES: usize = 32;
+/// The most memory that a hash of another system may ask for, in KiB, unless new ones ask for more.
+const MOST_MEMORY_KIB: u32 = 256 * 1024;
+/// The most work that it may ask for: KiB times passes. A second or two of one core.
+const MOST_WORK: u64 = 2 * 1024 * 1024;
+/// The longest text of a hash.
+const MOST_HASH_BYTES: usize = 512;
+/// bcrypt's cost is a power of two; this one takes some seconds.
+const MOST_BCRYPT_COST: u32 = 15;
+/// bcrypt's least cost.
+const LEAST_BCRYPT_COST: u32 = 4;
+
+/// Argon2 has no such parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTerms(pub(super) &'static str);
+
+/// A text is no hash of a password that can be checked here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a hash that can be checked: {0}")]
+pub struct UnreadableHash(&'static str);
+
+/// The memory of one thread, used again for each hash.
+pub(super) type Memory = Vec<Block>;
+
+/// How hashes are made now.
+#[derive(Clone, Debug)]
+pub(super) struct Hasher {
+    params: Params,
+}
+
+/// A hash that was just made.
+pub(super) struct Fresh {
+    params: Params,
+    salt: [u8; SALT_BYTES],
+    tag: [u8; TAG_BYTES],
+}
+
+/// A hash as it is kept, read.
+#[derive(Clone)]
+pub(super) enum Stored {
+    Argon2 { algorithm: Algorithm, version: Version, params: Params, salt: Vec<u8>, tag: Secret },
+    Bcrypt { text: Secret },
+}
+
+impl Hasher {
+    pub(super) fn new(terms: &HashTerms) -> Result<Self, InvalidTerms> {
+        if terms.lanes > 255 {
+            return Err(InvalidTerms("more than 255 lanes are of no use"));
+        }
+        let params = Params::new(terms.memory_kib, terms.passes, terms.lanes, Some(TAG_BYTES))
+            .map_err(|_| {
+                InvalidTerms("Argon2 needs a pass, a lane, and 8 KiB of memory for each lane")
+            })?;
+        Ok(Self { params })
+    }
+
+    /// What no password has: nothing is known whose hash it would be.
+    pub(super) fn dummy(&self) -> Stored {
+        Stored::Argon2 {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
+            params: self.params.clone(),
+            salt: vec![0; SALT_BYTES],
+            tag: Secret::new([0; TAG_BYTES]),
+        }
+    }
+
+    pub(super) fn hash(
+        &self,
+        password: &Secret,
+        salt: &[u8; SALT_BYTES],
+        memory: &mut Memory,
+    ) -> Result<Fresh, PasswordError> {
+        let mut tag = [0; TAG_BYTES];
+        let params = self.params.clone();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        fill(&argon2, password, salt, &mut tag, memory)?;
+        Ok(Fresh { params, salt: *salt, tag })
+    }
+
+    /// Reads a hash; what it asks for is bounded.
+    pub(super) fn read(&self, hash: &Secret) -> Result<Stored, UnreadableHash> {
+        let text = hash.expose_str().ok_or(UnreadableHash("it is not UTF-8"))?;
+        if text.len() > MOST_HASH_BYTES {
+            return Err(UnreadableHash("it is too long"));
+        }
+        if text.starts_with("$argon2") { self.read_argon2(text) } else { read_bcrypt(text) }
+    }
+
+    fn read_argon2(&self, text: &str) -> Result<Stored, UnreadableHash> {
+        let parsed = PasswordHash::new(text).map_err(|_| UnreadableHash("it is no PHC string"))?;
+        let algorithm = Algorithm::try_from(parsed.algorithm.as_str());
+        let algorithm = algorithm.map_err(|_| UnreadableHash("there is no such Argon2"))?;
+        // Before there was a field for it, the version was 16.
+        let version = Version::try_from(parsed.version.unwrap_or(0x10));
+        let version = version.map_err(|_| UnreadableHash("there is no such version of Argon2"))?;
+        let params = Params::try_from(&parsed);
+        let params = params.map_err(|_| UnreadableHash("its parameters are not Argon2's"))?;
+        let most_memory = MOST_MEMORY_KIB.max(self.params.m_cost());
+        let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+        if params.m_cost() > most_memory || work(&params) > MOST_WORK.max(work(&self.params)) {
+            return Err(UnreadableHash("it asks for too much memory or time"));
+        }
+        let salt = parsed.salt.ok_or(UnreadableHash("it has no salt"))?;
+        let tag = parsed.hash.ok_or(UnreadableHash("it has no tag"))?;
+        // A short tag is hit by chance.
+        if salt.len() < argon2::MIN_SALT_LEN || tag.len() < 16 {
+            return Err(UnreadableHash("its salt or its tag is too short"));
+        }
+        let tag = Secret::new(tag.as_bytes());
+        Ok(Stored::Argon2 { algorithm, version, params, salt: salt.to_vec(), tag })
+    }
+
+    /// Whether a new hash would be made in the same way.
+    pub(super) fn is_current(&self, stored: &Stored) -> bool {
+        match stored {
+            Stored::Bcrypt { .. } => false,
+            Stored::Argon2 { algorithm, version, params, salt, tag } => {
+                let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+                *algorithm == Algorithm::Argon2id
+                    && *version == Version::V0x13
+                    && costs(params) == costs(&self.params)
+                    && salt.len() >= SALT_BYTES
+                    && tag.expose().len() >= TAG_BYTES
+            }
+        }
+    }
+}
+
+impl Fresh {
+    /// The PHC string, as argon2-cffi and others write it.
+    pub(super) fn into_phc(self) -> Secret {
+        let (m, t, p) = (self.params.m_cost(), self.params.t_cost(), self.params.p_cost());
+        let mut text = String::with_capacity(128);
+        let _ = write!(text, "$argon2id$v=19$m={m},t={t},p={p}$");
+        STANDARD_NO_PAD.encode_string(self.salt, &mut text);
+        text.push('$');
+        STANDARD_NO_PAD.encode_string(self.tag, &mut text);
+        Secret::new(text)
+    }
+}
+
+impl Stored {
+    /// Whether the password has this hash; compared in constant time.
+    pub(super) fn matches(
+        &self,
+        password: &Secret,
+        memory: &mut Memory,
+    ) -> Result<bool, PasswordError> {
+        match self {
+            Self::Argon2 { algorithm, version, params, salt, tag } => {
+                let argon2 = Argon2::new(*algorithm, *version, params.clone());
+                let mut found = vec![0; tag.expose().len()];
+                fill(&argon2, password, salt, &mut found, memory)?;
+                Ok(Secret::new(found) == *tag)
+            }
+            // As bcrypt always did, it looks at the first 72 bytes alone.
+            Self::Bcrypt { text } => {
+                let text = text.expose_str().unwrap_or_default();
+                bcrypt::verify(password.expose(), text)
+                    .map_err(|_| PasswordError::Failed("bcrypt refused the hash"))
+            }
+        }
+    }
+}
+
+fn read_bcrypt(text: &str) -> Result<Stored, UnreadableHash> {
+    // $2x$ is what a mistaken implementation of long ago made; it is not bcrypt.
+    if !["$2a$", "$2b$", "$2y$"].iter().any(|start| text.starts_with(start)) {
+        return Err(UnreadableHash("it is neither Argon2 nor bcrypt"));
+    }
+    let parts = text.parse::<bcrypt::HashParts>();
+    let parts = parts.map_err(|_| UnreadableHash("it is no bcrypt hash"))?;
+    if !(LEAST_BCRYPT_COST..=MOST_BCRYPT_COST).contains(&parts.get_cost()) {
+        return Err(UnreadableHash("it asks for too much time"));
+    }
+    Ok(Stored::Bcrypt { text: Secret::new(text) })
+}
+
+/// Argon2 in memory that is there already, or grows where it is not enough.
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &Secret,
+    salt: &[u8],
+    tag: &mut [u8],
+    memory: &mut Memory,
+) -> Result<(), PasswordError> {
+    let needed = argon2.params().block_count();
+    let missing = needed.saturating_sub(memory.len());
+    memory.try_reserve_exact(missing).map_err(|_| PasswordError::Failed("there is no memory"))?;
+    memory.resize(memory.len().max(needed), Block::default());
+    argon2
+        .hash_password_into_with_memory(password.expose(), salt, tag, &mut memory[..needed])
+        .map_err(|_| PasswordError::Failed("Argon2 refused the parameters"))
+}

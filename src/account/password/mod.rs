@@ -1,0 +1,158 @@
+//! Passwords: hashed and checked on threads of their own, so that no number of logins can take the
+//! memory, or the time of those who answer the gate.
+//!
+//! A new hash is Argon2id. Those of the older systems, Argon2 with other parameters and bcrypt,
+//! are checked as they are, and the caller is told to replace them.
+
+mod hash;
+mod workers;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::secret::{Random, RandomFailed, Secret};
+use hash::{Fresh, Hasher, Stored};
+use workers::Workers;
+
+pub use hash::{InvalidTerms, UnreadableHash};
+
+/// The longest password, in bytes. A longer one is nobody's.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// How new passwords are hashed, and by how many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashTerms {
+    /// The memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// How often that memory is gone through.
+    pub passes: u32,
+    /// Argon2's degree of parallelism; a part of the hash, here all done by one thread.
+    pub lanes: u32,
+    /// How many hashes are made at once. Each thread keeps its memory for some seconds.
+    pub threads: usize,
+    /// How many may wait; beyond that, [`PasswordError::Busy`].
+    pub queue: usize,
+}
+
+impl Default for HashTerms {
+    /// 64 MiB, three passes, four lanes, as the older systems have it; half of the cores.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { memory_kib: 65_536, passes: 3, lanes: 4, threads: (cores / 2).max(1), queue: 64 }
+    }
+}
+
+/// What a password is, beside a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Another one, or there is no such user.
+    Wrong,
+    /// The one.
+    Right,
+    /// The one, but the hash was made with other parameters, or by another algorithm, than a new
+    /// one would be: to be made again while the password is at hand.
+    RightButOutdated,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// More wait than may; the caller should come back in a moment.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The password that was to be hashed is longer than [`MAX_PASSWORD_BYTES`].
+    #[error("a password is at most {MAX_PASSWORD_BYTES} bytes long")]
+    TooLong,
+    /// The machine gave no memory or no chance, or the process stops.
+    #[error("the password could not be hashed: {0}")]
+    Failed(&'static str),
+}
+
+impl From<RandomFailed> for PasswordError {
+    fn from(_: RandomFailed) -> Self {
+        Self::Failed("the system's random source failed")
+    }
+}
+
+/// Hashes and checks passwords. Dropping it ends its threads, after the hash under way.
+pub struct Passwords {
+    hasher: Hasher,
+    /// What is checked where there is nothing to check, so that it takes as long. No password
+    /// has it.
+    dummy: Stored,
+    workers: Workers,
+    random: Arc<dyn Random>,
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords").field("hasher", &self.hasher).finish_non_exhaustive()
+    }
+}
+
+impl Passwords {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// [`InvalidTerms`] where Argon2 has no such parameters, or no thread could be started.
+    pub fn new(terms: HashTerms, random: Arc<dyn Random>) -> Result<Self, InvalidTerms> {
+        let hasher = Hasher::new(&terms)?;
+        let dummy = hasher.dummy();
+        let workers = Workers::start(terms.threads, terms.queue)
+            .map_err(|_| InvalidTerms("no thread can be started to hash passwords"))?;
+        Ok(Self { hasher, dummy, workers, random })
+    }
+
+    /// A new hash, in PHC form. A caller who does not wait for it costs nothing.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub async fn hash(&self, password: &Secret) -> Result<Secret, PasswordError> {
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            return Err(PasswordError::TooLong);
+        }
+        let mut salt = [0; hash::SALT_BYTES];
+        self.random.fill(&mut salt)?;
+        let (hasher, password) = (self.hasher.clone(), password.clone());
+        let made = self.workers.run(move |memory| hasher.hash(&password, &salt, memory)).await?;
+        made.map(Fresh::into_phc)
+    }
+
+    /// Whether the password is the one of this hash. For an unknown user (`None`), for a hash that
+    /// cannot be read and for a password that is too long, it takes as long as for a known one,
+    /// and the answer is [`Checked::Wrong`].
+    ///
+    /// # Errors
+    /// [`PasswordError`]; none of them says anything about the user.
+    pub async fn check(
+        &self,
+        password: &Secret,
+        hash: Option<&Secret>,
+    ) -> Result<Checked, PasswordError> {
+        let stored = hash.and_then(|hash| self.hasher.read(hash).ok());
+        let is_possible = stored.is_some() && password.expose().len() <= MAX_PASSWORD_BYTES;
+        let is_outdated = stored.as_ref().is_some_and(|stored| !self.hasher.is_current(stored));
+        let stored = stored.unwrap_or_else(|| self.dummy.clone());
+        // What is too long is not looked at: hashing it would take longer than any other.
+        let password =
+            if is_possible { password.clone() } else { Secret::new(*b"what nobody would use") };
+        let matches = self.workers.run(move |memory| stored.matches(&password, memory)).await??;
+        Ok(match (is_possible && matches, is_outdated) {
+            (false, _) => Checked::Wrong,
+            (true, false) => Checked::Right,
+            (true, true) => Checked::RightButOutdated,
+        })
+    }
+
+    /// Whether a hash of an older system can be checked here at all.
+    ///
+    /// # Errors
+    /// [`UnreadableHash`] where a login with it would always fail.
+    pub fn inspect(&self, hash: &Secret) -> Result<(), UnreadableHash> {
+        self.hasher.read(hash).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The threads that hash: a fixed number, at the lowest priority, behind a bounded queue.
+//!
+//! They are not tokio's blocking pool, which others need and which grows; and the system gives
+//! them only time that nobody else wants, so that the gate answers on under a flood of logins.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::PasswordError;
+use super::hash::Memory;
+
+/// How long an idle thread keeps its memory for the next hash.
+const KEEP_MEMORY: Duration = Duration::from_secs(10);
+
+/// The lowest priority that a thread can have.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LOWEST_PRIORITY: i32 = 19;
+
+/// The threads, and their queue.
+pub(super) struct Workers {
+    pub(super) queue: Arc<Queue>,
+}
+
+/// Something to do, and whoever waits for it.
+struct Job {
+    work: Box<dyn FnOnce(&mut Memory) + Send>,
+    is_abandoned: Box<dyn Fn() -> bool + Send>,
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How many may wait.
+    most: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    is_over: bool,
+}
+
+impl Workers {
+    /// Starts `threads` threads, at least one, for which `most` may wait, at least one.
+    pub(super) fn start(threads: usize, most: usize) -> io::Result<Self> {
+        let queue =
+            Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), most: most.max(1) });
+        let workers = Self { queue };
+        for number in 0..threads.max(1) {
+            let queue = Arc::clone(&workers.queue);
+            let thread = std::thread::Builder::new().name(format!("hash-{number}"));
+            thread.spawn(move || work(&queue))?;
+        }
+        Ok(workers)
+    }
+
+    /// Has `work` done by one of the threads. Where the caller goes away before it is begun, it
+    /// never is.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] where too many wait.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let (answer, awaited) = oneshot::channel();
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let watched = Arc::clone(&answer);
+        self.queue.push(Job {
+            work: Box::new(move |memory| {
+                let done = work(memory);
+                if let Some(answer) = lock(&answer).take() {
+                    let _nobody_waits = answer.send(done);
+                }
+            }),
+            is_abandoned: Box::new(move || {
+                lock(&watched).as_ref().is_none_or(oneshot::Sender::is_closed)
+            }),
+        })?;
+        // A panic in `work` drops the sender.
+        awaited.await.map_err(|_| PasswordError::Failed("the hashing stopped"))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let mut state = lock(&self.queue.state);
+        state.is_over = true;
+        state.waiting.clear();
+        drop(state);
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Queue {
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        lock(&self.state).waiting.len()
+    }
+
+    fn push(&self, job: Job) -> Result<(), PasswordError> {
+        let mut state = lock(&self.state);
+        if state.waiting.len() >= self.most {
+            // Those who went away make room at once.
+            state.waiting.retain(|job| !(job.is_abandoned)());
+        }
+        if state.waiting.len() >= self.most {
+            return Err(PasswordError::Busy);
+        }
+        state.waiting.push_back(job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The next job, or nothing after `patience`; `Err` when it is over.
+    fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, Over> {
+        let state = lock(&self.state);
+        let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_over;
+        let mut state = match patience {
+            Some(patience) => {
+                let waited = self.changed.wait_timeout_while(state, patience, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.changed.wait_while(state, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        if state.is_over { Err(Over) } else { Ok(state.waiting.pop_front()) }
+    }
+}
+
+struct Over;
+
+/// The life of a thread.
+fn work(queue: &Queue) {
+    yield_to_everybody();
+    let mut memory = Memory::new();
+    loop {
+        let patience = (!memory.is_empty()).then_some(KEEP_MEMORY);
+        match queue.next(patience) {
+            Err(Over) => return,
+            Ok(None) => memory = Memory::new(),
+            Ok(Some(job)) if (job.is_abandoned)() => {}
+            Ok(Some(job)) => {
+                let work = std::panic::AssertUnwindSafe(|| (job.work)(&mut memory));
+                // A thread fewer, for ever, would be worse; whoever waited is told.
+                if std::panic::catch_unwind(work).is_err() {
+                    tracing::error!("hashing a password panicked");
+                }
+            }
+        }
+    }
+}
+
+/// On Linux a priority is a thread's own; elsewhere it would be the whole process's.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn yield_to_everybody() {
+    let lowered =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST_PRIORITY);
+    if let Err(error) = lowered {
+        tracing::warn!(%error, "passwords are hashed at the priority of everything else");
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn yield_to_everybody() {}
+
+/// Nothing that holds these locks can panic.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,263 @@
+//! What is asked of a database, in words that SQLite and PostgreSQL share: statements with `$1`
+//! for their values, run alone or all together, and rows read strictly by the names of columns.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Database, Row as _};
+
+use super::Place;
+use crate::account::AccountError;
+use crate::storage::{postgres, sqlite};
+
+/// A value of a statement.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Number(Option<i64>),
+    Truth(bool),
+}
+
+/// A statement and its values. They hold hashes of passwords, so it has no `Debug`.
+pub(super) struct Statement {
+    sql: &'static str,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    pub(super) fn new(sql: &'static str) -> Self {
+        Self { sql, values: Vec::new() }
+    }
+
+    pub(super) fn text(self, text: impl Into<String>) -> Self {
+        self.with(Value::Text(Some(text.into())))
+    }
+
+    pub(super) fn optional_text(self, text: Option<&str>) -> Self {
+        self.with(Value::Text(text.map(str::to_owned)))
+    }
+
+    pub(super) fn number(self, number: i64) -> Self {
+        self.with(Value::Number(Some(number)))
+    }
+
+    pub(super) fn optional_number(self, number: Option<i64>) -> Self {
+        self.with(Value::Number(number))
+    }
+
+    pub(super) fn truth(self, truth: bool) -> Self {
+        self.with(Value::Truth(truth))
+    }
+
+    fn with(mut self, value: Value) -> Self {
+        self.values.push(value);
+        self
+    }
+}
+
+/// Why statements were not carried out; none of them was.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// A value that must be unique is there; the statement at this place brought it.
+    Taken(usize),
+    /// It belongs to what is not there.
+    Orphan,
+    /// Anything else.
+    Failed(AccountError),
+}
+
+/// A column is missing, or holds nothing that can be used.
+#[derive(Debug)]
+pub(super) struct BadColumn(pub(super) &'static str);
+
+/// A row of either database.
+pub(super) trait Row: Send {
+    fn text(&self, column: &'static str) -> Result<String, BadColumn>;
+    fn optional_text(&self, column: &'static str) -> Result<Option<String>, BadColumn>;
+    fn number(&self, column: &'static str) -> Result<i64, BadColumn>;
+    fn optional_number(&self, column: &'static str) -> Result<Option<i64>, BadColumn>;
+    fn truth(&self, column: &'static str) -> Result<bool, BadColumn>;
+}
+
+/// A database that keeps accounts.
+pub(super) trait Engine: Send + Sync + Debug {
+    type Row: Row;
+
+    /// The rows of a statement that only reads.
+    fn rows(
+        &self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Refused>> + Send;
+
+    /// Runs statements that write, all or none, and says how many rows each touched.
+    fn run(
+        &self,
+        statements: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<u64>, Refused>> + Send;
+
+    /// Waits for what is under way and lets go of the database.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// What and where it is, without credentials.
+    fn describe(&self) -> String;
+}
+
+/// Bounds whatever the database does.
+async fn within<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    let answer = tokio::time::timeout(limit, asked).await;
+    answer.unwrap_or(Err(Refused::Failed(AccountError::TimedOut)))
+}
+
+/// What a statement was refused for.
+fn refused(error: sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> bool) -> Refused {
+    let database = error.as_database_error();
+    if database.is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+        return Refused::Taken(place);
+    }
+    if database.is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
+        return Refused::Orphan;
+    }
+    Refused::Failed(if is_timeout(&error) {
+        AccountError::TimedOut
+    } else {
+        AccountError::Unavailable(error.to_string())
+    })
+}
+
+/// What differs between the two only in its types.
+macro_rules! engine {
+    ($module:ident, $database:ty, $row:ty, $is_timeout:path) => {
+        impl Row for $row {
+            fn text(&self, column: &'static str) -> Result<String, BadColumn> {
+                self.try_get(column).map_err(|_| BadColumn(column))
+            }
+
+            fn optional_text(&self, column: &'static str) -> Result<Option<String>, BadColumn> {
+                self.try_get(column).map_err(|_| BadColumn(column))
+            }
+
+            fn number(&self, column: &'static str) -> Result<i64, BadColumn> {
+                self.try_get(column).map_err(|_| BadColumn(column))
+            }
+
+            fn optional_number(&self, column: &'static str) -> Result<Option<i64>, BadColumn> {
+                self.try_get(column).map_err(|_| BadColumn(column))
+            }
+
+            fn truth(&self, column: &'static str) -> Result<bool, BadColumn> {
+                self.try_get(column).map_err(|_| BadColumn(column))
+            }
+        }
+
+        mod $module {
+            use super::*;
+
+            /// The statement with its values, as the driver takes it.
+            fn bound<'q>(
+                statement: Statement,
+            ) -> sqlx::query::Query<'q, $database, <$database as Database>::Arguments> {
+                let query = sqlx::query(statement.sql);
+                statement.values.into_iter().fold(query, |query, value| match value {
+                    Value::Text(text) => query.bind(text),
+                    Value::Number(number) => query.bind(number),
+                    Value::Truth(truth) => query.bind(truth),
+                })
+            }
+
+            pub(super) async fn rows(
+                pool: &sqlx::Pool<$database>,
+                statement: Statement,
+            ) -> Result<Vec<$row>, Refused> {
+                let rows = bound(statement).fetch_all(pool).await;
+                rows.map_err(|error| refused(error, 0, $is_timeout))
+            }
+
+            /// Runs them one after another and commits; dropped before that, they change nothing.
+            pub(super) async fn run(
+                mut transaction: sqlx::Transaction<'static, $database>,
+                statements: Vec<Statement>,
+            ) -> Result<Vec<u64>, Refused> {
+                let mut touched = Vec::with_capacity(statements.len());
+                for (place, statement) in statements.into_iter().enumerate() {
+                    let done = bound(statement).execute(&mut *transaction).await;
+                    let done = done.map_err(|error| refused(error, place, $is_timeout))?;
+                    touched.push(done.rows_affected());
+                }
+                let committed = transaction.commit().await;
+                committed.map_err(|error| refused(error, 0, $is_timeout))?;
+                Ok(touched)
+            }
+        }
+    };
+}
+
+engine!(on_sqlite, Sqlite, SqliteRow, is_sqlite_timeout);
+engine!(on_postgres, Postgres, PgRow, postgres::is_timeout);
+
+fn is_sqlite_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut) || sqlite::is_busy(error)
+}
+
+impl From<sqlite::Failure> for Refused {
+    fn from(failure: sqlite::Failure) -> Self {
+        Self::Failed(match failure {
+            sqlite::Failure::TimedOut => AccountError::TimedOut,
+            sqlite::Failure::Unavailable(what) => AccountError::Unavailable(what),
+        })
+    }
+}
+
+impl Engine for Place<sqlite::Database> {
+    type Row = SqliteRow;
+
+    async fn rows(&self, statement: Statement) -> Result<Vec<SqliteRow>, Refused> {
+        self.database.check_in_place()?;
+        within(self.timeout, on_sqlite::rows(self.database.readers(), statement)).await
+    }
+
+    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
+        self.database.check_in_place()?;
+        within(self.timeout, async {
+            on_sqlite::run(self.database.begin().await?, statements).await
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite {}", self.database.path().display())
+    }
+}
+
+impl Engine for Place<postgres::Database> {
+    type Row = PgRow;
+
+    async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, Refused> {
+        within(self.timeout, on_postgres::rows(self.database.pool(), statement)).await
+    }
+
+    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
+        within(self.timeout, async {
+            let begun = self.database.pool().begin().await;
+            let transaction = begun.map_err(|error| refused(error, 0, postgres::is_timeout))?;
+            on_postgres::run(transaction, statements).await
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+
+    fn describe(&self) -> String {
+        self.database.place().to_owned()
+    }
+}

@@ -1,0 +1,298 @@
+//! A PostgreSQL database: shared by the processes of any number of hosts.
+//!
+//! The schema is brought up to date on open, under an advisory lock, so that several processes
+//! may start at once; a database that is up to date is only read, so that the role needs no right
+//! to make tables. What a newer program has left is never touched. Every statement has a deadline
+//! here and on the server.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+use crate::secret::Secret;
+
+/// The schema, step by step; `portcullis_schema` says how many steps the database has seen.
+/// A step that was released is never edited.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/postgres/0001_accounts.sql")];
+
+/// The advisory lock of whoever changes the schema: "portcull" in ASCII.
+const SCHEMA_LOCK: i64 = 0x706f_7274_6375_6c6c;
+
+/// What a URL may say after its `?`. sqlx would log an unknown one with its value, and that may be
+/// a misspelt password.
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// How a database is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long a call may take, the wait for a free connection included.
+    pub timeout: Duration,
+    /// How long opening may take, the schema's change included.
+    pub open_timeout: Duration,
+    /// At most this many connections.
+    pub max_connections: u32,
+}
+
+impl Default for Options {
+    /// Five seconds a call, thirty to open, eight connections.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(30),
+            max_connections: 8,
+        }
+    }
+}
+
+/// Why a database could not be opened. None of these holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL says nothing that can be used.
+    #[error("not the URL of a PostgreSQL database: {0}")]
+    Url(String),
+    /// A newer program has been here; this one does not understand what it left.
+    #[error(
+        "{place} has schema version {found}, this program knows {known}: run the newer version"
+    )]
+    NewerSchema {
+        /// Which database.
+        place: String,
+        /// Its version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// It did not answer in time.
+    #[error("{place} did not answer within {limit:?}")]
+    TimedOut {
+        /// Which database.
+        place: String,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// The server is not there, or refused.
+    #[error("cannot open {place}")]
+    Refused {
+        /// Which database.
+        place: String,
+        /// What it said.
+        source: sqlx::Error,
+    },
+}
+
+/// An open database. A clone is the same connections.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    place: String,
+    timeout: Duration,
+}
+
+impl Database {
+    /// Connects, and brings the schema up to date. TLS is as `sslmode` in the URL says, `prefer`
+    /// where it says nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] where that is not possible.
+    pub async fn open(url: &Secret, options: Options) -> Result<Self, OpenError> {
+        let connect = parse(url)?;
+        let place = place(&connect);
+        let migrated = tokio::time::timeout(options.open_timeout, migrate(&connect)).await;
+        let timed_out =
+            |_| OpenError::TimedOut { place: place.clone(), limit: options.open_timeout };
+        let refused = |source| OpenError::Refused { place: place.clone(), source };
+        let found = migrated.map_err(timed_out)?.map_err(refused)?;
+        if found > known_version() {
+            return Err(OpenError::NewerSchema { place, found, known: known_version() });
+        }
+        Ok(Self { pool: pool(connect, options), place, timeout: options.timeout })
+    }
+
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Host, port and name, without credentials.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Waits for the statements under way and hangs up.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Whether a URL can be used, without connecting.
+///
+/// # Errors
+/// [`OpenError::Url`].
+pub fn check(url: &Secret) -> Result<(), OpenError> {
+    parse(url).map(drop)
+}
+
+/// Whether the server, or the wait for a connection, gave up.
+pub fn is_timeout(error: &sqlx::Error) -> bool {
+    const QUERY_CANCELED: &str = "57014";
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(error, sqlx::Error::PoolTimedOut)
+        || code.is_some_and(|code| matches!(&*code, QUERY_CANCELED | LOCK_NOT_AVAILABLE))
+}
+
+fn parse(url: &Secret) -> Result<PgConnectOptions, OpenError> {
+    let wrong = |problem: &str| OpenError::Url(problem.to_owned());
+    let text = url.expose_str().ok_or_else(|| wrong("it is not UTF-8"))?.trim();
+    let parsed = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+        return Err(wrong("write postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
+    }
+    for (name, _) in parsed.query_pairs() {
+        if !PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
+            let known = PARAMETERS.join(", ");
+            return Err(wrong(&format!("after the ? stands none of {known}, options[NAME]")));
+        }
+    }
+    // What sqlx says about a value may quote it.
+    let options = PgConnectOptions::from_str(text)
+        .map_err(|_| wrong("a parameter after the ? has no value that is known"))?;
+    Ok(options.disable_statement_logging())
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(folder) => format!("postgres {}/{database}", folder.display()),
+        None => format!("postgres {}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Connections are made when they are needed. One that lives longer than a call may take would
+/// work on for nobody, so the server has the deadline too.
+fn pool(connect: PgConnectOptions, options: Options) -> PgPool {
+    let millis = options.timeout.as_millis().max(1);
+    PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.timeout)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let set = AssertSqlSafe(format!("SET statement_timeout = {millis}"));
+                connection.execute(set).await.map(drop)
+            })
+        })
+        .connect_lazy_with(connect)
+}
+
+/// The version that this program brings a database to.
+fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Runs the steps that the database has not seen, all or none, and returns the version that it had
+/// before or has now, whichever is higher.
+async fn migrate(options: &PgConnectOptions) -> Result<i64, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let found = version(&mut connection).await?;
+    if found >= known_version() {
+        connection.close().await?;
+        return Ok(found);
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SCHEMA_LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    // Whoever waited here finds the work done.
+    let found = version(&mut transaction).await?;
+    let seen = usize::try_from(found).unwrap_or(0);
+    for step in MIGRATIONS.iter().skip(seen) {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    }
+    let reached = found.max(known_version());
+    if reached > found {
+        set_version(&mut transaction, reached).await?;
+    }
+    transaction.commit().await?;
+    connection.close().await?;
+    Ok(reached)
+}
+
+/// How many steps the database has seen: none, where it has no table that says so.
+async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let table = sqlx::query_scalar("SELECT to_regclass('portcullis_schema') IS NOT NULL");
+    let is_there: bool = table.fetch_one(&mut *connection).await?;
+    if !is_there {
+        return Ok(0);
+    }
+    let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM portcullis_schema");
+    version.fetch_one(connection).await
+}
+
+async fn set_version(connection: &mut PgConnection, version: i64) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS portcullis_schema (version BIGINT NOT NULL); \
+         DELETE FROM portcullis_schema",
+    )
+    .execute(&mut *connection)
+    .await?;
+    let insert = sqlx::query("INSERT INTO portcullis_schema (version) VALUES ($1)").bind(version);
+    insert.execute(connection).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_understood_or_refused_without_a_word_of_it() {
+        for good in [
+            "postgres://portcullis:hunter2@db.example:5433/accounts?sslmode=verify-full",
+            "postgresql://localhost/accounts",
+            "postgres://user@localhost/x?host=/run/postgresql&options[search_path]=auth",
+        ] {
+            let checked = check(&Secret::new(good));
+            assert!(checked.is_ok(), "{good}: {checked:?}");
+        }
+        for bad in [
+            "hunter2",
+            "mysql://user:hunter2@localhost/x",
+            "postgres://user@localhost/x?passwd=hunter2",
+            "postgres://user@localhost/x?hunter2=yes",
+            "postgres://user@localhost/x?sslmode=hunter2",
+            "postgres://user@localhost/x?port=hunter2",
+            "postgres://user:hunter2@localhost:port/x",
+        ] {
+            let error = check(&Secret::new(bad)).expect_err(bad);
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_place_has_no_credentials() {
+        let url = Secret::new("postgres://portcullis:hunter2@db.example:5433/accounts");
+        let options = parse(&url).expect("URL");
+        assert_eq!(place(&options), "postgres db.example:5433/accounts");
+    }
+}

@@ -1,0 +1,417 @@
+//! What holds for every store: each case runs on SQLite and on a real PostgreSQL.
+
+use portcullis::account::{AccountError, KeyDigest, User, UserKind, UserState};
+use proptest::prelude::*;
+
+use super::{Fixture, at, client, id, key, key_names, login, names, secret, user, whole_user};
+
+macro_rules! contract {
+    ($($case:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::account_store::Fixture::sqlite().await.expect("sqlite")).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::account_store::Fixture::postgres().await else { return };
+                super::$case(fixture).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    a_user_is_got_back_whole
+    any_name_and_claim_is_got_back
+    a_user_is_found_by_either_name_however_it_is_written
+    ids_and_names_are_used_once
+    a_username_that_is_the_own_e_mail_is_no_clash
+    a_user_that_was_refused_left_nothing_behind
+    users_are_listed_by_id_page_by_page
+    changing_a_user_moves_its_names
+    a_change_that_is_refused_changes_nothing
+    a_change_spares_the_password_and_what_is_only_noted
+    changing_nobody_says_so
+    a_rehash_does_not_undo_a_new_password
+    notes_never_move_back
+    keys_are_got_back_listed_and_forgotten
+    a_key_needs_a_user_and_goes_with_it
+    a_key_is_renewed_by_its_digest
+    clients_are_got_back_changed_and_forgotten
+    times_at_the_end_of_the_range_are_kept
+    of_many_who_want_one_name_one_has_it
+    two_who_want_each_others_names_both_get_an_answer
+    two_handles_see_each_other
+    it_answers_and_says_what_it_is
+}
+
+async fn a_user_is_got_back_whole(fixture: Fixture) {
+    for user in [whole_user("whole"), user("bare")] {
+        fixture.add(&user).await;
+        let found = fixture.user(user.id.as_str()).await.expect("a user");
+        assert_eq!(found, user);
+        // Logins are equal where their canonical forms are.
+        assert_eq!(found.username.as_str(), user.username.as_str());
+        let written = |user: &User| user.email.as_ref().map(|email| email.as_str().to_owned());
+        assert_eq!(written(&found), written(&user));
+        assert_eq!(found.password, user.password);
+    }
+    assert_eq!(fixture.user("nobody").await, None);
+}
+
+async fn any_name_and_claim_is_got_back(fixture: Fixture) {
+    let strings = proptest::collection::vec("[^\\pC]{1,40}", 0..4);
+    let input = ("[^\\pC ]{1,60}", "[^\\pC]{1,60}", strings, any::<Option<i64>>());
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..48 {
+        let tree = input.new_tree(&mut runner).expect("values");
+        let (name, full_name, roles, claim) = proptest::strategy::ValueTree::current(&tree);
+        let Ok(username) = portcullis::account::Login::parse(&name) else { continue };
+        let claims = [(full_name.clone(), serde_json::json!({ "n": claim, "s": name }))];
+        let user = User {
+            id: id(&name),
+            username,
+            full_name: Some(full_name),
+            roles,
+            claims: claims.into_iter().collect(),
+            ..user("x")
+        };
+        fixture.add(&user).await;
+        assert_eq!(fixture.user(&name).await, Some(user.clone()));
+        assert_eq!(fixture.by_login(&name).await.as_deref(), Some(name.as_str()));
+        assert_eq!(fixture.store.delete_user(&user.id).await, Ok(true));
+    }
+}
+
+async fn a_user_is_found_by_either_name_however_it_is_written(fixture: Fixture) {
+    fixture.add(&whole_user("u1")).await;
+    fixture.add(&user("other")).await;
+    for name in ["Jürgen O'Neil", " JÜRGEN o'neil ", "j.oneil@example.COM", "Ju\u{308}rgen O'Neil"]
+    {
+        assert_eq!(fixture.by_login(name).await.as_deref(), Some("u1"), "{name}");
+    }
+    for name in ["u1", "jurgen o'neil", "example.com", "%"] {
+        assert_eq!(fixture.by_login(name).await, None, "{name}");
+    }
+}
+
+async fn ids_and_names_are_used_once(fixture: Fixture) {
+    let alice = User { email: Some(login("alice@example.com")), ..user("alice") };
+    fixture.add(&alice).await;
+    let bob = |username: &str, email: &str| User {
+        username: login(username),
+        email: Some(login(email)),
+        ..user("bob")
+    };
+    for (second, taken) in [
+        (User { username: login("x"), ..user("alice") }, "user id"),
+        (bob("ALICE", "b@example.com"), "username"),
+        (bob("bob", "Alice@Example.com"), "e-mail"),
+        (bob("alice@example.com", "b@example.com"), "username"),
+        (bob("bob", "alice"), "e-mail"),
+    ] {
+        let refused = fixture.store.add_user(&second).await;
+        assert_eq!(refused, Err(AccountError::Taken(taken)), "{second:?}");
+    }
+    fixture.add(&bob("bob", "b@example.com")).await;
+}
+
+async fn a_username_that_is_the_own_e_mail_is_no_clash(fixture: Fixture) {
+    let name = login("alice@example.com");
+    let alice =
+        User { username: name.clone(), email: Some(login("Alice@Example.com")), ..user("alice") };
+    fixture.add(&alice).await;
+    assert_eq!(fixture.by_login("ALICE@example.com").await.as_deref(), Some("alice"));
+    assert_eq!(fixture.store.change_user(&alice).await, Ok(true));
+    assert_eq!(fixture.store.user_by_login(&name).await.expect("user"), Some(alice));
+}
+
+async fn a_user_that_was_refused_left_nothing_behind(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    let refused = User { username: login("zoe"), email: Some(login("alice")), ..user("zoe") };
+    assert_eq!(fixture.store.add_user(&refused).await, Err(AccountError::Taken("e-mail")));
+    assert_eq!(fixture.user("zoe").await, None);
+    assert_eq!(fixture.by_login("zoe").await, None);
+    fixture.add(&user("zoe")).await;
+}
+
+async fn users_are_listed_by_id_page_by_page(fixture: Fixture) {
+    // By their bytes, whatever the language of the database.
+    let sorted = ["A", "B", "a", "b", "z", "Ä", "ä", "名"];
+    for name in ["z", "ä", "B", "a", "名", "A", "b", "Ä"] {
+        let username = login(&format!("user of {}", name.escape_unicode()));
+        fixture.add(&User { username, ..user(name) }).await;
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = fixture.store.users(after.as_ref(), 3).await.expect("users");
+        assert!(page.len() <= 3);
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        listed.extend(page);
+    }
+    assert_eq!(names(&listed), sorted);
+    assert_eq!(fixture.store.users(None, 0).await.expect("users"), []);
+    assert_eq!(fixture.store.users(None, usize::MAX).await.expect("users").len(), 8);
+}
+
+async fn changing_a_user_moves_its_names(fixture: Fixture) {
+    let alice = User { email: Some(login("alice@example.com")), ..user("alice") };
+    fixture.add(&alice).await;
+    let changed = User {
+        username: login("liddell"),
+        email: Some(login("alice")),
+        roles: vec!["queen".to_owned()],
+        updated: at(5),
+        ..alice
+    };
+    assert_eq!(fixture.store.change_user(&changed).await, Ok(true));
+    assert_eq!(fixture.user("alice").await, Some(changed));
+    for (name, expected) in
+        [("liddell", Some("alice")), ("alice", Some("alice")), ("alice@example.com", None)]
+    {
+        assert_eq!(fixture.by_login(name).await.as_deref(), expected, "{name}");
+    }
+    fixture.add(&User { email: Some(login("alice@example.com")), ..user("bob") }).await;
+}
+
+async fn a_change_that_is_refused_changes_nothing(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    fixture.add(&user("bob")).await;
+    for (change, taken) in [
+        (User { username: login("Alice"), ..user("bob") }, "username"),
+        (User { username: login("zoe"), email: Some(login("ALICE")), ..user("bob") }, "e-mail"),
+    ] {
+        let refused = fixture.store.change_user(&change).await;
+        assert_eq!(refused, Err(AccountError::Taken(taken)));
+        assert_eq!(fixture.user("bob").await, Some(user("bob")));
+        assert_eq!(fixture.by_login("bob").await.as_deref(), Some("bob"));
+        assert_eq!(fixture.by_login("zoe").await, None);
+    }
+}
+
+async fn a_change_spares_the_password_and_what_is_only_noted(fixture: Fixture) {
+    let before = whole_user("alice");
+    fixture.add(&before).await;
+    let change = User {
+        password: Some(secret("another")),
+        created: at(100),
+        last_login: None,
+        kind: UserKind::Person,
+        updated: at(7),
+        ..before.clone()
+    };
+    assert_eq!(fixture.store.change_user(&change).await, Ok(true));
+    let expected = User { kind: UserKind::Person, updated: at(7), ..before };
+    assert_eq!(fixture.user("alice").await, Some(expected));
+}
+
+async fn changing_nobody_says_so(fixture: Fixture) {
+    let (store, nobody) = (&fixture.store, id("nobody"));
+    assert_eq!(store.change_user(&user("nobody")).await, Ok(false));
+    assert_eq!(store.set_state(&nobody, UserState::Locked, at(1)).await, Ok(false));
+    assert_eq!(store.set_password(&nobody, &secret("x"), None, at(1)).await, Ok(false));
+    assert_eq!(store.note_login(&nobody, at(1)).await, Ok(()));
+    assert_eq!(store.delete_user(&nobody).await, Ok(false));
+    assert_eq!(store.note_key_use("nothing", at(1)).await, Ok(()));
+    assert_eq!(store.delete_key("nothing").await, Ok(false));
+    assert_eq!(store.change_client(&client("nothing")).await, Ok(false));
+    assert_eq!(store.delete_client("nothing").await, Ok(false));
+    assert_eq!(fixture.user("nobody").await, None);
+    assert_eq!(fixture.by_login("nobody").await, None);
+    fixture.add(&user("nobody")).await;
+}
+
+async fn a_rehash_does_not_undo_a_new_password(fixture: Fixture) {
+    fixture.add(&User { password: Some(secret("old hash")), ..user("alice") }).await;
+    let alice = id("alice");
+    let set = async |hash: &str, instead_of: Option<&str>, when| {
+        let instead_of = instead_of.map(secret);
+        let set =
+            fixture.store.set_password(&alice, &secret(hash), instead_of.as_ref(), at(when)).await;
+        let now = fixture.user("alice").await.expect("alice");
+        (set, now.password.expect("a hash"), now.updated)
+    };
+    assert_eq!(set("rehashed", Some("old hash"), 1).await, (Ok(true), secret("rehashed"), at(1)));
+    assert_eq!(set("changed", None, 2).await, (Ok(true), secret("changed"), at(2)));
+    assert_eq!(set("late", Some("rehashed"), 3).await, (Ok(false), secret("changed"), at(2)));
+    fixture.add(&user("bob")).await;
+    let bob = id("bob");
+    let none = fixture.store.set_password(&bob, &secret("x"), Some(&secret("y")), at(1)).await;
+    assert_eq!(none, Ok(false));
+    assert_eq!(fixture.store.set_password(&bob, &secret("x"), None, at(1)).await, Ok(true));
+}
+
+async fn notes_never_move_back(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    fixture.store.add_key(&key("k", "alice", 1)).await.expect("key");
+    for (when, expected) in [(5, 5), (3, 5), (9, 9)] {
+        fixture.store.note_login(&id("alice"), at(when)).await.expect("note");
+        fixture.store.note_key_use("k", at(when)).await.expect("note");
+        let alice = fixture.user("alice").await.expect("alice");
+        assert_eq!((alice.last_login, alice.updated), (Some(at(expected)), at(0)));
+        let keys = fixture.store.keys(None, 9).await.expect("keys");
+        assert_eq!(keys[0].last_used, Some(at(expected)));
+    }
+}
+
+async fn keys_are_got_back_listed_and_forgotten(fixture: Fixture) {
+    for name in ["alice", "bob"] {
+        fixture.add(&user(name)).await;
+    }
+    let whole = portcullis::account::ApiKey {
+        label: Some("O'Neil's \"build\" $1".to_owned()),
+        scopes: vec!["a".to_owned(), "b c".to_owned()],
+        expires: Some(at(99)),
+        last_used: Some(at(4)),
+        ..key("k2", "alice", 2)
+    };
+    for key in [&key("k1", "alice", 1), &whole, &key("k3", "alice", 3), &key("k4", "bob", 4)] {
+        fixture.store.add_key(key).await.expect("key");
+    }
+    assert_eq!(fixture.store.key(&whole.digest).await, Ok(Some(whole.clone())));
+    assert_eq!(fixture.store.key(&KeyDigest::of(&secret("other"))).await, Ok(None));
+    let listed = async |owner: Option<&str>, limit| {
+        let owner = owner.map(id);
+        let keys = fixture.store.keys(owner.as_ref(), limit).await.expect("keys");
+        key_names(&keys).join(" ")
+    };
+    assert_eq!(listed(Some("alice"), 9).await, "k3 k2 k1");
+    assert_eq!(listed(Some("alice"), 2).await, "k3 k2");
+    assert_eq!(listed(None, 9).await, "k4 k3 k2 k1");
+    assert_eq!(listed(None, 1).await, "k4");
+    assert_eq!(listed(Some("nobody"), 9).await, "");
+    for twice in [
+        portcullis::account::ApiKey { id: "k9".to_owned(), ..whole.clone() },
+        portcullis::account::ApiKey { digest: KeyDigest::of(&secret("new")), ..whole.clone() },
+    ] {
+        let refused = fixture.store.add_key(&twice).await;
+        assert_eq!(refused, Err(AccountError::Taken("API key")));
+    }
+    assert_eq!(fixture.store.delete_key("k2").await, Ok(true));
+    assert_eq!(fixture.store.delete_key("k2").await, Ok(false));
+    assert_eq!(fixture.store.key(&whole.digest).await, Ok(None));
+}
+
+async fn a_key_needs_a_user_and_goes_with_it(fixture: Fixture) {
+    let key = key("k", "alice", 1);
+    assert_eq!(fixture.store.add_key(&key).await, Err(AccountError::NoSuchUser));
+    fixture.add(&user("alice")).await;
+    fixture.store.add_key(&key).await.expect("key");
+    assert_eq!(fixture.store.delete_user(&id("alice")).await, Ok(true));
+    assert_eq!(fixture.store.key(&key.digest).await, Ok(None));
+    assert_eq!(fixture.by_login("alice").await, None);
+    fixture.add(&user("alice")).await;
+    assert_eq!(fixture.store.keys(Some(&id("alice")), 9).await, Ok(Vec::new()));
+}
+
+async fn a_key_is_renewed_by_its_digest(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    let key = key("k", "alice", 1);
+    fixture.store.add_key(&key).await.expect("key");
+    for expires in [Some(at(7)), Some(at(3)), None] {
+        assert_eq!(fixture.store.renew_key(&key.digest, expires).await, Ok(true));
+        let found = fixture.store.key(&key.digest).await.expect("key").expect("a key");
+        assert_eq!(found.expires, expires);
+    }
+    let other = KeyDigest::of(&secret("other"));
+    assert_eq!(fixture.store.renew_key(&other, None).await, Ok(false));
+}
+
+async fn clients_are_got_back_changed_and_forgotten(fixture: Fixture) {
+    let bare = portcullis::account::Client {
+        label: None,
+        secrets: Vec::new(),
+        jwks: None,
+        grants: Vec::new(),
+        scopes: Vec::new(),
+        audiences: Vec::new(),
+        introspects: false,
+        ..client("b")
+    };
+    for client in [&client("c"), &bare, &client("B")] {
+        fixture.store.add_client(client).await.expect("client");
+    }
+    let refused = fixture.store.add_client(&bare).await;
+    assert_eq!(refused, Err(AccountError::Taken("client id")));
+    assert_eq!(fixture.store.client("c").await, Ok(Some(client("c"))));
+    assert_eq!(fixture.store.client("C").await, Ok(None));
+    let listed = fixture.store.clients().await.expect("clients");
+    assert_eq!(listed, [client("B"), bare.clone(), client("c")]);
+    let changed = portcullis::account::Client { created: at(77), ..client("b") };
+    assert_eq!(fixture.store.change_client(&changed).await, Ok(true));
+    // When it was made does not change.
+    assert_eq!(fixture.store.client("b").await, Ok(Some(client("b"))));
+    assert_eq!(fixture.store.delete_client("b").await, Ok(true));
+    assert_eq!(fixture.store.client("b").await, Ok(None));
+}
+
+async fn times_at_the_end_of_the_range_are_kept(fixture: Fixture) {
+    let end = portcullis::clock::UnixTime::from_millis(i64::MAX.unsigned_abs());
+    let beyond = portcullis::clock::UnixTime::from_secs(u64::MAX);
+    fixture.add(&user("alice")).await;
+    let key = portcullis::account::ApiKey { expires: Some(beyond), ..key("k", "alice", 1) };
+    fixture.store.add_key(&key).await.expect("key");
+    let found = fixture.store.key(&key.digest).await.expect("key").expect("a key");
+    assert_eq!(found.expires, Some(end));
+}
+
+async fn of_many_who_want_one_name_one_has_it(fixture: Fixture) {
+    let adding: Vec<_> = (0..16)
+        .map(|n| {
+            let store = if n % 2 == 0 { &fixture.store } else { &fixture.other };
+            let store = std::sync::Arc::clone(store);
+            let username = login(if n % 3 == 0 { "Alice" } else { "alice" });
+            let user = User { username, ..user(&format!("u{n}")) };
+            tokio::spawn(async move { store.add_user(&user).await })
+        })
+        .collect();
+    let mut added = 0;
+    for outcome in adding {
+        match outcome.await.expect("task") {
+            Ok(()) => added += 1,
+            Err(error) => assert_eq!(error, AccountError::Taken("username")),
+        }
+    }
+    assert_eq!(added, 1);
+    assert_eq!(fixture.store.users(None, 99).await.expect("users").len(), 1);
+}
+
+async fn two_who_want_each_others_names_both_get_an_answer(fixture: Fixture) {
+    for round in 0..8 {
+        let [one, two] = [("x", "y"), ("y", "x")].map(|(username, email)| User {
+            username: login(&format!("{username}{round}")),
+            email: Some(login(&format!("{email}{round}"))),
+            ..user(&format!("{username}-{round}"))
+        });
+        let (one, two) = tokio::join!(fixture.store.add_user(&one), fixture.other.add_user(&two));
+        let outcomes = [one, two];
+        let added = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let taken = |outcome: &&_| matches!(outcome, Err(AccountError::Taken(_)));
+        let refused = outcomes.iter().filter(taken).count();
+        assert_eq!((added, refused), (1, 1), "{outcomes:?}");
+    }
+}
+
+async fn two_handles_see_each_other(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    let locked = fixture.other.set_state(&id("alice"), UserState::Locked, at(4)).await;
+    assert_eq!(locked, Ok(true));
+    let alice = fixture.user("alice").await.expect("alice");
+    assert_eq!((alice.state, alice.updated), (UserState::Locked, at(4)));
+    assert_eq!(fixture.other.delete_user(&id("alice")).await, Ok(true));
+    assert_eq!(fixture.user("alice").await, None);
+}
+
+async fn it_answers_and_says_what_it_is(fixture: Fixture) {
+    assert_eq!(fixture.store.ping().await, Ok(()));
+    let what = fixture.store.describe();
+    assert!(what.starts_with("sqlite /") || what.starts_with("postgres 127.0.0.1:"), "{what}");
+    assert!(!what.contains("of-nobody"), "{what}");
+    fixture.store.close().await;
+    assert!(matches!(fixture.store.ping().await, Err(AccountError::Unavailable(_))));
+    assert_eq!(fixture.other.ping().await, Ok(()));
+}

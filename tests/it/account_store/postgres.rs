@@ -1,0 +1,150 @@
+//! What PostgreSQL has to show beyond the contract: its schema, TLS, deadlines, and a server that
+//! goes away.
+
+use std::time::{Duration, Instant};
+
+use portcullis::account::{AccountError, AccountStore as _, PostgresAccounts};
+use portcullis::storage::postgres::{OpenError, Options};
+
+use super::{id, open_postgres, secret, user};
+use crate::support::postgres::{PASSWORD, PostgresServer};
+
+async fn open(url: &str, options: Options) -> Result<PostgresAccounts, OpenError> {
+    PostgresAccounts::open(&secret(url), options).await
+}
+
+/// An error and all that it stands on, as an operator reads it.
+fn told(error: &OpenError) -> String {
+    let source = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+    format!("{error}: {source} {error:?}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_may_open_a_new_database_at_once() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    let opening: Vec<_> = (0..12)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { open(&url, Options::default()).await })
+        })
+        .collect();
+    for opened in opening {
+        let store = opened.await.expect("task").expect("open");
+        assert_eq!(store.ping().await, Ok(()));
+        store.close().await;
+    }
+    assert_eq!(server.psql(&url, "SELECT version FROM portcullis_schema"), "1");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    open_postgres(&url).await.close().await;
+    server.psql(&url, "UPDATE portcullis_schema SET version = 99");
+    for _ in 0..2 {
+        let refused = open(&url, Options::default()).await;
+        assert!(
+            matches!(refused, Err(OpenError::NewerSchema { found: 99, known: 1, .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(server.psql(&url, "SELECT version FROM portcullis_schema"), "99");
+}
+
+#[tokio::test]
+async fn a_role_that_may_make_no_tables_can_use_what_is_there() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    open_postgres(&url).await.close().await;
+    server.psql(
+        &url,
+        "CREATE ROLE modest LOGIN PASSWORD 'x'; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO modest",
+    );
+    let modest = url.replace(&format!("portcullis:{PASSWORD}@"), "modest:x@");
+    let store = open_postgres(&modest).await;
+    store.add_user(&user("alice")).await.expect("add");
+    assert!(store.user(&id("alice")).await.expect("user").is_some());
+    store.close().await;
+    server.psql(&url, "DROP OWNED BY modest; DROP ROLE modest");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_told_without_credentials() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.url();
+    let options = Options { open_timeout: Duration::from_secs(5), ..Options::default() };
+    for (bad, expected) in [
+        (url.replace(PASSWORD, "hunter2"), "password authentication failed"),
+        (url.replace("/postgres?", "/nowhere?"), "does not exist"),
+        ("postgres://x:hunter2@127.0.0.1:1/x".to_owned(), "postgres 127.0.0.1:1/x"),
+    ] {
+        let error = open(&bad, options).await.expect_err("refused");
+        let told = told(&error);
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("hunter2") && !told.contains("of-nobody"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_as_sslmode_says() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    let ca = server.ca_file().display().to_string();
+    let is_encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                        WHERE ssl AND datname = current_database()";
+    for (mode, encrypted) in [
+        ("sslmode=disable".to_owned(), "0"),
+        ("sslmode=require".to_owned(), "1"),
+        (format!("sslmode=verify-full&sslrootcert={ca}"), "1"),
+    ] {
+        let store = open_postgres(&url.replace("sslmode=disable", &mode)).await;
+        store.ping().await.expect("ping");
+        assert_eq!(server.psql(&url, is_encrypted), encrypted, "{mode}");
+        store.close().await;
+    }
+    // Nobody has signed the server's certificate but itself.
+    let strict = url.replace("sslmode=disable", "sslmode=verify-full");
+    let refused = open(&strict, Options::default()).await;
+    assert!(matches!(refused, Err(OpenError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_given_up_here_and_there() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    let store = open(&url, options).await.expect("open");
+    store.add_user(&user("alice")).await.expect("add");
+    let raw = sqlx::PgPool::connect(&url).await.expect("connect");
+    let mut lock = raw.begin().await.expect("begin");
+    let sql = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(sql).execute(&mut *lock).await.expect("lock");
+    let started = Instant::now();
+    assert_eq!(store.user(&id("alice")).await, Err(AccountError::TimedOut));
+    assert_eq!(store.add_user(&user("bob")).await, Err(AccountError::TimedOut));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    crate::support::poll("the server gives up too", crate::support::PATIENCE, || {
+        (server.psql(&url, waiting) == "0").then_some(())
+    });
+    lock.rollback().await.expect("rollback");
+    assert_eq!(store.user(&id("bob")).await, Ok(None), "nothing half-done is left");
+    assert!(store.user(&id("alice")).await.expect("user").is_some());
+    raw.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_came_back_answers_again() {
+    let Some(mut server) = PostgresServer::start() else { return };
+    let store = open_postgres(&server.url()).await;
+    store.add_user(&user("alice")).await.expect("add");
+    server.stop();
+    let gone = store.user(&id("alice")).await;
+    assert!(matches!(gone, Err(AccountError::Unavailable(_) | AccountError::TimedOut)), "{gone:?}");
+    server.restart();
+    assert!(store.user(&id("alice")).await.expect("user").is_some());
+}
