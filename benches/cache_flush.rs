@@ -102,6 +102,7 @@ impl Gate {
             name: "bench".into(),
             iss: None,
             audiences: Vec::new(),
+            default_audience: None,
             leeway: Duration::ZERO,
             sessions: SessionRule::Required,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),

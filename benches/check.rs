@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use portcullis::clock::{Clock, SystemClock, UnixTime};
-use portcullis::gate::admission::{Admissions, CacheKey, CacheTerms};
+use portcullis::gate::admission::{Admissions, CacheKey, CacheTerms, CredentialKind};
+use portcullis::gate::credential::Cookies;
 use portcullis::gate::identity::IdentityHeaders;
 use portcullis::gate::metrics::GateMetrics;
 use portcullis::gate::verdict::Verdict;
@@ -37,10 +38,11 @@ fn main() {
     let verdict = check();
     assert!(matches!(verdict, Verdict::Allow(_)), "{verdict:?}");
 
+    let cookies = Cookies::default();
     println!("a token of {} bytes, nanoseconds each:", token.len());
     report("the clock, both ways", || (clock.now(), clock.monotonic()));
-    report("finding the credential", || credential::find(&request.headers, None).map(str::len));
-    report("the digest of the token", || CacheKey::of_token(&token));
+    report("finding the credential", || credential::find(&request.headers, &cookies));
+    report("the digest of the token", || CacheKey::of(CredentialKind::Jwt, &token));
     report("the check, from memory", check);
     report("rendering the answer", || Dialect::Nginx.render(&verdict, &manners));
 }
@@ -77,6 +79,7 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         name: "bench".into(),
         iss: None,
         audiences: Vec::new(),
+        default_audience: None,
         leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
@@ -109,5 +112,5 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         "email": "alice@example.com", "scope": "user:read user:write", "roles": ["demo"],
         "sid": "BcLA2_krSZ39lCRkR9Gdig", "iat": now.as_secs(), "exp": now.as_secs() + 86_400,
     });
-    (Gate::new(admissions, None), signer.sign(&claims).unwrap())
+    (Gate::new(admissions, Cookies::default()), signer.sign(&claims).unwrap())
 }

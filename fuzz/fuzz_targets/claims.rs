@@ -24,6 +24,7 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
         name: "fuzz".into(),
         iss: None,
         audiences: vec!["us".to_owned()],
+        default_audience: None,
         leeway: Duration::ZERO,
         sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),

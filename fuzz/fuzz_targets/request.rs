@@ -5,8 +5,9 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use portcullis::gate::credential;
+use portcullis::gate::credential::{self, Cookies, Place};
 use portcullis::gate::requirement::Requirement;
+use portcullis::opaque::CookiePair;
 
 fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
     let (authorizations, cookies, query) = input;
@@ -18,8 +19,15 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
             }
         }
     }
-    if let Ok(token) = credential::find(&headers, Some("session")) {
-        assert!(!token.is_empty() && !token.contains([';', '\r', '\n', '\0']));
+    let cookies = Cookies { single: Some("session".to_owned()), pair: Some(CookiePair::TP_AUTH) };
+    if let Ok(found) = credential::find(&headers, &cookies) {
+        let is_clean = |text: &str| !text.is_empty() && !text.contains([';', '\r', '\n', '\0']);
+        assert!(is_clean(found.credential));
+        if let Place::Pair { user } = found.place {
+            assert!(is_clean(user));
+            let names_it = found.place.check(user).is_ok();
+            assert!(names_it || user.contains('%'), "a plain name names itself");
+        }
     }
     if let Ok(requirement) = Requirement::from_query(Some(&query)) {
         let demands_nothing = requirement == Requirement::default();

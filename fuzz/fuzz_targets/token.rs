@@ -18,6 +18,7 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
         name: "fuzz".into(),
         iss: None,
         audiences: Vec::new(),
+        default_audience: None,
         leeway: Duration::from_secs(600),
         sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),

@@ -8,27 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, IssuerConfig, KeysConfig, SessionConfig, StoreConfig};
+use crate::config::{Config, KeysConfig, SessionConfig, StoreConfig, TokenConfig};
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceTerms};
+use crate::gate::upstream::UpstreamJwt;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
 use crate::session::{MemoryStore, RedisStore, SessionStore, Sessions, SqliteStore, StoreMetrics};
 use crate::storage;
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
-use crate::token::{Issuer, KeyRing, Verifier};
+use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
 use watch::Watched;
 
 /// How often room is made in the store.
@@ -51,6 +50,9 @@ pub struct App {
     metrics: GateMetrics,
     exposition: Exposition,
     published: Vec<Published>,
+    own_keys: Arc<SigningRing>,
+    /// The keys that check our own tokens, where they rotate.
+    own_verifying: Option<Arc<KeyRing>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,7 +76,7 @@ pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn Sessio
             let options = storage::sqlite::Options { busy_timeout, ..Default::default() };
             Arc::new(SqliteStore::open(path, options).await?)
         }
-        StoreConfig::Redis { url, database, ca_pem } => {
+        StoreConfig::Redis { url, database, ca_pem, .. } => {
             let timeout = config.terms.timeout;
             let options = storage::redis::Options {
                 database: *database,
@@ -86,6 +88,19 @@ pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn Sessio
             Arc::new(RedisStore::new(storage::redis::Redis::new(url, &options)?))
         }
         StoreConfig::Memory => Arc::new(MemoryStore::new()),
+    })
+}
+
+/// The keys of our own issuer.
+///
+/// # Errors
+/// Where the key ring cannot be read.
+pub fn own_keys(config: &TokenConfig) -> anyhow::Result<SigningRing> {
+    Ok(match (&config.ring, &config.signing) {
+        (Some(path), _) => SigningRing::open(path)
+            .with_context(|| format!("cannot use the key ring {}", path.display()))?,
+        (None, Some(key)) => SigningRing::fixed(key.clone()),
+        (None, None) => SigningRing::verifying_only(config.own_keys.clone()),
     })
 }
 
@@ -109,9 +124,11 @@ impl App {
             Arc::clone(&clock),
             store_metrics,
         ));
-        let (issuers, published) = issuers(&config.tokens.issuers);
+        let own_keys = Arc::new(own_keys(&config.tokens)?);
+        let Issuers { all: issuers, published, own_verifying } =
+            issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let admissions = Admissions::new(
+        let mut admissions = Admissions::new(
             verifier,
             Arc::clone(&sessions),
             config.gate.identity.clone(),
@@ -119,19 +136,33 @@ impl App {
             Arc::clone(&clock),
             metrics.clone(),
         );
+        if let Some(header) = &config.gate.upstream_jwt_header {
+            let signer = config.tokens.signing.clone();
+            admissions = admissions.with_upstream_jwt(UpstreamJwt::new(header.clone(), signer));
+        }
         let service = Arc::new(GateService::new(
-            Gate::new(admissions, config.gate.cookie.clone()),
+            Gate::new(admissions, config.gate.cookies.clone()),
             ServiceTerms {
                 manners: config.gate.manners.clone(),
                 prefix: config.gate.prefix.clone(),
                 access_log: config.gate.access_log,
-                own_keys: config.tokens.own_keys.clone(),
+                own_keys: Arc::clone(&own_keys),
+                clock: Arc::clone(&clock),
             },
             metrics.clone(),
             random,
         ));
         let exposition = Exposition::new(registry);
-        Ok(Self { service, sessions, metrics, exposition, published, clock })
+        Ok(Self {
+            service,
+            sessions,
+            metrics,
+            exposition,
+            published,
+            own_keys,
+            own_verifying,
+            clock,
+        })
     }
 
     /// Reads published keys once; for commands, which have no background.
@@ -182,9 +213,13 @@ impl Bound {
     /// Where published keys cannot be fetched at all.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self { app, gate, metrics, shutdown } = self;
-        let App { service, sessions, metrics: counters, exposition, published, clock } = app;
+        let App { service, sessions, metrics: counters, exposition, published, .. } = app;
+        let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
+        if let Some(verifying) = own_verifying {
+            tokio::spawn(keep_ring(own_keys, verifying, clock, background.clone()));
+        }
         let closing = Arc::clone(&sessions);
         tokio::spawn(make_room(Arc::clone(&sessions), background.clone()));
         let stopping = shutdown.clone();
@@ -220,28 +255,38 @@ impl Bound {
     }
 }
 
-/// The issuers with their key rings, and those rings that have to be filled.
-fn issuers(configured: &[IssuerConfig]) -> (Vec<Arc<Issuer>>, Vec<Published>) {
-    let mut published = Vec::new();
-    let issuers = configured.iter().map(|issuer| {
+/// The issuers, and those of their key rings that have to be looked after.
+struct Issuers {
+    all: Vec<Arc<Issuer>>,
+    published: Vec<Published>,
+    own_verifying: Option<Arc<KeyRing>>,
+}
+
+fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Issuers {
+    let (mut published, mut own_verifying) = (Vec::new(), None);
+    let issuers = configured.issuers.iter().map(|issuer| {
         let keys = Arc::new(match &issuer.keys {
             KeysConfig::Fixed(keys) => KeyRing::fixed(keys.clone()),
+            KeysConfig::Ring => KeyRing::fixed(own_keys.to_vec()),
             KeysConfig::Published(_) => KeyRing::awaiting(),
         });
-        if let KeysConfig::Published(source) = &issuer.keys {
-            published.push((Arc::clone(&keys), source.clone()));
+        match &issuer.keys {
+            KeysConfig::Fixed(_) => {}
+            KeysConfig::Ring => own_verifying = Some(Arc::clone(&keys)),
+            KeysConfig::Published(source) => published.push((Arc::clone(&keys), source.clone())),
         }
         Arc::new(Issuer {
             name: issuer.name.as_str().into(),
             iss: issuer.iss.clone(),
             audiences: issuer.audiences.clone(),
+            default_audience: issuer.default_audience.clone(),
             leeway: issuer.leeway,
             sessions: issuer.sessions,
             keys,
         })
     });
-    let issuers = issuers.collect();
-    (issuers, published)
+    let all = issuers.collect();
+    Issuers { all, published, own_verifying }
 }
 
 fn start_fetching(

@@ -1,5 +1,7 @@
 //! `explain`.
 
+use std::borrow::Cow;
+
 use anyhow::{Context as _, anyhow};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,7 +19,7 @@ use crate::gate::verdict::Verdict;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The token, sent as a bearer token; `-` reads it from standard input
+    /// The token or handle, sent as a bearer token; `-` reads it from standard input
     #[arg(long, allow_hyphen_values = true)]
     token: Option<String>,
     /// A header of the request, as in `Cookie: session=x`; may be repeated
@@ -100,7 +102,7 @@ fn to_text<B>(explanation: &Explanation, response: &http::Response<B>) -> String
     let (verdict, code) = outcome(&explanation.verdict);
     lines.push(format!("verdict: {verdict} ({code}), status {}", response.status().as_u16()));
     for (name, value) in response.headers() {
-        lines.push(format!("  {name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        lines.push(format!("  {name}: {}", shown(value)));
     }
     lines.join("\n")
 }
@@ -110,7 +112,7 @@ fn to_json<B>(explanation: &Explanation, response: &http::Response<B>) -> Value 
     let headers: Vec<_> = response
         .headers()
         .iter()
-        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .map(|(name, value)| json!([name.as_str(), shown(value)]))
         .collect();
     json!({
         "verdict": verdict,
@@ -119,6 +121,14 @@ fn to_json<B>(explanation: &Explanation, response: &http::Response<B>) -> Value 
         "headers": headers,
         "steps": explanation.steps,
     })
+}
+
+/// A header's value; one that is a credential stays hidden.
+fn shown(value: &HeaderValue) -> Cow<'_, str> {
+    if value.is_sensitive() && !value.is_empty() {
+        return format!("(a credential of {} bytes)", value.len()).into();
+    }
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// Not left to clap, whose message would repeat the value, credentials and all.

@@ -1,4 +1,4 @@
-//! `key generate` and `key public`.
+//! `key generate` and `key public`; what concerns the key ring is beside it.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::key_ring::{self, RingCommand, RotateArgs};
 use super::output::Output;
 use super::{Exit, Failure, Outcome};
 use crate::secret::{Secret, SystemRandom};
@@ -37,12 +38,20 @@ pub(super) enum Command {
         #[arg(long, default_value = "ES256", value_parser = algorithm::parse)]
         algorithm: Algorithm,
     },
+    /// Add a key to the key ring, to which the present one hands over; its `kid` is alone on standard
+    /// output
+    Rotate(Box<RotateArgs>),
+    /// Look at the key ring
+    #[command(subcommand)]
+    Ring(RingCommand),
 }
 
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
         Command::Generate { algorithm, out, json } => generate(*algorithm, out.as_deref(), *json),
         Command::Public { file, jwks, algorithm } => public(file.as_deref(), *jwks, *algorithm),
+        Command::Rotate(args) => key_ring::rotate(args),
+        Command::Ring(command) => key_ring::ring(command),
     }
 }
 

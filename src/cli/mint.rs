@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
+use crate::app::own_keys;
 use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::secret::Random;
 use crate::session::{Device, Session, SessionId, UserId};
-use crate::token::SigningKey;
 
 /// What a token shall say.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +39,9 @@ pub(super) fn mint(
     now: UnixTime,
     random: &dyn Random,
 ) -> anyhow::Result<Minted> {
-    let key: &SigningKey = config
-        .tokens
-        .signing
-        .as_ref()
-        .context("there is no key to sign with: set PRIVATE_KEY or SECRET_KEY")?;
+    let key = own_keys(&config.tokens)?
+        .signing(now)
+        .context("there is no key to sign with: set PRIVATE_KEY, SECRET_KEY or KEY_RING_FILE")?;
     let user = UserId::parse(&wish.user).context("--user")?;
     let expires = now.after(wish.lifetime);
     let id = if wish.with_session { Some(SessionId::generate(random)?) } else { None };

@@ -5,6 +5,7 @@
 mod dev;
 mod explain;
 mod key;
+mod key_ring;
 mod mint;
 mod output;
 mod serve;

@@ -69,6 +69,7 @@ fn describe(issuer: &IssuerConfig) -> String {
             names.collect::<Vec<_>>().join(", ")
         }
         KeysConfig::Published(source) => format!("published at {}", source.location),
+        KeysConfig::Ring => "in the key ring".to_owned(),
     };
     format!(
         "  issuer    {iss}: keys {keys}; audiences {:?}; sessions {:?}; leeway {} min",

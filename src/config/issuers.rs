@@ -37,7 +37,8 @@ pub(super) fn of_table(
     };
     let keys = keys_of_table(table, terms, &mut wrong)?;
     let iss = Some(table.issuer.clone());
-    Some(IssuerConfig { name, iss, audiences: table.audiences.clone(), leeway, sessions, keys })
+    let audiences = table.audiences.clone();
+    Some(IssuerConfig { name, iss, audiences, default_audience: None, leeway, sessions, keys })
 }
 
 fn keys_of_table(

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::issuers::of_table;
 use super::published::{PublishedTerms, published};
 use super::reader::Reader;
+use super::ring;
 use super::tables::IssuerTable;
-use super::tokens::{IssuerConfig, KeysConfig, TokenConfig};
+use super::tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 use crate::secret::Secret;
 use crate::token::key::{self, KeyError};
 use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
@@ -21,7 +22,8 @@ pub const DEV_KEY_FILE: &str = "signing-key.pem";
 pub const DEV_KEY_ALGORITHM: Algorithm = Algorithm::ES256;
 
 /// The settings that say where keys are.
-pub(super) const SOURCES: [&str; 7] = [
+pub(super) const SOURCES: [&str; 8] = [
+    "KEY_RING_FILE",
     "PUBLIC_KEY",
     "PRIVATE_KEY",
     "SECRET_KEY",
@@ -38,7 +40,8 @@ pub(super) fn read(
     tables: &[IssuerTable],
     dev_key_in: Option<&Path>,
 ) -> TokenConfig {
-    let mut config = TokenConfig::default();
+    let mode = reader.parsed("TOKEN_MODE", TokenMode::parse);
+    let mut config = TokenConfig { mode, ..TokenConfig::default() };
     let material = Material::read(reader);
     let terms = PublishedTerms::read(reader);
     let published = published(reader, &terms, material.algorithm_if_set);
@@ -47,9 +50,12 @@ pub(super) fn read(
         let name = if reader.found("JWKS_URL").is_some() { "JWKS_URL" } else { "JWKS_FILE" };
         reader.wrong(name, "a key is set too; give each issuer its own in [[issuers]]");
     }
+    config.ring = ring::file(reader);
     // Looked at in any case: what is wrong with it is told, whether it is used or not.
     let of_material = if has_key { material.keys(reader) } else { (None, None) };
-    let (keys, signing) = if let Some(source) = published {
+    let (keys, signing) = if config.ring.is_some() {
+        (Some(KeysConfig::Ring), None)
+    } else if let Some(source) = published {
         (Some(KeysConfig::Published(source)), None)
     } else if has_key {
         of_material
@@ -68,7 +74,17 @@ pub(super) fn read(
     let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
     if let Some(keys) = keys {
         let name = iss.clone().unwrap_or_else(|| "any".to_owned());
-        config.issuers.push(IssuerConfig { name, iss, audiences, leeway, sessions, keys });
+        // Whoever holds these keys may be our own issuer, which names itself in `aud`.
+        let default_audience = iss.clone().filter(|_| matches!(keys, KeysConfig::Fixed(_)));
+        config.issuers.push(IssuerConfig {
+            name,
+            iss,
+            audiences,
+            default_audience,
+            leeway,
+            sessions,
+            keys,
+        });
     }
     for (place, table) in tables.iter().enumerate() {
         config.issuers.extend(of_table(reader, table, place, leeway, sessions, &terms));

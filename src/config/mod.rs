@@ -8,6 +8,7 @@ mod keys;
 mod mistakes;
 mod published;
 mod reader;
+mod ring;
 pub mod settings;
 mod sources;
 mod store;
@@ -17,19 +18,23 @@ mod tokens;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
+pub use ring::RotationConfig;
 pub use sources::Sources;
 pub use store::StoreConfig;
-pub use tokens::{IssuerConfig, KeysConfig, TokenConfig};
+pub use tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 
 use crate::gate::Manners;
 use crate::gate::admission::CacheTerms;
+use crate::gate::credential::Cookies;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::service::AccessLog;
+use crate::gate::upstream::UpstreamJwt;
+use crate::opaque::CookiePair;
 use crate::server::{Address, Limits};
 use crate::session::Terms;
 use crate::telemetry::logs::{Format, LogConfig};
@@ -75,10 +80,12 @@ pub struct GateConfig {
     pub listen: Vec<Address>,
     /// What stands before every path.
     pub prefix: String,
-    /// The cookie that may carry the token.
-    pub cookie: Option<String>,
+    /// The cookies that may carry a credential.
+    pub cookies: Cookies,
     /// Which claim goes into which header.
     pub identity: IdentityHeaders,
+    /// The header in which the application is given a signed token, if it is.
+    pub upstream_jwt_header: Option<HeaderName>,
     /// How it says no.
     pub manners: Manners,
     /// Which answers are logged.
@@ -134,6 +141,17 @@ impl Config {
         if mistakes.is_empty() { Ok(sessions) } else { Err(mistakes) }
     }
 
+    /// Reads and checks what concerns the rotation of keys, whatever keys there are now.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_rotation(sources: &Sources) -> Result<RotationConfig, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let rotation = RotationConfig::read(&mut Reader::new(&read, &mut mistakes));
+        if mistakes.is_empty() { Ok(rotation) } else { Err(mistakes) }
+    }
+
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
     /// [`Config::load`] to tell.
     pub fn before_dev(sources: &Sources) -> BeforeDev {
@@ -156,8 +174,10 @@ impl Config {
         let (sessions, cache) = sessions(reader);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
+        let tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
+        check_upstream_jwt(reader, &gate, &tokens);
         Self {
-            tokens: keys::read(reader, tables, with_dev_key.then_some(&data_dir)),
+            tokens,
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,
             cache,
@@ -224,10 +244,37 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
     GateConfig {
         listen: gate_listen(reader),
         prefix: reader.parsed("URL_PREFIX", prefix),
-        cookie: reader.parsed("TOKEN_COOKIE", cookie_name),
+        cookies: cookies(reader),
+        upstream_jwt_header: reader
+            .parsed("UPSTREAM_JWT_HEADER", |text| UpstreamJwt::parse_header(text, &identity)),
         identity,
         manners: Manners { missing_credentials, realm: reader.parsed("REALM", realm) },
         access_log: reader.parsed("ACCESS_LOG", AccessLog::parse),
+    }
+}
+
+/// The cookies that may carry a credential. One of a pair must not also be good by itself.
+fn cookies(reader: &mut Reader<'_>) -> Cookies {
+    let single = reader.parsed("TOKEN_COOKIE", cookie_name);
+    let pair = reader.parsed("TOKEN_COOKIES", CookiePair::parse);
+    let of_pair = |name: &String| pair.is_some_and(|p| [p.user, p.token].contains(&name.as_str()));
+    if single.as_ref().is_some_and(of_pair) {
+        reader.wrong(
+            "TOKEN_COOKIE",
+            "is one of the pair of TOKEN_COOKIES, which is not good by itself",
+        );
+    }
+    Cookies { single, pair }
+}
+
+/// A handle has no token to hand on: one must be signed.
+fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tokens: &TokenConfig) {
+    let needs_key = gate.upstream_jwt_header.is_some() && tokens.mode == TokenMode::Opaque;
+    if needs_key && tokens.signing.is_none() {
+        reader.wrong(
+            "UPSTREAM_JWT_HEADER",
+            "with TOKEN_MODE=opaque the gate signs tokens itself: set PRIVATE_KEY or SECRET_KEY",
+        );
     }
 }
 

@@ -88,6 +88,12 @@ pub const SETTINGS: &[Setting] = &[
             "The algorithm of the key above (RS256 where an RSA_* key is set)",
         )
     },
+    plain(
+        "KEY_RING_FILE",
+        "path",
+        "",
+        "Our own keys, which `key rotate` hands over, in place of the keys above",
+    ),
     plain("JWKS_FILE", "path", "", "Published keys (RFC 7517), in place of the keys above"),
     plain("JWKS_URL", "URL", "", "The same, fetched over https"),
     plain("JWKS_INSECURE_HTTP", "true or false", "false", "Allow JWKS_URL to be http"),
@@ -105,7 +111,12 @@ pub const SETTINGS: &[Setting] = &[
         "prismaticain",
         "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys)",
     ),
-    plain("JWT_AUDIENCE", "comma list", "", "Names of this service; `aud` must hold one of them"),
+    plain(
+        "JWT_AUDIENCE",
+        "comma list",
+        "",
+        "Names of this service; `aud` must hold one of them (unset: none, or with a fixed key ISSUER)",
+    ),
     plain("LEEWAY", "minutes", "10", "By how much clocks may differ, for `exp`, `nbf` and `iat`"),
     plain("MAX_TOKEN_BYTES", "bytes", "8192", "Longer tokens are refused unread"),
     plain(
@@ -113,6 +124,25 @@ pub const SETTINGS: &[Setting] = &[
         "name",
         "",
         "A cookie that may carry the token, beside the bearer header",
+    ),
+    plain(
+        "TOKEN_MODE",
+        "jwt or opaque",
+        "jwt",
+        "What clients are given: signed tokens, or handles, which the gate then accepts too",
+    ),
+    plain(
+        "TOKEN_COOKIES",
+        "off, host or tp-auth",
+        "off",
+        "A pair of cookies for the credential: `__Host-user_id` and `__Host-access_token`, or \
+         tp-auth's without `__Host-`",
+    ),
+    plain(
+        "UPSTREAM_JWT_HEADER",
+        "header name",
+        "",
+        "A header that hands the app a signed token with every 200 (unset: none)",
     ),
     plain(
         "SESSION_RULE",

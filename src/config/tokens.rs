@@ -1,5 +1,6 @@
 //! What is configured about tokens, before the keys are brought to life.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::token::jwks::Source;
@@ -14,6 +15,8 @@ pub struct IssuerConfig {
     pub iss: Option<String>,
     /// The names of this service in `aud`.
     pub audiences: Vec<String>,
+    /// What `aud` may hold where no audience is named.
+    pub default_audience: Option<String>,
     /// By how much clocks may differ.
     pub leeway: Duration,
     /// What `sid` means.
@@ -29,15 +32,45 @@ pub enum KeysConfig {
     Fixed(Vec<VerifyingKey>),
     /// Published.
     Published(Source),
+    /// In the file of [`TokenConfig::ring`], private halves and all.
+    Ring,
+}
+
+/// What clients are given for an access token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenMode {
+    /// The signed token itself.
+    #[default]
+    Jwt,
+    /// A handle; the token never leaves the server.
+    Opaque,
+}
+
+impl TokenMode {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// What may be written instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "jwt" => Ok(Self::Jwt),
+            "opaque" => Ok(Self::Opaque),
+            _ => Err("write `jwt` or `opaque`"),
+        }
+    }
 }
 
 /// What the settings and tables say about tokens.
 #[derive(Debug, Default)]
 pub struct TokenConfig {
+    /// What clients are given.
+    pub mode: TokenMode,
     /// The issuers.
     pub issuers: Vec<IssuerConfig>,
-    /// The key that signs.
+    /// The key that signs; `None` also where there is a ring.
     pub signing: Option<SigningKey>,
+    /// The file of our own keys, which rotate. It could be read.
+    pub ring: Option<PathBuf>,
     /// The keys of our own issuer, which `/jwks` publishes.
     pub own_keys: Vec<VerifyingKey>,
 }

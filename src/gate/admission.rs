@@ -1,10 +1,10 @@
 //! Whether a credential is good now, remembered for as long as that may be believed.
 //!
-//! An [`Admission`] holds all that was found about one token: its claims, its session, the headers
-//! made from them. It is kept by the digest of the token and looked at again at every request: a
-//! few comparisons tell whether it still stands. Where the token itself is out of date it is
-//! verified again; where only the session was last read too long ago, or may have ended since,
-//! the session alone is read again. Nothing in the cache expires by itself and nothing is ever
+//! An [`Admission`] holds all that was found about one credential, a token or a handle: its claims,
+//! its session, the headers made from them. It is kept by the digest of the credential and looked
+//! at again at every request: a few comparisons tell whether it still stands. Where the token itself
+//! is out of date it is verified again; where only the session was last read too long ago, or may
+//! have ended since, the session alone is read again, and with it what a handle stands for. Nothing in the cache expires by itself and nothing is ever
 //! flushed from it, since both make some request wait: what no longer stands is replaced when it
 //! is asked for, and pushed out when room is needed.
 
@@ -18,20 +18,23 @@ use moka::sync::Cache;
 
 use super::denial::{Class, DenialCode};
 use super::flights::Flights;
-use super::identity::IdentityHeaders;
+use super::handle::{Handles, is_handle};
+use super::identity::{self, IdentityHeaders};
 use super::metrics::{CacheOutcome, GateMetrics};
+use super::upstream::UpstreamJwt;
 use super::weight::weight;
 use crate::clock::{Clock, UnixTime};
+use crate::opaque::TokenMark;
 use crate::session::{Mark, Session, SessionId, Sessions, UserId};
 use crate::token::{Verified, Verifier};
 
 /// How often an answer may be overtaken by revocations before the request is refused.
 const MOST_ROUNDS: usize = 4;
 
-/// All that was found about one good token.
+/// All that was found about one good credential.
 #[derive(Debug)]
 pub struct Admission {
-    /// The token.
+    /// The token, or what the handle stands for.
     pub token: Arc<Verified>,
     /// Its session, where it has one.
     pub session: Option<Session>,
@@ -39,6 +42,19 @@ pub struct Admission {
     pub headers: HeaderMap,
     /// When the session was read, on the monotonic clock, and what was revoked by then.
     read: Option<(Duration, Mark)>,
+    /// Of a handle: what had been changed by the time that it was read.
+    handle: Option<TokenMark>,
+}
+
+/// A credential that is good by itself; whether its session lives is another question.
+struct Good<'c> {
+    credential: &'c str,
+    token: Arc<Verified>,
+    handle: Option<TokenMark>,
+    /// From when on all of it was looked at.
+    since: Duration,
+    /// What was known before.
+    earlier: Option<Arc<Admission>>,
 }
 
 /// What an answer depends on: what kind of credential it is for, and every byte of it.
@@ -48,17 +64,21 @@ pub struct CacheKey {
     digest: [u8; 32],
 }
 
+/// What kind of credential it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum CredentialKind {
+pub enum CredentialKind {
+    /// A signed token.
     Jwt,
+    /// A name for one that is kept here.
+    Handle,
 }
 
 impl CacheKey {
-    /// The key of a token. Two tokens with one key would be a collision of SHA-256.
-    pub fn of_token(token: &str) -> Self {
+    /// The key of a credential. Two of a kind with one key would be a collision of SHA-256.
+    pub fn of(kind: CredentialKind, credential: &str) -> Self {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        Self { kind: CredentialKind::Jwt, digest: bytes }
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
+        Self { kind, digest: bytes }
     }
 }
 
@@ -66,6 +86,7 @@ impl CacheKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Stands,
+    /// What the stores said may be outdated: on the session, and on a handle.
     SessionUnsure,
     TokenUnsure,
 }
@@ -87,7 +108,9 @@ type Outcome = Result<Arc<Admission>, DenialCode>;
 pub struct Admissions {
     verifier: Arc<Verifier>,
     sessions: Arc<Sessions>,
+    handles: Option<Handles>,
     identity: IdentityHeaders,
+    upstream: Option<UpstreamJwt>,
     staleness: Duration,
     clock: Arc<dyn Clock>,
     cache: Cache<CacheKey, Arc<Admission>>,
@@ -112,7 +135,9 @@ impl Admissions {
         Self {
             verifier,
             sessions,
+            handles: None,
             identity,
+            upstream: None,
             staleness: terms.staleness,
             clock,
             cache,
@@ -121,9 +146,36 @@ impl Admissions {
         }
     }
 
+    /// The same, with `handles` accepted beside tokens.
+    #[must_use]
+    pub fn with_handles(self, handles: Handles) -> Self {
+        Self { handles: Some(handles), ..self }
+    }
+
+    /// The same, with a signed token for the application in each answer.
+    #[must_use]
+    pub fn with_upstream_jwt(self, upstream: UpstreamJwt) -> Self {
+        Self { upstream: Some(upstream), ..self }
+    }
+
     /// The verifier of tokens.
     pub fn verifier(&self) -> &Verifier {
         &self.verifier
+    }
+
+    /// The handles, where they are accepted.
+    pub fn handles(&self) -> Option<&Handles> {
+        self.handles.as_ref()
+    }
+
+    /// What kind of credential this is taken for: where handles are accepted, whatever has their
+    /// form is one; all else is a token, be it a bad one.
+    pub fn kind_of(&self, credential: &str) -> CredentialKind {
+        if self.handles.is_some() && is_handle(credential) {
+            CredentialKind::Handle
+        } else {
+            CredentialKind::Jwt
+        }
     }
 
     /// The sessions.
@@ -142,12 +194,12 @@ impl Admissions {
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 
-    /// What is known about `token`: from memory where that can be believed.
+    /// What is known about a token or handle: from memory where that can be believed.
     ///
     /// # Errors
-    /// Why the token is not good now.
-    pub async fn admit(&self, token: &str) -> Outcome {
-        let key = CacheKey::of_token(token);
+    /// Why it is not good now.
+    pub async fn admit(&self, credential: &str) -> Outcome {
+        let key = CacheKey::of(self.kind_of(credential), credential);
         let asked = self.clock.monotonic();
         if let Some(kept) = self.cache.get(&key)
             && self.standing(&kept, asked) == Standing::Stands
@@ -156,14 +208,14 @@ impl Admissions {
             return Ok(kept);
         }
         // Boxed: what waits takes much room, and most requests wait for nothing.
-        Box::pin(self.find_out(key, token, asked)).await
+        Box::pin(self.find_out(key, credential, asked)).await
     }
 
-    /// Finds out together with whoever asks for the same token, and makes sure that the answer is
-    /// not older than the question: one that was under way already may be.
-    async fn find_out(&self, key: CacheKey, token: &str, asked: Duration) -> Outcome {
+    /// Finds out together with whoever asks for the same, and makes sure that the answer is not
+    /// older than the question: one that was under way already may be.
+    async fn find_out(&self, key: CacheKey, credential: &str, asked: Duration) -> Outcome {
         for _ in 0..MOST_ROUNDS {
-            let found = self.flights.join(key, self.look(key, token)).await?;
+            let found = self.flights.join(key, self.look(key, credential)).await?;
             let was_read_since = found.read.is_none_or(|(read_at, _)| read_at >= asked);
             match self.standing(&found, asked) {
                 Standing::Stands => return Ok(found),
@@ -177,16 +229,16 @@ impl Admissions {
     }
 
     /// Verifies, reads and remembers; the session alone where the token is known to be good.
-    async fn look(&self, key: CacheKey, token: &str) -> Outcome {
+    async fn look(&self, key: CacheKey, credential: &str) -> Outcome {
         let kept = self.cache.get(&key);
         let standing = kept.as_ref().map(|kept| self.standing(kept, self.clock.monotonic()));
-        let known_good = match (&kept, standing) {
+        let earlier = match (&kept, standing) {
             // Somebody else found out between our look at the cache and now.
             (Some(kept), Some(Standing::Stands)) => return Ok(Arc::clone(kept)),
-            (Some(kept), Some(Standing::SessionUnsure)) => Some(Arc::clone(&kept.token)),
+            (Some(kept), Some(Standing::SessionUnsure)) => Some(Arc::clone(kept)),
             _ => None,
         };
-        let outcome = self.look_afresh(token, known_good).await;
+        let outcome = self.look_afresh(key.kind, credential, earlier).await;
         match &outcome {
             Ok(admission) => self.cache.insert(key, Arc::clone(admission)),
             // What failed for want of an answer was not found bad; it is asked again.
@@ -198,30 +250,67 @@ impl Admissions {
         outcome
     }
 
-    async fn look_afresh(&self, token: &str, known_good: Option<Arc<Verified>>) -> Outcome {
-        if let Some(verified) = known_good {
-            self.metrics.cache(CacheOutcome::Recheck);
-            return self.complete(verified).await;
-        }
-        self.metrics.cache(CacheOutcome::Miss);
-        self.complete(Arc::new(self.verifier.verify(token)?)).await
+    /// Asks whoever has to be asked, given what was known `earlier` and is still good by itself.
+    async fn look_afresh(
+        &self,
+        kind: CredentialKind,
+        credential: &str,
+        earlier: Option<Arc<Admission>>,
+    ) -> Outcome {
+        let is_known = earlier.is_some();
+        self.metrics.cache(if is_known { CacheOutcome::Recheck } else { CacheOutcome::Miss });
+        let since = self.clock.monotonic();
+        let known = earlier.as_ref().map(|earlier| Arc::clone(&earlier.token));
+        let (token, handle) = match (kind, &self.handles) {
+            (CredentialKind::Handle, Some(handles)) => {
+                let (found, mark) = handles.verify(credential, &self.verifier).await?;
+                let is_same = |known: &Arc<Verified>| {
+                    known.usable_until == found.usable_until && known.claims == found.claims
+                };
+                let same = known.filter(is_same);
+                (same.unwrap_or_else(|| Arc::new(found)), Some(mark))
+            }
+            (CredentialKind::Handle | CredentialKind::Jwt, _) => match known {
+                Some(known) => (known, None),
+                None => (Arc::new(self.verifier.verify(credential)?), None),
+            },
+        };
+        self.complete(Good { credential, token, handle, since, earlier }).await
     }
 
-    /// Reads the session of a good token, and makes the headers.
-    async fn complete(&self, token: Arc<Verified>) -> Outcome {
-        let (session, read) = match session_of(&token)? {
+    /// Reads the session of a good credential, and makes the headers.
+    async fn complete(&self, good: Good<'_>) -> Outcome {
+        let (session, read) = match session_of(&good.token)? {
             None => (None, None),
             Some((user, id)) => {
-                let read = (self.clock.monotonic(), self.sessions.mark(&user, &id));
+                let read = (good.since, self.sessions.mark(&user, &id));
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 (Some(session), Some(read))
             }
         };
-        let identity = self.identity.render(&token, session.as_ref());
-        let mut headers = identity.map_err(|_| DenialCode::IdentityTooLarge)?;
+        let headers = self.headers(&good, session.as_ref())?;
+        Ok(Arc::new(Admission { token: good.token, session, headers, read, handle: good.handle }))
+    }
+
+    /// The headers of the answer.
+    fn headers(&self, good: &Good<'_>, session: Option<&Session>) -> Result<HeaderMap, DenialCode> {
+        let too_large = |_| DenialCode::IdentityTooLarge;
+        let mut headers = self.identity.render(&good.token, session).map_err(too_large)?;
+        if let Some(upstream) = &self.upstream {
+            // Signing takes its time, so what was signed is used for as long as it says the same.
+            let same = |earlier: &&Arc<Admission>| Arc::ptr_eq(&earlier.token, &good.token);
+            let signed = good.earlier.as_ref().filter(same);
+            let value = match signed.and_then(|earlier| earlier.headers.get(upstream.header())) {
+                Some(value) => value.clone(),
+                None => upstream
+                    .value(&good.token, good.credential)
+                    .map_err(|_| DenialCode::KeysUnavailable)?,
+            };
+            identity::add(&mut headers, upstream.header().clone(), value).map_err(too_large)?;
+        }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(Arc::new(Admission { token, session, headers, read }))
+        Ok(headers)
     }
 
     fn standing(&self, admission: &Admission, at: Duration) -> Standing {
@@ -237,7 +326,12 @@ impl Admissions {
     }
 
     fn no_news_of(&self, admission: &Admission) -> bool {
-        admission.read.as_ref().is_none_or(|(_, mark)| self.sessions.is_current(mark))
+        let of_session = |(_, mark): &(_, Mark)| self.sessions.is_current(mark);
+        let of_handle = |mark: &TokenMark| {
+            self.handles.as_ref().is_some_and(|handles| handles.is_current(mark))
+        };
+        admission.read.as_ref().is_none_or(of_session)
+            && admission.handle.as_ref().is_none_or(of_handle)
     }
 }
 

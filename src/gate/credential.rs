@@ -1,27 +1,84 @@
 //! Finding the credential in a request. It is found here, not believed.
+//!
+//! It may come in three places: as a bearer token, in a cookie of the operator's choice, or in one
+//! of a pair of cookies, of which the other says whose it is. The first that is there is taken.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::denial::DenialCode;
+use crate::opaque::{CookiePair, names_user};
 
 /// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
 const BEARER: &[u8] = b"bearer";
 
-/// The token that the client sent: a bearer token (RFC 6750, section 2.1), or the cookie of that
-/// name where the operator named one. The bearer token goes first.
+/// In which cookies a credential may come; in none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cookies {
+    /// One by itself.
+    pub single: Option<String>,
+    /// One that is only good together with another one.
+    pub pair: Option<CookiePair>,
+}
+
+/// A credential, as the client sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'h> {
+    /// A token, a handle, or rubbish.
+    pub credential: &'h str,
+    /// Where it was.
+    pub place: Place<'h>,
+}
+
+/// Where a credential was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'h> {
+    /// In the `Authorization` header.
+    Bearer,
+    /// In a cookie by itself.
+    Cookie,
+    /// In one of a pair of cookies.
+    Pair {
+        /// What the other one says whose it is.
+        user: &'h str,
+    },
+}
+
+impl Place<'_> {
+    /// Whether a credential of `subject` may come from here.
+    ///
+    /// # Errors
+    /// [`DenialCode::CookieMismatch`] where the cookie beside it names another user.
+    pub fn check(&self, subject: &str) -> Result<(), DenialCode> {
+        match self {
+            Self::Pair { user } if !names_user(user, subject) => Err(DenialCode::CookieMismatch),
+            Self::Bearer | Self::Cookie | Self::Pair { .. } => Ok(()),
+        }
+    }
+}
+
+/// The credential that the client sent: a bearer token (RFC 6750, section 2.1), or else a cookie.
 ///
 /// # Errors
-/// [`DenialCode::MissingCredentials`] where there is neither; [`DenialCode::MalformedCredentials`]
-/// where there is something that cannot be read in one way only.
-pub fn find<'h>(headers: &'h HeaderMap, cookie: Option<&str>) -> Result<&'h str, DenialCode> {
-    if let Some(token) = bearer(headers)? {
-        return Ok(token);
+/// [`DenialCode::MissingCredentials`] where there is none; [`DenialCode::MalformedCredentials`]
+/// where there is something that cannot be read in one way only; [`DenialCode::CookieMismatch`]
+/// where the other one of a pair of cookies is missing.
+pub fn find<'h>(headers: &'h HeaderMap, cookies: &Cookies) -> Result<Found<'h>, DenialCode> {
+    if let Some(credential) = bearer(headers)? {
+        return Ok(Found { credential, place: Place::Bearer });
     }
-    match cookie {
-        Some(name) => in_cookies(headers, name)?.ok_or(DenialCode::MissingCredentials),
-        None => Err(DenialCode::MissingCredentials),
+    if let Some(name) = &cookies.single
+        && let Some(credential) = in_cookies(headers, name)?
+    {
+        return Ok(Found { credential, place: Place::Cookie });
     }
+    if let Some(pair) = cookies.pair
+        && let Some(credential) = in_cookies(headers, pair.token)?
+    {
+        let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
+        return Ok(Found { credential, place: Place::Pair { user } });
+    }
+    Err(DenialCode::MissingCredentials)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
@@ -91,12 +148,20 @@ mod tests {
     }
 
     fn in_authorization(value: &[u8]) -> Result<String, DenialCode> {
-        find(&headers(&[(AUTHORIZATION, value)]), Some("t")).map(str::to_owned)
+        text(find(&headers(&[(AUTHORIZATION, value)]), &t()))
     }
 
     fn in_cookie(lines: &[&[u8]]) -> Result<String, DenialCode> {
         let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
-        find(&headers(&lines), Some("t")).map(str::to_owned)
+        text(find(&headers(&lines), &t()))
+    }
+
+    fn t() -> Cookies {
+        Cookies { single: Some("t".to_owned()), pair: None }
+    }
+
+    fn text(found: Result<Found<'_>, DenialCode>) -> Result<String, DenialCode> {
+        found.map(|found| found.credential.to_owned())
     }
 
     #[test]
@@ -122,7 +187,7 @@ mod tests {
             assert_eq!(in_authorization(value), Err(DenialCode::MalformedCredentials));
         }
         let twice = headers(&[(AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer a")]);
-        assert_eq!(find(&twice, None), Err(DenialCode::MalformedCredentials));
+        assert_eq!(find(&twice, &Cookies::default()), Err(DenialCode::MalformedCredentials));
     }
 
     #[test]
@@ -152,14 +217,58 @@ mod tests {
             assert_eq!(in_cookie(lines), Err(DenialCode::MissingCredentials), "{lines:?}");
         }
         let cookie = headers(&[(COOKIE, b"t=x")]);
-        assert_eq!(find(&cookie, None), Err(DenialCode::MissingCredentials));
+        assert_eq!(find(&cookie, &Cookies::default()), Err(DenialCode::MissingCredentials));
     }
 
     #[test]
     fn the_bearer_token_goes_before_the_cookie() {
         let both = headers(&[(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")]);
-        assert_eq!(find(&both, Some("t")), Ok("a"));
+        assert_eq!(find(&both, &t()), Ok(Found { credential: "a", place: Place::Bearer }));
         let basic = headers(&[(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")]);
-        assert_eq!(find(&basic, Some("t")), Ok("b"));
+        assert_eq!(find(&basic, &t()), Ok(Found { credential: "b", place: Place::Cookie }));
+    }
+
+    #[test]
+    fn a_pair_of_cookies_is_good_together_alone() {
+        let found = |lines: &[&[u8]], cookies: &Cookies| {
+            let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
+            let headers = headers(&lines);
+            let found = find(&headers, cookies)?;
+            found.place.check("alice").map(|()| found.credential.to_owned())
+        };
+        let tp_auth = Cookies { single: None, pair: Some(CookiePair::TP_AUTH) };
+        let host = Cookies { single: None, pair: Some(CookiePair::HOST) };
+        let (mismatch, malformed, missing) = (
+            Err(DenialCode::CookieMismatch),
+            Err(DenialCode::MalformedCredentials),
+            Err(DenialCode::MissingCredentials),
+        );
+        let good = || Ok("x".to_owned());
+        for (cookies, lines, expected) in [
+            (&tp_auth, &[&b"user_id=alice; access_token=x"[..]][..], good()),
+            (&tp_auth, &[b"access_token=x", b"user_id=%61lice"], good()),
+            (&tp_auth, &[b"access_token=x; user_id=alice; user_id=alice"], good()),
+            (&tp_auth, &[b"access_token=x; user_id=bob"], mismatch.clone()),
+            (&tp_auth, &[b"access_token=x; user_id="], mismatch.clone()),
+            (&tp_auth, &[b"access_token=x"], mismatch.clone()),
+            (&tp_auth, &[b"access_token=x; user_id=bob; user_id=alice"], malformed.clone()),
+            (&tp_auth, &[b"access_token=x; access_token=y; user_id=alice"], malformed),
+            (&tp_auth, &[b"user_id=alice"], missing.clone()),
+            (&tp_auth, &[b"__Host-user_id=alice; __Host-access_token=x"], missing.clone()),
+            (&host, &[b"__Host-user_id=alice; __Host-access_token=x"], good()),
+            (&host, &[b"user_id=alice; __Host-access_token=x"], mismatch),
+            (&host, &[b"user_id=alice; access_token=x"], missing.clone()),
+            (&Cookies::default(), &[b"user_id=alice; access_token=x"], missing),
+        ] {
+            assert_eq!(found(lines, cookies), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_by_itself_goes_before_the_pair() {
+        let both = Cookies { single: Some("t".to_owned()), pair: Some(CookiePair::TP_AUTH) };
+        let headers = headers(&[(COOKIE, b"user_id=alice; access_token=x; t=y")]);
+        let found = Found { credential: "y", place: Place::Cookie };
+        assert_eq!(find(&headers, &both), Ok(found));
     }
 }

@@ -82,6 +82,9 @@ denial_codes! {
     TokenExpired "token_expired" BadCredentials "The token has expired",
     TokenNotYetValid "token_not_yet_valid" BadCredentials "The token is not valid yet",
     WrongAudience "wrong_audience" BadCredentials "The token is for another audience",
+    HandleUnknown "handle_unknown" BadCredentials "The token does not exist or was revoked",
+    CookieMismatch "cookie_mismatch" BadCredentials
+        "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",
     SessionUnknown "session_unknown" BadCredentials "The session does not exist or was revoked",
     SessionExpired "session_expired" BadCredentials "The session has expired",

@@ -3,10 +3,11 @@
 //! The steps are taken by the same functions that the gate is made of, and the verdict is the
 //! gate's own: this only says in words what happens on the way.
 
-use http::HeaderMap;
 use serde::Serialize;
 
-use super::admission::session_of;
+use super::admission::{CredentialKind, session_of};
+use super::credential::{Found, Place};
+use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
 use super::{Gate, credential};
@@ -60,17 +61,25 @@ async fn take_steps(
         Err(code) => return note("requirement", Err(code.description().to_owned())),
     };
     note("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
-    let token = match credential::find(inquiry.headers, gate.cookie.as_deref()) {
-        Ok(token) => token,
+    let found = match credential::find(inquiry.headers, &gate.cookies) {
+        Ok(found) => found,
         Err(code) => return note("credential", Err(code.description().to_owned())),
     };
-    note("credential", Ok(credential_found(inquiry.headers, token)))?;
-    let verified = match gate.admissions.verifier().verify(token) {
-        Ok(verified) => verified,
-        Err(error) => return note("token", Err(token_refused(gate, error))),
+    let kind = gate.admissions.kind_of(found.credential);
+    note("credential", Ok(credential_found(kind, &found)))?;
+    let step = match kind {
+        CredentialKind::Jwt => "token",
+        CredentialKind::Handle => "handle",
     };
-    note("token", Ok(token_found(&verified, clock)))?;
+    let verified = match verify(gate, kind, found.credential).await {
+        Ok(verified) => verified,
+        Err(refused) => return note(step, Err(refused)),
+    };
+    note(step, Ok(token_found(&verified, clock)))?;
     note("session", session_found(gate, &verified).await)?;
+    if let Place::Pair { .. } = found.place {
+        note("cookies", cookies_found(&found.place, &verified))?;
+    }
     let scopes: Vec<_> = verified.scopes.iter().collect();
     let granted = format!("the token grants [{}]", scopes.join(" "));
     match requirement.check(&verified.scopes) {
@@ -82,23 +91,57 @@ async fn take_steps(
     }
 }
 
-fn credential_found(headers: &HeaderMap, token: &str) -> String {
-    // Without a cookie to look for, what is found stands in the header.
-    let is_bearer = credential::find(headers, None) == Ok(token);
-    let place = if is_bearer { "the Authorization header" } else { "a cookie" };
-    format!("a token of {} bytes in {place}", token.len())
+fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
+    let what = match kind {
+        CredentialKind::Jwt => "a token",
+        CredentialKind::Handle => "a handle",
+    };
+    let place = match found.place {
+        Place::Bearer => "the Authorization header",
+        Place::Cookie => "a cookie",
+        Place::Pair { .. } => "one of a pair of cookies",
+    };
+    format!("{what} of {} bytes in {place}", found.credential.len())
 }
 
-fn token_refused(gate: &Gate, error: TokenError) -> String {
+/// What the credential says, where it is good by itself; else why not.
+async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<Verified, String> {
+    let verifier = gate.admissions.verifier();
+    match (kind, gate.admissions.handles()) {
+        (CredentialKind::Handle, Some(handles)) => {
+            let found = handles.verify(credential, verifier).await.map(|(verified, _)| verified);
+            found.map_err(|error| error.to_string())
+        }
+        (CredentialKind::Handle | CredentialKind::Jwt, _) => {
+            verifier.verify(credential).map_err(|error| token_refused(gate, credential, error))
+        }
+    }
+}
+
+fn cookies_found(place: &Place<'_>, verified: &Verified) -> Result<String, String> {
+    match place.check(&verified.subject) {
+        Ok(()) => Ok("the other cookie names the same user".to_owned()),
+        Err(code) => Err(code.description().to_owned()),
+    }
+}
+
+fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
     let verifier = gate.admissions.verifier();
     let advice = match error {
+        TokenError::Malformed if is_handle(token) => {
+            "; it may be a handle, which are accepted with TOKEN_MODE=opaque".to_owned()
+        }
         TokenError::TooLarge => format!("; MAX_TOKEN_BYTES is {}", verifier.max_token_bytes()),
         TokenError::UnknownIssuer => {
             let accepted = verifier.issuers().iter().filter_map(|issuer| issuer.iss.as_deref());
             format!("; accepted are: {}", accepted.collect::<Vec<_>>().join(", "))
         }
         TokenError::WrongAudience => {
-            let ours = verifier.issuers().iter().flat_map(|issuer| issuer.audiences.iter());
+            let ours =
+                verifier.issuers().iter().flat_map(|issuer| match &issuer.default_audience {
+                    Some(default) if issuer.audiences.is_empty() => std::slice::from_ref(default),
+                    _ => issuer.audiences.as_slice(),
+                });
             let ours = ours.map(String::as_str).collect::<Vec<_>>().join(", ");
             format!("; this service goes by [{ours}] (JWT_AUDIENCE)")
         }
@@ -109,15 +152,18 @@ fn token_refused(gate: &Gate, error: TokenError) -> String {
 }
 
 fn token_found(verified: &Verified, clock: &dyn Clock) -> String {
-    let key = verified
+    let left = verified.usable_until.since(clock.now()).as_secs();
+    let issuer = &verified.issuer.name;
+    let Some(signature) = &verified.signature else {
+        return format!("known, issuer {issuer}; good for another {left} s");
+    };
+    let key = signature
         .key
         .as_ref()
         .map_or_else(|| "the shared secret".to_owned(), |key| format!("key {key}"));
-    let left = verified.usable_until.since(clock.now()).as_secs();
     format!(
-        "issuer {}, signed with {} by {key}; good for another {left} s, leeway included",
-        verified.issuer.name,
-        algorithm::name(verified.algorithm),
+        "issuer {issuer}, signed with {} by {key}; good for another {left} s, leeway included",
+        algorithm::name(signature.algorithm),
     )
 }
 

@@ -103,6 +103,11 @@ impl IdentityHeaders {
         if mistakes.is_empty() { Ok(headers) } else { Err(mistakes) }
     }
 
+    /// Whether something of the identity is sent in this header.
+    pub(super) fn holds(&self, header: &HeaderName) -> bool {
+        self.0.iter().any(|mapping| mapping.header == *header)
+    }
+
     fn set(&mut self, mapping: Mapping) {
         match self.0.iter_mut().find(|present| present.header == mapping.header) {
             Some(present) => *present = mapping,
@@ -121,10 +126,10 @@ impl IdentityHeaders {
         session: Option<&Session>,
     ) -> Result<HeaderMap, TooLarge> {
         let mut bytes = 0;
-        let mut headers = HeaderMap::with_capacity(self.0.len() + 1);
+        let mut headers = HeaderMap::with_capacity(self.0.len() + 2);
         for mapping in &self.0 {
             let text = mapping.value(token, session);
-            bytes += mapping.header.as_str().len() + text.len() + ": \r\n".len();
+            bytes += line_bytes(&mapping.header, text.len());
             if bytes > MOST_BYTES {
                 return Err(TooLarge);
             }
@@ -136,23 +141,51 @@ impl IdentityHeaders {
     }
 }
 
+/// A header that applications may be told something in.
+///
+/// # Errors
+/// Why gateways, proxies or browsers would not pass it on as it is.
+pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
+    let header = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("{name:?} is not the name of a header"))?;
+    if name.contains('_') {
+        return Err(format!(
+            "{name:?} has an underscore, which gateways take for a dash or drop; use dashes"
+        ));
+    }
+    // nginx obeys `X-Accel-*` of an answer.
+    if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-accel-") {
+        return Err(format!("{name:?} has a meaning of its own and cannot carry a claim"));
+    }
+    Ok(header)
+}
+
+/// Adds a header to rendered ones.
+///
+/// # Errors
+/// [`TooLarge`] where together they take more than what all of them may.
+pub(super) fn add(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Result<(), TooLarge> {
+    headers.insert(name, value);
+    let line = |(name, value): (&HeaderName, &HeaderValue)| line_bytes(name, value.len());
+    let bytes: usize = headers.iter().map(line).sum();
+    if bytes > MOST_BYTES { Err(TooLarge) } else { Ok(()) }
+}
+
+/// What a header takes on its way.
+fn line_bytes(name: &HeaderName, value_bytes: usize) -> usize {
+    name.as_str().len() + value_bytes + ": \r\n".len()
+}
+
 impl Mapping {
     fn parse(entry: &str) -> Result<Self, String> {
         let (header, claims) = entry
             .split_once('=')
             .ok_or_else(|| format!("{entry:?} is not of the form Header=claim"))?;
-        let name = header.trim();
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("{name:?} is not the name of a header"))?;
-        if name.contains('_') {
-            return Err(format!(
-                "{name:?} has an underscore, which gateways take for a dash or drop; use dashes"
-            ));
-        }
-        // nginx obeys `X-Accel-*` of an answer.
-        if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-accel-") {
-            return Err(format!("{name:?} has a meaning of its own and cannot carry a claim"));
-        }
+        let header = header_name(header.trim())?;
         let claims: Vec<String> = claims.split('|').map(|claim| claim.trim().to_owned()).collect();
         if claims.iter().any(String::is_empty) {
             return Err(format!("{entry:?} names no claim for its header"));

@@ -10,16 +10,19 @@ pub mod denial;
 pub mod dialect;
 pub mod explain;
 pub mod flights;
+pub mod handle;
 pub mod identity;
 pub mod inquiry;
 mod jwthenticator;
 pub mod metrics;
 pub mod requirement;
 pub mod service;
+pub mod upstream;
 pub mod verdict;
 mod weight;
 
 use admission::Admissions;
+use credential::Cookies;
 use denial::Denial;
 pub use dialect::{Dialect, Manners};
 use flights::Flights;
@@ -30,8 +33,7 @@ use verdict::{Grant, Verdict};
 #[derive(Debug)]
 pub struct Gate {
     admissions: Admissions,
-    /// The cookie that may carry the token.
-    cookie: Option<String>,
+    cookies: Cookies,
     pings: Flights<(), bool>,
 }
 
@@ -45,9 +47,9 @@ pub struct Readiness {
 }
 
 impl Gate {
-    /// A gate that admits by `admissions`, and looks for tokens also in the `cookie`.
-    pub fn new(admissions: Admissions, cookie: Option<String>) -> Self {
-        Self { admissions, cookie, pings: Flights::default() }
+    /// A gate that admits by `admissions`, and looks for credentials also in these cookies.
+    pub fn new(admissions: Admissions, cookies: Cookies) -> Self {
+        Self { admissions, cookies, pings: Flights::default() }
     }
 
     /// May this request pass, and who is it?
@@ -60,8 +62,9 @@ impl Gate {
 
     async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
         let requirement = inquiry.requirement.as_ref().map_err(|code| *code)?;
-        let token = credential::find(inquiry.headers, self.cookie.as_deref())?;
-        let admission = self.admissions.admit(token).await?;
+        let found = credential::find(inquiry.headers, &self.cookies)?;
+        let admission = self.admissions.admit(found.credential).await?;
+        found.place.check(&admission.token.subject)?;
         requirement.check(&admission.token.scopes)?;
         Ok(Grant { admission })
     }

@@ -18,9 +18,9 @@ use super::metrics::{Door, GateMetrics};
 use super::requirement::Requirement;
 use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
+use crate::clock::Clock;
 use crate::secret::Random;
-use crate::token::VerifyingKey;
-use crate::token::key::PublicJwk;
+use crate::token::SigningRing;
 use crate::wire::BodyRead;
 
 /// The largest body that `/validate` reads, in bytes.
@@ -67,8 +67,10 @@ pub struct ServiceTerms {
     pub prefix: String,
     /// Which answers are logged.
     pub access_log: AccessLog,
-    /// The keys that `/jwks` publishes; shared secrets among them are left out.
-    pub own_keys: Vec<VerifyingKey>,
+    /// The keys that `/jwks` publishes. Those of other issuers are not ours to vouch for.
+    pub own_keys: Arc<SigningRing>,
+    /// By which it is decided which of them are published.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The gate as a web service.
@@ -76,8 +78,6 @@ pub struct ServiceTerms {
 pub struct GateService {
     gate: Gate,
     terms: ServiceTerms,
-    /// Our own public keys as a JWK Set. Those of other issuers are not ours to vouch for.
-    key_set: String,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
 }
@@ -92,9 +92,7 @@ impl GateService {
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        let keys = terms.own_keys.iter().filter_map(VerifyingKey::public).map(PublicJwk::jwk);
-        let key_set = serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string();
-        Self { gate, terms, key_set, metrics, random }
+        Self { gate, terms, metrics, random }
     }
 
     /// The judge.
@@ -118,7 +116,9 @@ impl GateService {
                 _ => wrong_method("POST"),
             },
             "/jwks" | "/.well-known/jwks.json" => {
-                reading(&request, || json(StatusCode::OK, self.key_set.clone()))
+                let own = &self.terms.own_keys;
+                let key_set = || own.key_set_json(self.terms.clock.now()).to_string();
+                reading(&request, || json(StatusCode::OK, key_set()))
             }
             "/" | "/health" => reading(&request, health),
             "/ready" if is_reading(&request) => Box::pin(self.ready()).await,

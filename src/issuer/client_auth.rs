@@ -213,7 +213,7 @@ impl Issuance {
             leeway: ASSERTION_LEEWAY,
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
-            default_audience: None,
+
         };
         let verifier =
             Verifier::new(vec![Arc::new(issuer)], MOST_ASSERTION_BYTES, Arc::clone(&self.clock));

@@ -8,7 +8,7 @@ use crate::token::is_scope;
 ///
 /// # Errors
 /// [`IssueError::InvalidScope`] for what is not in the grammar.
-pub fn parse(text: Option<&str>) -> Result<Option<Vec<String>>, IssueError> {
+pub(super) fn parse(text: Option<&str>) -> Result<Option<Vec<String>>, IssueError> {
     let Some(text) = text else {
         return Ok(None);
     };
@@ -29,7 +29,7 @@ pub fn parse(text: Option<&str>) -> Result<Option<Vec<String>>, IssueError> {
 ///
 /// # Errors
 /// [`IssueError::InvalidScope`] where something was asked for and nothing of it may be granted.
-pub fn narrow(
+pub(super) fn narrow(
     asked: Option<&[String]>,
     limits: &[Option<&[String]>],
 ) -> Result<Vec<String>, IssueError> {

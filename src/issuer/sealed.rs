@@ -16,7 +16,7 @@ const PURPOSE: &[u8] = b"portcullis: an answer to be given again";
 ///
 /// # Errors
 /// [`RandomFailed`] where there is no nonce, or the library refuses.
-pub fn seal(answer: &[u8], token: &str, random: &dyn Random) -> Result<String, RandomFailed> {
+pub(super) fn seal(answer: &[u8], token: &str, random: &dyn Random) -> Result<String, RandomFailed> {
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce)?;
     let mut bytes = answer.to_vec();
@@ -30,7 +30,7 @@ pub fn seal(answer: &[u8], token: &str, random: &dyn Random) -> Result<String, R
 }
 
 /// What was sealed by `token`, or `None` where it was not.
-pub fn open(sealed: &str, token: &str) -> Option<Vec<u8>> {
+pub(super) fn open(sealed: &str, token: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
     let (nonce, rest) = bytes.split_at_checked(NONCE_LEN)?;
     let mut rest = rest.to_vec();

@@ -210,7 +210,7 @@ async fn spent(
     let found = sqlx::query("SELECT full_at FROM budgets WHERE name = ?1").bind(name);
     let row = found.fetch_optional(source).await.map_err(failed)?;
     let full_at = row.map(|row| time(&row, "full_at").map_err(bad(name))).transpose()?;
-    Ok(arithmetic::spend(full_at.map(moment), moment(at), rate))
+    Ok(arithmetic::spend(full_at.map(UnixTime::as_millis), moment(at), rate))
 }
 
 async fn keep_budget(
@@ -241,7 +241,7 @@ async fn struck(
 fn strikes(row: &SqliteRow) -> Result<Strikes, BadColumn> {
     let count: i64 = row.try_get("count").map_err(|_| BadColumn("count"))?;
     let count = u32::try_from(count).map_err(|_| BadColumn("count"))?;
-    Ok(Strikes { count, last: moment(time(row, "last")?) })
+    Ok(Strikes { count, last: time(row, "last")?.as_millis() })
 }
 
 async fn keep_strikes(

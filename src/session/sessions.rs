@@ -206,3 +206,41 @@ impl<F: Fn()> Drop for OnLeaving<F> {
         self.0();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::session::{Device, MemoryStore};
+
+    #[tokio::test]
+    async fn a_renewed_session_lives_longer_and_what_is_known_of_it_stays_good() {
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_000)));
+        let timeout = Duration::from_secs(5);
+        let terms = Terms { inactivity: None, timeout, notes_use: false };
+        let store = Arc::new(MemoryStore::new());
+        let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
+        let session = Session {
+            id: SessionId::parse("s").expect("id"),
+            user: UserId::parse("alice").expect("user"),
+            created: clock.now(),
+            last_seen: clock.now(),
+            expires: clock.now().after(Duration::from_secs(60)),
+            device: Device::default(),
+            claims: serde_json::Map::new(),
+            not_before: UnixTime::EPOCH,
+        };
+        let (user, id) = (&session.user, &session.id);
+        assert_eq!(sessions.renew(id, session.expires).await, Ok(false));
+        sessions.put(&session).await.expect("put");
+        let mark = sessions.mark(user, id);
+        let later = session.expires.after(Duration::from_secs(60));
+        assert_eq!(sessions.renew(id, later).await, Ok(true));
+        assert!(sessions.is_current(&mark));
+        clock.advance(Duration::from_secs(90));
+        assert_eq!(sessions.live(user, id).await.map(|found| found.expires), Ok(later));
+        sessions.revoke(id).await.expect("revoke");
+        assert!(!sessions.is_current(&mark));
+        assert_eq!(sessions.renew(id, later).await, Ok(false));
+    }
+}

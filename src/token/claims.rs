@@ -133,6 +133,13 @@ impl Claims {
     }
 }
 
+impl From<Map<String, Value>> for Claims {
+    /// Claims that are no longer text, so that no name can be repeated.
+    fn from(claims: Map<String, Value>) -> Self {
+        Self(claims)
+    }
+}
+
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct UniqueNames;

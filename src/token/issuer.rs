@@ -15,6 +15,9 @@ pub struct Issuer {
     /// The names by which this service goes in `aud`; a token must hold one of them. Empty: a
     /// token with an `aud` is refused, for it is meant for somebody else (RFC 7519, 4.1.3).
     pub audiences: Vec<String>,
+    /// Where no audience is named: the one that a token may have all the same, the issuer's
+    /// default resource indicator (RFC 9068, section 3). Beside `audiences` it means nothing.
+    pub default_audience: Option<String>,
     /// By how much clocks may differ, for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
     /// What its tokens' `sid` means.

@@ -6,8 +6,11 @@
 //! the advice of RFC 8725. What a token says about where its key may be found (`jwk`, `jku`,
 //! `x5u`) is never obeyed; what it says must be understood (`crit`) refuses it.
 //!
-//! No I/O happens here but one: [`jwks`] fetches published keys in the background. A check of a
-//! token never waits for it.
+//! Our own keys are handed over from one to the next by the rules of [`rotation`]; [`key_file`]
+//! keeps them, [`signers`] says which one signs.
+//!
+//! No I/O happens here but two: [`jwks`] fetches published keys and [`signers`] reads the key ring's
+//! file, both in the background. A check of a token never waits for either.
 
 pub mod algorithm;
 pub mod claims;
@@ -15,14 +18,18 @@ mod error;
 pub mod issuer;
 pub mod jwks;
 pub mod key;
+pub mod key_file;
 pub mod parts;
 pub mod ring;
+pub mod rotation;
+pub mod signers;
 pub mod verify;
 
 pub use algorithm::Algorithm;
-pub use claims::{Claims, ScopeSet};
+pub use claims::{Claims, ScopeSet, is_scope};
 pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::KeyRing;
-pub use verify::{Verified, Verifier};
+pub use signers::{SigningRing, keep_ring};
+pub use verify::{Signature, Verified, Verifier};

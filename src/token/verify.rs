@@ -1,5 +1,6 @@
 //! Whether a token is good, and why not.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +25,23 @@ pub struct Verified {
     pub session: Option<String>,
     /// Its issuer.
     pub issuer: Arc<Issuer>,
-    /// The key that signed it, by name, where it has one.
-    pub key: Option<KeyId>,
-    /// The algorithm it was signed with.
-    pub algorithm: Algorithm,
+    /// What its signature was checked with; `None` where our own store kept the claims, and
+    /// nobody had to sign them.
+    pub signature: Option<Signature>,
     /// From when it is good: `nbf` and `iat`, less the leeway.
     pub usable_from: UnixTime,
     /// Until when it is good, exclusively: `exp` and the leeway.
     pub usable_until: UnixTime,
-    /// The generation of the issuer's keys that it was checked with.
+}
+
+/// What a signature was found good with.
+#[derive(Debug)]
+pub struct Signature {
+    /// The key, by name, where it has one.
+    pub key: Option<KeyId>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The generation of the issuer's keys.
     pub keys_generation: u64,
 }
 
@@ -41,8 +50,10 @@ impl Verified {
     pub fn still_stands(&self, now: UnixTime, monotonic: Duration) -> bool {
         self.usable_from <= now
             && now < self.usable_until
-            && self.issuer.keys.generation() == self.keys_generation
-            && self.issuer.keys.is_usable(monotonic)
+            && self.signature.as_ref().is_none_or(|signature| {
+                self.issuer.keys.generation() == signature.keys_generation
+                    && self.issuer.keys.is_usable(monotonic)
+            })
     }
 }
 
@@ -83,18 +94,28 @@ impl Verifier {
         claims.check_use()?;
         let (usable_from, usable_until) = check_times(issuer, &claims, self.clock.now())?;
         check_audience(issuer, &claims)?;
+        let algorithm = parts.header.algorithm;
+        let session = session_of(issuer, &claims)?;
         Ok(Verified {
-            subject: claims.subject()?.ok_or(TokenError::BadClaim("sub"))?,
-            scopes: claims.scopes()?,
-            session: session_of(issuer, &claims)?,
-            claims,
-            issuer: Arc::clone(issuer),
-            key,
-            algorithm: parts.header.algorithm,
-            usable_from,
-            usable_until,
-            keys_generation,
+            signature: Some(Signature { key, algorithm, keys_generation }),
+            ..found_good(issuer, claims, session, usable_from..usable_until)?
         })
+    }
+
+    /// Checks the claims of an access token that never left this service: all that is checked of
+    /// a token but its signature. They are good until `expires` to the millisecond, whatever
+    /// `exp` says: no other clock was asked, so there is no leeway. A session is always required.
+    ///
+    /// # Errors
+    /// The first [`TokenError`] that was found, never one about keys or signatures.
+    pub fn verify_kept(&self, claims: Claims, expires: UnixTime) -> Result<Verified, TokenError> {
+        let issuer = self.issuer_of(&claims)?;
+        claims.check_use()?;
+        let usable_from = claims.time("nbf")?.unwrap_or_default();
+        in_time(self.clock.now(), usable_from, expires)?;
+        check_audience(issuer, &claims)?;
+        let session = claims.text("sid")?.ok_or(TokenError::SessionRequired)?.to_owned();
+        found_good(issuer, claims, Some(session), usable_from..expires)
     }
 
     /// The issuer that the token names. That is not yet believed: it only says whose keys to try.
@@ -135,6 +156,25 @@ impl Verifier {
     }
 }
 
+/// The finding about claims that were looked at, by whatever they were believed.
+fn found_good(
+    issuer: &Arc<Issuer>,
+    claims: Claims,
+    session: Option<String>,
+    usable: Range<UnixTime>,
+) -> Result<Verified, TokenError> {
+    Ok(Verified {
+        subject: claims.subject()?.ok_or(TokenError::BadClaim("sub"))?,
+        scopes: claims.scopes()?,
+        session,
+        claims,
+        issuer: Arc::clone(issuer),
+        signature: None,
+        usable_from: usable.start,
+        usable_until: usable.end,
+    })
+}
+
 /// The time in which the token is good, if that time is now.
 fn check_times(
     issuer: &Issuer,
@@ -146,19 +186,25 @@ fn check_times(
     let issued = claims.time("iat")?.unwrap_or_default();
     let usable_from = not_before.max(issued).before(issuer.leeway);
     let usable_until = expires.after(issuer.leeway);
-    if now < usable_from {
+    in_time(now, usable_from, usable_until)?;
+    Ok((usable_from, usable_until))
+}
+
+fn in_time(now: UnixTime, from: UnixTime, until: UnixTime) -> Result<(), TokenError> {
+    if now < from {
         return Err(TokenError::NotYetValid);
     }
-    if now >= usable_until {
+    if now >= until {
         return Err(TokenError::Expired);
     }
-    Ok((usable_from, usable_until))
+    Ok(())
 }
 
 fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
     let named = claims.audiences()?;
     let is_ours = if issuer.audiences.is_empty() {
-        claims.get("aud").is_none()
+        let default = issuer.default_audience.as_deref();
+        claims.get("aud").is_none() || default.is_some_and(|default| named.contains(&default))
     } else {
         named.iter().any(|name| issuer.audiences.iter().any(|ours| ours == name))
     };
@@ -201,6 +247,7 @@ mod tests {
             name: "test".into(),
             iss: Some("us".to_owned()),
             audiences: Vec::new(),
+            default_audience: None,
             leeway: Duration::from_secs(60),
             sessions: SessionRule::WhenPresent,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
@@ -299,6 +346,73 @@ mod tests {
     }
 
     #[test]
+    fn where_no_audience_is_named_the_default_one_is_ours_too() {
+        let fixture = fixture(|issuer| issuer.default_audience = Some("us".to_owned()));
+        for claims in [good(), with("aud", json!("us")), with("aud", json!(["x", "us"]))] {
+            assert!(fixture.outcome(&claims).is_ok(), "{claims}");
+        }
+        for aud in [json!("them"), json!([]), json!(["U", "Us"])] {
+            let error = fixture.outcome(&with("aud", aud.clone())).unwrap_err();
+            assert_eq!(error, TokenError::WrongAudience, "{aud}");
+        }
+    }
+
+    #[test]
+    fn the_default_audience_means_nothing_beside_one_that_is_named() {
+        let fixture = fixture(|issuer| {
+            issuer.default_audience = Some("us".to_owned());
+            issuer.audiences = vec!["api".to_owned()];
+        });
+        assert!(fixture.outcome(&with("aud", json!("api"))).is_ok());
+        for claims in [good(), with("aud", json!("us"))] {
+            assert_eq!(fixture.outcome(&claims).unwrap_err(), TokenError::WrongAudience);
+        }
+    }
+
+    #[test]
+    fn kept_claims_are_checked_as_a_tokens_are_but_for_the_signature() {
+        let fixture = fixture(|issuer| issuer.sessions = SessionRule::Ignored);
+        let outcome = |claims: Value, expires| {
+            let Value::Object(claims) = claims else { panic!("{claims} is no object") };
+            fixture.verifier.verify_kept(claims.into(), UnixTime::from_secs(expires))
+        };
+        let kept = || with("sid", json!("s"));
+        let and = |name: &str, value| {
+            let mut claims = kept();
+            claims[name] = value;
+            claims
+        };
+        for (claims, expires, error) in [
+            (and("iss", json!("them")), NOW + 1, TokenError::UnknownIssuer),
+            (and("aud", json!("them")), NOW + 1, TokenError::WrongAudience),
+            (and("token_type", json!("refresh")), NOW + 1, TokenError::WrongType),
+            (and("nbf", json!(NOW + 1)), NOW + 600, TokenError::NotYetValid),
+            (and("sub", Value::Null), NOW + 1, TokenError::BadClaim("sub")),
+            (and("scope", json!(5)), NOW + 1, TokenError::BadClaim("scope")),
+            (without("sid"), NOW + 1, TokenError::SessionRequired),
+            (kept(), NOW, TokenError::Expired),
+        ] {
+            assert_eq!(outcome(claims.clone(), expires).unwrap_err(), error, "{claims}");
+        }
+        let verified = outcome(kept(), NOW + 1).unwrap();
+        assert_eq!(verified.session.as_deref(), Some("s"), "whatever the rule for tokens is");
+        assert_eq!(verified.usable_until, UnixTime::from_secs(NOW + 1), "there is no leeway");
+        assert!(verified.signature.is_none());
+    }
+
+    #[test]
+    fn kept_claims_stand_whatever_happens_to_keys() {
+        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::awaiting()));
+        let claims = with("sid", json!("s")).as_object().unwrap().clone();
+        let verified = fixture.verifier.verify_kept(claims.into(), UnixTime::from_secs(NOW + 2));
+        let verified = verified.unwrap();
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(!verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+    }
+
+    #[test]
     fn the_session_rule_decides_what_sid_means() {
         for (rule, claims, session) in [
             (SessionRule::WhenPresent, good(), Ok(None)),
@@ -357,6 +471,7 @@ mod tests {
                 name: name.into(),
                 iss: Some(name.to_owned()),
                 audiences: Vec::new(),
+                default_audience: None,
                 leeway: Duration::ZERO,
                 sessions: SessionRule::Ignored,
                 keys: Arc::new(KeyRing::fixed(vec![verifying])),

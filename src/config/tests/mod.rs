@@ -245,3 +245,64 @@ fn a_setting_that_is_not_utf_8_is_a_mistake() {
     let lines = Config::load(&sources).expect_err("it is told").lines();
     assert_eq!(lines, ["DB_URL: is not UTF-8"]);
 }
+
+#[test]
+fn opaque_mode_is_off_unless_it_is_set() {
+    let config = with_secret(&[]).unwrap();
+    assert_eq!(config.tokens.mode, TokenMode::Jwt);
+    assert_eq!(config.gate.cookies, Cookies::default());
+    assert_eq!(config.gate.upstream_jwt_header, None);
+    let config = with_secret(&[
+        ("TOKEN_MODE", "opaque"),
+        ("TOKEN_COOKIE", "t"),
+        ("TOKEN_COOKIES", "tp-auth"),
+        ("UPSTREAM_JWT_HEADER", "X-Auth-Token"),
+    ])
+    .unwrap();
+    assert_eq!(config.tokens.mode, TokenMode::Opaque);
+    let cookies = Cookies { single: Some("t".to_owned()), pair: Some(CookiePair::TP_AUTH) };
+    assert_eq!(config.gate.cookies, cookies);
+    assert_eq!(config.gate.upstream_jwt_header, Some(HeaderName::from_static("x-auth-token")));
+}
+
+#[test]
+fn what_opaque_mode_cannot_do_is_told_at_start() {
+    let (_, public) = pem_pair(Algorithm::ES256);
+    let secret = ("SECRET_KEY", SECRET);
+    for (values, told) in [
+        (&[secret, ("TOKEN_MODE", "handles")][..], "`opaque`"),
+        (&[secret, ("TOKEN_COOKIES", "on")], "`tp-auth`"),
+        (&[secret, ("TOKEN_COOKIES", "host"), ("TOKEN_COOKIE", "__Host-user_id")], "pair"),
+        (&[secret, ("TOKEN_COOKIES", "tp-auth"), ("TOKEN_COOKIE", "access_token")], "pair"),
+        (&[secret, ("UPSTREAM_JWT_HEADER", "Authorization")], "meaning of its own"),
+        (&[secret, ("UPSTREAM_JWT_HEADER", "X-T"), ("IDENTITY_HEADERS", "X-T=t")], "already"),
+        (
+            &[
+                ("PUBLIC_KEY", &public),
+                ("ALGORITHM", "ES256"),
+                ("TOKEN_MODE", "opaque"),
+                ("UPSTREAM_JWT_HEADER", "X-T"),
+            ],
+            "PRIVATE_KEY",
+        ),
+    ] {
+        let told_in_fact = mistake(values);
+        assert!(told_in_fact.contains(told), "{told_in_fact}");
+    }
+    // Tokens that clients bring are handed on as they are.
+    let values = [("PUBLIC_KEY", &*public), ("ALGORITHM", "ES256"), ("UPSTREAM_JWT_HEADER", "X-T")];
+    assert!(from_environment(&values).is_ok());
+}
+
+#[test]
+fn only_an_issuer_with_fixed_keys_of_the_settings_is_its_own_audience() {
+    let default = |values: &[(&str, &str)]| {
+        let config = from_environment(values).unwrap();
+        issuer(&config).default_audience.clone()
+    };
+    let secret = ("SECRET_KEY", SECRET);
+    assert_eq!(default(&[secret]).as_deref(), Some("prismaticain"));
+    assert_eq!(default(&[secret, ("ISSUER", "us")]).as_deref(), Some("us"));
+    assert_eq!(default(&[secret, ("ISSUER", "")]), None);
+    assert_eq!(default(&[("JWKS_URL", "https://login.example.com/keys")]), None);
+}

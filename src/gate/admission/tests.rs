@@ -80,6 +80,7 @@ fn fixture(staleness: Duration, bytes: u64) -> Fixture {
         name: "test".into(),
         iss: None,
         audiences: Vec::new(),
+        default_audience: None,
         leeway: Duration::ZERO,
         sessions: SessionRule::WhenPresent,
         keys: ring.clone(),

@@ -1,6 +1,7 @@
 //! Keys: each bound to the one algorithm that it serves (RFC 8725, section 3.1).
 
 mod pem;
+mod prepared;
 mod signing;
 mod verifying;
 
@@ -79,6 +80,9 @@ pub enum KeyError {
     /// A JWK that may not verify signatures here; the text says which rule it breaks.
     #[error("{0}")]
     UnusableJwk(&'static str),
+    /// What shall be signed cannot be written as JSON.
+    #[error("these claims cannot be written as JSON")]
+    UnwritableClaims,
     /// A new key could not be made.
     #[error(transparent)]
     Random(#[from] RandomFailed),
@@ -101,10 +105,16 @@ fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use jsonwebtoken::AlgorithmFamily;
     use jsonwebtoken::jwk::Jwk;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
 
     use super::*;
     use crate::secret::SystemRandom;
+    use crate::token::parts;
 
     fn new_key(algorithm: Algorithm) -> Secret {
         generate(algorithm, &SystemRandom).unwrap()
@@ -117,6 +127,19 @@ mod tests {
         } else {
             SigningKey::from_private_pem(algorithm, &material).unwrap()
         }
+    }
+
+    /// A key of each algorithm, made once: those for RSA take long.
+    fn keys() -> &'static [SigningKey] {
+        static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
+            let rsa = new_key(Algorithm::RS256);
+            let key = |algorithm: Algorithm| match algorithm.family() {
+                AlgorithmFamily::Rsa => SigningKey::from_private_pem(algorithm, &rsa).unwrap(),
+                _ => signing_key(algorithm),
+            };
+            algorithm::all().map(key).collect()
+        });
+        &KEYS
     }
 
     fn split(token: &str) -> (&str, &str) {
@@ -133,6 +156,67 @@ mod tests {
             let other = signing_key(algorithm);
             assert!(!other.verifying().verifies(message.as_bytes(), signature), "{algorithm:?}");
         }
+    }
+
+    /// Another implementation reads what is made here, and finds it good.
+    #[test]
+    fn a_token_of_every_algorithm_is_one_to_others() {
+        let pairs: Vec<_> = keys().iter().filter(|key| key.public_pem().is_some()).collect();
+        assert_eq!(pairs.len(), 9, "all but the three of HMAC, which have nothing to show");
+        for key in pairs {
+            let claims = serde_json::json!({"sub": "alice", "exp": 4_000_000_000_u64});
+            let token = key.sign(&claims).unwrap();
+            let header = jsonwebtoken::decode_header(&token).unwrap();
+            assert_eq!((header.alg, header.typ.as_deref()), (key.algorithm(), Some("at+jwt")));
+            assert_eq!(header.kid.as_deref(), key.id().map(KeyId::as_str));
+            let jwk = key.verifying().public().unwrap().jwk();
+            let decoding = jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap();
+            let terms = jsonwebtoken::Validation::new(key.algorithm());
+            let read = jsonwebtoken::decode::<Value>(&token, &decoding, &terms).unwrap();
+            assert_eq!(read.claims, claims, "{key:?}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::hash_map(any::<String>(), inner, 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn header_and_claims_survive_whatever_they_say(
+            which in 0_usize..12,
+            claims in prop::collection::hash_map(any::<String>(), json(), 0..8),
+        ) {
+            let (key, claims) = (&keys()[which], claims.into_iter().collect::<Map<_, _>>());
+            let token = key.sign(&claims).unwrap();
+            let parts = parts::split(&token, 1 << 20).unwrap();
+            prop_assert_eq!(parts.header.algorithm, key.algorithm());
+            prop_assert_eq!(parts.header.key_id.as_deref(), key.id().map(KeyId::as_str));
+            let read: Map<String, Value> =
+                serde_json::from_slice(&parts::decode(parts.payload).unwrap()).unwrap();
+            prop_assert_eq!(read, claims);
+            prop_assert!(key.verifying().verifies(parts.message.as_bytes(), parts.signature));
+        }
+    }
+
+    #[test]
+    fn claims_that_are_no_json_are_not_signed() {
+        let claims = std::collections::HashMap::from([((1, 2), 3)]);
+        assert_eq!(keys()[0].sign(&claims), Err(KeyError::UnwritableClaims));
     }
 
     #[test]
@@ -208,7 +292,7 @@ mod tests {
     fn jwks_that_may_not_verify_are_refused() {
         let good = signing_key(Algorithm::ES256).verifying().public().unwrap().jwk().clone();
         let json = serde_json::to_value(&good).unwrap();
-        let with = |name: &str, value: serde_json::Value| {
+        let with = |name: &str, value: Value| {
             let mut changed = json.clone();
             changed[name] = value;
             serde_json::from_value::<Jwk>(changed).map(|jwk| VerifyingKey::from_jwk(&jwk, None))

@@ -1,37 +1,50 @@
 //! The private half: making keys, and signing with them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
-};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{AlgorithmFamily, EncodingKey};
 use serde::Serialize;
 
 use super::pem::PemKind;
+use super::prepared::{Prepared, curve};
 use super::{KeyError, KeyId, VerifyingKey, check_secret};
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::token::algorithm::{self, Algorithm};
 
-/// A key that signs tokens with one algorithm.
+/// What its tokens are (RFC 9068, section 2.1).
+const ACCESS_TOKEN: &str = "at+jwt";
+
+/// A key that signs tokens with one algorithm, parsed once.
 #[derive(Clone)]
 pub struct SigningKey {
     id: Option<KeyId>,
     algorithm: Algorithm,
-    encoding: EncodingKey,
+    prepared: Arc<Prepared>,
+    /// The header of its tokens, base64url.
+    header: Arc<str>,
     verifying: VerifyingKey,
+}
+
+/// The header of a token that is made here (RFC 7515, section 4.1).
+#[derive(Serialize)]
+struct Header<'h> {
+    typ: &'h str,
+    alg: &'h str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'h str>,
 }
 
 impl SigningKey {
     /// A shared HMAC secret.
     pub fn from_secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, KeyError> {
         check_secret(algorithm, secret)?;
-        Self::assemble(algorithm, EncodingKey::from_secret(secret.expose()))
+        Self::assemble(algorithm, &EncodingKey::from_secret(secret.expose()))
     }
 
     /// A private key in PEM: PKCS#8, or PKCS#1 for RSA.
@@ -47,15 +60,19 @@ impl SigningKey {
             AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem.expose()),
         }
         .map_err(|_| KeyError::WrongFamily(algorithm))?;
-        Self::assemble(algorithm, encoding)
+        Self::assemble(algorithm, &encoding)
     }
 
-    fn assemble(algorithm: Algorithm, encoding: EncodingKey) -> Result<Self, KeyError> {
-        let verifying = VerifyingKey::of_signing_key(algorithm, &encoding)?;
+    fn assemble(algorithm: Algorithm, encoding: &EncodingKey) -> Result<Self, KeyError> {
+        let verifying = VerifyingKey::of_signing_key(algorithm, encoding)?;
         let id = verifying.public().map(|public| public.id().clone());
-        let key = Self { id, algorithm, encoding, verifying };
+        let prepared = Arc::new(Prepared::new(algorithm, encoding.as_bytes())?);
+        let alg = algorithm::name(algorithm);
+        let header = Header { typ: ACCESS_TOKEN, alg, kid: id.as_ref().map(KeyId::as_str) };
+        let header = part(&header)?.into();
+        let key = Self { id, algorithm, prepared, header, verifying };
         // A key that cannot sign is found here, not at the first login.
-        key.sign(&serde_json::json!({})).map_err(|_| KeyError::WrongFamily(algorithm))?;
+        key.sign(&serde_json::json!({}))?;
         Ok(key)
     }
 
@@ -76,32 +93,29 @@ impl SigningKey {
 
     /// The public half in PEM (SubjectPublicKeyInfo); `None` for a shared secret.
     pub fn public_pem(&self) -> Option<String> {
-        let private = self.encoding.as_bytes();
-        let der = match self.algorithm.family() {
-            AlgorithmFamily::Hmac => None,
-            AlgorithmFamily::Rsa => RsaKeyPair::from_der(private).ok()?.public_key().as_der().ok(),
-            AlgorithmFamily::Ec => {
-                let pair = EcdsaKeyPair::from_pkcs8(curve(self.algorithm), private).ok()?;
-                pair.public_key().as_der().ok()
-            }
-            AlgorithmFamily::Ed => {
-                Ed25519KeyPair::from_pkcs8(private).ok()?.public_key().as_der().ok()
-            }
-        }?;
-        Some(::pem::encode(&::pem::Pem::new("PUBLIC KEY", der.as_ref())))
+        let der = self.prepared.public_der()?;
+        Some(::pem::encode(&::pem::Pem::new("PUBLIC KEY", der)))
     }
 
     /// Signs `claims` into a compact JWT with `typ: at+jwt` (RFC 9068, section 2.1).
     ///
     /// # Errors
-    /// [`KeyError::WrongFamily`] where the library refuses the key.
+    /// [`KeyError::UnwritableClaims`] where they are not JSON, [`KeyError::WrongFamily`] where the
+    /// library refuses the key.
     pub fn sign<C: Serialize>(&self, claims: &C) -> Result<String, KeyError> {
-        let mut header = jsonwebtoken::Header::new(self.algorithm);
-        header.typ = Some("at+jwt".to_owned());
-        header.kid = self.id.as_ref().map(|id| id.as_str().to_owned());
-        jsonwebtoken::encode(&header, claims, &self.encoding)
-            .map_err(|_| KeyError::WrongFamily(self.algorithm))
+        let mut token = format!("{}.{}", self.header, part(claims)?);
+        let signature = self.prepared.sign(token.as_bytes());
+        let signature = signature.ok_or(KeyError::WrongFamily(self.algorithm))?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
+}
+
+/// One part of a token: JSON in base64url.
+fn part(content: &impl Serialize) -> Result<String, KeyError> {
+    let json = serde_json::to_vec(content).map_err(|_| KeyError::UnwritableClaims)?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 impl fmt::Debug for SigningKey {
@@ -141,11 +155,4 @@ pub fn generate(algorithm: Algorithm, random: &dyn Random) -> Result<Secret, Key
     }
     .map_err(|_| RandomFailed)?;
     Ok(Secret::new(::pem::encode(&::pem::Pem::new("PRIVATE KEY", der))))
-}
-
-fn curve(algorithm: Algorithm) -> &'static EcdsaSigningAlgorithm {
-    match algorithm {
-        Algorithm::ES384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
-        _ => &ECDSA_P256_SHA256_FIXED_SIGNING,
-    }
 }

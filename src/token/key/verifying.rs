@@ -118,6 +118,15 @@ impl VerifyingKey {
         Ok(Self { id, algorithm, decoding, public })
     }
 
+    /// The same key for those tokens alone that name it as it is published. A shared secret, which
+    /// has no such name, stays as it was.
+    pub fn named(mut self) -> Self {
+        if let Some(public) = &self.public {
+            self.id = Some(public.id.clone());
+        }
+        self
+    }
+
     /// The name by which tokens ask for this key; `None`: it serves tokens with any `kid`.
     pub fn id(&self) -> Option<&KeyId> {
         self.id.as_ref()

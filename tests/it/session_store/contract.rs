@@ -40,6 +40,8 @@ contract! {
     an_id_is_used_once
     touch_moves_forward_only
     touch_never_brings_a_session_back
+    renewing_moves_the_end_forward_only_and_nothing_else
+    renewing_never_brings_a_session_back
     revoking_one_names_its_owner_and_spares_the_others
     revoking_a_user_ends_what_was_created_until_then
     a_session_that_is_put_late_is_over_all_the_same
@@ -130,6 +132,38 @@ async fn touch_never_brings_a_session_back(fixture: Fixture) {
         assert_eq!(fixture.get("alice", name).await, None, "{name}");
     }
     assert_eq!(fixture.list(&Filter::default(), 10).await, []);
+}
+
+async fn renewing_moves_the_end_forward_only_and_nothing_else(fixture: Fixture) {
+    let first = session("s1", "alice", 1);
+    fixture.put(&first).await;
+    fixture.put(&session("s2", "alice", 1)).await;
+    for (renewed, expected) in [(90_000, 90_000), (80_000, 90_000), (0, 90_000), (90_001, 90_001)] {
+        assert_eq!(fixture.other.renew(&id("s1"), at(renewed)).await, Ok(true));
+        let longer = Session { expires: at(expected), ..first.clone() };
+        assert_eq!(fixture.get("alice", "s1").await, Some(longer), "renewed to {renewed}");
+    }
+    assert_eq!(fixture.get("alice", "s2").await, Some(session("s2", "alice", 1)));
+    assert_eq!(fixture.store.purge(at(90_000)).await, Ok(1), "the other one");
+    assert_eq!(names(&fixture.list(&of("alice"), 10).await), ["s1"]);
+}
+
+async fn renewing_never_brings_a_session_back(fixture: Fixture) {
+    for name in ["s1", "s2"] {
+        fixture.put(&session(name, "alice", 1)).await;
+    }
+    fixture.store.revoke(&id("s1")).await.expect("revoke");
+    fixture.store.revoke_user(&user("alice"), at(2)).await.expect("revoke_user");
+    for name in ["s1", "s2", "never"] {
+        assert_eq!(fixture.store.renew(&id(name), at(99_999)).await, Ok(false), "{name}");
+        assert_eq!(fixture.get("alice", name).await, None, "{name}");
+    }
+    assert_eq!(fixture.list(&Filter::default(), 10).await, []);
+    // One that was put late is there, and is over all the same.
+    fixture.put(&session("late", "alice", 2)).await;
+    assert_eq!(fixture.store.renew(&id("late"), at(99_999)).await, Ok(true));
+    let late = fixture.get("alice", "late").await.expect("late");
+    assert_eq!(late.ended(at(3), None), Some(Ended::Revoked));
 }
 
 async fn revoking_one_names_its_owner_and_spares_the_others(fixture: Fixture) {

@@ -100,6 +100,33 @@ async fn redis_keeps_its_records_in_the_database_that_was_asked_for_and_reclaims
 }
 
 #[tokio::test]
+async fn redis_keeps_a_renewed_session_and_its_users_index_as_much_longer() {
+    let Some(server) = RedisServer::start() else { return };
+    let mut admin = Admin::of(&server).await;
+    let store = redis_store(&server.url());
+    store.put(&session("s1", "alice", 0)).await.expect("put");
+    for (renewed, least) in [(10_060_000, 13_600_000), (1, 13_600_000), (20_060_000, 23_600_000)] {
+        assert_eq!(store.renew(&id("s1"), at(renewed)).await, Ok(true));
+        for key in ["portcullis:session:s1", "portcullis:user:alice"] {
+            let millis: i64 = admin.run(&["PTTL", key]).await;
+            assert!((least..=least + 60_000).contains(&millis), "{key} {renewed}: {millis}");
+        }
+    }
+    let endless = portcullis::clock::UnixTime::from_millis(u64::MAX);
+    assert_eq!(store.renew(&id("s1"), endless).await, Ok(true));
+    let found = store.get(&user("alice"), &id("s1")).await.expect("get").expect("s1");
+    assert_eq!(found.expires, endless);
+    for damage in [["expires", "soon"], ["expires", "-1"], ["user", ""]] {
+        store.put(&session("s2", "alice", 0)).await.expect("put");
+        let [field, value] = damage;
+        let _: i64 = admin.run(&["HSET", "portcullis:session:s2", field, value]).await;
+        let renewed = store.renew(&id("s2"), at(99_999)).await;
+        assert!(matches!(renewed, Err(StoreError::Corrupt { .. })), "{damage:?}: {renewed:?}");
+        let _: i64 = admin.run(&["DEL", "portcullis:session:s2"]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_redis_forgot_is_gone_and_leaves_no_trace() {
     let Some(server) = RedisServer::start() else { return };
     let mut admin = Admin::of(&server).await;

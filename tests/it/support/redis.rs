@@ -61,6 +61,14 @@ impl RedisServer {
         }
     }
 
+    /// The answer to a command as an administrator types it, in one of the databases; not over TLS.
+    pub(crate) async fn ask<T: redis::FromRedisValue>(&self, database: u32, words: &[&str]) -> T {
+        let client = redis::Client::open(format!("{}?db={database}", self.url())).expect("client");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("connection");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]).query_async(&mut connection).await.expect("answer")
+    }
+
     /// The file of the CA that signed the certificate of a [`Reach::Tls`] server.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")

@@ -1,0 +1,173 @@
+//! `key rotate` and `key ring list`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::settings::SettingFlags;
+use super::{Exit, Failure, Outcome, surroundings};
+use crate::clock::UnixTime;
+use crate::config::{Config, RotationConfig};
+use crate::secret::Secret;
+use crate::token::key_file::{self, KeyFileError, NewKey, RingKey};
+use crate::token::rotation::{Handover, State, Term, Timetable};
+use crate::token::{KeyId, algorithm};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// The key ring; made where there is none [default: KEY_RING_FILE]
+    #[arg(long, value_name = "FILE")]
+    ring: Option<PathBuf>,
+    /// Take this private key in PEM over, in place of a new one
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+    /// How long the new key is published before it signs [default: twice JWKS_REFRESH]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
+    publish_ahead: Option<u32>,
+    /// Let the new key sign at once; those who do not know it yet refuse its first tokens
+    #[arg(long, conflicts_with = "publish_ahead")]
+    now: bool,
+    /// How long access tokens are good [default: 900]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
+    token_lifetime: Option<u32>,
+    /// How long an old key verifies after the new one signs [default: the tokens' lifetime and LEEWAY]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32), conflicts_with = "token_lifetime")]
+    overlap: Option<u32>,
+    /// Print an object with the whole ring, the new key last
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum RingCommand {
+    /// Show every key: what it does now, and its times
+    List(ListArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// The key ring [default: KEY_RING_FILE]
+    #[arg(long, value_name = "FILE")]
+    ring: Option<PathBuf>,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn rotate(args: &RotateArgs) -> Outcome {
+    let config = Config::load_rotation(&args.settings.sources()).map_err(Failure::usage)?;
+    let path = path(args.ring.as_deref(), &config)?;
+    let new = match &args.import {
+        Some(file) => NewKey::Import(read_pem(file)?, config.algorithm),
+        None => NewKey::Generate(config.algorithm),
+    };
+    let (clock, random) = surroundings();
+    let handover = args.handover(&config);
+    let table = key_file::rotate(&path, new, handover, clock.as_ref(), random.as_ref())
+        .map_err(|error| failure(&path, error))?;
+    let now = clock.now();
+    if args.json {
+        Output::json(&as_json(&table, now))?;
+        return Ok(Exit::Done);
+    }
+    let (term, key) = table.entries().last().context("the ring is empty")?;
+    Output::line(id(key))?;
+    let when = if term.signs_from <= now {
+        "signs from now on".to_owned()
+    } else {
+        format!("is published now, and signs from {}", term.signs_from)
+    };
+    Output::say(&format!("{} key {} {when}", algorithm::name(key.key().algorithm()), id(key)));
+    for (term, key) in table.entries() {
+        if let Some(retires) = term.retires {
+            Output::say(&format!("key {} retires at {retires}", id(key)));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+impl RotateArgs {
+    fn handover(&self, config: &RotationConfig) -> Handover {
+        let seconds = |given: u32| Duration::from_secs(given.into());
+        let lifetime = self.token_lifetime.map_or(config.token_lifetime, seconds);
+        Handover {
+            publish_ahead: if self.now {
+                Duration::ZERO
+            } else {
+                self.publish_ahead.map_or(config.publish_ahead, seconds)
+            },
+            overlap: self.overlap.map_or(lifetime.saturating_add(config.leeway), seconds),
+        }
+    }
+}
+
+pub(super) fn ring(command: &RingCommand) -> Outcome {
+    let RingCommand::List(args) = command;
+    let config = Config::load_rotation(&args.settings.sources()).map_err(Failure::usage)?;
+    let path = path(args.ring.as_deref(), &config)?;
+    let (table, _) = key_file::read(&path).map_err(|error| failure(&path, error))?;
+    let (clock, _) = surroundings();
+    let now = clock.now();
+    if args.json {
+        Output::json(&as_json(&table, now))?;
+        return Ok(Exit::Done);
+    }
+    for (state, (term, key)) in table.states(now) {
+        let name = algorithm::name(key.key().algorithm());
+        Output::line(&format!("{}  {name}  {:<9}  {}", id(key), state.as_str(), times(term)))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn path(named: Option<&Path>, config: &RotationConfig) -> Result<PathBuf, Failure> {
+    named.map(Path::to_owned).or_else(|| config.ring.clone()).ok_or_else(|| {
+        Failure::usage(anyhow!("which key ring? Write --ring FILE, or set KEY_RING_FILE"))
+    })
+}
+
+fn read_pem(file: &Path) -> Result<Secret, Failure> {
+    std::fs::read(file)
+        .map(|pem| Secret::new(pem.trim_ascii()))
+        .with_context(|| format!("cannot read {}", file.display()))
+        .map_err(Failure::unavailable)
+}
+
+/// What the operator asked for amiss, and what the file or the disk did.
+fn failure(path: &Path, error: KeyFileError) -> Failure {
+    let is_usage = matches!(
+        error,
+        KeyFileError::Symmetric(_) | KeyFileError::NewKey(_) | KeyFileError::Twice(_)
+    );
+    let error = anyhow::Error::new(error).context(format!("key ring {}", path.display()));
+    if is_usage { Failure::usage(error) } else { Failure::unavailable(error) }
+}
+
+fn id(key: &RingKey) -> &str {
+    key.key().id().map_or("(no name)", KeyId::as_str)
+}
+
+fn times(term: &Term) -> String {
+    let retires = term.retires.map(|at| format!("  retires {at}")).unwrap_or_default();
+    format!("created {}  signs from {}{retires}", term.created, term.signs_from)
+}
+
+fn as_json(table: &Timetable<RingKey>, now: UnixTime) -> Value {
+    let key = |(state, (term, key)): (State, &(Term, RingKey))| {
+        json!({
+            "kid": id(key),
+            "algorithm": algorithm::name(key.key().algorithm()),
+            "state": state.as_str(),
+            "created": term.created.as_secs(),
+            "signs_from": term.signs_from.as_secs(),
+            "retires": term.retires.map(UnixTime::as_secs),
+        })
+    };
+    json!({ "keys": table.states(now).map(key).collect::<Vec<_>>() })
+}

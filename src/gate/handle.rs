@@ -1,0 +1,186 @@
+//! Handles: opaque credentials that stand for access tokens which never leave this service.
+//!
+//! A handle is looked up by its digest; what is kept under it are the claims that its token would
+//! have carried, and they are checked as a token's are. Whom the record belongs to, by which
+//! session, and until when, is the record's word: claims that say otherwise are not believed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::denial::DenialCode;
+use crate::opaque::{
+    OpaqueStore as _, OpaqueToken, TokenDigest, TokenKind, TokenMark, WatchedStore,
+};
+use crate::session::StoreError;
+use crate::token::{Claims, TokenError, Verified, Verifier};
+
+/// How long a handle is: 32 bytes in base64url.
+const HANDLE_BYTES: usize = 43;
+
+/// Where handles are looked up, and how long that may take.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    store: Arc<WatchedStore>,
+    timeout: Duration,
+}
+
+/// Why a handle is not good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError {
+    /// There is none, or it was revoked.
+    #[error("the handle is not known: it was never issued, was revoked, or expired long ago")]
+    Unknown,
+    /// It was exchanged for another one.
+    #[error("the handle was exchanged for another one")]
+    Used,
+    /// It is a refresh token.
+    #[error("this is a refresh token, which is not for access")]
+    NotForAccess,
+    /// What it stands for is not good.
+    #[error(transparent)]
+    Claims(#[from] TokenError),
+    /// The store cannot say; this is never a yes.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Handles {
+    /// Handles in `store`, which may take as long as `timeout`; then it counts as down.
+    pub fn new(store: Arc<WatchedStore>, timeout: Duration) -> Self {
+        Self { store, timeout }
+    }
+
+    /// What a handle stands for, and the mark of when that was read.
+    ///
+    /// # Errors
+    /// Why the handle is not good now. That its session lives is for others to find out.
+    pub async fn verify(
+        &self,
+        handle: &str,
+        verifier: &Verifier,
+    ) -> Result<(Verified, TokenMark), HandleError> {
+        let digest = TokenDigest::of(handle);
+        let mark = self.store.mark(&digest);
+        let record = self.get(&digest).await?.ok_or(HandleError::Unknown)?;
+        match record {
+            OpaqueToken { kind: TokenKind::Refresh, .. } => Err(HandleError::NotForAccess),
+            OpaqueToken { used: Some(_), .. } => Err(HandleError::Used),
+            good => {
+                let expires = good.expires;
+                Ok((verifier.verify_kept(claims_of(good)?, expires)?, mark))
+            }
+        }
+    }
+
+    /// Whether what was read at `mark` may still be believed, as far as this process knows.
+    pub fn is_current(&self, mark: &TokenMark) -> bool {
+        self.store.is_current(mark)
+    }
+
+    async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        let asked = tokio::time::timeout(self.timeout, self.store.get(digest));
+        asked.await.unwrap_or(Err(StoreError::TimedOut))
+    }
+}
+
+/// Whether a credential has the form of a handle. No token has: those have dots.
+pub(super) fn is_handle(credential: &str) -> bool {
+    let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    credential.len() == HANDLE_BYTES && credential.bytes().all(in_alphabet)
+}
+
+/// The claims of the token that the handle stands for.
+fn claims_of(record: OpaqueToken) -> Result<Claims, TokenError> {
+    let mut claims = record.claims;
+    must_be(&mut claims, "sub", record.user.as_str())?;
+    must_be(&mut claims, "sid", record.session.as_str())?;
+    // A handle may have been extended since its claims were written.
+    claims.insert("exp".to_owned(), record.expires.as_secs().into());
+    Ok(claims.into())
+}
+
+/// Sets a claim, which must not have been another one.
+fn must_be(
+    claims: &mut Map<String, Value>,
+    name: &'static str,
+    value: &str,
+) -> Result<(), TokenError> {
+    match claims.get(name) {
+        Some(Value::String(said)) if said == value => Ok(()),
+        None | Some(Value::Null) => {
+            claims.insert(name.to_owned(), value.into());
+            Ok(())
+        }
+        Some(_) => Err(TokenError::BadClaim(name)),
+    }
+}
+
+impl From<HandleError> for DenialCode {
+    fn from(error: HandleError) -> Self {
+        match error {
+            HandleError::Unknown | HandleError::Used => Self::HandleUnknown,
+            HandleError::NotForAccess => Self::WrongType,
+            HandleError::Claims(error) => error.into(),
+            HandleError::Store(_) => Self::StoreUnavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::opaque::generate;
+    use crate::secret::SystemRandom;
+    use crate::session::{SessionId, UserId};
+
+    #[test]
+    fn a_handle_is_known_by_its_form() {
+        let generated = generate(&SystemRandom).unwrap();
+        assert!(is_handle(generated.expose_str().unwrap()));
+        for (credential, expected) in [
+            ("-_".repeat(21) + "A", true),
+            ("a".repeat(42), false),
+            ("a".repeat(44), false),
+            ("a".repeat(42) + "=", false),
+            ("a".repeat(42) + "+", false),
+            ("a".repeat(41) + "é", false),
+            ("a".repeat(20) + "." + &"b".repeat(20) + ".c", false),
+        ] {
+            assert_eq!(is_handle(&credential), expected, "{credential}");
+        }
+    }
+
+    #[test]
+    fn the_record_has_the_last_word_on_user_session_and_end() {
+        let of = |claims: Value| {
+            claims_of(OpaqueToken {
+                digest: TokenDigest::of("h"),
+                kind: TokenKind::Handle,
+                session: SessionId::parse("s").unwrap(),
+                user: UserId::parse("alice").unwrap(),
+                client: None,
+                claims: claims.as_object().unwrap().clone(),
+                issued: UnixTime::EPOCH,
+                expires: UnixTime::from_millis(9_999),
+                used: None,
+            })
+        };
+        let full = json!({"sub": "alice", "sid": "s", "exp": 9});
+        for claims in [json!({}), json!({"sub": null, "exp": 5}), full.clone()] {
+            assert_eq!(Value::Object(of(claims).unwrap().as_map().clone()), full);
+        }
+        for (claims, name) in [
+            (json!({"sub": "mallory"}), "sub"),
+            (json!({"sub": 5}), "sub"),
+            (json!({"sid": "t"}), "sid"),
+            (json!({"sid": ["s"]}), "sid"),
+        ] {
+            assert_eq!(of(claims).unwrap_err(), TokenError::BadClaim(name));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The key ring in a file: private keys with their terms, as JSON, for the owner's eyes alone.
+//!
+//! It is written aside and renamed, so that whoever reads it finds it whole; rotations that come
+//! together wait for each other, so that none forgets the other's key. A file that is not in every
+//! part as it should be is not read at all.
+
+mod record;
+mod write;
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::algorithm::{self, Algorithm};
+use super::key::{self, KeyError, KeyId, SigningKey, VerifyingKey};
+use super::rotation::{Handover, Timetable};
+use crate::clock::Clock;
+use crate::secret::{Random, Secret};
+
+/// The largest file that is read, in bytes.
+const MOST_BYTES: u64 = 1 << 20;
+/// Any permission for everybody.
+const FOR_OTHERS: u32 = 0o007;
+/// The algorithm of the first key where none is named: short signatures, and every library reads it.
+const USUAL_ALGORITHM: Algorithm = Algorithm::ES256;
+/// What an imported key may be for where nobody says it, the first that fits.
+const LIKELY: [Algorithm; 4] =
+    [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA, Algorithm::RS256];
+
+/// A key of the file.
+#[derive(Clone, Debug)]
+pub struct RingKey {
+    pem: Secret,
+    key: Arc<SigningKey>,
+    /// Somebody else used it before, under a name of theirs.
+    any_kid: bool,
+}
+
+impl RingKey {
+    /// The key itself.
+    pub fn key(&self) -> &Arc<SigningKey> {
+        &self.key
+    }
+
+    /// What checks its tokens: those that carry its `kid`, and where it was imported all others
+    /// too, since they may be from before.
+    pub fn verifying(&self) -> VerifyingKey {
+        let key = self.key.verifying().clone();
+        if self.any_kid { key } else { key.named() }
+    }
+
+    fn id(&self) -> Option<&KeyId> {
+        self.key.id()
+    }
+}
+
+/// Where the next key comes from.
+#[derive(Clone, Debug)]
+pub enum NewKey {
+    /// It is made for this algorithm, or for that of the key that signs now.
+    Generate(Option<Algorithm>),
+    /// It is there already, a private key in PEM, for this algorithm or the usual one of its kind.
+    Import(Secret, Option<Algorithm>),
+}
+
+/// Why a key ring cannot be read or rotated. Nothing of its content is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// There is no such file.
+    #[error("there is no such file")]
+    Missing,
+    /// The file could not be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The file, or its folder, could not be written.
+    #[error("it cannot be written: {0}")]
+    Write(#[source] io::Error),
+    /// The new file cannot be given to the owner of the present one.
+    #[error(
+        "it belongs to another user or group, who must still be able to read it; run this as its owner ({0})"
+    )]
+    Owner(#[source] io::Error),
+    /// It is for everybody to read or write.
+    #[error("it holds private keys, and every user of this host can get at it; chmod 600")]
+    OpenToAll,
+    /// It is no key ring.
+    #[error("it is no key ring as `portcullis key rotate` writes it ({0})")]
+    Content(String),
+    /// One of its keys is not usable. The first is 1.
+    #[error("its key {place}: {problem}")]
+    Key {
+        /// Which one.
+        place: usize,
+        /// What is wrong with it.
+        problem: KeyError,
+    },
+    /// The `kid` beside a key is not its own.
+    #[error("its key {0}: the `kid` is that of another key")]
+    WrongId(usize),
+    /// A key is there twice.
+    #[error("the key {0} is in it already")]
+    Twice(KeyId),
+    /// A shared secret cannot be published.
+    #[error("{} is for a shared secret, which cannot be published; choose another, such as ES256", algorithm::name(*.0))]
+    Symmetric(Algorithm),
+    /// The new key is not usable.
+    #[error("the new key: {0}")]
+    NewKey(#[from] KeyError),
+}
+
+/// By what one sees that a file is another, or was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    place: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of what is there now, if anything is.
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            place: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Reads the keys, and the stamp of the very file that they were read from.
+///
+/// # Errors
+/// [`KeyFileError`], where any part of the file is not as it should be.
+pub fn read(path: &Path) -> Result<(Timetable<RingKey>, Stamp), KeyFileError> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => KeyFileError::Missing,
+        _ => KeyFileError::Read(error),
+    })?;
+    let metadata = file.metadata().map_err(KeyFileError::Read)?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::Content("it is not a regular file".to_owned()));
+    }
+    if metadata.mode() & FOR_OTHERS != 0 {
+        return Err(KeyFileError::OpenToAll);
+    }
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let room = usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or_default() + 1;
+    let mut content = Zeroizing::new(Vec::with_capacity(room));
+    file.take(MOST_BYTES + 1).read_to_end(&mut content).map_err(KeyFileError::Read)?;
+    if content.len() as u64 > MOST_BYTES {
+        return Err(KeyFileError::Content("it is larger than 1 MiB".to_owned()));
+    }
+    Ok((record::parse(&content)?, Stamp::from(&metadata)))
+}
+
+/// Adds a key as [`Timetable::rotate`] says, and forgets those that are over; makes the file where
+/// there is none. Waits for other rotations of the same file. Yields the ring as it is written, with
+/// the new key last.
+///
+/// # Errors
+/// [`KeyFileError`]; the file is then as it was.
+pub fn rotate(
+    path: &Path,
+    new: NewKey,
+    handover: Handover,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<Timetable<RingKey>, KeyFileError> {
+    let place = write::Place::lock(path)?;
+    let mut table = match read(place.path()) {
+        Ok((table, _)) => table,
+        Err(KeyFileError::Missing) => Timetable::default(),
+        Err(error) => return Err(error),
+    };
+    // Asked only now: who waited for another rotation comes after it.
+    let now = clock.now();
+    let present = table.signing(now).map(|key| key.key.algorithm());
+    let new = new.take(present, random)?;
+    if table.entries().iter().any(|(_, key)| key.id() == new.id()) {
+        let id = new.id().cloned().unwrap_or_else(|| KeyId::new(""));
+        return Err(KeyFileError::Twice(id));
+    }
+    table.rotate(new, handover, now);
+    place.replace(&record::render(&table)?)?;
+    Ok(table)
+}
+
+impl NewKey {
+    fn take(
+        self,
+        present: Option<Algorithm>,
+        random: &dyn Random,
+    ) -> Result<RingKey, KeyFileError> {
+        match self {
+            Self::Generate(named) => {
+                let algorithm = named.or(present).unwrap_or(USUAL_ALGORITHM);
+                if algorithm::is_symmetric(algorithm) {
+                    return Err(KeyFileError::Symmetric(algorithm));
+                }
+                let pem = key::generate(algorithm, random)?;
+                let key = SigningKey::from_private_pem(algorithm, &pem)?;
+                Ok(RingKey { pem, key: Arc::new(key), any_kid: false })
+            }
+            Self::Import(pem, named) => {
+                if let Some(algorithm) = named.filter(|a| algorithm::is_symmetric(*a)) {
+                    return Err(KeyFileError::Symmetric(algorithm));
+                }
+                let key = imported(&pem, named)?;
+                Ok(RingKey { pem, key: Arc::new(key), any_kid: true })
+            }
+        }
+    }
+}
+
+fn imported(pem: &Secret, named: Option<Algorithm>) -> Result<SigningKey, KeyError> {
+    if let Some(algorithm) = named {
+        return SigningKey::from_private_pem(algorithm, pem);
+    }
+    let mut outcome = Err(KeyError::NotPem("this is no key that is supported here"));
+    for algorithm in LIKELY {
+        match SigningKey::from_private_pem(algorithm, pem) {
+            // Of another kind: the next one may fit.
+            Err(KeyError::WrongFamily(_)) => {}
+            other => {
+                outcome = other;
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A key as it stands in the file.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use zeroize::Zeroizing;
+
+use super::{KeyFileError, RingKey};
+use crate::clock::UnixTime;
+use crate::secret::Secret;
+use crate::token::algorithm;
+use crate::token::key::{KeyError, KeyId, SigningKey};
+use crate::token::rotation::{Term, Timetable};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ring<R> {
+    keys: Vec<R>,
+}
+
+/// The times are seconds since the Unix epoch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    kid: String,
+    algorithm: String,
+    #[serde(deserialize_with = "secret")]
+    private_pem: Secret,
+    created: u64,
+    signs_from: u64,
+    #[serde(default)]
+    retires: Option<u64>,
+    #[serde(default)]
+    any_kid: bool,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+/// The same on its way out: what is secret is lent, not copied.
+#[derive(Serialize)]
+struct Written<'k> {
+    kid: &'k str,
+    algorithm: &'static str,
+    private_pem: &'k str,
+    created: u64,
+    signs_from: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retires: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    any_kid: bool,
+}
+
+/// All keys of the file, or why not. The error quotes nothing.
+pub(super) fn parse(content: &[u8]) -> Result<Timetable<RingKey>, KeyFileError> {
+    let ring: Ring<Record> = serde_json::from_slice(content).map_err(|error| {
+        // The library's own words may repeat what it found there.
+        KeyFileError::Content(format!("line {}, column {}", error.line(), error.column()))
+    })?;
+    let mut entries: Vec<(Term, RingKey)> = Vec::new();
+    for (place, record) in (1..).zip(ring.keys) {
+        let (term, key) = read(record, place)?;
+        if let Some((_, twin)) = entries.iter().find(|(_, other)| other.id() == key.id()) {
+            return Err(KeyFileError::Twice(twin.id().cloned().unwrap_or(KeyId::new(""))));
+        }
+        entries.push((term, key));
+    }
+    if entries.is_empty() {
+        return Err(KeyFileError::Content("it holds no key".to_owned()));
+    }
+    Ok(entries.into_iter().collect())
+}
+
+fn read(record: Record, place: usize) -> Result<(Term, RingKey), KeyFileError> {
+    let unknown = || KeyError::NotPem("its `algorithm` is not supported here");
+    let wrong = |problem| KeyFileError::Key { place, problem };
+    let algorithm = algorithm::parse(&record.algorithm).map_err(|_| wrong(unknown()))?;
+    let key = SigningKey::from_private_pem(algorithm, &record.private_pem).map_err(wrong)?;
+    if key.id().map(KeyId::as_str) != Some(record.kid.as_str()) {
+        return Err(KeyFileError::WrongId(place));
+    }
+    let term = Term {
+        created: UnixTime::from_secs(record.created),
+        signs_from: UnixTime::from_secs(record.signs_from),
+        retires: record.retires.map(UnixTime::from_secs),
+    };
+    let (pem, any_kid) = (record.private_pem, record.any_kid);
+    Ok((term, RingKey { pem, key: Arc::new(key), any_kid }))
+}
+
+/// The file's content.
+pub(super) fn render(table: &Timetable<RingKey>) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let no_text = || KeyFileError::NewKey(KeyError::NotPem("this is not text"));
+    let mut keys = Vec::new();
+    for (term, key) in table.entries() {
+        keys.push(Written {
+            kid: key.id().map_or("", KeyId::as_str),
+            algorithm: algorithm::name(key.key.algorithm()),
+            private_pem: key.pem.expose_str().ok_or_else(no_text)?,
+            created: term.created.as_secs(),
+            signs_from: term.signs_from.as_secs(),
+            retires: term.retires.map(UnixTime::as_secs),
+            any_kid: key.any_kid,
+        });
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(4096 * (keys.len() + 1)));
+    serde_json::to_writer_pretty(&mut *content, &Ring { keys })
+        .map_err(|_| KeyFileError::NewKey(KeyError::UnwritableClaims))?;
+    content.push(b'\n');
+    Ok(content)
+}

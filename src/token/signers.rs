@@ -1,0 +1,225 @@
+//! Our own keys in a running process: which one signs, and which are published.
+//!
+//! They are those of the settings, and never change, or those of a key ring in a file, which is
+//! read again when it changes. A file that cannot be read leaves the present keys in use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::key::{KeyId, PublicJwk, SigningKey, VerifyingKey};
+use super::key_file::{self, KeyFileError, RingKey, Stamp};
+use super::ring::KeyRing;
+use super::rotation::{Term, Timetable};
+use crate::clock::{Clock, UnixTime};
+
+/// How often the file is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The keys of our own issuer. What they do depends on the time, which each question brings along.
+#[derive(Debug)]
+pub struct SigningRing {
+    file: Option<PathBuf>,
+    keys: ArcSwap<Keys>,
+}
+
+#[derive(Debug)]
+struct Keys {
+    table: Timetable<OwnKey>,
+    /// Of the file that they were read from.
+    stamp: Option<Stamp>,
+    key_set: ArcSwap<KeySet>,
+}
+
+/// A key; `signing` is `None` where its private half is elsewhere.
+#[derive(Debug)]
+struct OwnKey {
+    signing: Option<Arc<SigningKey>>,
+    verifying: VerifyingKey,
+}
+
+/// The published keys as text, and the time in which they are those.
+#[derive(Debug)]
+struct KeySet {
+    since: UnixTime,
+    until: Option<UnixTime>,
+    json: Arc<str>,
+}
+
+impl SigningRing {
+    /// One key that signs for ever.
+    pub fn fixed(key: SigningKey) -> Self {
+        let verifying = key.verifying().clone();
+        let own = OwnKey { signing: Some(Arc::new(key)), verifying };
+        Self { file: None, keys: ArcSwap::from_pointee(Keys::for_ever([own])) }
+    }
+
+    /// Keys whose private halves are elsewhere: nothing signs.
+    pub fn verifying_only(keys: Vec<VerifyingKey>) -> Self {
+        let own = keys.into_iter().map(|verifying| OwnKey { signing: None, verifying });
+        Self { file: None, keys: ArcSwap::from_pointee(Keys::for_ever(own)) }
+    }
+
+    /// The keys of a file, which [`keep_ring`] reads again.
+    ///
+    /// # Errors
+    /// Where the file cannot be used.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let (table, stamp) = key_file::read(path)?;
+        let keys = ArcSwap::from_pointee(Keys::of_file(table, stamp));
+        Ok(Self { file: Some(path.to_owned()), keys })
+    }
+
+    /// The key that signs now; `None` where there is none, which for a key ring means that its
+    /// terms were written by hand.
+    pub fn signing(&self, now: UnixTime) -> Option<Arc<SigningKey>> {
+        self.keys.load().table.signing(now)?.signing.clone()
+    }
+
+    /// What is shown to everybody now: all keys that verify, but no shared secret.
+    pub fn published(&self, now: UnixTime) -> Vec<PublicJwk> {
+        let keys = self.keys.load();
+        keys.table.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
+    }
+
+    /// The keys that check our tokens now.
+    pub fn verifying(&self, now: UnixTime) -> Vec<VerifyingKey> {
+        let keys = self.keys.load();
+        keys.table.published(now).map(|key| key.verifying.clone()).collect()
+    }
+
+    /// What is published now, as a JWK Set (RFC 7517, section 5). It is made anew only when
+    /// something in it changed.
+    pub fn key_set_json(&self, now: UnixTime) -> Arc<str> {
+        let keys = self.keys.load();
+        let made = keys.key_set.load();
+        if made.since <= now && made.until.is_none_or(|until| now < until) {
+            return Arc::clone(&made.json);
+        }
+        let fresh = Arc::new(KeySet::of(&keys.table, now));
+        keys.key_set.store(Arc::clone(&fresh));
+        Arc::clone(&fresh.json)
+    }
+}
+
+impl Keys {
+    fn for_ever(keys: impl IntoIterator<Item = OwnKey>) -> Self {
+        let term = Term { created: UnixTime::EPOCH, signs_from: UnixTime::EPOCH, retires: None };
+        Self::new(keys.into_iter().map(|key| (term, key)).collect(), None)
+    }
+
+    fn of_file(table: Timetable<RingKey>, stamp: Stamp) -> Self {
+        let own = |key: RingKey| OwnKey {
+            verifying: key.verifying(),
+            signing: Some(Arc::clone(key.key())),
+        };
+        Self::new(table.map(own), Some(stamp))
+    }
+
+    fn new(table: Timetable<OwnKey>, stamp: Option<Stamp>) -> Self {
+        let key_set = ArcSwap::from_pointee(KeySet::of(&table, UnixTime::EPOCH));
+        Self { table, stamp, key_set }
+    }
+}
+
+impl KeySet {
+    fn of(table: &Timetable<OwnKey>, now: UnixTime) -> Self {
+        let keys = table.published(now).filter_map(|key| key.verifying.public());
+        let keys: Vec<_> = keys.map(PublicJwk::jwk).collect();
+        let (since, until) = table.unchanged(now);
+        Self { since, until, json: json!({ "keys": keys }).to_string().into() }
+    }
+}
+
+/// Keeps `own` as its file is, and `verifying`, the keys that check our tokens, as `own` is, until
+/// `stop`. Both follow within a second or so. Where there is no file, it ends at once.
+pub async fn keep_ring(
+    own: Arc<SigningRing>,
+    verifying: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let Some(mut keeper) = Keeper::new(own, verifying, clock) else {
+        return;
+    };
+    let keep = async {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            // Reading a file may take its time, and parsing an RSA key does.
+            let look = tokio::task::spawn_blocking(move || {
+                keeper.look();
+                keeper
+            });
+            let Ok(back) = look.await else { return };
+            keeper = back;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = keep => warn!("the key ring is no longer looked after; its keys stay as they are"),
+    }
+}
+
+/// What [`keep_ring`] does again and again.
+struct Keeper {
+    own: Arc<SigningRing>,
+    file: PathBuf,
+    verifying: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    /// Of the file that the present keys are from.
+    present: Option<Stamp>,
+    /// What was last told to be wrong, and with which file.
+    told: Option<(Option<Stamp>, String)>,
+    signs: Option<KeyId>,
+}
+
+impl Keeper {
+    fn new(own: Arc<SigningRing>, verifying: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Option<Self> {
+        let (file, present) = (own.file.clone()?, own.keys.load().stamp);
+        let signs = own.signing(clock.now()).and_then(|key| key.id().cloned());
+        Some(Self { own, file, verifying, clock, present, told: None, signs })
+    }
+
+    fn look(&mut self) {
+        let stamp = Stamp::of(&self.file);
+        if stamp.is_none() || stamp != self.present {
+            self.read_again(stamp);
+        }
+        let now = self.clock.now();
+        self.verifying.replace(self.own.verifying(now), Duration::MAX);
+        let signs = self.own.signing(now).and_then(|key| key.id().cloned());
+        if signs != self.signs {
+            info!(key = signs.as_ref().map(KeyId::as_str), "another key signs");
+            self.signs = signs;
+        }
+    }
+
+    /// What is wrong is told once, and tried again at every look: it may mend without a change of
+    /// the file.
+    fn read_again(&mut self, found: Option<Stamp>) {
+        let file = self.file.display();
+        match key_file::read(&self.file) {
+            Ok((table, stamp)) => {
+                let count = table.entries().len();
+                self.own.keys.store(Arc::new(Keys::of_file(table, stamp)));
+                (self.present, self.told) = (Some(stamp), None);
+                info!(%file, count, "the key ring was read again");
+            }
+            Err(error) => {
+                let told = Some((found, error.to_string()));
+                if self.told != told {
+                    warn!(%file, %error, "the key ring cannot be used; the keys at hand stay in use");
+                    self.told = told;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Keys that are handed over while gates run: nobody is turned away, and no key is lost.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::gate::Gate;
+use crate::support::realm::Realm;
+use crate::support::{PATIENCE, http, poll, tokens};
+
+/// A realm whose own keys are in a ring, which is not there yet, and the path of that.
+fn realm() -> (Realm, PathBuf) {
+    let realm = Realm::new().without("PUBLIC_KEY_FILE").without("ALGORITHM");
+    let ring = realm.folder().join("ring.json");
+    let path = ring.display().to_string();
+    (realm.without("PRIVATE_KEY_FILE").with("KEY_RING_FILE", &path), ring)
+}
+
+fn rotate(realm: &Realm, more: &[&str]) -> String {
+    realm.ask(&[&["key", "rotate"], more].concat())
+}
+
+fn listed(realm: &Realm) -> Vec<(String, String)> {
+    let list: Value =
+        serde_json::from_str(&realm.ask(&["key", "ring", "list", "--json"])).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let keys = list["keys"].as_array().expect("keys");
+    keys.iter().map(|key| (text(&key["kid"]), text(&key["state"]))).collect()
+}
+
+fn published(gate: &Gate) -> Vec<String> {
+    let answer = http::get(gate.address, "/jwks", &[]);
+    let set: Value = serde_json::from_str(&answer.text()).expect("JSON");
+    let keys = set["keys"].as_array().expect("keys");
+    assert!(keys.iter().all(|key| key.get("d").is_none()), "{set}");
+    keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+fn kid(token: &str) -> String {
+    tokens::header(token)["kid"].as_str().expect("a kid").to_owned()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    poll(what, PATIENCE, || holds().then_some(()));
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_running_gate_learns_of_a_new_key_and_forgets_a_retired_one() {
+    let (realm, _) = realm();
+    let first = rotate(&realm, &[]);
+    let gate = realm.gate();
+    let old = realm.mint("alice", &[]);
+    assert_eq!((gate.check(&old).status, kid(&old)), (200, first.clone()));
+    assert_eq!(published(&gate), [first.as_str()]);
+
+    let second = rotate(&realm, &["--now"]);
+    let new = realm.mint("alice", &[]);
+    assert_eq!(kid(&new), second, "`token mint` signs with the ring's key");
+    until("the new key", || gate.check(&new).status == 200);
+    assert_eq!(gate.check(&old).status, 200, "what the old key signed is still good");
+    assert_eq!(published(&gate), [first, second]);
+
+    let third = rotate(&realm, &["--now", "--overlap", "0"]);
+    until("the end of the others", || gate.check(&old).status == 401);
+    assert_eq!(gate.check(&new).status, 401);
+    assert_eq!(gate.check(&realm.mint("alice", &[])).status, 200);
+    assert_eq!(published(&gate), [third]);
+    assert!(!gate.log().contains("PRIVATE"), "{}", gate.log());
+}
+
+#[test]
+fn a_new_key_is_published_before_it_signs() {
+    let (realm, _) = realm();
+    let first = rotate(&realm, &["--algorithm", "EdDSA"]);
+    let gate = realm.gate();
+    let output = realm.run(&["key", "rotate", "--publish-ahead", "3600"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(errors(&output).contains("EdDSA") && errors(&output).contains("retires at"));
+    let second = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
+    until("both keys", || published(&gate) == [first.clone(), second.clone()]);
+    assert_eq!(kid(&realm.mint("alice", &[])), first);
+    let states = [(first, "signing".to_owned()), (second, "coming".to_owned())];
+    assert_eq!(listed(&realm), states);
+    let people = realm.ask(&["key", "ring", "list"]);
+    assert!(people.lines().count() == 2 && people.contains("retires"), "{people}");
+}
+
+#[test]
+fn ten_rotations_at_once_lose_no_key() {
+    let (realm, ring) = realm();
+    let running: Vec<_> = (0..10)
+        .map(|_| {
+            let mut command = realm.command(&["key", "rotate"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("portcullis runs")
+        })
+        .collect();
+    let mut made: Vec<String> = running
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().expect("own child");
+            assert!(output.status.success(), "{}", errors(&output));
+            String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+        })
+        .collect();
+    let listed = listed(&realm);
+    let mut kept: Vec<_> = listed.iter().map(|(kid, _)| kid.clone()).collect();
+    made.sort();
+    kept.sort();
+    assert_eq!(kept, made);
+    assert_eq!(listed.iter().filter(|(_, state)| state == "signing").count(), 1, "{listed:?}");
+    let mode = std::fs::metadata(&ring).expect("the ring").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_ring_that_breaks_stops_no_running_gate_but_keeps_one_from_starting() {
+    let (realm, ring) = realm();
+    rotate(&realm, &[]);
+    let gate = realm.gate();
+    let token = realm.mint("alice", &[]);
+    let good = std::fs::read(&ring).expect("the ring");
+    std::fs::write(&ring, &good[..good.len() / 2]).expect("a writable ring");
+    until("the complaint", || gate.log().contains("the key ring cannot be used"));
+    assert_eq!((gate.check(&token).status, published(&gate).len()), (200, 1));
+    let output = realm.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+    assert!(errors(&output).contains("KEY_RING_FILE"), "{}", errors(&output));
+    let output = realm.run(&["key", "rotate"]);
+    assert_eq!(output.status.code(), Some(69), "a broken ring is not written over");
+
+    std::fs::write(&ring, &good).expect("a writable ring");
+    let new = rotate(&realm, &["--now"]);
+    until("the good file", || published(&gate).contains(&new));
+    assert_eq!(gate.check(&token).status, 200);
+}
+
+#[test]
+fn the_present_key_is_taken_over_and_its_tokens_with_it() {
+    let before = Realm::new();
+    let private = before.setting("PRIVATE_KEY_FILE").expect("a key").to_owned();
+    let old = before.mint("alice", &["--no-session"]);
+    // From an older system, under a name that this one would not give the key.
+    let mut header = tokens::header(&old);
+    header["kid"] = "sha1-of-something".into();
+    let foreign = signed_with(&before, &header, &old);
+
+    let (realm, _) = realm();
+    let taken = rotate(&realm, &["--import", &private]);
+    assert_eq!(taken, kid(&old));
+    let gate = realm.gate();
+    rotate(&realm, &["--now"]);
+    let new = realm.mint("alice", &[]);
+    until("the new key", || gate.check(&new).status == 200);
+    assert_eq!((gate.check(&old).status, gate.check(&foreign).status), (200, 200));
+    let again = realm.run(&["key", "rotate", "--import", &private]);
+    assert_eq!(again.status.code(), Some(64), "{}", errors(&again));
+}
+
+/// The claims of a token under another header, signed by the realm's key.
+fn signed_with(realm: &Realm, header: &Value, token: &str) -> String {
+    let header: jsonwebtoken::Header =
+        serde_json::from_value(header.clone()).expect("a header of a token");
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(realm.private_pem().as_bytes());
+    jsonwebtoken::encode(&header, &tokens::claims(token), &key.expect("an EC key"))
+        .expect("a token")
+}
+
+#[test]
+fn what_is_set_amiss_is_told_with_the_way_out() {
+    let (realm, ring) = realm();
+    let told = |realm: &Realm, command: &[&str]| {
+        let output = realm.run(command);
+        assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+        errors(&output)
+    };
+    let missing = told(&realm, &["check-config"]);
+    assert!(missing.contains("key rotate --ring"), "{missing}");
+    rotate(&realm, &[]);
+    realm.ask(&["check-config"]);
+    for (name, value) in [
+        ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+        ("JWKS_URL", "https://idp.example/keys"),
+        ("PUBLIC_KEY_FILE", ring.to_str().expect("UTF-8")),
+    ] {
+        let realm = Realm::new().without("PRIVATE_KEY_FILE").without("PUBLIC_KEY_FILE");
+        let realm = realm.with("KEY_RING_FILE", ring.to_str().expect("UTF-8")).with(name, value);
+        let told = told(&realm, &["check-config"]);
+        let name = name.trim_end_matches("_FILE");
+        assert!(told.contains(&format!("KEY_RING_FILE: {name} is set too")), "{told}");
+        assert!(told.contains("--import"), "{told}");
+    }
+    let secret = told(&realm, &["key", "rotate", "--algorithm", "HS256"]);
+    assert!(secret.contains("cannot be published"), "{secret}");
+    let nowhere = told(&realm.without("KEY_RING_FILE"), &["key", "rotate"]);
+    assert!(nowhere.contains("--ring FILE"), "{nowhere}");
+}

@@ -1,0 +1,387 @@
+//! What holds for every store: each case runs on memory, on SQLite and on a real Redis.
+
+use std::time::Duration;
+
+use portcullis::clock::UnixTime;
+use portcullis::restrict::{Claim, Strike};
+
+use super::{Fixture, SECOND, at, held};
+
+macro_rules! contract {
+    ($($case:ident)*) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::restrict_store::Fixture::memory().await.expect("memory")).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::restrict_store::Fixture::sqlite().await.expect("sqlite")).await;
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::restrict_store::Fixture::redis().await else { return };
+                super::$case(fixture).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    a_marker_is_set_once_and_tells_what_it_holds
+    a_marker_that_is_over_can_be_claimed_again
+    of_two_hundred_claims_at_once_exactly_one_wins
+    a_thousand_markers_are_claimed_at_once
+    a_value_is_replaced_only_where_it_is_the_expected_one
+    of_two_hundred_swaps_at_once_exactly_one_is_done
+    a_marker_is_read_while_it_lives
+    a_marker_is_cleared_once_and_can_be_claimed_again
+    a_marker_holds_any_text
+    names_may_be_anything_and_none_is_another
+    what_bears_one_name_does_not_mix
+    a_budget_fills_evenly_and_never_beyond_its_burst
+    of_two_hundred_who_spend_at_once_as_many_get_one_as_there_are
+    each_attempt_waits_for_its_delay
+    of_two_hundred_attempts_at_once_as_many_count_as_may
+    a_pardon_forgets_all_attempts
+    a_clock_that_goes_back_gives_nothing_and_does_not_lock_for_ever
+    purge_forgets_what_is_over_and_nothing_else
+    many_are_purged_in_batches
+    moments_that_make_no_sense_are_survived
+    it_answers_and_says_what_it_is
+}
+
+async fn a_marker_is_set_once_and_tells_what_it_holds(fixture: Fixture) {
+    assert_eq!(fixture.claim("m", "first", 0, 100).await, Claim::Won);
+    for (value, when, until) in
+        [("second", 0, 100), ("first", 0, 100), ("later", 99, 999), ("earlier", 50, 60)]
+    {
+        assert_eq!(fixture.claim("m", value, when, until).await, held("first"), "{value}");
+    }
+    assert_eq!(fixture.other.claim("m", "x", at(1), at(2)).await, Ok(held("first")));
+    assert_eq!(fixture.read("m", 99).await.as_deref(), Some("first"));
+    assert_eq!(fixture.claim("n", "other", 0, 100).await, Claim::Won);
+}
+
+async fn a_marker_that_is_over_can_be_claimed_again(fixture: Fixture) {
+    assert_eq!(fixture.claim("m", "first", 0, 100).await, Claim::Won);
+    assert_eq!(fixture.claim("m", "second", 99, 300).await, held("first"));
+    assert_eq!(fixture.claim("m", "second", 100, 300).await, Claim::Won);
+    assert_eq!(fixture.claim("m", "third", 299, 400).await, held("second"));
+    assert_eq!(fixture.claim("m", "third", 1_000_000, 1_000_001).await, Claim::Won);
+}
+
+async fn of_two_hundred_claims_at_once_exactly_one_wins(fixture: Fixture) {
+    // One is over already, so that some may have to replace it.
+    assert_eq!(fixture.claim("over", "x", 0, 10).await, Claim::Won);
+    for name in ["new", "over"] {
+        let claiming: Vec<_> = (0..200)
+            .map(|n| {
+                let store = fixture.either(n);
+                tokio::spawn(async move { store.claim(name, &n.to_string(), at(10), at(99)).await })
+            })
+            .collect();
+        let (mut winners, mut told) = (Vec::new(), Vec::new());
+        for (n, task) in claiming.into_iter().enumerate() {
+            match task.await.expect("task").expect("claim") {
+                Claim::Won => winners.push(n.to_string()),
+                Claim::Held(value) => told.push(value),
+            }
+        }
+        assert_eq!((winners.len(), told.len()), (1, 199), "{name}");
+        assert!(told.iter().all(|value| *value == winners[0]), "{name}: {told:?}");
+    }
+}
+
+async fn a_thousand_markers_are_claimed_at_once(fixture: Fixture) {
+    let claiming: Vec<_> = (0..1_000)
+        .map(|n| {
+            let store = fixture.either(n);
+            tokio::spawn(async move { store.claim(&format!("m{n}"), "", at(0), at(9)).await })
+        })
+        .collect();
+    for task in claiming {
+        assert_eq!(task.await.expect("task"), Ok(Claim::Won));
+    }
+}
+
+async fn a_value_is_replaced_only_where_it_is_the_expected_one(fixture: Fixture) {
+    assert!(!fixture.swap("m", "", "x", 100).await, "there is none");
+    assert_eq!(fixture.read("m", 0).await, None);
+    fixture.claim("m", "one", 0, 100).await;
+    for expected in ["", "One", "one ", "on", "two", "%"] {
+        assert!(!fixture.swap("m", expected, "x", 999).await, "{expected}");
+        assert_eq!(fixture.read("m", 99).await.as_deref(), Some("one"));
+        assert_eq!(fixture.read("m", 100).await, None);
+    }
+    assert!(fixture.swap("m", "one", "two", 200).await);
+    assert!(!fixture.swap("m", "one", "three", 300).await);
+    assert_eq!(fixture.read("m", 199).await.as_deref(), Some("two"));
+    assert_eq!(fixture.read("m", 200).await, None);
+    // It may also live shorter.
+    assert!(fixture.swap("m", "two", "three", 50).await);
+    assert_eq!(fixture.read("m", 50).await, None);
+    assert_eq!(fixture.claim("m", "four", 50, 100).await, Claim::Won);
+}
+
+async fn of_two_hundred_swaps_at_once_exactly_one_is_done(fixture: Fixture) {
+    fixture.claim("m", "old", 0, 100).await;
+    let swapping: Vec<_> = (0..200)
+        .map(|n| {
+            let store = fixture.either(n);
+            tokio::spawn(async move { store.swap("m", "old", &format!("new{n}"), at(200)).await })
+        })
+        .collect();
+    let mut done = Vec::new();
+    for (n, task) in swapping.into_iter().enumerate() {
+        if task.await.expect("task").expect("swap") {
+            done.push(format!("new{n}"));
+        }
+    }
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!(fixture.read("m", 150).await, done.pop());
+}
+
+async fn a_marker_is_read_while_it_lives(fixture: Fixture) {
+    fixture.claim("m", "value", 10, 100).await;
+    for (when, lives) in [(10, true), (99, true), (100, false), (101, false), (0, true)] {
+        let expected = lives.then(|| "value".to_owned());
+        assert_eq!(fixture.read("m", when).await, expected, "at {when}");
+    }
+    assert_eq!(fixture.read("never", 10).await, None);
+}
+
+async fn a_marker_is_cleared_once_and_can_be_claimed_again(fixture: Fixture) {
+    fixture.claim("m", "one", 0, 100).await;
+    assert_eq!(fixture.other.clear("m").await, Ok(true));
+    assert_eq!(fixture.store.clear("m").await, Ok(false));
+    assert_eq!(fixture.read("m", 1).await, None);
+    assert!(!fixture.swap("m", "one", "two", 100).await);
+    assert_eq!(fixture.claim("m", "two", 1, 100).await, Claim::Won);
+}
+
+async fn a_marker_holds_any_text(fixture: Fixture) {
+    let texts = ["", "0", "{\"a\": [1]}", "'; DROP TABLE markers; --", "größer 名 🦀\u{0}\r\n"];
+    let long = "x".repeat(8 * 1_024);
+    for (n, text) in texts.into_iter().chain([long.as_str()]).enumerate() {
+        let name = format!("m{n}");
+        assert_eq!(fixture.claim(&name, text, 0, 100).await, Claim::Won);
+        assert_eq!(fixture.claim(&name, "x", 0, 100).await, held(text));
+        assert!(fixture.swap(&name, text, &format!("{text}+"), 100).await, "{n}");
+        assert_eq!(fixture.read(&name, 0).await, Some(format!("{text}+")));
+    }
+}
+
+async fn names_may_be_anything_and_none_is_another(fixture: Fixture) {
+    let long = |n: usize, end: &str| format!("{}{end}", "n".repeat(n));
+    let mut names = vec![long(199, "a"), long(199, "b"), long(200, "a"), long(200, "b")];
+    names.extend([long(5_000, "a"), long(5_000, "b"), "sha256:x".to_owned()]);
+    names.extend(
+        ["", " ", "*", "m", "M", "m:", "[a-z]", "'", "%", "_", "名", "\u{0}", "\n"]
+            .map(str::to_owned),
+    );
+    for name in &names {
+        assert_eq!(fixture.claim(name, name, 0, 100).await, Claim::Won, "{name:?}");
+        assert_eq!(fixture.strike(name, 0).await, Strike::Counted(0), "{name:?}");
+        assert_eq!(fixture.store.spend(name, at(0), SECOND, 1).await, Ok(None), "{name:?}");
+    }
+    for name in &names {
+        assert_eq!(fixture.read(name, 0).await.as_ref(), Some(name));
+        assert_eq!(fixture.strike(name, 0).await, Strike::Counted(1), "{name:?}");
+        assert_eq!(fixture.store.clear(name).await, Ok(true), "{name:?}");
+    }
+}
+
+async fn what_bears_one_name_does_not_mix(fixture: Fixture) {
+    assert_eq!(fixture.spend("n", 0).await, 0);
+    assert_eq!(fixture.strike("n", 0).await, Strike::Counted(0));
+    assert_eq!(fixture.claim("n", "v", 0, 100).await, Claim::Won);
+    assert_eq!(fixture.strike("n", 0).await, Strike::Counted(1));
+    assert_eq!((fixture.spend("n", 0).await, fixture.spend("n", 0).await), (0, 0));
+    fixture.store.pardon("n").await.expect("pardon");
+    assert_eq!(fixture.read("n", 0).await.as_deref(), Some("v"));
+    assert_eq!(fixture.store.clear("n").await, Ok(true));
+    assert_eq!(fixture.spend("n", 0).await, 1_000);
+    assert_eq!(fixture.strike("n", 0).await, Strike::Counted(0));
+}
+
+async fn a_budget_fills_evenly_and_never_beyond_its_burst(fixture: Fixture) {
+    for (n, (when, expected)) in [
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (0, 1_000),
+        (1, 999),
+        (999, 1),
+        (1_000, 0),
+        (1_000, 1_000),
+        (3_500, 0),
+        (3_500, 0),
+        (3_500, 500),
+        (86_400_000, 0),
+        (86_400_000, 0),
+        (86_400_000, 0),
+        (86_400_000, 1_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(fixture.spend("b", when).await, expected, "the {n}th, at {when}");
+    }
+    assert_eq!(fixture.spend("another", 0).await, 0);
+    let nothing = fixture.store.spend("none", at(0), SECOND, 0).await;
+    assert_eq!(nothing, Ok(Some(SECOND)));
+}
+
+async fn of_two_hundred_who_spend_at_once_as_many_get_one_as_there_are(fixture: Fixture) {
+    let spending: Vec<_> = (0..200)
+        .map(|n| {
+            let store = fixture.either(n);
+            tokio::spawn(async move { store.spend("b", at(0), SECOND, 37).await })
+        })
+        .collect();
+    let mut taken = 0;
+    for task in spending {
+        match task.await.expect("task").expect("spend") {
+            None => taken += 1,
+            Some(wait) => assert_eq!(wait, SECOND),
+        }
+    }
+    assert_eq!(taken, 37);
+}
+
+async fn each_attempt_waits_for_its_delay(fixture: Fixture) {
+    let wait = |millis| Strike::Wait(Duration::from_millis(millis));
+    for (n, (when, expected)) in [
+        (0, Strike::Counted(0)),
+        (0, Strike::Counted(1)),
+        (0, wait(1_000)),
+        (999, wait(1)),
+        (1_000, Strike::Counted(2)),
+        (1_000, wait(5_000)),
+        (5_999, wait(1)),
+        (6_000, Strike::Counted(3)),
+        (6_001, wait(4_999)),
+        // The last delay holds for all later ones.
+        (11_000, Strike::Counted(4)),
+        (11_001, wait(4_999)),
+        // A minute after the last one that counted, not after those that had to wait.
+        (70_999, Strike::Counted(5)),
+        (130_998, Strike::Counted(6)),
+        (190_998, Strike::Counted(0)),
+        (190_998, Strike::Counted(1)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(fixture.strike("s", when).await, expected, "the {n}th, at {when}");
+    }
+    for n in 0..3 {
+        let free = fixture.store.strike("free", at(0), &[], SECOND).await;
+        assert_eq!(free, Ok(Strike::Counted(n)), "without delays");
+    }
+}
+
+async fn of_two_hundred_attempts_at_once_as_many_count_as_may(fixture: Fixture) {
+    let striking: Vec<_> = (0..200)
+        .map(|n| {
+            let store = fixture.either(n);
+            tokio::spawn(async move {
+                let delays = [Duration::ZERO, Duration::ZERO, Duration::ZERO, SECOND];
+                store.strike("s", at(0), &delays, 60 * SECOND).await
+            })
+        })
+        .collect();
+    let mut counted = Vec::new();
+    for task in striking {
+        match task.await.expect("task").expect("strike") {
+            Strike::Counted(before) => counted.push(before),
+            Strike::Wait(wait) => assert_eq!(wait, SECOND),
+        }
+    }
+    counted.sort_unstable();
+    assert_eq!(counted, [0, 1, 2]);
+}
+
+async fn a_pardon_forgets_all_attempts(fixture: Fixture) {
+    for name in ["s", "t"] {
+        assert_eq!(fixture.strike(name, 0).await, Strike::Counted(0));
+        assert_eq!(fixture.strike(name, 0).await, Strike::Counted(1));
+    }
+    fixture.other.pardon("s").await.expect("pardon");
+    fixture.other.pardon("never").await.expect("pardon");
+    assert_eq!(fixture.strike("s", 0).await, Strike::Counted(0));
+    assert_eq!(fixture.strike("t", 0).await, Strike::Wait(SECOND));
+}
+
+async fn a_clock_that_goes_back_gives_nothing_and_does_not_lock_for_ever(fixture: Fixture) {
+    const HOUR: u64 = 3_600_000;
+    for _ in 0..3 {
+        assert_eq!(fixture.spend("b", HOUR).await, 0);
+    }
+    // By seconds: whoever is behind waits until its clock has come so far.
+    assert_eq!(fixture.spend("b", HOUR - 5_000).await, 6_000);
+    assert_eq!(fixture.spend("b", HOUR).await, 1_000);
+    // By an hour: the budget is empty from then on, and fills.
+    assert_eq!(fixture.spend("b", 0).await, 1_000);
+    assert_eq!(fixture.spend("b", 1_000).await, 0);
+    assert_eq!(fixture.spend("b", 1_000).await, 1_000);
+    for _ in 0..2 {
+        fixture.strike("s", HOUR).await;
+    }
+    let wait = |millis| Strike::Wait(Duration::from_millis(millis));
+    assert_eq!(fixture.strike("s", HOUR - 5_000).await, wait(6_000));
+    assert_eq!(fixture.strike("s", 0).await, wait(1_000));
+    assert_eq!(fixture.strike("s", 1_000).await, Strike::Counted(2));
+}
+
+async fn purge_forgets_what_is_over_and_nothing_else(fixture: Fixture) {
+    // Each is over at 61,000, or a millisecond later.
+    fixture.claim("m", "v", 0, 61_000).await;
+    fixture.claim("later", "v", 0, 61_001).await;
+    fixture.spend("b", 60_000).await;
+    fixture.spend("later", 60_001).await;
+    fixture.strike("s", 1_000).await;
+    fixture.strike("later", 1_001).await;
+    assert_eq!(fixture.store.purge(at(60_999)).await, Ok(0));
+    assert_eq!(fixture.store.purge(at(61_000)).await, Ok(3));
+    assert_eq!(fixture.store.purge(at(61_000)).await, Ok(0));
+    assert_eq!(fixture.store.clear("m").await, Ok(false));
+    assert_eq!(fixture.store.clear("later").await, Ok(true));
+    assert_eq!(fixture.store.purge(at(61_001)).await, Ok(2));
+}
+
+async fn many_are_purged_in_batches(fixture: Fixture) {
+    for n in 0..450 {
+        fixture.claim(&format!("m{n}"), "", 0, 100).await;
+    }
+    assert_eq!(fixture.store.purge(at(100)).await, Ok(450));
+    assert_eq!(fixture.claim("m7", "", 0, 100).await, Claim::Won);
+}
+
+async fn moments_that_make_no_sense_are_survived(fixture: Fixture) {
+    let end = UnixTime::from_millis(u64::MAX);
+    let store = &fixture.store;
+    assert_eq!(store.claim("m", "v", UnixTime::EPOCH, end).await, Ok(Claim::Won));
+    assert_eq!(store.claim("m", "w", at(0), end).await, Ok(held("v")));
+    let delays = [Duration::ZERO, Duration::MAX];
+    for (name, when) in [("first", UnixTime::EPOCH), ("last", end)] {
+        assert_eq!(store.spend(name, when, Duration::MAX, 1).await, Ok(None), "{name}");
+        let wait = store.spend(name, when, Duration::MAX, u32::MAX).await.expect("spend");
+        assert!(wait.is_some_and(|wait| wait > Duration::from_secs(86_400)), "{wait:?}");
+        let struck = store.strike(name, when, &delays, Duration::MAX).await;
+        assert_eq!(struck, Ok(Strike::Counted(0)), "{name}");
+        let struck = store.strike(name, when, &delays, Duration::MAX).await.expect("strike");
+        assert!(matches!(struck, Strike::Wait(wait) if wait > SECOND), "{struck:?}");
+    }
+}
+
+async fn it_answers_and_says_what_it_is(fixture: Fixture) {
+    assert_eq!(fixture.store.ping().await, Ok(()));
+    assert!(!fixture.store.describe().is_empty());
+    assert_eq!(fixture.store.describe(), fixture.other.describe());
+}
