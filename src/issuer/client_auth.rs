@@ -260,7 +260,10 @@ fn is_public(client: &Client) -> bool {
 mod tests {
     use super::*;
 
-    fn read(header: Option<&str>, form: ClientForm) -> Result<Option<ClientCredentials>, IssueError> {
+    fn read(
+        header: Option<&str>,
+        form: ClientForm,
+    ) -> Result<Option<ClientCredentials>, IssueError> {
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
             headers.insert(AUTHORIZATION, header.parse().expect("a header"));
@@ -285,7 +288,9 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_read_is_the_clients_mistake() {
-        for header in ["Basic !", "basic ", &basic_of("nocolon"), &basic_of(":x"), &basic_of("%ff:x")] {
+        for header in
+            ["Basic !", "basic ", &basic_of("nocolon"), &basic_of(":x"), &basic_of("%ff:x")]
+        {
             let refused = Err(IssueError::InvalidClient { by_header: true });
             assert_eq!(read(Some(header), ClientForm::default()), refused, "{header}");
         }

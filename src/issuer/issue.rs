@@ -123,7 +123,11 @@ impl Issuance {
     ///
     /// # Errors
     /// [`IssueError`]; then there is no session.
-    pub(super) async fn open(&self, wish: Wish<'_>, identifier: Option<String>) -> Result<Issued, IssueError> {
+    pub(super) async fn open(
+        &self,
+        wish: Wish<'_>,
+        identifier: Option<String>,
+    ) -> Result<Issued, IssueError> {
         let now = self.clock.now();
         let client_scopes = wish.client.map(|client| client.scopes.as_slice());
         let limits = [wish.subject.scopes.as_deref(), client_scopes, self.terms.scopes.as_deref()];

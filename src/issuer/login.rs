@@ -110,9 +110,8 @@ impl Issuance {
         let attempt = self.throttle.attempt(&account).await?;
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let checked = self.passwords.check(password, hash).await?;
-        let may_log_in = |user: &User| {
-            user.state == UserState::Active && user.kind != UserKind::Anonymous
-        };
+        let may_log_in =
+            |user: &User| user.state == UserState::Active && user.kind != UserKind::Anonymous;
         let user = match (user, checked) {
             (Some(user), Checked::Right | Checked::RightButOutdated) if may_log_in(&user) => user,
             _ => return Err(self.failed(&account, attempt, caller.address)),
@@ -174,9 +173,8 @@ impl Issuance {
         let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
         let key = key.ok_or(IssueError::InvalidGrant)?;
         let user = self.accounts.user(&key.user).await?;
-        let user = user
-            .filter(|user| user.state == UserState::Active)
-            .ok_or(IssueError::InvalidGrant)?;
+        let user =
+            user.filter(|user| user.state == UserState::Active).ok_or(IssueError::InvalidGrant)?;
         self.accounts.note_key_use(&key.id, now).await?;
         let mut subject = Subject::of_user(&user);
         if !key.scopes.is_empty() {
@@ -216,7 +214,8 @@ impl Issuance {
     /// Whether tokens for these audiences may be issued to this client.
     fn check_target(&self, asking: &Asking<'_>) -> Result<(), IssueError> {
         let of_client = asking.client.map_or(&[][..], |client| client.audiences.as_slice());
-        let is_known = |name: &String| self.terms.audiences.contains(name) || of_client.contains(name);
+        let is_known =
+            |name: &String| self.terms.audiences.contains(name) || of_client.contains(name);
         if asking.audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
     }
 }

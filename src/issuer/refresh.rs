@@ -67,8 +67,13 @@ impl Issuance {
     /// its whole family.
     pub async fn refresh(&self, request: RefreshRequest<'_>) -> Result<Issued, IssueError> {
         let outcome = self.refresh_by_policy(&request).await;
+        self.tell_of_refresh(&request, outcome.as_ref());
+        outcome
+    }
+
+    fn tell_of_refresh(&self, request: &RefreshRequest<'_>, outcome: Result<&Issued, &IssueError>) {
         let client = request.client.map(|client| client.id.as_str());
-        match &outcome {
+        match outcome {
             Ok(issued) => {
                 let event = self.audit.event(Event::Refresh).user(issued.user.as_str());
                 event.session(&issued.session).client(client).address(request.caller.address)
@@ -79,8 +84,49 @@ impl Issuance {
             }
         }
         .write();
-        self.metrics.issued("refresh_token", outcome.as_ref().err());
-        outcome
+        self.metrics.issued("refresh_token", outcome.err());
+    }
+
+    /// tp-auth's `RefreshToken`: a handle of this user lives on, where handles slide. Says whether
+    /// its end was moved; it is not where that was done within the window, which nobody is told.
+    ///
+    /// No budget is spent: tp-auth's resource servers ask at each request of their users. A handle
+    /// that was issued to a client does not slide here, where no client shows who it is.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidGrant`] where it is not good, or not this user's.
+    pub async fn slide_for_tp_auth(
+        &self,
+        user: &str,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<bool, IssueError> {
+        if !self.handle_is_refresh() {
+            return Ok(false);
+        }
+        let request = RefreshRequest { token, client: None, scopes: None, caller };
+        let outcome = self.slide_handle_of(user, &request).await;
+        match &outcome {
+            Ok((issued, true)) => self.tell_of_refresh(&request, Ok(issued)),
+            Ok((_, false)) => {}
+            Err(error) => self.tell_of_refresh(&request, Err(error)),
+        }
+        outcome.map(|(_, is_moved)| is_moved)
+    }
+
+    async fn slide_handle_of(
+        &self,
+        user: &str,
+        request: &RefreshRequest<'_>,
+    ) -> Result<(Issued, bool), IssueError> {
+        let digest = TokenDigest::of(request.token);
+        let old = self.presented(request, &digest, TokenKind::Handle).await?;
+        if old.user.as_str() != user {
+            return Err(IssueError::InvalidGrant);
+        }
+        let issued = self.slide_handle(request, &digest).await?;
+        let is_moved = issued.expires > old.expires;
+        Ok((issued, is_moved))
     }
 
     async fn refresh_by_policy(&self, request: &RefreshRequest<'_>) -> Result<Issued, IssueError> {
@@ -330,11 +376,8 @@ impl Issuance {
         let family = Family { session: &old.session, client, lineage: &lineage };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         let answer = issued(&old, access, Some(Secret::new(request.token)), scopes);
-        let sealed = sealed::seal(
-            &Answer::of(&answer).to_bytes()?,
-            request.token,
-            self.random.as_ref(),
-        )?;
+        let sealed =
+            sealed::seal(&Answer::of(&answer).to_bytes()?, request.token, self.random.as_ref())?;
         match self.restrict_sliding(digest, &sealed, now).await? {
             Claim::Won => {}
             // What the last refresh gave, as long as it is good; then nothing before its time.

@@ -69,10 +69,7 @@ mod tests {
             (Some("a"), Some(""), None, Err(IssueError::InvalidScope)),
         ] {
             let (user, client) = (user.map(list), client.map(list));
-            let granted = narrow(
-                asked.map(list).as_deref(),
-                &[user.as_deref(), client.as_deref()],
-            );
+            let granted = narrow(asked.map(list).as_deref(), &[user.as_deref(), client.as_deref()]);
             assert_eq!(granted, expected.map(list), "{asked:?} {user:?} {client:?}");
         }
     }

@@ -14,8 +14,27 @@ pub const CLIENT_PREFIX: &str = "client:";
 
 /// The claims that the issuer alone writes.
 const RESERVED: [&str; 22] = [
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "scp", "scopes",
-    "token_type", "token_use", "typ", "type", "user_id", "token_id", "identifier", "cnf", "act",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "client_id",
+    "scope",
+    "scp",
+    "scopes",
+    "token_type",
+    "token_use",
+    "typ",
+    "type",
+    "user_id",
+    "token_id",
+    "identifier",
+    "cnf",
+    "act",
     "auth_time",
 ];
 

@@ -21,7 +21,8 @@ impl TrustedProxies {
         let network = |text: &String| {
             let single = || text.parse::<IpAddr>().map(IpNet::from);
             let network = text.parse::<IpNet>().or_else(|_| single());
-            network.map_err(|_| format!("{text:?} is no network such as 10.0.0.0/8, and no address"))
+            network
+                .map_err(|_| format!("{text:?} is no network such as 10.0.0.0/8, and no address"))
         };
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }

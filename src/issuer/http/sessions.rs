@@ -183,9 +183,7 @@ pub(super) async fn end_all(
     let bearer = web.bearer(&method, &headers).await?;
     let ended = match query.except.as_deref() {
         None => web.issuance.end_all(&bearer.user, &caller).await?,
-        Some("current") => {
-            web.issuance.end_others(&bearer.user, &bearer.session, &caller).await?
-        }
+        Some("current") => web.issuance.end_others(&bearer.user, &bearer.session, &caller).await?,
         Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
     };
     Ok(reply(StatusCode::OK, &EndedAnswer { ended }))

@@ -1,0 +1,307 @@
+//! `portcullis.v1.TokenService`: what resource servers and other services ask, answered by
+//! [`Issuance`] alone.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::caller::{bearer_token, caller_of};
+use super::generated::v1::revoke_request::Target;
+use super::generated::v1::token_service_server::TokenService;
+use super::generated::v1::{
+    AllSessions, ClientCredentials, Device, ListSessionsRequest, ListSessionsResponse,
+    RefreshRequest, RefreshResponse, RevokeRequest, RevokeResponse, Session, ValidateRequest,
+    ValidateResponse,
+};
+use super::value::{structure, timestamp};
+use crate::account::Client;
+use crate::issuer::audit::Event;
+use crate::issuer::ending::{Bearer, MOST_LISTED};
+use crate::issuer::error::IssueError;
+use crate::issuer::terms::Caller;
+use crate::issuer::{Issuance, client_auth, issue, refresh, scopes};
+use crate::secret::Secret;
+use crate::session::{self, SessionId, UserId};
+use crate::token::{Claims, is_scope};
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub(super) issuance: Arc<Issuance>,
+    pub(super) admin_token: Option<Secret>,
+}
+
+/// Who asks about sessions.
+enum Asker {
+    /// Somebody, about his own.
+    Bearer(Bearer),
+    /// The administrator, about anybody's.
+    Administrator,
+}
+
+#[tonic::async_trait]
+impl TokenService for Tokens {
+    async fn refresh(
+        &self,
+        request: Request<RefreshRequest>,
+    ) -> Result<Response<RefreshResponse>, Status> {
+        let caller = caller_of(&request);
+        let issued = self.refreshed(request.into_inner(), &caller).await?;
+        Ok(Response::new(self.answer(&issued)))
+    }
+
+    async fn validate(
+        &self,
+        request: Request<ValidateRequest>,
+    ) -> Result<Response<ValidateResponse>, Status> {
+        Ok(Response::new(self.validated(request.get_ref()).await?))
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<RevokeRequest>,
+    ) -> Result<Response<RevokeResponse>, Status> {
+        let caller = caller_of(&request);
+        let (metadata, _, asked) = request.into_parts();
+        let ended = match asked.target {
+            Some(Target::Token(token)) => {
+                self.revoke_token(&token, asked.client, &caller).await?;
+                0
+            }
+            Some(Target::SessionId(id)) => self.end_one(&metadata, &id, &caller).await?,
+            Some(Target::All(all)) => self.end_all(&metadata, &all, &caller).await?,
+            None => return Err(IssueError::invalid_request("target is missing").into()),
+        };
+        Ok(Response::new(RevokeResponse { ended }))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let caller = caller_of(&request);
+        let sessions = self.listed(request.metadata(), &request.get_ref().user_id, &caller).await?;
+        Ok(Response::new(ListSessionsResponse { sessions }))
+    }
+}
+
+impl Tokens {
+    async fn refreshed(
+        &self,
+        asked: RefreshRequest,
+        caller: &Caller,
+    ) -> Result<issue::Issued, IssueError> {
+        let token = required(&asked.refresh_token, "refresh_token")?;
+        let scopes = scopes::parse(Some(&asked.scope))?;
+        let client = self.client(asked.client, caller).await?;
+        let may_refresh =
+            |client: &Client| client.grants.iter().any(|grant| grant == "refresh_token");
+        if client.as_ref().is_some_and(|client| !may_refresh(client)) {
+            return Err(IssueError::UnauthorizedClient);
+        }
+        self.issuance.throttle.address(caller).await?;
+        let (client, scopes) = (client.as_ref(), scopes.as_deref());
+        self.issuance.refresh(refresh::RefreshRequest { token, client, scopes, caller }).await
+    }
+
+    fn answer(&self, issued: &issue::Issued) -> RefreshResponse {
+        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
+        RefreshResponse {
+            access_token: text(&issued.access_token),
+            token_type: "Bearer".to_owned(),
+            expires_in: issued.lasts(self.issuance.clock.now()),
+            refresh_token: issued.refresh_token.as_ref().map(text).unwrap_or_default(),
+            scope: issued.scopes.join(" "),
+            user_id: issued.user.as_str().to_owned(),
+        }
+    }
+
+    async fn client(
+        &self,
+        shown: Option<ClientCredentials>,
+        caller: &Caller,
+    ) -> Result<Option<Client>, IssueError> {
+        let Some(ClientCredentials { client_id, client_secret }) = shown else {
+            return Ok(None);
+        };
+        let id = required(&client_id, "client.client_id")?.to_owned();
+        let shown = if client_secret.is_empty() {
+            client_auth::ClientCredentials::Public { id }
+        } else {
+            let secret = Secret::new(client_secret);
+            client_auth::ClientCredentials::Secret { id, secret, by_header: false }
+        };
+        self.issuance.client(&shown, caller).await.map(Some)
+    }
+
+    /// No budget is spent: nobody guesses a token, and a resource server asks at each request.
+    async fn validated(&self, asked: &ValidateRequest) -> Result<ValidateResponse, IssueError> {
+        let token = required(&asked.token, "token")?;
+        if !asked.required_scopes.iter().all(|scope| is_scope(scope)) {
+            return Err(IssueError::invalid_request("required_scopes has one scope in each"));
+        }
+        let found = self.issuance.introspect(token).await?;
+        Ok(found.and_then(|claims| described(claims, &asked.required_scopes)).unwrap_or_default())
+    }
+
+    async fn revoke_token(
+        &self,
+        token: &str,
+        client: Option<ClientCredentials>,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        let token = required(token, "token")?;
+        let client = self.client(client, caller).await?;
+        self.issuance.throttle.address(caller).await?;
+        self.issuance.revoke(token, client.as_ref(), caller).await
+    }
+
+    async fn end_one(
+        &self,
+        metadata: &MetadataMap,
+        id: &str,
+        caller: &Caller,
+    ) -> Result<u64, IssueError> {
+        let asker = self.asker(metadata, caller).await?;
+        let id = SessionId::parse(id).map_err(|_| IssueError::NotFound)?;
+        match asker {
+            Asker::Bearer(bearer) => self.issuance.end_own(&bearer.user, &id, caller).await?,
+            Asker::Administrator => {
+                if !self.issuance.end(&id, "administrator", caller).await? {
+                    return Err(IssueError::NotFound);
+                }
+            }
+        }
+        Ok(1)
+    }
+
+    async fn end_all(
+        &self,
+        metadata: &MetadataMap,
+        all: &AllSessions,
+        caller: &Caller,
+    ) -> Result<u64, IssueError> {
+        match self.asker(metadata, caller).await? {
+            Asker::Bearer(bearer) => {
+                self.check_own(&bearer, &all.user_id, caller)?;
+                if all.except_current {
+                    self.issuance.end_others(&bearer.user, &bearer.session, caller).await
+                } else {
+                    self.issuance.end_all(&bearer.user, caller).await
+                }
+            }
+            Asker::Administrator if all.except_current => {
+                Err(IssueError::invalid_request("the administrator has no session to except"))
+            }
+            Asker::Administrator => {
+                let user = user_of(required(&all.user_id, "all.user_id")?)?;
+                self.issuance.end_all(&user, caller).await
+            }
+        }
+    }
+
+    async fn listed(
+        &self,
+        metadata: &MetadataMap,
+        user: &str,
+        caller: &Caller,
+    ) -> Result<Vec<Session>, IssueError> {
+        let (user, current) = match self.asker(metadata, caller).await? {
+            Asker::Bearer(bearer) => {
+                self.check_own(&bearer, user, caller)?;
+                (Some(bearer.user), Some(bearer.session))
+            }
+            Asker::Administrator if user.is_empty() => (None, None),
+            Asker::Administrator => (Some(user_of(user)?), None),
+        };
+        let found = self.issuance.list(user.as_ref(), MOST_LISTED).await?;
+        Ok(found.iter().map(|session| view(session, current.as_ref())).collect())
+    }
+
+    /// Who shows which token. The administrator's may be guessed, so it is compared only within
+    /// the budget of the address.
+    async fn asker(&self, metadata: &MetadataMap, caller: &Caller) -> Result<Asker, IssueError> {
+        let token = bearer_token(metadata)?;
+        match self.issuance.bearer(token).await {
+            Err(IssueError::InvalidToken) => {}
+            answer => return answer.map(Asker::Bearer),
+        }
+        let kept = self.admin_token.as_ref().ok_or(IssueError::InvalidToken)?;
+        self.issuance.throttle.address(caller).await?;
+        if *kept == Secret::new(token) {
+            Ok(Asker::Administrator)
+        } else {
+            Err(IssueError::InvalidToken)
+        }
+    }
+
+    /// Whether a bearer asks about himself: then he names nobody, or himself.
+    fn check_own(&self, bearer: &Bearer, user: &str, caller: &Caller) -> Result<(), IssueError> {
+        if user.is_empty() || user == bearer.user.as_str() {
+            return Ok(());
+        }
+        let error = IssueError::Forbidden("these sessions are somebody else's");
+        let refused = self.issuance.audit.event(Event::AdminRefused).error(&error);
+        refused.user(bearer.user.as_str()).reason("grpc").address(caller.address).write();
+        Err(error)
+    }
+}
+
+/// What a good token is; `None` where it is good for something else, or cannot be read.
+fn described(
+    mut claims: serde_json::Map<String, Value>,
+    required: &[String],
+) -> Option<ValidateResponse> {
+    // Whoever asks is about to let somebody in, and a refresh token lets nobody in.
+    if claims.get("token_type").and_then(Value::as_str) == Some("refresh_token") {
+        return None;
+    }
+    claims.remove("active");
+    let read: Claims = serde_json::from_value(Value::Object(claims.clone())).ok()?;
+    let granted = read.scopes().ok()?;
+    let missing_scopes: Vec<_> =
+        required.iter().filter(|scope| !granted.contains(scope)).cloned().collect();
+    if !missing_scopes.is_empty() {
+        return Some(ValidateResponse { missing_scopes, ..ValidateResponse::default() });
+    }
+    let text = |name| read.text(name).ok().flatten().unwrap_or_default().to_owned();
+    Some(ValidateResponse {
+        active: true,
+        missing_scopes,
+        user_id: read.subject().ok()??,
+        session_id: text("sid"),
+        client_id: text("client_id"),
+        scopes: granted.iter().map(str::to_owned).collect(),
+        expires: read.time("exp").ok()?.map(timestamp),
+        claims: Some(structure(claims)),
+    })
+}
+
+fn view(session: &session::Session, current: Option<&SessionId>) -> Session {
+    let device = &session.device;
+    Session {
+        id: session.id.to_string(),
+        user_id: session.user.as_str().to_owned(),
+        current: current == Some(&session.id),
+        device: Some(Device {
+            user_agent: device.user_agent.clone().unwrap_or_default(),
+            address: device.address.map(|address| address.to_string()).unwrap_or_default(),
+        }),
+        created: Some(timestamp(session.created)),
+        last_seen: Some(timestamp(session.last_seen)),
+        expires: Some(timestamp(session.expires)),
+    }
+}
+
+fn required<'a>(text: &'a str, name: &str) -> Result<&'a str, IssueError> {
+    if text.is_empty() {
+        return Err(IssueError::invalid_request(format!("{name} is missing")));
+    }
+    Ok(text)
+}
+
+fn user_of(text: &str) -> Result<UserId, IssueError> {
+    UserId::parse(text).map_err(|_| IssueError::NotFound)
+}
