@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::stores::Stores;
-use crate::account::{AccountStore, Passwords};
+use crate::account::AccountStore;
+use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
 use crate::gate::service::GateService;
@@ -52,7 +53,8 @@ pub(super) struct Shared {
 pub struct IssuerApp {
     /// What issues.
     pub issuance: Arc<Issuance>,
-    web: Arc<Web>,
+    public: Routes,
+    internal: Routes,
     grpc: GrpcTerms,
     audit: AuditWriter,
 }
@@ -74,7 +76,7 @@ impl IssuerApp {
         shared: Shared,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
-        let accounts = super::open_accounts(&()).await;
+        let accounts = super::open_accounts(&config.accounts).await;
         let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
         let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
         let clock = shared.clock;
@@ -95,7 +97,7 @@ impl IssuerApp {
         }
         let throttle =
             Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
-        let passwords = Passwords::new(crate::account::HashTerms, Arc::clone(&shared.random))?;
+        let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
         let parts = Parts {
             accounts,
             passwords: Arc::new(passwords),
@@ -119,7 +121,9 @@ impl IssuerApp {
             client_ca: tls.client_ca,
         });
         let grpc = GrpcTerms { tls, admin_token: issuance.web.admin_token.clone() };
-        Ok(Self { issuance: core, web, grpc, audit })
+        // Made here, so that routes that do not fit together stop the start, not a listener.
+        let (public, internal) = (web.public(), web.internal());
+        Ok(Self { issuance: core, public, internal, grpc, audit })
     }
 
     /// Opens its addresses, or none.
@@ -174,7 +178,7 @@ impl BoundIssuer {
     ) -> anyhow::Result<()> {
         let Self { app, public, internal, grpc } = self;
         let mut serving = JoinSet::new();
-        let routes = Public { routes: app.web.public(), gate, gate_prefix: gate_prefix.into() };
+        let routes = Public { routes: app.public, gate, gate_prefix: gate_prefix.into() };
         let ended = shutdown.clone();
         serving.spawn(async move {
             let service = |peer| {
@@ -188,7 +192,7 @@ impl BoundIssuer {
             anyhow::Ok(())
         });
         if let Some(listeners) = internal {
-            let (routes, ended) = (app.web.internal(), shutdown.clone());
+            let (routes, ended) = (app.internal, shutdown.clone());
             serving.spawn(async move {
                 let service = |peer| {
                     let routes = routes.clone();

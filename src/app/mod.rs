@@ -280,11 +280,22 @@ impl Bound {
             let service = Arc::clone(&service);
             async move { Ok::<_, Infallible>(service.answer(request).await) }
         });
-        let report = gate.serve(answer, &shutdown).await;
+        let report = gate.serve(answer, &shutdown);
+        let report = match issuing {
+            None => report.await,
+            // Half of a service is worse than none: a gateway would lead logins nowhere.
+            Some(issuing) => {
+                let both = async {
+                    let ended = issuing.await;
+                    shutdown.begin();
+                    ended.context("the issuer failed")?
+                };
+                let (report, ended) = tokio::join!(report, both);
+                ended?;
+                report
+            }
+        };
         info!(finished = report.finished, aborted = report.aborted, "stopped");
-        if let Some(issuing) = issuing {
-            issuing.await.context("the issuer failed")??;
-        }
         background.cancel();
         metrics_shutdown.begin();
         if let Some(watching) = watching {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::account::{AccountError, PasswordError};
+use crate::account::AccountError;
+use crate::account::password::PasswordError;
 use crate::secret::RandomFailed;
 use crate::session::StoreError;
 use crate::token::KeyError;
@@ -131,6 +132,8 @@ impl From<PasswordError> for IssueError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy,
+            // No such password was ever set.
+            PasswordError::TooLong => Self::InvalidGrant,
             PasswordError::Failed(_) => {
                 tracing::error!(%error, "passwords cannot be checked");
                 Self::Unavailable

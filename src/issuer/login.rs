@@ -13,7 +13,8 @@ use super::issue::{Issued, Origin, Wish};
 use super::subject::Subject;
 use super::terms::Caller;
 use super::throttle::{AccountName, Attempt};
-use crate::account::{Checked, Client, KeyDigest, Login, User, UserKind, UserState};
+use crate::account::password::Checked;
+use crate::account::{Client, KeyDigest, Login, User, UserKind, UserState};
 use crate::secret::Secret;
 
 /// What every grant may ask for.

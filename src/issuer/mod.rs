@@ -36,7 +36,8 @@ use refresh::Turns;
 use terms::IssuanceTerms;
 use throttle::Throttle;
 
-use crate::account::{AccountStore, Passwords};
+use crate::account::AccountStore;
+use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::opaque::Tokens;
 use crate::restrict::Restrictions;

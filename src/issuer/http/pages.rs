@@ -35,7 +35,6 @@ impl Pages {
             router = router.route(path, get(move || async move { readable(page) }));
         }
         if let Some(path) = &self.openapi {
-            let json = json.clone();
             let answer = move || async move { text_of_json(http::StatusCode::OK, json) };
             router = router.route(path, get(answer));
         }
@@ -43,10 +42,7 @@ impl Pages {
             // The page asks for the document by a path of its own, so that it works where the
             // document itself is not published.
             let document_path = format!("{path}/openapi.json");
-            let ui = SwaggerUi::new(path.clone())
-                .external_url_unchecked(document_path.clone(), Value::Null);
-            let answer = move || async move { text_of_json(http::StatusCode::OK, json) };
-            router = router.route(&document_path, get(answer)).merge(ui);
+            router = router.merge(SwaggerUi::new(path.clone()).url(document_path, document));
         }
         router
     }

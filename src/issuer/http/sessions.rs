@@ -64,6 +64,7 @@ pub(super) struct EndedAnswer {
 
 /// Which sessions to end.
 #[derive(Deserialize, IntoParams)]
+#[expect(unused_qualifications, reason = "the derive writes it")]
 pub(super) struct EndQuery {
     /// `current`: all but the one that asks.
     except: Option<String>,
