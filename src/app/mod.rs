@@ -16,8 +16,12 @@ use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
 use crate::clock::Clock;
-use crate::config::{Config, IssuerConfig, KeysConfig, SessionConfig, StoreConfig};
+use crate::config::{
+    AccountStoreConfig, AccountsConfig, Config, IssuerConfig, KeysConfig, SessionConfig,
+    StoreConfig,
+};
 use crate::gate::Gate;
 use crate::gate::admission::Admissions;
 use crate::gate::metrics::GateMetrics;
@@ -86,6 +90,22 @@ pub async fn open_store(config: &SessionConfig) -> anyhow::Result<Arc<dyn Sessio
             Arc::new(RedisStore::new(storage::redis::Redis::new(url, &options)?))
         }
         StoreConfig::Memory => Arc::new(MemoryStore::new()),
+    })
+}
+
+/// Opens the configured store of accounts. A login waits for a hash anyway, so it is given more
+/// time than the sessions have.
+///
+/// # Errors
+/// Where it cannot be opened; its schema is brought up to date here, so it must be there.
+pub async fn open_accounts(config: &AccountsConfig) -> anyhow::Result<Arc<dyn AccountStore>> {
+    Ok(match &config.store {
+        AccountStoreConfig::Sqlite(path) => {
+            Arc::new(SqliteAccounts::open(path, storage::sqlite::Options::default()).await?)
+        }
+        AccountStoreConfig::Postgres(url) => {
+            Arc::new(PostgresAccounts::open(url, storage::postgres::Options::default()).await?)
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 //! It imports the types of the domain and never the reverse, so that everything else can be
 //! tested and embedded without a single environment variable.
 
+mod accounts;
 mod issuers;
 mod keys;
 mod mistakes;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+pub use accounts::{AccountStoreConfig, AccountsConfig};
 pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
@@ -43,6 +45,8 @@ pub struct Config {
     pub max_token_bytes: usize,
     /// Where sessions are, and on what terms they are read.
     pub sessions: SessionConfig,
+    /// Where users, API keys and clients are, and what is asked of passwords.
+    pub accounts: AccountsConfig,
     /// On what terms answers are remembered.
     pub cache: CacheTerms,
     /// What the gate answers, and where.
@@ -134,6 +138,20 @@ impl Config {
         if mistakes.is_empty() { Ok(sessions) } else { Err(mistakes) }
     }
 
+    /// Reads and checks what commands need that look after accounts, and end the sessions of some.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_accounts(sources: &Sources) -> Result<(AccountsConfig, SessionConfig), Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let mut reader = Reader::new(&read, &mut mistakes);
+        let (sessions, _) = sessions(&mut reader);
+        let data_dir = PathBuf::from(reader.text("DATA_DIR"));
+        let accounts = accounts::read(&mut reader, &sessions.store, &data_dir);
+        if mistakes.is_empty() { Ok((accounts, sessions)) } else { Err(mistakes) }
+    }
+
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
     /// [`Config::load`] to tell.
     pub fn before_dev(sources: &Sources) -> BeforeDev {
@@ -156,12 +174,14 @@ impl Config {
         // Read for its own sake: issuance will use it, and a mistake in it is told today.
         reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
         let (sessions, cache) = sessions(reader);
+        let accounts = accounts::read(reader, &sessions.store, &data_dir);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         Self {
             tokens: keys::read(reader, tables, with_dev_key.then_some(&data_dir)),
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,
+            accounts,
             cache,
             gate,
             metrics_listen,
