@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{SessionConfig, StoreConfig};
+use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
+use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
 use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
 use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
 use crate::session::{MemoryStore, RedisStore, SessionStore, SqliteStore};
 use crate::storage::redis::Redis;
 use crate::storage::sqlite::Database;
-use crate::storage::{redis, sqlite};
+use crate::storage::{postgres, redis, sqlite};
 
 /// Everything that is kept beside accounts.
 #[derive(Clone, Debug)]
@@ -68,5 +69,19 @@ async fn open_file(path: &Path, busy_timeout: Duration) -> Result<Database, sqli
     let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
     Database::open(path, options).await
 }
-/// stub
-pub async fn open_accounts(_: &()) -> anyhow::Result<Arc<dyn crate::account::AccountStore>> { anyhow::bail!("stub") }
+
+/// Opens the configured store of accounts. A login waits for a hash anyway, so it is given more
+/// time than the sessions have.
+///
+/// # Errors
+/// Where it cannot be opened; its schema is brought up to date here, so it must be there.
+pub async fn open_accounts(config: &AccountsConfig) -> anyhow::Result<Arc<dyn AccountStore>> {
+    Ok(match &config.store {
+        AccountStoreConfig::Sqlite(path) => {
+            Arc::new(SqliteAccounts::open(path, sqlite::Options::default()).await?)
+        }
+        AccountStoreConfig::Postgres(url) => {
+            Arc::new(PostgresAccounts::open(url, postgres::Options::default()).await?)
+        }
+    })
+}

@@ -75,7 +75,7 @@ pub(super) fn read(
     if let Some(keys) = keys {
         let name = iss.clone().unwrap_or_else(|| "any".to_owned());
         // Whoever holds these keys may be our own issuer, which names itself in `aud`.
-        let default_audience = iss.clone().filter(|_| matches!(keys, KeysConfig::Fixed(_)));
+        let default_audience = iss.clone().filter(|_| !matches!(keys, KeysConfig::Published(_)));
         config.issuers.push(IssuerConfig {
             name,
             iss,

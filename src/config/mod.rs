@@ -3,6 +3,7 @@
 //! It imports the types of the domain and never the reverse, so that everything else can be
 //! tested and embedded without a single environment variable.
 
+mod accounts;
 mod issuance;
 mod issuers;
 mod keys;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
+pub use accounts::{AccountStoreConfig, AccountsConfig};
 pub use issuance::{GrpcTls, IssuanceConfig};
 pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
@@ -50,6 +52,8 @@ pub struct Config {
     pub max_token_bytes: usize,
     /// Where sessions are, and on what terms they are read.
     pub sessions: SessionConfig,
+    /// Where users, API keys and clients are, and what is asked of passwords.
+    pub accounts: AccountsConfig,
     /// On what terms answers are remembered.
     pub cache: CacheTerms,
     /// What the gate answers, and where.
@@ -158,6 +162,20 @@ impl Config {
         if mistakes.is_empty() { Ok(rotation) } else { Err(mistakes) }
     }
 
+    /// Reads and checks what commands need that look after accounts, and end the sessions of some.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_accounts(sources: &Sources) -> Result<(AccountsConfig, SessionConfig), Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let mut reader = Reader::new(&read, &mut mistakes);
+        let (sessions, _) = sessions(&mut reader);
+        let data_dir = PathBuf::from(reader.text("DATA_DIR"));
+        let accounts = accounts::read(&mut reader, &sessions.store, &data_dir);
+        if mistakes.is_empty() { Ok((accounts, sessions)) } else { Err(mistakes) }
+    }
+
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
     /// [`Config::load`] to tell.
     pub fn before_dev(sources: &Sources) -> BeforeDev {
@@ -179,6 +197,7 @@ impl Config {
     ) -> Self {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         let (sessions, cache) = sessions(reader);
+        let accounts = accounts::read(reader, &sessions.store, &data_dir);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
         let tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
@@ -190,6 +209,7 @@ impl Config {
             tokens,
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,
+            accounts,
             cache,
             gate,
             metrics_listen,
@@ -280,10 +300,10 @@ fn cookies(reader: &mut Reader<'_>) -> Cookies {
 /// A handle has no token to hand on: one must be signed.
 fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tokens: &TokenConfig) {
     let needs_key = gate.upstream_jwt_header.is_some() && tokens.mode == TokenMode::Opaque;
-    if needs_key && tokens.signing.is_none() {
+    if needs_key && tokens.signing.is_none() && tokens.ring.is_none() {
         reader.wrong(
             "UPSTREAM_JWT_HEADER",
-            "with TOKEN_MODE=opaque the gate signs tokens itself: set PRIVATE_KEY or SECRET_KEY",
+            "with TOKEN_MODE=opaque the gate signs tokens itself: set PRIVATE_KEY, SECRET_KEY or KEY_RING_FILE",
         );
     }
 }

@@ -181,6 +181,44 @@ pub const SETTINGS: &[Setting] = &[
         "How late a revocation elsewhere may be learnt of; 0 asks the store every time",
     ),
     plain("SESSION_INACTIVITY_TIMEOUT", "seconds", "0", "How long a session may rest; 0: for ever"),
+    Setting {
+        kind: Kind::Text,
+        ..plain(
+            "ACCOUNTS_URL",
+            "URL",
+            "",
+            "Where users, API keys and clients are: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE \
+             (unset: the SQLite file of DB_URL, else one in DATA_DIR)",
+        )
+    },
+    plain("PASSWORD_MEMORY_KIB", "KiB", "65536", "The memory of one Argon2id hash"),
+    plain("PASSWORD_PASSES", "number", "3", "How often a hash goes through that memory"),
+    plain("PASSWORD_LANES", "number", "4", "Argon2id's degree of parallelism"),
+    plain(
+        "PASSWORD_THREADS",
+        "number",
+        "0",
+        "How many passwords are hashed at once, each in memory of its own; 0: half of the cores",
+    ),
+    plain(
+        "PASSWORD_QUEUE",
+        "number",
+        "64",
+        "How many passwords may wait to be hashed; beyond that the answer is 503",
+    ),
+    plain("PASSWORD_MIN_LENGTH", "characters", "12", "The least length of a new password"),
+    plain(
+        "PASSWORD_MAX_SIMILARITY",
+        "percent",
+        "50",
+        "How much of a new password may be like its owner's names; 100: all of it",
+    ),
+    plain(
+        "PASSWORD_MAX_CHAR_FREQUENCY",
+        "number from 0 to 1",
+        "0.3",
+        "Which part of a new password one character may make",
+    ),
     plain("CACHE_BYTES", "bytes", "67108864", "The room for remembered answers"),
     plain("DATA_DIR", "path", "portcullis-data", "Where `dev` and the embedded store keep files"),
     plain(

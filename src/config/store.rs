@@ -6,7 +6,7 @@ use super::reader::Reader;
 use crate::secret::Secret;
 
 /// The file in DATA_DIR that the embedded store keeps.
-const EMBEDDED_FILE: &str = "portcullis.db";
+pub(super) const EMBEDDED_FILE: &str = "portcullis.db";
 
 /// Where sessions are.
 #[derive(Clone, Debug)]
@@ -43,23 +43,10 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     };
     let text = found.text.trim();
     if found.origin == "--db-url" && text.contains(['@', '?']) {
-        reader.wrong(
-            "DB_URL",
-            "may hold a password, which every user of this host could read from the command line; \
-             use the environment's DB_URL, or --db-url-file",
-        );
+        reader.wrong("DB_URL", may_be_read("DB_URL"));
     }
     match text.split_once(':') {
-        Some(("sqlite", path)) => {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || path.starts_with(':') || path.contains('?') {
-                reader.wrong(
-                    "DB_URL",
-                    "names no file; write sqlite:/var/lib/portcullis/portcullis.db",
-                );
-            }
-            StoreConfig::Sqlite(path.into())
-        }
+        Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, "DB_URL", path)),
         Some(("memory", _)) => StoreConfig::Memory,
         Some((
             "redis" | "rediss" | "valkey" | "valkeys" | "dragonfly" | "redis+unix" | "unix",
@@ -87,4 +74,22 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             StoreConfig::Memory
         }
     }
+}
+
+/// What stands behind `sqlite:` in the setting of that name.
+pub(super) fn sqlite_path(reader: &mut Reader<'_>, name: &str, path: &str) -> PathBuf {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(':') || path.contains('?') {
+        reader.wrong(name, "names no file; write sqlite:/var/lib/portcullis/portcullis.db");
+    }
+    path.into()
+}
+
+/// The mistake of a URL with a password as a flag.
+pub(super) fn may_be_read(name: &str) -> String {
+    let flag = name.to_ascii_lowercase().replace('_', "-");
+    format!(
+        "may hold a password, which every user of this host could read from the command line; \
+         use the environment's {name}, or --{flag}-file"
+    )
 }

@@ -122,15 +122,12 @@ impl Queue {
     fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, Over> {
         let state = lock(&self.state);
         let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_over;
-        let mut state = match patience {
-            Some(patience) => {
-                let waited = self.changed.wait_timeout_while(state, patience, is_idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => {
-                let waited = self.changed.wait_while(state, is_idle);
-                waited.unwrap_or_else(PoisonError::into_inner)
-            }
+        let mut state = if let Some(patience) = patience {
+            let waited = self.changed.wait_timeout_while(state, patience, is_idle);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let waited = self.changed.wait_while(state, is_idle);
+            waited.unwrap_or_else(PoisonError::into_inner)
         };
         if state.is_over { Err(Over) } else { Ok(state.waiting.pop_front()) }
     }

@@ -114,7 +114,7 @@ async fn within<T>(
 }
 
 /// What a statement was refused for.
-fn refused(error: sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> bool) -> Refused {
+fn refused(error: &sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> bool) -> Refused {
     let database = error.as_database_error();
     if database.is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
         return Refused::Taken(place);
@@ -122,7 +122,7 @@ fn refused(error: sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> boo
     if database.is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
         return Refused::Orphan;
     }
-    Refused::Failed(if is_timeout(&error) {
+    Refused::Failed(if is_timeout(error) {
         AccountError::TimedOut
     } else {
         AccountError::Unavailable(error.to_string())
@@ -174,7 +174,7 @@ macro_rules! engine {
                 statement: Statement,
             ) -> Result<Vec<$row>, Refused> {
                 let rows = bound(statement).fetch_all(pool).await;
-                rows.map_err(|error| refused(error, 0, $is_timeout))
+                rows.map_err(|error| refused(&error, 0, $is_timeout))
             }
 
             /// Runs them one after another and commits; dropped before that, they change nothing.
@@ -185,11 +185,11 @@ macro_rules! engine {
                 let mut touched = Vec::with_capacity(statements.len());
                 for (place, statement) in statements.into_iter().enumerate() {
                     let done = bound(statement).execute(&mut *transaction).await;
-                    let done = done.map_err(|error| refused(error, place, $is_timeout))?;
+                    let done = done.map_err(|error| refused(&error, place, $is_timeout))?;
                     touched.push(done.rows_affected());
                 }
                 let committed = transaction.commit().await;
-                committed.map_err(|error| refused(error, 0, $is_timeout))?;
+                committed.map_err(|error| refused(&error, 0, $is_timeout))?;
                 Ok(touched)
             }
         }
@@ -247,7 +247,7 @@ impl Engine for Place<postgres::Database> {
     async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
         within(self.timeout, async {
             let begun = self.database.pool().begin().await;
-            let transaction = begun.map_err(|error| refused(error, 0, postgres::is_timeout))?;
+            let transaction = begun.map_err(|error| refused(&error, 0, postgres::is_timeout))?;
             on_postgres::run(transaction, statements).await
         })
         .await

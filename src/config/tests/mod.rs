@@ -1,3 +1,4 @@
+mod accounts;
 mod keys;
 
 use std::collections::BTreeMap;

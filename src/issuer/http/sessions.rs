@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::cookies::{self, check_site};
 use super::{Web, reply::{ErrorBody, json as reply}};
@@ -63,8 +63,7 @@ pub(super) struct EndedAnswer {
 }
 
 /// Which sessions to end.
-#[derive(Deserialize, IntoParams)]
-#[expect(unused_qualifications, reason = "the derive writes it")]
+#[derive(Deserialize)]
 pub(super) struct EndQuery {
     /// `current`: all but the one that asks.
     except: Option<String>,
@@ -167,7 +166,8 @@ pub(super) async fn list(
 
 /// End all my sessions, or all but this one
 #[utoipa::path(
-    delete, path = "/sessions", tag = "Sessions", params(EndQuery),
+    delete, path = "/sessions", tag = "Sessions",
+    params(("except" = Option<String>, Query, description = "`current`: all but the one that asks")),
     security(("bearer" = []), ("cookies" = [])),
     responses(
         (status = 200, description = "So many have ended", body = EndedAnswer),
