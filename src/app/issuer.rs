@@ -129,9 +129,8 @@ impl IssuerApp {
     /// Opens its addresses, or none.
     pub(super) fn bind(self, config: &Config, at: &IssuanceConfig) -> anyhow::Result<BoundIssuer> {
         let public = Listeners::bind(&at.listen, &config.limits)?;
-        let bind = |address: &Address| {
-            Listeners::bind(std::slice::from_ref(address), &config.limits)
-        };
+        let bind =
+            |address: &Address| Listeners::bind(std::slice::from_ref(address), &config.limits);
         let internal = at.internal.as_ref().map(bind).transpose()?;
         let grpc = match at.grpc {
             None => None,

@@ -32,8 +32,8 @@ use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics};
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
-pub use issuer::{BoundIssuer, IssuerApp};
 use issuer::Shared;
+pub use issuer::{BoundIssuer, IssuerApp};
 pub use stores::{Stores, open_accounts, open_stores};
 use watch::Watched;
 
@@ -252,7 +252,8 @@ impl Bound {
             tokio::spawn(keep_ring(own_keys, verifying, clock, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let restrictions = issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().restrictions));
+        let restrictions =
+            issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().restrictions));
         let kept = Kept { sessions: Arc::clone(&sessions), tokens, restrictions };
         tokio::spawn(make_room(kept, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();

@@ -238,10 +238,11 @@ Type in another terminal:
 
 Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
-        minutes = config
-            .issuance
-            .as_ref()
-            .map_or(0, |at| at.terms.access_lifetime.as_secs().div_ceil(60)),
+        minutes = config.issuance.as_ref().map_or(0, |at| at
+            .terms
+            .access_lifetime
+            .as_secs()
+            .div_ceil(60)),
         program = quoted(&program),
         accounts = quoted(Path::new(&accounts)),
     ))

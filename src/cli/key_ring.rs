@@ -30,7 +30,7 @@ pub(super) struct RotateArgs {
     /// Let the new key sign at once; those who do not know it yet refuse its first tokens
     #[arg(long, conflicts_with = "publish_ahead")]
     now: bool,
-    /// How long access tokens are good [default: 900]
+    /// How long access tokens are good [default: what EXPIRY says]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     token_lifetime: Option<u32>,
     /// How long an old key verifies after the new one signs [default: the tokens' lifetime and LEEWAY]

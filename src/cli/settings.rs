@@ -84,11 +84,10 @@ fn flags_of(setting: &'static Setting) -> impl Iterator<Item = Arg> {
 
 /// `--issuer` without a value: be one.
 fn also_alone(arg: Arg) -> Arg {
-    arg.num_args(0..=1)
-        .allow_hyphen_values(false)
-        .default_missing_value(ALONE)
-        .help("Without a value: issue tokens too (AUTHORIZATION_SERVER). With one: the `iss` of \
-               accepted tokens [env: ISSUER] [default: prismaticain]")
+    arg.num_args(0..=1).allow_hyphen_values(false).default_missing_value(ALONE).help(
+        "Without a value: issue tokens too (AUTHORIZATION_SERVER). With one: the `iss` of \
+               accepted tokens [env: ISSUER] [default: prismaticain]",
+    )
 }
 
 impl FromArgMatches for SettingFlags {

@@ -76,7 +76,8 @@ pub(super) fn read(
     let admin_token = secret(reader, "ADMIN_TOKEN");
     let internal_needs_token = internal.as_ref().is_some_and(|address| !address.is_loopback());
     if internal_needs_token && admin_token.is_none() {
-        reader.wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
+        reader
+            .wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
     }
     let grpc = reader.parsed("GRPC_LISTEN", |text| match text {
         "off" => Ok(None),
@@ -158,7 +159,7 @@ fn terms(
 }
 
 /// EXPIRY in minutes, or JWT_LEASE_TIME in seconds; both, only if they agree.
-fn access_lifetime(reader: &mut Reader<'_>) -> Duration {
+pub(super) fn access_lifetime(reader: &mut Reader<'_>) -> Duration {
     const MINUTE: Duration = Duration::from_secs(60);
     let by_minutes = reader.duration("EXPIRY", MINUTE, 0.01, 525_600.0);
     if reader.found("JWT_LEASE_TIME").is_none() {
@@ -224,7 +225,8 @@ fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Addres
                 && url.password().is_none()
         });
         if url.is_none() {
-            reader.wrong("PUBLIC_URL", "is no URL such as https://id.example or https://example/id");
+            reader
+                .wrong("PUBLIC_URL", "is no URL such as https://id.example or https://example/id");
         }
         return text.trim_end_matches('/').to_owned();
     }
@@ -333,7 +335,10 @@ fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
         reader.wrong("TOKEN_HOOK_URL", "carries passwords: https, or http to this host itself");
     }
     let Some(secret) = secret else {
-        reader.wrong("TOKEN_HOOK_URL", "needs TOKEN_HOOK_SECRET_FILE, which its requests are signed with");
+        reader.wrong(
+            "TOKEN_HOOK_URL",
+            "needs TOKEN_HOOK_SECRET_FILE, which its requests are signed with",
+        );
         return None;
     };
     Some(HookTerms { url, secret, timeout })
@@ -362,13 +367,17 @@ fn cors(reader: &mut Reader<'_>) -> Option<CorsTerms> {
     let origins = list(reader, "CORS_URLS");
     let credentials = reader.truth("CORS_ALLOW_CREDENTIALS");
     if credentials && origins.iter().any(|origin| origin == "*") {
-        reader.wrong("CORS_ALLOW_CREDENTIALS", "every page could act for its visitors: name the origins");
+        reader.wrong(
+            "CORS_ALLOW_CREDENTIALS",
+            "every page could act for its visitors: name the origins",
+        );
     }
     for origin in &origins {
         let host = origin.split_once("://").map_or(origin.as_str(), |(_, host)| host);
         let inner = host.strip_prefix("*.").unwrap_or(host);
         if origin != "*" && (inner.is_empty() || inner.contains(['*', '/', ' '])) {
-            let problem = format!("{origin:?} is no origin such as https://app.example or *.example");
+            let problem =
+                format!("{origin:?} is no origin such as https://app.example or *.example");
             reader.wrong("CORS_URLS", problem);
         }
     }

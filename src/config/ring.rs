@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::issuance::access_lifetime;
 use super::keys::SOURCES;
 use super::reader::Reader;
 use crate::token::key_file::{self, KeyFileError};
 use crate::token::{Algorithm, algorithm};
-
-/// How long access tokens are good.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// What the settings say of the rotation of keys.
 #[derive(Clone, Debug)]
@@ -38,7 +36,7 @@ impl RotationConfig {
             ring: reader.path("KEY_RING_FILE"),
             algorithm,
             publish_ahead: reader.seconds("JWKS_REFRESH", 1.0, 86_400.0).saturating_mul(2),
-            token_lifetime: TOKEN_LIFETIME,
+            token_lifetime: access_lifetime(reader),
             leeway: reader.duration("LEEWAY", Duration::from_secs(60), 0.0, 1_440.0),
         }
     }

@@ -214,7 +214,6 @@ impl Issuance {
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
             default_audience: None,
-
         };
         let verifier =
             Verifier::new(vec![Arc::new(issuer)], MOST_ASSERTION_BYTES, Arc::clone(&self.clock));

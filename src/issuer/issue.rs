@@ -60,9 +60,9 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// For how long the access token is good, in whole seconds.
+    /// For how long the access token is good, in whole seconds as its own claims count them.
     pub fn lasts(&self, now: UnixTime) -> u64 {
-        self.expires.since(now).as_secs()
+        self.expires.as_secs().saturating_sub(now.as_secs())
     }
 }
 
@@ -185,7 +185,9 @@ impl Issuance {
         let mut claims = self.claims(subject, family, scopes, now, expires)?;
         if !self.terms.opaque {
             let Some(signer) = self.signers.signing(now) else {
-                tracing::error!("there is no key that signs now: `portcullis key rotate` makes one");
+                tracing::error!(
+                    "there is no key that signs now: `portcullis key rotate` makes one"
+                );
                 return Err(IssueError::Unavailable);
             };
             let token = Secret::new(signer.sign(&claims)?);

@@ -16,7 +16,11 @@ const PURPOSE: &[u8] = b"portcullis: an answer to be given again";
 ///
 /// # Errors
 /// [`RandomFailed`] where there is no nonce, or the library refuses.
-pub(super) fn seal(answer: &[u8], token: &str, random: &dyn Random) -> Result<String, RandomFailed> {
+pub(super) fn seal(
+    answer: &[u8],
+    token: &str,
+    random: &dyn Random,
+) -> Result<String, RandomFailed> {
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce)?;
     let mut bytes = answer.to_vec();

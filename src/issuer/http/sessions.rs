@@ -12,7 +12,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::cookies::{self, check_site};
-use super::{Web, reply::{ErrorBody, json as reply}};
+use super::{
+    Web,
+    reply::{ErrorBody, json as reply},
+};
 use crate::issuer::ending::{Bearer, MOST_LISTED};
 use crate::issuer::error::IssueError;
 use crate::issuer::terms::Caller;

@@ -11,9 +11,9 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Web, cookies};
 use super::form::Form;
 use super::reply::{ErrorBody, json};
+use super::{Web, cookies};
 use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::issuer::client_auth::ClientCredentials;
