@@ -41,6 +41,7 @@ fn fixture() -> Fixture {
         name: "test".into(),
         iss: None,
         audiences: Vec::new(),
+        default_audience: None,
         leeway: Duration::ZERO,
         sessions: SessionRule::Ignored,
         keys,
@@ -88,7 +89,7 @@ fn a_rotation_is_followed_from_the_first_reading_to_the_last_token() {
     let still_first = fixture.token();
     fixture.pass(599);
     let second = fixture.token();
-    let kid = |token: &str| fixture.verifier.verify(token).unwrap().key.unwrap();
+    let kid = |token: &str| fixture.verifier.verify(token).unwrap().signature.unwrap().key.unwrap();
     assert_eq!(kid(&first), kid(&still_first));
     assert_ne!(kid(&first), kid(&second), "the second key signs");
     fixture.pass(1499);
