@@ -22,14 +22,14 @@ use portcullis::gate::upstream::UpstreamJwt;
 use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{Dialect, Gate, Manners};
 use portcullis::opaque::{
-    CookiePair, Exchange, OpaqueStore, OpaqueToken, TokenDigest, TokenKind, WatchedStore, generate,
+    CookiePair, Exchange, OpaqueStore, OpaqueToken, TokenDigest, TokenKind, Tokens, generate,
 };
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
     Device, MemoryStore, Session, SessionId, SessionStore as _, Sessions, StoreError, StoreMetrics,
-    Terms, UserId,
+    StoreKind, Terms, UserId,
 };
-use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier, key};
+use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -39,7 +39,7 @@ const UPSTREAM: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// A store that counts its reads, and can be made to fail or to wait.
 #[derive(Debug)]
-struct Tokens {
+struct Spy {
     kept: Mutex<HashMap<TokenDigest, OpaqueToken>>,
     reads: AtomicU64,
     is_down: AtomicBool,
@@ -48,7 +48,7 @@ struct Tokens {
 }
 
 #[async_trait]
-impl OpaqueStore for Tokens {
+impl OpaqueStore for Spy {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         let with_digest = tokens.iter().map(|token| (token.digest, token.clone()));
         self.kept.lock().expect("never poisoned").extend(with_digest);
@@ -99,14 +99,20 @@ impl OpaqueStore for Tokens {
         kept.retain(|_, token| token.expires > expired_before);
         Ok((before - kept.len()) as u64)
     }
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn describe(&self) -> String {
+        "spy".to_owned()
+    }
 }
 
 /// A gate, and the stores behind it: `tokens` as another process reaches them, `watched` as this
 /// one does.
 struct Fixture {
     gate: Gate,
-    tokens: Arc<Tokens>,
-    watched: Arc<WatchedStore>,
+    tokens: Arc<Spy>,
+    watched: Arc<Tokens>,
     sessions: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
     signer: SigningKey,
@@ -153,13 +159,14 @@ fn fixture(setup: Setup) -> Fixture {
     let timeout = setup.timeout;
     let terms = Terms { inactivity: None, timeout, notes_use: false };
     let asked = Sessions::new(sessions.clone(), terms, clock.clone(), StoreMetrics::default());
-    let tokens = Arc::new(Tokens {
+    let tokens = Arc::new(Spy {
         kept: Mutex::default(),
         reads: AtomicU64::new(0),
         is_down: AtomicBool::new(false),
         may_answer: Semaphore::new(1),
     });
-    let watched = Arc::new(WatchedStore::new(tokens.clone()));
+    let metrics = StoreMetrics::unseen(StoreKind::Tokens);
+    let watched = Arc::new(Tokens::new(tokens.clone(), timeout, clock.clone(), metrics));
     let mut admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
         Arc::new(asked),
@@ -169,11 +176,16 @@ fn fixture(setup: Setup) -> Fixture {
         GateMetrics::default(),
     );
     if setup.has_handles {
-        admissions = admissions.with_handles(Handles::new(watched.clone(), timeout));
+        admissions = admissions.with_handles(Handles::new(watched.clone()));
     }
     if setup.upstream {
-        let signer = setup.has_signer.then(|| signer.clone());
-        admissions = admissions.with_upstream_jwt(UpstreamJwt::new(UPSTREAM, signer));
+        let signers = if setup.has_signer {
+            SigningRing::fixed(signer.clone())
+        } else {
+            SigningRing::verifying_only(Vec::new())
+        };
+        let upstream = UpstreamJwt::new(UPSTREAM, Arc::new(signers), clock.clone());
+        admissions = admissions.with_upstream_jwt(upstream);
     }
     let gate = Gate::new(admissions, setup.cookies);
     Fixture { gate, tokens, watched, sessions, clock, signer }
