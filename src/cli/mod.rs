@@ -2,16 +2,22 @@
 //!
 //! What a script needs is alone on standard output; everything else goes to standard error.
 
+mod accounts;
+mod apikey;
+mod client;
 mod dev;
 mod explain;
+mod import;
 mod key;
 mod key_ring;
 mod mint;
 mod output;
+mod progress;
 mod serve;
 mod session;
 mod settings;
 mod token;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,7 +36,8 @@ use settings::SettingFlags;
 pub enum Exit {
     /// It did what it was asked.
     Done,
-    /// The answer is no: the request is denied, the token is not valid, there was no session.
+    /// The answer is no: the request is denied, the token is not valid, there was no session or user, the name
+    /// is taken.
     No,
     /// The command or the configuration is wrong; nothing was started.
     Usage,
@@ -62,6 +69,10 @@ pub struct Failure {
 impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Usage, error: error.into() }
+    }
+
+    fn no(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::No, error: error.into() }
     }
 
     fn unavailable(error: impl Into<anyhow::Error>) -> Self {
@@ -107,6 +118,18 @@ enum Command {
     /// List and end sessions
     #[command(subcommand)]
     Session(session::Command),
+    /// Users: who may log in
+    #[command(subcommand)]
+    User(user::Command),
+    /// API keys: what programs log in with
+    #[command(subcommand)]
+    Apikey(apikey::Command),
+    /// Clients of OAuth: which programs ask for tokens
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Take over the users and keys of another system
+    #[command(subcommand)]
+    Import(import::Command),
     /// Say how a request would be answered, and why, without a server
     Explain(explain::Args),
     /// Print completions for a shell
@@ -152,6 +175,10 @@ fn dispatch(command: Command) -> Outcome {
         Command::Key(command) => key::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Session(command) => session::run(&command),
+        Command::User(command) => user::run(&command),
+        Command::Apikey(command) => apikey::run(&command),
+        Command::Client(command) => client::run(&command),
+        Command::Import(command) => import::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

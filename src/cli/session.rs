@@ -69,7 +69,8 @@ pub(super) fn run(command: &Command) -> Outcome {
     }
 }
 
-async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
+/// The sessions of the configured store.
+pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
     let store = open_stores(config).await.map_err(Failure::unavailable)?.sessions;
     let (clock, _) = surroundings();
     Ok(Sessions::new(store, config.terms, clock, StoreMetrics::default()))

@@ -162,14 +162,15 @@ pub(super) fn argument_or_stdin(argument: &str) -> Result<String, Failure> {
 }
 
 /// One scope or several; one that no route could demand is a slip.
-fn scopes(text: &str) -> anyhow::Result<String> {
+pub(super) fn scopes(text: &str) -> anyhow::Result<String> {
     match text.split_whitespace().find(|scope| !is_scope(scope)) {
         Some(bad) => Err(anyhow!("{bad:?} is no scope (RFC 6749, section 3.3)")),
         None => Ok(text.to_owned()),
     }
 }
 
-fn claim(text: &str) -> anyhow::Result<(String, Value)> {
+/// A claim as a flag has it.
+pub(super) fn claim(text: &str) -> anyhow::Result<(String, Value)> {
     let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=VALUE"))?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     Ok((name.to_owned(), value))

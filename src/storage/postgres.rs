@@ -110,7 +110,7 @@ impl Database {
     /// # Errors
     /// [`OpenError`] where that is not possible.
     pub async fn open(url: &Secret, options: Options) -> Result<Self, OpenError> {
-        let connect = parse(url)?;
+        let connect = connect_options(url)?;
         let place = place(&connect);
         let migrated = tokio::time::timeout(options.open_timeout, migrate(&connect)).await;
         let timed_out =
@@ -149,7 +149,7 @@ impl Database {
 /// # Errors
 /// [`OpenError::Url`].
 pub fn check(url: &Secret) -> Result<(), OpenError> {
-    parse(url).map(drop)
+    connect_options(url).map(drop)
 }
 
 /// Whether the server, or the wait for a connection, gave up.
@@ -161,7 +161,11 @@ pub fn is_timeout(error: &sqlx::Error) -> bool {
         || code.is_some_and(|code| matches!(&*code, QUERY_CANCELED | LOCK_NOT_AVAILABLE))
 }
 
-fn parse(url: &Secret) -> Result<PgConnectOptions, OpenError> {
+/// How to connect to whatever a URL names, for those who only read what another program keeps.
+///
+/// # Errors
+/// [`OpenError::Url`]; it quotes no value.
+pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
     let wrong = |problem: &str| OpenError::Url(problem.to_owned());
     let text = url.expose_str().ok_or_else(|| wrong("it is not UTF-8"))?.trim();
     let parsed = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -218,11 +222,12 @@ async fn migrate(options: &PgConnectOptions) -> Result<i64, sqlx::Error> {
         connection.close().await?;
         return Ok(found);
     }
+    // Before the transaction, whose view of the database may be as old as its first statement; and
+    // whoever waits for an advisory lock is not told meanwhile which tables have come. The end of
+    // the connection gives it back.
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK);
+    lock.execute(&mut connection).await?;
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(SCHEMA_LOCK)
-        .execute(&mut *transaction)
-        .await?;
     // Whoever waited here finds the work done.
     let found = version(&mut transaction).await?;
     let seen = usize::try_from(found).unwrap_or(0);
@@ -240,7 +245,10 @@ async fn migrate(options: &PgConnectOptions) -> Result<i64, sqlx::Error> {
 
 /// How many steps the database has seen: none, where it has no table that says so.
 async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    let table = sqlx::query_scalar("SELECT to_regclass('portcullis_schema') IS NOT NULL");
+    let table = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+         WHERE relname = 'portcullis_schema' AND pg_catalog.pg_table_is_visible(oid))",
+    );
     let is_there: bool = table.fetch_one(&mut *connection).await?;
     if !is_there {
         return Ok(0);
@@ -292,7 +300,7 @@ mod tests {
     #[test]
     fn a_place_has_no_credentials() {
         let url = Secret::new("postgres://portcullis:hunter2@db.example:5433/accounts");
-        let options = parse(&url).expect("URL");
+        let options = connect_options(&url).expect("URL");
         assert_eq!(place(&options), "postgres db.example:5433/accounts");
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod account_store;
+mod accounts_cli;
 mod architecture;
 mod cli;
 mod dev;

@@ -1,0 +1,187 @@
+//! What the commands on users, API keys and clients share: the stores, who is meant, what is
+//! printed, and how a password is read.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::settings::SettingFlags;
+use super::{Failure, be_patient};
+use crate::account::password::Passwords;
+use crate::account::{AccountError, AccountStore, Login, User};
+use crate::app::open_accounts;
+use crate::clock::UnixTime;
+use crate::config::{AccountsConfig, Config, SessionConfig};
+use crate::secret::{Random, Secret, SystemRandom};
+use crate::session::UserId;
+
+/// What stands before the id of a client where it is a token's subject; no user may have it.
+const CLIENT_PREFIX: &str = "client:";
+/// The longest line that is read as a password.
+const MOST_LINE_BYTES: u64 = 1 << 16;
+
+/// The accounts' section, and that of the sessions, for a command.
+pub(super) fn load(flags: &SettingFlags) -> Result<(AccountsConfig, SessionConfig), Failure> {
+    let loaded = Config::load_accounts(&flags.sources());
+    let (accounts, mut sessions) = loaded.map_err(Failure::usage)?;
+    be_patient(&mut sessions);
+    Ok((accounts, sessions))
+}
+
+/// The configured store.
+pub(super) async fn open(config: &AccountsConfig) -> Result<Arc<dyn AccountStore>, Failure> {
+    open_accounts(config).await.map_err(Failure::unavailable)
+}
+
+/// A name that is taken, or a user who is not there, is a no; anything else is the store's failure.
+pub(super) fn failed(error: AccountError) -> Failure {
+    match error {
+        AccountError::Taken(_) | AccountError::NoSuchUser => Failure::no(error),
+        AccountError::Unavailable(_) | AccountError::TimedOut | AccountError::Corrupt { .. } => {
+            Failure::unavailable(error)
+        }
+    }
+}
+
+/// Hashes passwords as configured.
+pub(super) fn passwords(config: &AccountsConfig) -> Result<Passwords, Failure> {
+    Ok(Passwords::new(config.hashing, Arc::new(SystemRandom))?)
+}
+
+/// Whom a command is about.
+#[derive(Debug, clap::Args)]
+pub(super) struct Who {
+    /// The user: a username, an e-mail, or an id
+    #[arg(value_name = "USER", allow_hyphen_values = true)]
+    who: String,
+}
+
+impl Who {
+    /// Whoever has that name or id.
+    pub(super) fn named(who: &str) -> Self {
+        Self { who: who.to_owned() }
+    }
+
+    /// The user of that name or id.
+    ///
+    /// # Errors
+    /// Where there is none, and where it is the name of one and the id of another: no command may
+    /// fall on the wrong one.
+    pub(super) async fn find(&self, store: &dyn AccountStore) -> Result<User, Failure> {
+        let by_id = match UserId::parse(&self.who) {
+            Ok(id) => store.user(&id).await.map_err(failed)?,
+            Err(_) => None,
+        };
+        let by_login = match Login::parse(&self.who) {
+            Ok(login) => store.user_by_login(&login).await.map_err(failed)?,
+            Err(_) => None,
+        };
+        match (by_id, by_login) {
+            (Some(one), Some(other)) if one.id != other.id => Err(Failure::usage(anyhow!(
+                "{:?} is the id of one user and a name of another; name the first by username or \
+                 e-mail, the second by its id {:?}",
+                self.who,
+                other.id.as_str()
+            ))),
+            (Some(user), _) | (None, Some(user)) => Ok(user),
+            (None, None) => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
+        }
+    }
+}
+
+/// An id that nobody can take for a client's.
+pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
+    refuse_client_prefix(text)?;
+    Ok(UserId::parse(text)?)
+}
+
+/// A username or an e-mail that nobody can take for a client's.
+pub(super) fn login(text: &str) -> anyhow::Result<Login> {
+    let login = Login::parse(text)?;
+    refuse_client_prefix(login.canonical())?;
+    Ok(login)
+}
+
+fn refuse_client_prefix(text: &str) -> anyhow::Result<()> {
+    if text.to_lowercase().starts_with(CLIENT_PREFIX) {
+        bail!("what starts with {CLIENT_PREFIX} is for the tokens of clients");
+    }
+    Ok(())
+}
+
+/// 128 random bits in base64url. No dash stands first, so that it is never read as a flag.
+pub(super) fn random_id(random: &dyn Random) -> anyhow::Result<String> {
+    loop {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes)?;
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        if !id.starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
+
+/// A new password: asked for twice on a terminal, else one line of standard input.
+pub(super) fn read_new_password() -> Result<Secret, Failure> {
+    let stdin = std::io::stdin();
+    let password = if stdin.is_terminal() {
+        let ask = |prompt| rpassword::prompt_password(prompt).context("cannot ask for a password");
+        let first = Secret::new(ask("New password: ")?);
+        if first != Secret::new(ask("The same again: ")?) {
+            return Err(Failure::usage(anyhow!("these were two different passwords")));
+        }
+        first
+    } else {
+        let mut line = Vec::new();
+        let mut limited = stdin.lock().take(MOST_LINE_BYTES);
+        limited.read_until(b'\n', &mut line).context("cannot read standard input")?;
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
+        line.truncate(end.map_or(0, |last| last + 1));
+        Secret::new(line)
+    };
+    if password.expose().is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "the password is empty; it is read from standard input"
+        )));
+    }
+    Ok(password)
+}
+
+/// A user as machines read it; without the hash.
+pub(super) fn user_json(user: &User) -> Value {
+    json!({
+        "id": user.id.as_str(),
+        "username": user.username.as_str(),
+        "email": user.email.as_ref().map(Login::as_str),
+        "email_verified": user.email_verified,
+        "full_name": user.full_name,
+        "kind": user.kind.as_str(),
+        "state": user.state.as_str(),
+        "roles": user.roles,
+        "scopes": user.scopes,
+        "claims": user.claims,
+        "has_password": user.password.is_some(),
+        "created": user.created.to_string(),
+        "updated": user.updated.to_string(),
+        "last_login": time_json(user.last_login),
+    })
+}
+
+/// A time, or null.
+pub(super) fn time_json(time: Option<UnixTime>) -> Option<String> {
+    time.map(|time| time.to_string())
+}
+
+/// A time for a table.
+pub(super) fn time_cell(time: Option<UnixTime>) -> String {
+    time_json(time).unwrap_or_else(|| "-".to_owned())
+}
+
+/// What somebody wrote, with whatever could move the cursor escaped.
+pub(super) fn cell(text: &str) -> String {
+    text.escape_debug().to_string()
+}

@@ -1,0 +1,195 @@
+//! `apikey add`, `list`, `revoke`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::accounts::{Who, cell, failed, load, open, random_id, time_cell, time_json};
+use super::output::Output;
+use super::settings::SettingFlags;
+use super::token::scopes;
+use super::user::words;
+use super::{Exit, Outcome, block_on, surroundings};
+use crate::account::{ApiKey, KeyDigest};
+use crate::opaque;
+use crate::secret::{Random, Secret};
+
+/// What a key starts with, so that people and scanners know it where they find it.
+const KEY_PREFIX: &str = "pk_";
+/// What its name starts with.
+const ID_PREFIX: &str = "key_";
+/// A day, in seconds.
+const DAY: u64 = 86_400;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a key; it is alone on standard output, this once
+    Add(AddArgs),
+    /// List keys, newest first
+    List(ListArgs),
+    /// Revoke keys; they open no session any more, and those that they opened live on
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AddArgs {
+    #[command(flatten)]
+    who: Who,
+    /// What people call it
+    #[arg(long)]
+    label: Option<String>,
+    /// What it may be granted, where that is less than its user may; may be repeated
+    #[arg(long = "scope", value_parser = scopes)]
+    scopes: Vec<String>,
+    /// How long it is good; without it, until it is revoked
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: Option<u64>,
+    /// Print an object with the key, its id and its expiry
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only this user's: a username, an e-mail, or an id
+    #[arg(allow_hyphen_values = true)]
+    user: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    /// Print an array of objects
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RevokeArgs {
+    /// The keys, by their ids
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Add(args) => block_on(add(args))?,
+        Command::List(args) => block_on(list(args))?,
+        Command::Revoke(args) => block_on(revoke(args))?,
+    }
+}
+
+/// The id of a new key; it says nothing of the key.
+pub(super) fn new_id(random: &dyn Random) -> anyhow::Result<String> {
+    Ok(format!("{ID_PREFIX}{}", random_id(random)?))
+}
+
+async fn add(args: &AddArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let user = args.who.find(store.as_ref()).await?;
+    let (clock, random) = surroundings();
+    let secret = opaque::generate(random.as_ref())?;
+    let text = Secret::new([KEY_PREFIX.as_bytes(), secret.expose()].concat());
+    let now = clock.now();
+    let key = ApiKey {
+        id: new_id(random.as_ref())?,
+        user: user.id.clone(),
+        digest: KeyDigest::of(&text),
+        label: args.label.clone(),
+        scopes: words(&args.scopes),
+        created: now,
+        expires: args.days.map(|days| now.after(Duration::from_secs(days * DAY))),
+        last_used: None,
+    };
+    store.add_key(&key).await.map_err(failed)?;
+    let shown = text.expose_str().unwrap_or_default();
+    if args.json {
+        let expires = time_json(key.expires);
+        Output::json(&json!({ "key": shown, "id": key.id, "expires": expires }))?;
+    } else {
+        Output::line(shown)?;
+        let until = key.expires.map_or_else(String::new, |time| format!(", until {time}"));
+        let name = cell(user.username.as_str());
+        Output::say(&format!("{} of {name}{until}; the key is shown this once", key.id));
+    }
+    for scope in key.scopes.iter().filter(|scope| !user.scopes.contains(scope)) {
+        Output::say(&format!("the user itself has no scope {scope}, so the key is not granted it"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(args: &ListArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let user = match &args.user {
+        Some(who) => Some(Who::named(who).find(store.as_ref()).await?.id),
+        None => None,
+    };
+    let found = store.keys(user.as_ref(), args.limit).await.map_err(failed)?;
+    if args.json {
+        Output::json(&found.iter().map(to_json).collect())?;
+    } else {
+        Output::lines(&table(&found))?;
+    }
+    if found.len() >= args.limit {
+        Output::say(&format!("there may be more than {}; see --limit", args.limit));
+    }
+    Ok(Exit::Done)
+}
+
+fn to_json(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id,
+        "user": key.user.as_str(),
+        "label": key.label,
+        "scopes": key.scopes,
+        "created": key.created.to_string(),
+        "expires": time_json(key.expires),
+        "last_used": time_json(key.last_used),
+    })
+}
+
+fn table(keys: &[ApiKey]) -> String {
+    let mut lines = vec![format!(
+        "{:<26} {:<36} {:<20} {:<20} {:<20} LABEL",
+        "KEY", "USER", "CREATED", "EXPIRES", "LAST USED"
+    )];
+    lines.extend(keys.iter().map(|key| {
+        format!(
+            "{:<26} {:<36} {:<20} {:<20} {:<20} {}",
+            cell(&key.id),
+            cell(key.user.as_str()),
+            key.created.to_string(),
+            time_cell(key.expires),
+            time_cell(key.last_used),
+            cell(key.label.as_deref().unwrap_or("-"))
+        )
+    }));
+    lines.join("\n")
+}
+
+async fn revoke(args: &RevokeArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let mut revoked = 0;
+    for id in &args.ids {
+        if store.delete_key(id).await.map_err(failed)? {
+            revoked += 1;
+            Output::say(&format!("{} is revoked", cell(id)));
+        } else {
+            Output::say(&format!("there is no key {}", cell(id)));
+        }
+    }
+    if args.json {
+        Output::json(&json!({ "revoked": revoked }))?;
+    }
+    Ok(if revoked > 0 { Exit::Done } else { Exit::No })
+}

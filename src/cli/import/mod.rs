@@ -1,0 +1,87 @@
+//! `import jwthenticator` and `import users`. Each may be run again: what is there stays as it is.
+
+mod jwthenticator;
+mod users;
+
+use serde_json::json;
+
+use super::accounts::failed;
+use super::output::Output;
+use super::{Exit, Failure, Outcome};
+use crate::account::{AccountError, AccountStore, User, UserState};
+use crate::clock::UnixTime;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Take over jwthenticator's registered keys; its refresh tokens are not, since its clients get
+    /// new ones by their keys
+    Jwthenticator(jwthenticator::Args),
+    /// Take over users from a file, an object a line: id, username, email, email_verified,
+    /// full_name, kind, roles, scopes, claims, password_hash (Argon2 or bcrypt); all but username
+    /// may be left out
+    Users(users::Args),
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Jwthenticator(args) => super::block_on(jwthenticator::import(args))?,
+        Command::Users(args) => super::block_on(users::import(args))?,
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Added,
+    /// It was there.
+    Kept,
+    /// Its name is somebody else's.
+    Clashed,
+}
+
+/// How many records had which fate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    added: u64,
+    kept: u64,
+    refused: u64,
+}
+
+impl Counts {
+    fn note(&mut self, fate: Fate) {
+        match fate {
+            Fate::Added => self.added += 1,
+            Fate::Kept => self.kept += 1,
+            Fate::Clashed => self.refused += 1,
+        }
+    }
+
+    /// Says how many of each; where some were refused, the answer is no.
+    fn tell(self, what: &str, as_json: bool) -> Outcome {
+        let Self { added, kept, refused } = self;
+        if as_json {
+            Output::json(&json!({ "added": added, "there_already": kept, "refused": refused }))?;
+        } else {
+            let told = format!("{what}: {added} added, {kept} there already, {refused} refused");
+            Output::say(&told);
+        }
+        Ok(if refused == 0 { Exit::Done } else { Exit::No })
+    }
+}
+
+/// Adds a user, unless it is there.
+async fn add_user(store: &dyn AccountStore, user: &User) -> Result<Fate, Failure> {
+    match store.add_user(user).await {
+        Ok(()) => Ok(Fate::Added),
+        Err(AccountError::Taken(_)) => {
+            let same = store.user(&user.id).await.map_err(failed)?;
+            Ok(if same.is_some() { Fate::Kept } else { Fate::Clashed })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A user that was made now.
+fn stamped(user: User, now: UnixTime) -> User {
+    User { state: UserState::Active, created: now, updated: now, last_login: None, ..user }
+}

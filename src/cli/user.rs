@@ -1,0 +1,354 @@
+//! `user add`, `list`, `show`, `passwd`, `lock`, `unlock`, `delete`.
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use super::accounts::{
+    Who, cell, failed, load, login, open, passwords, random_id, read_new_password, time_cell,
+    user_id, user_json,
+};
+use super::output::Output;
+use super::session::sessions;
+use super::settings::SettingFlags;
+use super::token::{claim, scopes};
+use super::{Exit, Failure, Outcome, block_on, surroundings};
+use crate::account::password::PasswordError;
+use crate::account::{AccountStore, Login, User, UserKind, UserState, policy};
+use crate::config::AccountsConfig;
+use crate::secret::Secret;
+use crate::session::{Sessions, UserId};
+
+/// How many users are read at once.
+const PAGE: usize = 500;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Add a user; the id is alone on standard output
+    Add(AddArgs),
+    /// List users by id
+    List(ListArgs),
+    /// Show a user
+    Show(OneArgs),
+    /// Set a user's password
+    Passwd(PasswdArgs),
+    /// Lock a user out, and end all sessions of it
+    Lock(OneArgs),
+    /// Let a locked user in again
+    Unlock(OneArgs),
+    /// Delete a user with its API keys, and end all sessions of it
+    Delete(OneArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct AddArgs {
+    /// The name to log in with
+    #[arg(value_parser = login)]
+    username: Login,
+    /// Its id, a token's `sub`, where it is not to be a random one
+    #[arg(long, value_parser = user_id)]
+    id: Option<UserId>,
+    /// Its e-mail, good to log in with too
+    #[arg(long, value_parser = login)]
+    email: Option<Login>,
+    /// The e-mail was shown to be the user's
+    #[arg(long, requires = "email")]
+    email_verified: bool,
+    /// What people call it
+    #[arg(long)]
+    full_name: Option<String>,
+    /// person, service or anonymous
+    #[arg(long, default_value = "person", value_parser = kind)]
+    kind: UserKind,
+    /// A member of `roles`; may be repeated
+    #[arg(long = "role")]
+    roles: Vec<String>,
+    /// What it may be granted; may be repeated, and may hold several separated by blanks
+    #[arg(long = "scope", value_parser = scopes)]
+    scopes: Vec<String>,
+    /// A further claim of its tokens; the value is JSON, or else text; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// Ask for no password: it can log in by API keys alone
+    #[arg(long)]
+    no_password: bool,
+    /// Take a password that the policy would refuse
+    #[arg(long)]
+    any_password: bool,
+    /// Print the user as an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// How many at most
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    /// Print an array of objects
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct OneArgs {
+    #[command(flatten)]
+    who: Who,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PasswdArgs {
+    #[command(flatten)]
+    who: Who,
+    /// Take a password that the policy would refuse
+    #[arg(long)]
+    any_password: bool,
+    /// End all sessions of the user too
+    #[arg(long)]
+    end_sessions: bool,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Add(args) => block_on(add(args))?,
+        Command::List(args) => block_on(list(args))?,
+        Command::Show(args) => block_on(show(args))?,
+        Command::Passwd(args) => block_on(passwd(args))?,
+        Command::Lock(args) => block_on(lock(args))?,
+        Command::Unlock(args) => block_on(unlock(args))?,
+        Command::Delete(args) => block_on(delete(args))?,
+    }
+}
+
+async fn add(args: &AddArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let (clock, random) = surroundings();
+    let id = match &args.id {
+        Some(id) => id.clone(),
+        None => UserId::parse(&random_id(random.as_ref())?)?,
+    };
+    let now = clock.now();
+    let mut user = User {
+        id,
+        username: args.username.clone(),
+        email: args.email.clone(),
+        email_verified: args.email_verified,
+        full_name: args.full_name.clone(),
+        kind: args.kind,
+        state: UserState::Active,
+        roles: args.roles.clone(),
+        scopes: words(&args.scopes),
+        claims: args.claims.iter().cloned().collect(),
+        password: None,
+        created: now,
+        updated: now,
+        last_login: None,
+    };
+    if user.full_name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
+        return Err(Failure::usage(anyhow!("a full name has no control characters")));
+    }
+    let store = open(&config).await?;
+    if !args.no_password && args.kind != UserKind::Anonymous {
+        user.password = Some(new_hash(&config, &user, args.any_password).await?);
+    }
+    store.add_user(&user).await.map_err(failed)?;
+    if args.json {
+        Output::json(&user_json(&user))?;
+    } else {
+        Output::line(user.id.as_str())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The hash of a password that is read now and passes the policy.
+async fn new_hash(
+    config: &AccountsConfig,
+    user: &User,
+    any_password: bool,
+) -> Result<Secret, Failure> {
+    let password = read_new_password()?;
+    let Some(text) = password.expose_str() else {
+        return Err(Failure::usage(anyhow!("the password is not UTF-8")));
+    };
+    let email = user.email.as_ref().map(Login::as_str);
+    let names = [Some(user.username.as_str()), email, user.full_name.as_deref()];
+    let about: Vec<&str> = names.into_iter().flatten().collect();
+    if !any_password && let Err(problems) = policy::check(&config.policy, text, &about) {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let told = problems.join("; ");
+        return Err(Failure::no(anyhow!("this password is not good enough: {told}")));
+    }
+    passwords(config)?.hash(&password).await.map_err(|error| match error {
+        PasswordError::TooLong => Failure::usage(error),
+        PasswordError::Busy | PasswordError::Failed(_) => error.into(),
+    })
+}
+
+async fn list(args: &ListArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let found = up_to(store.as_ref(), args.limit).await?;
+    if args.json {
+        Output::json(&found.iter().map(user_json).collect())?;
+    } else {
+        Output::lines(&table(&found))?;
+    }
+    if found.len() >= args.limit {
+        Output::say(&format!("there may be more than {}; see --limit", args.limit));
+    }
+    Ok(Exit::Done)
+}
+
+/// The first users by id, read page by page.
+async fn up_to(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>, Failure> {
+    let mut found: Vec<User> = Vec::new();
+    while found.len() < limit {
+        let wanted = PAGE.min(limit - found.len());
+        let after = found.last().map(|user| user.id.clone());
+        let page = store.users(after.as_ref(), wanted).await.map_err(failed)?;
+        let is_last = page.is_empty();
+        found.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn table(users: &[User]) -> String {
+    let mut lines = vec![format!(
+        "{:<24} {:<24} {:<32} {:<9} {:<7} LAST LOGIN",
+        "ID", "USERNAME", "E-MAIL", "KIND", "STATE"
+    )];
+    lines.extend(users.iter().map(|user| {
+        format!(
+            "{:<24} {:<24} {:<32} {:<9} {:<7} {}",
+            cell(user.id.as_str()),
+            cell(user.username.as_str()),
+            cell(user.email.as_ref().map_or("-", Login::as_str)),
+            user.kind.as_str(),
+            user.state.as_str(),
+            time_cell(user.last_login)
+        )
+    }));
+    lines.join("\n")
+}
+
+async fn show(args: &OneArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let user = args.who.find(store.as_ref()).await?;
+    let shown = user_json(&user);
+    if args.json {
+        Output::json(&shown)?;
+        return Ok(Exit::Done);
+    }
+    let members = shown.as_object().into_iter().flatten();
+    let lines: Vec<_> = members
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name:<15} {}", cell(text)),
+            other => format!("{name:<15} {other}"),
+        })
+        .collect();
+    Output::lines(&lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+async fn passwd(args: &PasswdArgs) -> Outcome {
+    let (config, session_config) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let sessions = if args.end_sessions { Some(sessions(&session_config).await?) } else { None };
+    let user = args.who.find(store.as_ref()).await?;
+    if user.kind == UserKind::Anonymous {
+        return Err(Failure::usage(anyhow!("an anonymous user has no password")));
+    }
+    let hash = new_hash(&config, &user, args.any_password).await?;
+    let (clock, _) = surroundings();
+    let is_set = store.set_password(&user.id, &hash, None, clock.now()).await.map_err(failed)?;
+    let ended = match &sessions {
+        Some(sessions) => end_all(sessions, &user.id).await?,
+        None => 0,
+    };
+    tell(args.json, &user, "the password is set", ended, is_set)
+}
+
+async fn lock(args: &OneArgs) -> Outcome {
+    let (config, session_config) = load(&args.settings)?;
+    let store = open(&config).await?;
+    // Opened before anything is done, so that the two are done together or not at all.
+    let sessions = sessions(&session_config).await?;
+    let user = args.who.find(store.as_ref()).await?;
+    // First the lock: nobody opens a session after those that are ended here.
+    let (clock, _) = surroundings();
+    let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
+    let ended = end_all(&sessions, &user.id).await?;
+    tell(args.json, &user, "locked", ended, is_set)
+}
+
+async fn unlock(args: &OneArgs) -> Outcome {
+    let (config, _) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let user = args.who.find(store.as_ref()).await?;
+    let (clock, _) = surroundings();
+    let is_set = store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
+    tell(args.json, &user, "unlocked", 0, is_set)
+}
+
+async fn delete(args: &OneArgs) -> Outcome {
+    let (config, session_config) = load(&args.settings)?;
+    let store = open(&config).await?;
+    let sessions = sessions(&session_config).await?;
+    let user = args.who.find(store.as_ref()).await?;
+    let is_gone = store.delete_user(&user.id).await.map_err(failed)?;
+    let ended = end_all(&sessions, &user.id).await?;
+    tell(args.json, &user, "deleted", ended, is_gone)
+}
+
+async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
+    let ended = sessions.revoke_user(user).await;
+    ended.map_err(|error| {
+        let what = "the user is changed, but its sessions may live on; run the same again, or \
+                    `session revoke --user` with its id";
+        Failure::unavailable(anyhow::Error::new(error).context(what))
+    })
+}
+
+/// Says what was done, and to whom; somebody else may have deleted the user in between.
+fn tell(as_json: bool, user: &User, what: &str, ended: u64, is_done: bool) -> Outcome {
+    if as_json {
+        let id = user.id.as_str();
+        Output::json(&json!({ "id": id, "done": is_done, "sessions_ended": ended }))?;
+    } else if is_done {
+        let name = cell(user.username.as_str());
+        Output::say(&format!(
+            "{name} ({}): {what}, {ended} sessions ended",
+            cell(user.id.as_str())
+        ));
+    } else {
+        Output::say("the user is gone");
+    }
+    Ok(if is_done { Exit::Done } else { Exit::No })
+}
+
+fn kind(text: &str) -> Result<UserKind, &'static str> {
+    UserKind::parse(text).ok_or("write person, service or anonymous")
+}
+
+/// Scopes that may stand several in one text.
+pub(super) fn words(texts: &[String]) -> Vec<String> {
+    texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
+}
