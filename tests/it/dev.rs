@@ -1,5 +1,6 @@
 //! `portcullis dev`: the printed commands behave as printed, and what was there is there again.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,21 +11,28 @@ use crate::support::{free_address, http};
 struct Dev {
     process: Running,
     text: String,
+    gate: SocketAddr,
+    issuer: SocketAddr,
 }
 
 /// Starts `dev` in `folder` with no environment, and waits until it has said what to type.
 fn start(folder: &Path) -> Dev {
-    let (gate, metrics) = (free_address(), free_address());
+    let (gate, issuer) = (free_address(), free_address());
     let log = folder.join(format!("dev-{}.log", gate.port()));
     let mut command = Command::new(PORTCULLIS);
     command.env_clear().current_dir(folder).args(["dev", "--listen", &gate.to_string()]);
-    command.args(["--metrics-listen", &metrics.to_string()]);
+    command.args(["--issuer-listen", &issuer.to_string()]);
+    for other in ["--metrics-listen", "--internal-listen", "--grpc-listen"] {
+        command.args([other, &free_address().to_string()]);
+    }
+    // What is tried here is not how long a debug build takes to hash.
+    command.args(["--password-memory-kib", "64", "--password-passes", "1", "--password-lanes", "1"]);
     let mut process = Running::start(&mut command, &log);
     process.wait_until("portcullis dev", || {
         std::net::TcpStream::connect(gate).is_ok() && http::get(gate, "/health", &[]).status == 200
     });
     let text = process.log();
-    Dev { process, text }
+    Dev { process, text, gate, issuer }
 }
 
 impl Dev {
@@ -54,8 +62,9 @@ fn the_printed_commands_behave_as_printed() {
     let dev = start(folder.path());
     let (statuses, text) = type_them(&dev);
     let codes: Vec<_> = statuses.iter().filter_map(|line| line.split(' ').nth(1)).collect();
-    assert_eq!(codes, ["401", "200", "401"], "{text}");
+    assert_eq!(codes, ["401", "200", "200", "401"], "{text}");
     assert!(text.contains("x-auth-user: alice"), "{text}");
+    assert!(text.contains("alice@example.com"), "the list of users: {text}");
     for example in ["examples/nginx/README.md", "examples/traefik/README.md"] {
         assert!(dev.text.contains(example) && crate::support::in_repository(example).is_file());
     }
@@ -76,25 +85,52 @@ fn started_again_it_finds_its_key_and_its_sessions() {
     let (kept, ended) =
         (run(&["token", "mint", "--user", "bob"]), run(&["token", "mint", "--user", "eve"]));
     run(&["session", "revoke", "--token", &ended]);
-    let (key, demo) = (read("signing-key.pem"), read("demo-token"));
+    let key = read("signing-key.pem");
+    let login = log_in(dev.issuer);
     let before = run(&["session", "list", "--json"]);
     dev.process.kill();
 
     let dev = start(folder.path());
-    assert_eq!((read("signing-key.pem"), read("demo-token")), (key, demo));
+    assert_eq!(read("signing-key.pem"), key);
     assert_eq!(run(&["session", "list", "--json"]), before);
-    let (_, address) = dev.text.split_once("gate      ").expect("an address");
-    let address = address.lines().next().and_then(|line| line.parse().ok()).expect("an address");
-    for (token, status) in [(&kept, 200), (&ended, 401)] {
+    for (token, status) in [(&kept, 200), (&login, 200), (&ended, 401)] {
         let lines = [http::bearer(token)];
-        assert_eq!(http::get(address, "/validate_request", &[&lines[0]]).status, status);
+        assert_eq!(http::get(dev.gate, "/validate_request", &[&lines[0]]).status, status);
     }
+    assert_ne!(log_in(dev.issuer), login, "the demo user is there again");
+}
+
+/// The demo user's access token.
+fn log_in(issuer: SocketAddr) -> String {
+    let form = "grant_type=password&username=alice&password=wonderland&client_id=demo&client_secret=demo-secret";
+    let lines = ["Content-Type: application/x-www-form-urlencoded"];
+    let request = http::request("POST", "/token", &lines, form.as_bytes());
+    let answer = http::Client::connect(issuer).exchange(request);
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(answer.status, 200, "{body}");
+    body["access_token"].as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn the_demo_user_is_unknown_to_serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dev = start(folder.path());
+    log_in(dev.issuer);
+    let mut command = Command::new(PORTCULLIS);
+    command.env_clear().current_dir(folder.path()).args(["user", "list", "--json"]);
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("alice"), "{output:?}");
 }
 
 #[test]
 fn it_binds_loopback_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    for arguments in [["--listen", "0.0.0.0:0"], ["--metrics-listen", "0.0.0.0:0"]] {
+    for listener in
+        ["--listen", "--metrics-listen", "--issuer-listen", "--internal-listen", "--grpc-listen"]
+    {
+        let arguments = [listener, "0.0.0.0:0", "--admin-token-file", "token"];
+        std::fs::write(folder.path().join("token"), "0123456789abcdef").expect("a file");
         let mut command = Command::new(PORTCULLIS);
         command.env_clear().current_dir(folder.path()).arg("dev").args(arguments);
         let output = command.output().expect("it runs");
@@ -111,7 +147,7 @@ fn its_files_are_for_their_owner_alone() {
     let data = folder.path().join("portcullis-data");
     let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for name in ["signing-key.pem", "demo-token", "portcullis.db"] {
+    for name in ["signing-key.pem", "portcullis.db", "dev-accounts.db", "audit.jsonl"] {
         assert_eq!(mode(&data.join(name)), 0o600, "{name}");
     }
 }
