@@ -26,7 +26,14 @@ fn start(folder: &Path) -> Dev {
         command.args([other, &free_address().to_string()]);
     }
     // What is tried here is not how long a debug build takes to hash.
-    command.args(["--password-memory-kib", "64", "--password-passes", "1", "--password-lanes", "1"]);
+    command.args([
+        "--password-memory-kib",
+        "64",
+        "--password-passes",
+        "1",
+        "--password-lanes",
+        "1",
+    ]);
     let mut process = Running::start(&mut command, &log);
     process.wait_until("portcullis dev", || {
         std::net::TcpStream::connect(gate).is_ok() && http::get(gate, "/health", &[]).status == 200

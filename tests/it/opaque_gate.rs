@@ -26,10 +26,12 @@ use portcullis::opaque::{
 };
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionStore as _, Sessions, StoreError, StoreMetrics,
-    StoreKind, Terms, UserId,
+    Device, MemoryStore, Session, SessionId, SessionStore as _, Sessions, StoreError, StoreKind,
+    StoreMetrics, Terms, UserId,
 };
-use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key};
+use portcullis::token::{
+    Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,
+};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 

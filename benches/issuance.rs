@@ -1,0 +1,251 @@
+//! Issuing, refreshing and introspecting, a second, beside the bare costs that bound them: one
+//! Argon2id hash, one signature. One caller, one thread for hashes; over stores in memory, and over
+//! SQLite, where every write is on the disk before it is answered. `cargo bench --bench issuance`.
+
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis::account::password::{Checked, HashTerms, Passwords};
+use portcullis::account::{
+    AccountStore, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
+};
+use portcullis::clock::{Clock, SystemClock};
+use portcullis::issuer::audit::Audit;
+use portcullis::issuer::issue::Issued;
+use portcullis::issuer::login::{Asking, PasswordCheck};
+use portcullis::issuer::metrics::IssuerMetrics;
+use portcullis::issuer::refresh::RefreshRequest;
+use portcullis::issuer::terms::{Caller, IssuanceTerms, RefreshPolicy};
+use portcullis::issuer::throttle::{Throttle, ThrottleTerms};
+use portcullis::issuer::{Issuance, Parts};
+use portcullis::opaque::{MemoryOpaque, OpaqueStore, SqliteOpaque, Tokens};
+use portcullis::restrict::{MemoryRestrict, RestrictStore, Restrictions, SqliteRestrict};
+use portcullis::secret::{Random, Secret, SystemRandom};
+use portcullis::session::{
+    MemoryStore, SessionStore, Sessions, SqliteStore, StoreKind, StoreMetrics, Terms, UserId,
+};
+use portcullis::storage::sqlite::{Database, Options};
+use portcullis::telemetry::audit::AuditLog;
+use portcullis::token::{
+    Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,
+};
+
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const ISS: &str = "bench";
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let passwords = Arc::new(Passwords::new(hash_terms(), Arc::new(SystemRandom)).unwrap());
+        let password = Secret::new("wonderland");
+        let hash = passwords.hash(&password).await.unwrap();
+        let check = async || {
+            assert_eq!(passwords.check(&password, Some(&hash)).await.unwrap(), Checked::Right);
+        };
+        let argon = rate(check).await;
+        println!("{:<44} {argon:>10.1} /s", "bare Argon2id (64 MiB, 3 passes, 4 lanes)");
+
+        for store in ["memory", "sqlite"] {
+            println!("over {store}:");
+            let issuance = issuance(folder.path(), store, &passwords, &hash).await;
+            measure(&issuance, argon).await;
+        }
+    });
+}
+
+async fn measure(issuance: &Issuance, argon: f64) {
+    let caller = Caller::default();
+    let client = issuance.accounts.client("demo").await.unwrap().unwrap();
+    let asking = || Asking { client: Some(&client), ..Asking::default() };
+    let password = Secret::new("wonderland");
+    let log_in = async || issuance.password("alice", &password, asking(), &caller).await.unwrap();
+
+    let issued = log_in().await;
+    let token = text(&issued.access_token);
+    let claims = issuance.verifier.verify(&token).unwrap().claims;
+    let signer = issuance.signers.signing(issuance.clock.now()).unwrap();
+    let signing = rate(async || drop(black_box(signer.sign(claims.as_map()).unwrap()))).await;
+    println!("  {:<42} {signing:>10.1} /s", "bare signature (ES256)");
+
+    let logins = rate(async || drop(log_in().await)).await;
+    report("password grant", logins, "bare Argon2id", argon);
+
+    let programs = rate(async || {
+        drop(issuance.client_credentials(&client, asking(), &caller).await.unwrap());
+    });
+    report("client credentials", programs.await, "bare signature", signing);
+
+    let mut last: Issued = log_in().await;
+    let refreshes = rate(async || {
+        let token = text(last.refresh_token.as_ref().unwrap());
+        let client = Some(&client);
+        let request = RefreshRequest { token: &token, client, scopes: None, caller: &caller };
+        last = issuance.refresh(request).await.unwrap();
+    });
+    report("refresh, rotating", refreshes.await, "bare signature", signing);
+
+    let introspected = rate(async || {
+        assert!(issuance.introspect(&token).await.unwrap().is_some());
+    });
+    report("introspection of a JWT", introspected.await, "bare signature", signing);
+}
+
+fn report(what: &str, rate: f64, bare: &str, bare_rate: f64) {
+    println!("  {what:<42} {rate:>10.1} /s   {:.3} of {bare}", rate / bare_rate);
+}
+
+fn text(secret: &Secret) -> String {
+    secret.expose_str().unwrap().to_owned()
+}
+
+/// The median of some rounds, in calls a second.
+async fn rate(mut call: impl AsyncFnMut()) -> f64 {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let (started, mut calls) = (Instant::now(), 0_u32);
+        while started.elapsed() < ROUND {
+            call().await;
+            calls += 1;
+        }
+        rounds.push(f64::from(calls) / started.elapsed().as_secs_f64());
+    }
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+fn hash_terms() -> HashTerms {
+    HashTerms { threads: 1, ..HashTerms::default() }
+}
+
+async fn issuance(
+    folder: &Path,
+    store: &str,
+    passwords: &Arc<Passwords>,
+    hash: &Secret,
+) -> Issuance {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let file = folder.join(format!("{store}.db"));
+    let database = Database::open(&file, Options::default()).await.unwrap();
+    let (sessions, opaque, restrict): (
+        Arc<dyn SessionStore>,
+        Arc<dyn OpaqueStore>,
+        Arc<dyn RestrictStore>,
+    ) = match store {
+        "memory" => (
+            Arc::new(MemoryStore::new()),
+            Arc::new(MemoryOpaque::new()),
+            Arc::new(MemoryRestrict::new()),
+        ),
+        _ => (
+            Arc::new(SqliteStore::new(database.clone())),
+            Arc::new(SqliteOpaque::new(database.clone())),
+            Arc::new(SqliteRestrict::new(database.clone())),
+        ),
+    };
+    let metrics = StoreMetrics::unseen;
+    let terms = Terms { inactivity: None, timeout: TIMEOUT, notes_use: false };
+    let sessions = Sessions::new(sessions, terms, clock.clone(), metrics(StoreKind::Sessions));
+    let tokens = Tokens::new(opaque, TIMEOUT, clock.clone(), metrics(StoreKind::Tokens));
+    let restrictions = Arc::new(Restrictions::new(
+        restrict,
+        TIMEOUT,
+        clock.clone(),
+        metrics(StoreKind::Restrictions),
+    ));
+    let pem = key::generate(Algorithm::ES256, random.as_ref()).unwrap();
+    let signer = SigningKey::from_private_pem(Algorithm::ES256, &pem).unwrap();
+    let issuer = Issuer {
+        name: ISS.into(),
+        iss: Some(ISS.to_owned()),
+        audiences: vec![ISS.to_owned()],
+        default_audience: None,
+        leeway: Duration::ZERO,
+        sessions: SessionRule::Required,
+        keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+    };
+    let throttle = ThrottleTerms {
+        enabled: true,
+        per_minute: 1_000_000,
+        lock_tries: 10,
+        lock_time: Duration::from_secs(900),
+    };
+    let parts = Parts {
+        accounts: accounts(database, hash, clock.as_ref()).await,
+        passwords: Arc::clone(passwords),
+        password_check: PasswordCheck::Accounts,
+        tokens: Arc::new(tokens),
+        throttle: Throttle::new(Arc::clone(&restrictions), throttle, clock.clone()),
+        restrictions,
+        sessions: Arc::new(sessions),
+        signers: Arc::new(SigningRing::fixed(signer)),
+        verifier: Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
+        audit: Audit::new(AuditLog::off(), clock.clone()),
+        metrics: IssuerMetrics::default(),
+        clock,
+        random,
+    };
+    Issuance::new(parts, issuance_terms())
+}
+
+fn issuance_terms() -> IssuanceTerms {
+    IssuanceTerms {
+        iss: ISS.to_owned(),
+        audiences: vec![ISS.to_owned()],
+        access_lifetime: Duration::from_secs(900),
+        refresh_lifetime: Duration::from_secs(604_800),
+        key_lifetime: Duration::ZERO,
+        policy: RefreshPolicy::Rotate,
+        restrict: Duration::from_secs(120),
+        grace: Duration::ZERO,
+        lease: Duration::from_secs(5),
+        opaque: false,
+        scopes: None,
+        max_sessions: 10,
+        own_urls: Vec::new(),
+    }
+}
+
+async fn accounts(database: Database, hash: &Secret, clock: &dyn Clock) -> Arc<dyn AccountStore> {
+    let accounts = SqliteAccounts::new(database, TIMEOUT);
+    let (now, scopes) = (clock.now(), vec!["user:read".to_owned()]);
+    let user = User {
+        id: UserId::parse("alice").unwrap(),
+        username: Login::parse("alice").unwrap(),
+        email: None,
+        email_verified: false,
+        full_name: None,
+        kind: UserKind::Person,
+        state: UserState::Active,
+        roles: Vec::new(),
+        scopes: scopes.clone(),
+        claims: serde_json::Map::new(),
+        password: Some(hash.clone()),
+        created: now,
+        updated: now,
+        last_login: None,
+    };
+    accounts.add_user(&user).await.unwrap();
+    let digest = KeyDigest::of(&Secret::new("demo-secret"));
+    let grants = ["password", "client_credentials", "refresh_token"].map(str::to_owned).to_vec();
+    let client = Client {
+        id: "demo".to_owned(),
+        label: None,
+        secrets: vec![ClientSecret { digest, expires: None }],
+        jwks: None,
+        grants,
+        scopes,
+        audiences: Vec::new(),
+        introspects: true,
+        created: now,
+    };
+    accounts.add_client(&client).await.unwrap();
+    Arc::new(accounts)
+}
