@@ -11,6 +11,7 @@
 
 mod architecture;
 mod cli;
+mod clients;
 mod dev;
 mod durability;
 mod http_edge;
