@@ -13,6 +13,7 @@ mod account_store;
 mod accounts_cli;
 mod architecture;
 mod cli;
+mod clients;
 mod dev;
 mod durability;
 mod http_edge;

@@ -9,12 +9,14 @@ pub mod asker;
 pub mod gate;
 pub mod h2c;
 pub mod http;
+pub mod issuer;
 pub mod nginx;
 pub mod postgres;
 pub mod process;
 pub mod realm;
 pub mod redis;
 pub mod relay;
+pub mod script;
 pub mod suite;
 pub mod tokens;
 pub mod traefik;
@@ -38,14 +40,23 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// With `PORTCULLIS_TEST_REQUIRE=1` in the environment: there a missing program is a failure.
 pub fn require(program: &str) -> Option<PathBuf> {
     let found = places().into_iter().map(|dir| dir.join(program)).find(|path| path.is_file());
+    found_or_skipped(program, found)
+}
+
+/// `found`, where `None` comes after a visible word that the test is skipped.
+///
+/// # Panics
+///
+/// As [`require`] does.
+pub fn found_or_skipped<T>(what: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         assert!(
             std::env::var_os("PORTCULLIS_TEST_REQUIRE").is_none_or(|value| value != "1"),
-            "{program} not found, and PORTCULLIS_TEST_REQUIRE=1 makes that a failure"
+            "{what} not found, and PORTCULLIS_TEST_REQUIRE=1 makes that a failure"
         );
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         // Straight to the file descriptor: the test harness captures `eprintln!`, and this must be seen.
-        writeln!(std::io::stderr(), "SKIPPED {test}: {program} not found").expect("stderr is open");
+        writeln!(std::io::stderr(), "SKIPPED {test}: {what} not found").expect("stderr is open");
     }
     found
 }

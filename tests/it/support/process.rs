@@ -4,6 +4,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::{PATIENCE, poll};
@@ -69,10 +70,24 @@ impl Running {
 
     /// Waits for the end that was asked for.
     pub fn wait(&mut self) -> ExitStatus {
-        let (status, _) =
-            poll("the end of a process", PATIENCE, || self.child.try_wait().expect("own child"));
-        self.ended = true;
-        status
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Waits for the end, also of what takes longer.
+    ///
+    /// # Panics
+    ///
+    /// With what it has printed, when it takes longer than `limit`.
+    pub fn wait_at_most(&mut self, limit: Duration) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("own child") {
+                self.ended = true;
+                return status;
+            }
+            assert!(start.elapsed() < limit, "not ended within {limit:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -88,7 +103,7 @@ impl Drop for Running {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

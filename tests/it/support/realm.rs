@@ -56,6 +56,11 @@ impl Realm {
         self.settings.get(name).map(String::as_str)
     }
 
+    /// All settings.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// The folder of the keys, the store and the logs.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,0 +1,190 @@
+//! `portcullis serve` that issues tokens too, and the accounts that it needs.
+
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio};
+
+use serde_json::{Value, json};
+
+use super::{
+    PATIENCE, free_address,
+    gate::Gate,
+    http::{self, Client, Response, bearer, request},
+    in_repository, poll,
+    realm::Realm,
+};
+
+/// The user of most tests.
+pub const ALICE: (&str, &str) = ("alice", "a looking-glass and 7 pawns");
+/// The client of most tests. Its name is another one once it is form-encoded, as RFC 6749, section 2.3.1 has it.
+pub const DEMO: &str = "demo-app";
+/// A client that has a key in place of a secret.
+pub const ROBOT: &str = "robot";
+/// What alice and the clients may do.
+pub const SCOPES: [&str; 2] = ["user:read", "user:write"];
+
+/// A gate and an issuer in one process.
+pub struct Issuer {
+    /// The gate beside it: address, log, metrics, and the process itself.
+    pub gate: Gate,
+    /// Where tokens are issued.
+    pub public: SocketAddr,
+    /// Where keys are registered and administrators ask.
+    pub internal: SocketAddr,
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+}
+
+impl Realm {
+    /// A realm that issues: hashing is cheap, nothing is limited, and its ISSUER is the URL where it can be found.
+    pub fn issuing() -> Self {
+        let public = free_address();
+        Self::new()
+            .with("AUTHORIZATION_SERVER", "true")
+            .with("ISSUER_LISTEN", &public.to_string())
+            .with("ISSUER", &format!("http://{public}"))
+            .with("INTERNAL_LISTEN", &free_address().to_string())
+            .with("GRPC_LISTEN", &free_address().to_string())
+            .with("PASSWORD_MEMORY_KIB", "64")
+            .with("PASSWORD_PASSES", "1")
+            .with("PASSWORD_LANES", "1")
+            .with("MAX_SESSIONS_PER_USER", "0")
+            .with("RATE_LIMITS", "false")
+    }
+
+    /// Makes a user who may do all of `scopes`.
+    pub fn add_user(&self, name: &str, password: &str, scopes: &[&str]) {
+        let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
+        let arguments: Vec<&str> = ["user", "add", name].into_iter().chain(scopes).collect();
+        let mut command = self.command(&arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("portcullis runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        writeln!(input, "{password}").expect("it reads its standard input");
+        drop(input);
+        let output = child.wait_with_output().expect("own child");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "portcullis {arguments:?}: {}\n{errors}", output.status);
+    }
+
+    /// Makes a client with these flags besides its scopes; its secret, or what else the command prints.
+    pub fn add_client(&self, id: &str, flags: &[&str]) -> String {
+        let scopes = SCOPES.iter().flat_map(|scope| ["--scope", *scope]);
+        let arguments =
+            ["client", "add", id].into_iter().chain(scopes).chain(flags.iter().copied());
+        self.ask(&arguments.collect::<Vec<_>>())
+    }
+
+    /// Alice, and the client demo with every grant and the right to introspect; its secret.
+    pub fn with_alice_and_demo(&self) -> String {
+        self.add_user(ALICE.0, ALICE.1, &SCOPES);
+        let grants = ["password", "refresh_token", "client_credentials"];
+        let flags: Vec<&str> = grants
+            .into_iter()
+            .flat_map(|grant| ["--grant", grant])
+            .chain(["--introspect"])
+            .collect();
+        self.add_client(DEMO, &flags)
+    }
+
+    /// The client robot, which proves itself by an assertion signed with this realm's own key; the file of that key.
+    pub fn with_robot(&self) -> PathBuf {
+        let (key, set) =
+            (self.folder().join("robot.private.pem"), self.folder().join("robot.jwks.json"));
+        let file = key.display().to_string();
+        self.ask(&["key", "generate", "--algorithm", "ES256", "--out", &file]);
+        std::fs::write(&set, self.ask(&["key", "public", &file, "--jwks"])).expect("writable");
+        let set = set.display().to_string();
+        self.add_client(ROBOT, &["--grant", "client_credentials", "--jwks", &set]);
+        key
+    }
+}
+
+impl Issuer {
+    /// Starts it where the realm says, and waits until all of it answers.
+    pub fn start(realm: &Realm) -> Self {
+        let address = |name: &str| {
+            let text = realm.setting(name).unwrap_or_else(|| panic!("{name} is not set"));
+            text.parse().unwrap_or_else(|_| panic!("{name}={text} is no address"))
+        };
+        let (public, internal, grpc) =
+            (address("ISSUER_LISTEN"), address("INTERNAL_LISTEN"), address("GRPC_LISTEN"));
+        let gate = Gate::start(realm.folder(), realm.settings());
+        poll("the issuer", PATIENCE, || {
+            let mut client = Client::try_connect(public).ok()?;
+            let answer = client.try_exchange(request("GET", "/health", &[], b""))?;
+            (answer.status == 200).then_some(())
+        });
+        Self { gate, public, internal, grpc }
+    }
+
+    /// A second process of the same realm, on addresses of its own; its tokens name the same issuer.
+    pub fn beside(realm: Realm) -> (Self, Realm) {
+        let realm = ["ISSUER_LISTEN", "INTERNAL_LISTEN", "GRPC_LISTEN"]
+            .into_iter()
+            .fold(realm, |realm, name| realm.with(name, &free_address().to_string()));
+        (Self::start(&realm), realm)
+    }
+
+    /// The issuer's URL, as clients know it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    /// POST of a form to the public listener.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)], lines: &[&str]) -> Response {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        self.send("POST", path, &[&[kind], lines].concat(), body.as_bytes())
+    }
+
+    /// POST of JSON to the public listener.
+    pub fn json(&self, path: &str, body: &Value) -> Response {
+        self.send("POST", path, &["Content-Type: application/json"], body.to_string().as_bytes())
+    }
+
+    /// POST of JSON to the internal listener, which answers to its own address and to no other name.
+    pub fn json_internal(&self, path: &str, body: &Value) -> Response {
+        let lines =
+            [format!("Host: {}", self.internal), "Content-Type: application/json".to_owned()];
+        let bytes = request(
+            "POST",
+            path,
+            &lines.each_ref().map(String::as_str),
+            body.to_string().as_bytes(),
+        );
+        Client::connect(self.internal).exchange(bytes)
+    }
+
+    /// One request to the public listener on a connection of its own.
+    pub fn send(&self, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Response {
+        Client::connect(self.public).exchange(request(method, path, lines, body))
+    }
+
+    /// Alice logs in without a client, as tp-auth's people do; the answer of `/token`.
+    pub fn log_in(&self) -> Value {
+        let fields = [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];
+        let answer = self.form("/token", &fields, &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// What the gate beside it says of an access token.
+    pub fn check(&self, token: &str) -> u16 {
+        http::get(self.gate.address, "/validate_request", &[&bearer(token)]).status
+    }
+
+    /// What the scripts in tests/it/clients are told.
+    pub fn parts(&self, realm: &Realm) -> Value {
+        json!({
+            "issuer": self.url(),
+            "internal": format!("http://{}", self.internal),
+            "gate": format!("http://{}", self.gate.address),
+            "grpc": self.grpc.to_string(),
+            "username": ALICE.0,
+            "password": ALICE.1,
+            "client_id": DEMO,
+            "robot_id": ROBOT,
+            "policy": realm.setting("REFRESH_POLICY").unwrap_or("rotate"),
+            "proto": in_repository("proto").display().to_string(),
+        })
+    }
+}
