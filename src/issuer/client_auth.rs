@@ -20,8 +20,8 @@ use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
 
 /// The `client_assertion_type` of a signed JWT.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How far ahead an assertion may end: its `jti` is remembered until then.
-const LONGEST_ASSERTION: Duration = Duration::from_secs(600);
+/// How far ahead an assertion may end: its `jti` is remembered until then. Authlib's live an hour.
+const LONGEST_ASSERTION: Duration = Duration::from_secs(3_600);
 /// By how much a client's clock may differ.
 const ASSERTION_LEEWAY: Duration = Duration::from_secs(30);
 /// The longest assertion, in bytes.

@@ -38,8 +38,12 @@ pub(super) struct Metadata {
     token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// The same, where tokens are revoked.
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// By which algorithms, there.
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// The same, where they are introspected.
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// By which algorithms, there.
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// The scopes that exist, where AUTH_SCOPES says.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes_supported: Option<Vec<String>>,
@@ -54,10 +58,10 @@ impl Metadata {
     fn of(web: &Web) -> Self {
         let base = &web.terms.public_url;
         let at = |path: &str| format!("{base}{path}");
-        let algorithms = algorithm::all()
-            .filter(|algorithm| !algorithm::is_symmetric(*algorithm))
-            .map(algorithm::name)
-            .collect();
+        let algorithms = || {
+            let asymmetric = algorithm::all().filter(|name| !algorithm::is_symmetric(*name));
+            asymmetric.map(algorithm::name).collect()
+        };
         let with_none = || WITH_SECRET.into_iter().chain(["none"]).collect();
         Self {
             issuer: base.clone(),
@@ -68,8 +72,10 @@ impl Metadata {
             response_types_supported: Vec::new(),
             grant_types_supported: GRANTS.to_vec(),
             token_endpoint_auth_methods_supported: with_none(),
-            token_endpoint_auth_signing_alg_values_supported: algorithms,
+            token_endpoint_auth_signing_alg_values_supported: algorithms(),
             revocation_endpoint_auth_methods_supported: with_none(),
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms(),
+            introspection_endpoint_auth_signing_alg_values_supported: algorithms(),
             introspection_endpoint_auth_methods_supported: WITH_SECRET.to_vec(),
             scopes_supported: web.issuance.terms().scopes.clone(),
             service_documentation: web.terms.pages.docs.as_deref().map(at),
