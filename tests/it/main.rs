@@ -17,6 +17,7 @@ mod clients;
 mod dev;
 mod durability;
 mod http_edge;
+mod issuer_http;
 mod key_rotation;
 mod logs_and_metrics;
 mod nginx;
