@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn a_password_on_the_command_line_is_refused() {
-        for bad in ["postgres://u:hunter2@h/x", "postgres://u@h/x?password=hunter2", "postgres://["] {
+        for bad in ["postgres://u:hunter2@h/x", "postgres://u@h/x?password=hunter2", "postgres://["]
+        {
             let told = without_password(bad).map_err(|error| format!("{error:#}"));
             assert!(told.as_ref().is_err_and(|told| !told.contains("hunter2")), "{bad}: {told:?}");
         }
