@@ -25,6 +25,7 @@ mod opaque_gate;
 mod opaque_store;
 mod outage;
 mod published_keys;
+mod refresh_race;
 mod restrict_store;
 mod secrets_in_logs;
 mod server;
