@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod asker;
+pub mod demo;
 pub mod gate;
 pub mod h2c;
 pub mod http;
