@@ -9,6 +9,7 @@ pub mod asker;
 pub mod gate;
 pub mod h2c;
 pub mod http;
+pub mod issuance;
 pub mod issuer;
 pub mod nginx;
 pub mod postgres;
