@@ -32,7 +32,7 @@ use crate::opaque::Tokens;
 use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown};
-use crate::session::{Sessions, StoreKind, StoreMetrics};
+use crate::session::{CHANGE_TIMEOUT, Sessions, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
@@ -82,7 +82,7 @@ impl IssuerApp {
         let clock = shared.clock;
         let restrictions = Arc::new(Restrictions::new(
             shared.stores.restrict,
-            config.sessions.terms.timeout,
+            config.sessions.terms.timeout.max(CHANGE_TIMEOUT),
             Arc::clone(&clock),
             StoreMetrics::register_for(registry, StoreKind::Restrictions),
         ));
@@ -177,32 +177,11 @@ impl BoundIssuer {
     ) -> anyhow::Result<()> {
         let Self { app, public, internal, grpc } = self;
         let mut serving = JoinSet::new();
-        let routes = Public { routes: app.public, gate, gate_prefix: gate_prefix.into() };
-        let ended = shutdown.clone();
-        serving.spawn(async move {
-            let service = |peer| {
-                let routes = routes.clone();
-                service_fn(move |request| {
-                    let routes = routes.clone();
-                    async move { Ok::<_, Infallible>(routes.answer(peer, request).await) }
-                })
-            };
-            public.serve_each(service, &ended).await;
-            anyhow::Ok(())
-        });
+        let gate = Some(JoinedGate { service: gate, prefix: gate_prefix.into() });
+        serving.spawn(serve(public, Answering { routes: app.public, gate }, shutdown.clone()));
         if let Some(listeners) = internal {
-            let (routes, ended) = (app.internal, shutdown.clone());
-            serving.spawn(async move {
-                let service = |peer| {
-                    let routes = routes.clone();
-                    service_fn(move |request| {
-                        let routes = routes.clone();
-                        async move { Ok::<_, Infallible>(routes.answer(peer, request).await) }
-                    })
-                };
-                listeners.serve_each(service, &ended).await;
-                anyhow::Ok(())
-            });
+            let answering = Answering { routes: app.internal, gate: None };
+            serving.spawn(serve(listeners, answering, shutdown.clone()));
         }
         if let Some(listener) = grpc {
             let issuance = Arc::clone(&app.issuance);
@@ -224,26 +203,50 @@ impl BoundIssuer {
     }
 }
 
-/// The public listener: the issuer's routes, and the two by which jwthenticator's clients ask the
-/// gate.
-#[derive(Clone)]
-struct Public {
-    routes: Routes,
-    gate: Arc<GateService>,
-    gate_prefix: Arc<str>,
+async fn serve(
+    listeners: Listeners,
+    answering: Answering,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let service = |peer| {
+        let answering = answering.clone();
+        service_fn(move |request| {
+            let answering = answering.clone();
+            async move { Ok::<_, Infallible>(answering.answer(peer, request).await) }
+        })
+    };
+    listeners.serve_each(service, &shutdown).await;
+    Ok(())
 }
 
-impl Public {
+/// A listener's routes; on the public one also those two by which jwthenticator's clients ask the
+/// gate.
+#[derive(Clone)]
+struct Answering {
+    routes: Routes,
+    gate: Option<JoinedGate>,
+}
+
+/// The gate, and what stands before its paths.
+#[derive(Clone)]
+struct JoinedGate {
+    service: Arc<GateService>,
+    prefix: Arc<str>,
+}
+
+impl Answering {
     async fn answer(
         &self,
         peer: Option<IpAddr>,
         mut request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        if self.routes.leads_to_gate(request.uri().path()) {
-            if let Some(uri) = with_prefix(&self.gate_prefix, request.uri()) {
+        if let Some(gate) = &self.gate
+            && self.routes.leads_to_gate(request.uri().path())
+        {
+            if let Some(uri) = with_prefix(&gate.prefix, request.uri()) {
                 *request.uri_mut() = uri;
             }
-            return self.gate.answer(request).await;
+            return gate.service.answer(request).await;
         }
         self.routes.answer(peer, request).await
     }

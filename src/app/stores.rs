@@ -8,7 +8,7 @@ use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
 use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
 use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
-use crate::session::{MemoryStore, RedisStore, SessionStore, SqliteStore};
+use crate::session::{CHANGE_TIMEOUT, MemoryStore, RedisStore, SessionStore, SqliteStore};
 use crate::storage::redis::Redis;
 use crate::storage::sqlite::Database;
 use crate::storage::{postgres, redis, sqlite};
@@ -32,7 +32,7 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     let timeout = config.terms.timeout;
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
-            let database = open_file(path, timeout).await?;
+            let database = open_file(path, timeout.max(CHANGE_TIMEOUT)).await?;
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
                 opaque: Arc::new(SqliteOpaque::new(database.clone())),

@@ -16,6 +16,7 @@ use crate::issuer::throttle::ThrottleTerms;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::server::Address;
+use crate::session::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
 
 /// The shortest secrets that are taken for the hook and for administrators, in bytes.
@@ -150,7 +151,8 @@ fn terms(
             525_600.0,
         ),
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
-        lease: store_timeout.saturating_mul(4).saturating_add(Duration::from_secs(1)),
+        // What stands between a claim and its exchange: two changes of a store.
+        lease: store_timeout.max(CHANGE_TIMEOUT).saturating_mul(2).saturating_add(Duration::from_secs(1)),
         opaque: tokens.mode == TokenMode::Opaque,
         scopes: scopes(reader),
         max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),

@@ -9,7 +9,7 @@ use super::marks::{Marks, TokenMark};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{Exchange, OpaqueStore};
 use crate::clock::{Clock, UnixTime};
-use crate::session::{Operation, StoreError, StoreMetrics, Watched};
+use crate::session::{CHANGE_TIMEOUT, Operation, StoreError, StoreMetrics, Watched};
 
 /// Opaque tokens, wherever they are kept, of which this process knows at once what it changed. What each of these does, [`OpaqueStore`] says; none takes
 /// longer than the timeout, and then it is [`StoreError::TimedOut`] and may or may not have
@@ -23,7 +23,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tokens in `store`, which may take `timeout` to answer; then it counts as down.
+    /// Tokens in `store`, which may take `timeout` to answer, or [`CHANGE_TIMEOUT`] to change
+    /// something where that is longer; then it counts as down.
     pub fn new(
         store: Arc<dyn OpaqueStore>,
         timeout: Duration,
@@ -107,6 +108,11 @@ impl Tokens {
         operation: Operation,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.watched.within(self.timeout, operation, asked).await
+        // The gate reads within its own deadline; only issuance changes anything.
+        let timeout = match operation {
+            Operation::Get | Operation::Ping => self.timeout,
+            _ => self.timeout.max(CHANGE_TIMEOUT),
+        };
+        self.watched.within(timeout, operation, asked).await
     }
 }

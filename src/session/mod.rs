@@ -23,7 +23,7 @@ pub(crate) use metrics::Operation;
 pub use metrics::{StoreKind, StoreMetrics};
 pub use record::{Device, Ended, Session};
 pub use redis::RedisStore;
-pub use sessions::{NotLive, Sessions, Terms};
+pub use sessions::{CHANGE_TIMEOUT, NotLive, Sessions, Terms};
 pub use sqlite::SqliteStore;
 pub use store::{Filter, SessionStore, StoreError};
 pub(crate) use watched::Watched;

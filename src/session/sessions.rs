@@ -17,6 +17,8 @@ use crate::clock::{Clock, UnixTime};
 const MOST_TOUCHES: usize = 64;
 /// How many sessions of a user are ended one by one between two looks at what is left.
 const AHEAD_AT_ONCE: usize = 100;
+/// How long changing the store, or listing what is in it, may take at least.
+pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How exactly `last_seen` is kept where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -167,13 +169,19 @@ impl Sessions {
         self.store.describe()
     }
 
-    /// Asks the store, within the deadline of requests.
+    /// Asks the store, within the deadline of requests; what changes it is given more time, since
+    /// a login or a revocation is not a gateway's subrequest, and who is told that it failed has
+    /// to do it again.
     async fn timed<T>(
         &self,
         operation: Operation,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.watched.within(self.terms.timeout, operation, asked).await
+        let timeout = match operation {
+            Operation::Get | Operation::Ping => self.terms.timeout,
+            _ => self.terms.timeout.max(CHANGE_TIMEOUT),
+        };
+        self.watched.within(timeout, operation, asked).await
     }
 
     fn touch_interval(&self) -> Duration {

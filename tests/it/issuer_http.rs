@@ -533,3 +533,72 @@ fn a_hook_takes_the_place_of_the_accounts() {
     let (issuer, _realm) = Issuer::beside(realm);
     assert_eq!(issuer.form("/token", &form, &[]).status, 503);
 }
+
+/// An application that knows bob, and refuses everybody else.
+fn application() -> std::net::SocketAddr {
+    use std::io::{BufReader, Write as _};
+    let listener = std::net::TcpListener::bind(free_address()).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = BufReader::new(stream);
+            let mut length = 0;
+            while let Some(line) = http::read_line(&mut stream).filter(|line| !line.is_empty()) {
+                let line = line.to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a length");
+                }
+            }
+            let body = http::read_exactly(&mut stream, length);
+            let asked: Value = serde_json::from_slice(&body).expect("JSON");
+            let (status, body) = match asked["username"].as_str() {
+                Some("bob") => (
+                    "200 OK",
+                    json!({
+                        "user_id": "42",
+                        "scopes": ["user:read", "report:read"],
+                        "claims": {"email": "bob@example.com", "sub": "root", "sid": "stolen"},
+                    })
+                    .to_string(),
+                ),
+                _ => ("401 Unauthorized", "{}".to_owned()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.get_mut().write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+        }
+    });
+    address
+}
+
+#[test]
+fn whom_the_hook_knows_gets_tokens_that_live_without_it() {
+    let realm = Realm::issuing()
+        .with("TOKEN_HOOK_URL", &format!("http://{}/login", application()))
+        .with("TOKEN_HOOK_SECRET", "sixteen bytes or more");
+    let issuer = Issuer::start(&realm);
+    let log_in = |name: &str| {
+        let form = [("grant_type", "password"), ("username", name), ("password", "hunter22")];
+        issuer.form("/token", &form, &[])
+    };
+    let login = body(&log_in("bob"));
+    assert_eq!(
+        (&login["user_id"], &login["scope"]),
+        (&json!("42"), &json!("user:read report:read"))
+    );
+    let check = issuer.gate.check(text(&login, "access_token"));
+    assert_eq!(check.status, 200);
+    assert_eq!(
+        header(&check, "x-auth-user"),
+        Some("42"),
+        "the hook cannot write the issuer's claims"
+    );
+    assert_eq!(header(&check, "x-auth-email"), Some("bob@example.com"));
+    let form = [("grant_type", "refresh_token"), ("refresh_token", text(&login, "refresh_token"))];
+    let next = issuer.form("/token", &form, &[]);
+    assert_eq!((next.status, &body(&next)["scope"]), (200, &login["scope"]), "{}", next.text());
+    let refused = log_in("eve");
+    assert_eq!((refused.status, text(&body(&refused), "error")), (400, "invalid_grant"));
+}
