@@ -152,7 +152,10 @@ fn terms(
         ),
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
         // What stands between a claim and its exchange: two changes of a store.
-        lease: store_timeout.max(CHANGE_TIMEOUT).saturating_mul(2).saturating_add(Duration::from_secs(1)),
+        lease: store_timeout
+            .max(CHANGE_TIMEOUT)
+            .saturating_mul(2)
+            .saturating_add(Duration::from_secs(1)),
         opaque: tokens.mode == TokenMode::Opaque,
         scopes: scopes(reader),
         max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),
