@@ -41,6 +41,28 @@ pub enum Event {
     KeyRenewed,
     /// A caller without the right asked for an administrator's route.
     AdminRefused,
+    /// A user was made.
+    UserAdded,
+    /// A user was locked by an administrator; all its sessions were ended.
+    UserLocked,
+    /// A user may log in again.
+    UserUnlocked,
+    /// A user was deleted.
+    UserDeleted,
+    /// A user was given another password.
+    PasswordSet,
+    /// An API key was deleted.
+    KeyRevoked,
+    /// A client was made.
+    ClientAdded,
+    /// A client was given another secret.
+    ClientRotated,
+    /// A client was deleted.
+    ClientDeleted,
+    /// A new key was added that will sign tokens.
+    SigningKeyAdded,
+    /// Accounts of an older system were taken over.
+    Imported,
 }
 
 impl Event {
@@ -60,6 +82,17 @@ impl Event {
             Self::KeyMade => "key_made",
             Self::KeyRenewed => "key_renewed",
             Self::AdminRefused => "admin_refused",
+            Self::UserAdded => "user_added",
+            Self::UserLocked => "user_locked",
+            Self::UserUnlocked => "user_unlocked",
+            Self::UserDeleted => "user_deleted",
+            Self::PasswordSet => "password_set",
+            Self::KeyRevoked => "key_revoked",
+            Self::ClientAdded => "client_added",
+            Self::ClientRotated => "client_rotated",
+            Self::ClientDeleted => "client_deleted",
+            Self::SigningKeyAdded => "signing_key_added",
+            Self::Imported => "imported",
         }
     }
 }
