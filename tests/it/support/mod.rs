@@ -10,6 +10,7 @@ pub mod demo;
 pub mod gate;
 pub mod h2c;
 pub mod http;
+pub mod issuance;
 pub mod issuer;
 pub mod nginx;
 pub mod postgres;
