@@ -306,24 +306,32 @@ fn the_internal_listener_is_reached_by_this_host_alone() {
     let login = log_in(&issuer, None);
     let user = text(&login, "user_id");
     let list = format!("/admin/users/{user}/sessions");
-    assert_eq!(internal(&issuer, "GET", &list, &[], "").status, 200);
+    let admin = http::bearer(ADMIN);
+    assert_eq!(
+        internal(&issuer, "GET", &list, &[], "").status,
+        401,
+        "the token is set, so it is asked for"
+    );
+    assert_eq!(internal(&issuer, "GET", &list, &[&http::bearer("wrong")], "").status, 401);
+    let key = r#"{"key":"none"}"#;
+    let asked = |lines: &[&str]| internal(&issuer, "POST", "/is_key_registered", lines, key).status;
+    assert_eq!(asked(&[]), 200, "jwthenticator's clients know no token");
     for line in
         ["X-Forwarded-For: 127.0.0.1", "Origin: http://localhost", "Via: 1.1 x", "Forwarded: for=x"]
     {
-        assert_eq!(internal(&issuer, "GET", &list, &[line], "").status, 403, "{line}");
-        let admin = http::bearer(ADMIN);
+        assert_eq!(asked(&[line]), 403, "{line}");
         assert_eq!(internal(&issuer, "GET", &list, &[line, &admin], "").status, 200, "{line}");
     }
     let mut client = Client::connect(issuer.internal);
-    let rebound = client.exchange(request("GET", &list, &["Host: evil.example"], b""));
-    assert_eq!(rebound.status, 403);
+    let bytes = request("POST", "/is_key_registered", &["Host: evil.example"], key.as_bytes());
+    assert_eq!(client.exchange(bytes).status, 403);
     for path in [list.as_str(), "/register_key", "/admin/sessions"] {
         assert_eq!(http::get(issuer.public, path, &[]).status, 404, "{path} is not public");
     }
-    let ended = internal(&issuer, "DELETE", &list, &[], "");
+    let ended = internal(&issuer, "DELETE", &list, &[&admin], "");
     assert_eq!((ended.status, body(&ended)), (200, json!({"ended": 1})));
     assert_eq!(issuer.gate.check(text(&login, "access_token")).status, 401);
-    assert_eq!(internal(&issuer, "DELETE", "/admin/sessions/none", &[], "").status, 404);
+    assert_eq!(internal(&issuer, "DELETE", "/admin/sessions/none", &[&admin], "").status, 404);
 }
 
 #[test]
@@ -601,4 +609,90 @@ fn whom_the_hook_knows_gets_tokens_that_live_without_it() {
     assert_eq!((next.status, &body(&next)["scope"]), (200, &login["scope"]), "{}", next.text());
     let refused = log_in("eve");
     assert_eq!((refused.status, text(&body(&refused), "error")), (400, "invalid_grant"));
+}
+
+#[test]
+fn a_token_for_somebody_else_is_revoked_and_introspected_by_who_issued_it() {
+    let (realm, issuer, _) = start(Realm::issuing());
+    let secret = realm.add_client(
+        "shop",
+        &[
+            "--grant",
+            "password",
+            "--grant",
+            "refresh_token",
+            "--audience",
+            "https://api2.example",
+            "--introspect",
+        ],
+    );
+    let shop = [("client_id", "shop"), ("client_secret", secret.as_str())];
+    let form = [
+        ("grant_type", "password"),
+        ("username", ALICE.0),
+        ("password", ALICE.1),
+        ("resource", "https://api2.example"),
+    ];
+    let login = body(&issuer.form("/token", &[&form[..], &shop].concat(), &[]));
+    let token = text(&login, "access_token");
+    assert_eq!(issuer.gate.check(token).status, 401, "it is not for this gate");
+    let known = |token: &str| {
+        body(&issuer.form("/introspect", &[&[("token", token)][..], &shop].concat(), &[]))["active"]
+            .clone()
+    };
+    assert_eq!(known(token), true);
+    let refresh = |resource: &str, token: &str| {
+        let form =
+            [("grant_type", "refresh_token"), ("refresh_token", token), ("resource", resource)];
+        issuer.form("/token", &[&form[..], &shop].concat(), &[])
+    };
+    let refused = refresh("https://api3.example", text(&login, "refresh_token"));
+    assert_eq!(text(&body(&refused), "error"), "invalid_target");
+    let next = refresh("https://api2.example", text(&login, "refresh_token"));
+    assert_eq!(next.status, 200, "{}", next.text());
+    let next = body(&next);
+    assert_eq!(issuer.form("/revoke", &[&[("token", token)][..], &shop].concat(), &[]).status, 200);
+    assert_eq!(known(text(&next, "access_token")), false, "its session has ended");
+}
+
+#[test]
+fn a_client_is_never_refused_for_the_guesses_of_others() {
+    let realm = Realm::issuing().with("RATE_LIMITS", "true").with("RATE_LIMIT_PER_MINUTE", "10");
+    let (_realm, issuer, secret) = start(realm);
+    let ask = |secret: &str| {
+        let form =
+            [("grant_type", "client_credentials"), ("client_id", DEMO), ("client_secret", secret)];
+        issuer.form("/token", &form, &[]).status
+    };
+    for _ in 0..5 {
+        assert_eq!(ask("wrong"), 401);
+    }
+    assert_eq!(ask("wrong"), 429);
+    for _ in 0..20 {
+        assert_eq!(ask(&secret), 200);
+    }
+}
+
+#[test]
+fn tokens_of_an_issuer_without_a_name_are_accepted_by_its_own_gate() {
+    let (_realm, issuer, _) = start(Realm::issuing().with("ISSUER", ""));
+    let login = log_in(&issuer, None);
+    assert_eq!(issuer.gate.check(text(&login, "access_token")).status, 200);
+    assert_eq!(with_bearer(&issuer, "GET", "/sessions", text(&login, "access_token")).status, 200);
+}
+
+#[test]
+fn another_sites_page_cannot_log_its_visitor_in() {
+    let (_realm, issuer, _) = start(Realm::issuing().with("TOKEN_COOKIES", "host"));
+    let form = [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];
+    for (line, status) in [
+        ("Sec-Fetch-Site: cross-site", 403),
+        ("Origin: https://evil.example", 403),
+        ("Sec-Fetch-Site: same-origin", 200),
+        ("X-Nothing: else", 200),
+    ] {
+        let answer = issuer.form("/token", &form, &[line]);
+        assert_eq!(answer.status, status, "{line}");
+        assert_eq!(header(&answer, "set-cookie").is_some(), status == 200, "{line}");
+    }
 }
