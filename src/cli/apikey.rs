@@ -5,12 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::accounts::{Who, cell, failed, load, open, random_id, time_cell, time_json};
+use super::audit;
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::words;
 use super::{Exit, Outcome, block_on, surroundings};
 use crate::account::{ApiKey, KeyDigest};
+use crate::issuer::audit::Event;
 use crate::opaque;
 use crate::secret::{Random, Secret};
 
@@ -27,7 +29,8 @@ pub(super) enum Command {
     Add(AddArgs),
     /// List keys, newest first
     List(ListArgs),
-    /// Revoke keys; they open no session any more, and those that they opened live on
+    /// Revoke keys; they open no session any more, and what they opened is not refreshed. Tokens
+    /// already issued end by themselves (EXPIRY), at once with `session revoke --user`
     Revoke(RevokeArgs),
 }
 
@@ -93,6 +96,7 @@ pub(super) fn new_id(random: &dyn Random) -> anyhow::Result<String> {
 
 async fn add(args: &AddArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let user = args.who.find(store.as_ref()).await?;
     let (clock, random) = surroundings();
@@ -110,6 +114,7 @@ async fn add(args: &AddArgs) -> Outcome {
         last_used: None,
     };
     store.add_key(&key).await.map_err(failed)?;
+    log.event(Event::KeyMade).user(key.user.as_str()).reason(&key.id).write();
     let shown = text.expose_str().unwrap_or_default();
     if args.json {
         let expires = time_json(key.expires);
@@ -178,10 +183,12 @@ fn table(keys: &[ApiKey]) -> String {
 
 async fn revoke(args: &RevokeArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let mut revoked = 0;
     for id in &args.ids {
         if store.delete_key(id).await.map_err(failed)? {
+            log.event(Event::KeyRevoked).reason(id).write();
             revoked += 1;
             Output::say(&format!("{} is revoked", cell(id)));
         } else {

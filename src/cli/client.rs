@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::accounts::{cell, failed, load, open, time_json};
+use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::scopes;
@@ -14,6 +15,7 @@ use super::user::words;
 use super::{Exit, Failure, Outcome, block_on, surroundings};
 use crate::account::{Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
 use crate::clock::UnixTime;
+use crate::issuer::audit::Event;
 use crate::opaque;
 use crate::secret::Secret;
 use crate::token::jwks;
@@ -143,8 +145,10 @@ async fn add(args: &AddArgs) -> Outcome {
         introspects: args.introspect,
         created: clock.now(),
     };
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     store.add_client(&client).await.map_err(failed)?;
+    log.event(Event::ClientAdded).client(Some(&client.id)).reason(COMMAND).write();
     let secret = secret.map(|(secret, _)| secret);
     if args.json {
         let mut shown = to_json(&client);
@@ -241,6 +245,7 @@ fn table(clients: &[Client]) -> String {
 
 async fn rotate(args: &RotateArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let Some(mut client) = store.client(&args.id).await.map_err(failed)? else {
         return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
@@ -254,6 +259,7 @@ async fn rotate(args: &RotateArgs) -> Outcome {
     if !store.change_client(&client).await.map_err(failed)? {
         return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
     }
+    log.event(Event::ClientRotated).client(Some(&client.id)).reason(COMMAND).write();
     let old_until = client.secrets.first().and_then(|secret| secret.expires);
     let shown = secret.expose_str().unwrap_or_default();
     if args.json {
@@ -288,8 +294,12 @@ fn replaced(
 
 async fn delete(args: &DeleteArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let is_gone = store.delete_client(&args.id).await.map_err(failed)?;
+    if is_gone {
+        log.event(Event::ClientDeleted).client(Some(&args.id)).reason(COMMAND).write();
+    }
     if args.json {
         Output::json(&json!({ "id": args.id, "done": is_gone }))?;
     } else if is_gone {

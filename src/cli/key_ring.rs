@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
+use super::audit;
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, surroundings};
 use crate::clock::UnixTime;
 use crate::config::{Config, RotationConfig};
+use crate::issuer::audit::Event;
 use crate::secret::Secret;
 use crate::token::key_file::{self, KeyFileError, NewKey, RingKey};
 use crate::token::rotation::{Handover, State, Term, Timetable};
@@ -68,16 +70,18 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
         Some(file) => NewKey::Import(read_pem(file)?, config.algorithm),
         None => NewKey::Generate(config.algorithm),
     };
+    let log = audit::open(&args.settings)?;
     let (clock, random) = surroundings();
     let handover = args.handover(&config);
     let table = key_file::rotate(&path, new, handover, clock.as_ref(), random.as_ref())
         .map_err(|error| failure(&path, error))?;
+    let (term, key) = table.entries().last().context("the ring is empty")?;
+    log.event(Event::SigningKeyAdded).reason(id(key)).write();
     let now = clock.now();
     if args.json {
         Output::json(&as_json(&table, now))?;
         return Ok(Exit::Done);
     }
-    let (term, key) = table.entries().last().context("the ring is empty")?;
     Output::line(id(key))?;
     let when = if term.signs_from <= now {
         "signs from now on".to_owned()

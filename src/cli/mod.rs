@@ -4,6 +4,7 @@
 
 mod accounts;
 mod apikey;
+mod audit;
 mod client;
 mod dev;
 mod explain;

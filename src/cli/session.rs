@@ -5,12 +5,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
 use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
 use crate::app::open_stores;
 use crate::config::SessionConfig;
+use crate::issuer::audit::Event;
 use crate::session::{Filter, Session, SessionId, Sessions, StoreMetrics, UserId};
 use crate::token::claims::Claims;
 use crate::token::parts;
@@ -133,10 +135,16 @@ fn table(sessions: &[Session]) -> String {
 
 async fn revoke(args: &RevokeArgs) -> Outcome {
     let config = load_sessions(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let sessions = Arc::new(sessions(&config).await?);
     let ended = if let Some(user) = &args.user {
         let user = UserId::parse(user).map_err(Failure::usage)?;
-        sessions.revoke_user(&user).await.map_err(Failure::unavailable)?
+        let ended = sessions.revoke_user(&user).await.map_err(Failure::unavailable)?;
+        if ended > 0 {
+            let all = log.event(Event::RevokeAll).user(user.as_str()).reason(COMMAND);
+            all.count(ended).write();
+        }
+        ended
     } else {
         let ids = match &args.token {
             Some(token) => vec![session_of(&argument_or_stdin(token)?)?],
@@ -149,6 +157,8 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
             match sessions.revoke(&id).await.map_err(Failure::unavailable)? {
                 Some(user) => {
                     ended += 1;
+                    let one = log.event(Event::Revoke).user(user.as_str()).session(&id);
+                    one.reason(COMMAND).write();
                     Output::say(&format!("session {id} of {user} is over"));
                 }
                 None => Output::say(&format!("there is no session {id}")),

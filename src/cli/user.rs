@@ -7,6 +7,7 @@ use super::accounts::{
     Who, cell, failed, load, login, open, passwords, random_id, read_new_password, time_cell,
     user_id, user_json,
 };
+use super::audit::{self, COMMAND, CommandLog};
 use super::output::Output;
 use super::session::sessions;
 use super::settings::SettingFlags;
@@ -14,9 +15,13 @@ use super::token::{claim, scopes};
 use super::{Exit, Failure, Outcome, block_on, surroundings};
 use crate::account::password::PasswordError;
 use crate::account::{AccountStore, Login, User, UserKind, UserState, policy};
-use crate::config::AccountsConfig;
+use crate::app::open_stores;
+use crate::config::{AccountsConfig, SessionConfig};
+use crate::issuer::audit::Event;
+use crate::issuer::throttle::AccountName;
+use crate::restrict::Restrictions;
 use crate::secret::Secret;
-use crate::session::{Sessions, UserId};
+use crate::session::{Sessions, StoreMetrics, UserId};
 
 /// How many users are read at once.
 const PAGE: usize = 500;
@@ -33,7 +38,7 @@ pub(super) enum Command {
     Passwd(PasswdArgs),
     /// Lock a user out, and end all sessions of it
     Lock(OneArgs),
-    /// Let a locked user in again
+    /// Let a user in again that was locked, also for a while after failed logins
     Unlock(OneArgs),
     /// Delete a user with its API keys, and end all sessions of it
     Delete(OneArgs),
@@ -161,11 +166,13 @@ async fn add(args: &AddArgs) -> Outcome {
     if user.full_name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
         return Err(Failure::usage(anyhow!("a full name has no control characters")));
     }
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     if !args.no_password && args.kind != UserKind::Anonymous {
         user.password = Some(new_hash(&config, &user, args.any_password).await?);
     }
     store.add_user(&user).await.map_err(failed)?;
+    note(&log, Event::UserAdded, &user, true, None);
     if args.json {
         Output::json(&user_json(&user))?;
     } else {
@@ -270,6 +277,7 @@ async fn show(args: &OneArgs) -> Outcome {
 
 async fn passwd(args: &PasswdArgs) -> Outcome {
     let (config, session_config) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let sessions = if args.end_sessions { Some(sessions(&session_config).await?) } else { None };
     let user = args.who.find(store.as_ref()).await?;
@@ -280,14 +288,16 @@ async fn passwd(args: &PasswdArgs) -> Outcome {
     let (clock, _) = surroundings();
     let is_set = store.set_password(&user.id, &hash, None, clock.now()).await.map_err(failed)?;
     let ended = match &sessions {
-        Some(sessions) => end_all(sessions, &user.id).await?,
-        None => 0,
+        Some(sessions) => end_all(sessions, &user.id).await.map(Some),
+        None => Ok(None),
     };
-    tell(args.json, &user, "the password is set", ended, is_set)
+    note(&log, Event::PasswordSet, &user, is_set, ended.as_ref().ok().copied().flatten());
+    tell(args.json, &user, "the password is set", ended?.unwrap_or_default(), is_set)
 }
 
 async fn lock(args: &OneArgs) -> Outcome {
     let (config, session_config) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     // Opened before anything is done, so that the two are done together or not at all.
     let sessions = sessions(&session_config).await?;
@@ -295,27 +305,43 @@ async fn lock(args: &OneArgs) -> Outcome {
     // First the lock: nobody opens a session after those that are ended here.
     let (clock, _) = surroundings();
     let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
-    let ended = end_all(&sessions, &user.id).await?;
-    tell(args.json, &user, "locked", ended, is_set)
+    let ended = end_all(&sessions, &user.id).await;
+    note(&log, Event::UserLocked, &user, is_set, ended.as_ref().ok().copied());
+    tell(args.json, &user, "locked", ended?, is_set)
 }
 
 async fn unlock(args: &OneArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
+    let (config, session_config) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
+    let restrictions = restrictions(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
+    // First what was counted: where that cannot be forgotten, the user stays as it is.
+    let name = AccountName::user(user.id.as_str());
+    restrictions.pardon(name.as_str()).await.map_err(Failure::unavailable)?;
     let (clock, _) = surroundings();
     let is_set = store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
+    note(&log, Event::UserUnlocked, &user, is_set, None);
     tell(args.json, &user, "unlocked", 0, is_set)
+}
+
+/// Where failed logins are counted.
+async fn restrictions(config: &SessionConfig) -> Result<Restrictions, Failure> {
+    let store = open_stores(config).await.map_err(Failure::unavailable)?.restrict;
+    let (clock, _) = surroundings();
+    Ok(Restrictions::new(store, config.terms.timeout, clock, StoreMetrics::default()))
 }
 
 async fn delete(args: &OneArgs) -> Outcome {
     let (config, session_config) = load(&args.settings)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let sessions = sessions(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
     let is_gone = store.delete_user(&user.id).await.map_err(failed)?;
-    let ended = end_all(&sessions, &user.id).await?;
-    tell(args.json, &user, "deleted", ended, is_gone)
+    let ended = end_all(&sessions, &user.id).await;
+    note(&log, Event::UserDeleted, &user, is_gone, ended.as_ref().ok().copied());
+    tell(args.json, &user, "deleted", ended?, is_gone)
 }
 
 async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
@@ -325,6 +351,21 @@ async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
                     `session revoke --user` with its id";
         Failure::unavailable(anyhow::Error::new(error).context(what))
     })
+}
+
+/// Tells the audit log what was done, and how many sessions ended where that is known. Where
+/// somebody else has deleted the user in between, the end of its sessions is all that was done.
+fn note(log: &CommandLog, event: Event, user: &User, is_done: bool, ended: Option<u64>) {
+    let event = match ended {
+        _ if is_done => event,
+        Some(1..) => Event::RevokeAll,
+        Some(0) | None => return,
+    };
+    let entry = log.event(event).user(user.id.as_str()).reason(COMMAND);
+    match ended {
+        Some(count) => entry.count(count).write(),
+        None => entry.write(),
+    }
 }
 
 /// Says what was done, and to whom; somebody else may have deleted the user in between.

@@ -400,7 +400,8 @@ fn is_this_host(url: &Url) -> bool {
     }
 }
 
-fn audit(reader: &Reader<'_>, data_dir: &Path) -> AuditTarget {
+/// AUDIT_LOG, or a file in DATA_DIR.
+pub(super) fn audit(reader: &Reader<'_>, data_dir: &Path) -> AuditTarget {
     match reader.optional("AUDIT_LOG").as_deref() {
         None => AuditTarget::File(data_dir.join(AUDIT_FILE)),
         Some("off") => AuditTarget::Off,

@@ -41,6 +41,7 @@ use crate::gate::upstream::UpstreamJwt;
 use crate::opaque::CookiePair;
 use crate::server::{Address, Limits};
 use crate::session::Terms;
+use crate::telemetry::audit::AuditTarget;
 use crate::telemetry::logs::{Format, LogConfig};
 
 /// Everything that was configured, checked.
@@ -174,6 +175,19 @@ impl Config {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         let accounts = accounts::read(&mut reader, &sessions.store, &data_dir);
         if mistakes.is_empty() { Ok((accounts, sessions)) } else { Err(mistakes) }
+    }
+
+    /// Where a command tells what it changed.
+    ///
+    /// # Errors
+    /// Where the sources cannot be read.
+    pub fn load_audit(sources: &Sources) -> Result<AuditTarget, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let read = sources.read(&mut mistakes);
+        let reader = Reader::new(&read, &mut mistakes);
+        let data_dir = PathBuf::from(reader.text("DATA_DIR"));
+        let target = issuance::audit(&reader, &data_dir);
+        if mistakes.is_empty() { Ok(target) } else { Err(mistakes) }
     }
 
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for

@@ -8,15 +8,19 @@ use portcullis::account::password::{Checked, HashTerms, Passwords};
 use portcullis::account::{
     AccountStore as _, ApiKey, Client, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
 };
-use portcullis::clock::UnixTime;
+use portcullis::clock::{SystemClock, UnixTime};
+use portcullis::issuer::error::IssueError;
+use portcullis::issuer::throttle::{AccountName, Throttle, ThrottleTerms};
+use portcullis::restrict::{Restrictions, SqliteRestrict};
 use portcullis::secret::{Secret, SystemRandom};
-use portcullis::session::UserId;
+use portcullis::session::{StoreMetrics, UserId};
 use portcullis::storage;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
 use crate::support::postgres::{PASSWORD, PostgresServer};
 use crate::support::realm::Realm;
+use crate::support::tokens;
 
 const GOOD: &str = "curiouser and curiouser";
 
@@ -447,6 +451,8 @@ fn check_jwthenticators(realm: &Realm, from: &str, password: &str) {
     }
     assert!(stored_key(realm, "key three").is_some());
     assert_eq!(import(), json!({"added": 0, "there_already": 3, "refused": 1}), "a second time");
+    let line = |added: u64| json!({"event": "imported", "count": added, "reason": "jwthenticator"});
+    assert_eq!(audited(realm), [line(3), line(0)]);
     assert_eq!(
         parsed(&done(realm, &["apikey", "list", "--json"], "")).as_array().map(Vec::len),
         Some(3)
@@ -561,4 +567,242 @@ fn accounts_in_postgresql_are_looked_after_by_the_same_commands() {
     done(&realm, &["user", "lock", "alice"], "");
     let shown = parsed(&done(&realm, &["user", "show", "alice", "--json"], ""));
     assert_eq!(shown["state"], "locked");
+}
+
+/// The audit log as it stands in the file.
+fn audit_text(realm: &Realm) -> String {
+    std::fs::read_to_string(realm.folder().join("audit.jsonl")).unwrap_or_default()
+}
+
+/// The lines of the audit log, without their times.
+fn audited(realm: &Realm) -> Vec<Value> {
+    let untimed = |line: &str| {
+        let mut line = parsed(line);
+        let time = line.as_object_mut().expect("an object").remove("time").expect("a time");
+        assert!(time.as_str().expect("a text").starts_with("20"), "{time}");
+        line
+    };
+    audit_text(realm).lines().map(untimed).collect()
+}
+
+/// Runs a command that must add one line to the audit log; what it printed, and the line.
+fn one_line(realm: &Realm, arguments: &[&str], input: &str) -> (String, Value) {
+    let before = audited(realm).len();
+    let printed = done(realm, arguments, input);
+    let mut lines = audited(realm).split_off(before);
+    assert_eq!(lines.len(), 1, "{arguments:?}: {lines:?}");
+    (printed, lines.remove(0))
+}
+
+#[test]
+fn each_command_on_users_and_sessions_writes_one_line() {
+    let realm = realm();
+    let line = |arguments: &[&str], input: &str| one_line(&realm, arguments, input).1;
+    let plain = |event: &str| json!({"event": event, "user": "a1", "reason": "command"});
+    let counted = |event: &str, count: u64| json!({"event": event, "user": "a1", "reason": "command", "count": count});
+    let other = "another good one, dinah";
+    assert_eq!(line(&["user", "add", "alice", "--id", "a1"], GOOD), plain("user_added"));
+    assert_eq!(line(&["user", "passwd", "alice"], other), plain("password_set"));
+    let mut secrets = vec![realm.mint("a1", &[])];
+    let ending = ["user", "passwd", "alice", "--end-sessions"];
+    assert_eq!(line(&ending, other), counted("password_set", 1));
+    secrets.push(realm.mint("a1", &[]));
+    assert_eq!(line(&["user", "lock", "alice"], ""), counted("user_locked", 1));
+    assert_eq!(line(&["user", "unlock", "alice"], ""), plain("user_unlocked"));
+
+    let token = realm.mint("a1", &[]);
+    let mut one = plain("revoke");
+    one["session"] = tokens::claims(&token)["sid"].clone();
+    assert!(one["session"].is_string(), "{one}");
+    assert_eq!(line(&["session", "revoke", "--token", &token], ""), one);
+    secrets.extend([token, realm.mint("a1", &[]), realm.mint("a1", &[])]);
+    let all = ["session", "revoke", "--user", "a1"];
+    assert_eq!(line(&all, ""), counted("revoke_all", 2));
+    assert_eq!(line(&["user", "delete", "alice"], ""), counted("user_deleted", 0));
+
+    secrets.extend([GOOD.to_owned(), other.to_owned()]);
+    tells_none_of(&realm, &secrets);
+}
+
+#[test]
+fn each_command_on_keys_and_clients_writes_one_line() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "a1", "--no-password"], "");
+    let client = |event: &str| json!({"event": event, "client": "app", "reason": "command"});
+    let (made, line) = one_line(&realm, &["apikey", "add", "alice", "--json"], "");
+    let made = parsed(&made);
+    assert_eq!(line, json!({"event": "key_made", "user": "a1", "reason": made["id"]}));
+    let id = made["id"].as_str().expect("an id");
+    let (_, line) = one_line(&realm, &["apikey", "revoke", id], "");
+    assert_eq!(line, json!({"event": "key_revoked", "reason": id}));
+
+    let (first, line) = one_line(&realm, &["client", "add", "app"], "");
+    assert_eq!(line, client("client_added"));
+    let (second, line) = one_line(&realm, &["client", "rotate", "app"], "");
+    assert_eq!(line, client("client_rotated"));
+    let (_, line) = one_line(&realm, &["client", "delete", "app"], "");
+    assert_eq!(line, client("client_deleted"));
+
+    let ring = realm.folder().join("ring.json").display().to_string();
+    let (kid, line) = one_line(&realm, &["key", "rotate", "--ring", &ring], "");
+    assert_eq!(line, json!({"event": "signing_key_added", "reason": kid}));
+    let users = "{\"username\": \"bob\"}\n{\"username\": \"eve\"}\n";
+    let (_, line) = one_line(&realm, &["import", "users", "-"], users);
+    assert_eq!(line, json!({"event": "imported", "count": 2, "reason": "users"}));
+
+    let key = made["key"].as_str().expect("a key").to_owned();
+    tells_none_of(&realm, &[key, first, second]);
+}
+
+/// The audit log holds no secret, and no hash of one.
+fn tells_none_of(realm: &Realm, secrets: &[String]) {
+    let text = audit_text(realm);
+    for secret in secrets.iter().map(String::as_str).chain(["argon2", "sha512", "PRIVATE"]) {
+        assert!(secret.len() > 5 && !text.contains(secret), "{secret}: {text}");
+    }
+}
+
+#[test]
+fn a_command_that_changes_nothing_writes_no_line() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    let before = audit_text(&realm);
+    for (arguments, expected) in [
+        (&["user", "list"][..], 0),
+        (&["user", "show", "alice"], 0),
+        (&["apikey", "list"], 0),
+        (&["client", "list"], 0),
+        (&["session", "list"], 0),
+        (&["user", "add", "alice", "--no-password"], 1),
+        (&["user", "passwd", "alice"], 1),
+        (&["user", "lock", "bob"], 1),
+        (&["user", "delete", "bob"], 1),
+        (&["apikey", "add", "bob"], 1),
+        (&["apikey", "revoke", "key_x"], 1),
+        (&["client", "rotate", "app"], 1),
+        (&["client", "delete", "app"], 1),
+        (&["session", "revoke", "--user", "a1"], 1),
+        (&["session", "revoke", "AAAAAAAAAAAAAAAAAAAAAA"], 1),
+        (&["import", "users", "/none"], 69),
+    ] {
+        let output = typed(&realm, arguments, "weak");
+        assert_eq!(code(&output), expected, "{arguments:?}: {}", told(&output));
+        assert_eq!(audit_text(&realm), before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_its_audit_log_a_command_changes_nothing() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    let key = parsed(&done(&realm, &["apikey", "add", "alice", "--json"], ""));
+    let id = key["id"].as_str().expect("an id").to_owned();
+    done(&realm, &["client", "add", "app"], "");
+    realm.mint("a1", &[]);
+    let state = |realm: &Realm| {
+        [["user", "list"], ["apikey", "list"], ["client", "list"], ["session", "list"]]
+            .map(|what| done(realm, &[&what[..], &["--json"]].concat(), ""))
+    };
+    let before = state(&realm);
+    let password = stored_user(&realm, "alice").password;
+    let ring = realm.folder().join("ring.json");
+    let ring_path = ring.display().to_string();
+    let folder = realm.folder().display().to_string();
+    let realm = realm.with("AUDIT_LOG", &folder);
+    for arguments in [
+        &["user", "add", "bob"][..],
+        &["user", "passwd", "alice"],
+        &["user", "lock", "alice"],
+        &["user", "unlock", "alice"],
+        &["user", "delete", "alice"],
+        &["apikey", "add", "alice"],
+        &["apikey", "revoke", &id],
+        &["client", "add", "other"],
+        &["client", "rotate", "app"],
+        &["client", "delete", "app"],
+        &["session", "revoke", "--user", "a1"],
+        &["key", "rotate", "--ring", &ring_path],
+    ] {
+        let output = typed(&realm, arguments, GOOD);
+        assert_eq!((code(&output), printed(&output).as_str()), (69, ""), "{arguments:?}");
+        assert!(told(&output).contains("AUDIT_LOG"), "{}", told(&output));
+    }
+    let output = typed(&realm, &["import", "users", "-"], r#"{"username": "bob"}"#);
+    assert_eq!(code(&output), 69, "{}", told(&output));
+    assert_eq!(state(&realm), before);
+    assert_eq!(stored_user(&realm, "alice").password, password);
+    assert!(!ring.exists());
+    let realm = realm.with("AUDIT_LOG", "off");
+    let lines = audit_text(&realm);
+    done(&realm, &["user", "lock", "alice"], "");
+    assert_eq!(audit_text(&realm), lines);
+}
+
+#[test]
+fn what_was_done_before_a_command_failed_is_told() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    let realm = realm.with("DB_URL", "redis://127.0.0.1:1");
+    let before = audited(&realm).len();
+    let output = typed(&realm, &["user", "lock", "alice"], "");
+    assert_eq!(code(&output), 69, "{}", told(&output));
+    let locked = json!({"event": "user_locked", "user": "a1", "reason": "command"});
+    assert_eq!(audited(&realm)[before..], [locked], "it is locked; nobody knows what ended");
+    let output = typed(&realm, &["user", "unlock", "alice"], "");
+    assert_eq!(code(&output), 69, "{}", told(&output));
+    assert_eq!(stored_user(&realm, "alice").state, UserState::Locked);
+    assert_eq!(audited(&realm).len(), before + 1);
+}
+
+#[test]
+fn the_first_command_makes_the_folder_of_the_log_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let realm = realm();
+    let ring = realm.folder().join("ring.json").display().to_string();
+    let data = realm.folder().join("data");
+    let realm = realm.with("DATA_DIR", &data.display().to_string());
+    done(&realm, &["key", "rotate", "--ring", &ring], "");
+    let mode = |path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(data.clone()), mode(data.join("audit.jsonl"))), (0o700, 0o600));
+}
+
+#[test]
+fn who_is_unlocked_need_not_wait_out_failed_logins() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("tokio");
+    let attempt = |user: &str| {
+        runtime.block_on(async {
+            let path = realm.folder().join("portcullis.db");
+            let options = storage::sqlite::Options::default();
+            let database = storage::sqlite::Database::open(&path, options).await.expect("open");
+            let (store, clock) = (SqliteRestrict::new(database), Arc::new(SystemClock::new()));
+            let restrictions = Restrictions::new(
+                Arc::new(store),
+                std::time::Duration::from_secs(5),
+                clock.clone(),
+                StoreMetrics::default(),
+            );
+            let terms = ThrottleTerms {
+                enabled: true,
+                per_minute: 60,
+                lock_tries: 1,
+                lock_time: std::time::Duration::from_secs(3600),
+            };
+            let throttle = Throttle::new(Arc::new(restrictions), terms, clock);
+            throttle.attempt(&AccountName::user(user)).await
+        })
+    };
+    let is_refused = |user: &str| match attempt(user) {
+        Ok(_) => false,
+        Err(IssueError::SlowDown(_)) => true,
+        Err(error) => panic!("{error:?}"),
+    };
+    assert!(!is_refused("a1") && !is_refused("b1"));
+    assert!(is_refused("a1") && is_refused("b1"));
+    done(&realm, &["user", "unlock", "alice"], "");
+    assert!(!is_refused("a1"), "what was counted is forgotten");
+    assert!(is_refused("b1"), "and nobody else's");
 }

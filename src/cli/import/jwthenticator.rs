@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::super::accounts::{failed, load, open};
 use super::super::apikey::new_id;
+use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
@@ -25,7 +26,7 @@ use crate::storage::postgres;
 
 /// How many keys are read at once.
 const PAGE: i64 = 500;
-/// What the imported keys are called.
+/// What the imported keys are called, and in the audit log the import.
 const LABEL: &str = "jwthenticator";
 /// SHA-512 in hex.
 const HASH_DIGITS: usize = 128;
@@ -65,6 +66,7 @@ pub(super) async fn import(args: &Args) -> Outcome {
     let (config, _) = load(&args.settings)?;
     let mut source = Source::open(&args.from).await?;
     let total = source.count().await.map_err(Failure::unavailable)?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let (clock, random) = surroundings();
     let mut taking = Taking {
@@ -74,18 +76,9 @@ pub(super) async fn import(args: &Args) -> Outcome {
         users: HashSet::new(),
         counts: Counts::default(),
     };
-    let mut progress = Progress::new(u64::try_from(total).unwrap_or_default());
-    let mut after = i64::MIN;
-    loop {
-        let page = source.page(after).await.map_err(Failure::unavailable)?;
-        let Some((last, ..)) = page.last() else { break };
-        after = *last;
-        for row in &page {
-            taking.take(row).await?;
-            progress.step();
-        }
-    }
-    progress.finish();
+    let taken = taking.take_all(&mut source, u64::try_from(total).unwrap_or_default()).await;
+    taking.counts.audit(&log, LABEL);
+    taken?;
     let users = taking.users.len();
     Output::say(&format!("{users} identifiers are users of kind service"));
     taking.counts.tell("keys", args.json)
@@ -101,6 +94,22 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
+    async fn take_all(&mut self, source: &mut Source, total: u64) -> Result<(), Failure> {
+        let mut progress = Progress::new(total);
+        let mut after = i64::MIN;
+        loop {
+            let page = source.page(after).await.map_err(Failure::unavailable)?;
+            let Some((last, ..)) = page.last() else { break };
+            after = *last;
+            for row in &page {
+                self.take(row).await?;
+                progress.step();
+            }
+        }
+        progress.finish();
+        Ok(())
+    }
+
     async fn take(&mut self, row: &Row) -> Result<(), Failure> {
         let Some(key) = read(row) else {
             Output::say(&format!("key {}: it cannot be read", row.0));

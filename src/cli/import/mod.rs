@@ -6,10 +6,12 @@ mod users;
 use serde_json::json;
 
 use super::accounts::failed;
+use super::audit::CommandLog;
 use super::output::Output;
 use super::{Exit, Failure, Outcome};
 use crate::account::{AccountError, AccountStore, User, UserState};
 use crate::clock::UnixTime;
+use crate::issuer::audit::Event;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -54,6 +56,11 @@ impl Counts {
             Fate::Kept => self.kept += 1,
             Fate::Clashed => self.refused += 1,
         }
+    }
+
+    /// Tells the audit log how many were added, also where the rest could not be.
+    fn audit(self, log: &CommandLog, source: &str) {
+        log.event(Event::Imported).count(self.added).reason(source).write();
     }
 
     /// Says how many of each; where some were refused, the answer is no.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::accounts::{failed, load, login, open, passwords, random_id, user_id};
+use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
@@ -66,12 +67,25 @@ pub(super) async fn import(args: &Args) -> Outcome {
     let passwords = passwords(&config)?;
     let text = read_file(args)?;
     let users = read_all(&text, &passwords, clock.now())?;
+    let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let mut counts = Counts::default();
+    let taken = take_all(store.as_ref(), users, random.as_ref(), &mut counts).await;
+    counts.audit(&log, "users");
+    taken?;
+    counts.tell("users", args.json)
+}
+
+async fn take_all(
+    store: &dyn AccountStore,
+    users: Vec<(usize, Read)>,
+    random: &dyn Random,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
     let mut progress = Progress::new(users.len().try_into().unwrap_or_default());
     for (line, read) in users {
         let name = read.user.username.as_str().escape_debug().to_string();
-        let fate = take(store.as_ref(), read, random.as_ref()).await?;
+        let fate = take(store, read, random).await?;
         if fate == Fate::Clashed {
             Output::say(&format!("line {line}: a name of {name} is another user's"));
         }
@@ -79,7 +93,7 @@ pub(super) async fn import(args: &Args) -> Outcome {
         progress.step();
     }
     progress.finish();
-    counts.tell("users", args.json)
+    Ok(())
 }
 
 fn read_file(args: &Args) -> Result<String, Failure> {

@@ -1,0 +1,64 @@
+//! What a command changes is told to the same audit log that the issuer writes to.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use anyhow::{Context as _, anyhow};
+
+use super::settings::SettingFlags;
+use super::{Failure, surroundings};
+use crate::config::Config;
+use crate::issuer::audit::{Audit, Entry, Event};
+use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
+
+/// The reason of what an operator did by a command, where there is no better one.
+pub(super) const COMMAND: &str = "command";
+
+/// The audit log, open for one command. What it was told is written when it is dropped, so also
+/// where the command fails after it has done something.
+pub(super) struct CommandLog {
+    audit: Audit,
+    writer: Option<AuditWriter>,
+}
+
+/// Opens the configured log; to be done before anything is changed, since a change that nobody
+/// could answer for must not be made.
+pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
+    let target = Config::load_audit(&flags.sources()).map_err(Failure::usage)?;
+    let started = make_folder(&target).and_then(|()| AuditLog::start(&target));
+    let started = started.with_context(|| match &target {
+        AuditTarget::File(path) => {
+            let path = path.display();
+            anyhow!("cannot open {path}, where the audit log is; AUDIT_LOG names another place")
+        }
+        AuditTarget::Off | AuditTarget::Stderr => anyhow!("cannot start the audit log"),
+    });
+    let (log, writer) = started.map_err(Failure::unavailable)?;
+    let (clock, _) = surroundings();
+    Ok(CommandLog { audit: Audit::new(log, clock), writer: Some(writer) })
+}
+
+/// As with the embedded store, a folder that is missing is made for the owner alone: a command may
+/// be the first to use `DATA_DIR`.
+fn make_folder(target: &AuditTarget) -> io::Result<()> {
+    let AuditTarget::File(path) = target else { return Ok(()) };
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
+        None => Ok(()),
+    }
+}
+
+impl CommandLog {
+    /// Begins a line about an event.
+    pub(super) fn event(&self, event: Event) -> Entry<'_> {
+        self.audit.event(event)
+    }
+}
+
+impl Drop for CommandLog {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.finish();
+        }
+    }
+}
