@@ -89,7 +89,9 @@ impl IssuerApp {
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
             Some(terms) => {
-                PasswordCheck::Hook(Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?)
+                PasswordCheck::Hook(Box::new(
+                    Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?,
+                ))
             }
         };
         if !issuance.throttle.enabled {

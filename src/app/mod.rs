@@ -120,7 +120,7 @@ impl App {
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let mut admissions = Admissions::new(
+        let admissions = Admissions::new(
             Arc::clone(&verifier),
             Arc::clone(&sessions),
             config.gate.identity.clone(),
@@ -128,14 +128,7 @@ impl App {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        if config.tokens.mode == TokenMode::Opaque {
-            admissions = admissions.with_handles(Handles::new(Arc::clone(&tokens)));
-        }
-        if let Some(header) = &config.gate.upstream_jwt_header {
-            let signers = Arc::clone(&own_keys);
-            let upstream = UpstreamJwt::new(header.clone(), signers, Arc::clone(&clock));
-            admissions = admissions.with_upstream_jwt(upstream);
-        }
+        let admissions = with_opaque(admissions, config, &tokens, &own_keys, &clock);
         let service = Arc::new(GateService::new(
             Gate::new(admissions, config.gate.cookies.clone()),
             ServiceTerms {
@@ -354,6 +347,24 @@ fn start_fetching(
         tokio::spawn(keep(ring, source, fetcher.clone(), Arc::clone(clock), stop.clone()));
     }
     Ok(())
+}
+
+/// The same admissions, with handles and a token for the app where the operator wants them.
+fn with_opaque(
+    mut admissions: Admissions,
+    config: &Config,
+    tokens: &Arc<Tokens>,
+    signers: &Arc<SigningRing>,
+    clock: &Arc<dyn Clock>,
+) -> Admissions {
+    if config.tokens.mode == TokenMode::Opaque {
+        admissions = admissions.with_handles(Handles::new(Arc::clone(tokens)));
+    }
+    if let Some(header) = &config.gate.upstream_jwt_header {
+        let upstream = UpstreamJwt::new(header.clone(), Arc::clone(signers), Arc::clone(clock));
+        admissions = admissions.with_upstream_jwt(upstream);
+    }
+    admissions
 }
 
 /// What grows unless room is made in it.

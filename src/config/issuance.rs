@@ -75,7 +75,7 @@ pub(super) fn read(
     }
     let tokens = &*tokens;
     let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
-    let token_path = reader.parsed("TOKEN_URL", |text| path(text));
+    let token_path = reader.parsed("TOKEN_URL", path);
     let internal = reader.parsed("INTERNAL_LISTEN", |text| match text {
         "off" => Ok(None),
         address => address.parse::<Address>().map(Some),
@@ -86,13 +86,7 @@ pub(super) fn read(
         reader
             .wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
     }
-    let grpc = reader.parsed("GRPC_LISTEN", |text| match text {
-        "off" => Ok(None),
-        address => address
-            .parse::<SocketAddr>()
-            .map(Some)
-            .map_err(|_| format!("{text:?} is no address such as 127.0.0.1:50051")),
-    });
+    let (grpc, grpc_tls) = grpc(reader);
     let terms = terms(reader, tokens, iss.unwrap_or_else(|| public_url.clone()), store_timeout);
     let terms = IssuanceTerms {
         own_urls: vec![public_url.clone(), format!("{public_url}{token_path}")],
@@ -115,13 +109,6 @@ pub(super) fn read(
         cors: cors(reader),
     };
     check_paths(reader, &web);
-    let grpc_tls = grpc_tls(reader);
-    if grpc_tls.is_none() && grpc.is_some_and(|address| !address.ip().to_canonical().is_loopback())
-    {
-        let problem =
-            "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
-        reader.wrong("GRPC_LISTEN", problem);
-    }
     let config = IssuanceConfig {
         listen,
         internal,
@@ -133,17 +120,8 @@ pub(super) fn read(
         hook: hook(reader),
         audit: audit(reader, data_dir),
     };
-    if is_on && tokens.issuers.first().is_some_and(|it| it.sessions == SessionRule::Ignored) {
-        reader.wrong(
-            "SESSION_RULE",
-            "nothing that is issued could be revoked: an issuer needs sessions",
-        );
-    }
-    if is_on && tokens.signing.is_none() && tokens.ring.is_none() {
-        reader.wrong(
-            "AUTHORIZATION_SERVER",
-            "there is no key that signs: set PRIVATE_KEY_FILE, SECRET_KEY_FILE or KEY_RING_FILE",
-        );
+    if is_on {
+        check_tokens(reader, tokens);
     }
     is_on.then_some(config)
 }
@@ -167,6 +145,22 @@ fn name_ourselves(reader: &mut Reader<'_>, tokens: &mut TokenConfig, public_url:
         );
     }
     own.default_audience = own.iss.clone().or_else(|| Some(public_url.to_owned()));
+}
+
+/// What must hold of the tokens for anything to be issued, and revoked.
+fn check_tokens(reader: &mut Reader<'_>, tokens: &TokenConfig) {
+    if tokens.issuers.first().is_some_and(|it| it.sessions == SessionRule::Ignored) {
+        reader.wrong(
+            "SESSION_RULE",
+            "nothing that is issued could be revoked: an issuer needs sessions",
+        );
+    }
+    if tokens.signing.is_none() && tokens.ring.is_none() {
+        reader.wrong(
+            "AUTHORIZATION_SERVER",
+            "there is no key that signs: set PRIVATE_KEY_FILE, SECRET_KEY_FILE or KEY_RING_FILE",
+        );
+    }
 }
 
 fn terms(
@@ -443,6 +437,24 @@ fn cors(reader: &mut Reader<'_>) -> Option<CorsTerms> {
         }
     }
     (is_on && !origins.is_empty()).then_some(CorsTerms { origins, credentials, methods, headers })
+}
+
+/// Where gRPC is served, and how it is encrypted; outside loopback it has to be.
+fn grpc(reader: &mut Reader<'_>) -> (Option<SocketAddr>, Option<GrpcTls>) {
+    let address = reader.parsed("GRPC_LISTEN", |text| match text {
+        "off" => Ok(None),
+        address => address
+            .parse::<SocketAddr>()
+            .map(Some)
+            .map_err(|_| format!("{text:?} is no address such as 127.0.0.1:50051")),
+    });
+    let tls = grpc_tls(reader);
+    let is_open = address.is_some_and(|address| !address.ip().to_canonical().is_loopback());
+    if is_open && tls.is_none() {
+        let problem = "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
+        reader.wrong("GRPC_LISTEN", problem);
+    }
+    (address, tls)
 }
 
 fn grpc_tls(reader: &mut Reader<'_>) -> Option<GrpcTls> {

@@ -229,8 +229,9 @@ impl Issuance {
 /// The client that is named, which is not yet believed.
 fn named(shown: &ClientCredentials) -> Option<String> {
     match shown {
-        ClientCredentials::Secret { id, .. } | ClientCredentials::Public { id } => Some(id.clone()),
-        ClientCredentials::Assertion { id: Some(id), .. } => Some(id.clone()),
+        ClientCredentials::Secret { id, .. }
+        | ClientCredentials::Public { id }
+        | ClientCredentials::Assertion { id: Some(id), .. } => Some(id.clone()),
         ClientCredentials::Assertion { id: None, assertion } => {
             use base64::engine::general_purpose::URL_SAFE_NO_PAD;
             let payload = assertion.expose_str()?.split('.').nth(1)?;

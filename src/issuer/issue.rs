@@ -145,9 +145,10 @@ impl Issuance {
         };
         let family = Family { session: &session, client, lineage: &lineage, audiences };
         let access = self.access_token(wish.subject, &family, &lineage.scopes, now)?;
-        let refresh = match with_refresh && !self.handle_is_refresh() {
-            true => Some(self.refresh_token(&wish.subject.user, &family, now)?),
-            false => None,
+        let refresh = if with_refresh && !self.handle_is_refresh() {
+            Some(self.refresh_token(&wish.subject.user, &family, now)?)
+        } else {
+            None
         };
         let (subject, origin) = (wish.subject, &lineage.origin);
         let opened = Opened { session, subject, origin, access, refresh, with_refresh, now };

@@ -36,7 +36,7 @@ pub enum PasswordCheck {
     /// The built-in accounts.
     Accounts,
     /// The application.
-    Hook(super::hook::Hook),
+    Hook(Box<super::hook::Hook>),
 }
 
 impl Issuance {

@@ -312,10 +312,10 @@ impl Issuance {
             Claim::Held(held) if lease_of(&held).is_some_and(|lease| now <= lease) => {
                 Ok(Claimed::Later)
             }
-            Claim::Held(held) => match self.restrictions.swap(&name, &held, &value, until).await? {
-                true => Ok(Claimed::Won),
-                false => Ok(Claimed::Later),
-            },
+            Claim::Held(held) => {
+                let is_ours = self.restrictions.swap(&name, &held, &value, until).await?;
+                Ok(if is_ours { Claimed::Won } else { Claimed::Later })
+            }
         }
     }
 
@@ -338,10 +338,10 @@ impl Issuance {
             Ok(Exchange::Unknown) => Err(IssueError::InvalidGrant),
             // It may have happened all the same. Told that it did not, the client would come again
             // with a token that is used by now, and be taken for a thief.
-            Err(error) => match self.came_true(&next.issued).await? {
-                true => Ok(next.issued),
-                false => Err(error.into()),
-            },
+            Err(error) => {
+                let came_true = self.came_true(&next.issued).await?;
+                came_true.then_some(next.issued).ok_or_else(|| error.into())
+            }
         }
     }
 

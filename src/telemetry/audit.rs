@@ -154,6 +154,8 @@ impl Appended {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use serde_json::json;
 
@@ -172,7 +174,6 @@ mod tests {
             let event: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!(event["number"], number);
         }
-        use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
     }
 

@@ -48,6 +48,11 @@ impl Form {
         Ok(value.and_then(|value| value.expose_str().map(str::to_owned)))
     }
 
+    /// Whether a parameter is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A parameter that must be there.
     pub(super) fn required(&mut self, name: &str) -> Result<Secret, IssueError> {
         let missing = || IssueError::invalid_request(format!("{name} is missing"));
