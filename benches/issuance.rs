@@ -86,7 +86,8 @@ async fn measure(issuance: &Issuance, argon: f64) {
     let refreshes = rate(async || {
         let token = text(last.refresh_token.as_ref().unwrap());
         let client = Some(&client);
-        let request = RefreshRequest { token: &token, client, scopes: None, caller: &caller };
+        let request =
+            RefreshRequest { token: &token, client, scopes: None, audiences: &[], caller: &caller };
         last = issuance.refresh(request).await.unwrap();
     });
     report("refresh, rotating", refreshes.await, "bare signature", signing);

@@ -120,6 +120,9 @@ impl IssuerApp {
             key: tls.key,
             client_ca: tls.client_ca,
         });
+        if let Some(tls) = &tls {
+            tls.check().context("cannot use GRPC_TLS_CERT_FILE, its key or the client CA")?;
+        }
         let grpc = GrpcTerms { tls, admin_token: issuance.web.admin_token.clone() };
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
@@ -194,12 +197,18 @@ impl BoundIssuer {
                     .context("the gRPC listener failed")
             });
         }
+        let mut outcome = Ok(());
         while let Some(ended) = serving.join_next().await {
-            ended.context("a listener of the issuer ended early")??;
+            let ended = ended.context("a listener of the issuer failed").and_then(|ended| ended);
+            if let (Err(error), Ok(())) = (ended, &outcome) {
+                // The others are drained, and what was told is written, before the process ends.
+                outcome = Err(error);
+                shutdown.begin();
+            }
         }
         app.issuance.accounts.close().await;
         app.audit.finish();
-        Ok(())
+        outcome
     }
 }
 

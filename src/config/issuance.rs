@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::server::Address;
 use crate::session::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
+use crate::token::SessionRule;
 
 /// The shortest secrets that are taken for the hook and for administrators, in bytes.
 const LEAST_SECRET_BYTES: usize = 16;
@@ -61,7 +62,7 @@ pub struct GrpcTls {
 /// Reads everything; it is used only where AUTHORIZATION_SERVER is on, and checked in any case.
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    tokens: &TokenConfig,
+    tokens: &mut TokenConfig,
     data_dir: &Path,
     store_timeout: Duration,
 ) -> Option<IssuanceConfig> {
@@ -69,6 +70,11 @@ pub(super) fn read(
     let listen = addresses(reader, "ISSUER_LISTEN");
     let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
     let public_url = public_url(reader, iss.as_deref(), listen.first());
+    if is_on {
+        name_ourselves(reader, tokens, &public_url);
+    }
+    let tokens = &*tokens;
+    let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
     let token_path = reader.parsed("TOKEN_URL", |text| path(text));
     let internal = reader.parsed("INTERNAL_LISTEN", |text| match text {
         "off" => Ok(None),
@@ -109,17 +115,30 @@ pub(super) fn read(
         cors: cors(reader),
     };
     check_paths(reader, &web);
+    let grpc_tls = grpc_tls(reader);
+    if grpc_tls.is_none() && grpc.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+    {
+        let problem =
+            "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
+        reader.wrong("GRPC_LISTEN", problem);
+    }
     let config = IssuanceConfig {
         listen,
         internal,
         grpc,
-        grpc_tls: grpc_tls(reader),
+        grpc_tls,
         terms,
         web,
         throttle: throttle(reader),
         hook: hook(reader),
         audit: audit(reader, data_dir),
     };
+    if is_on && tokens.issuers.first().is_some_and(|it| it.sessions == SessionRule::Ignored) {
+        reader.wrong(
+            "SESSION_RULE",
+            "nothing that is issued could be revoked: an issuer needs sessions",
+        );
+    }
     if is_on && tokens.signing.is_none() && tokens.ring.is_none() {
         reader.wrong(
             "AUTHORIZATION_SERVER",
@@ -127,6 +146,27 @@ pub(super) fn read(
         );
     }
     is_on.then_some(config)
+}
+
+/// What our own tokens say of their issuer is what the metadata says, where the operator says it
+/// once (RFC 8414, section 2), and the gate beside the issuer accepts whom they are for.
+fn name_ourselves(reader: &mut Reader<'_>, tokens: &mut TokenConfig, public_url: &str) {
+    let is_named = reader.found("PUBLIC_URL").is_some();
+    let Some(own) = tokens.issuers.first_mut() else {
+        return;
+    };
+    if is_named && reader.found("ISSUER").is_none() {
+        own.iss = Some(public_url.to_owned());
+        public_url.clone_into(&mut own.name);
+    }
+    let is_url = |iss: &str| iss.starts_with("https://") || iss.starts_with("http://");
+    if is_named && own.iss.as_deref().is_some_and(|iss| is_url(iss) && iss != public_url) {
+        reader.wrong(
+            "PUBLIC_URL",
+            "disagrees with ISSUER: clients would refuse tokens of another issuer",
+        );
+    }
+    own.default_audience = own.iss.clone().or_else(|| Some(public_url.to_owned()));
 }
 
 fn terms(
@@ -237,7 +277,8 @@ fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Addres
     }
     let is_url = |iss: &&str| iss.starts_with("https://") || iss.starts_with("http://");
     match (iss.filter(is_url), listen) {
-        (Some(iss), _) => iss.trim_end_matches('/').to_owned(),
+        // To the letter: clients compare it with what tokens say.
+        (Some(iss), _) => iss.to_owned(),
         (None, Some(Address::Tcp(address))) => format!("http://{address}"),
         (None, _) => "http://localhost".to_owned(),
     }
@@ -290,7 +331,8 @@ fn check_paths(reader: &mut Reader<'_>, web: &WebTerms) {
     for (place, (name, path)) in named.iter().enumerate() {
         let Some(path) = path else { continue };
         let is_own = *name == "TOKEN_URL" && path.as_str() == "/token";
-        let is_below = path.starts_with("/sessions/");
+        let is_below = path.starts_with("/sessions/")
+            || web.pages.docs.as_ref().is_some_and(|docs| path.starts_with(&format!("{docs}/")));
         let is_twice = named[..place].iter().any(|(_, other)| *other == Some(*path));
         if (TAKEN.contains(&path.as_str()) && !is_own) || is_below || is_twice {
             reader.wrong(name, format!("{path} is another route's"));

@@ -200,10 +200,10 @@ impl Config {
         let accounts = accounts::read(reader, &sessions.store, &data_dir);
         let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
         check_addresses(reader, &gate.listen, metrics_listen.as_ref());
-        let tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
+        let mut tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
         check_upstream_jwt(reader, &gate, &tokens);
         let timeout = sessions.terms.timeout;
-        let issuance = issuance::read(reader, &tokens, &data_dir, timeout);
+        let issuance = issuance::read(reader, &mut tokens, &data_dir, timeout);
         Self {
             issuance,
             tokens,

@@ -12,7 +12,6 @@ use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
 use super::terms::Caller;
-use super::throttle::AccountName;
 use crate::account::{Client, KeyDigest};
 use crate::restrict::Claim;
 use crate::secret::Secret;
@@ -148,28 +147,25 @@ impl Issuance {
         shown: &ClientCredentials,
         caller: &Caller,
     ) -> Result<Client, IssueError> {
-        let outcome = self.client_unaudited(shown, caller).await;
-        if let Err(error) = &outcome {
-            let event = self.audit.event(Event::ClientRefused).error(error);
+        let error = match self.client_unaudited(shown).await {
+            Ok(client) => return Ok(client),
+            Err(error) => self.throttle.failure(error, caller).await,
+        };
+        if error.is_told() {
+            let event = self.audit.event(Event::ClientRefused).error(&error);
             event.client(named(shown).as_deref()).address(caller.address).write();
         }
-        outcome
+        self.metrics.issued("client", Some(&error));
+        Err(error)
     }
 
-    async fn client_unaudited(
-        &self,
-        shown: &ClientCredentials,
-        caller: &Caller,
-    ) -> Result<Client, IssueError> {
+    async fn client_unaudited(&self, shown: &ClientCredentials) -> Result<Client, IssueError> {
         let refused = || IssueError::InvalidClient { by_header: shown.is_by_header() };
         let id = named(shown).filter(|id| is_client_id(id)).ok_or_else(refused)?;
         if let ClientCredentials::Public { .. } = shown {
             let client = self.accounts.client(&id).await?;
             return client.filter(is_public).ok_or_else(refused);
         }
-        self.throttle.address(caller).await?;
-        let account = AccountName::client(&id);
-        self.throttle.attempt(&account).await?;
         let client = self.accounts.client(&id).await?;
         let is_good = match (shown, &client) {
             (ClientCredentials::Secret { secret, .. }, Some(client)) => {
@@ -180,9 +176,7 @@ impl Issuance {
             }
             _ => false,
         };
-        let client = client.filter(|_| is_good).ok_or_else(refused)?;
-        self.throttle.succeeded(&account).await?;
-        Ok(client)
+        client.filter(|_| is_good).ok_or_else(refused)
     }
 
     fn is_secret_of(&self, client: &Client, secret: &Secret) -> bool {

@@ -8,7 +8,7 @@ use super::terms::Caller;
 use crate::account::Client;
 use crate::opaque::{TokenDigest, TokenKind};
 use crate::session::{Filter, NotLive, Session, SessionId, UserId};
-use crate::token::ScopeSet;
+use crate::token::{ScopeSet, Verified};
 
 /// How many sessions are listed at once.
 pub const MOST_LISTED: usize = 1000;
@@ -46,7 +46,7 @@ impl Issuance {
     /// Whose access token this is, if it is one of ours and in time.
     async fn access(&self, token: &str) -> Result<Option<(Belonging, ScopeSet)>, IssueError> {
         if token.contains('.') {
-            return Ok(self.of_jwt(token));
+            return Ok(self.verifier.verify(token).ok().and_then(|good| self.of_verified(&good)));
         }
         let found = self.tokens.get(&TokenDigest::of(token)).await?;
         let is_good = |kept: &crate::opaque::OpaqueToken| {
@@ -61,8 +61,7 @@ impl Issuance {
         }))
     }
 
-    fn of_jwt(&self, token: &str) -> Option<(Belonging, ScopeSet)> {
-        let verified = self.verifier.verify(token).ok()?;
+    fn of_verified(&self, verified: &Verified) -> Option<(Belonging, ScopeSet)> {
         // Sessions of other issuers are none of ours.
         if verified.claims.text("iss").ok().flatten() != Some(self.terms.iss.as_str()) {
             return None;
@@ -70,7 +69,7 @@ impl Issuance {
         let session = SessionId::parse(verified.session.as_deref()?).ok()?;
         let user = UserId::parse(&verified.subject).ok()?;
         let client = verified.claims.text("client_id").ok().flatten().map(str::to_owned);
-        Some((Belonging { session, user, client }, verified.scopes))
+        Some((Belonging { session, user, client }, verified.scopes.clone()))
     }
 
     /// Ends the session of a token, whichever kind it is (RFC 7009, section 2). A token that is
@@ -101,7 +100,10 @@ impl Issuance {
     /// Whose token this is, of whichever kind, also where it was used.
     async fn belonging(&self, token: &str) -> Result<Option<Belonging>, IssueError> {
         if token.contains('.') {
-            return Ok(self.of_jwt(token).map(|(belonging, _)| belonging));
+            // Also one that is for somebody else: we issued it.
+            let verified = self.verifier.verify_for_anybody(token).ok();
+            let found = verified.and_then(|verified| self.of_verified(&verified));
+            return Ok(found.map(|(belonging, _)| belonging));
         }
         let found = self.tokens.get(&TokenDigest::of(token)).await?;
         Ok(found.map(|kept| Belonging {

@@ -49,6 +49,12 @@ impl IssueError {
         Self::InvalidRequest(what.into())
     }
 
+    /// Whether the audit log tells of it. What was refused for coming too often is only counted,
+    /// so that nobody fills the disk.
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Self::SlowDown(_) | Self::Busy)
+    }
+
     /// The `error` of the answer, of the audit log and of the metrics.
     pub fn code(&self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ use crate::secret::Secret;
 use crate::session::{Filter, Session, SessionId, UserId};
 
 /// How many sessions beyond the limit are looked at at once.
-const LOOK_BEYOND: usize = 100;
+const LOOK_BEYOND: usize = 10_000;
 
 /// Who is to get tokens, and which.
 #[derive(Debug)]
@@ -116,6 +116,8 @@ pub(super) struct Family<'a> {
     pub(super) session: &'a SessionId,
     pub(super) client: Option<&'a str>,
     pub(super) lineage: &'a Lineage,
+    /// Whom access tokens are for.
+    pub(super) audiences: &'a [String],
 }
 
 impl Issuance {
@@ -137,13 +139,18 @@ impl Issuance {
         let audiences = wish.audiences;
         let lineage = Lineage { origin: wish.origin, scopes, audiences, identifier };
         let client = wish.client.map(|client| client.id.as_str());
-        let family = Family { session: &session, client, lineage: &lineage };
+        let audiences = match lineage.audiences.as_slice() {
+            [] => self.terms.audiences.as_slice(),
+            asked => asked,
+        };
+        let family = Family { session: &session, client, lineage: &lineage, audiences };
         let access = self.access_token(wish.subject, &family, &lineage.scopes, now)?;
         let refresh = match with_refresh && !self.handle_is_refresh() {
             true => Some(self.refresh_token(&wish.subject.user, &family, now)?),
             false => None,
         };
-        let opened = Opened { session, subject: wish.subject, access, refresh, with_refresh, now };
+        let (subject, origin) = (wish.subject, &lineage.origin);
+        let opened = Opened { session, subject, origin, access, refresh, with_refresh, now };
         self.store(&opened, wish.caller, client).await?;
         let Opened { session, access, refresh, .. } = opened;
         let of_login = self.audit.event(Event::Login).user(wish.subject.user.as_str());
@@ -223,13 +230,9 @@ impl Issuance {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
-        let audiences = match family.lineage.audiences.as_slice() {
-            [] => self.terms.audiences.as_slice(),
-            asked => asked,
-        };
         let terms = AccessTerms {
             iss: &self.terms.iss,
-            audiences,
+            audiences: family.audiences,
             client: family.client,
             session: family.session,
             scopes,
@@ -288,7 +291,11 @@ impl Issuance {
             not_before: UnixTime::EPOCH,
         };
         self.sessions.put(&session).await?;
-        let stored = self.store_tokens(opened, caller).await;
+        let stored = match self.store_tokens(opened, caller).await {
+            // Whoever was locked while the password was hashed had all sessions ended but this one.
+            Ok(()) => self.subject_again(&opened.subject.user, opened.origin).await.map(drop),
+            refused => refused,
+        };
         if stored.is_err() {
             self.take_back(opened).await;
         }
@@ -339,10 +346,11 @@ impl Issuance {
         }
         let filter = Filter { user: Some(user.clone()), live_at: Some(now) };
         let mut live = self.sessions.list(&filter, most.saturating_add(LOOK_BEYOND)).await?;
-        live.retain(|session| session.id != *newest);
-        live.sort_by_key(|session| (session.last_seen, session.created));
-        let excess = (live.len() + 1).saturating_sub(most);
-        for session in live.iter().take(excess) {
+        // In the same order for everybody who logs in at this moment, so that two do not end each
+        // other's session.
+        live.sort_by_key(|session| (session.last_seen, session.created, session.id.clone()));
+        let excess = live.len().saturating_sub(most);
+        for session in live.iter().take(excess).filter(|session| session.id != *newest) {
             if self.sessions.revoke(&session.id).await?.is_some() {
                 let replaced = self.audit.event(Event::SessionReplaced).user(user.as_str());
                 replaced.session(&session.id).address(caller.address).write();
@@ -357,6 +365,7 @@ impl Issuance {
 struct Opened<'a> {
     session: SessionId,
     subject: &'a Subject,
+    origin: &'a Origin,
     access: Access,
     refresh: Option<(Secret, OpaqueToken)>,
     with_refresh: bool,

@@ -28,6 +28,7 @@ impl Issuance {
         let digest = KeyDigest::of(key);
         let expires = Some(now.after(self.terms.key_lifetime)).filter(|_| self.keys_expire());
         if let Some(known) = self.accounts.key(&digest).await? {
+            self.check_is_service(&known.user).await?;
             self.accounts.renew_key(&digest, expires).await?;
             let renewed = self.audit.event(Event::KeyRenewed).user(known.user.as_str());
             renewed.reason(&known.id).address(caller.address).write();
@@ -56,6 +57,14 @@ impl Issuance {
         Ok(self.accounts.key(&KeyDigest::of(key)).await?.is_some())
     }
 
+    /// Keys of people are theirs and the administrators' to make, not another service's.
+    async fn check_is_service(&self, id: &UserId) -> Result<(), IssueError> {
+        match self.accounts.user(id).await? {
+            Some(user) if user.kind == UserKind::Service => Ok(()),
+            _ => Err(IssueError::Forbidden("this identifier is not a service's")),
+        }
+    }
+
     fn keys_expire(&self) -> bool {
         self.terms.key_lifetime > Duration::ZERO
     }
@@ -68,7 +77,7 @@ impl Issuance {
         now: UnixTime,
     ) -> Result<bool, IssueError> {
         if self.accounts.user(id).await?.is_some() {
-            return Ok(false);
+            return self.check_is_service(id).await.map(|()| false);
         }
         let user = User {
             id: id.clone(),

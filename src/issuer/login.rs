@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use uuid::Uuid;
+
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
@@ -13,7 +15,7 @@ use super::issue::{Issued, Origin, Wish};
 use super::subject::Subject;
 use super::terms::Caller;
 use super::throttle::{AccountName, Attempt};
-use crate::account::password::Checked;
+use crate::account::password::{Checked, PasswordError};
 use crate::account::{Client, KeyDigest, Login, User, UserKind, UserState};
 use crate::secret::Secret;
 
@@ -50,7 +52,7 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let outcome = self.password_unaudited(login, password, asking, caller).await;
-        if let Err(error) = &outcome {
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
             let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
             refused.reason("password").address(caller.address).write();
         }
@@ -108,6 +110,10 @@ impl Issuance {
             Some(user) => AccountName::user(user.id.as_str()),
             None => AccountName::unknown(login.canonical()),
         };
+        // Before the attempt is counted: nothing would have been checked.
+        if self.passwords.is_busy() {
+            return Err(IssueError::Busy);
+        }
         let attempt = self.throttle.attempt(&account).await?;
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let checked = self.passwords.check(password, hash).await?;
@@ -118,13 +124,22 @@ impl Issuance {
             _ => return Err(self.failed(&account, attempt, caller.address)),
         };
         if checked == Checked::RightButOutdated {
-            let hash = self.passwords.hash(password).await?;
-            let now = self.clock.now();
-            self.accounts.set_password(&user.id, &hash, user.password.as_ref(), now).await?;
+            self.rehash(&user, password).await?;
         }
         self.accounts.note_login(&user.id, self.clock.now()).await?;
         self.throttle.succeeded(&account).await?;
         Ok(user)
+    }
+
+    /// Makes the hash anew while the password is at hand; another time, where too many wait.
+    async fn rehash(&self, user: &User, password: &Secret) -> Result<(), IssueError> {
+        let hash = match self.passwords.hash(password).await {
+            Err(PasswordError::Busy) => return Ok(()),
+            hash => hash?,
+        };
+        let (old, now) = (user.password.as_ref(), self.clock.now());
+        self.accounts.set_password(&user.id, &hash, old, now).await?;
+        Ok(())
     }
 
     /// Tells of a lock that this failure began, and refuses.
@@ -147,12 +162,14 @@ impl Issuance {
     pub async fn api_key(
         &self,
         key: &Secret,
-        identifier: Option<String>,
         asking: Asking<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        let outcome = self.api_key_unaudited(key, identifier, asking, caller).await;
-        if let Err(error) = &outcome {
+        let outcome = match self.api_key_unaudited(key, asking, caller).await {
+            Err(error) => Err(self.throttle.failure(error, caller).await),
+            issued => issued,
+        };
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
             let refused = self.audit.event(Event::LoginRefused).error(error);
             refused.reason("api_key").address(caller.address).write();
         }
@@ -163,12 +180,10 @@ impl Issuance {
     async fn api_key_unaudited(
         &self,
         key: &Secret,
-        identifier: Option<String>,
         asking: Asking<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         self.check_target(&asking)?;
-        self.throttle.address(caller).await?;
         let digest = KeyDigest::of(key);
         let now = self.clock.now();
         let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
@@ -184,6 +199,9 @@ impl Issuance {
             subject.scopes = Some(both);
         }
         let origin = Origin::Key { digest: digest.as_str().to_owned() };
+        // jwthenticator writes whatever the caller says he is; here it is who the key was
+        // registered for, by the same name.
+        let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());
         self.open(wish(&subject, asking, origin, "api_key", caller), identifier).await
     }
 
@@ -204,7 +222,7 @@ impl Issuance {
             self.open(wish, None).await
         };
         let outcome = issue.await;
-        if let Err(error) = &outcome {
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
             let refused = self.audit.event(Event::LoginRefused).client(Some(&client.id));
             refused.reason("client_credentials").error(error).address(caller.address).write();
         }
@@ -212,12 +230,20 @@ impl Issuance {
         outcome
     }
 
-    /// Whether tokens for these audiences may be issued to this client.
     fn check_target(&self, asking: &Asking<'_>) -> Result<(), IssueError> {
-        let of_client = asking.client.map_or(&[][..], |client| client.audiences.as_slice());
+        self.check_audiences(asking.client, &asking.audiences)
+    }
+
+    /// Whether tokens for these audiences may be issued to this client.
+    pub(super) fn check_audiences(
+        &self,
+        client: Option<&Client>,
+        audiences: &[String],
+    ) -> Result<(), IssueError> {
+        let of_client = client.map_or(&[][..], |client| client.audiences.as_slice());
         let is_known =
             |name: &String| self.terms.audiences.contains(name) || of_client.contains(name);
-        if asking.audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
+        if audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
     }
 }
 

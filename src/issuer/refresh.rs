@@ -42,6 +42,8 @@ pub struct RefreshRequest<'a> {
     pub client: Option<&'a Client>,
     /// The scopes of the new access token, at most those granted at login.
     pub scopes: Option<&'a [String]>,
+    /// Whom the new access token is for, among those named at login; empty: all of those.
+    pub audiences: &'a [String],
     /// Where the request came from.
     pub caller: &'a Caller,
 }
@@ -66,7 +68,10 @@ impl Issuance {
     /// [`IssueError::InvalidGrant`] where it is not good; one that was used before has then ended
     /// its whole family.
     pub async fn refresh(&self, request: RefreshRequest<'_>) -> Result<Issued, IssueError> {
-        let outcome = self.refresh_by_policy(&request).await;
+        let outcome = match self.refresh_by_policy(&request).await {
+            Err(error) => Err(self.throttle.failure(error, request.caller).await),
+            issued => issued,
+        };
         self.tell_of_refresh(&request, outcome.as_ref());
         outcome
     }
@@ -76,14 +81,18 @@ impl Issuance {
         match outcome {
             Ok(issued) => {
                 let event = self.audit.event(Event::Refresh).user(issued.user.as_str());
-                event.session(&issued.session).client(client).address(request.caller.address)
+                event
+                    .session(&issued.session)
+                    .client(client)
+                    .address(request.caller.address)
+                    .write();
             }
-            Err(error) => {
+            Err(error) if error.is_told() => {
                 let event = self.audit.event(Event::RefreshRefused).error(error);
-                event.client(client).address(request.caller.address)
+                event.client(client).address(request.caller.address).write();
             }
+            Err(_) => {}
         }
-        .write();
         self.metrics.issued("refresh_token", outcome.err());
     }
 
@@ -104,7 +113,7 @@ impl Issuance {
         if !self.handle_is_refresh() {
             return Ok(false);
         }
-        let request = RefreshRequest { token, client: None, scopes: None, caller };
+        let request = RefreshRequest { token, client: None, scopes: None, audiences: &[], caller };
         let outcome = self.slide_handle_of(user, &request).await;
         match &outcome {
             Ok((issued, true)) => self.tell_of_refresh(&request, Ok(issued)),
@@ -200,11 +209,31 @@ impl Issuance {
     ) -> Result<Next, IssueError> {
         let (subject, scopes) = self.renewed(request, old, lineage).await?;
         let client = old.client.as_deref();
-        let family = Family { session: &old.session, client, lineage };
+        let audiences = self.audiences(request, lineage)?;
+        let family = Family { session: &old.session, client, lineage, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         let (refresh, record) = self.refresh_token(&subject.user, &family, now)?;
         let records = access.record.iter().cloned().chain([record]).collect();
         Ok(Next { issued: issued(old, access, Some(refresh), scopes), records })
+    }
+
+    /// Whom the next access token is for (RFC 8707, section 2.2): those named at login, or some of
+    /// them, as far as the client may still have tokens for them.
+    fn audiences<'a>(
+        &'a self,
+        request: &RefreshRequest<'a>,
+        lineage: &'a Lineage,
+    ) -> Result<&'a [String], IssueError> {
+        let granted = match lineage.audiences.as_slice() {
+            [] => self.terms.audiences.as_slice(),
+            named => named,
+        };
+        let asked = if request.audiences.is_empty() { granted } else { request.audiences };
+        if asked.iter().any(|name| !granted.contains(name)) {
+            return Err(IssueError::InvalidTarget);
+        }
+        self.check_audiences(request.client, asked)?;
+        Ok(asked)
     }
 
     /// Who the subject of a family is now, and what the next access token allows.
@@ -214,7 +243,8 @@ impl Issuance {
         old: &OpaqueToken,
         lineage: &Lineage,
     ) -> Result<(Subject, Vec<String>), IssueError> {
-        let subject = self.subject_again(old, &lineage.origin).await?;
+        let subject = self.subject_again(&old.user, &lineage.origin).await?;
+        let subject = subject.ok_or(IssueError::InvalidGrant)?;
         let asked = request.scopes.unwrap_or(&lineage.scopes);
         if asked.iter().any(|scope| !lineage.scopes.contains(scope)) {
             return Err(IssueError::InvalidScope);
@@ -229,30 +259,32 @@ impl Issuance {
         Ok((subject, scopes))
     }
 
-    /// The subject as he is now: deleted and locked users, and deleted keys, get nothing more.
-    async fn subject_again(
+    /// The subject as he is now; `None` for a client, which is its own. Deleted and locked users get
+    /// nothing more, nor does who came by a key that is deleted or over.
+    pub(super) async fn subject_again(
         &self,
-        old: &OpaqueToken,
+        user: &UserId,
         origin: &Origin,
-    ) -> Result<Subject, IssueError> {
+    ) -> Result<Option<Subject>, IssueError> {
         match origin {
-            Origin::Client => return Err(IssueError::InvalidGrant),
-            Origin::Hook { subject } => return Ok(subject.clone()),
+            Origin::Client => return Ok(None),
+            Origin::Hook { subject } => return Ok(Some(subject.clone())),
             Origin::Account => {}
             Origin::Key { digest } => {
                 let digest = crate::account::KeyDigest::from_store(digest.clone());
                 let key = self.accounts.key(&digest).await?;
-                let is_good = key.is_some_and(|key| key.user == old.user);
+                let now = self.clock.now();
+                let is_good = key.is_some_and(|key| key.user == *user && key.is_live(now));
                 if !is_good {
                     return Err(IssueError::InvalidGrant);
                 }
             }
         }
-        let user = self.accounts.user(&old.user).await?.ok_or(IssueError::InvalidGrant)?;
+        let user = self.accounts.user(user).await?.ok_or(IssueError::InvalidGrant)?;
         if user.state != UserState::Active {
             return Err(IssueError::InvalidGrant);
         }
-        Ok(Subject::of_user(&user))
+        Ok(Some(Subject::of_user(&user)))
     }
 
     /// Claims the rotation of a token. The marker holds until when the claim is believed to be
@@ -300,10 +332,24 @@ impl Issuance {
         if !self.sessions.renew(&old.session, end).await? {
             return Err(IssueError::InvalidGrant);
         }
-        match self.tokens.exchange(&old.digest, now, &next.records).await? {
-            Exchange::Done => Ok(next.issued),
-            Exchange::Used => self.replayed(request, old, now).await,
-            Exchange::Unknown => Err(IssueError::InvalidGrant),
+        match self.tokens.exchange(&old.digest, now, &next.records).await {
+            Ok(Exchange::Done) => Ok(next.issued),
+            Ok(Exchange::Used) => self.replayed(request, old, now).await,
+            Ok(Exchange::Unknown) => Err(IssueError::InvalidGrant),
+            // It may have happened all the same. Told that it did not, the client would come again
+            // with a token that is used by now, and be taken for a thief.
+            Err(error) => match self.came_true(&next.issued).await? {
+                true => Ok(next.issued),
+                false => Err(error.into()),
+            },
+        }
+    }
+
+    /// Whether these tokens were exchanged for.
+    async fn came_true(&self, issued: &Issued) -> Result<bool, IssueError> {
+        match issued.refresh_token.as_ref().map(digest_of) {
+            Some(successor) => Ok(self.tokens.get(&successor).await?.is_some()),
+            None => Ok(false),
         }
     }
 
@@ -349,12 +395,7 @@ impl Issuance {
         let issued = answer.into_issued(old);
         self.check_session(old).await?;
         // A claim that was taken over holds an answer that never came true.
-        let successor = issued.refresh_token.as_ref().map(digest_of);
-        let came_true = match &successor {
-            Some(successor) => self.tokens.get(successor).await?.is_some(),
-            None => false,
-        };
-        Ok(came_true.then_some(issued))
+        Ok(self.came_true(&issued).await?.then_some(issued))
     }
 
     /// Sliding: the token lives on, and moves its own end and the session's.
@@ -368,12 +409,17 @@ impl Issuance {
         }
         let _turn = self.turns.of(digest).lock().await;
         let old = self.presented(request, digest, TokenKind::Refresh).await?;
+        // Rotated before the policy was changed.
+        if let Some(used) = old.used {
+            return self.replayed(request, &old, used).await;
+        }
         let lineage = lineage_of(&old)?;
         self.check_session(&old).await?;
         let now = self.clock.now();
         let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
         let client = old.client.as_deref();
-        let family = Family { session: &old.session, client, lineage: &lineage };
+        let audiences = self.audiences(request, &lineage)?;
+        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         let answer = issued(&old, access, Some(Secret::new(request.token)), scopes);
         let sealed =
@@ -421,7 +467,8 @@ impl Issuance {
             return Ok(answer(old.expires));
         }
         let client = old.client.as_deref();
-        let family = Family { session: &old.session, client, lineage: &lineage };
+        let audiences = self.audiences(request, &lineage)?;
+        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
         let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
         let mut claims = self.claims(&subject, &family, &scopes, now, expires)?;
         if let Some(lineage) = old.claims.get(LINEAGE) {
@@ -481,15 +528,16 @@ impl Issuance {
     ) -> Result<Issued, IssueError> {
         let old = self.presented(request, digest, TokenKind::Refresh).await?;
         // Rotated before the policy was changed.
-        if old.used.is_some() {
-            return Err(IssueError::InvalidGrant);
+        if let Some(used) = old.used {
+            return self.replayed(request, &old, used).await;
         }
         let lineage = lineage_of(&old)?;
         self.check_session(&old).await?;
         let now = self.clock.now();
         let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
         let client = old.client.as_deref();
-        let family = Family { session: &old.session, client, lineage: &lineage };
+        let audiences = self.audiences(request, &lineage)?;
+        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         if let Some(record) = &access.record {
             self.tokens.put(std::slice::from_ref(record)).await?;

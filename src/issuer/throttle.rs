@@ -50,11 +50,6 @@ impl AccountName {
         Self(format!("login:{canonical}"))
     }
 
-    /// A client.
-    pub fn client(id: &str) -> Self {
-        Self(format!("client:{id}"))
-    }
-
     /// The name, for the audit log.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,6 +80,20 @@ impl Throttle {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { restrictions, terms, delays: delays(&terms), clock }
+    }
+
+    /// What to answer to a check of something random that failed (a client's secret, a key, a
+    /// refresh token): guessing is charged to the address, and whoever has the right one is never
+    /// refused for the guesses of others.
+    pub async fn failure(&self, refused: IssueError, caller: &Caller) -> IssueError {
+        let is_guess = matches!(
+            refused,
+            IssueError::InvalidClient { .. } | IssueError::InvalidGrant | IssueError::InvalidToken
+        );
+        if !is_guess {
+            return refused;
+        }
+        self.address(caller).await.err().unwrap_or(refused)
     }
 
     /// Takes one check of a secret from the address's budget.

@@ -1,22 +1,23 @@
 //! The audit log: one JSON object a line, appended to a file that several processes may share.
 //!
 //! Lines are written by a thread of their own, in order; whoever tells of an event never waits for
-//! the disk. A line is one `write` to a file opened for appending, so that lines of two processes
+//! the disk, while 65,536 lines may. A line is one `write` to a file opened for appending, so that lines of two processes
 //! never mix. A file that was moved away is opened anew, so that logs can be rotated.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tracing::error;
 
-/// Lines that may wait to be written; then telling waits, since an event must not be lost.
-const MOST_WAITING: usize = 4096;
+/// Lines that may wait to be written. More are lost, and the log says so: whoever tells of an event
+/// may be answering gateways, and a disk that hangs must not stop them.
+const MOST_WAITING: usize = 65_536;
 /// How often it is looked whether the file was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,8 +72,13 @@ impl AuditLog {
     /// Tells of an event.
     pub fn write(&self, event: &Value) {
         if let Some(sender) = &self.0 {
-            // Fails only where the writer was dropped, at the very end of the process.
-            let _ = sender.send(format!("{event}\n"));
+            match sender.try_send(format!("{event}\n")) {
+                // Gone: the writer was dropped, at the very end of the process.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(_)) => {
+                    error!(event = %event["event"], "the audit log cannot keep up; an event is lost");
+                }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Real nginx, with the file in examples/nginx.
 
 use crate::support::{
+    app::App,
+    demo::{self, Demo},
     http::{Client, bearer, request},
     nginx::{Edits, Nginx},
     realm::Realm,
@@ -193,4 +195,32 @@ fn a_token_in_a_cookie_is_found_among_others() {
 fn a_dead_gate_lets_nobody_in() {
     let Some(mut stack) = stack_with(Realm::new(), &[]) else { return };
     suite::a_dead_gate_lets_nobody_in(&mut stack);
+}
+
+/// The issuer behind nginx, as in the README: `portcullis dev` on the other side.
+fn with_demo(check: impl FnOnce(&Nginx, &App)) {
+    let (demo, app) = (Demo::start(), App::start());
+    let issuer = format!("server {};", demo.issuer);
+    let edits = [("server 127.0.0.1:8081;", issuer.as_str())];
+    let Some(nginx) = Nginx::start(demo.gate, app.address, &edits) else { return };
+    check(&nginx, &app);
+    assert_eq!(nginx.errors(), Vec::<String>::new());
+}
+
+#[test]
+fn the_readme_can_be_typed_as_it_stands() {
+    with_demo(|nginx, app| {
+        let readme = "examples/nginx/README.md";
+        demo::the_readme_can_be_typed(readme, "127.0.0.1:8088", nginx.address, app);
+    });
+}
+
+#[test]
+fn nobody_brings_an_address_to_the_issuer() {
+    with_demo(|nginx, _| demo::nobody_brings_an_address(nginx.address));
+}
+
+#[test]
+fn only_what_is_listed_leads_to_the_issuer() {
+    with_demo(|nginx, app| demo::only_what_is_listed_leads_to_the_issuer(nginx.address, app));
 }

@@ -1,6 +1,8 @@
 //! Real Traefik, with the files in examples/traefik.
 
 use crate::support::{
+    app::App,
+    demo::{self, Demo},
     http::bearer,
     realm::Realm,
     suite::{self, Stack, requests},
@@ -144,4 +146,33 @@ fn a_denial_is_shown_as_the_gate_wrote_it() {
 fn a_dead_gate_lets_nobody_in() {
     let Some(mut stack) = stack_with(Realm::new(), Edits::default()) else { return };
     suite::a_dead_gate_lets_nobody_in(&mut stack);
+}
+
+/// The issuer behind Traefik, as in the README: `portcullis dev` on the other side.
+fn with_demo(check: impl FnOnce(&Traefik, &App)) {
+    let (demo, app) = (Demo::start(), App::start());
+    let issuer = format!("url: http://{}", demo.issuer);
+    let routes = [(1, "url: http://127.0.0.1:8081", issuer.as_str())];
+    let edits = Edits { fixed: &[], routes: &routes };
+    let Some(traefik) = Traefik::start(demo.gate, app.address, edits) else { return };
+    app.take();
+    check(&traefik, &app);
+}
+
+#[test]
+fn the_readme_can_be_typed_as_it_stands() {
+    with_demo(|traefik, app| {
+        let readme = "examples/traefik/README.md";
+        demo::the_readme_can_be_typed(readme, "127.0.0.1:8090", traefik.address, app);
+    });
+}
+
+#[test]
+fn nobody_brings_an_address_to_the_issuer() {
+    with_demo(|traefik, _| demo::nobody_brings_an_address(traefik.address));
+}
+
+#[test]
+fn only_what_is_listed_leads_to_the_issuer() {
+    with_demo(|traefik, app| demo::only_what_is_listed_leads_to_the_issuer(traefik.address, app));
 }

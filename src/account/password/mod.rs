@@ -145,6 +145,11 @@ impl Passwords {
         })
     }
 
+    /// Whether a check would be told [`PasswordError::Busy`] now.
+    pub fn is_busy(&self) -> bool {
+        self.workers.queue.is_full()
+    }
+
     /// Whether a hash of an older system can be checked here at all.
     ///
     /// # Errors

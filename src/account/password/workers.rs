@@ -103,13 +103,22 @@ impl Queue {
         lock(&self.state).waiting.len()
     }
 
-    fn push(&self, job: Job) -> Result<(), PasswordError> {
-        let mut state = lock(&self.state);
+    /// Whether nobody more may wait now.
+    pub(super) fn is_full(&self) -> bool {
+        self.has_no_room(&mut lock(&self.state))
+    }
+
+    fn has_no_room(&self, state: &mut State) -> bool {
         if state.waiting.len() >= self.most {
             // Those who went away make room at once.
             state.waiting.retain(|job| !(job.is_abandoned)());
         }
-        if state.waiting.len() >= self.most {
+        state.waiting.len() >= self.most
+    }
+
+    fn push(&self, job: Job) -> Result<(), PasswordError> {
+        let mut state = lock(&self.state);
+        if self.has_no_room(&mut state) {
             return Err(PasswordError::Busy);
         }
         state.waiting.push_back(job);

@@ -162,3 +162,56 @@ impl AsyncWrite for Connection {
         self.io.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tonic::codegen::tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// A connection as accepted, its other end, and what cuts it.
+    async fn pair(within: Duration) -> (Connection, TcpStream, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let cut = CancellationToken::new();
+        let mut accepted = accept(listener, within, cut.clone());
+        let client = TcpStream::connect(address).await.expect("a connection");
+        let connection = accepted.next().await.expect("open").expect("accepted");
+        assert_eq!(connection.connect_info().remote_addr, client.local_addr().ok());
+        (connection, client, cut)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_begin_in_time_is_cut_off() {
+        let (mut connection, mut client, _cut) = pair(Duration::from_millis(20)).await;
+        client.write_all(b"PRI * HTTP/2.0\r\n").await.expect("sent");
+        let ended = connection.read_to_end(&mut Vec::new()).await;
+        assert_eq!(ended.expect_err("late").kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_began_may_be_silent_until_all_are_cut_off() {
+        let (mut connection, mut client, cut) = pair(HOUR).await;
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+        let mut preface = [0; PREFACE_BYTES];
+        connection.read_exact(&mut preface).await.expect("read");
+        assert!(connection.opening.is_none());
+        let reading = tokio::spawn(async move { connection.read_u8().await });
+        cut.cancel();
+        let ended = reading.await.expect("no panic");
+        assert_eq!(ended.expect_err("cut").kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
+    async fn nobody_listens_once_the_stream_is_dropped() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        drop(accept(listener, HOUR, CancellationToken::new()));
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::cors::CorsTerms;
 use crate::issuer::error::IssueError;
 use crate::opaque::{CookiePair, cookie_of_user};
 
@@ -35,11 +36,19 @@ pub(super) fn read(pair: CookiePair, headers: &HeaderMap) -> Option<(String, Str
 ///
 /// # Errors
 /// [`IssueError::Forbidden`].
-pub(super) fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), IssueError> {
+pub(super) fn check_site(
+    method: &Method,
+    headers: &HeaderMap,
+    cors: Option<&CorsTerms>,
+) -> Result<(), IssueError> {
     if method.is_safe() {
         return Ok(());
     }
     let text = |name: http::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let may_send_cookies = cors.filter(|cors| cors.credentials);
+    if may_send_cookies.zip(text(ORIGIN)).is_some_and(|(cors, origin)| cors.allows(origin)) {
+        return Ok(());
+    }
     let is_own = match text(http::HeaderName::from_static("sec-fetch-site")) {
         Some(site) => matches!(site, "same-origin" | "none"),
         None => match text(ORIGIN) {
@@ -116,7 +125,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
-            assert_eq!(check_site(&method, &headers).is_ok(), is_own, "{site:?} {origin:?}");
+            assert_eq!(check_site(&method, &headers, None).is_ok(), is_own, "{site:?} {origin:?}");
         }
     }
 }

@@ -17,6 +17,11 @@ pub struct CorsTerms {
 }
 
 impl CorsTerms {
+    /// Whether pages of this origin may call.
+    pub(super) fn allows(&self, origin: &str) -> bool {
+        self.origins.iter().any(|pattern| is_allowed(pattern, origin))
+    }
+
     /// The layer that answers preflights and marks answers.
     pub(super) fn layer(&self) -> CorsLayer {
         let origins = self.origins.clone();

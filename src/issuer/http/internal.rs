@@ -12,7 +12,8 @@ use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{FORWARDED, HOST, ORIGIN};
-use http::{HeaderMap, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, StatusCode, Version};
 
 use super::Web;
 use super::reply::{ErrorBody, json as reply};
@@ -50,12 +51,15 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let headers = request.headers();
+    // Those of jwthenticator are called by its clients, which know no token.
+    let is_administrators = request.uri().path().starts_with("/admin/");
+    let has_token = web.terms.admin_token.is_some();
     let verdict = if web.is_administrator(headers) {
         Ok(())
-    } else if web.terms.internal_needs_token {
-        Err(IssueError::InvalidToken)
+    } else if web.terms.internal_needs_token || (has_token && is_administrators) {
+        Err(web.issuance.throttle.failure(IssueError::InvalidToken, &caller).await)
     } else {
-        check_is_of_this_host(headers)
+        check_is_of_this_host(&request)
     };
     match verdict {
         Ok(()) => next.run(request).await,
@@ -67,8 +71,13 @@ pub(super) async fn guard(
     }
 }
 
-fn check_is_of_this_host(headers: &HeaderMap) -> Result<(), IssueError> {
+fn check_is_of_this_host<B>(request: &http::Request<B>) -> Result<(), IssueError> {
     let forbidden = |why| Err(IssueError::Forbidden(why));
+    let headers = request.headers();
+    // What nginx speaks to those behind it where nobody says otherwise, and nobody else any more.
+    if request.version() < Version::HTTP_11 {
+        return forbidden("this came through a proxy, by HTTP/1.0; set ADMIN_TOKEN and send it");
+    }
     if headers.contains_key(FORWARDED) || OF_PROXIES.iter().any(|name| headers.contains_key(*name))
     {
         return forbidden("this came through a proxy; set ADMIN_TOKEN and send it");
@@ -77,7 +86,7 @@ fn check_is_of_this_host(headers: &HeaderMap) -> Result<(), IssueError> {
         return forbidden("this came from a browser; set ADMIN_TOKEN and send it");
     }
     let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
-    if host.is_none_or(is_plain_host) {
+    if host.or(request.uri().authority().map(Authority::as_str)).is_some_and(is_plain_host) {
         Ok(())
     } else {
         forbidden("call this listener by its address or as localhost")
@@ -180,10 +189,16 @@ mod tests {
             ("via", "1.1 proxy", false),
             ("user-agent", "curl", true),
         ] {
-            let mut headers = HeaderMap::new();
-            let name = http::HeaderName::from_static(name);
-            headers.insert(name.clone(), http::HeaderValue::from_static(value));
-            assert_eq!(check_is_of_this_host(&headers).is_ok(), is_welcome, "{name}: {value}");
+            let request = http::Request::get("/");
+            let request = if name == "host" { request } else { request.header("host", "[::1]") };
+            let request = request.header(name, value).body(()).expect("a request");
+            assert_eq!(check_is_of_this_host(&request).is_ok(), is_welcome, "{name}: {value}");
         }
+        let old = http::Request::get("/").version(Version::HTTP_10).header("host", "127.0.0.1");
+        assert!(check_is_of_this_host(&old.body(()).expect("a request")).is_err());
+        let of_http2 = |uri: &str| http::Request::get(uri).body(()).expect("a request");
+        assert!(check_is_of_this_host(&of_http2("http://127.0.0.1:8082/")).is_ok());
+        assert!(check_is_of_this_host(&of_http2("http://evil.example/")).is_err());
+        assert!(check_is_of_this_host(&of_http2("/")).is_err(), "no name at all");
     }
 }

@@ -148,6 +148,7 @@ fn tokens(issued: &Issued) -> Response {
 fn refused(error: &IssueError) -> Response {
     let status = match error {
         IssueError::SlowDown(_) | IssueError::Unavailable | IssueError::Busy => status_of(error),
+        IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
     let mut response = text_of_json(status, "{}".to_owned());
@@ -171,12 +172,12 @@ pub(super) async fn authenticate(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Response {
-    let [key, identifier] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
+    let [key, _] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
         Ok(fields) => fields,
         Err(response) => return response,
     };
     let key = Secret::new(key);
-    let issued = web.issuance.api_key(&key, Some(identifier), Asking::default(), &caller).await;
+    let issued = web.issuance.api_key(&key, Asking::default(), &caller).await;
     issued.as_ref().map_or_else(refused, tokens)
 }
 
@@ -201,9 +202,9 @@ pub(super) async fn refresh(
     };
     let token = Secret::new(token);
     let refresh = async {
-        web.issuance.throttle.address(&caller).await?;
         let token = token.expose_str().unwrap_or_default();
-        let request = RefreshRequest { token, client: None, scopes: None, caller: &caller };
+        let request =
+            RefreshRequest { token, client: None, scopes: None, audiences: &[], caller: &caller };
         web.issuance.refresh(request).await
     };
     refresh.await.as_ref().map_or_else(refused, tokens)

@@ -54,7 +54,6 @@ pub(super) async fn revoke(
     let mut form = Form::read(content_type(&headers), &body)?;
     let client = web.client(&headers, &mut form, &caller).await?;
     let token = form.required("token")?;
-    web.issuance.throttle.address(&caller).await?;
     let token = token.expose_str().unwrap_or_default();
     web.issuance.revoke(token, client.as_ref(), &caller).await?;
     let mut response = StatusCode::OK.into_response();
@@ -92,7 +91,10 @@ pub(super) async fn introspect(
     let mut form = Form::read(content_type(&headers), &body)?;
     if !web.is_administrator(&headers) {
         let client = web.client(&headers, &mut form, &caller).await?;
-        let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
+        let Some(client) = client else {
+            let refused = IssueError::InvalidClient { by_header: false };
+            return Err(web.issuance.throttle.failure(refused, &caller).await);
+        };
         let is_confidential = !client.secrets.is_empty() || client.jwks.is_some();
         if !client.introspects || !is_confidential {
             let refused = web.issuance.audit.event(Event::ClientRefused).client(Some(&client.id));

@@ -97,7 +97,7 @@ impl Web {
         }
         let both = self.terms.cookies.and_then(|pair| cookies::read(pair, headers));
         let (user, token) = both.ok_or(IssueError::InvalidToken)?;
-        check_site(method, headers)?;
+        check_site(method, headers, self.terms.cors.as_ref())?;
         let bearer = self.issuance.bearer(&token).await?;
         if names_user(&user, bearer.user.as_str()) {
             Ok(bearer)
@@ -190,7 +190,11 @@ pub(super) async fn end_all(
         Some("current") => web.issuance.end_others(&bearer.user, &bearer.session, &caller).await?,
         Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
     };
-    Ok(reply(StatusCode::OK, &EndedAnswer { ended }))
+    let mut response = reply(StatusCode::OK, &EndedAnswer { ended });
+    if let (Some(pair), None) = (web.terms.cookies, query.except) {
+        cookies::clear(pair, &mut response);
+    }
+    Ok(response)
 }
 
 /// End one of my sessions

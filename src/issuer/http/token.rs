@@ -7,13 +7,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Web;
+use super::cookies::{self, check_site};
 use super::form::Form;
 use super::reply::{ErrorBody, json};
-use super::{Web, cookies};
 use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::issuer::client_auth::ClientCredentials;
@@ -122,6 +123,10 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, IssueError> {
+    // Another site's page must not log its visitor in as somebody else.
+    if web.terms.cookies.is_some() {
+        check_site(&Method::POST, &headers, web.terms.cors.as_ref())?;
+    }
     let mut form = Form::read(content_type(&headers), &body)?;
     let issued = web.grant(&headers, &mut form, &caller).await?;
     let answer = TokenAnswer::of(&issued, web.issuance.clock.now());
@@ -163,9 +168,9 @@ impl Web {
                 token: token.expose_str().unwrap_or_default(),
                 client,
                 scopes: scopes.as_deref(),
+                audiences: &audiences,
                 caller,
             };
-            self.issuance.throttle.address(caller).await?;
             return self.issuance.refresh(request).await;
         }
         let asking = Asking { client, scopes, audiences };
@@ -182,7 +187,7 @@ impl Web {
             }
             _ => {
                 let key = form.required("api_key")?;
-                self.issuance.api_key(&key, None, asking, caller).await
+                self.issuance.api_key(&key, asking, caller).await
             }
         }
     }

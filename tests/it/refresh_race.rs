@@ -1,0 +1,223 @@
+//! One refresh token, a thousand who show it at the same moment, two processes that know of each other by the store alone.
+//!
+//! Without a grace one of them gets tokens, and the family ends, since all others look like thieves. With a grace all of
+//! them get one and the same answer.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::Barrier,
+    task::JoinSet,
+};
+
+use crate::support::{
+    http::request,
+    issuer::{ALICE, Issuer, SCOPES},
+    realm::Realm,
+    redis::{Reach, RedisServer},
+};
+
+/// How many show the token, half of them to each process.
+const RACERS: usize = 1_000;
+/// How long the slowest may wait for its answer on a machine that does other things too.
+const LONGEST_RACE: Duration = Duration::from_secs(120);
+
+/// What one of them was told.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    /// Which process it asked.
+    process: usize,
+    status: u16,
+    body: Value,
+    sent: Instant,
+    answered: Instant,
+}
+
+impl Told {
+    fn text(&self, name: &str) -> &str {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.body))
+    }
+}
+
+/// Two processes of one realm, and what alice got from the first of them.
+struct Pair {
+    issuers: [Issuer; 2],
+    realm: Realm,
+    refresh: String,
+}
+
+impl Pair {
+    fn start(realm: Realm) -> Self {
+        realm.add_user(ALICE.0, ALICE.1, &SCOPES);
+        let first = Issuer::start(&realm);
+        let (second, realm) = Issuer::beside(realm);
+        let login = first.log_in();
+        let token = |name: &str| login[name].as_str().expect(name).to_owned();
+        let (access, refresh) = (token("access_token"), token("refresh_token"));
+        let pair = Self { issuers: [first, second], realm, refresh };
+        assert_eq!(pair.gates_say(&access), [200, 200], "nothing is wrong before the race");
+        pair
+    }
+
+    fn gates_say(&self, access: &str) -> [u16; 2] {
+        self.issuers.each_ref().map(|issuer| issuer.check(access))
+    }
+
+    /// Shows a refresh token to each process in turn: the statuses and the errors.
+    fn issuers_say(&self, refresh: &str) -> [(u16, Value); 2] {
+        self.issuers.each_ref().map(|issuer| {
+            let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+            let answer = issuer.form("/token", &fields, &[]);
+            (answer.status, answer.json()["error"].clone())
+        })
+    }
+
+    /// Everybody shows the token at once.
+    fn race(&self) -> Vec<Told> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let addresses = self.issuers.each_ref().map(|issuer| issuer.public);
+        runtime.expect("a runtime").block_on(race(addresses, &self.refresh))
+    }
+
+    /// How often each event stands in the audit log that the two processes share; they are stopped before, so that nothing
+    /// is missing.
+    fn audited(mut self) -> BTreeMap<String, usize> {
+        for issuer in &mut self.issuers {
+            assert!(issuer.gate.stop().success(), "{}", issuer.gate.log());
+        }
+        let log = std::fs::read_to_string(self.realm.folder().join("audit.jsonl"));
+        let mut events = BTreeMap::new();
+        for line in log.expect("the audit log").lines() {
+            let line: Value = serde_json::from_str(line).expect("one JSON object a line");
+            *events.entry(line["event"].as_str().expect("event").to_owned()).or_insert(0) += 1;
+        }
+        events
+    }
+}
+
+async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<Told> {
+    let form = format!("grant_type=refresh_token&refresh_token={refresh}");
+    let lines = ["Content-Type: application/x-www-form-urlencoded", "Connection: close"];
+    let bytes: Arc<[u8]> = request("POST", "/token", &lines, form.as_bytes()).into();
+    let start = Arc::new(Barrier::new(RACERS));
+    let mut racers = JoinSet::new();
+    for racer in 0..RACERS {
+        let (bytes, start, process) = (Arc::clone(&bytes), Arc::clone(&start), racer % 2);
+        let address = addresses[process];
+        racers.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            start.wait().await;
+            let sent = Instant::now();
+            stream.write_all(&bytes).await.expect("the issuer reads");
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(LONGEST_RACE, stream.read_to_end(&mut answer));
+            read.await.expect("an answer in time").expect("a whole answer");
+            let (status, body) = parsed(&answer);
+            Told { process, status, body, sent, answered: Instant::now() }
+        });
+    }
+    racers.join_all().await
+}
+
+fn parsed(answer: &[u8]) -> (u16, Value) {
+    let answer = std::str::from_utf8(answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
+}
+
+/// Says how it went, past the capture of the harness: these are the figures of the documentation.
+fn tell(what: &str, told: &[Told]) {
+    let start = told.iter().map(|told| told.sent).min().expect("somebody");
+    let at = |times: &mut dyn Iterator<Item = Instant>| times.map(|time| time - start).max();
+    let sent = at(&mut told.iter().map(|told| told.sent)).expect("somebody");
+    let ended = at(&mut told.iter().map(|told| told.answered)).expect("somebody");
+    let first = told.iter().map(|told| told.answered - start).min().expect("somebody");
+    let winner = told.iter().find(|told| told.status == 200).map(|told| told.process + 1);
+    writeln!(
+        std::io::stderr(),
+        "{what}: {RACERS} refreshes of one token over two processes: all sent after {} ms, first answer after {} ms, \
+         last after {} ms; a 200 from process {winner:?}",
+        sent.as_millis(),
+        first.as_millis(),
+        ended.as_millis(),
+    )
+    .expect("stderr is open");
+}
+
+fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
+    let pair = Pair::start(realm);
+    let told = pair.race();
+    tell(store, &told);
+    let (won, lost): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| told.status == 200);
+    let odd = lost.iter().find(|told| (told.status, told.text("error")) != (400, "invalid_grant"));
+    assert!(odd.is_none(), "{store}: {odd:?}");
+    assert_eq!((won.len(), lost.len()), (1, RACERS - 1), "{store}");
+    for process in 0..2 {
+        let asked = told.iter().filter(|told| told.process == process).count();
+        assert_eq!(asked, RACERS / 2, "{store}: both processes were asked");
+    }
+    let (access, refresh) = (won[0].text("access_token"), won[0].text("refresh_token"));
+    assert_ne!(refresh, pair.refresh, "{store}");
+    assert_eq!(pair.gates_say(access), [401, 401], "{store}: the winner's access token");
+    let refused = (400, Value::from("invalid_grant"));
+    let both = [refused.clone(), refused];
+    assert_eq!(pair.issuers_say(refresh), both, "{store}: the winner's refresh token");
+    assert_eq!(pair.issuers_say(&pair.refresh), both, "{store}: the old refresh token");
+    let events = pair.audited();
+    let count = |event: &str| events.get(event).copied().unwrap_or_default();
+    assert_eq!(count("refresh_reuse"), 1, "{store}: {events:?}");
+    assert_eq!(count("refresh"), 1, "{store}: {events:?}");
+    // Those of the race, and the four that came after it.
+    assert_eq!(count("refresh_refused"), RACERS - 1 + 4, "{store}: {events:?}");
+}
+
+fn all_get_one_answer(store: &str, realm: Realm) {
+    let pair = Pair::start(realm.with("REFRESH_GRACE_SECONDS", "10"));
+    let told = pair.race();
+    tell(&format!("{store}, with a grace"), &told);
+    let (access, refresh) = (told[0].text("access_token"), told[0].text("refresh_token"));
+    for told in &told {
+        let got = (told.status, told.text("access_token"), told.text("refresh_token"));
+        assert_eq!(got, (200, access, refresh), "{store}: one and the same pair for all");
+    }
+    assert_eq!(pair.gates_say(access), [200, 200], "{store}: the family lives");
+    let next = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+    let next = pair.issuers[1].form("/token", &next, &[]);
+    assert_eq!(next.status, 200, "{store}: {}", next.text());
+    let events = pair.audited();
+    let count = |event: &str| events.get(event).copied().unwrap_or_default();
+    assert_eq!(count("refresh_reuse"), 0, "{store}: {events:?}");
+    assert_eq!(count("refresh"), RACERS + 1, "{store}: {events:?}");
+}
+
+#[test]
+fn of_a_thousand_who_show_one_token_over_sqlite_one_wins_and_the_family_ends() {
+    one_wins_and_the_family_ends("SQLite", Realm::issuing());
+}
+
+#[test]
+fn of_a_thousand_who_show_one_token_over_redis_one_wins_and_the_family_ends() {
+    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    one_wins_and_the_family_ends("Redis", Realm::issuing().with("DB_URL", &server.url()));
+}
+
+#[test]
+fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_sqlite() {
+    all_get_one_answer("SQLite", Realm::issuing());
+}
+
+#[test]
+fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_redis() {
+    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    all_get_one_answer("Redis", Realm::issuing().with("DB_URL", &server.url()));
+}

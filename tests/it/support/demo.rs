@@ -1,0 +1,160 @@
+//! `portcullis dev` behind a gateway: what must hold there of the issuer, whatever the gateway's name.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{
+    app::App,
+    free_address,
+    http::{self, Client, Response, bearer, request},
+    in_repository,
+    process::Running,
+    realm::PORTCULLIS,
+};
+
+/// `portcullis dev` in a folder of its own, with alice and the client demo.
+pub struct Demo {
+    /// What the gateway asks.
+    pub gate: SocketAddr,
+    /// Where tokens are issued.
+    pub issuer: SocketAddr,
+    _process: Running,
+    _folder: TempDir,
+}
+
+impl Demo {
+    /// Starts it on free ports with no environment, and waits until it answers.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (gate, issuer) = (free_address(), free_address());
+        let mut command = Command::new(PORTCULLIS);
+        command.env_clear().current_dir(folder.path()).arg("dev");
+        for (flag, address) in [
+            ("--listen", gate),
+            ("--issuer-listen", issuer),
+            ("--metrics-listen", free_address()),
+            ("--internal-listen", free_address()),
+            ("--grpc-listen", free_address()),
+        ] {
+            command.args([flag, &address.to_string()]);
+        }
+        // What is tried here is not how long a debug build takes to hash.
+        for flag in ["--password-memory-kib=64", "--password-passes=1", "--password-lanes=1"] {
+            command.arg(flag);
+        }
+        let mut process = Running::start(&mut command, &folder.path().join("dev.log"));
+        process.wait_until("portcullis dev", || {
+            [gate, issuer].into_iter().all(|address| {
+                TcpStream::connect(address).is_ok()
+                    && http::get(address, "/health", &[]).status == 200
+            })
+        });
+        Self { gate, issuer, _process: process, _folder: folder }
+    }
+}
+
+/// Types the commands of an example's README, which names the gateway by `shown`; each `curl -i` must get the status
+/// that its remark says, and the app must have been reached by alice, and once by nobody.
+pub fn the_readme_can_be_typed(readme: &str, shown: &str, gateway: SocketAddr, app: &App) {
+    let text = std::fs::read_to_string(in_repository(readme)).expect("the README");
+    let blocks: Vec<&str> = text
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| block.contains("curl "))
+        .collect();
+    let commands = blocks.concat();
+    let expected: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("curl -i "))
+        .map(|line| line.rsplit_once(" # ").expect("a remark").1.get(..3).expect("a status"))
+        .collect();
+    assert!(expected.len() >= 10, "{readme}: only {} commands", expected.len());
+    assert!(commands.contains(shown), "{readme} does not name {shown}");
+    let output = Command::new("bash")
+        .args(["-c", &commands.replace(shown, &gateway.to_string())])
+        .output()
+        .expect("bash runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // A body may end without a line end, so that the next status line stands right behind it.
+    let found: Vec<&str> =
+        text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect();
+    assert_eq!(found, expected, "{readme}\n{text}");
+    let seen = app.take();
+    let reached: Vec<(&str, &str)> =
+        seen.iter().map(|seen| (seen.target.as_str(), seen.value("X-Auth-Username"))).collect();
+    assert_eq!(reached, [("/", "alice"), ("/", "alice"), ("/public/", ""), ("/", "alice")]);
+    assert_eq!(seen[3].value("X-Auth-Scopes"), "user:read");
+}
+
+fn log_in(gateway: SocketAddr, lines: &[&str]) -> Response {
+    let form = "grant_type=password&username=alice&password=wonderland";
+    let lines = [&["Content-Type: application/x-www-form-urlencoded"], lines].concat();
+    Client::connect(gateway).exchange(request("POST", "/token", &lines, form.as_bytes()))
+}
+
+/// What the issuer knows of a client's address is the gateway's word, never the client's own.
+pub fn nobody_brings_an_address(gateway: SocketAddr) {
+    let forged = [
+        "X-Forwarded-For: 203.0.113.9",
+        "X-Real-Ip: 203.0.113.9",
+        "Forwarded: for=203.0.113.9",
+        "User-Agent: the test",
+    ];
+    let answer = log_in(gateway, &forged);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
+    let listed = http::get(gateway, "/sessions", &[&bearer(&token)]);
+    assert_eq!(listed.status, 200, "{listed:?}");
+    let listed = listed.json();
+    let current = listed["sessions"].as_array().expect("a list").iter();
+    let current = current.filter(|session| session["current"] == true).collect::<Vec<_>>();
+    assert_eq!(current.len(), 1, "{listed}");
+    assert_eq!(current[0]["device"]["address"], "127.0.0.1", "{listed}");
+    assert_eq!(current[0]["device"]["user_agent"], "the test", "{listed}");
+}
+
+/// What is not listed is the app's, or nobody's: it never gets to the issuer.
+pub fn only_what_is_listed_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
+    let answer = log_in(gateway, &[]);
+    let token = bearer(answer.json()["access_token"].as_str().expect("a token"));
+    app.take();
+    for path in [
+        "/introspect",
+        "/register_key",
+        "/is_key_registered",
+        "/admin/sessions",
+        "/openapi.json",
+        "/docs",
+        "/validate_request",
+        "/token/",
+        "/tokens",
+        "/sessions/a/b",
+        "/.well-known/other",
+    ] {
+        assert_eq!(http::get(gateway, path, &[]).status, 401, "{path} without a token");
+        assert_eq!(app.take().len(), 0, "{path} without a token");
+        assert_eq!(http::get(gateway, path, &[&token]).status, 200, "{path}");
+        assert_eq!(app.take_one().target, path);
+    }
+    for path in ["/jwks", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert!(http::get(gateway, path, &[]).json().is_object(), "{path}");
+    }
+    let ended = Client::connect(gateway).exchange(request(
+        "DELETE",
+        "/sessions?except=current",
+        &[&token],
+        b"",
+    ));
+    assert_eq!(ended.status, 200, "{ended:?}");
+    assert!(ended.json()["ended"].is_u64(), "{ended:?}");
+    assert_eq!(http::get(gateway, "/sessions", &[&token]).status, 200, "the current one lives on");
+    let out = Client::connect(gateway).exchange(request("POST", "/logout", &[&token], b""));
+    assert_eq!((out.status, out.json()["status"].as_u64()), (200, Some(200)));
+    assert_eq!(http::get(gateway, "/", &[&token]).status, 401);
+    assert_eq!(app.take().len(), 0, "the issuer's paths reached the app");
+}
