@@ -156,12 +156,11 @@ impl App {
                 Some(IssuerApp::build(config, issuance, shared, &mut registry).await?)
             }
         };
-        let exposition = Exposition::new(registry);
         Ok(Self {
             service,
             sessions,
             metrics,
-            exposition,
+            exposition: Exposition::new(registry),
             published,
             own_keys,
             own_verifying,

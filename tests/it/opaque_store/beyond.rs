@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::clock::SystemClock;
 use portcullis::opaque::{Exchange, OpaqueStore, OpaqueToken, SqliteOpaque, Tokens};
-use portcullis::session::{StoreError, StoreKind, StoreMetrics};
+use portcullis::session::{CHANGE_TIMEOUT, StoreError, StoreKind, StoreMetrics};
 use portcullis::storage;
 use prometheus_client::registry::Registry;
 
