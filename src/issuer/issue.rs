@@ -18,7 +18,7 @@ use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
-use crate::session::{Filter, Session, SessionId, UserId};
+use crate::session::{Filter, Session, SessionId, StoreError, UserId};
 
 /// How many sessions beyond the limit are looked at at once.
 const LOOK_BEYOND: usize = 100;
@@ -287,7 +287,16 @@ impl Issuance {
             claims,
             not_before: UnixTime::EPOCH,
         };
-        self.sessions.put(&session).await?;
+        match self.sessions.put(&session).await {
+            Ok(()) => {}
+            // It is another's, and stays.
+            Err(error @ StoreError::Conflict(_)) => return Err(error.into()),
+            // It may be there all the same.
+            Err(error) => {
+                self.take_back_session(opened).await;
+                return Err(error.into());
+            }
+        }
         let stored = self.store_tokens(opened, caller).await;
         if stored.is_err() {
             self.take_back(opened).await;
@@ -320,6 +329,10 @@ impl Issuance {
                 tracing::warn!(%error, "a token that nobody was given stays behind until it expires");
             }
         }
+        self.take_back_session(opened).await;
+    }
+
+    async fn take_back_session(&self, opened: &Opened<'_>) {
         if let Err(error) = self.sessions.revoke(&opened.session).await {
             tracing::warn!(%error, "a session that nobody was given stays behind until it expires");
         }

@@ -17,6 +17,8 @@ mod clients;
 mod dev;
 mod durability;
 mod http_edge;
+mod issuance_faults;
+mod issuance_timing;
 mod issuer_http;
 mod key_rotation;
 mod logs_and_metrics;

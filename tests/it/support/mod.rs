@@ -6,9 +6,11 @@
 
 pub mod app;
 pub mod asker;
+pub mod faulty;
 pub mod gate;
 pub mod h2c;
 pub mod http;
+pub mod issuance;
 pub mod issuer;
 pub mod nginx;
 pub mod postgres;
