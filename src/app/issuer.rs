@@ -88,11 +88,9 @@ impl IssuerApp {
         ));
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
-            Some(terms) => {
-                PasswordCheck::Hook(Box::new(
-                    Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?,
-                ))
-            }
+            Some(terms) => PasswordCheck::Hook(Box::new(
+                Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?,
+            )),
         };
         if !issuance.throttle.enabled {
             tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");

@@ -451,7 +451,8 @@ fn grpc(reader: &mut Reader<'_>) -> (Option<SocketAddr>, Option<GrpcTls>) {
     let tls = grpc_tls(reader);
     let is_open = address.is_some_and(|address| !address.ip().to_canonical().is_loopback());
     if is_open && tls.is_none() {
-        let problem = "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
+        let problem =
+            "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
         reader.wrong("GRPC_LISTEN", problem);
     }
     (address, tls)

@@ -18,7 +18,7 @@ use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
-use crate::session::{Filter, Session, SessionId, UserId};
+use crate::session::{Filter, Session, SessionId, StoreError, UserId};
 
 /// How many sessions beyond the limit are looked at at once.
 const LOOK_BEYOND: usize = 10_000;
@@ -291,7 +291,16 @@ impl Issuance {
             claims,
             not_before: UnixTime::EPOCH,
         };
-        self.sessions.put(&session).await?;
+        match self.sessions.put(&session).await {
+            Ok(()) => {}
+            // It is another's, and stays.
+            Err(error @ StoreError::Conflict(_)) => return Err(error.into()),
+            // It may be there all the same.
+            Err(error) => {
+                self.take_back_session(opened).await;
+                return Err(error.into());
+            }
+        }
         let stored = match self.store_tokens(opened, caller).await {
             // Whoever was locked while the password was hashed had all sessions ended but this one.
             Ok(()) => self.subject_again(&opened.subject.user, opened.origin).await.map(drop),
@@ -328,6 +337,10 @@ impl Issuance {
                 tracing::warn!(%error, "a token that nobody was given stays behind until it expires");
             }
         }
+        self.take_back_session(opened).await;
+    }
+
+    async fn take_back_session(&self, opened: &Opened<'_>) {
         if let Err(error) = self.sessions.revoke(&opened.session).await {
             tracing::warn!(%error, "a session that nobody was given stays behind until it expires");
         }

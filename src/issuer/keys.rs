@@ -38,10 +38,7 @@ impl Issuance {
         let is_new = self.add_service(&user, identifier, now).await?;
         let added = self.add_key(&user, digest, expires, now).await;
         if added.is_err() && is_new {
-            // The user without a key is of no use to anybody.
-            if let Err(error) = self.accounts.delete_user(&user).await {
-                tracing::warn!(%error, "a user without a key stays behind");
-            }
+            self.take_back_service(&user).await;
         }
         let id = added?;
         let made = self.audit.event(Event::KeyMade).user(user.as_str());
@@ -99,7 +96,25 @@ impl Issuance {
             Ok(()) => Ok(true),
             // Somebody else registers a key for it at this moment.
             Err(AccountError::Taken(_)) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                // It may be there all the same.
+                self.take_back_service(id).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A user without a key is of no use to anybody. One who has a key by now was given it by
+    /// another request, and keeps it.
+    async fn take_back_service(&self, id: &UserId) {
+        let taken_back = async {
+            if self.accounts.keys(Some(id), 1).await?.is_empty() {
+                self.accounts.delete_user(id).await?;
+            }
+            Ok::<_, AccountError>(())
+        };
+        if let Err(error) = taken_back.await {
+            tracing::warn!(%error, "a user without a key stays behind");
         }
     }
 
@@ -125,7 +140,13 @@ impl Issuance {
         match self.accounts.add_key(&key).await {
             // The same key, registered at the same moment: it is there, which is what was asked.
             Ok(()) | Err(AccountError::Taken(_)) => Ok(id),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                // It may be there all the same.
+                if let Err(error) = self.accounts.delete_key(&id).await {
+                    tracing::warn!(%error, "a key that nobody knows of stays behind");
+                }
+                Err(error.into())
+            }
         }
     }
 }

@@ -363,16 +363,25 @@ impl Issuance {
         if let Some(answer) = self.same_answer(request, old, used).await? {
             return Ok(answer);
         }
-        if let Some(user) = self.sessions.revoke(&old.session).await? {
-            let reuse = self.audit.event(Event::RefreshReuse).user(user.as_str());
-            reuse
-                .session(&old.session)
-                .client(old.client.as_deref())
-                .address(request.caller.address)
-                .write();
-            self.metrics.reuse();
+        let ended = self.sessions.revoke(&old.session).await.map_err(IssueError::from);
+        let reuse = || {
+            let event = self.audit.event(Event::RefreshReuse).user(old.user.as_str());
+            let event = event.session(&old.session).client(old.client.as_deref());
+            event.address(request.caller.address)
+        };
+        match ended {
+            Ok(None) => Err(IssueError::InvalidGrant),
+            Ok(Some(_)) => {
+                reuse().write();
+                self.metrics.reuse();
+                Err(IssueError::InvalidGrant)
+            }
+            // The family may have ended all the same; then nobody after us has anything to tell.
+            Err(error) => {
+                reuse().error(&error).write();
+                Err(error)
+            }
         }
-        Err(IssueError::InvalidGrant)
     }
 
     /// The answer that the rotation gave, where the grace is not over and the answer came true.
@@ -422,22 +431,35 @@ impl Issuance {
         let family = Family { session: &old.session, client, lineage: &lineage, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         let answer = issued(&old, access, Some(Secret::new(request.token)), scopes);
-        let sealed =
-            sealed::seal(&Answer::of(&answer).to_bytes()?, request.token, self.random.as_ref())?;
-        match self.restrict_sliding(digest, &sealed, now).await? {
-            Claim::Won => {}
-            // What the last refresh gave, as long as it is good; then nothing before its time.
-            Claim::Held(held) => {
-                let last = Answer::unsealed(&held, request.token)
-                    .filter(|last| now < UnixTime::from_millis(last.expires));
-                return last
-                    .map(|last| last.into_issued(&old))
-                    .ok_or(IssueError::SlowDown(self.terms.restrict));
-            }
-        }
         let end = now.after(self.terms.refresh_lifetime);
+        let kept = Answer { end: Some(end.as_millis()), ..Answer::of(&answer) };
+        let sealed = sealed::seal(&kept.to_bytes()?, request.token, self.random.as_ref())?;
+        if let Claim::Held(held) = self.restrict_sliding(digest, &sealed, now).await? {
+            return self.last_answer(request, &old, &held, now).await;
+        }
         let moved = self.move_end(&old, end, None).await;
         self.unless_moved(digest, moved).await.map(|()| answer)
+    }
+
+    /// What the refresh that has this window gave, as long as it is good; then nothing before its
+    /// time.
+    async fn last_answer(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        held: &str,
+        now: UnixTime,
+    ) -> Result<Issued, IssueError> {
+        let last = Answer::unsealed(held, request.token)
+            .filter(|last| now < UnixTime::from_millis(last.expires))
+            .ok_or(IssueError::SlowDown(self.terms.restrict))?;
+        // Whoever claimed the window may have come to an end before it moved anything.
+        if let Some(end) = last.end.map(UnixTime::from_millis)
+            && old.expires < end
+        {
+            self.move_end(old, end, None).await?;
+        }
+        Ok(last.into_issued(old))
     }
 
     /// tp-auth's way: the handle itself is shown, and lives on with new claims.
@@ -498,12 +520,16 @@ impl Issuance {
         digest: &TokenDigest,
         moved: Result<(), IssueError>,
     ) -> Result<(), IssueError> {
-        if moved.is_err()
-            && let Err(error) = self.restrictions.clear(&sliding_marker(digest)).await
-        {
-            tracing::warn!(%error, "the next refresh of this token has to wait for its window");
+        if moved.is_err() {
+            self.give_window_back(digest).await;
         }
         moved
+    }
+
+    async fn give_window_back(&self, digest: &TokenDigest) {
+        if let Err(error) = self.restrictions.clear(&sliding_marker(digest)).await {
+            tracing::warn!(%error, "the next refresh of this token has to wait for its window");
+        }
     }
 
     /// Claims the one refresh of this window.
@@ -517,7 +543,12 @@ impl Issuance {
             return Ok(Claim::Won);
         }
         let until = now.after(self.terms.restrict);
-        Ok(self.restrictions.claim(&sliding_marker(digest), value, now, until).await?)
+        let claimed = self.restrictions.claim(&sliding_marker(digest), value, now, until).await;
+        if claimed.is_err() {
+            // It may be claimed all the same, by us who will do nothing with it.
+            self.give_window_back(digest).await;
+        }
+        Ok(claimed?)
     }
 
     /// Reusable: a new access token, and nothing else changes.
@@ -540,9 +571,20 @@ impl Issuance {
         let family = Family { session: &old.session, client, lineage: &lineage, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         if let Some(record) = &access.record {
-            self.tokens.put(std::slice::from_ref(record)).await?;
+            self.put_handle(record).await?;
         }
         Ok(issued(&old, access, None, scopes))
+    }
+
+    /// Adds a handle; where it cannot be known whether it was added, it is taken back.
+    async fn put_handle(&self, record: &OpaqueToken) -> Result<(), IssueError> {
+        let put = self.tokens.put(std::slice::from_ref(record)).await;
+        if put.is_err()
+            && let Err(error) = self.tokens.remove(&record.digest).await
+        {
+            tracing::warn!(%error, "a handle that nobody was given stays behind until it expires");
+        }
+        Ok(put?)
     }
 }
 
@@ -593,6 +635,9 @@ struct Answer {
     refresh: Option<String>,
     expires: u64,
     scopes: Vec<String>,
+    /// Sliding: to where the ends of token and session are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<u64>,
 }
 
 impl Answer {
@@ -603,6 +648,7 @@ impl Answer {
             refresh: issued.refresh_token.as_ref().map(text),
             expires: issued.expires.as_millis(),
             scopes: issued.scopes.clone(),
+            end: None,
         }
     }
 

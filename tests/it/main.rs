@@ -18,6 +18,8 @@ mod dev;
 mod durability;
 mod grpc;
 mod http_edge;
+mod issuance_faults;
+mod issuance_timing;
 mod issuer_http;
 mod key_rotation;
 mod logs_and_metrics;

@@ -7,6 +7,8 @@
 pub mod app;
 pub mod asker;
 pub mod demo;
+pub mod fallible;
+pub mod faulty;
 pub mod gate;
 pub mod h2c;
 pub mod http;

@@ -1,0 +1,679 @@
+//! Every store call of every operation is made to fail in turn: nothing is answered as if it had succeeded, and nothing is
+//! left half done.
+//!
+//! An operation is run once to learn which calls it makes. Then, each time in a new fixture, one of them fails: either
+//! nothing happened, or it happened and the answer was lost. A refresh is also killed there, as a process is that ends:
+//! what was not yet exchanged is as good as it was, once the lease of whoever was killed is over.
+
+use std::{collections::BTreeSet, io::Write as _, time::Duration};
+
+use axum::response::IntoResponse as _;
+use http::{StatusCode, header::RETRY_AFTER};
+use portcullis::{
+    account::{AccountStore as _, KeyDigest},
+    clock::Clock as _,
+    issuer::{
+        client_auth::ClientCredentials, error::IssueError, issue::Issued, login::Asking,
+        terms::RefreshPolicy,
+    },
+    opaque::{OpaqueStore as _, OpaqueToken, TokenDigest},
+    secret::Secret,
+    session::{Session, SessionId},
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    fallible::{ALICE, API_KEY, CHEAP, DEMO, Fixture, ISS, Setup, id, shown},
+    faulty::Fault,
+};
+
+const FAILURES: [Fault; 2] = [Fault::NotDone, Fault::AnswerLost];
+const ALL: [Fault; 4] =
+    [Fault::NotDone, Fault::AnswerLost, Fault::KilledBefore, Fault::KilledAfter];
+/// The name of a service that registers keys.
+const SERVICE: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
+/// Longer than the lease of a claim, shorter than a grace and than a window.
+const LEASE_OVER: u64 = 6;
+
+/// Which call failed, and how.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "all of it is printed where a test fails")]
+struct Struck {
+    operation: String,
+    nth: usize,
+    call: &'static str,
+    fault: Fault,
+}
+
+/// Runs the operation once for each of its calls and each fault, and hands over what is left.
+async fn each<P>(
+    name: &str,
+    faults: &[Fault],
+    setup: impl Fn() -> Setup,
+    prepare: impl AsyncFn(&Fixture) -> P,
+    act: impl AsyncFn(&Fixture, &P) -> Result<(), IssueError>,
+    check: impl AsyncFn(Fixture, P, Struck),
+) -> Vec<&'static str> {
+    let fixture = Fixture::of(setup()).await;
+    let prepared = prepare(&fixture).await;
+    fixture.faults.calm();
+    assert_eq!(act(&fixture, &prepared).await, Ok(()), "{name}: without faults");
+    let calls = fixture.faults.made();
+    assert!(!calls.is_empty(), "{name} asks no store");
+    for fault in faults.iter().copied() {
+        for (index, call) in calls.iter().copied().enumerate() {
+            let struck = Struck { operation: name.to_owned(), nth: index + 1, call, fault };
+            let fixture = Fixture::of(setup()).await;
+            let prepared = prepare(&fixture).await;
+            fixture.faults.plan(struck.nth, fault);
+            let outcome = fixture.faults.run(act(&fixture, &prepared)).await;
+            assert_eq!(fixture.faults.struck(), 1, "{struck:?}");
+            assert_eq!(fixture.faults.made().get(index), Some(&call), "{struck:?}");
+            fixture.faults.calm();
+            let expected = match fault {
+                Fault::NotDone | Fault::AnswerLost => Some(Err(IssueError::Unavailable)),
+                Fault::KilledBefore | Fault::KilledAfter => None,
+            };
+            assert_eq!(outcome, expected, "{struck:?}");
+            check(fixture, prepared, struck).await;
+        }
+    }
+    let (asked, ways) = (calls.len(), faults.len());
+    writeln!(std::io::stderr(), "{name}: {asked} calls, each failing in {ways} ways: {calls:?}")
+        .expect("stderr is open");
+    calls
+}
+
+fn ids(live: &[Session]) -> BTreeSet<String> {
+    live.iter().map(|session| session.id.as_str().to_owned()).collect()
+}
+
+fn digests(kept: &[OpaqueToken]) -> BTreeSet<String> {
+    kept.iter().map(|token| token.digest.name()).collect()
+}
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct There {
+    sessions: BTreeSet<String>,
+    tokens: BTreeSet<String>,
+}
+
+async fn there(fixture: &Fixture) -> There {
+    let (live, kept) = (fixture.live().await, fixture.tokens.kept().await);
+    There { sessions: ids(&live), tokens: digests(&kept) }
+}
+
+async fn is_active(fixture: &Fixture, token: &Secret) -> bool {
+    let found = fixture.issuance.introspect(shown(token)).await;
+    found.expect("no store fails now").is_some()
+}
+
+async fn kept(fixture: &Fixture, token: &Secret) -> OpaqueToken {
+    let digest = TokenDigest::of(shown(token));
+    fixture.tokens.inner.get(&digest).await.expect("memory answers").expect("it is kept")
+}
+
+fn refresh_of(issued: &Issued) -> &Secret {
+    issued.refresh_token.as_ref().expect("a refresh token")
+}
+
+fn count(events: &[Value], name: &str) -> usize {
+    events.iter().filter(|event| event["event"] == name).count()
+}
+
+/// A login of whatever kind, after `before` logins of alice.
+async fn login(
+    name: &str,
+    before: usize,
+    setup: impl Fn() -> Setup,
+    act: impl AsyncFn(&Fixture) -> Result<Issued, IssueError>,
+) {
+    let prepare = async |fixture: &Fixture| {
+        for _ in 0..before {
+            fixture.log_in().await.expect("alice logs in");
+            fixture.wait(10);
+        }
+        there(fixture).await
+    };
+    let max = setup().terms.max_sessions;
+    let check = async |fixture: Fixture, was: There, struck: Struck| {
+        let is = there(&fixture).await;
+        assert_eq!(is.tokens, was.tokens, "{struck:?}: a token that nobody was given");
+        assert!(is.sessions.is_subset(&was.sessions), "{struck:?}: a session nobody was given");
+        // Only what had to make room may be gone, and only where its end was not known to have failed.
+        let may_be_gone = usize::from(before == max && struck.fault == Fault::AnswerLost);
+        assert!(is.sessions.len() + may_be_gone >= was.sessions.len(), "{struck:?}");
+        fixture.wait(60);
+        let issued = act(&fixture).await.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+        assert!(is_active(&fixture, &issued.access_token).await, "{struck:?}");
+        assert!(fixture.live().await.len() <= max, "{struck:?}");
+        let events = fixture.audited();
+        assert_eq!(count(&events, "login"), before + 1, "{struck:?}: {events:?}");
+        assert_eq!(count(&events, "login_refused"), 1, "{struck:?}: {events:?}");
+    };
+    let act_once = async |fixture: &Fixture, _: &There| act(fixture).await.map(drop);
+    each(name, &FAILURES, setup, prepare, act_once, check).await;
+}
+
+fn opaque() -> Setup {
+    Setup::with(|terms| terms.opaque = true)
+}
+
+fn sliding_handles() -> Setup {
+    Setup::with(|terms| {
+        terms.opaque = true;
+        terms.policy = RefreshPolicy::Sliding;
+    })
+}
+
+#[tokio::test]
+async fn a_login_by_password_that_fails_leaves_nothing() {
+    let act = async |fixture: &Fixture| fixture.log_in().await;
+    login("password", 1, Setup::default, act).await;
+    login("password, opaque", 1, opaque, act).await;
+    login("password, sliding handles", 1, sliding_handles, act).await;
+}
+
+#[tokio::test]
+async fn a_login_that_hashes_again_and_fails_leaves_the_password_as_good_as_it_was() {
+    let outdated = || {
+        let hashed = portcullis::account::password::HashTerms { memory_kib: 8, ..CHEAP };
+        Setup { hashed: Some(hashed), ..Setup::default() }
+    };
+    login("password, hashed again", 0, outdated, async |fixture| fixture.log_in().await).await;
+}
+
+#[tokio::test]
+async fn a_login_that_makes_room_and_fails_leaves_no_more_sessions_than_there_were() {
+    let act = async |fixture: &Fixture| fixture.log_in().await;
+    login("password, making room", 2, || Setup::with(|terms| terms.max_sessions = 2), act).await;
+}
+
+#[tokio::test]
+async fn a_login_of_a_program_that_fails_leaves_nothing() {
+    let by_key = async |fixture: &Fixture| {
+        let key = Secret::new(API_KEY);
+        fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await
+    };
+    login("api key", 0, Setup::default, by_key).await;
+    login("api key, opaque", 0, opaque, by_key).await;
+    let by_client = async |fixture: &Fixture| {
+        let asking = Asking { client: Some(&fixture.demo), ..Asking::default() };
+        fixture.issuance.client_credentials(&fixture.demo, asking, &fixture.caller).await
+    };
+    login("client_credentials", 0, Setup::default, by_client).await;
+    login("client_credentials, opaque", 0, opaque, by_client).await;
+}
+
+/// A refresh, by whatever policy, five minutes after the login.
+async fn refresh(
+    name: &str,
+    setup: impl Fn() -> Setup,
+    check: impl AsyncFn(Fixture, Issued, Struck),
+) {
+    let prepare = async |fixture: &Fixture| {
+        let issued = fixture.log_in().await.expect("alice logs in");
+        fixture.wait(300);
+        issued
+    };
+    let act = async |fixture: &Fixture, issued: &Issued| {
+        fixture.refresh(refresh_of(issued)).await.map(drop)
+    };
+    each(name, &ALL, setup, prepare, act, check).await;
+}
+
+/// Under rotation, whatever failed: the old token works, or it was exchanged.
+async fn rotated(fixture: Fixture, login: Issued, struck: Struck) {
+    let old = refresh_of(&login);
+    assert_eq!(fixture.live().await.len(), 1, "{struck:?}");
+    let was_exchanged = kept(&fixture, old).await.used.is_some();
+    let per_answer = if fixture.issuance.terms().opaque { 2 } else { 1 };
+    let answers = 1 + usize::from(was_exchanged);
+    let tokens = fixture.tokens.kept().await.len();
+    assert_eq!(tokens, answers * per_answer, "{struck:?}: a token that nobody was given");
+    let may_be = struck.call == "tokens.exchange"
+        && matches!(struck.fault, Fault::AnswerLost | Fault::KilledAfter);
+    assert_eq!(was_exchanged, may_be, "{struck:?}");
+    fixture.wait(LEASE_OVER);
+    let has_grace = !fixture.issuance.terms().grace.is_zero();
+    if was_exchanged && !has_grace {
+        // Nobody can tell whoever lost the answer from a thief.
+        assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{struck:?}");
+        assert_eq!(fixture.live().await.len(), 0, "{struck:?}");
+        assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{struck:?}");
+        return;
+    }
+    let again = fixture.refresh(old).await.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+    assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
+    assert!(is_active(&fixture, refresh_of(&again)).await, "{struck:?}");
+    if has_grace {
+        assert_eq!(fixture.refresh(old).await, Ok(again.clone()), "{struck:?}: one answer");
+    }
+    let next = fixture.refresh(refresh_of(&again)).await;
+    let next = next.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+    fixture.wait(60);
+    assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{struck:?}");
+    assert!(!is_active(&fixture, &next.access_token).await, "{struck:?}: the family has ended");
+    assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{struck:?}");
+}
+
+fn with_grace() -> Setup {
+    Setup::with(|terms| terms.grace = Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_or_is_killed_leaves_the_old_token_good_or_exchanged() {
+    refresh("rotate", Setup::default, rotated).await;
+    refresh("rotate, opaque", opaque, rotated).await;
+}
+
+#[tokio::test]
+async fn with_a_grace_a_rotation_that_fails_or_is_killed_gives_one_answer_afterwards() {
+    refresh("rotate, grace", with_grace, rotated).await;
+    let opaque = || {
+        let mut setup = with_grace();
+        setup.terms.opaque = true;
+        setup
+    };
+    refresh("rotate, grace, opaque", opaque, rotated).await;
+}
+
+#[tokio::test]
+async fn within_the_grace_the_one_answer_is_given_also_after_a_failure() {
+    for (name, opaque) in [("asked again", false), ("asked again, opaque", true)] {
+        let setup = || {
+            let mut setup = with_grace();
+            setup.terms.opaque = opaque;
+            setup
+        };
+        let prepare = async |fixture: &Fixture| {
+            let issued = fixture.log_in().await.expect("alice logs in");
+            let next = fixture.refresh(refresh_of(&issued)).await.expect("a refresh");
+            (issued, next)
+        };
+        let act = async |fixture: &Fixture, (issued, next): &(Issued, Issued)| {
+            assert_eq!(fixture.refresh(refresh_of(issued)).await?, *next, "{name}");
+            Ok(())
+        };
+        let check = async |fixture: Fixture, (issued, next): (Issued, Issued), struck: Struck| {
+            fixture.wait(LEASE_OVER);
+            let again = fixture.refresh(refresh_of(&issued)).await;
+            assert_eq!(again.as_ref(), Ok(&next), "{struck:?}");
+            assert!(is_active(&fixture, &next.access_token).await, "{struck:?}");
+            assert_eq!(count(&fixture.audited(), "refresh_reuse"), 0, "{struck:?}");
+        };
+        each(name, &ALL, setup, prepare, act, check).await;
+    }
+}
+
+/// Alice's refresh failed after its claim, and the lease of that is over.
+async fn abandoned(fixture: &Fixture) -> Issued {
+    let issued = fixture.log_in().await.expect("alice logs in");
+    claim_and_fail(fixture, &issued).await;
+    fixture.wait(LEASE_OVER);
+    issued
+}
+
+async fn claim_and_fail(fixture: &Fixture, issued: &Issued) {
+    fixture.faults.plan(6, Fault::NotDone);
+    assert_eq!(fixture.refresh(refresh_of(issued)).await, Err(IssueError::Unavailable));
+    assert_eq!(fixture.faults.made().last(), Some(&"tokens.exchange"));
+    fixture.faults.calm();
+}
+
+#[tokio::test]
+async fn a_rotation_that_takes_an_abandoned_one_over_and_fails_can_be_taken_over_too() {
+    for (name, setup) in
+        [("takeover", Setup::default as fn() -> Setup), ("takeover, grace", with_grace)]
+    {
+        let act = async |fixture: &Fixture, issued: &Issued| {
+            fixture.refresh(refresh_of(issued)).await.map(drop)
+        };
+        let calls = each(name, &ALL, setup, abandoned, act, rotated).await;
+        assert!(calls.contains(&"swap"), "{name}: {calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn within_the_lease_of_a_claim_others_wait_and_then_take_over() {
+    let fixture = Fixture::new().await;
+    let issued = fixture.log_in().await.expect("alice logs in");
+    claim_and_fail(&fixture, &issued).await;
+    let mut waiting = Box::pin(fixture.refresh(refresh_of(&issued)));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+    assert!(early.is_err(), "the claim is not over: {early:?}");
+    assert!(
+        fixture.faults.made().iter().filter(|call| **call == "claim").count() > 1,
+        "it looks again"
+    );
+    fixture.wait(LEASE_OVER);
+    let next = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    let next = next.expect("it takes over").expect("and gets tokens");
+    assert!(is_active(&fixture, refresh_of(&next)).await);
+}
+
+#[tokio::test]
+async fn a_used_token_ends_its_family_also_where_that_failed_first() {
+    for (name, opaque) in [("reuse", false), ("reuse, opaque", true)] {
+        let prepare = async |fixture: &Fixture| {
+            let issued = fixture.log_in().await.expect("alice logs in");
+            let next = fixture.refresh(refresh_of(&issued)).await.expect("a refresh");
+            (issued, next)
+        };
+        let act = async |fixture: &Fixture, (issued, _): &(Issued, Issued)| match fixture
+            .refresh(refresh_of(issued))
+            .await
+        {
+            Ok(_) => panic!("a used token was exchanged"),
+            Err(IssueError::InvalidGrant) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let check = async |fixture: Fixture, (issued, next): (Issued, Issued), struck: Struck| {
+            let again = fixture.refresh(refresh_of(&issued)).await;
+            assert_eq!(again, Err(IssueError::InvalidGrant), "{struck:?}");
+            assert_eq!(fixture.live().await.len(), 0, "{struck:?}");
+            assert!(!is_active(&fixture, &next.access_token).await, "{struck:?}");
+            assert!(!is_active(&fixture, refresh_of(&next)).await, "{struck:?}");
+            // Also where it ended and nobody was told: who answers for it later has to know.
+            let events = fixture.audited();
+            if struck.fault != Fault::KilledAfter || struck.call != "sessions.revoke" {
+                assert!(count(&events, "refresh_reuse") >= 1, "{struck:?}: {events:?}");
+            }
+        };
+        let setup = || Setup::with(|terms| terms.opaque = opaque);
+        each(name, &ALL, setup, prepare, act, check).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slide_that_fails_or_is_killed_never_makes_the_next_one_lie() {
+    let sliding = || Setup::with(|terms| terms.policy = RefreshPolicy::Sliding);
+    let check = async |fixture: Fixture, login: Issued, struck: Struck| {
+        let tried = fixture.clock.now();
+        fixture.wait(LEASE_OVER);
+        let again = fixture.refresh(refresh_of(&login)).await;
+        let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+        assert_eq!(again.refresh_token, login.refresh_token, "{struck:?}");
+        assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
+        let end = tried.after(fixture.issuance.terms().refresh_lifetime);
+        let token = kept(&fixture, refresh_of(&login)).await;
+        assert!(token.expires >= end, "{struck:?}: it was told that the end was moved");
+        let live = fixture.live().await;
+        assert!(live.len() == 1 && live[0].expires >= end, "{struck:?}: {live:?}");
+    };
+    refresh("sliding", sliding, check).await;
+}
+
+/// A handle that slides: what is said of its end is true, and the next window moves it.
+async fn slid(fixture: Fixture, login: Issued, struck: Struck) {
+    fixture.wait(LEASE_OVER);
+    let again = fixture.refresh(refresh_of(&login)).await;
+    let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+    assert_eq!(again.access_token, login.access_token, "{struck:?}");
+    assert_eq!(kept(&fixture, &login.access_token).await.expires, again.expires, "{struck:?}");
+    if matches!(struck.fault, Fault::NotDone | Fault::AnswerLost) {
+        assert!(again.expires > login.expires, "{struck:?}: the failure cost no window");
+    }
+    fixture.wait(121);
+    let later = fixture.refresh(refresh_of(&login)).await;
+    let later = later.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+    assert!(later.expires > again.expires, "{struck:?}: the next window moves it");
+    assert!(is_active(&fixture, &login.access_token).await, "{struck:?}");
+    assert!(fixture.live().await[0].expires >= later.expires, "{struck:?}");
+}
+
+#[tokio::test]
+async fn a_handle_whose_slide_fails_or_is_killed_slides_later() {
+    refresh("sliding handle", sliding_handles, slid).await;
+    let prepare = async |fixture: &Fixture| {
+        let issued = fixture.log_in().await.expect("alice logs in");
+        fixture.wait(300);
+        issued
+    };
+    let act = async |fixture: &Fixture, issued: &Issued| {
+        let (token, caller) = (shown(&issued.access_token), &fixture.caller);
+        let slid = fixture.issuance.slide_for_tp_auth(ALICE.0, token, caller).await?;
+        assert!(slid, "the window was over");
+        Ok(())
+    };
+    each("sliding handle, tp-auth", &ALL, sliding_handles, prepare, act, slid).await;
+}
+
+#[tokio::test]
+async fn a_reusable_token_is_reusable_also_after_a_failure() {
+    for (name, opaque) in [("reusable", false), ("reusable, opaque", true)] {
+        let setup = || {
+            Setup::with(|terms| {
+                terms.policy = RefreshPolicy::Reusable;
+                terms.opaque = opaque;
+            })
+        };
+        let check = async |fixture: Fixture, login: Issued, struck: Struck| {
+            let kept = fixture.tokens.kept().await.len();
+            if struck.fault != Fault::KilledAfter {
+                assert_eq!(kept, 1 + usize::from(opaque), "{struck:?}: a token nobody was given");
+            }
+            let again = fixture.refresh(refresh_of(&login)).await;
+            let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+            assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
+            assert_eq!(again.refresh_token, None, "{struck:?}");
+        };
+        refresh(name, setup, check).await;
+    }
+}
+
+/// Alice's sessions, the one in the middle first, and a session of somebody else.
+async fn several(fixture: &Fixture) -> (Vec<Issued>, SessionId) {
+    let mut logins = Vec::new();
+    for _ in 0..3 {
+        logins.push(fixture.log_in().await.expect("alice logs in"));
+        fixture.wait(10);
+    }
+    logins.swap(0, 1);
+    let key = Secret::new(API_KEY);
+    let robot = fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await;
+    (logins, robot.expect("the robot logs in").session)
+}
+
+type Several = (Vec<Issued>, SessionId);
+
+/// An ending: it failed, it is asked for again, and then only these of alice's sessions live, and the other's.
+async fn ending(
+    name: &str,
+    setup: impl Fn() -> Setup,
+    survivors: &[usize],
+    act: impl AsyncFn(&Fixture, &Several) -> Result<(), IssueError>,
+) {
+    let check = async |fixture: Fixture, prepared: Several, struck: Struck| {
+        let (logins, other) = &prepared;
+        let survivors = survivors.iter().map(|index| logins[*index].session.as_str());
+        let expected: BTreeSet<String> =
+            survivors.chain([other.as_str()]).map(str::to_owned).collect();
+        let is = ids(&fixture.live().await);
+        assert!(is.is_superset(&expected), "{struck:?}: more has ended than was asked for");
+        // What was ended already is as good as ended.
+        let again = act(&fixture, &prepared).await;
+        let ended = ids(&fixture.live().await);
+        assert_eq!(ended, expected, "{struck:?}: {again:?}");
+        let is_gone = matches!(again, Err(IssueError::NotFound)) && is == expected;
+        assert!(again.is_ok() || is_gone, "{struck:?}: {again:?}");
+    };
+    each(name, &FAILURES, setup, several, &act, check).await;
+}
+
+#[tokio::test]
+async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
+    for (name, opaque) in [("jwt", false), ("opaque", true)] {
+        let setup = || Setup::with(|terms| terms.opaque = opaque);
+        ending(&format!("revoke, {name}"), setup, &[1, 2], async |fixture, (logins, _)| {
+            fixture.issuance.revoke(shown(&logins[0].access_token), None, &fixture.caller).await
+        })
+        .await;
+        ending(&format!("revoke refresh, {name}"), setup, &[1, 2], async |fixture, (logins, _)| {
+            fixture.issuance.revoke(shown(refresh_of(&logins[0])), None, &fixture.caller).await
+        })
+        .await;
+    }
+    ending("end", Setup::default, &[1, 2], async |fixture, (logins, _)| {
+        fixture.issuance.end(&logins[0].session, "logout", &fixture.caller).await.map(drop)
+    })
+    .await;
+    ending("end own", Setup::default, &[1, 2], async |fixture, (logins, _)| {
+        fixture.issuance.end_own(&id(ALICE.0), &logins[0].session, &fixture.caller).await
+    })
+    .await;
+    ending("end others", Setup::default, &[0], async |fixture, (logins, _)| {
+        let (alice, kept) = (id(ALICE.0), &logins[0].session);
+        fixture.issuance.end_others(&alice, kept, &fixture.caller).await.map(drop)
+    })
+    .await;
+    ending("end all", Setup::default, &[], async |fixture, _| {
+        fixture.issuance.end_all(&id(ALICE.0), &fixture.caller).await.map(drop)
+    })
+    .await;
+}
+
+/// A question: where it fails there is no answer, and nothing has changed.
+async fn question(
+    name: &str,
+    setup: impl Fn() -> Setup,
+    ask: impl AsyncFn(&Fixture, &Several) -> Result<(), IssueError>,
+) {
+    let prepare = async |fixture: &Fixture| {
+        let several = several(fixture).await;
+        (there(fixture).await, several)
+    };
+    let act =
+        async |fixture: &Fixture, (_, several): &(There, Several)| ask(fixture, several).await;
+    let check = async |fixture: Fixture, (was, several): (There, Several), struck: Struck| {
+        assert_eq!(there(&fixture).await, was, "{struck:?}");
+        assert_eq!(ask(&fixture, &several).await, Ok(()), "{struck:?}");
+    };
+    each(name, &FAILURES, setup, prepare, act, check).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_known_is_not_answered() {
+    for (name, opaque) in [("jwt", false), ("opaque", true)] {
+        let setup = || Setup::with(|terms| terms.opaque = opaque);
+        question(&format!("introspect, {name}"), setup, async |fixture, (logins, _)| {
+            let found = fixture.issuance.introspect(shown(&logins[0].access_token)).await?;
+            assert!(found.is_some(), "a good token is never said to be none");
+            Ok(())
+        })
+        .await;
+        question(&format!("introspect refresh, {name}"), setup, async |fixture, (logins, _)| {
+            let found = fixture.issuance.introspect(shown(refresh_of(&logins[0]))).await?;
+            assert!(found.is_some(), "a good token is never said to be none");
+            Ok(())
+        })
+        .await;
+        question(&format!("bearer, {name}"), setup, async |fixture, (logins, _)| {
+            fixture.issuance.bearer(shown(&logins[0].access_token)).await.map(drop)
+        })
+        .await;
+    }
+    question("list", Setup::default, async |fixture, _| {
+        let listed = fixture.issuance.list(Some(&id(ALICE.0)), 10).await?;
+        assert_eq!(listed.len(), 3);
+        Ok(())
+    })
+    .await;
+    question("is_key_registered", Setup::default, async |fixture, _| {
+        let key = Secret::new(API_KEY);
+        assert!(fixture.issuance.is_key_registered(&key).await?, "it is");
+        Ok(())
+    })
+    .await;
+}
+
+async fn register(fixture: &Fixture, key: &str) -> Result<(), IssueError> {
+    fixture.issuance.register_key(&Secret::new(key), SERVICE, &fixture.caller).await
+}
+
+async fn has_key(fixture: &Fixture, key: &str) -> bool {
+    let digest = KeyDigest::of(&Secret::new(key));
+    fixture.accounts.inner.key(&digest).await.expect("the file answers").is_some()
+}
+
+async fn has_service(fixture: &Fixture) -> bool {
+    fixture.accounts.inner.user(&id(SERVICE)).await.expect("the file answers").is_some()
+}
+
+#[tokio::test]
+async fn a_key_whose_registration_failed_is_not_registered_and_no_user_is_made_for_it() {
+    let act = async |fixture: &Fixture, _: &()| register(fixture, "new").await;
+    let check = async |fixture: Fixture, (): (), struck: Struck| {
+        assert!(!has_key(&fixture, "new").await, "{struck:?}");
+        assert!(!has_service(&fixture).await, "{struck:?}: a user without a key");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
+        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{struck:?}");
+    };
+    each("register_key", &FAILURES, Setup::default, async |_| (), act, check).await;
+
+    // A service that has a key keeps it, whatever becomes of its second one.
+    let first = async |fixture: &Fixture| register(fixture, "first").await.expect("a key");
+    let check = async |fixture: Fixture, (): (), struck: Struck| {
+        assert!(!has_key(&fixture, "new").await, "{struck:?}");
+        assert!(has_key(&fixture, "first").await && has_service(&fixture).await, "{struck:?}");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
+        assert!(has_key(&fixture, "new").await, "{struck:?}");
+    };
+    each("register_key, second", &FAILURES, Setup::default, first, act, check).await;
+
+    let known = async |fixture: &Fixture| register(fixture, "new").await.expect("a key");
+    let check = async |fixture: Fixture, (): (), struck: Struck| {
+        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{struck:?}");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
+    };
+    each("register_key, renewed", &FAILURES, Setup::default, known, act, check).await;
+}
+
+fn assertion(fixture: &Fixture, jti: &str) -> ClientCredentials {
+    let now = fixture.clock.now().as_secs();
+    let claims = json!({
+        "iss": DEMO.0, "sub": DEMO.0, "aud": ISS, "iat": now, "exp": now + 60, "jti": jti,
+    });
+    let assertion = Secret::new(fixture.demo_key.sign(&claims).expect("a signature"));
+    ClientCredentials::Assertion { id: None, assertion }
+}
+
+#[tokio::test]
+async fn a_client_is_never_believed_where_a_store_failed() {
+    let secret = |_: &Fixture, _: &str| ClientCredentials::Secret {
+        id: DEMO.0.to_owned(),
+        secret: Secret::new(DEMO.1),
+        by_header: true,
+    };
+    let public = |_: &Fixture, _: &str| ClientCredentials::Public { id: "public".to_owned() };
+    type Shown = fn(&Fixture, &str) -> ClientCredentials;
+    let ways: [(&str, Shown); 3] =
+        [("secret", secret), ("assertion", assertion), ("public", public)];
+    for (name, shown) in ways {
+        let prepare = async |fixture: &Fixture| {
+            let mut public = fixture.demo.clone();
+            (public.id, public.secrets, public.jwks) = ("public".to_owned(), Vec::new(), None);
+            fixture.accounts.inner.add_client(&public).await.expect("a public client");
+            shown(fixture, "first")
+        };
+        let act = async |fixture: &Fixture, shown: &ClientCredentials| {
+            fixture.issuance.client(shown, &fixture.caller).await.map(drop)
+        };
+        let check = async |fixture: Fixture, _: ClientCredentials, struck: Struck| {
+            // An assertion is good once; whether it was used up is not known.
+            let next = shown(&fixture, "second");
+            let client = fixture.issuance.client(&next, &fixture.caller).await;
+            assert!(client.is_ok(), "{struck:?}: {client:?}");
+        };
+        let name = format!("client by {name}");
+        each(&name, &FAILURES, Setup::default, prepare, act, check).await;
+    }
+}
+
+#[test]
+fn what_does_not_answer_is_a_503_that_says_when_to_come_again() {
+    let answer = IssueError::Unavailable.into_response();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers().get(RETRY_AFTER).map(|value| value.as_bytes()), Some(&b"1"[..]));
+}

@@ -1,0 +1,188 @@
+//! Whether a login tells by its time what it does not tell by its answer: that a user exists, or is locked.
+//!
+//! Samples of all kinds are taken in turn, in random order, so that a busy machine slows all alike, and are compared by
+//! their ranks (Mann and Whitney), so that a few slow ones count for little. The same comparison has to notice a login
+//! that hashes half as much, else it would say nothing.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use portcullis::{
+    account::{
+        AccountStore as _, UserState,
+        password::{HashTerms, Passwords},
+    },
+    clock::Clock as _,
+    issuer::error::IssueError,
+    secret::{Random as _, Secret, SystemRandom},
+};
+
+use crate::support::fallible::{ALICE, CHEAP, Fixture, Setup, id, user};
+
+/// How many logins of each kind are measured at once.
+const SAMPLES: usize = 180;
+/// By chance the ranks of equals differ by more once in 15,000 comparisons.
+const BOUND: f64 = 4.0;
+/// How often a difference has to be found anew before it is believed.
+const ROUNDS: usize = 3;
+/// What a hash takes here at least; much less than a real one, much more than everything else that a login does.
+const LEAST_HASH: Duration = Duration::from_millis(8);
+
+/// The kinds of login, in the order of [`Logins::measured`].
+const KINDS: [&str; 5] = [
+    "unknown user",
+    "wrong password",
+    "locked, right password",
+    "unknown user again",
+    "half a hash",
+];
+
+struct Logins {
+    full: Fixture,
+    half: Fixture,
+}
+
+impl Logins {
+    async fn new() -> Self {
+        let full = calibrated().await;
+        let half = HashTerms { memory_kib: full.memory_kib / 2, ..full };
+        let logins = Self { full: fixture(full).await, half: fixture(half).await };
+        // Each thread gets its memory at its first hash.
+        for kind in 0..KINDS.len() {
+            logins.measured(kind).await;
+        }
+        logins
+    }
+
+    /// How long a refused login of that kind takes.
+    async fn measured(&self, kind: usize) -> f64 {
+        let (fixture, login, password) = match kind {
+            0 | 3 => (&self.full, "mallory", "a wrong guess"),
+            1 => (&self.full, ALICE.0, "a wrong guess"),
+            2 => (&self.full, "locked", ALICE.1),
+            _ => (&self.half, "mallory", "a wrong guess"),
+        };
+        let start = Instant::now();
+        let outcome = fixture.log_in_as(login, password).await;
+        let took = start.elapsed();
+        assert_eq!(outcome, Err(IssueError::InvalidGrant), "{}: one answer for all", KINDS[kind]);
+        took.as_secs_f64()
+    }
+
+    async fn samples(&self) -> [Vec<f64>; KINDS.len()] {
+        let mut samples = [const { Vec::new() }; KINDS.len()];
+        for _ in 0..SAMPLES {
+            let mut order = [0, 1, 2, 3, 4];
+            shuffle(&mut order);
+            for kind in order {
+                samples[kind].push(self.measured(kind).await);
+            }
+        }
+        samples
+    }
+}
+
+/// Parameters with which a hash takes long enough on this machine, in this build.
+async fn calibrated() -> HashTerms {
+    let mut terms = CHEAP;
+    loop {
+        let passwords = Passwords::new(terms, std::sync::Arc::new(SystemRandom)).expect("terms");
+        let mut fastest = Duration::MAX;
+        for _ in 0..4 {
+            let start = Instant::now();
+            passwords.check(&Secret::new("a wrong guess"), None).await.expect("a check");
+            fastest = fastest.min(start.elapsed());
+        }
+        if fastest >= LEAST_HASH {
+            return terms;
+        }
+        terms.memory_kib *= 2;
+    }
+}
+
+async fn fixture(hashing: HashTerms) -> Fixture {
+    let fixture = Fixture::of(Setup { hashing, throttled: false, ..Setup::default() }).await;
+    let accounts = &fixture.accounts.inner;
+    let hash = fixture.issuance.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
+    let locked = user("locked", portcullis::account::UserKind::Person, Some(hash));
+    accounts.add_user(&locked).await.expect("a user");
+    // Nothing but the lock refuses the login.
+    fixture.log_in_as("locked", ALICE.1).await.expect("not yet locked");
+    let now = fixture.clock.now();
+    let was_locked = accounts.set_state(&id("locked"), UserState::Locked, now).await;
+    assert_eq!(was_locked, Ok(true));
+    fixture
+}
+
+fn shuffle(order: &mut [usize]) {
+    for last in (1..order.len()).rev() {
+        let mut byte = [0];
+        SystemRandom.fill(&mut byte).expect("chance");
+        order.swap(last, usize::from(byte[0]) % (last + 1));
+    }
+}
+
+/// By how many standard deviations the ranks of `a` among both lie above what they would be among equals.
+fn deviation(a: &[f64], b: &[f64]) -> f64 {
+    let greater = |x: &f64, y: &f64| {
+        if x > y {
+            1.0
+        } else if x < y {
+            0.0
+        } else {
+            0.5
+        }
+    };
+    let u: f64 = a.iter().map(|x| b.iter().map(|y| greater(x, y)).sum::<f64>()).sum();
+    let (n, m) = (a.len() as f64, b.len() as f64);
+    (u - n * m / 2.0) / (n * m * (n + m + 1.0) / 12.0).sqrt()
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+#[test]
+fn the_comparison_tells_a_shift_from_none() {
+    let even: Vec<f64> = (0..100).map(|n| f64::from(n * 2)).collect();
+    let odd: Vec<f64> = (0..100).map(|n| f64::from(n * 2 + 1)).collect();
+    let later: Vec<f64> = even.iter().map(|x| x + 80.0).collect();
+    assert!(deviation(&even, &odd).abs() < 0.5);
+    assert!(deviation(&later, &even) > BOUND && deviation(&even, &later) < -BOUND);
+}
+
+#[tokio::test]
+async fn no_refused_login_tells_by_its_time_whether_there_is_such_a_user() {
+    let logins = Logins::new().await;
+    let pairs = [(0, 1), (0, 2), (1, 2), (0, 3)];
+    let mut found = Vec::new();
+    for round in 1..=ROUNDS {
+        let samples = logins.samples().await;
+        let medians: Vec<String> = samples
+            .iter()
+            .zip(KINDS)
+            .map(|(samples, kind)| format!("{kind} {:.2} ms", median(samples) * 1e3))
+            .collect();
+        let z = pairs.map(|(a, b)| deviation(&samples[a], &samples[b]));
+        let control = deviation(&samples[0], &samples[4]);
+        writeln!(
+            std::io::stderr(),
+            "round {round}: {}; z of {pairs:?}: {z:.2?}; of half a hash: {control:.2}",
+            medians.join(", "),
+        )
+        .expect("stderr is open");
+        // A round that does not see half a hash sees nothing, and says nothing.
+        if control > BOUND && z.iter().all(|z| z.abs() < BOUND) {
+            return;
+        }
+        found.push((z, control));
+    }
+    panic!(
+        "in none of {ROUNDS} rounds were the times of refused logins alike, {pairs:?}, and those of half a hash not: \
+         {found:.2?}"
+    );
+}
