@@ -301,11 +301,7 @@ impl Issuance {
                 return Err(error.into());
             }
         }
-        let stored = match self.store_tokens(opened, caller).await {
-            // Whoever was locked while the password was hashed had all sessions ended but this one.
-            Ok(()) => self.subject_again(&opened.subject.user, opened.origin).await.map(drop),
-            refused => refused,
-        };
+        let stored = self.store_tokens(opened, caller).await;
         if stored.is_err() {
             self.take_back(opened).await;
         }
@@ -324,6 +320,9 @@ impl Issuance {
             // As with tp-auth, a login counts as a refresh.
             self.restrict_sliding(&record.digest, "login", opened.now).await?;
         }
+        // Whoever was locked while the password was hashed had all sessions ended but this one.
+        self.subject_again(&opened.subject.user, opened.origin).await?;
+        // Last: nobody's session goes for a login that comes to nothing.
         if opened.subject.is_person {
             self.make_room(&opened.subject.user, &opened.session, opened.now, caller).await?;
         }

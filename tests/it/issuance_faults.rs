@@ -71,6 +71,8 @@ async fn each<P>(
             assert_eq!(fixture.faults.made().get(index), Some(&call), "{struck:?}");
             fixture.faults.calm();
             let expected = match fault {
+                // It is found out that the exchange was made, and the answer given after all.
+                Fault::AnswerLost if call == "tokens.exchange" => Some(Ok(())),
                 Fault::NotDone | Fault::AnswerLost => Some(Err(IssueError::Unavailable)),
                 Fault::KilledBefore | Fault::KilledAfter => None,
             };
@@ -318,7 +320,7 @@ async fn abandoned(fixture: &Fixture) -> Issued {
 async fn claim_and_fail(fixture: &Fixture, issued: &Issued) {
     fixture.faults.plan(6, Fault::NotDone);
     assert_eq!(fixture.refresh(refresh_of(issued)).await, Err(IssueError::Unavailable));
-    assert_eq!(fixture.faults.made().last(), Some(&"tokens.exchange"));
+    assert!(fixture.faults.made().ends_with(&["tokens.exchange", "tokens.get"]));
     fixture.faults.calm();
 }
 
