@@ -1,4 +1,4 @@
-//! Issuance over gRPC: one service a file, one table of status codes in [`status`], beside the
+//! Issuance over gRPC: one service a file, one table of status codes in `status.rs`, beside the
 //! standard health and reflection services.
 //!
 //! It knows nothing of proxies: those who call are services, on this host or by mutual TLS.

@@ -1,5 +1,5 @@
-//! Issuance over HTTP: one endpoint a file, all routes in [`router`], one way to say no in
-//! [`reply`].
+//! Issuance over HTTP: one endpoint a file, all routes in `router.rs`, one way to say no in
+//! `reply.rs`.
 //!
 //! A body is read whole before any route sees it, within bounds of size and time, so that no
 //! client holds a connection open by sending slowly.
