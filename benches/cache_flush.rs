@@ -107,13 +107,13 @@ impl Gate {
             sessions: SessionRule::Required,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
         };
-        let terms = Terms { inactivity: None, timeout: LIFETIME, notes_use: false };
+        let terms = Terms { timeout: LIFETIME, ..Terms::default() };
         let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
         let admissions = Admissions::new(
             Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
             Arc::new(sessions),
             IdentityHeaders::default(),
-            CacheTerms { staleness: LIFETIME, bytes: 8 * CAPACITY },
+            CacheTerms { bytes: 8 * CAPACITY, ..CacheTerms::within(LIFETIME) },
             clock.clone(),
             GateMetrics::default(),
         );

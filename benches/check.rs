@@ -97,13 +97,13 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         not_before: UnixTime::EPOCH,
     };
     store.put(&session).await.unwrap();
-    let terms = Terms { inactivity: None, timeout: Duration::from_secs(1), notes_use: true };
+    let terms = Terms { timeout: Duration::from_secs(1), notes_use: true, ..Terms::default() };
     let sessions = Sessions::new(store, terms, Arc::clone(clock), StoreMetrics::default());
     let admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, Arc::clone(clock))),
         Arc::new(sessions),
         IdentityHeaders::default(),
-        CacheTerms { staleness: Duration::from_secs(3_600), bytes: 64 << 20 },
+        CacheTerms::within(Duration::from_secs(3_600)),
         Arc::clone(clock),
         GateMetrics::default(),
     );

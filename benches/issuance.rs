@@ -154,7 +154,7 @@ async fn issuance(
         ),
     };
     let metrics = StoreMetrics::unseen;
-    let terms = Terms { inactivity: None, timeout: TIMEOUT, notes_use: false };
+    let terms = Terms { timeout: TIMEOUT, ..Terms::default() };
     let sessions = Sessions::new(sessions, terms, clock.clone(), metrics(StoreKind::Sessions));
     let tokens = Tokens::new(opaque, TIMEOUT, clock.clone(), metrics(StoreKind::Tokens));
     let restrictions = Arc::new(Restrictions::new(

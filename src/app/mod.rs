@@ -2,6 +2,7 @@
 //! from build to bind to run until stopped.
 
 mod issuer;
+mod news;
 mod stores;
 mod watch;
 
@@ -29,6 +30,7 @@ use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
 use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics};
+use crate::storage::news::{NewsSource, NewsState};
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
@@ -61,6 +63,8 @@ pub struct App {
     /// The keys that check our own tokens, where they rotate.
     own_verifying: Option<Arc<KeyRing>>,
     tokens: Arc<Tokens>,
+    news: Option<Arc<dyn NewsSource>>,
+    news_state: Arc<NewsState>,
     clock: Arc<dyn Clock>,
     /// What issues, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
@@ -104,6 +108,8 @@ impl App {
         let metrics = GateMetrics::register(&mut registry);
         let store_metrics = StoreMetrics::register(&mut registry);
         let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
+        let (news, news_state) = (stores.news.clone(), Arc::clone(&stores.news_state));
+        news_state.register(&mut registry);
         let sessions = Arc::new(Sessions::new(
             Arc::clone(&stores.sessions),
             config.sessions.terms,
@@ -137,6 +143,7 @@ impl App {
                 access_log: config.gate.access_log,
                 own_keys: Arc::clone(&own_keys),
                 clock: Arc::clone(&clock),
+                news: Arc::clone(&news_state),
             },
             metrics.clone(),
             Arc::clone(&random),
@@ -165,6 +172,8 @@ impl App {
             own_keys,
             own_verifying,
             tokens,
+            news,
+            news_state,
             clock,
             issuer,
         })
@@ -236,12 +245,17 @@ impl Bound {
         let Self { app, gate, metrics, issuer, gate_prefix, shutdown } = self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
-        let tokens = app.tokens;
+        let (tokens, news, news_state) = (app.tokens, app.news, app.news_state);
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
             let clock = Arc::clone(&clock);
             tokio::spawn(keep_ring(own_keys, verifying, clock, background.clone()));
+        }
+        if let Some(source) = news {
+            let (sessions, tokens) = (Arc::clone(&sessions), Arc::clone(&tokens));
+            let listeners = Arc::new(news::Listeners { sessions, tokens, state: news_state });
+            tokio::spawn(news::follow(source, listeners, background.clone()));
         }
         let closing = Arc::clone(&sessions);
         let restrictions =

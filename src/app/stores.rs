@@ -9,6 +9,7 @@ use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConf
 use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
 use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
 use crate::session::{CHANGE_TIMEOUT, MemoryStore, RedisStore, SessionStore, SqliteStore};
+use crate::storage::news::{Means, NewsSource, NewsState};
 use crate::storage::redis::Redis;
 use crate::storage::sqlite::Database;
 use crate::storage::{postgres, redis, sqlite};
@@ -22,6 +23,15 @@ pub struct Stores {
     pub opaque: Arc<dyn OpaqueStore>,
     /// Restrictions; with Redis in a database of their own.
     pub restrict: Arc<dyn RestrictStore>,
+    /// Where news of changes by others come from; `None` where there are none.
+    pub news: Option<Arc<dyn NewsSource>>,
+    /// By what means they come.
+    pub news_state: Arc<NewsState>,
+}
+
+/// How news come of a store that has no source of them.
+fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
+    (None, Arc::new(NewsState::new(means)))
 }
 
 /// Opens the configured stores.
@@ -33,10 +43,13 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
             let database = open_file(path, timeout.max(CHANGE_TIMEOUT)).await?;
+            let (news, news_state) = without_news(Means::Bound);
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
                 opaque: Arc::new(SqliteOpaque::new(database.clone())),
                 restrict: Arc::new(SqliteRestrict::new(database)),
+                news,
+                news_state,
             }
         }
         StoreConfig::Redis { url, database, restrict_database, ca_pem } => {
@@ -51,17 +64,25 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
                 Redis::new(url, &options)
             };
             let logins = server(*database)?;
+            let (news, news_state) = without_news(Means::Bound);
             Stores {
                 sessions: Arc::new(RedisStore::new(logins.clone())),
                 opaque: Arc::new(RedisOpaque::new(logins)),
                 restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
+                news,
+                news_state,
             }
         }
-        StoreConfig::Memory => Stores {
-            sessions: Arc::new(MemoryStore::new()),
-            opaque: Arc::new(MemoryOpaque::new()),
-            restrict: Arc::new(MemoryRestrict::new()),
-        },
+        StoreConfig::Memory => {
+            let (news, news_state) = without_news(Means::Own);
+            Stores {
+                sessions: Arc::new(MemoryStore::new()),
+                opaque: Arc::new(MemoryOpaque::new()),
+                restrict: Arc::new(MemoryRestrict::new()),
+                news,
+                news_state,
+            }
+        }
     })
 }
 

@@ -251,9 +251,29 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     }
     let timeout = reader.seconds("STORE_TIMEOUT", 0.001, 60.0);
     let bytes = reader.number("CACHE_BYTES", 1 << 16, 1 << 40);
-    let terms = Terms { inactivity, timeout, notes_use: true };
+    let when_down = reader.parsed("SESSION_STORE_DOWN", when_down).unwrap_or(staleness);
+    let doubts_when_down = when_down < staleness;
+    let terms = Terms { inactivity, timeout, notes_use: true, doubts_when_down };
     let store = store::read(reader, &PathBuf::from(reader.text("DATA_DIR")));
-    (SessionConfig { store, terms }, CacheTerms { staleness, bytes })
+    // A handle and its session are two questions, and no gateway waits for twice the time.
+    let patience = timeout.mul_f64(1.2);
+    (SessionConfig { store, terms }, CacheTerms { staleness, when_down, patience, bytes })
+}
+
+/// How long what was read may be believed while the store is down; `None`: as long as always.
+fn when_down(text: &str) -> Result<Option<Duration>, &'static str> {
+    const WRONG: &str = "write `deny`, or `stale-for` and a number of seconds up to 86400, as in \
+                         `stale-for 60`; unset: for as long as SESSION_STALENESS";
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [] => Ok(None),
+        ["deny"] => Ok(Some(Duration::ZERO)),
+        ["stale-for", seconds] => {
+            let seconds: f64 = seconds.parse().map_err(|_| WRONG)?;
+            let fits = (0.0..=86_400.0).contains(&seconds);
+            fits.then(|| Some(Duration::from_secs_f64(seconds))).ok_or(WRONG)
+        }
+        _ => Err(WRONG),
+    }
 }
 
 /// One address cannot be opened twice, save port 0, which is another one each time.

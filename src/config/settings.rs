@@ -177,8 +177,14 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "SESSION_STALENESS",
         "seconds",
-        "1",
-        "How late a revocation elsewhere may be learnt of; 0 asks the store every time",
+        "5",
+        "How late a revocation elsewhere is learnt of at worst; 0 asks the store every time",
+    ),
+    plain(
+        "SESSION_STORE_DOWN",
+        "deny, or stale-for and seconds",
+        "",
+        "How long what was read is believed while the store is down (unset: SESSION_STALENESS)",
     ),
     plain("SESSION_INACTIVITY_TIMEOUT", "seconds", "0", "How long a session may rest; 0: for ever"),
     Setting {

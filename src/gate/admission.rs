@@ -4,9 +4,13 @@
 //! its session, the headers made from them. It is kept by the digest of the credential and looked
 //! at again at every request: a few comparisons tell whether it still stands. Where the token itself
 //! is out of date it is verified again; where only the session was last read too long ago, or may
-//! have ended since, the session alone is read again, and with it what a handle stands for. Nothing in the cache expires by itself and nothing is ever
-//! flushed from it, since both make some request wait: what no longer stands is replaced when it
-//! is asked for, and pushed out when room is needed.
+//! have ended since, the session alone is read again, and with it what a handle stands for. Where
+//! the store gives no answer, what it said last is believed a little longer, as far as the operator
+//! allows and unless more is known.
+//!
+//! Nothing in the cache expires by itself and nothing is ever flushed from it, since both make some
+//! request wait: what no longer stands is replaced when it is asked for, and pushed out when room
+//! is needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +29,7 @@ use super::upstream::UpstreamJwt;
 use super::weight::weight;
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::TokenMark;
-use crate::session::{Mark, Session, SessionId, Sessions, UserId};
+use crate::session::{Mark, Session, SessionId, Sessions, Since, UserId};
 use crate::token::{Verified, Verifier};
 
 /// How often an answer may be overtaken by revocations before the request is refused.
@@ -40,10 +44,21 @@ pub struct Admission {
     pub session: Option<Session>,
     /// The headers of the answer: who it is, for the application, and that it must not be kept.
     pub headers: HeaderMap,
-    /// When the session was read, on the monotonic clock, and what was revoked by then.
-    read: Option<(Duration, Mark)>,
+    /// Of one that depends on a store: when and how that was read.
+    read: Option<Read>,
     /// Of a handle: what had been changed by the time that it was read.
     handle: Option<TokenMark>,
+}
+
+/// How a session was read.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// When, on the monotonic clock.
+    at: Duration,
+    /// What was revoked by then.
+    mark: Mark,
+    /// For how long it is believed where nothing is heard: the bound, or a little less.
+    believed_for: Duration,
 }
 
 /// A credential that is good by itself; whether its session lives is another question.
@@ -53,6 +68,8 @@ struct Good<'c> {
     handle: Option<TokenMark>,
     /// From when on all of it was looked at.
     since: Duration,
+    /// For how long what is read now is believed where nothing is heard.
+    believed_for: Duration,
     /// What was known before.
     earlier: Option<Arc<Admission>>,
 }
@@ -80,6 +97,12 @@ impl CacheKey {
         bytes.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
         Self { kind, digest: bytes }
     }
+
+    /// The bound for this credential: up to a quarter less, by what is random in its digest, so
+    /// that those which were read at once, after the store was away, are not read at once for ever.
+    fn spread(&self, bound: Duration) -> Duration {
+        bound - bound * u32::from(self.digest[0]) / 1_024
+    }
 }
 
 /// How far an admission can be believed.
@@ -97,8 +120,20 @@ pub struct CacheTerms {
     /// How long a session may be believed to live without asking again: the bound on how late a
     /// revocation elsewhere is learnt of. Zero asks for every request.
     pub staleness: Duration,
+    /// How long it may be believed while the store gives no answer, from when it was read.
+    pub when_down: Duration,
+    /// How long all questions to the stores for one request may take together.
+    pub patience: Duration,
     /// The room for all admissions together, in bytes.
     pub bytes: u64,
+}
+
+impl CacheTerms {
+    /// With this bound, also while the store is down; 64 MiB, and 180 ms for one request.
+    pub fn within(staleness: Duration) -> Self {
+        let patience = Duration::from_millis(180);
+        Self { staleness, when_down: staleness, patience, bytes: 64 << 20 }
+    }
 }
 
 type Outcome = Result<Arc<Admission>, DenialCode>;
@@ -111,7 +146,7 @@ pub struct Admissions {
     handles: Option<Handles>,
     identity: IdentityHeaders,
     upstream: Option<UpstreamJwt>,
-    staleness: Duration,
+    terms: CacheTerms,
     clock: Arc<dyn Clock>,
     cache: Cache<CacheKey, Arc<Admission>>,
     flights: Flights<CacheKey, Outcome>,
@@ -138,7 +173,7 @@ impl Admissions {
             handles: None,
             identity,
             upstream: None,
-            staleness: terms.staleness,
+            terms,
             clock,
             cache,
             flights: Flights::default(),
@@ -208,7 +243,24 @@ impl Admissions {
             return Ok(kept);
         }
         // Boxed: what waits takes much room, and most requests wait for nothing.
-        Box::pin(self.find_out(key, credential, asked)).await
+        let found = Box::pin(self.find_out(key, credential, asked));
+        match tokio::time::timeout(self.terms.patience, found).await {
+            Ok(Err(DenialCode::StoreUnavailable)) | Err(_) => {
+                self.without_store(&key).ok_or(DenialCode::StoreUnavailable)
+            }
+            Ok(outcome) => outcome,
+        }
+    }
+
+    /// What is remembered, where it may be believed although the store gives no answer: not where
+    /// something is known to have changed, and not for longer than the operator allows.
+    fn without_store(&self, key: &CacheKey) -> Option<Arc<Admission>> {
+        let kept = self.cache.get(key)?;
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        let is_believed = kept.token.still_stands(now, at)
+            && kept.session_is_fresh(now, at, |_| self.terms.when_down)
+            && self.since(&kept) != Since::Change;
+        is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
     /// Finds out together with whoever asks for the same, and makes sure that the answer is not
@@ -216,10 +268,13 @@ impl Admissions {
     async fn find_out(&self, key: CacheKey, credential: &str, asked: Duration) -> Outcome {
         for _ in 0..MOST_ROUNDS {
             let found = self.flights.join(key, self.look(key, credential)).await?;
-            let was_read_since = found.read.is_none_or(|(read_at, _)| read_at >= asked);
+            let was_read_since = found.read.is_none_or(|read| read.at >= asked);
             match self.standing(&found, asked) {
                 Standing::Stands => return Ok(found),
-                Standing::SessionUnsure if was_read_since && self.no_news_of(&found) => {
+                // Whatever was missed, it was not missed by who asked only afterwards.
+                Standing::SessionUnsure
+                    if was_read_since && self.since(&found) != Since::Change =>
+                {
                     return Ok(found);
                 }
                 Standing::SessionUnsure | Standing::TokenUnsure => {}
@@ -238,7 +293,7 @@ impl Admissions {
             (Some(kept), Some(Standing::SessionUnsure)) => Some(Arc::clone(kept)),
             _ => None,
         };
-        let outcome = self.look_afresh(key.kind, credential, earlier).await;
+        let outcome = self.look_afresh(&key, credential, earlier).await;
         match &outcome {
             Ok(admission) => self.cache.insert(key, Arc::clone(admission)),
             // What failed for want of an answer was not found bad; it is asked again.
@@ -253,7 +308,7 @@ impl Admissions {
     /// Asks whoever has to be asked, given what was known `earlier` and is still good by itself.
     async fn look_afresh(
         &self,
-        kind: CredentialKind,
+        key: &CacheKey,
         credential: &str,
         earlier: Option<Arc<Admission>>,
     ) -> Outcome {
@@ -261,7 +316,7 @@ impl Admissions {
         self.metrics.cache(if is_known { CacheOutcome::Recheck } else { CacheOutcome::Miss });
         let since = self.clock.monotonic();
         let known = earlier.as_ref().map(|earlier| Arc::clone(&earlier.token));
-        let (token, handle) = match (kind, &self.handles) {
+        let (token, handle) = match (key.kind, &self.handles) {
             (CredentialKind::Handle, Some(handles)) => {
                 let (found, mark) = handles.verify(credential, &self.verifier).await?;
                 let is_same = |known: &Arc<Verified>| {
@@ -275,7 +330,8 @@ impl Admissions {
                 None => (Arc::new(self.verifier.verify(credential)?), None),
             },
         };
-        self.complete(Good { credential, token, handle, since, earlier }).await
+        let believed_for = key.spread(self.terms.staleness);
+        self.complete(Good { credential, token, handle, since, believed_for, earlier }).await
     }
 
     /// Reads the session of a good credential, and makes the headers.
@@ -283,7 +339,8 @@ impl Admissions {
         let (session, read) = match session_of(&good.token)? {
             None => (None, None),
             Some((user, id)) => {
-                let read = (good.since, self.sessions.mark(&user, &id));
+                let mark = self.sessions.mark(&user, &id);
+                let read = Read { at: good.since, mark, believed_for: good.believed_for };
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 (Some(session), Some(read))
@@ -318,20 +375,23 @@ impl Admissions {
         if !admission.token.still_stands(now, at) {
             return Standing::TokenUnsure;
         }
-        if admission.session_is_fresh(now, at, self.staleness) && self.no_news_of(admission) {
+        let is_fresh = admission.session_is_fresh(now, at, |read| read.believed_for);
+        if is_fresh && self.since(admission) == Since::Nothing {
             Standing::Stands
         } else {
             Standing::SessionUnsure
         }
     }
 
-    fn no_news_of(&self, admission: &Admission) -> bool {
-        let of_session = |(_, mark): &(_, Mark)| self.sessions.is_current(mark);
-        let of_handle = |mark: &TokenMark| {
-            self.handles.as_ref().is_some_and(|handles| handles.is_current(mark))
-        };
-        admission.read.as_ref().is_none_or(of_session)
-            && admission.handle.as_ref().is_none_or(of_handle)
+    /// What was learnt since the admission was found out; the worse of what concerns its session
+    /// and its handle.
+    fn since(&self, admission: &Admission) -> Since {
+        let of_session = admission.read.as_ref().map(|read| self.sessions.since(&read.mark));
+        let of_handle = admission
+            .handle
+            .as_ref()
+            .map(|mark| self.handles.as_ref().map_or(Since::Change, |handles| handles.since(mark)));
+        of_session.max(of_handle).unwrap_or(Since::Nothing)
     }
 }
 
@@ -340,10 +400,16 @@ impl Admission {
         weight(&self.token, self.session.as_ref(), &self.headers)
     }
 
-    fn session_is_fresh(&self, now: UnixTime, at: Duration, staleness: Duration) -> bool {
+    /// Whether the session has not expired, and was read less than so long before `at`.
+    fn session_is_fresh(
+        &self,
+        now: UnixTime,
+        at: Duration,
+        limit: impl FnOnce(&Read) -> Duration,
+    ) -> bool {
         match (&self.session, &self.read) {
-            (Some(session), Some((read_at, _))) => {
-                now < session.expires && at.saturating_sub(*read_at) < staleness
+            (Some(session), Some(read)) => {
+                now < session.expires && at.saturating_sub(read.at) < limit(read)
             }
             _ => true,
         }

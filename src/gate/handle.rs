@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::denial::DenialCode;
 use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, TokenMark, Tokens};
-use crate::session::StoreError;
+use crate::session::{Since, StoreError};
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
 /// How long a handle is: 32 bytes in base64url.
@@ -68,9 +68,9 @@ impl Handles {
         }
     }
 
-    /// Whether what was read at `mark` may still be believed, as far as this process knows.
-    pub fn is_current(&self, mark: &TokenMark) -> bool {
-        self.0.is_current(mark)
+    /// What this process has learnt since `mark` of the handle that it was taken for.
+    pub fn since(&self, mark: &TokenMark) -> Since {
+        self.0.since(mark)
     }
 }
 

@@ -41,6 +41,8 @@ pub enum CacheOutcome {
     Recheck,
     /// It knew nothing.
     Miss,
+    /// The store gave no answer, and what it had said before was believed.
+    Stale,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +65,7 @@ pub struct GateMetrics {
     hits: Counter,
     rechecks: Counter,
     misses: Counter,
+    stale: Counter,
     /// Admissions in the cache.
     pub cache_entries: Gauge,
     /// Their weight.
@@ -100,6 +103,7 @@ impl GateMetrics {
             hits: outcome("hit"),
             rechecks: outcome("recheck"),
             misses: outcome("miss"),
+            stale: outcome("stale"),
             cache_entries,
             cache_bytes,
         }
@@ -120,6 +124,7 @@ impl GateMetrics {
             CacheOutcome::Hit => self.hits.inc(),
             CacheOutcome::Recheck => self.rechecks.inc(),
             CacheOutcome::Miss => self.misses.inc(),
+            CacheOutcome::Stale => self.stale.inc(),
         };
     }
 }

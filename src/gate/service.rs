@@ -20,6 +20,7 @@ use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
 use crate::secret::Random;
+use crate::storage::news::NewsState;
 use crate::token::SigningRing;
 use crate::wire::BodyRead;
 
@@ -71,6 +72,8 @@ pub struct ServiceTerms {
     pub own_keys: Arc<SigningRing>,
     /// By which it is decided which of them are published.
     pub clock: Arc<dyn Clock>,
+    /// How this process hears of what others change in the store.
+    pub news: Arc<NewsState>,
 }
 
 /// The gate as a web service.
@@ -186,15 +189,17 @@ impl GateService {
         response
     }
 
-    /// Whether requests can be judged: the store answers, and every issuer has keys.
+    /// Whether requests can be judged: the store answers, and every issuer has keys. Beside that,
+    /// how changes by others are heard of.
     pub async fn ready(&self) -> Answer {
         let Readiness { store, keys } = self.gate.readiness().await;
         let word = |good| if good { "ok" } else { "unavailable" };
         let body = format!(
-            "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\"}}\n",
+            "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\",\"news\":\"{}\"}}\n",
             store && keys,
             word(store),
-            word(keys)
+            word(keys),
+            self.terms.news.means(),
         );
         let status = if store && keys { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, body)

@@ -55,6 +55,12 @@ pub trait OpaqueStore: Send + Sync + Debug {
 
     /// What and where this store is, for logs; holds no credentials.
     fn describe(&self) -> String;
+
+    /// Which token a key that its [`NewsSource`](crate::storage::news::NewsSource) named is the
+    /// record of, where it is one of this store's. A store that others cannot change knows none.
+    fn concern(&self, _key: &[u8]) -> Option<TokenDigest> {
+        None
+    }
 }
 
 /// How an exchange ended.

@@ -9,11 +9,12 @@ use super::marks::{Marks, TokenMark};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{Exchange, OpaqueStore};
 use crate::clock::{Clock, UnixTime};
-use crate::session::{CHANGE_TIMEOUT, Operation, StoreError, StoreMetrics, Watched};
+use crate::session::{CHANGE_TIMEOUT, Operation, Since, StoreError, StoreMetrics, Watched};
+use crate::storage::news::{Heard, Hears};
 
-/// Opaque tokens, wherever they are kept, of which this process knows at once what it changed. What each of these does, [`OpaqueStore`] says; none takes
-/// longer than the timeout, and then it is [`StoreError::TimedOut`] and may or may not have
-/// happened.
+/// Opaque tokens, wherever they are kept, of which this process knows at once what it changed.
+/// What each of these does, [`OpaqueStore`] says; none takes longer than the timeout, and then it
+/// is [`StoreError::TimedOut`] and may or may not have happened.
 #[derive(Debug)]
 pub struct Tokens {
     store: Arc<dyn OpaqueStore>,
@@ -40,9 +41,9 @@ impl Tokens {
         self.marks.mark(digest)
     }
 
-    /// Whether what was read at `mark` may still be believed, as far as this process knows.
-    pub fn is_current(&self, mark: &TokenMark) -> bool {
-        self.marks.is_current(mark)
+    /// What this process has learnt since `mark` of the token that it was taken for.
+    pub fn since(&self, mark: &TokenMark) -> Since {
+        self.marks.since(mark)
     }
 
     /// Adds tokens, all or none.
@@ -52,7 +53,7 @@ impl Tokens {
 
     /// The token of that digest, expired and used ones too.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        self.timed(Operation::Get, self.store.get(digest)).await
+        self.watched.asking(self.timeout, Operation::Get, self.store.get(digest)).await.outcome
     }
 
     /// Marks `old` as used and adds its successors, both or nothing; exactly one caller does.
@@ -110,9 +111,22 @@ impl Tokens {
     ) -> Result<T, StoreError> {
         // The gate reads within its own deadline; only issuance changes anything.
         let timeout = match operation {
-            Operation::Get | Operation::Ping => self.timeout,
+            Operation::Ping => self.timeout,
             _ => self.timeout.max(CHANGE_TIMEOUT),
         };
         self.watched.within(timeout, operation, asked).await
+    }
+}
+
+impl Hears for Tokens {
+    fn hear(&self, heard: Heard<'_>) {
+        match heard {
+            Heard::Missed => self.marks.doubt(),
+            Heard::Changed(key) => {
+                if let Some(digest) = self.store.concern(key) {
+                    self.marks.changed(&digest);
+                }
+            }
+        }
     }
 }

@@ -67,9 +67,12 @@ impl SessionStore for MemoryStore {
         Ok(found.map(|session| state.read(session)))
     }
 
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
-        if let Some(session) = self.state().sessions.get_mut(id) {
-            session.last_seen = session.last_seen.max(at);
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for (id, at) in uses {
+            if let Some(session) = state.sessions.get_mut(id) {
+                session.last_seen = session.last_seen.max(*at);
+            }
         }
         Ok(())
     }

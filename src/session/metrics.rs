@@ -141,6 +141,8 @@ struct Labels {
 pub struct StoreMetrics {
     kind: StoreKind,
     handles: Vec<(Histogram, Counter)>,
+    not_asked: Counter,
+    uses_dropped: Counter,
 }
 
 impl StoreMetrics {
@@ -166,6 +168,19 @@ impl StoreMetrics {
             format!("Questions to the {kind} that got an error or no answer in time"),
             failures.clone(),
         );
+        let (not_asked, uses_dropped) = (Counter::default(), Counter::default());
+        registry.register(
+            format!("{}_not_asked", kind.prefix()),
+            format!("Questions that the {kind} was spared: it had just failed, or too many asked"),
+            not_asked.clone(),
+        );
+        if kind == StoreKind::Sessions {
+            registry.register(
+                "portcullis_store_uses_dropped",
+                "Uses of sessions that found no room among those to be noted",
+                uses_dropped.clone(),
+            );
+        }
         let handles = kind
             .operations()
             .iter()
@@ -174,7 +189,7 @@ impl StoreMetrics {
                 (seconds.get_or_create_owned(&labels), failures.get_or_create_owned(&labels))
             })
             .collect();
-        Self { kind, handles }
+        Self { kind, handles, not_asked, uses_dropped }
     }
 
     /// Metrics that nobody looks at; for commands that end at once.
@@ -185,6 +200,16 @@ impl StoreMetrics {
     /// What the store keeps.
     pub fn kind(&self) -> StoreKind {
         self.kind
+    }
+
+    /// Counts a question that was not asked.
+    pub fn not_asked(&self) {
+        self.not_asked.inc();
+    }
+
+    /// Counts uses that were not noted.
+    pub fn uses_dropped(&self, how_many: u64) {
+        self.uses_dropped.inc_by(how_many);
     }
 
     /// Counts one question and its answer.

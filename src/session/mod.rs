@@ -7,6 +7,7 @@
 
 mod freshness;
 mod id;
+mod lane;
 pub mod memory;
 pub mod metrics;
 mod record;
@@ -14,9 +15,10 @@ pub mod redis;
 mod sessions;
 pub mod sqlite;
 mod store;
+mod uses;
 mod watched;
 
-pub use freshness::{Freshness, Mark};
+pub use freshness::{Freshness, Mark, Since};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memory::MemoryStore;
 pub(crate) use metrics::Operation;
@@ -25,5 +27,5 @@ pub use record::{Device, Ended, Session};
 pub use redis::RedisStore;
 pub use sessions::{CHANGE_TIMEOUT, NotLive, Sessions, Terms};
 pub use sqlite::SqliteStore;
-pub use store::{Filter, SessionStore, StoreError};
+pub use store::{Concern, Filter, SessionStore, StoreError};
 pub(crate) use watched::Watched;

@@ -123,10 +123,14 @@ impl SessionStore for RedisStore {
         read(id, &record, not_before.as_deref()).map(Some)
     }
 
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
-        let mut call = self.touch.key(session_key(id));
-        call.arg(at.as_millis());
-        call.invoke_async(&mut self.connection().await?).await.map_err(on(id))
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        for (id, at) in uses {
+            let mut call = self.touch.key(session_key(id));
+            call.arg(at.as_millis());
+            call.invoke_async::<()>(&mut connection).await.map_err(on(id))?;
+        }
+        Ok(())
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use super::freshness::{Freshness, Mark};
+use super::freshness::{Freshness, Mark, Since};
 use super::metrics::{Operation, StoreMetrics};
+use super::uses::{Noted, Uses};
 use super::watched::Watched;
-use super::{Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Concern, Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::{Clock, UnixTime};
+use crate::storage::news::{Heard, Hears};
 
-/// How many notes of use may be on their way to the store at once; more are dropped, and made up
-/// for at the session's next read.
-const MOST_TOUCHES: usize = 64;
+/// How long notes of use are gathered before they are written down together.
+const GATHER_USES: Duration = Duration::from_millis(500);
+/// How many notes of use one question to the store carries.
+const USES_AT_ONCE: usize = 200;
 /// How many sessions of a user are ended one by one between two looks at what is left.
 const AHEAD_AT_ONCE: usize = 100;
 /// How long changing the store, or listing what is in it, may take at least.
@@ -36,6 +37,21 @@ pub struct Terms {
     /// Whether reading a session is a use of it, which the store is told. It is at the gate, and
     /// is not where somebody only looks.
     pub notes_use: bool,
+    /// Whether everything that was read is in doubt from the moment on at which the store is found
+    /// to be down; otherwise it is believed for as long as if nothing had happened.
+    pub doubts_when_down: bool,
+}
+
+impl Default for Terms {
+    /// No limit to rest, 150 ms to answer, looking without a trace.
+    fn default() -> Self {
+        Self {
+            inactivity: None,
+            timeout: Duration::from_millis(150),
+            notes_use: false,
+            doubts_when_down: false,
+        }
+    }
 }
 
 /// Why there is no live session.
@@ -57,7 +73,7 @@ pub struct Sessions {
     watched: Watched,
     terms: Terms,
     freshness: Freshness,
-    touches: Arc<Semaphore>,
+    uses: Arc<Uses>,
 }
 
 impl Sessions {
@@ -69,8 +85,8 @@ impl Sessions {
         metrics: StoreMetrics,
     ) -> Self {
         let watched = Watched::new(store.describe(), Arc::clone(&clock), metrics);
-        let touches = Arc::new(Semaphore::new(MOST_TOUCHES));
-        Self { store, clock, watched, terms, freshness: Freshness::new(), touches }
+        let (freshness, uses) = (Freshness::new(), Arc::default());
+        Self { store, clock, watched, terms, freshness, uses }
     }
 
     /// The present mark of a session; to be taken before [`Sessions::live`].
@@ -78,9 +94,9 @@ impl Sessions {
         self.freshness.mark(user, id)
     }
 
-    /// Whether what was read at `mark` may still be believed, as far as this process knows.
-    pub fn is_current(&self, mark: &Mark) -> bool {
-        self.freshness.is_current(mark)
+    /// What this process has learnt since `mark` of the session that it was taken for.
+    pub fn since(&self, mark: &Mark) -> Since {
+        self.freshness.since(mark)
     }
 
     /// The user's session of that id, if it lives. Notes that it is in use, not more often than
@@ -89,8 +105,12 @@ impl Sessions {
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
-        let found = self.timed(Operation::Get, self.store.get(user, id)).await;
-        let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
+        let asked =
+            self.watched.asking(self.terms.timeout, Operation::Get, self.store.get(user, id)).await;
+        if asked.begins_to_rest && self.terms.doubts_when_down {
+            self.freshness.doubt();
+        }
+        let session = asked.outcome.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
         let now = self.clock.now();
         if let Some(ended) = session.ended(now, self.terms.inactivity) {
             return Err(NotLive::Ended(ended));
@@ -115,7 +135,7 @@ impl Sessions {
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let _told = OnLeaving(|| self.freshness.session_ended(id));
+        let _told = OnLeaving(|| self.freshness.session_changed(id));
         self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
@@ -125,7 +145,7 @@ impl Sessions {
     /// # Errors
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
-        let _told = OnLeaving(|| self.freshness.user_ended(user));
+        let _told = OnLeaving(|| self.freshness.user_changed(user));
         let until_now = self.store.revoke_user(user, self.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         // A host whose clock is ahead of ours has opened sessions in what we take for the future.
@@ -159,8 +179,10 @@ impl Sessions {
         self.timed(Operation::Ping, self.store.ping()).await
     }
 
-    /// Leaves the store tidy at the end of the process, if that takes less than a second.
+    /// Leaves the store tidy at the end of the process, if that takes less than a second: uses
+    /// that were not yet noted are.
     pub async fn close(&self) {
+        write_uses(&self.store, &self.watched, &self.uses).await;
         self.watched.closing(self.store.close()).await;
     }
 
@@ -178,7 +200,7 @@ impl Sessions {
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let timeout = match operation {
-            Operation::Get | Operation::Ping => self.terms.timeout,
+            Operation::Ping => self.terms.timeout,
             _ => self.terms.timeout.max(CHANGE_TIMEOUT),
         };
         self.watched.within(timeout, operation, asked).await
@@ -189,19 +211,47 @@ impl Sessions {
         needed.map_or(USUAL_TOUCH_INTERVAL, |needed| needed.min(USUAL_TOUCH_INTERVAL))
     }
 
-    /// Tells the store that a session is in use, without making the request wait for it.
+    /// Tells the store that a session is in use, with others and a little later; the request does
+    /// not wait for it.
     fn note_use(&self, id: &SessionId, now: UnixTime) {
-        let Ok(permit) = Arc::clone(&self.touches).try_acquire_owned() else {
-            return;
-        };
-        let (store, watched) = (Arc::clone(&self.store), self.watched.clone());
-        let (id, limit) = (id.clone(), self.terms.timeout);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let touched = store.touch(&id, now);
-            // A use that was not noted is noted at the next read.
-            let _ = watched.within(limit, Operation::Touch, touched).await;
-        });
+        match self.uses.note(id, now) {
+            Noted::Beside => {}
+            Noted::Dropped => self.watched.metrics().uses_dropped(1),
+            Noted::First => {
+                let (store, uses) = (Arc::clone(&self.store), Arc::clone(&self.uses));
+                let watched = self.watched.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(GATHER_USES).await;
+                    write_uses(&store, &watched, &uses).await;
+                });
+            }
+        }
+    }
+}
+
+impl Hears for Sessions {
+    fn hear(&self, heard: Heard<'_>) {
+        match heard {
+            Heard::Missed => self.freshness.doubt(),
+            Heard::Changed(key) => match self.store.concern(key) {
+                Some(Concern::Session(id)) => self.freshness.session_changed(&id),
+                Some(Concern::User(user)) => self.freshness.user_changed(&user),
+                None => {}
+            },
+        }
+    }
+}
+
+/// Writes all notes of use down. Where the store fails the rest is dropped: a use that was not
+/// noted is noted at the session's next read, and a store in trouble is not asked for less.
+async fn write_uses(store: &Arc<dyn SessionStore>, watched: &Watched, uses: &Uses) {
+    let noted = uses.take();
+    for (at, batch) in noted.chunks(USES_AT_ONCE).enumerate() {
+        let touched = store.touch(batch);
+        if watched.within(CHANGE_TIMEOUT, Operation::Touch, touched).await.is_err() {
+            let dropped = noted.len() - at * USES_AT_ONCE;
+            return watched.metrics().uses_dropped(dropped as u64);
+        }
     }
 }
 
@@ -225,7 +275,7 @@ mod tests {
     async fn a_renewed_session_lives_longer_and_what_is_known_of_it_stays_good() {
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_000)));
         let timeout = Duration::from_secs(5);
-        let terms = Terms { inactivity: None, timeout, notes_use: false };
+        let terms = Terms { timeout, ..Terms::default() };
         let store = Arc::new(MemoryStore::new());
         let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
         let session = Session {
@@ -244,11 +294,11 @@ mod tests {
         let mark = sessions.mark(user, id);
         let later = session.expires.after(Duration::from_secs(60));
         assert_eq!(sessions.renew(id, later).await, Ok(true));
-        assert!(sessions.is_current(&mark));
+        assert_eq!(sessions.since(&mark), Since::Nothing);
         clock.advance(Duration::from_secs(90));
         assert_eq!(sessions.live(user, id).await.map(|found| found.expires), Ok(later));
         sessions.revoke(id).await.expect("revoke");
-        assert!(!sessions.is_current(&mark));
+        assert_eq!(sessions.since(&mark), Since::Change);
         assert_eq!(sessions.renew(id, later).await, Ok(false));
     }
 }

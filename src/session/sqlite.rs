@@ -80,14 +80,20 @@ impl SessionStore for SqliteStore {
         row.as_ref().map(read).transpose()
     }
 
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
-        sqlx::query("UPDATE sessions SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")
-            .bind(id.as_str())
-            .bind(of_time(at))
-            .execute(self.database.writer())
-            .await
-            .map(drop)
-            .map_err(failed)
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin().await?;
+        for (id, at) in uses {
+            sqlx::query("UPDATE sessions SET last_seen = ?2 WHERE id = ?1 AND last_seen < ?2")
+                .bind(id.as_str())
+                .bind(of_time(*at))
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {

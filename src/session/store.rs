@@ -28,9 +28,10 @@ pub trait SessionStore: Send + Sync + Debug {
     /// [`StoreError::Corrupt`] where it is there but cannot be read.
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// Notes that the session was used `at`. Never moves back, and never brings a session back
-    /// that is gone: then nothing happens.
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError>;
+    /// Notes when sessions were last used, many at a time. No time ever moves back, and no session
+    /// comes back that is gone. It is no change that anybody hears of. After an error some may be
+    /// noted.
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError>;
 
     /// Moves the end of the session forward, never back, and never brings a session back that is
     /// gone. Says whether it is there. One that is over and still there lives on if its end was
@@ -68,6 +69,21 @@ pub trait SessionStore: Send + Sync + Debug {
 
     /// What and where this store is, for logs; holds no credentials.
     fn describe(&self) -> String;
+
+    /// What a key that its [`NewsSource`](crate::storage::news::NewsSource) named is the record
+    /// of, where it is one of this store's. A store that others cannot change knows none.
+    fn concern(&self, _key: &[u8]) -> Option<Concern> {
+        None
+    }
+}
+
+/// Whose sessions a changed record is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// This one.
+    Session(SessionId),
+    /// All of this user's.
+    User(UserId),
 }
 
 /// Which sessions to list. The default is all of them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::StoreError;
+use super::lane::Lane;
 use super::metrics::{Operation, StoreMetrics};
 use crate::clock::Clock;
 
@@ -27,12 +28,60 @@ pub(crate) struct Watched {
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
     trouble: Arc<Trouble>,
+    lane: Arc<Lane>,
+}
+
+/// What became of a question that many may ask at once.
+#[derive(Debug)]
+pub(crate) struct Asked<T> {
+    /// The answer.
+    pub(crate) outcome: Result<T, StoreError>,
+    /// The store has failed so often that it is left alone from now on.
+    pub(crate) begins_to_rest: bool,
 }
 
 impl Watched {
     /// Of a store that describes itself so.
     pub(crate) fn new(store: String, clock: Arc<dyn Clock>, metrics: StoreMetrics) -> Self {
-        Self { store: store.into(), clock, metrics, trouble: Arc::default() }
+        let lane = Arc::new(Lane::new(Arc::clone(&clock)));
+        Self { store: store.into(), clock, metrics, trouble: Arc::default(), lane }
+    }
+
+    /// Asks what requests wait for: at most so many at once, not at all while the store is left
+    /// alone, and for at most `limit`, the wait for a place included.
+    pub(crate) async fn asking<T>(
+        &self,
+        limit: Duration,
+        operation: Operation,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Asked<T> {
+        let entered = self.clock.monotonic();
+        let place = match tokio::time::timeout(limit, self.lane.enter()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(why)) => {
+                self.metrics.not_asked();
+                return Asked { outcome: Err(why.into()), begins_to_rest: false };
+            }
+            Err(_) => {
+                self.metrics.not_asked();
+                return Asked { outcome: Err(StoreError::TimedOut), begins_to_rest: false };
+            }
+        };
+        let left = limit.saturating_sub(self.clock.monotonic().saturating_sub(entered));
+        let outcome = self.within(left, operation, answer).await;
+        let begins_to_rest = match &outcome {
+            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => self.lane.failed(),
+            Ok(_) | Err(StoreError::Corrupt { .. } | StoreError::Conflict(_)) => {
+                self.lane.answered();
+                false
+            }
+        };
+        drop(place);
+        if begins_to_rest {
+            let store = &*self.store;
+            warn!(store, "the {} is left alone for a moment, and tried again", self.metrics.kind());
+        }
+        Asked { outcome, begins_to_rest }
     }
 
     /// Waits for an answer for at most `limit`, counts it, and logs what went wrong.
@@ -56,6 +105,11 @@ impl Watched {
             Ok(_) | Err(_) => {}
         }
         outcome
+    }
+
+    /// What is counted of the store.
+    pub(crate) fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 
     /// Waits until room was made, which may take longer than an answer.

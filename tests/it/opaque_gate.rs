@@ -159,7 +159,7 @@ fn fixture(setup: Setup) -> Fixture {
     };
     let sessions = Arc::new(MemoryStore::new());
     let timeout = setup.timeout;
-    let terms = Terms { inactivity: None, timeout, notes_use: false };
+    let terms = Terms { timeout, ..Terms::default() };
     let asked = Sessions::new(sessions.clone(), terms, clock.clone(), StoreMetrics::default());
     let tokens = Arc::new(Spy {
         kept: Mutex::default(),
@@ -173,7 +173,7 @@ fn fixture(setup: Setup) -> Fixture {
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
         Arc::new(asked),
         IdentityHeaders::default(),
-        CacheTerms { staleness: setup.staleness, bytes: 1 << 20 },
+        CacheTerms { bytes: 1 << 20, ..CacheTerms::within(setup.staleness) },
         clock.clone(),
         GateMetrics::default(),
     );

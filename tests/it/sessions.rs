@@ -38,7 +38,7 @@ fn over(store: Arc<dyn SessionStore>, clock: Arc<ManualClock>, terms: Terms) -> 
 }
 
 fn patient() -> Terms {
-    Terms { inactivity: None, timeout: Duration::from_secs(10), notes_use: true }
+    Terms { timeout: Duration::from_secs(10), notes_use: true, ..Terms::default() }
 }
 
 #[tokio::test]
@@ -69,6 +69,7 @@ async fn a_writer_elsewhere_does_not_hold_up_reads() {
         inactivity: Some(Duration::from_secs(60)),
         timeout: Duration::from_millis(500),
         notes_use: true,
+        ..Terms::default()
     };
     let options = storage::sqlite::Options { busy_timeout: terms.timeout, ..Default::default() };
     let store = Arc::new(SqliteStore::open(&path, options).await.expect("open"));

@@ -36,8 +36,8 @@ impl SessionStore for ProbedStore {
         self.may_answer.add_permits(1);
         if self.is_down.load(Ordering::SeqCst) { Err(StoreError::TimedOut) } else { found }
     }
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
-        self.inner.touch(id, at).await
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
+        self.inner.touch(uses).await
     }
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         self.inner.renew(id, expires).await
@@ -95,13 +95,14 @@ fn fixture(staleness: Duration, bytes: u64) -> Fixture {
         inactivity: Some(Duration::from_secs(300)),
         timeout: Duration::from_secs(5),
         notes_use: true,
+        ..Terms::default()
     };
     let sessions = Sessions::new(store.clone(), terms, clock.clone(), StoreMetrics::default());
     let admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
         Arc::new(sessions),
         IdentityHeaders::default(),
-        CacheTerms { staleness, bytes },
+        CacheTerms { bytes, patience: Duration::from_secs(9), ..CacheTerms::within(staleness) },
         clock.clone(),
         GateMetrics::default(),
     );

@@ -116,7 +116,7 @@ async fn touch_moves_forward_only(fixture: Fixture) {
     let first = session("s1", "alice", 1);
     fixture.put(&first).await;
     for (touched, expected) in [(100, 100), (50, 100), (101, 101), (101, 101)] {
-        fixture.store.touch(&id("s1"), at(touched)).await.expect("touch");
+        fixture.store.touch(&[(id("s1"), at(touched))]).await.expect("touch");
         let seen = Session { last_seen: at(expected), ..first.clone() };
         assert_eq!(fixture.get("alice", "s1").await, Some(seen), "touched at {touched}");
     }
@@ -128,7 +128,7 @@ async fn touch_never_brings_a_session_back(fixture: Fixture) {
     fixture.store.revoke(&id("s1")).await.expect("revoke");
     fixture.store.revoke_user(&user("alice"), at(2)).await.expect("revoke_user");
     for name in ["s1", "s2", "never"] {
-        fixture.store.touch(&id(name), at(3)).await.expect("touch");
+        fixture.store.touch(&[(id(name), at(3))]).await.expect("touch");
         assert_eq!(fixture.get("alice", name).await, None, "{name}");
     }
     assert_eq!(fixture.list(&Filter::default(), 10).await, []);
@@ -337,7 +337,7 @@ async fn two_handles_see_each_other(fixture: Fixture) {
     let first = session("s1", "alice", 1);
     one.put(&first).await.expect("put");
     assert_eq!(two.get(&user("alice"), &id("s1")).await, Ok(Some(first)));
-    two.touch(&id("s1"), at(7)).await.expect("touch");
+    two.touch(&[(id("s1"), at(7))]).await.expect("touch");
     let seen = one.get(&user("alice"), &id("s1")).await.expect("get").expect("s1");
     assert_eq!(seen.last_seen, at(7));
     assert_eq!(two.put(&session("s1", "bob", 1)).await, Err(StoreError::Conflict(id("s1"))));
@@ -356,7 +356,7 @@ async fn many_callers_at_once_do_not_disturb_each_other(fixture: Fixture) {
                 let owner = format!("user{}", n % 8);
                 let own = session(&format!("s{n}"), &owner, n);
                 store.put(&own).await.expect("put");
-                store.touch(&own.id, at(1_000 + n)).await.expect("touch");
+                store.touch(&[(own.id.clone(), at(1_000 + n))]).await.expect("touch");
                 let seen = Session { last_seen: at(1_000 + n), ..own.clone() };
                 assert_eq!(store.get(&own.user, &own.id).await, Ok(Some(seen)));
                 if n % 4 == 0 {

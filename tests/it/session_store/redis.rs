@@ -67,7 +67,7 @@ async fn a_damaged_redis_record_is_never_a_live_session() {
             "{damage:?}: {found:?}"
         );
         assert_eq!(names(&store.list(&Filter::default(), 9).await.expect("list")), ["fine"]);
-        store.touch(&id("s1"), at(5)).await.expect("touch");
+        store.touch(&[(id("s1"), at(5))]).await.expect("touch");
         assert_eq!(store.revoke(&id("s1")).await, Ok(Some(user("alice"))), "{damage:?}");
         let _: i64 = admin.run(&["DEL", "portcullis:not-before:alice"]).await;
     }
@@ -137,7 +137,7 @@ async fn a_session_that_redis_forgot_is_gone_and_leaves_no_trace() {
     let _: i64 = admin.run(&["DEL", "portcullis:session:s1"]).await;
     assert_eq!(store.get(&user("alice"), &id("s1")).await, Ok(None));
     assert_eq!(names(&store.list(&of("alice"), 9).await.expect("list")), ["s2"]);
-    store.touch(&id("s1"), at(9)).await.expect("touch");
+    store.touch(&[(id("s1"), at(9))]).await.expect("touch");
     assert_eq!(admin.run::<i64>(&["EXISTS", "portcullis:session:s1"]).await, 0);
     assert_eq!(store.purge(at(1)).await, Ok(0));
     let left: Vec<String> = admin.run(&["ZRANGE", "portcullis:user:alice", "0", "-1"]).await;
@@ -152,7 +152,7 @@ async fn redis_may_forget_our_scripts() {
     for n in 0..2 {
         let name = format!("s{n}");
         store.put(&session(&name, "alice", 1)).await.expect("put");
-        store.touch(&id(&name), at(5)).await.expect("touch");
+        store.touch(&[(id(&name), at(5))]).await.expect("touch");
         assert_eq!(store.revoke_user(&user("alice"), at(1)).await, Ok(1));
         let _: () = admin.run(&["SCRIPT", "FLUSH"]).await;
     }
@@ -176,7 +176,7 @@ async fn a_killed_redis_is_reported_at_once_and_used_again_when_it_is_back() {
             assert!(store.ping().await.is_err());
             server.restart();
             assert_eq!(store.get(&user("alice"), &id("s1")).await, Ok(Some(kept.clone())));
-            store.touch(&id("s1"), at(1)).await.expect("touch");
+            store.touch(&[(id("s1"), at(1))]).await.expect("touch");
         }
     }
 }

@@ -152,7 +152,7 @@ impl Fixture {
         let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).expect("a key");
         let target = AuditTarget::File(audit_file(&folder));
         let (log, audit) = AuditLog::start(&target).expect("an audit log");
-        let session_terms = Terms { inactivity: None, timeout, notes_use: false };
+        let session_terms = Terms { timeout, ..Terms::default() };
         let parts = Parts {
             accounts: accounts.clone(),
             passwords: Arc::new(

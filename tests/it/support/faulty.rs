@@ -360,8 +360,8 @@ impl<S: SessionStore> SessionStore for Faulty<S> {
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
         self.faults.call("sessions.get", self.inner.get(user, id)).await
     }
-    async fn touch(&self, id: &SessionId, at: UnixTime) -> Result<(), StoreError> {
-        self.faults.call("sessions.touch", self.inner.touch(id, at)).await
+    async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
+        self.faults.call("sessions.touch", self.inner.touch(uses)).await
     }
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         self.faults.call("sessions.renew", self.inner.renew(id, expires)).await

@@ -119,7 +119,7 @@ impl Fixture {
         let cheap = HashTerms { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 64 };
         let passwords = Passwords::new(cheap, random.clone()).expect("threads");
         let timeout = Duration::from_secs(5);
-        let sessions = SessionTerms { inactivity: None, timeout, notes_use: false };
+        let sessions = SessionTerms { timeout, ..SessionTerms::default() };
         let unseen = StoreMetrics::unseen;
         let (kept, metrics) = (setup.restrict, unseen(StoreKind::Restrictions));
         let restrictions = Arc::new(Restrictions::new(kept, timeout, clock.clone(), metrics));

@@ -1,0 +1,315 @@
+//! How many questions to a store may be under way, and when not to ask at all.
+//!
+//! A store that is slow or gone must not make requests queue: so many may ask at once, so many more
+//! may wait for a place, and the rest are told at once. Where half of the last sixteen questions
+//! failed, the lane *rests*: nobody asks for a moment, then one may try. When that one is answered
+//! the lane starts narrow and widens with every answer, so that a store that comes back is not
+//! met by everybody at once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::StoreError;
+use crate::clock::Clock;
+
+/// How many may ask at once, at most.
+const WIDEST: usize = 256;
+/// How many may ask at once after a rest; each answer lets one more.
+const AFTER_REST: usize = 8;
+/// How many may wait for a place.
+const MOST_WAITING: usize = 2_048;
+/// Of so many questions ...
+const LAST: u32 = 16;
+/// ... so many failures make the lane rest.
+const FAILURES: u32 = 8;
+/// How long the first rest is; each that follows on a failed trial is twice as long.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
+/// How long a rest is at most: by so much later a store that is back is noticed.
+const LONGEST_REST: Duration = Duration::from_millis(800);
+
+/// The way to one store.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Somebody may enter.
+    opened: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// How many may be under way.
+    width: usize,
+    under_way: usize,
+    waiting: usize,
+    /// The last outcomes, a bit each, set where it was a failure; the newest is the lowest.
+    failures: u32,
+    rest: Option<Rest>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Duration,
+    length: Duration,
+}
+
+/// Why nobody was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAsked {
+    /// The store has failed too often just now.
+    Resting,
+    /// Too many ask already.
+    Crowded,
+}
+
+impl From<NotAsked> for StoreError {
+    fn from(why: NotAsked) -> Self {
+        Self::Unavailable(match why {
+            NotAsked::Resting => "it was not asked, since it failed just now".to_owned(),
+            NotAsked::Crowded => "it was not asked, since too many ask already".to_owned(),
+        })
+    }
+}
+
+impl Lane {
+    /// An open lane.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let state = State { width: WIDEST, under_way: 0, waiting: 0, failures: 0, rest: None };
+        Self { clock, state: Mutex::new(state), opened: Notify::new() }
+    }
+
+    /// Waits for a place, which is left when it is dropped. To be cancelled by a deadline.
+    ///
+    /// # Errors
+    /// [`NotAsked`], without waiting.
+    pub(crate) async fn enter(&self) -> Result<Place<'_>, NotAsked> {
+        if let Some(place) = self.try_enter()? {
+            return Ok(place);
+        }
+        let _waiting = Waiting::join(self)?;
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            // From here on a place that becomes free is heard of.
+            opened.as_mut().enable();
+            if let Some(place) = self.try_enter()? {
+                return Ok(place);
+            }
+            opened.await;
+        }
+    }
+
+    fn try_enter(&self) -> Result<Option<Place<'_>>, NotAsked> {
+        let mut state = self.lock();
+        if let Some(rest) = state.rest
+            && (self.clock.monotonic() < rest.until || state.under_way > 0)
+        {
+            return Err(NotAsked::Resting);
+        }
+        if state.under_way >= state.width {
+            return Ok(None);
+        }
+        state.under_way += 1;
+        Ok(Some(Place { lane: self }))
+    }
+
+    /// Takes note of an answer.
+    pub(crate) fn answered(&self) {
+        let mut state = self.lock();
+        state.failures <<= 1;
+        if state.rest.take().is_some() {
+            (state.failures, state.width) = (0, AFTER_REST);
+        } else {
+            state.width = (state.width + 1).min(WIDEST);
+        }
+        drop(state);
+        // One for the place that will be left, one for the place that is new.
+        self.opened.notify_one();
+    }
+
+    /// Takes note of a question that got no answer. Says whether the lane rests from now on, and
+    /// did not before.
+    pub(crate) fn failed(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        state.failures = (state.failures << 1) | 1;
+        let of_last = state.failures & ((1 << LAST) - 1);
+        match state.rest {
+            // Others that were under way when it began to rest.
+            Some(rest) if now < rest.until => false,
+            Some(rest) => {
+                let length = (rest.length * 2).min(LONGEST_REST);
+                state.rest = Some(Rest { until: now.saturating_add(length), length });
+                false
+            }
+            None if of_last.count_ones() >= FAILURES => {
+                let until = now.saturating_add(SHORTEST_REST);
+                state.rest = Some(Rest { until, length: SHORTEST_REST });
+                drop(state);
+                // Whoever waits is told now, and not when his time is up.
+                self.opened.notify_waiters();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among those who ask.
+#[derive(Debug)]
+pub(crate) struct Place<'l> {
+    lane: &'l Lane,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.lane.lock().under_way -= 1;
+        self.lane.opened.notify_one();
+    }
+}
+
+/// A place in the queue.
+struct Waiting<'l>(&'l Lane);
+
+impl<'l> Waiting<'l> {
+    fn join(lane: &'l Lane) -> Result<Self, NotAsked> {
+        let mut state = lane.lock();
+        if state.waiting >= MOST_WAITING {
+            return Err(NotAsked::Crowded);
+        }
+        state.waiting += 1;
+        Ok(Self(lane))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, UnixTime};
+
+    fn lane() -> (Arc<ManualClock>, Arc<Lane>) {
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1)));
+        (clock.clone(), Arc::new(Lane::new(clock)))
+    }
+
+    async fn enter(lane: &Lane) -> Result<(), NotAsked> {
+        lane.enter().await.map(drop)
+    }
+
+    fn fail(lane: &Lane, times: u32) -> u32 {
+        (0..times).map(|_| u32::from(lane.failed())).sum()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_half_of_the_time_is_left_alone_for_a_while() {
+        let (clock, lane) = lane();
+        for _ in 0..7 {
+            lane.answered();
+            assert!(!lane.failed());
+        }
+        assert_eq!(enter(&lane).await, Ok(()));
+        assert_eq!(fail(&lane, 1), 1, "that it rests is said once");
+        assert_eq!(enter(&lane).await, Err(NotAsked::Resting));
+        assert_eq!(fail(&lane, 5), 0, "those under way change nothing");
+        clock.advance(SHORTEST_REST);
+        assert_eq!(enter(&lane).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn after_a_rest_one_tries_and_the_others_are_told_at_once() {
+        let (clock, lane) = lane();
+        fail(&lane, FAILURES);
+        clock.advance(SHORTEST_REST);
+        let trial = lane.enter().await.expect("the trial");
+        assert_eq!(enter(&lane).await, Err(NotAsked::Resting));
+        lane.answered();
+        drop(trial);
+        assert!(lane.lock().rest.is_none());
+        let mut inside = Vec::new();
+        for _ in 0..AFTER_REST {
+            inside.push(lane.enter().await.expect("narrow"));
+        }
+        assert!(lane.try_enter().expect("open").is_none(), "it starts narrow");
+        lane.answered();
+        assert!(lane.try_enter().expect("open").is_some(), "every answer widens it");
+    }
+
+    #[tokio::test]
+    async fn rests_grow_while_trials_fail_and_are_bounded() {
+        let (clock, lane) = lane();
+        fail(&lane, FAILURES);
+        for expected in [100, 200, 400, 800, 800] {
+            clock.advance(Duration::from_millis(expected - 1));
+            assert_eq!(enter(&lane).await, Err(NotAsked::Resting), "{expected}");
+            clock.advance(Duration::from_millis(1));
+            let trial = lane.enter().await.expect("a trial");
+            lane.failed();
+            drop(trial);
+        }
+    }
+
+    #[tokio::test]
+    async fn those_without_a_place_wait_in_a_bounded_queue_and_are_told_when_the_lane_rests() {
+        let (_, lane) = lane();
+        let mut inside = Vec::new();
+        for _ in 0..WIDEST {
+            inside.push(lane.enter().await.expect("a place"));
+        }
+        let waiting: Vec<_> = (0..MOST_WAITING)
+            .map(|_| {
+                let lane = lane.clone();
+                tokio::spawn(async move { enter(&lane).await })
+            })
+            .collect();
+        while lane.lock().waiting < MOST_WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(enter(&lane).await, Err(NotAsked::Crowded));
+        inside.pop();
+        while lane.lock().waiting > 0 {
+            // Each that enters leaves at once, so all get their turn.
+            tokio::task::yield_now().await;
+        }
+        for task in waiting {
+            assert_eq!(task.await.expect("task"), Ok(()));
+        }
+        inside.push(lane.enter().await.expect("a place"));
+        let late = tokio::spawn({
+            let lane = lane.clone();
+            async move { enter(&lane).await }
+        });
+        while lane.lock().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+        fail(&lane, FAILURES);
+        assert_eq!(late.await.expect("task"), Err(NotAsked::Resting));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_the_queue_and_takes_no_place_along() {
+        let (_, lane) = lane();
+        let mut inside = Vec::new();
+        for _ in 0..WIDEST {
+            inside.push(lane.enter().await.expect("a place"));
+        }
+        let impatient = tokio::time::timeout(Duration::ZERO, lane.enter()).await;
+        assert!(impatient.is_err());
+        assert_eq!(lane.lock().waiting, 0);
+        drop(inside);
+        assert_eq!(lane.lock().under_way, 0);
+        assert_eq!(enter(&lane).await, Ok(()));
+    }
+}
