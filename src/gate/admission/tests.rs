@@ -364,6 +364,17 @@ async fn setting_the_clock_back_does_not_stretch_the_bound() {
 }
 
 #[tokio::test]
+async fn a_host_that_slept_asks_again() {
+    let fixture = usual();
+    let token = fixture.token("s", 6_000).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    // The monotonic clock stood still meanwhile.
+    fixture.clock.set_wall(UnixTime::from_secs(NOW + 60));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
 async fn with_the_store_down_a_yes_lasts_until_the_bound_and_no_longer() {
     let fixture = usual();
     let token = fixture.token("s", 600).await;
