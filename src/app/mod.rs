@@ -246,6 +246,9 @@ impl Bound {
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let (tokens, news, news_state) = (app.tokens, app.news, app.news_state);
+        if !sessions.lists() {
+            tell_of_memcached();
+        }
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
@@ -311,6 +314,14 @@ impl Bound {
         closing.close().await;
         Ok(())
     }
+}
+
+fn tell_of_memcached() {
+    warn!(
+        "sessions are in memcached: one that it forgets is over, revocations elsewhere are learnt of \
+         at SESSION_STALENESS, and nothing that lists sessions is served (`GET /sessions`, \
+         `DELETE /sessions?except=current`, `/admin/sessions`, gRPC `ListSessions`, `session list`)"
+    );
 }
 
 /// The issuers, and those of their key rings that have to be looked after.

@@ -157,7 +157,7 @@ pub const SETTINGS: &[Setting] = &[
             "URL",
             "",
             "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
-             redis+unix:///PATH, memory: (unset: sqlite in DATA_DIR)",
+             redis+unix:///PATH, memcached://HOST:PORT,HOST:PORT, memory: (unset: sqlite in DATA_DIR)",
         )
     },
     plain("DB_CA_FILE", "path", "", "The CA of a rediss:// server, in PEM (unset: the system's)"),
@@ -350,7 +350,8 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_SESSIONS_PER_USER",
         "number",
         "10",
-        "A person's sessions; the least recently seen goes for a newer one; 0: any number",
+        "A person's sessions; the least recently seen goes for a newer one; 0: any number, as \
+         memcached needs",
     ),
     plain("RATE_LIMITS", "true or false", "true", "Whether attempts are limited at all"),
     plain(

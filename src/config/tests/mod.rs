@@ -205,6 +205,22 @@ fn database_numbers_apply_whatever_the_url_says() {
 }
 
 #[test]
+fn memcached_is_refused_what_it_cannot_do() {
+    const URL: (&str, &str) = ("DB_URL", "memcached://cache-1:11211,cache-2");
+    let gate = with_secret(&[URL]).expect("a gate needs no lists");
+    assert!(matches!(gate.sessions.store, StoreConfig::Memcached(_)));
+    let issuer = [("SECRET_KEY", SECRET), ("AUTHORIZATION_SERVER", "true"), URL];
+    let told = mistake(&issuer);
+    assert!(told.starts_with("MAX_SESSIONS_PER_USER: ") && told.contains("set it to 0"), "{told}");
+    for (most, is_fine) in [("0", true), ("1", false)] {
+        let values = [&issuer[..], &[("MAX_SESSIONS_PER_USER", most)]].concat();
+        assert_eq!(from_environment(&values).is_ok(), is_fine, "{most}");
+    }
+    let told = mistake(&[("SECRET_KEY", SECRET), ("DB_URL", "memcached://:hunter2@cache")]);
+    assert!(told.starts_with("DB_URL: ") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
 fn a_password_on_the_command_line_is_refused() {
     let sources = Sources {
         environment: pairs(&[("SECRET_KEY", SECRET)]),
