@@ -8,6 +8,7 @@
 
 mod address;
 mod connector;
+mod node;
 mod scan;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use address::Address;
 pub use address::InvalidAddress;
 pub use connector::Connection;
 use connector::{Connector, FailedAttempt};
+pub use node::Node;
 pub use scan::{BATCH, Scan};
 
 /// How long a record is kept after its end, in milliseconds: one hour.
@@ -76,6 +78,8 @@ pub struct Redis {
     failures: watch::Receiver<Option<FailedAttempt>>,
     connect_timeout: Duration,
     name: Arc<str>,
+    /// The one server of this pool.
+    node: Node,
 }
 
 /// Whether such a Redis could be asked for, without asking.
@@ -93,7 +97,8 @@ impl Redis {
     /// [`InvalidAddress`] where the URL or the CA cannot be used.
     pub fn new(url: &Secret, options: &Options) -> Result<Self, InvalidAddress> {
         let address = Address::parse(url, options.database, options.ca_pem.as_deref())?;
-        let name = address.name.as_str().into();
+        let node = Node::new(&address, options.connect_timeout);
+        let name = Arc::clone(node.name());
         let (report, failures) = watch::channel(None);
         let connector = Connector::new(address, options, report);
         let pool = bb8::Pool::builder()
@@ -106,7 +111,7 @@ impl Redis {
             .idle_timeout(None)
             .test_on_check_out(true)
             .build_unchecked(connector);
-        Ok(Self { pool, failures, connect_timeout: options.connect_timeout, name })
+        Ok(Self { pool, failures, connect_timeout: options.connect_timeout, name, node })
     }
 
     /// A connection that others use at the same time. Cheap where one is there.
@@ -139,6 +144,16 @@ impl Redis {
                 },
             }
         }
+    }
+
+    /// The servers that hold the keys now, for who listens to each of them. They may be others in
+    /// a moment: ask again about every second, and whenever one of them is lost.
+    ///
+    /// # Errors
+    /// [`Failure`] where nobody says which they are.
+    #[expect(clippy::unused_async, reason = "of more than one server, others must be asked")]
+    pub async fn primaries(&self) -> Result<Vec<Node>, Failure> {
+        Ok(vec![self.node.clone()])
     }
 
     /// Where it is, for logs: address and database number, no credentials.
