@@ -48,10 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     match text.split_once(':') {
         Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, "DB_URL", path)),
         Some(("memory", _)) => StoreConfig::Memory,
-        Some((
-            "redis" | "rediss" | "valkey" | "valkeys" | "dragonfly" | "redis+unix" | "unix",
-            _,
-        )) => {
+        Some((scheme, _)) if is_redis(scheme) => {
             let url = Secret::new(text.to_owned());
             let database = u32::try_from(database).unwrap_or_default();
             let options = crate::storage::redis::Options {
@@ -69,10 +66,21 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             reader.wrong(
                 "DB_URL",
                 "is of no kind that is known; write sqlite:PATH, redis://HOST:PORT, rediss://, \
-                 valkey://, dragonfly:// or redis+unix:///PATH",
+                 valkey://, dragonfly://, redis+unix:///PATH, redis+sentinel://HOST,HOST,HOST/MASTER \
+                 or redis+cluster://HOST,HOST",
             );
             StoreConfig::Memory
         }
+    }
+}
+
+/// Whether a URL of this scheme is one for `storage::redis`, which reads the rest.
+fn is_redis(scheme: &str) -> bool {
+    let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    match base {
+        "redis" | "rediss" | "valkey" | "valkeys" => true,
+        "dragonfly" | "unix" => kind.is_empty(),
+        _ => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What holds for every store: each case runs on memory, on SQLite and on a real Redis.
+//! What holds for every store: each case runs on memory, on SQLite, on a real Redis,
+//! on one that real sentinels watch over, and on a real cluster.
 
 use std::time::Duration;
 
@@ -27,6 +28,31 @@ macro_rules! contract {
                 let Some(fixture) = crate::restrict_store::Fixture::redis().await else { return };
                 super::$case(fixture).await;
             })*
+        }
+        // One setup for all cases, each in a database of its own.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn it_holds_on_what_sentinels_watch_over() {
+            let Some(watched) = crate::support::redis_sentinel::Watched::start(&[]).await else {
+                return;
+            };
+            let mut database = 0;
+            $(
+                eprintln!("{}", stringify!($case));
+                database += 1;
+                $case(Fixture::of_redis(&watched.url(), database)).await;
+            )*
+        }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn it_holds_on_a_cluster() {
+            let Some(cluster) = crate::support::redis_cluster::RedisCluster::start().await else {
+                return;
+            };
+            let mut database = 0;
+            $(
+                eprintln!("{}", stringify!($case));
+                database += 1;
+                $case(Fixture::of_redis(&cluster.url(), database)).await;
+            )*
         }
     };
 }

@@ -61,12 +61,25 @@ impl RedisServer {
         }
     }
 
-    /// The answer to a command as an administrator types it, in one of the databases; not over TLS.
+    /// The answer to a command as an administrator types it, in one of the databases.
     pub(crate) async fn ask<T: redis::FromRedisValue>(&self, database: u32, words: &[&str]) -> T {
-        let client = redis::Client::open(format!("{}?db={database}", self.url())).expect("client");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connection");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query_async(&mut connection).await.expect("answer")
+        self.try_ask(database, words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same of a command that may be refused, or of a server that may be gone.
+    pub(crate) async fn try_ask<T: redis::FromRedisValue>(
+        &self,
+        database: u32,
+        words: &[&str],
+    ) -> redis::RedisResult<T> {
+        let url = format!("redis+unix://{}?db={database}", self.socket().display());
+        let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
+    }
+
+    /// Where it listens, if not on a unix socket alone.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The file of the CA that signed the certificate of a [`Reach::Tls`] server.
