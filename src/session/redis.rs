@@ -34,7 +34,7 @@ use redis::RedisResult;
 use super::{Concern, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
 use crate::storage::redis::{
-    BATCH, Connection, Failure, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
+    BATCH, Call, Connection, Failure, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
 };
 use batch::{collect, purge_index, purge_sessions};
 use record::{Names, Record, corrupt, fields, on, on_user, read, user_of};
@@ -48,7 +48,7 @@ pub struct RedisStore {
     index: Script,
     touch: Script,
     renew: Script,
-    keep_index: Script,
+    keep: Script,
     revoke: Script,
     end_all: Script,
 }
@@ -56,14 +56,18 @@ pub struct RedisStore {
 impl RedisStore {
     /// Over a Redis with the right database.
     pub fn new(redis: Redis) -> Self {
-        let put = if redis.is_cluster() { scripts::put_record() } else { scripts::put() };
+        let (put, touch) = if redis.is_cluster() {
+            (scripts::put_record(), scripts::touch_alone())
+        } else {
+            (scripts::put(), scripts::touch())
+        };
         Self {
             names: Names::of(&redis),
             put: Script::new(&put),
             index: Script::new(scripts::INDEX),
-            touch: Script::new(scripts::TOUCH),
+            touch: Script::new(&touch),
             renew: Script::new(scripts::RENEW),
-            keep_index: Script::new(scripts::KEEP_INDEX),
+            keep: Script::new(scripts::KEEP),
             revoke: Script::new(scripts::REVOKE),
             end_all: Script::new(scripts::END_ALL),
             redis,
@@ -99,9 +103,21 @@ impl RedisStore {
         id: &SessionId,
         connection: &mut Connection,
     ) -> Result<(bool, Option<Vec<u8>>), StoreError> {
-        let mut call = self.revoke.key(self.names.session(id));
-        call.key(self.names.seen(id));
+        let call = self.revoke.key(self.names.session(id));
         call.invoke_async(connection).await.map_err(on(id))
+    }
+
+    /// For how long the sessions are kept, in milliseconds, as the server says it.
+    async fn kept_for(
+        &self,
+        uses: &[(SessionId, UnixTime)],
+        connection: &mut Connection,
+    ) -> RedisResult<Vec<i64>> {
+        let mut pipeline = redis::pipe();
+        for (id, _) in uses {
+            pipeline.pttl(self.names.session(id));
+        }
+        pipeline.query_async(connection).await
     }
 
     /// In this order: a not-before that is set in between is seen.
@@ -133,7 +149,6 @@ struct Look {
 impl SessionStore for RedisStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         let mut call = self.put.key(self.names.session(&session.id));
-        call.key(self.names.seen(&session.id));
         if !self.redis.is_cluster() {
             call.key(self.names.user(&session.user));
         }
@@ -168,17 +183,26 @@ impl SessionStore for RedisStore {
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         for batch in uses.chunks(BATCH) {
-            let calls: Vec<_> = batch
+            let kept_for = if self.redis.is_cluster() {
+                Some(self.kept_for(batch, &mut connection).await.map_err(on_user)?)
+            } else {
+                None
+            };
+            let calls: Vec<Call<'_>> = batch
                 .iter()
-                .map(|(id, at)| {
-                    let mut call = self.touch.key(self.names.session(id));
-                    call.key(self.names.seen(id)).arg(at.as_millis());
+                .enumerate()
+                .map(|(place, (id, at))| {
+                    let mut call = self.touch.call();
+                    match &kept_for {
+                        None => call.key(self.names.session(id)).key(self.names.seen(id)),
+                        Some(_) => call.key(self.names.seen(id)),
+                    };
+                    call.arg(at.as_millis()).arg(kept_for.as_ref().and_then(|it| it.get(place)));
                     call
                 })
                 .collect();
-            let touched: RedisResult<Vec<RedisResult<()>>> =
-                invoke_all(&calls, &mut connection).await;
-            for ((id, _), touched) in batch.iter().zip(touched.map_err(on_user)?) {
+            let touched = invoke_all::<()>(&calls, &mut connection).await.map_err(on_user)?;
+            for ((id, _), touched) in batch.iter().zip(touched) {
                 touched.map_err(on(id))?;
             }
         }
@@ -188,7 +212,7 @@ impl SessionStore for RedisStore {
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         let mut connection = self.connection().await?;
         let mut call = self.renew.key(self.names.session(id));
-        call.key(self.names.seen(id)).arg(expires.as_millis()).arg(LONGEST);
+        call.arg(expires.as_millis()).arg(LONGEST);
         let renewed = call.invoke_async(&mut connection).await.map_err(on(id))?;
         let (kept, owner) = match renewed {
             (0, _, _) => return Ok(false),
@@ -197,8 +221,14 @@ impl SessionStore for RedisStore {
         };
         let (kept, owner): (i64, Vec<u8>) = (kept, owner);
         let owner = user_of(&owner).ok_or_else(|| corrupt(id.as_str(), "user"))?;
-        let mut call = self.keep_index.key(self.names.user(&owner));
-        call.arg(kept).invoke_async::<()>(&mut connection).await.map_err(on(id))?;
+        let calls = [self.names.seen(id), self.names.user(&owner)].map(|key| {
+            let mut call = self.keep.key(key);
+            call.arg(kept);
+            call
+        });
+        for done in invoke_all::<()>(&calls, &mut connection).await.map_err(on(id))? {
+            done.map_err(on(id))?;
+        }
         Ok(true)
     }
 
@@ -206,27 +236,33 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         // From here on it is over; the rest makes room.
         let (removed, owner) = self.end(id, &mut connection).await?;
-        if !removed {
-            return Ok(None);
-        }
         let user = owner.as_deref().and_then(user_of);
-        let user = user.ok_or_else(|| corrupt(id.as_str(), "user"))?;
-        let mut command = redis::cmd("ZREM");
-        command.arg(self.names.user(&user)).arg(id.as_str());
-        if let Err(error) = command.query_async::<()>(&mut connection).await {
-            let error = Failure::of(&error);
-            tracing::warn!(%id, %error, "an index goes on to name a session that is over");
+        let mut pipeline = redis::pipe();
+        pipeline.del(self.names.seen(id));
+        if let Some(user) = &user {
+            pipeline.zrem(self.names.user(user), id.as_str());
         }
-        Ok(Some(user))
+        if removed && let Err(error) = pipeline.exec_async(&mut connection).await {
+            let error = Failure::of(&error);
+            tracing::warn!(%id, %error, "something about a session that is over is left");
+        }
+        match (removed, user) {
+            (false, _) => Ok(None),
+            (true, Some(user)) => Ok(Some(user)),
+            (true, None) => Err(corrupt(id.as_str(), "user")),
+        }
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
         let mut connection = self.connection().await?;
         let index = self.names.user(user);
         let mut call = self.end_all.key(self.names.not_before(user));
-        call.key(&index).arg(at.as_millis());
+        call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let ended: Vec<String> = call.invoke_async(&mut connection).await.map_err(on_user)?;
+        let before: String = call.invoke_async(&mut connection).await.map_err(on_user)?;
+        let mut command = redis::cmd("ZRANGEBYSCORE");
+        command.arg(&index).arg("-inf").arg(before);
+        let ended: Vec<String> = command.query_async(&mut connection).await.map_err(on_user)?;
         let mut removed = 0;
         for batch in ended.chunks(BATCH) {
             let mut pipeline = redis::pipe();

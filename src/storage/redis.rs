@@ -194,7 +194,7 @@ pub enum Failure {
     /// Not reached, or not served.
     #[error("{0}")]
     Unavailable(String),
-    /// Not let in, or not allowed to do this.
+    /// Not let in.
     #[error("it refuses the user or the password of DB_URL")]
     Refused,
     /// What is kept under the key is not of the kind that was asked for.
@@ -215,8 +215,9 @@ impl Failure {
             }
             ErrorKind::UnexpectedReturnType => Self::WrongKind,
             _ if error.code() == Some("WRONGTYPE") => Self::WrongKind,
-            _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM")) => Self::Refused,
+            _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Refused,
             _ => Self::Unavailable(match error.code() {
+                Some("NOPERM") => "the user of DB_URL lacks a permission".to_owned(),
                 Some(code) => format!("{} ({code})", error.category()),
                 None => error.category().to_owned(),
             }),

@@ -36,6 +36,7 @@ mod server;
 mod session_store;
 mod sessions;
 mod support;
+mod topologies;
 mod traefik;
 mod two_gates;
 mod validate;

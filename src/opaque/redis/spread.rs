@@ -67,8 +67,11 @@ impl RedisOpaque {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Exchange, StoreError> {
-        if !self.is_there(old).await? {
-            return Ok(Exchange::Unknown);
+        // Most who come late write nothing.
+        match self.state(old).await? {
+            State::Dormant => return Ok(Exchange::Unknown),
+            State::Used => return Ok(Exchange::Used),
+            State::Open => {}
         }
         self.put_apart(successors, Some(old)).await?;
         let heirs: Vec<TokenDigest> = successors.iter().map(|token| token.digest).collect();
@@ -111,21 +114,23 @@ impl RedisOpaque {
 
     /// Whether a token is there for whoever changes it; on a single server the change itself says.
     pub(super) async fn is_there(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        if !self.redis.is_cluster() {
-            return Ok(true);
-        }
+        Ok(!self.redis.is_cluster() || self.state(digest).await? != State::Dormant)
+    }
+
+    async fn state(&self, digest: &TokenDigest) -> Result<State, StoreError> {
         let mut command = redis::cmd("HMGET");
-        command.arg(self.key(digest)).arg(PARENT);
-        let parent: RedisResult<(Option<Vec<u8>>,)> =
+        command.arg(self.key(digest)).arg(PARENT).arg("used");
+        let fields: RedisResult<(Option<Vec<u8>>, Option<Vec<u8>>)> =
             command.query_async(&mut self.connection().await?).await;
-        match parent {
-            Ok((Some(parent),)) => {
+        match fields {
+            Ok((Some(parent), _)) => {
                 let record = Record::from([(PARENT.to_owned(), parent)]);
-                self.is_heir(digest, &record).await
+                let is_heir = self.is_heir(digest, &record).await?;
+                Ok(if is_heir { State::Open } else { State::Dormant })
             }
-            // Of another kind, or gone: whoever changes it will say so.
-            Ok((None,)) => Ok(true),
-            Err(error) if error.code() == Some("WRONGTYPE") => Ok(true),
+            Ok((None, Some(_))) => Ok(State::Used),
+            Ok((None, None)) => Ok(State::Open),
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(State::Open),
             Err(error) => Err(on(digest)(error)),
         }
     }
@@ -156,4 +161,15 @@ impl RedisOpaque {
             tracing::warn!(%error, "a token that nobody was told of is left until its end");
         }
     }
+}
+
+/// How a token is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A successor, and nobody's.
+    Dormant,
+    /// It was exchanged.
+    Used,
+    /// Neither; gone, perhaps, or of another kind: whoever changes it will be told.
+    Open,
 }

@@ -103,7 +103,8 @@ impl Address {
         ca_pem: Option<&[u8]>,
         wants_resp2: bool,
     ) -> Result<Self, InvalidAddress> {
-        let settings = info.redis_settings();
+        // Who we are is not worth a right that a user would need.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
         let server = match info.addr() {
             // Of the `redis` crate's own words for it no host can be read back.
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }

@@ -35,8 +35,6 @@ use redirection::Redirection;
 
 /// How long the others may take to tell their maps once one has.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long a key may be on its way between two servers before it is asked for again.
-const ON_ITS_WAY: Duration = Duration::from_millis(10);
 /// How often a command is sent on before the cluster is taken for confused.
 const MOST_REDIRECTIONS: usize = 5;
 
@@ -95,8 +93,8 @@ impl Cluster {
 
     async fn deliver(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
         let slot = slot_of(key_of(command)?);
-        let owner = self.map().await?.owner(slot)?.clone();
-        let (mut at, mut is_on_its_way, mut redirections) = (owner.clone(), false, 0);
+        let mut at = self.map().await?.owner(slot)?.clone();
+        let (mut is_on_its_way, mut redirections) = (false, 0);
         loop {
             let answer = self.send_to(&at, command, is_on_its_way).await;
             match Redirection::of(&answer, &at) {
@@ -108,11 +106,6 @@ impl Cluster {
                 }
                 Some(Redirection::Ask(to)) => {
                     (at, is_on_its_way, redirections) = (to, true, redirections + 1);
-                }
-                // Of several keys one is here and one is there: until the deadline.
-                Some(Redirection::Again) => {
-                    tokio::time::sleep(ON_ITS_WAY).await;
-                    (at, is_on_its_way, redirections) = (owner.clone(), false, 0);
                 }
             }
         }

@@ -108,19 +108,24 @@ struct Range {
 impl Range {
     fn read(value: Value, asked: &HostPort) -> Option<Self> {
         let mut parts = Vec::<Value>::from_redis_value(value).ok()?.into_iter();
-        let first = u16::from_redis_value(parts.next()?).ok()?;
-        let last = u16::from_redis_value(parts.next()?).ok()?;
+        let first = number(parts.next()?)?;
+        let last = number(parts.next()?)?;
         let mut primary = Vec::<Value>::from_redis_value(parts.next()?).ok()?.into_iter();
         // Without a host, or an empty one, it means the one that was asked.
         let host = Option::<String>::from_redis_value(primary.next()?).ok()?;
         let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
-        let port = u16::from_redis_value(primary.next()?).ok()?;
+        let port = number(primary.next()?)?;
         (first <= last && last < SLOTS && host != "?").then_some(Self {
             first,
             last,
             primary: HostPort { host, port },
         })
     }
+}
+
+/// The `redis` crate would cut a number that is too large.
+fn number(value: Value) -> Option<u16> {
+    u64::from_redis_value(value).ok()?.try_into().ok()
 }
 
 /// What a server says of the cluster.

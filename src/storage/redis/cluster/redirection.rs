@@ -11,8 +11,6 @@ pub(super) enum Redirection {
     Moved(HostPort),
     /// There, this once: the key is moving.
     Ask(HostPort),
-    /// Here, in a moment: some of its keys are moving.
-    Again,
 }
 
 impl Redirection {
@@ -34,7 +32,6 @@ impl Redirection {
         match kind {
             ServerErrorKind::Moved => to().map(Self::Moved),
             ServerErrorKind::Ask => to().map(Self::Ask),
-            ServerErrorKind::TryAgain => Some(Self::Again),
             _ => None,
         }
     }
@@ -52,7 +49,8 @@ mod tests {
             ("-MOVED 3999 :7001\r\n", Some(Redirection::Moved(at("asked", 7001)))),
             ("-MOVED 3999 ::1:7001\r\n", Some(Redirection::Moved(at("::1", 7001)))),
             ("-ASK 3999 node.example:7001\r\n", Some(Redirection::Ask(at("node.example", 7001)))),
-            ("-TRYAGAIN Multiple keys\r\n", Some(Redirection::Again)),
+            // Of a command of several keys, of which there are none on a cluster.
+            ("-TRYAGAIN Multiple keys\r\n", None),
             ("-MOVED nowhere\r\n", None),
             ("-CLUSTERDOWN The cluster is down\r\n", None),
             ("-ERR wrong\r\n", None),
