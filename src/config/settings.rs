@@ -157,11 +157,23 @@ pub const SETTINGS: &[Setting] = &[
             "URL",
             "",
             "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
-             redis+unix:///PATH, memcached://HOST:PORT,HOST:PORT, memory: (unset: sqlite in DATA_DIR)",
+             redis+unix:///PATH, redis[s]+sentinel://HOST,HOST,HOST/MASTER, \
+             redis[s]+cluster://HOST,HOST, memcached://HOST:PORT,HOST:PORT, memory: \
+             (unset: sqlite in DATA_DIR)",
         )
     },
-    plain("DB_CA_FILE", "path", "", "The CA of a rediss:// server, in PEM (unset: the system's)"),
-    plain("LOGIN_REDIS_DB", "number", "9", "The Redis database of sessions, whatever DB_URL says"),
+    plain(
+        "DB_CA_FILE",
+        "path",
+        "",
+        "The CA of servers that are reached by rediss://, in PEM (unset: the system's)",
+    ),
+    plain(
+        "LOGIN_REDIS_DB",
+        "number",
+        "9",
+        "The Redis database of sessions, whatever DB_URL says; on a cluster a part of the keys",
+    ),
     plain(
         "REFRESH_RESTRICT_DB",
         "number",

@@ -96,7 +96,10 @@ impl Sources {
         let content = self.file.as_ref().map(|path| read_file(path, mistakes));
         let FileContent { values: file_values, issuers, is_whole } = content.unwrap_or_default();
         if self.environment.get("REDIS_CONNECTION_TYPE").is_some_and(|kind| kind == "sentinel") {
-            mistakes.add("REDIS_CONNECTION_TYPE", "Redis Sentinel is not supported yet");
+            mistakes.add(
+                "REDIS_CONNECTION_TYPE",
+                "is not read; write DB_URL=redis+sentinel://HOST,HOST,HOST/MASTER",
+            );
         }
         for name in &self.unreadable {
             if is_known(&name.to_ascii_lowercase()) {

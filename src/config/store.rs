@@ -52,10 +52,7 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
         Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, "DB_URL", path)),
         Some(("memory", _)) => StoreConfig::Memory,
         Some(("memcached", _)) => memcached(reader, text),
-        Some((
-            "redis" | "rediss" | "valkey" | "valkeys" | "dragonfly" | "redis+unix" | "unix",
-            _,
-        )) => {
+        Some((scheme, _)) if is_redis(scheme) => {
             let url = Secret::new(text.to_owned());
             let database = u32::try_from(database).unwrap_or_default();
             let options = crate::storage::redis::Options {
@@ -73,7 +70,8 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             reader.wrong(
                 "DB_URL",
                 "is of no kind that is known; write sqlite:PATH, redis://HOST:PORT, rediss://, \
-                 valkey://, dragonfly://, redis+unix:///PATH or memcached://HOST:PORT",
+                 valkey://, dragonfly://, redis+unix:///PATH, redis+sentinel://HOST,HOST,HOST/MASTER, \
+                 redis+cluster://HOST,HOST or memcached://HOST:PORT",
             );
             StoreConfig::Memory
         }
@@ -98,6 +96,16 @@ pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, max_sess
             "cannot be held with a memcached DB_URL, which lists no sessions: set it to 0 (any \
              number), or keep sessions in Redis or SQLite",
         );
+    }
+}
+
+/// Whether a URL of this scheme is one for `storage::redis`, which reads the rest.
+fn is_redis(scheme: &str) -> bool {
+    let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    match base {
+        "redis" | "rediss" | "valkey" | "valkeys" => true,
+        "dragonfly" | "unix" => kind.is_empty(),
+        _ => false,
     }
 }
 

@@ -28,6 +28,11 @@ impl TokenDigest {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// What [`Self::name`] wrote.
+    pub fn parse_name(name: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(name).ok()?.try_into().ok().map(Self)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -6,6 +6,9 @@
 //! | `portcullis:restrict:budget:<name>` | hash | `full_at` |
 //! | `portcullis:restrict:strikes:<name>` | hash | `count`, `last`, `expires` |
 //!
+//! Each stands alone, so that on a cluster nothing is different but that `portcullis:<database>:`
+//! comes first, and `{}` before the name: no name chooses its server.
+//!
 //! The scripts do what `arithmetic.rs` does; a test compares the two. Every key is named to the
 //! server, and no script asks for its time. The server's own expiry only makes room.
 
@@ -14,19 +17,18 @@ mod scripts;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{RedisError, RedisResult, Script};
+use redis::{RedisError, RedisResult};
 
 use super::arithmetic::{Rate, TOLERANCE, length, moment};
 use super::name::bounded;
 use super::store::{Claim, RestrictStore, Strike};
 use crate::clock::UnixTime;
 use crate::session::StoreError;
-use crate::storage::redis::{BATCH, Connection, Failure, LONGEST, Redis, Scan, time_to_live};
+use crate::storage::redis::{
+    BATCH, Call, Connection, Failure, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all,
+    time_to_live,
+};
 use scripts::{CLAIM, COMMON, PURGE, SPEND, STRIKE, SWAP};
-
-const MARKER: &str = "portcullis:restrict:marker:";
-const BUDGET: &str = "portcullis:restrict:budget:";
-const STRIKES: &str = "portcullis:restrict:strikes:";
 
 /// What a script says of a record that makes no sense.
 const CORRUPT: i64 = -1;
@@ -35,6 +37,9 @@ const CORRUPT: i64 = -1;
 #[derive(Debug)]
 pub struct RedisRestrict {
     redis: Redis,
+    markers: Keys,
+    budgets: Keys,
+    strikes: Keys,
     claim: Script,
     swap: Script,
     spend: Script,
@@ -48,40 +53,44 @@ impl RedisRestrict {
         let script = |code| Script::new(&format!("{COMMON}{code}"));
         let (claim, swap) = (script(CLAIM), script(SWAP));
         let (spend, strike, purge) = (script(SPEND), script(STRIKE), script(PURGE));
-        Self { redis, claim, swap, spend, strike, purge }
+        let keys = |kind| redis.keys(kind, Slot::OfItsOwn);
+        let (markers, budgets) = (keys("restrict:marker"), keys("restrict:budget"));
+        let strikes = keys("restrict:strikes");
+        Self { redis, markers, budgets, strikes, claim, swap, spend, strike, purge }
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
         self.redis.connection().await.map_err(unnamed)
     }
 
-    /// Forgets those below a prefix whose `field` lies at or before a moment.
-    async fn purge_below(
-        &self,
-        prefix: &'static str,
-        field: &str,
-        before: u64,
-    ) -> Result<u64, StoreError> {
+    /// Forgets those of a kind whose `field` lies at or before a moment.
+    async fn purge_all(&self, keys: &Keys, field: &str, before: u64) -> Result<u64, StoreError> {
         let mut connection = self.connection().await?;
         let mut removed = 0;
-        let mut records = Scan::of(prefix);
-        while let Some(names) = records.next(&mut connection).await.map_err(unnamed)? {
+        let mut records = Scan::of(&self.redis, keys).await.map_err(unnamed)?;
+        while let Some(names) = records.next().await.map_err(unnamed)? {
             for batch in names.chunks(BATCH) {
-                let mut call = self.purge.arg(field);
-                call.arg(before);
-                for name in batch {
-                    call.key(format!("{prefix}{name}"));
+                let calls: Vec<Call<'_>> = batch
+                    .iter()
+                    .map(|name| {
+                        let mut call = self.purge.key(keys.of(name));
+                        call.arg(field).arg(before);
+                        call
+                    })
+                    .collect();
+                let gone = invoke_all(&calls, &mut connection).await.map_err(unnamed)?;
+                for gone in gone {
+                    let gone: u64 = gone.map_err(unnamed)?;
+                    removed += gone;
                 }
-                let gone: u64 = call.invoke_async(&mut connection).await.map_err(unnamed)?;
-                removed += gone;
             }
         }
         Ok(removed)
     }
 
-    async fn delete(&self, prefix: &str, name: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, keys: &Keys, name: &str) -> Result<bool, StoreError> {
         let mut command = redis::cmd("DEL");
-        command.arg(key(prefix, name));
+        command.arg(key(keys, name));
         command.query_async(&mut self.connection().await?).await.map_err(unnamed)
     }
 }
@@ -95,7 +104,7 @@ impl RestrictStore for RedisRestrict {
         at: UnixTime,
         until: UnixTime,
     ) -> Result<Claim, StoreError> {
-        let mut call = self.claim.key(key(MARKER, name));
+        let mut call = self.claim.key(key(&self.markers, name));
         call.arg(moment(at)).arg(moment(until)).arg(value).arg(time_to_live(at, until));
         let answer: RedisResult<(i64, Vec<u8>)> =
             call.invoke_async(&mut self.connection().await?).await;
@@ -113,7 +122,7 @@ impl RestrictStore for RedisRestrict {
         value: &str,
         until: UnixTime,
     ) -> Result<bool, StoreError> {
-        let mut call = self.swap.key(key(MARKER, name));
+        let mut call = self.swap.key(key(&self.markers, name));
         call.arg(expected).arg(value).arg(moment(until)).arg(LONGEST);
         let answer: RedisResult<i64> = call.invoke_async(&mut self.connection().await?).await;
         match answer.map_err(on(name))? {
@@ -124,7 +133,7 @@ impl RestrictStore for RedisRestrict {
 
     async fn read(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
         let mut command = redis::cmd("HMGET");
-        command.arg(key(MARKER, name)).arg("value").arg("expires");
+        command.arg(key(&self.markers, name)).arg("value").arg("expires");
         let answer: RedisResult<(Option<Vec<u8>>, Option<Vec<u8>>)> =
             command.query_async(&mut self.connection().await?).await;
         let (value, expires) = match answer.map_err(on(name))? {
@@ -139,7 +148,7 @@ impl RestrictStore for RedisRestrict {
     }
 
     async fn clear(&self, name: &str) -> Result<bool, StoreError> {
-        self.delete(MARKER, name).await
+        self.delete(&self.markers, name).await
     }
 
     async fn spend(
@@ -150,7 +159,7 @@ impl RestrictStore for RedisRestrict {
         burst: u32,
     ) -> Result<Option<Duration>, StoreError> {
         let rate = Rate::new(interval, burst);
-        let mut call = self.spend.key(key(BUDGET, name));
+        let mut call = self.spend.key(key(&self.budgets, name));
         call.arg(moment(at)).arg(rate.interval).arg(rate.depth).arg(TOLERANCE);
         let answer: RedisResult<i64> = call.invoke_async(&mut self.connection().await?).await;
         let wait = answer.map_err(on(name))?;
@@ -165,7 +174,7 @@ impl RestrictStore for RedisRestrict {
         delays: &[Duration],
         memory: Duration,
     ) -> Result<Strike, StoreError> {
-        let mut call = self.strike.key(key(STRIKES, name));
+        let mut call = self.strike.key(key(&self.strikes, name));
         call.arg(moment(at)).arg(length(memory)).arg(TOLERANCE);
         for delay in delays {
             call.arg(length(*delay));
@@ -180,13 +189,15 @@ impl RestrictStore for RedisRestrict {
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {
-        self.delete(STRIKES, name).await.map(drop)
+        self.delete(&self.strikes, name).await.map(drop)
     }
 
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
         let mut removed = 0;
-        for (prefix, field) in [(MARKER, "expires"), (BUDGET, "full_at"), (STRIKES, "expires")] {
-            removed += self.purge_below(prefix, field, moment(before)).await?;
+        for (keys, field) in
+            [(&self.markers, "expires"), (&self.budgets, "full_at"), (&self.strikes, "expires")]
+        {
+            removed += self.purge_all(keys, field, moment(before)).await?;
         }
         Ok(removed)
     }
@@ -201,8 +212,8 @@ impl RestrictStore for RedisRestrict {
     }
 }
 
-fn key(prefix: &str, name: &str) -> String {
-    format!("{prefix}{}", bounded(name))
+fn key(keys: &Keys, name: &str) -> String {
+    keys.of(&bounded(name))
 }
 
 fn text(name: &str, bytes: Vec<u8>) -> Result<String, StoreError> {

@@ -2,9 +2,20 @@
 //!
 //! | key | kind | what |
 //! |---|---|---|
-//! | `portcullis:session:<id>` | hash | one field each, so that a touch writes one number |
+//! | `portcullis:session:<id>` | hash | one field each |
+//! | `portcullis:seen:<id>` | string | milliseconds: when it was last used, if that was after it was opened |
 //! | `portcullis:user:<user>` | sorted set | the user's session ids by time of creation |
 //! | `portcullis:not-before:<user>` | string | milliseconds; kept for ever, since it also ends sessions that are put late |
+//!
+//! When a session was used has a key of its own: a use is no change of the session, and whoever
+//! listens to changes of sessions must not hear of every use. It only counts where it is later than
+//! what the session itself says; what cannot be read there is as if it were not there, so that no
+//! damage makes a session look more used than it was.
+//!
+//! On a cluster the number of the database is a part of the name, and `session` and `seen` of one
+//! id are on one server, as are `user` and `not-before` of one user: `portcullis:9:session:{<id>}`,
+//! `portcullis:9:user:{u:<user>}`. What is about both is done in two steps there, in an order in
+//! which no interruption lets a session live that is to end.
 //!
 //! Every key that a command or script touches is named to the server, as Dragonfly demands. The
 //! server's own expiry only makes room: it is set to the session's length and a margin, counted
@@ -13,157 +24,232 @@
 
 mod batch;
 mod record;
+mod scripts;
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use redis::{RedisResult, Script};
+use redis::{Pipeline, RedisResult};
 
-use super::{Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Concern, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
-use crate::storage::redis::{BATCH, Connection, Failure, LONGEST, Redis, Scan, time_to_live};
-use batch::{collect, purge_index, purge_sessions};
-use record::{
-    NOT_BEFORE, Record, SESSION, USER, corrupt, fields, not_before_key, on, on_user, read,
-    session_key, user_key, user_of,
+use crate::storage::redis::{
+    BATCH, Call, Connection, Failure, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
 };
-
-/// KEYS: session, user. ARGV: ttl, created, id, then fields and values. Says 1 where it was added.
-const PUT: &str = r"
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-local ttl = redis.call('PTTL', KEYS[2])
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
-if ttl < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
-return 1";
-
-/// KEYS: session. ARGV: at. Forward only, and only where there is a session.
-const TOUCH: &str = r"
-local seen = tonumber(redis.call('HGET', KEYS[1], 'last_seen') or nil)
-if seen and seen < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'last_seen', ARGV[1]) end
-return 0";
-
-/// KEYS: session, user. ARGV: expires, the longest time to live. Forward only, and only where there
-/// is a session; both keys live on as much longer, the user's at least as long as the session's.
-/// Says 1 where there is one, -1 where its end cannot be read.
-const RENEW: &str = r"
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local kept = redis.call('HGET', KEYS[1], 'expires')
-if not kept or not string.match(kept, '^%d+$') then return -1 end
-local by = tonumber(ARGV[1]) - tonumber(kept)
-if by <= 0 then return 1 end
-redis.call('HSET', KEYS[1], 'expires', ARGV[1])
-local ttl = redis.call('PTTL', KEYS[1])
-if ttl < 0 then return 1 end
-ttl = math.min(ttl + by, tonumber(ARGV[2]))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
-local index = redis.call('PTTL', KEYS[2])
-if index >= 0 and index < ttl then redis.call('PEXPIRE', KEYS[2], string.format('%.0f', ttl)) end
-return 1";
-
-/// KEYS: not-before, user. ARGV: at. Moves not-before forward and names the sessions that it ends.
-const END_ALL: &str = r"
-local at = ARGV[1]
-local before = redis.call('GET', KEYS[1])
-if before and tonumber(before) and tonumber(before) > tonumber(at) then at = before
-else redis.call('SET', KEYS[1], at) end
-return redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', at)";
+use batch::{collect, purge_index, purge_sessions};
+use record::{Names, Record, corrupt, fields, on, on_user, read, user_of};
 
 /// Sessions in Redis.
 #[derive(Debug)]
 pub struct RedisStore {
     redis: Redis,
+    names: Names,
     put: Script,
+    index: Script,
     touch: Script,
     renew: Script,
+    keep: Script,
+    revoke: Script,
     end_all: Script,
 }
 
 impl RedisStore {
-    /// Over a pool that is connected to the right database.
+    /// Over a Redis with the right database.
     pub fn new(redis: Redis) -> Self {
-        let script = Script::new;
-        let (put, touch) = (script(PUT), script(TOUCH));
-        Self { redis, put, touch, renew: script(RENEW), end_all: script(END_ALL) }
+        let (put, touch) = if redis.is_cluster() {
+            (scripts::put_record(), scripts::touch_alone())
+        } else {
+            (scripts::put(), scripts::touch())
+        };
+        Self {
+            names: Names::of(&redis),
+            put: Script::new(&put),
+            index: Script::new(scripts::INDEX),
+            touch: Script::new(&touch),
+            renew: Script::new(scripts::RENEW),
+            keep: Script::new(scripts::KEEP),
+            revoke: Script::new(scripts::REVOKE),
+            end_all: Script::new(scripts::END_ALL),
+            redis,
+        }
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
         self.redis.connection().await.map_err(unnamed)
     }
+
+    /// The second step of a `put` on a cluster. A session that no index names is taken back: whoever
+    /// opened it is told that he has none.
+    async fn add_to_index(
+        &self,
+        session: &Session,
+        connection: &mut Connection,
+    ) -> Result<(), StoreError> {
+        let mut call = self.index.key(self.names.user(&session.user));
+        call.arg(time_to_live(session.created, session.expires))
+            .arg(session.created.as_millis())
+            .arg(session.id.as_str());
+        let added: RedisResult<()> = call.invoke_async(connection).await;
+        let Err(error) = added else { return Ok(()) };
+        if let Err(error) = self.end(&session.id, connection).await {
+            tracing::warn!(id = %session.id, %error, "a session that nobody was told of is left");
+        }
+        Err(on(&session.id)(error))
+    }
+
+    /// Ends a session; says whether it was there, and whose it was if that can be read.
+    async fn end(
+        &self,
+        id: &SessionId,
+        connection: &mut Connection,
+    ) -> Result<(bool, Option<Vec<u8>>), StoreError> {
+        let call = self.revoke.key(self.names.session(id));
+        call.invoke_async(connection).await.map_err(on(id))
+    }
+
+    async fn make_room(&self, pipeline: &Pipeline) -> Result<(), Failure> {
+        Ok(pipeline.exec_async(&mut self.redis.connection().await?).await?)
+    }
+
+    /// For how long the sessions are kept, in milliseconds, as the server says it.
+    async fn kept_for(
+        &self,
+        uses: &[(SessionId, UnixTime)],
+        connection: &mut Connection,
+    ) -> RedisResult<Vec<i64>> {
+        let mut pipeline = redis::pipe();
+        for (id, _) in uses {
+            pipeline.pttl(self.names.session(id));
+        }
+        pipeline.query_async(connection).await
+    }
+
+    /// In this order: a not-before that is set in between is seen.
+    async fn look(&self, user: &UserId, id: &SessionId) -> RedisResult<Look> {
+        let mut connection = self.redis.connection().await?;
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors().hgetall(self.names.session(id)).get(self.names.seen(id));
+        if !self.redis.is_cluster() {
+            pipeline.get(self.names.not_before(user));
+            let (record, seen, not_before) = pipeline.query_async(&mut connection).await?;
+            return Ok(Look { record, seen, not_before });
+        }
+        let (record, seen) = pipeline.query_async(&mut connection).await?;
+        let mut command = redis::cmd("GET");
+        command.arg(self.names.not_before(user));
+        let not_before = command.query_async(&mut connection).await;
+        Ok(Look { record, seen, not_before })
+    }
+}
+
+/// What there is about a session.
+struct Look {
+    record: RedisResult<Record>,
+    seen: RedisResult<Option<Vec<u8>>>,
+    not_before: RedisResult<Option<Vec<u8>>>,
 }
 
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        let mut call = self.put.key(session_key(&session.id));
-        call.key(user_key(&session.user))
-            .arg(time_to_live(session.created, session.expires))
+        let mut call = self.put.key(self.names.session(&session.id));
+        if !self.redis.is_cluster() {
+            call.key(self.names.user(&session.user));
+        }
+        call.arg(time_to_live(session.created, session.expires))
             .arg(session.created.as_millis())
             .arg(session.id.as_str());
         for (field, value) in fields(session) {
             call.arg(field).arg(value);
         }
-        let added: bool =
-            call.invoke_async(&mut self.connection().await?).await.map_err(on(&session.id))?;
-        if added { Ok(()) } else { Err(StoreError::Conflict(session.id.clone())) }
+        let mut connection = self.connection().await?;
+        let added: bool = call.invoke_async(&mut connection).await.map_err(on(&session.id))?;
+        if !added {
+            return Err(StoreError::Conflict(session.id.clone()));
+        }
+        if self.redis.is_cluster() {
+            self.add_to_index(session, &mut connection).await?;
+        }
+        Ok(())
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        // In this order: a not-before that was set between the two is seen.
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors().hgetall(session_key(id)).get(not_before_key(user));
-        let (record, not_before): (RedisResult<Record>, RedisResult<Option<Vec<u8>>>) =
-            pipeline.query_async(&mut self.connection().await?).await.map_err(on(id))?;
+        let Look { record, seen, not_before } = self.look(user, id).await.map_err(on(id))?;
         let (record, not_before) = (record.map_err(on(id))?, not_before.map_err(on(id))?);
         if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes())
         {
             return Ok(None);
         }
-        read(id, &record, not_before.as_deref()).map(Some)
+        let seen = seen.ok().flatten();
+        read(id, &record, seen.as_deref(), not_before.as_deref()).map(Some)
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        for (id, at) in uses {
-            let mut call = self.touch.key(session_key(id));
-            call.arg(at.as_millis());
-            call.invoke_async::<()>(&mut connection).await.map_err(on(id))?;
+        for batch in uses.chunks(BATCH) {
+            let kept_for = if self.redis.is_cluster() {
+                Some(self.kept_for(batch, &mut connection).await.map_err(on_user)?)
+            } else {
+                None
+            };
+            let calls: Vec<Call<'_>> = batch
+                .iter()
+                .enumerate()
+                .map(|(place, (id, at))| {
+                    let mut call = self.touch.call();
+                    match &kept_for {
+                        None => call.key(self.names.session(id)).key(self.names.seen(id)),
+                        Some(_) => call.key(self.names.seen(id)),
+                    };
+                    call.arg(at.as_millis()).arg(kept_for.as_ref().and_then(|it| it.get(place)));
+                    call
+                })
+                .collect();
+            let touched = invoke_all::<()>(&calls, &mut connection).await.map_err(on_user)?;
+            for ((id, _), touched) in batch.iter().zip(touched) {
+                touched.map_err(on(id))?;
+            }
         }
         Ok(())
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         let mut connection = self.connection().await?;
-        let owner = redis::cmd("HGET").arg(session_key(id)).arg("user").clone();
-        let owner: Option<Vec<u8>> = owner.query_async(&mut connection).await.map_err(on(id))?;
-        let Some(owner) = owner else { return Ok(false) };
-        let user = user_of(&owner).ok_or_else(|| corrupt(id.as_str(), "user"))?;
-        let mut call = self.renew.key(session_key(id));
-        call.key(user_key(&user)).arg(expires.as_millis()).arg(LONGEST);
-        match call.invoke_async(&mut connection).await.map_err(on(id))? {
-            -1 => Err(corrupt(id.as_str(), "expires")),
-            found => Ok(found == 1),
+        let mut call = self.renew.key(self.names.session(id));
+        call.arg(expires.as_millis()).arg(LONGEST);
+        let renewed = call.invoke_async(&mut connection).await.map_err(on(id))?;
+        let (kept, owner) = match renewed {
+            (0, _, _) => return Ok(false),
+            (1, kept, owner) => (kept, owner),
+            (_, _, _) => return Err(corrupt(id.as_str(), "expires")),
+        };
+        let (kept, owner): (i64, Vec<u8>) = (kept, owner);
+        let owner = user_of(&owner).ok_or_else(|| corrupt(id.as_str(), "user"))?;
+        let calls = [self.names.seen(id), self.names.user(&owner)].map(|key| {
+            let mut call = self.keep.key(key);
+            call.arg(kept);
+            call
+        });
+        for done in invoke_all::<()>(&calls, &mut connection).await.map_err(on(id))? {
+            done.map_err(on(id))?;
         }
+        Ok(true)
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let mut connection = self.connection().await?;
-        let key = session_key(id);
-        let owner = redis::cmd("HGET").arg(&key).arg("user").query_async(&mut connection).await;
-        let owner: Result<Option<Vec<u8>>, StoreError> = owner.map_err(on(id));
-        let owner = match owner {
-            Ok(owner) => owner.as_deref().and_then(user_of),
-            Err(StoreError::Corrupt { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
+        // From here on it is over; the rest makes room.
+        let (removed, owner) = self.end(id, &mut lasting).await?;
+        let user = owner.as_deref().and_then(user_of);
         let mut pipeline = redis::pipe();
-        pipeline.atomic().del(&key);
-        if let Some(user) = &owner {
-            pipeline.zrem(user_key(user), id.as_str()).ignore();
+        pipeline.del(self.names.seen(id));
+        if let Some(user) = &user {
+            pipeline.zrem(self.names.user(user), id.as_str());
         }
-        let (removed,): (bool,) = pipeline.query_async(&mut connection).await.map_err(on(id))?;
-        match (removed, owner) {
+        if removed && let Err(error) = self.make_room(&pipeline).await {
+            tracing::warn!(%id, %error, "something about a session that is over is left");
+        }
+        match (removed, user) {
             (false, _) => Ok(None),
             (true, Some(user)) => Ok(Some(user)),
             (true, None) => Err(corrupt(id.as_str(), "user")),
@@ -171,18 +257,26 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut call = self.end_all.key(not_before_key(user));
-        call.key(user_key(user)).arg(at.as_millis());
+        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
+        let index = self.names.user(user);
+        let mut call = self.end_all.key(self.names.not_before(user));
+        call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let ended: Vec<String> = call.invoke_async(&mut connection).await.map_err(on_user)?;
+        let before: String = call.invoke_async(&mut lasting).await.map_err(on_user)?;
+        let mut connection = self.connection().await?;
+        let mut command = redis::cmd("ZRANGEBYSCORE");
+        command.arg(&index).arg("-inf").arg(before);
+        let ended: Vec<String> = command.query_async(&mut connection).await.map_err(on_user)?;
         let mut removed = 0;
         for batch in ended.chunks(BATCH) {
-            let keys: Vec<String> = batch.iter().map(|id| format!("{SESSION}{id}")).collect();
             let mut pipeline = redis::pipe();
-            pipeline.atomic().del(keys).zrem(user_key(user), batch).ignore();
-            let (count,): (u64,) = pipeline.query_async(&mut connection).await.map_err(on_user)?;
-            removed += count;
+            for id in batch {
+                pipeline.del(self.names.session_named(id));
+                pipeline.del(self.names.seen_named(id)).ignore();
+            }
+            pipeline.zrem(&index, batch).ignore();
+            let gone: Vec<u64> = pipeline.query_async(&mut connection).await.map_err(on_user)?;
+            removed += gone.iter().sum::<u64>();
         }
         Ok(removed)
     }
@@ -192,22 +286,22 @@ impl SessionStore for RedisStore {
         let mut found = Vec::new();
         if let Some(user) = &filter.user {
             let mut newest_first = redis::cmd("ZREVRANGE");
-            newest_first.arg(user_key(user)).arg(0).arg(-1);
+            newest_first.arg(self.names.user(user)).arg(0).arg(-1);
             let ids: Vec<String> =
                 newest_first.query_async(&mut connection).await.map_err(on_user)?;
             for batch in ids.chunks(BATCH) {
-                collect(&mut connection, batch, filter, limit, &mut found).await?;
+                collect(&mut connection, &self.names, batch, filter, limit, &mut found).await?;
             }
             return Ok(found);
         }
-        let mut scan = Scan::of(SESSION);
+        let mut scan = Scan::of(&self.redis, self.names.sessions()).await.map_err(unnamed)?;
         // SCAN may name a key twice.
         let mut seen = HashSet::new();
         while found.len() < limit
-            && let Some(mut ids) = scan.next(&mut connection).await.map_err(unnamed)?
+            && let Some(mut ids) = scan.next().await.map_err(unnamed)?
         {
             ids.retain(|id| seen.insert(id.clone()));
-            collect(&mut connection, &ids, filter, limit, &mut found).await?;
+            collect(&mut connection, &self.names, &ids, filter, limit, &mut found).await?;
         }
         Ok(found)
     }
@@ -215,14 +309,17 @@ impl SessionStore for RedisStore {
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
         let mut connection = self.connection().await?;
         let mut removed = 0;
-        let mut sessions = Scan::of(SESSION);
-        while let Some(ids) = sessions.next(&mut connection).await.map_err(unnamed)? {
-            removed += purge_sessions(&mut connection, &ids, expired_before).await?;
+        let names = &self.names;
+        let mut sessions = Scan::of(&self.redis, names.sessions()).await.map_err(unnamed)?;
+        while let Some(ids) = sessions.next().await.map_err(unnamed)? {
+            for ids in ids.chunks(BATCH) {
+                removed += purge_sessions(&mut connection, names, ids, expired_before).await?;
+            }
         }
-        let mut users = Scan::of(USER);
-        while let Some(names) = users.next(&mut connection).await.map_err(unnamed)? {
-            for name in names {
-                purge_index(&mut connection, &name).await?;
+        let mut users = Scan::of(&self.redis, names.users()).await.map_err(unnamed)?;
+        while let Some(users) = users.next().await.map_err(unnamed)? {
+            for user in users {
+                purge_index(&mut connection, names, &user).await?;
             }
         }
         Ok(removed)
@@ -232,7 +329,8 @@ impl SessionStore for RedisStore {
         // What a check asks, of names that nobody has: a server that only says PONG may still
         // refuse the keys.
         let mut pipeline = redis::pipe();
-        pipeline.hgetall(format!("{SESSION}?")).get(format!("{NOT_BEFORE}?"));
+        let (session, before) = (self.names.session_named("?"), self.names.not_before_named("?"));
+        pipeline.hgetall(session).get(before);
         let asked = pipeline.query_async(&mut self.connection().await?).await;
         let (_, _): (Record, Option<Vec<u8>>) = asked.map_err(on_user)?;
         Ok(())
@@ -240,6 +338,10 @@ impl SessionStore for RedisStore {
 
     fn describe(&self) -> String {
         format!("redis {}", self.redis.name())
+    }
+
+    fn concern(&self, key: &[u8]) -> Option<Concern> {
+        self.names.concern(std::str::from_utf8(key).ok()?)
     }
 }
 

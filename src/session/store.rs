@@ -164,6 +164,7 @@ impl StoreError {
         match failure {
             redis::Failure::TimedOut => Self::TimedOut,
             redis::Failure::Unavailable(what) => Self::Unavailable(what),
+            redis::Failure::Refused => Self::Unavailable(failure.to_string()),
             redis::Failure::WrongKind => {
                 Self::Corrupt { id: id.to_owned(), reason: "it is of another kind".to_owned() }
             }

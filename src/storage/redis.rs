@@ -1,31 +1,45 @@
-//! Redis and what speaks like it (Valkey, Dragonfly), over TCP, TLS or a unix socket.
+//! Redis and what speaks like it (Valkey, Dragonfly), over TCP, TLS or a unix socket: one server,
+//! the master that sentinels name, or a cluster.
 //!
 //! A connection carries the commands of many callers at once, so a caller clones it out of the
 //! pool and lets go of its place at once. A broken connection is noticed when it breaks (RESP3
 //! pushes a disconnection) or at the first command that fails or gets no answer in time, and is
-//! replaced at the next checkout; no command is ever sent twice. There is no background work
-//! while nobody asks.
+//! replaced at the next checkout; no command is ever sent twice that may have been carried out.
+//! There is no background work while nobody asks.
 
 mod address;
+mod cluster;
+mod connection;
 mod connector;
+mod keys;
+mod node;
+mod replicas;
 mod scan;
+mod script;
+mod sentinel;
+mod server;
+mod target;
+mod told;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use bb8_redis::bb8::{self, QueueStrategy};
 use redis::{ErrorKind, RedisError};
-use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::clock::UnixTime;
 use crate::secret::Secret;
-use address::Address;
 pub use address::InvalidAddress;
-pub use connector::Connection;
-use connector::{Connector, FailedAttempt};
+use cluster::Cluster;
+pub use connection::Connection;
+use connector::{Lasting, Role};
+pub use keys::{Keys, Slot};
+pub use node::Node;
 pub use scan::{BATCH, Scan};
+pub use script::{Call, Script, invoke_all};
+use sentinel::Sentinel;
+use server::Server;
+use target::Target;
 
 /// How long a record is kept after its end, in milliseconds: one hour.
 const MARGIN: u64 = 3_600_000;
@@ -69,13 +83,20 @@ impl Default for Options {
     }
 }
 
-/// A Redis, by its pool of connections. A clone is the same pool.
+/// A Redis. A clone has the same connections.
 #[derive(Clone)]
 pub struct Redis {
-    pool: bb8::Pool<Connector>,
-    failures: watch::Receiver<Option<FailedAttempt>>,
-    connect_timeout: Duration,
+    topology: Topology,
+    database: u32,
     name: Arc<str>,
+}
+
+/// Which servers keep the keys.
+#[derive(Clone)]
+enum Topology {
+    Server(Server),
+    Sentinel(Arc<Sentinel>),
+    Cluster(Arc<Cluster>),
 }
 
 /// Whether such a Redis could be asked for, without asking.
@@ -83,30 +104,28 @@ pub struct Redis {
 /// # Errors
 /// [`InvalidAddress`] where the URL or the CA cannot be used.
 pub fn check(url: &Secret, options: &Options) -> Result<(), InvalidAddress> {
-    Address::parse(url, options.database, options.ca_pem.as_deref()).map(|_| ())
+    Target::parse(url, options.database, options.ca_pem.as_deref()).map(drop)
 }
 
 impl Redis {
-    /// Prepares the pool; nothing is connected before the first use.
+    /// Prepares the connections; nothing is connected before the first use.
     ///
     /// # Errors
     /// [`InvalidAddress`] where the URL or the CA cannot be used.
     pub fn new(url: &Secret, options: &Options) -> Result<Self, InvalidAddress> {
-        let address = Address::parse(url, options.database, options.ca_pem.as_deref())?;
-        let name = address.name.as_str().into();
-        let (report, failures) = watch::channel(None);
-        let connector = Connector::new(address, options, report);
-        let pool = bb8::Pool::builder()
-            .max_size(options.max_connections)
-            .queue_strategy(QueueStrategy::Fifo)
-            // Ours, in `connection`, comes first.
-            .connection_timeout(options.connect_timeout.saturating_mul(2))
-            .retry_connection(false)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_on_check_out(true)
-            .build_unchecked(connector);
-        Ok(Self { pool, failures, connect_timeout: options.connect_timeout, name })
+        let database = options.database;
+        let target = Target::parse(url, database, options.ca_pem.as_deref())?;
+        let name = target.name(database).into();
+        let topology = match target {
+            Target::Server(at) => Topology::Server(Server::new(at, Role::Any, options)),
+            Target::Sentinel { sentinels, master, access } => {
+                Topology::Sentinel(Arc::new(Sentinel::new(sentinels, master, access, options)))
+            }
+            Target::Cluster { seeds, access } => {
+                Topology::Cluster(Arc::new(Cluster::new(seeds, access, options)))
+            }
+        };
+        Ok(Self { topology, database, name })
     }
 
     /// A connection that others use at the same time. Cheap where one is there.
@@ -114,31 +133,59 @@ impl Redis {
     /// # Errors
     /// [`Failure`] as soon as an attempt to connect failed, or none came in time.
     pub async fn connection(&self) -> Result<Connection, Failure> {
-        let connecting = tokio::time::timeout(self.connect_timeout, self.connect());
-        connecting.await.unwrap_or(Err(Failure::TimedOut))
+        self.connection_for(Lasting::No).await
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let began = Instant::now();
-        let mut failures = self.failures.clone();
-        loop {
-            failures.mark_unchanged();
-            tokio::select! {
-                biased;
-                checkout = self.pool.get() => return match checkout {
-                    Ok(connection) => Ok(connection.clone()),
-                    Err(bb8::RunError::TimedOut) => Err(Failure::TimedOut),
-                    Err(bb8::RunError::User(error)) => Err(Failure::of(&error)),
-                },
-                // The pool would let us wait for the timeout although the server has refused.
-                failed = next_failure(&mut failures) => match failed {
-                    // One that began before us says nothing of how the server is now.
-                    Some(attempt) if attempt.began < began => {}
-                    Some(attempt) => return Err(attempt.failure),
-                    None => return Err(Failure::TimedOut),
-                },
+    /// The same for commands that are to outlast the server where others may take its place: what
+    /// is sent alone is answered when one of these has it too, or was too slow. For few commands,
+    /// which wait for each other.
+    ///
+    /// # Errors
+    /// As of [`Self::connection`].
+    pub async fn lasting_connection(&self) -> Result<Connection, Failure> {
+        self.connection_for(Lasting::Yes).await
+    }
+
+    async fn connection_for(&self, lasting: Lasting) -> Result<Connection, Failure> {
+        match &self.topology {
+            Topology::Server(server) => server.link().await.map(Connection::to_server),
+            Topology::Sentinel(sentinel) => sentinel.link(lasting).await.map(Connection::to_server),
+            Topology::Cluster(cluster) => {
+                cluster.check().await?;
+                Ok(Connection::to_cluster(Arc::clone(cluster), lasting))
             }
         }
+    }
+
+    /// A connection to each server that keeps keys, for what is about no key.
+    ///
+    /// # Errors
+    /// [`Failure`] where one of them is not reached.
+    pub async fn everywhere(&self) -> Result<Vec<Connection>, Failure> {
+        match &self.topology {
+            Topology::Cluster(cluster) => {
+                Ok(cluster.links().await?.into_iter().map(Connection::to_server).collect())
+            }
+            _ => Ok(vec![self.connection().await?]),
+        }
+    }
+
+    /// The servers that hold the keys now, for who listens to each of them. They may be others in
+    /// a moment: ask again about every second, and whenever one of them is lost.
+    ///
+    /// # Errors
+    /// [`Failure`] where nobody says which they are.
+    pub async fn primaries(&self) -> Result<Vec<Node>, Failure> {
+        match &self.topology {
+            Topology::Server(server) => Ok(vec![server.node().clone()]),
+            Topology::Sentinel(sentinel) => Ok(vec![sentinel.node().await?]),
+            Topology::Cluster(cluster) => cluster.nodes().await,
+        }
+    }
+
+    /// Whether keys are spread over many servers, so that two of them may be on different ones.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
     }
 
     /// Where it is, for logs: address and database number, no credentials.
@@ -153,14 +200,6 @@ impl fmt::Debug for Redis {
     }
 }
 
-async fn next_failure(
-    failures: &mut watch::Receiver<Option<FailedAttempt>>,
-) -> Option<FailedAttempt> {
-    // The sender lives in the pool, which lives as long as we do.
-    failures.changed().await.ok()?;
-    failures.borrow().clone()
-}
-
 /// Why a command was not answered as it should. Holds nothing of the URL: a server that does
 /// not know a command repeats its arguments, which for a login are the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -168,9 +207,12 @@ pub enum Failure {
     /// No answer in time.
     #[error("no answer in time")]
     TimedOut,
-    /// Not reached, not let in, or not served.
+    /// Not reached, or not served.
     #[error("{0}")]
     Unavailable(String),
+    /// Not let in.
+    #[error("it refuses the user or the password of DB_URL")]
+    Refused,
     /// What is kept under the key is not of the kind that was asked for.
     #[error("the record is of another kind")]
     WrongKind,
@@ -183,14 +225,15 @@ impl Failure {
             return Self::TimedOut;
         }
         match error.kind() {
-            // The system's or the TLS library's words, which know nothing of the URL.
-            ErrorKind::Io => Self::Unavailable(error.to_string()),
+            // The system's, the TLS library's or our words, which know nothing of the URL.
+            ErrorKind::Io => {
+                Self::Unavailable(error.to_string().trim_end_matches(" - Io").to_owned())
+            }
             ErrorKind::UnexpectedReturnType => Self::WrongKind,
             _ if error.code() == Some("WRONGTYPE") => Self::WrongKind,
+            _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Refused,
             _ => Self::Unavailable(match error.code() {
-                Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
-                    "it refuses the user or the password of DB_URL".to_owned()
-                }
+                Some("NOPERM") => "the user of DB_URL lacks a permission".to_owned(),
                 Some(code) => format!("{} ({code})", error.category()),
                 None => error.category().to_owned(),
             }),
@@ -201,5 +244,14 @@ impl Failure {
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         Self::of(&error)
+    }
+}
+
+impl From<Failure> for RedisError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::TimedOut => io::Error::from(io::ErrorKind::TimedOut).into(),
+            other => io::Error::other(other).into(),
+        }
     }
 }

@@ -37,6 +37,7 @@ mod server;
 mod session_store;
 mod sessions;
 mod support;
+mod topologies;
 mod traefik;
 mod two_gates;
 mod validate;

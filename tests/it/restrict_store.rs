@@ -43,14 +43,18 @@ async fn open_sqlite(folder: &Path) -> SqliteRestrict {
 }
 
 fn redis_store(server: &RedisServer) -> RedisRestrict {
+    redis_store_at(&server.url(), DATABASE)
+}
+
+fn redis_store_at(url: &str, database: u32) -> RedisRestrict {
     let patience = Duration::from_secs(5);
     let options = storage::redis::Options {
-        database: DATABASE,
+        database,
         connect_timeout: patience,
         response_timeout: patience,
         ..Default::default()
     };
-    RedisRestrict::new(Redis::new(&Secret::new(server.url()), &options).expect("address"))
+    RedisRestrict::new(Redis::new(&Secret::new(url), &options).expect("address"))
 }
 
 fn memcached_store(url: &str) -> MemcachedRestrict {
@@ -92,6 +96,12 @@ impl Fixture {
         let server = MemcachedServer::start()?;
         let (store, other) = (memcached_store(&server.url()), memcached_store(&server.url()));
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
+    }
+
+    /// The server outlives the fixture.
+    fn of_redis(url: &str, database: u32) -> Self {
+        let open = || Arc::new(redis_store_at(url, database));
+        Self { store: open(), other: open(), _kept: Box::new(()) }
     }
 
     /// One handle or the other.

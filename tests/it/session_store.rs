@@ -135,6 +135,13 @@ impl Fixture {
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
     }
 
+    /// The server outlives the fixture.
+    fn of_redis(url: &str, database: u32) -> Self {
+        let options = storage::redis::Options { database, ..within(PATIENCE) };
+        let open = || Arc::new(redis_store_with(url, &options));
+        Self { store: open(), other: open(), _kept: Box::new(()) }
+    }
+
     async fn put(&self, session: &Session) {
         self.store.put(session).await.expect("put");
     }

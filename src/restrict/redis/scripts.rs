@@ -112,13 +112,10 @@ count, last = math.min(count + 1, 4294967295), math.max(last, at)
 keep()
 return {0, before}";
 
-/// KEYS: records. ARGV: a field, a moment. Deletes those whose field lies at or before the moment
-/// and says how many.
+/// KEYS: record. ARGV: a field, a moment. Deletes it where its field lies at or before the moment,
+/// and says how many that were.
 pub(super) const PURGE: &str = r"
-local gone = 0
-for _, key in ipairs(KEYS) do
-  local kept = fields(key, ARGV[1])
-  local over = kept and number(kept[1])
-  if over and over <= tonumber(ARGV[2]) then gone = gone + redis.call('DEL', key) end
-end
-return gone";
+local kept = fields(KEYS[1], ARGV[1])
+local over = kept and number(kept[1])
+if over and over <= tonumber(ARGV[2]) then return redis.call('DEL', KEYS[1]) end
+return 0";

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use redis::{Pipeline, RedisResult};
+use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
 
-use super::record::{
-    Record, SESSION, USER, not_before_key, on, on_user, read, session_key, user_key, user_of,
-};
+use super::record::{Names, Record, on, on_user, read, user_of};
 use crate::clock::UnixTime;
 use crate::session::{Filter, Session, SessionId, StoreError, UserId};
 use crate::storage::redis::{BATCH, Connection};
@@ -14,6 +12,7 @@ use crate::storage::redis::{BATCH, Connection};
 /// Adds those of the named sessions that pass the filter, up to the limit.
 pub(super) async fn collect(
     connection: &mut Connection,
+    names: &Names,
     ids: &[String],
     filter: &Filter,
     limit: usize,
@@ -22,13 +21,13 @@ pub(super) async fn collect(
     if ids.is_empty() || found.len() >= limit {
         return Ok(());
     }
-    let records = records(connection, ids).await?;
+    let kept = kept(connection, names, ids).await?;
     let owners: Vec<UserId> =
-        records.iter().filter_map(|(_, record)| user_of(record.get("user")?)).collect();
-    let not_before = not_before_of(connection, owners).await?;
-    for (id, record) in &records {
+        kept.iter().filter_map(|kept| user_of(kept.record.get("user")?)).collect();
+    let not_before = not_before_of(connection, names, owners).await?;
+    for Kept { id, record, seen } in &kept {
         let before = record.get("user").and_then(|user| not_before.get(user.as_slice()));
-        match read(id, record, before.map(Vec::as_slice)) {
+        match read(id, record, seen.as_deref(), before.map(Vec::as_slice)) {
             Ok(session) if found.len() < limit && filter.admits(&session) => found.push(session),
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "left out of the list"),
@@ -37,35 +36,50 @@ pub(super) async fn collect(
     Ok(())
 }
 
-/// The records that are there, in the order of their names. One of another kind is named in the
-/// log and left out.
-async fn records(
+/// What is kept of a session.
+struct Kept {
+    id: SessionId,
+    record: Record,
+    seen: Option<Vec<u8>>,
+}
+
+/// What is there, in the order of the names. A record of another kind is named in the log and left
+/// out.
+async fn kept(
     connection: &mut Connection,
+    names: &Names,
     ids: &[String],
-) -> Result<Vec<(SessionId, Record)>, StoreError> {
+) -> Result<Vec<Kept>, StoreError> {
     let ids: Vec<SessionId> = ids.iter().filter_map(|id| SessionId::parse(id).ok()).collect();
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for id in &ids {
-        pipeline.hgetall(session_key(id));
+        pipeline.hgetall(names.session(id)).get(names.seen(id));
     }
-    let replies: Vec<RedisResult<Record>> = ask(connection, &pipeline).await?;
-    let mut records = Vec::new();
-    for (id, reply) in ids.into_iter().zip(replies) {
-        match reply.map_err(on(&id)) {
+    let replies: Vec<RedisResult<Value>> = ask(connection, &pipeline).await?;
+    let mut replies = replies.into_iter();
+    let mut found = Vec::new();
+    for id in ids {
+        let (Some(record), Some(seen)) = (replies.next(), replies.next()) else { break };
+        let record = record.and_then(|record| Ok(Record::from_redis_value(record)?));
+        match record.map_err(on(&id)) {
             Ok(record) if record.is_empty() => {}
-            Ok(record) => records.push((id, record)),
+            Ok(record) => {
+                let seen = seen.ok().and_then(|seen| Option::from_redis_value(seen).ok());
+                found.push(Kept { id, record, seen: seen.flatten() });
+            }
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::warn!(%error, "left out of the list");
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(records)
+    Ok(found)
 }
 
 async fn not_before_of(
     connection: &mut Connection,
+    names: &Names,
     users: Vec<UserId>,
 ) -> Result<HashMap<Vec<u8>, Vec<u8>>, StoreError> {
     let mut users = users;
@@ -74,7 +88,7 @@ async fn not_before_of(
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for user in &users {
-        pipeline.get(not_before_key(user));
+        pipeline.get(names.not_before(user));
     }
     let replies: Vec<RedisResult<Option<Vec<u8>>>> = ask(connection, &pipeline).await?;
     let mut not_before = HashMap::new();
@@ -91,21 +105,18 @@ async fn not_before_of(
 
 pub(super) async fn purge_sessions(
     connection: &mut Connection,
+    names: &Names,
     ids: &[String],
     expired_before: UnixTime,
 ) -> Result<u64, StoreError> {
-    let expired: Vec<(SessionId, Record)> = records(connection, ids)
-        .await?
-        .into_iter()
-        .filter(|(id, record)| {
-            read(id, record, None).is_ok_and(|session| session.expires <= expired_before)
-        })
-        .collect();
+    let is_over = |Kept { id, record, .. }: &Kept| {
+        read(id, record, None, None).is_ok_and(|session| session.expires <= expired_before)
+    };
     let mut pipeline = redis::pipe();
-    for (id, record) in &expired {
-        pipeline.del(session_key(id));
-        if let Some(user) = record.get("user").and_then(|user| user_of(user)) {
-            pipeline.zrem(user_key(&user), id.as_str()).ignore();
+    for kept in kept(connection, names, ids).await?.iter().filter(|kept| is_over(kept)) {
+        pipeline.del(names.session(&kept.id)).del(names.seen(&kept.id)).ignore();
+        if let Some(user) = kept.record.get("user").and_then(|user| user_of(user)) {
+            pipeline.zrem(names.user(&user), kept.id.as_str()).ignore();
         }
     }
     let removed: Vec<u64> = ask(connection, &pipeline).await?;
@@ -113,14 +124,18 @@ pub(super) async fn purge_sessions(
 }
 
 /// Takes those names out of a user's index whose sessions the server itself has forgotten.
-pub(super) async fn purge_index(connection: &mut Connection, user: &str) -> Result<(), StoreError> {
-    let key = format!("{USER}{user}");
+pub(super) async fn purge_index(
+    connection: &mut Connection,
+    names: &Names,
+    user: &str,
+) -> Result<(), StoreError> {
+    let key = names.user_named(user);
     let ids = redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).query_async(connection).await;
     let ids: Vec<String> = ids.map_err(on_user)?;
     for batch in ids.chunks(BATCH) {
         let mut pipeline = redis::pipe();
         for id in batch {
-            pipeline.exists(format!("{SESSION}{id}"));
+            pipeline.exists(names.session_named(id));
         }
         let there: Vec<bool> = ask(connection, &pipeline).await?;
         let mut removal = redis::pipe();

@@ -3,27 +3,83 @@
 use std::collections::HashMap;
 
 use crate::clock::UnixTime;
-use crate::session::{Device, Session, SessionId, StoreError, UserId};
-use crate::storage::redis::Failure;
+use crate::session::{Concern, Device, Session, SessionId, StoreError, UserId};
+use crate::storage::redis::{Failure, Keys, Redis, Slot};
 
-pub(super) const SESSION: &str = "portcullis:session:";
-pub(super) const USER: &str = "portcullis:user:";
-pub(super) const NOT_BEFORE: &str = "portcullis:not-before:";
+/// How the keys are named.
+#[derive(Debug)]
+pub(super) struct Names {
+    session: Keys,
+    seen: Keys,
+    user: Keys,
+    not_before: Keys,
+}
+
+impl Names {
+    pub(super) fn of(redis: &Redis) -> Self {
+        let of_session = |kind| redis.keys(kind, Slot::OfItsName(""));
+        let of_user = |kind| redis.keys(kind, Slot::OfItsName("u:"));
+        Self {
+            session: of_session("session"),
+            seen: of_session("seen"),
+            user: of_user("user"),
+            not_before: of_user("not-before"),
+        }
+    }
+
+    pub(super) fn session(&self, id: &SessionId) -> String {
+        self.session.of(id.as_str())
+    }
+
+    pub(super) fn session_named(&self, id: &str) -> String {
+        self.session.of(id)
+    }
+
+    pub(super) fn seen(&self, id: &SessionId) -> String {
+        self.seen.of(id.as_str())
+    }
+
+    pub(super) fn seen_named(&self, id: &str) -> String {
+        self.seen.of(id)
+    }
+
+    pub(super) fn user(&self, user: &UserId) -> String {
+        self.user.of(user.as_str())
+    }
+
+    pub(super) fn user_named(&self, user: &str) -> String {
+        self.user.of(user)
+    }
+
+    pub(super) fn not_before(&self, user: &UserId) -> String {
+        self.not_before.of(user.as_str())
+    }
+
+    pub(super) fn not_before_named(&self, user: &str) -> String {
+        self.not_before.of(user)
+    }
+
+    /// Those of all sessions.
+    pub(super) fn sessions(&self) -> &Keys {
+        &self.session
+    }
+
+    /// Those of all indexes.
+    pub(super) fn users(&self) -> &Keys {
+        &self.user
+    }
+
+    /// What a change of a key is about; a use is none, and an index decides nothing.
+    pub(super) fn concern(&self, key: &str) -> Option<Concern> {
+        if let Some(id) = self.session.name(key) {
+            return SessionId::parse(id).ok().map(Concern::Session);
+        }
+        UserId::parse(self.not_before.name(key)?).ok().map(Concern::User)
+    }
+}
 
 /// A session as Redis has it: bytes, which may be anything.
 pub(super) type Record = HashMap<String, Vec<u8>>;
-
-pub(super) fn session_key(id: &SessionId) -> String {
-    format!("{SESSION}{id}")
-}
-
-pub(super) fn user_key(user: &UserId) -> String {
-    format!("{USER}{user}")
-}
-
-pub(super) fn not_before_key(user: &UserId) -> String {
-    format!("{NOT_BEFORE}{user}")
-}
 
 pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
     let mut fields = vec![
@@ -41,6 +97,7 @@ pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
 pub(super) fn read(
     id: &SessionId,
     record: &Record,
+    seen: Option<&[u8]>,
     before: Option<&[u8]>,
 ) -> Result<Session, StoreError> {
     let bad = |field| corrupt(id.as_str(), field);
@@ -50,12 +107,13 @@ pub(super) fn read(
     };
     let text = |field: &'static str| optional(field)?.ok_or_else(|| bad(field));
     let time = |field: &'static str| parse_time(text(field)?).ok_or_else(|| bad(field));
-    let before = before.map(|bytes| std::str::from_utf8(bytes).ok().and_then(parse_time));
+    let bytes_as_time = |bytes| std::str::from_utf8(bytes).ok().and_then(parse_time);
+    let before = before.map(bytes_as_time);
     Ok(Session {
         id: id.clone(),
         user: UserId::parse(text("user")?).map_err(|_| bad("user"))?,
         created: time("created")?,
-        last_seen: time("last_seen")?,
+        last_seen: time("last_seen")?.max(seen.and_then(bytes_as_time).unwrap_or(UnixTime::EPOCH)),
         expires: time("expires")?,
         device: Device {
             user_agent: optional("user_agent")?.map(str::to_owned),

@@ -21,11 +21,26 @@ pub enum InvalidAddress {
     #[error("it goes on after the host; in a password write @ as %40, / as %2F, # as %23")]
     NotEncoded,
     /// It is one of something else.
-    #[error("its scheme is not redis, rediss, valkey, valkeys, dragonfly, redis+unix or unix")]
+    #[error(
+        "its scheme is not redis, rediss, valkey, valkeys, dragonfly, redis+unix or unix, nor one \
+         of the first four with +sentinel or +cluster"
+    )]
     Scheme,
     /// The host is missing or means every address.
     #[error("it does not name a host to connect to")]
     Host,
+    /// One of several hosts is named twice.
+    #[error("it names a host twice")]
+    Repeated,
+    /// The sentinels' name of the master is missing.
+    #[error("it does not name the master: redis+sentinel://HOST,HOST,HOST/MASTER")]
+    Master,
+    /// A parameter that means nothing here.
+    #[error(
+        "it has a parameter that is not known; known are protocol and, of sentinels, \
+             sentinel_username and sentinel_password"
+    )]
+    Parameter,
     /// A unix socket without its path.
     #[error("it does not name the path of a socket: redis+unix:///run/redis.sock")]
     Socket,
@@ -50,7 +65,9 @@ pub(super) struct Address {
     pub(super) preferred: Client,
     /// With RESP2, for servers that know nothing else.
     pub(super) plain: Client,
-    /// Host and port or the path of the socket, and the number of the database.
+    /// Host and port or the path of the socket.
+    pub(super) server: String,
+    /// The same, and the number of the database.
     pub(super) name: String,
 }
 
@@ -76,15 +93,35 @@ impl Address {
         let info = url.into_connection_info().map_err(|_| {
             if is_socket { InvalidAddress::Socket } else { InvalidAddress::Credentials }
         })?;
-        let redis = info.redis_settings().clone().set_db(i64::from(database));
-        let name = format!("{} database {database}", info.addr());
+        let settings = info.redis_settings().clone().set_db(i64::from(database));
+        Self::new(&info.set_redis_settings(settings), ca_pem, wants_plain)
+    }
+
+    /// Where a server is, and how it lets us in.
+    pub(super) fn new(
+        info: &ConnectionInfo,
+        ca_pem: Option<&[u8]>,
+        wants_resp2: bool,
+    ) -> Result<Self, InvalidAddress> {
+        // Who we are is not worth a right that a user would need.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let server = match info.addr() {
+            // Of the `redis` crate's own words for it no host can be read back.
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.contains(':') =>
+            {
+                format!("[{host}]:{port}")
+            }
+            other => other.to_string(),
+        };
+        let name = format!("{server} database {}", settings.db());
         let client = |protocol| {
             let info = info.clone().set_tcp_settings(tcp_settings());
-            client(info.set_redis_settings(redis.clone().set_protocol(protocol)), ca_pem)
+            client(info.set_redis_settings(settings.clone().set_protocol(protocol)), ca_pem)
         };
         let plain = client(ProtocolVersion::RESP2)?;
-        let preferred = if wants_plain { plain.clone() } else { client(ProtocolVersion::RESP3)? };
-        Ok(Self { preferred, plain, name })
+        let preferred = if wants_resp2 { plain.clone() } else { client(ProtocolVersion::RESP3)? };
+        Ok(Self { preferred, plain, server, name })
     }
 }
 
@@ -171,7 +208,7 @@ mod tests {
             ("dragonfly://df.example:7000/1", "df.example:7000 database 9"),
             ("rediss://cache.example/2", "cache.example:6379 database 9"),
             ("valkeys://cache.example", "cache.example:6379 database 9"),
-            ("redis://[::1]:6379/2", "::1:6379 database 9"),
+            ("redis://[::1]:6379/2", "[::1]:6379 database 9"),
             ("redis+unix:///run/redis.sock?db=4", "/run/redis.sock database 9"),
             ("unix:///run/redis.sock?db=x", "/run/redis.sock database 9"),
         ] {

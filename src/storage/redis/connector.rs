@@ -9,12 +9,13 @@ use bb8_redis::bb8::ManageConnection;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError,
-    RedisFuture, RedisResult, Value,
+    RedisFuture, RedisResult, ServerErrorKind, Value,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::replicas::Replicas;
 use super::{Failure, Options};
 
 /// The last attempt to connect that failed, for those who wait for a connection.
@@ -24,10 +25,33 @@ pub(super) struct FailedAttempt {
     pub(super) failure: Failure,
 }
 
+/// What a server has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Whatever it is: the URL names it.
+    Any,
+    /// A master, by its own word too: sentinels name it, and may be late.
+    Master,
+}
+
+/// Whether what is sent has to outlast the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// The server's own word is enough.
+    No,
+    /// It is answered when a replica has it too, or was too slow.
+    Yes,
+}
+
 /// Makes connections for the pool and tells it which to drop.
 #[derive(Debug)]
 pub(super) struct Connector {
     address: Address,
+    role: Role,
+    /// Where what is sent has to outlast the server.
+    replicas: Option<Arc<Replicas>>,
+    /// Set once and for good: the server is none of ours any more.
+    retired: Arc<AtomicBool>,
     connect_timeout: Duration,
     response_timeout: Duration,
     /// Learned at the first connection and kept: a server does not change its mind often, and a
@@ -39,11 +63,17 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(
         address: Address,
+        role: Role,
+        lasting: Lasting,
         options: &Options,
+        retired: Arc<AtomicBool>,
         report: watch::Sender<Option<FailedAttempt>>,
     ) -> Self {
         Self {
+            replicas: (lasting == Lasting::Yes).then(|| Arc::new(Replicas::new(&address.name))),
             address,
+            role,
+            retired,
             connect_timeout: options.connect_timeout,
             response_timeout: options.response_timeout,
             speaks_resp2_only: AtomicBool::new(false),
@@ -51,7 +81,15 @@ impl Connector {
         }
     }
 
-    async fn dial(&self) -> RedisResult<Connection> {
+    async fn dial(&self) -> RedisResult<Link> {
+        let mut link = self.dial_either().await?;
+        if self.role == Role::Master {
+            link.check_master().await?;
+        }
+        Ok(link)
+    }
+
+    async fn dial_either(&self) -> RedisResult<Link> {
         if !self.speaks_resp2_only.load(Ordering::Relaxed) {
             match self.dial_with(&self.address.preferred).await {
                 Err(error) if refuses_resp3(&error) => {
@@ -63,7 +101,7 @@ impl Connector {
         self.dial_with(&self.address.plain).await
     }
 
-    async fn dial_with(&self, client: &Client) -> RedisResult<Connection> {
+    async fn dial_with(&self, client: &Client) -> RedisResult<Link> {
         let broken = Arc::new(AtomicBool::new(false));
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
@@ -79,17 +117,21 @@ impl Connector {
             });
         }
         let inner = client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Connection { inner, broken })
+        let (retired, replicas) = (Arc::clone(&self.retired), self.replicas.clone());
+        Ok(Link { inner, broken, retired, replicas })
     }
 }
 
 impl ManageConnection for Connector {
-    type Connection = Connection;
+    type Connection = Link;
     type Error = RedisError;
 
-    async fn connect(&self) -> RedisResult<Connection> {
+    async fn connect(&self) -> RedisResult<Link> {
         let began = Instant::now();
-        let connected = self.dial().await;
+        let connected = match is_in_use(&self.retired) {
+            Ok(()) => self.dial().await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &connected {
             let failure = Failure::of(error);
             self.report.send_replace(Some(FailedAttempt { began, failure }));
@@ -97,16 +139,16 @@ impl ManageConnection for Connector {
         connected
     }
 
-    async fn is_valid(&self, connection: &mut Connection) -> RedisResult<()> {
-        if connection.is_broken() {
+    async fn is_valid(&self, link: &mut Link) -> RedisResult<()> {
+        if link.is_broken() {
             Err((ErrorKind::Io, "the connection is broken").into())
         } else {
             Ok(())
         }
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.is_broken()
+    fn has_broken(&self, link: &mut Link) -> bool {
+        link.is_broken()
     }
 }
 
@@ -121,35 +163,78 @@ fn refuses_resp3(error: &RedisError) -> bool {
         || unknown_command()
 }
 
-/// A connection; its clones share it.
+/// A retired server is asked nothing any more, by whomever still holds a connection to it.
+fn is_in_use(retired: &AtomicBool) -> RedisResult<()> {
+    if retired.load(Ordering::Relaxed) {
+        return Err((ErrorKind::Io, "another server is the master now").into());
+    }
+    Ok(())
+}
+
+/// A connection to one server; its clones share it.
 #[derive(Clone)]
-pub struct Connection {
+pub(super) struct Link {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
+    retired: Arc<AtomicBool>,
+    replicas: Option<Arc<Replicas>>,
 }
 
-impl Connection {
+impl Link {
     fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
+        self.broken.load(Ordering::Relaxed) || self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Nothing new is sent on it.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server takes itself for a master.
+    pub(super) async fn check_master(&mut self) -> RedisResult<()> {
+        let answer: Vec<Value> = redis::cmd("ROLE").query_async(self).await?;
+        let role = answer.into_iter().next().map(redis::from_redis_value::<String>);
+        if matches!(role, Some(Ok(role)) if role == "master") {
+            return Ok(());
+        }
+        self.break_off();
+        Err((ErrorKind::Io, "the server that the sentinels name is not a master").into())
+    }
+
+    /// After these a connection is not used for new commands: the peer is gone or silent, or what
+    /// it says makes no sense, or it is a master no more. Whoever waits for an answer on it may
+    /// still get it.
+    fn note(&self, error: &RedisError) {
+        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if is_demoted
+            || matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
+            || error.is_unrecoverable_error()
+        {
+            self.break_off();
+        }
+    }
+
+    fn note_value(&self, value: &Value) {
+        if let Value::ServerError(error) = value
+            && error.kind() == Some(ServerErrorKind::ReadOnly)
+        {
+            self.break_off();
+        }
     }
 }
 
-/// After these a connection is not used for new commands: the peer is gone or silent, or what it
-/// says makes no sense. Whoever waits for an answer on it may still get it.
-fn note<T>(broken: &AtomicBool, result: &RedisResult<T>) {
-    if let Err(error) = result
-        && (matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
-            || error.is_unrecoverable_error())
-    {
-        broken.store(true, Ordering::Relaxed);
-    }
-}
-
-impl ConnectionLike for Connection {
+impl ConnectionLike for Link {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let result = self.inner.req_packed_command(cmd).await;
-            note(&self.broken, &result);
+            is_in_use(&self.retired)?;
+            let result = match &self.replicas {
+                Some(replicas) => replicas.send(&mut self.inner, cmd).await,
+                None => self.inner.req_packed_command(cmd).await,
+            };
+            match &result {
+                Ok(value) => self.note_value(value),
+                Err(error) => self.note(error),
+            }
             result
         })
     }
@@ -161,8 +246,12 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
+            is_in_use(&self.retired)?;
             let result = self.inner.req_packed_commands(pipeline, offset, count).await;
-            note(&self.broken, &result);
+            match &result {
+                Ok(values) => values.iter().for_each(|value| self.note_value(value)),
+                Err(error) => self.note(error),
+            }
             result
         })
     }
@@ -172,8 +261,8 @@ impl ConnectionLike for Connection {
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection {{ broken: {} }}", self.is_broken())
+        write!(f, "Link {{ broken: {} }}", self.is_broken())
     }
 }

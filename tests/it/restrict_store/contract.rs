@@ -1,5 +1,6 @@
-//! What holds for every store: each case runs on memory, on SQLite, on a real Redis and on a real
-//! memcached. Those about purging run where the store does not make room by itself.
+//! What holds for every store: each case runs on memory, on SQLite, on a real Redis, on one that
+//! real sentinels watch over, on a real cluster, and on a real memcached.
+//! Those about purging run where the store does not make room by itself.
 
 use std::time::Duration;
 
@@ -53,6 +54,41 @@ macro_rules! contract {
                 let Some(fixture) = crate::restrict_store::Fixture::memcached().await else { return };
                 super::purging_is_left_to_it(fixture).await;
             }
+        }
+        // One setup for all cases, each in a database of its own.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn it_holds_on_what_sentinels_watch_over() {
+            let Some(watched) = crate::support::redis_sentinel::Watched::start(&[]).await else {
+                return;
+            };
+            let mut database = 0;
+            $(
+                eprintln!("{}", stringify!($case));
+                database += 1;
+                $case(Fixture::of_redis(&watched.url(), database)).await;
+            )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&watched.url(), database)).await;
+            )*
+        }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn it_holds_on_a_cluster() {
+            let Some(cluster) = crate::support::redis_cluster::RedisCluster::start().await else {
+                return;
+            };
+            let mut database = 0;
+            $(
+                eprintln!("{}", stringify!($case));
+                database += 1;
+                $case(Fixture::of_redis(&cluster.url(), database)).await;
+            )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&cluster.url(), database)).await;
+            )*
         }
     };
 }

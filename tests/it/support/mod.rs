@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod process;
 pub mod realm;
 pub mod redis;
+pub mod redis_cluster;
+pub mod redis_sentinel;
 pub mod relay;
 pub mod rubbish;
 pub mod script;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// How clients reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,25 @@ impl RedisServer {
         }
     }
 
-    /// The answer to a command as an administrator types it, in one of the databases; not over TLS.
+    /// The answer to a command as an administrator types it, in one of the databases.
     pub(crate) async fn ask<T: redis::FromRedisValue>(&self, database: u32, words: &[&str]) -> T {
-        let client = redis::Client::open(format!("{}?db={database}", self.url())).expect("client");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connection");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query_async(&mut connection).await.expect("answer")
+        self.try_ask(database, words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same of a command that may be refused, or of a server that may be gone.
+    pub(crate) async fn try_ask<T: redis::FromRedisValue>(
+        &self,
+        database: u32,
+        words: &[&str],
+    ) -> redis::RedisResult<T> {
+        let url = format!("redis+unix://{}?db={database}", self.socket().display());
+        let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
+    }
+
+    /// Where it listens, if not on a unix socket alone.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The file of the CA that signed the certificate of a [`Reach::Tls`] server.
@@ -169,7 +182,9 @@ fn write_certificates(folder: &Path) {
     let ca_certificate = ca.self_signed(&ca_key).expect("CA");
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().expect("key");
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    // Of the CA's own name it would look as if it had signed itself, to the servers of a cluster.
+    server.distinguished_name.push(DnType::CommonName, "redis");
     let certificate = server.signed_by(&key, &issuer).expect("certificate");
     for (name, content) in [
         ("ca.pem", ca_certificate.pem()),

@@ -1,0 +1,73 @@
+//! What Redis does in one step. Every key is named to the server.
+
+/// Adds the tokens from the key `first` on, of which the arguments from `arg` on say: time to live,
+/// number of the arguments that follow, fields and values.
+pub(super) const ADD: &str = r"
+local function is_taken(first)
+  for i = first, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return true end end
+  return false
+end
+local function add(first, arg)
+  for i = first, #KEYS do
+    local ttl, count = ARGV[arg], tonumber(ARGV[arg + 1])
+    for at = arg + 2, arg + 1 + count, 2 do redis.call('HSET', KEYS[i], ARGV[at], ARGV[at + 1]) end
+    redis.call('PEXPIRE', KEYS[i], ttl)
+    arg = arg + 2 + count
+  end
+end
+";
+
+/// KEYS: tokens. ARGV: of each. Says 1 where they were added.
+pub(super) const PUT: &str = r"
+if is_taken(1) then return 0 end
+add(1, 1)
+return 1";
+
+/// KEYS: the old token, its successors. ARGV: at, then of each successor. In this order: if the
+/// server gives up in between, successors that nobody was told of are there, and no token is lost.
+pub(super) const EXCHANGE: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return 'unknown' end
+if kind ~= 'hash' then return 'corrupt' end
+if redis.call('HEXISTS', KEYS[1], 'used') == 1 then return 'used' end
+if is_taken(2) then return 'taken' end
+add(2, 2)
+redis.call('HSET', KEYS[1], 'used', ARGV[1])
+return 'done'";
+
+/// KEYS: token. ARGV: expires, the longest time to live, claims or nothing. Says 1 where it is
+/// there, -1 where its end cannot be read.
+pub(super) const EXTEND: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return 0 end
+if kind ~= 'hash' then return -1 end
+local kept = redis.call('HGET', KEYS[1], 'expires')
+if not kept or not string.match(kept, '^%d+$') then return -1 end
+if ARGV[3] then redis.call('HSET', KEYS[1], 'claims', ARGV[3]) end
+local by = tonumber(ARGV[1]) - tonumber(kept)
+if by <= 0 then return 1 end
+redis.call('HSET', KEYS[1], 'expires', ARGV[1])
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl >= 0 then
+  ttl = math.min(ttl + by, tonumber(ARGV[2]))
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
+end
+return 1";
+
+/// KEYS: the old token. ARGV: at, its heirs. Beside [`EXCHANGE`] it is the step that decides where its
+/// successors are on other servers.
+pub(super) const BEQUEATH: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return 'unknown' end
+if kind ~= 'hash' then return 'corrupt' end
+if redis.call('HEXISTS', KEYS[1], 'used') == 1 then return 'used' end
+redis.call('HSET', KEYS[1], 'used', ARGV[1], 'heirs', ARGV[2])
+return 'done'";
+
+/// KEYS: token. ARGV: a moment. Deletes it if it expired by then and says how many that were.
+pub(super) const PURGE: &str = r"
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
+local kept = redis.call('HGET', KEYS[1], 'expires')
+if not kept or not string.match(kept, '^%d+$') then return 0 end
+if tonumber(kept) > tonumber(ARGV[1]) then return 0 end
+return redis.call('DEL', KEYS[1])";

@@ -1,0 +1,91 @@
+//! How keys are named: as they are on one server, with the number of the database as a part of the
+//! name on a cluster, which has only one.
+
+use super::Redis;
+
+/// What decides which server of a cluster keeps a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// All of the key, whatever is in it: it stands alone.
+    OfItsOwn,
+    /// What it is about, with this before it; kept where all others are that say the same.
+    OfItsName(&'static str),
+}
+
+/// The keys of one kind.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    before: String,
+    after: &'static str,
+}
+
+impl Keys {
+    pub(super) fn new(kind: &str, slot: Slot, cluster_database: Option<u32>) -> Self {
+        let Some(database) = cluster_database else {
+            return Self { before: format!("portcullis:{kind}:"), after: "" };
+        };
+        let start = format!("portcullis:{database}:{kind}:");
+        match slot {
+            // Of a key with an empty tag all counts, and no braces in the name do.
+            Slot::OfItsOwn => Self { before: format!("{start}{{}}"), after: "" },
+            Slot::OfItsName(tag) => Self { before: format!("{start}{{{tag}"), after: "}" },
+        }
+    }
+
+    /// The key about this.
+    pub fn of(&self, name: &str) -> String {
+        format!("{}{name}{}", self.before, self.after)
+    }
+
+    /// What a key is about, where it is one of these.
+    pub fn name<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(self.before.as_str())?.strip_suffix(self.after)
+    }
+
+    /// What all of them begin with. Holds no character of a pattern.
+    pub fn prefix(&self) -> &str {
+        &self.before
+    }
+}
+
+impl Redis {
+    /// The keys of one kind, as they are named here.
+    pub fn keys(&self, kind: &str, slot: Slot) -> Keys {
+        Keys::new(kind, slot, self.is_cluster().then_some(self.database))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cluster::slot_of;
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_its_key_and_in_no_other() {
+        for (database, expected) in
+            [(None, "portcullis:user:a}b"), (Some(9), "portcullis:9:user:{u:a}b}")]
+        {
+            let keys = Keys::new("user", Slot::OfItsName("u:"), database);
+            assert_eq!(keys.of("a}b"), expected);
+            assert_eq!(keys.name(expected), Some("a}b"));
+            assert!(expected.starts_with(keys.prefix()));
+            assert_eq!(keys.name("portcullis:8:user:{u:a}"), None);
+            assert_eq!(keys.name("portcullis:session:a"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_same_is_kept_together_and_the_rest_is_spread() {
+        let keys = |kind, slot| Keys::new(kind, slot, Some(9));
+        let (index, before) =
+            (keys("user", Slot::OfItsName("u:")), keys("not-before", Slot::OfItsName("u:")));
+        for user in ["a", "}", "{", "{}", "a}b", "\u{f6}"] {
+            let slots = [index.of(user), before.of(user)].map(|key| slot_of(key.as_bytes()));
+            assert_eq!(slots[0], slots[1], "{user}");
+        }
+        let own = keys("restrict:marker", Slot::OfItsOwn);
+        let slots: std::collections::HashSet<u16> =
+            (0..100).map(|n| slot_of(own.of(&format!("{{x}}{n}")).as_bytes())).collect();
+        assert!(slots.len() > 90, "a name that clients chose gathers nothing in one place");
+    }
+}

@@ -1,0 +1,115 @@
+//! What a server does in one step.
+
+use redis::aio::ConnectionLike;
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, ToRedisArgs};
+
+/// A script, which servers keep by its hash.
+///
+/// A server that does not know it is sent all of it: also a server of a cluster that has just been
+/// given the key, of which nobody knows yet, and which `SCRIPT LOAD` would not reach.
+#[derive(Debug)]
+pub struct Script {
+    code: String,
+    hash: String,
+}
+
+impl Script {
+    /// Of this code.
+    pub fn new(code: &str) -> Self {
+        Self { code: code.to_owned(), hash: redis::Script::new(code).get_hash().to_owned() }
+    }
+
+    /// A call with one key so far.
+    pub fn key(&self, key: impl ToRedisArgs) -> Call<'_> {
+        let mut call = self.call();
+        call.key(key);
+        call
+    }
+
+    /// A call with one argument so far.
+    pub fn arg(&self, argument: impl ToRedisArgs) -> Call<'_> {
+        let mut call = self.call();
+        call.arg(argument);
+        call
+    }
+
+    /// A call.
+    pub fn call(&self) -> Call<'_> {
+        Call { script: self, keys: Vec::new(), arguments: Vec::new() }
+    }
+}
+
+/// A script with what it is to work on.
+#[derive(Debug)]
+pub struct Call<'s> {
+    script: &'s Script,
+    keys: Vec<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call<'_> {
+    /// Adds a key: all of them are named, as Dragonfly and clusters demand.
+    pub fn key(&mut self, key: impl ToRedisArgs) -> &mut Self {
+        key.write_redis_args(&mut self.keys);
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        argument.write_redis_args(&mut self.arguments);
+        self
+    }
+
+    /// Has the server do it.
+    ///
+    /// # Errors
+    /// What the server or the connection says.
+    pub async fn invoke_async<T: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+    ) -> RedisResult<T> {
+        let known = self.command("EVALSHA", &self.script.hash).query_async(connection).await;
+        match known {
+            Err(error) if is_unknown(&error) => {
+                self.command("EVAL", &self.script.code).query_async(connection).await
+            }
+            done => done,
+        }
+    }
+
+    fn command(&self, name: &str, script: &str) -> redis::Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
+        command
+    }
+}
+
+/// Has the servers do all of it in one round trip, each call for itself.
+///
+/// # Errors
+/// Where the answers are lost; what a server says of one call is that call's outcome.
+pub async fn invoke_all<T: FromRedisValue>(
+    calls: &[Call<'_>],
+    connection: &mut impl ConnectionLike,
+) -> RedisResult<Vec<RedisResult<T>>> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors();
+    for call in calls {
+        pipeline.add_command(call.command("EVALSHA", &call.script.hash));
+    }
+    let mut outcomes: Vec<RedisResult<T>> = pipeline.query_async(connection).await?;
+    for (call, outcome) in calls.iter().zip(&mut outcomes) {
+        if outcome.as_ref().is_err_and(is_unknown) {
+            *outcome = call.invoke_async(connection).await;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Whether the server does not know the script, and has done nothing.
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}

@@ -1,0 +1,173 @@
+//! A real cluster of three primaries, with or without a replica of each.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::redis::{Reach, RedisServer};
+use super::{PATIENCE, free_address};
+
+/// The first slots of the three primaries, and the end.
+const BOUNDS: [u16; 4] = [0, 5_461, 10_923, 16_384];
+
+/// A running cluster. Dropping it ends all of it.
+pub(crate) struct RedisCluster {
+    /// The first three are primaries at the start.
+    pub(crate) servers: Vec<RedisServer>,
+    reach: Reach,
+}
+
+impl RedisCluster {
+    /// Three primaries; `None` where the machine has no redis-server.
+    pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(Reach::Tcp, 0).await
+    }
+
+    /// The same over TLS, or with replicas; the n-th follows the n-th primary.
+    pub(crate) async fn start_with(reach: Reach, replicas: usize) -> Option<Self> {
+        let mut servers: Vec<RedisServer> = Vec::new();
+        for _ in 0..3 + replicas {
+            let bus = free_address().port().to_string();
+            let mut extra = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            extra.extend(["--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"]);
+            // All of them have the certificates of the first.
+            let ca = servers.first().map(RedisServer::ca_file).unwrap_or_default();
+            let folder = ca.parent().unwrap_or(Path::new(".")).to_owned();
+            let file = |name: &str| folder.join(name).display().to_string();
+            let (ca, cert, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
+            if reach == Reach::Tls {
+                extra.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+                if !servers.is_empty() {
+                    extra.extend(["--tls-ca-cert-file", &ca]);
+                    extra.extend(["--tls-cert-file", &cert, "--tls-key-file", &key]);
+                }
+            }
+            servers.push(RedisServer::start_with(reach, &extra)?);
+        }
+        let cluster = Self { servers, reach };
+        cluster.join(replicas).await;
+        Some(cluster)
+    }
+
+    /// How it is reached, as `DB_URL` has it.
+    pub(crate) fn url(&self) -> String {
+        self.url_with("")
+    }
+
+    /// With credentials as in `user:password@`.
+    pub(crate) fn url_with(&self, credentials: &str) -> String {
+        let scheme = if self.reach == Reach::Tls { "rediss" } else { "redis" };
+        let hosts: Vec<String> =
+            self.servers.iter().map(|it| format!("127.0.0.1:{}", it.port())).collect();
+        format!("{scheme}+cluster://{credentials}{}", hosts.join(","))
+    }
+
+    /// The primary that keeps a key at the start, and the slot of the key.
+    pub(crate) async fn place_of(&self, key: &str) -> (usize, u16) {
+        let slot: u16 = self.servers[0].ask(0, &["CLUSTER", "KEYSLOT", key]).await;
+        let place = BOUNDS.iter().rposition(|first| *first <= slot).expect("0 is the first");
+        (place, slot)
+    }
+
+    /// Begins to move a slot: what is not there any more is asked for at its new place.
+    pub(crate) async fn begin_to_move(&self, slot: u16, from: usize, to: usize) {
+        let slot = slot.to_string();
+        let (source, target) = (self.id(from).await, self.id(to).await);
+        let importing = ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source];
+        let _: String = self.servers[to].ask(0, &importing).await;
+        let migrating = ["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target];
+        let _: String = self.servers[from].ask(0, &migrating).await;
+    }
+
+    /// Moves a key.
+    pub(crate) async fn move_key(&self, key: &str, from: usize, to: usize) {
+        let port = self.servers[to].port().to_string();
+        let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
+        let _: String = self.servers[from].ask(0, &migrate).await;
+    }
+
+    /// Moves what is still there, and ends the move.
+    pub(crate) async fn end_to_move(&self, slot: u16, from: usize, to: usize) {
+        let slot = slot.to_string();
+        let keys: Vec<String> =
+            self.servers[from].ask(0, &["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]).await;
+        for key in keys {
+            self.move_key(&key, from, to).await;
+        }
+        let target = self.id(to).await;
+        for place in [to, from] {
+            let node = ["CLUSTER", "SETSLOT", &slot, "NODE", &target];
+            let _: String = self.servers[place].ask(0, &node).await;
+        }
+    }
+
+    /// Waits until every server that answers takes the cluster for sound.
+    pub(crate) async fn is_sound(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        for server in &self.servers {
+            loop {
+                let info: redis::RedisResult<String> =
+                    server.try_ask(0, &["CLUSTER", "INFO"]).await;
+                let Ok(info) = info else { break };
+                if info.contains("cluster_state:ok") {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{info}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn id(&self, place: usize) -> String {
+        self.servers[place].ask(0, &["CLUSTER", "MYID"]).await
+    }
+
+    async fn join(&self, replicas: usize) {
+        for (place, server) in self.servers.iter().enumerate() {
+            let epoch = (place + 1).to_string();
+            let _: String = server.ask(0, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
+            if let Some([first, end]) = BOUNDS.windows(2).nth(place) {
+                let (first, last) = (first.to_string(), (end - 1).to_string());
+                let _: String = server.ask(0, &["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await;
+            }
+        }
+        for server in &self.servers[1..] {
+            let port = self.servers[0].port().to_string();
+            let bus: Vec<String> = self.servers[0].ask(0, &["CONFIG", "GET", "cluster-port"]).await;
+            let meet = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1]];
+            let _: String = server.ask(0, &meet).await;
+        }
+        let all = format!("cluster_known_nodes:{}\r", self.servers.len());
+        self.all_say(&["CLUSTER", "INFO"], &all).await;
+        for place in 0..replicas {
+            let primary = self.id(place).await;
+            let replicate = ["CLUSTER", "REPLICATE", &primary];
+            let _: String = self.servers[3 + place].ask(0, &replicate).await;
+        }
+        self.all_say(&["CLUSTER", "INFO"], "cluster_state:ok").await;
+        let deadline = Instant::now() + PATIENCE;
+        for replica in &self.servers[3..] {
+            while !replica
+                .ask::<String>(0, &["INFO", "replication"])
+                .await
+                .contains("master_link_status:up")
+            {
+                assert!(Instant::now() < deadline, "a replica does not follow");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn all_say(&self, command: &[&str], text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        for server in &self.servers {
+            loop {
+                let told: String = server.ask(0, command).await;
+                if told.contains(text) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{text} is not in {told}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What Redis has to show where it is more than one server: fail-overs, slots that move, users with
+//! few rights, and clear words where something is wrong.
+
+mod acl;
+mod cluster;
+mod sentinel;
+
+use std::time::{Duration, Instant};
+
+use portcullis::clock::UnixTime;
+use portcullis::secret::Secret;
+use portcullis::session::redis::RedisStore;
+use portcullis::session::{Device, Session, SessionId, SessionStore, StoreError, UserId};
+use portcullis::storage::redis::{Options, Redis};
+use serde_json::Map;
+
+use crate::support::PATIENCE;
+
+/// A time out of the way of every clock.
+fn at(offset: u64) -> UnixTime {
+    UnixTime::from_millis(1_800_000_000_000 + offset)
+}
+
+fn id(name: &str) -> SessionId {
+    SessionId::parse(name).expect(name)
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).expect(name)
+}
+
+fn session(name: &str, owner: &str) -> Session {
+    Session {
+        id: id(name),
+        user: user(owner),
+        created: at(0),
+        last_seen: at(0),
+        expires: at(60_000),
+        device: Device::default(),
+        claims: Map::new(),
+        not_before: UnixTime::EPOCH,
+    }
+}
+
+/// As a gate asks, but with more patience: the machine is busy.
+fn options() -> Options {
+    Options {
+        database: 9,
+        connect_timeout: Duration::from_secs(1),
+        response_timeout: Duration::from_millis(400),
+        ..Options::default()
+    }
+}
+
+fn redis(url: &str) -> Redis {
+    redis_with(url, &options())
+}
+
+fn redis_with(url: &str, options: &Options) -> Redis {
+    Redis::new(&Secret::new(url), options).unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+fn store(url: &str) -> RedisStore {
+    RedisStore::new(redis(url))
+}
+
+/// What the store says of why it does not answer.
+async fn why_not(url: &str) -> String {
+    let refused = store(url).ping().await;
+    let Err(StoreError::Unavailable(why)) = refused else { panic!("{url}: {refused:?}") };
+    why
+}
+
+/// Asks until the store answers, and says how long that took.
+async fn until_it_answers(store: &RedisStore) -> Duration {
+    let started = Instant::now();
+    while let Err(error) = store.ping().await {
+        assert!(started.elapsed() < PATIENCE, "{error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    started.elapsed()
+}

@@ -1,0 +1,128 @@
+//! A user who may do what is needed and nothing more.
+
+use std::time::Duration;
+
+use portcullis::clock::UnixTime;
+use portcullis::opaque::{
+    Exchange, OpaqueStore as _, OpaqueToken, RedisOpaque, TokenDigest, TokenKind,
+};
+use portcullis::restrict::{Claim, RedisRestrict, RestrictStore as _};
+use portcullis::session::{Filter, SessionStore as _};
+use portcullis::storage::redis::Options;
+
+use super::{at, id, options, redis, redis_with, session, store, user, why_not};
+use crate::support::redis::{Reach, RedisServer};
+use crate::support::redis_cluster::RedisCluster;
+use crate::support::redis_sentinel::Watched;
+
+/// What the README says.
+const RIGHTS: [&str; 30] = [
+    "ACL",
+    "SETUSER",
+    "gate",
+    "reset",
+    "on",
+    ">secret",
+    "~portcullis:*",
+    "+hello",
+    "+select",
+    "+eval",
+    "+evalsha",
+    "+scan",
+    "+get",
+    "+set",
+    "+del",
+    "+exists",
+    "+type",
+    "+hget",
+    "+hgetall",
+    "+hmget",
+    "+hset",
+    "+hdel",
+    "+hexists",
+    "+zadd",
+    "+zrem",
+    "+zrange",
+    "+zrevrange",
+    "+zrangebyscore",
+    "+pttl",
+    "+pexpire",
+];
+
+/// All that the stores do.
+async fn everything_works(url: &str) {
+    let sessions = store(url);
+    let tokens = RedisOpaque::new(redis(url));
+    let restrict = RedisRestrict::new(redis_with(url, &Options { database: 8, ..options() }));
+    sessions.put(&session("s", "alice")).await.expect("put");
+    sessions.put(&session("other", "alice")).await.expect("put");
+    sessions.touch(&[(id("s"), at(1))]).await.expect("touch");
+    assert_eq!(sessions.renew(&id("s"), at(99_000)).await, Ok(true));
+    assert!(sessions.get(&user("alice"), &id("s")).await.expect("get").is_some());
+    let of_alice = Filter { user: Some(user("alice")), live_at: None };
+    for filter in [Filter::default(), of_alice] {
+        assert_eq!(sessions.list(&filter, 9).await.map(|found| found.len()), Ok(2));
+    }
+    assert_eq!(sessions.revoke(&id("s")).await, Ok(Some(user("alice"))));
+    assert_eq!(sessions.revoke_user(&user("alice"), at(5)).await, Ok(1));
+    sessions.put(&session("over", "bob")).await.expect("put");
+    assert_eq!(sessions.purge(at(99_999)).await, Ok(1));
+    let token = |name: &str| OpaqueToken {
+        digest: TokenDigest::of(name),
+        kind: TokenKind::Refresh,
+        session: id("s"),
+        user: user("alice"),
+        client: None,
+        claims: serde_json::Map::new(),
+        issued: at(0),
+        expires: at(60_000),
+        used: None,
+    };
+    tokens.put(&[token("old")]).await.expect("put");
+    let outcome = tokens.exchange(&TokenDigest::of("old"), at(1), &[token("new")]).await;
+    assert_eq!(outcome, Ok(Exchange::Done));
+    assert!(tokens.get(&TokenDigest::of("new")).await.expect("get").is_some());
+    assert_eq!(tokens.extend(&TokenDigest::of("new"), at(70_000), None).await, Ok(true));
+    assert_eq!(tokens.remove(&TokenDigest::of("new")).await, Ok(true));
+    assert_eq!(tokens.purge(at(99_999)).await, Ok(1));
+    assert_eq!(restrict.claim("m", "v", at(0), at(9)).await, Ok(Claim::Won));
+    assert_eq!(restrict.swap("m", "v", "w", at(9)).await, Ok(true));
+    assert_eq!(restrict.read("m", at(1)).await, Ok(Some("w".to_owned())));
+    assert_eq!(restrict.clear("m").await, Ok(true));
+    assert_eq!(restrict.spend("b", at(0), Duration::from_secs(1), 3).await, Ok(None));
+    restrict.strike("s", at(0), &[], Duration::from_secs(9)).await.expect("strike");
+    restrict.pardon("s").await.expect("pardon");
+    restrict.purge(UnixTime::from_millis(u64::MAX)).await.expect("purge");
+    for pinged in [sessions.ping().await, tokens.ping().await, restrict.ping().await] {
+        assert_eq!(pinged, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough_on_one_server() {
+    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let _: String = server.ask(0, &RIGHTS).await;
+    let url = server.url().replace("redis://", "redis://gate:secret@");
+    everything_works(&url).await;
+    let _: String = server.ask(0, &["ACL", "SETUSER", "gate", "-hgetall"]).await;
+    let why = why_not(&url).await;
+    assert!(why.contains("lacks a permission"), "{why}");
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough_behind_sentinels() {
+    let rights = [RIGHTS.as_slice(), &["+role", "+wait"]].concat();
+    let Some(watched) = Watched::start_with(&[], &[&rights], "").await else { return };
+    everything_works(&watched.url_with("gate:secret@", "")).await;
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough_on_a_cluster() {
+    let Some(cluster) = RedisCluster::start().await else { return };
+    let rights =
+        [RIGHTS.as_slice(), &["+cluster|info", "+cluster|slots", "+asking", "+wait"]].concat();
+    for server in &cluster.servers {
+        let _: String = server.ask(0, &rights).await;
+    }
+    everything_works(&cluster.url_with("gate:secret@")).await;
+}
