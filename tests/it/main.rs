@@ -35,6 +35,7 @@ mod secrets_in_logs;
 mod server;
 mod session_store;
 mod sessions;
+mod simulation;
 mod support;
 mod traefik;
 mod two_gates;
