@@ -116,12 +116,13 @@ impl App {
             Arc::clone(&clock),
             store_metrics,
         ));
-        let tokens = Arc::new(Tokens::new(
+        let tokens = Tokens::new(
             Arc::clone(&stores.opaque),
             config.sessions.terms.timeout,
             Arc::clone(&clock),
             StoreMetrics::register_for(&mut registry, StoreKind::Tokens),
-        ));
+        );
+        let tokens = Arc::new(tokens.doubting_when_down(config.sessions.terms.doubts_when_down));
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));

@@ -36,6 +36,7 @@ mod secrets_in_logs;
 mod server;
 mod session_store;
 mod sessions;
+mod simulation;
 mod support;
 mod topologies;
 mod traefik;
