@@ -10,7 +10,7 @@ use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
 use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
 use crate::session::{CHANGE_TIMEOUT, MemoryStore, RedisStore, SessionStore, SqliteStore};
 use crate::storage::news::{Means, NewsSource, NewsState};
-use crate::storage::redis::Redis;
+use crate::storage::redis::{Redis, RedisNews};
 use crate::storage::sqlite::Database;
 use crate::storage::{postgres, redis, sqlite};
 
@@ -27,6 +27,11 @@ pub struct Stores {
     pub news: Option<Arc<dyn NewsSource>>,
     /// By what means they come.
     pub news_state: Arc<NewsState>,
+}
+
+/// How news come from a source: not yet, before it is followed.
+fn with_news(source: impl NewsSource + 'static) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
+    (Some(Arc::new(source)), Arc::new(NewsState::new(Means::Bound)))
 }
 
 /// How news come of a store that has no source of them.
@@ -64,10 +69,13 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
                 Redis::new(url, &options)
             };
             let logins = server(*database)?;
-            let (news, news_state) = without_news(Means::Bound);
+            let sessions = RedisStore::new(logins.clone());
+            let opaque = RedisOpaque::new(logins.clone());
+            let remembered = sessions.remembered().into_iter().chain(opaque.remembered());
+            let (news, news_state) = with_news(RedisNews::new(logins, remembered));
             Stores {
-                sessions: Arc::new(RedisStore::new(logins.clone())),
-                opaque: Arc::new(RedisOpaque::new(logins)),
+                sessions: Arc::new(sessions),
+                opaque: Arc::new(opaque),
                 restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
                 news,
                 news_state,

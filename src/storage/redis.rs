@@ -8,10 +8,12 @@
 //! There is no background work while nobody asks.
 
 mod address;
+mod changes;
 mod cluster;
 mod connection;
 mod connector;
 mod keys;
+mod news;
 mod node;
 mod scan;
 mod script;
@@ -29,10 +31,12 @@ use redis::{ErrorKind, RedisError};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 pub use address::InvalidAddress;
+use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
 use connector::Role;
 pub use keys::{Keys, Slot};
+pub use news::RedisNews;
 pub use node::Node;
 pub use scan::{BATCH, Scan};
 pub use script::{Call, Script, invoke_all};
@@ -88,6 +92,7 @@ pub struct Redis {
     topology: Topology,
     database: u32,
     name: Arc<str>,
+    channel: Arc<Channel>,
 }
 
 /// Which servers keep the keys.
@@ -124,7 +129,7 @@ impl Redis {
                 Topology::Cluster(Arc::new(Cluster::new(seeds, access, options)))
             }
         };
-        Ok(Self { topology, database, name })
+        Ok(Self { topology, database, name, channel: Arc::new(Channel::of(database)) })
     }
 
     /// A connection that others use at the same time. Cheap where one is there.

@@ -23,6 +23,7 @@ mod issuance_timing;
 mod issuer_http;
 mod key_rotation;
 mod logs_and_metrics;
+mod news;
 mod nginx;
 mod opaque_gate;
 mod opaque_store;
