@@ -11,7 +11,7 @@ use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestri
 use crate::session::{CHANGE_TIMEOUT, MemoryStore, RedisStore, SessionStore, SqliteStore};
 use crate::storage::news::{Means, NewsSource, NewsState};
 use crate::storage::redis::{Redis, RedisNews};
-use crate::storage::sqlite::Database;
+use crate::storage::sqlite::{Database, SqliteNews};
 use crate::storage::{postgres, redis, sqlite};
 
 /// Everything that is kept beside accounts.
@@ -48,7 +48,7 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
             let database = open_file(path, timeout.max(CHANGE_TIMEOUT)).await?;
-            let (news, news_state) = without_news(Means::Bound);
+            let (news, news_state) = with_news(SqliteNews::new(database.clone()));
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
                 opaque: Arc::new(SqliteOpaque::new(database.clone())),

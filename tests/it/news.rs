@@ -1,6 +1,7 @@
 //! What a process hears of changes that others make in its store: real servers, files, and what breaks between.
 
 mod redis;
+mod sqlite;
 mod stores;
 mod topology;
 
