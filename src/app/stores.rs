@@ -16,8 +16,8 @@ use crate::session::{
 };
 use crate::storage::memcached::{self, Memcached};
 use crate::storage::news::{Means, NewsSource, NewsState};
-use crate::storage::redis::Redis;
-use crate::storage::sqlite::Database;
+use crate::storage::redis::{Redis, RedisNews};
+use crate::storage::sqlite::{Database, SqliteNews};
 use crate::storage::{postgres, redis, sqlite};
 
 /// Everything that is kept beside accounts.
@@ -35,6 +35,11 @@ pub struct Stores {
     pub news_state: Arc<NewsState>,
 }
 
+/// How news come from a source: not yet, before it is followed.
+fn with_news(source: impl NewsSource + 'static) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
+    (Some(Arc::new(source)), Arc::new(NewsState::new(Means::Bound)))
+}
+
 /// How news come of a store that has no source of them.
 fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
     (None, Arc::new(NewsState::new(means)))
@@ -49,7 +54,7 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
             let database = open_file(path, timeout.max(CHANGE_TIMEOUT)).await?;
-            let (news, news_state) = without_news(Means::Bound);
+            let (news, news_state) = with_news(SqliteNews::new(database.clone()));
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
                 opaque: Arc::new(SqliteOpaque::new(database.clone())),
@@ -70,10 +75,13 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
                 Redis::new(url, &options)
             };
             let logins = server(*database)?;
-            let (news, news_state) = without_news(Means::Bound);
+            let sessions = RedisStore::new(logins.clone());
+            let opaque = RedisOpaque::new(logins.clone());
+            let remembered = sessions.remembered().into_iter().chain(opaque.remembered());
+            let (news, news_state) = with_news(RedisNews::new(logins, remembered));
             Stores {
-                sessions: Arc::new(RedisStore::new(logins.clone())),
-                opaque: Arc::new(RedisOpaque::new(logins)),
+                sessions: Arc::new(sessions),
+                opaque: Arc::new(opaque),
                 restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
                 news,
                 news_state,

@@ -33,6 +33,15 @@ impl TokenDigest {
         URL_SAFE_NO_PAD.decode(name).ok()?.try_into().ok().map(Self)
     }
 
+    /// One that SQLite wrote with its `hex()`; `None` where that is something else.
+    pub(super) fn from_hex(hex: &[u8]) -> Option<Self> {
+        let (pairs, rest) = hex.as_chunks::<2>();
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        let byte = |pair: &[u8; 2]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        bytes.filter(|_| rest.is_empty())?.try_into().ok().map(Self)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -52,6 +52,11 @@ impl RedisOpaque {
         }
     }
 
+    /// What the keys of those records begin with that somebody may remember.
+    pub fn remembered(&self) -> Vec<String> {
+        vec![self.keys.prefix().to_owned()]
+    }
+
     async fn connection(&self) -> Result<Connection, StoreError> {
         self.redis.connection().await.map_err(unnamed)
     }
@@ -117,7 +122,8 @@ impl OpaqueStore for RedisOpaque {
         for token in successors {
             self.add(&mut call, token, None);
         }
-        let outcome: RedisResult<String> = call.invoke_async(&mut self.connection().await?).await;
+        let outcome: RedisResult<String> =
+            self.redis.change(&call, &mut self.connection().await?).await;
         exchanged(old, &outcome.map_err(on(old))?)
     }
 
@@ -135,7 +141,8 @@ impl OpaqueStore for RedisOpaque {
         if let Some(claims) = claims {
             call.arg(json(claims));
         }
-        let outcome: RedisResult<i64> = call.invoke_async(&mut self.connection().await?).await;
+        let outcome: RedisResult<i64> =
+            self.redis.change(&call, &mut self.connection().await?).await;
         match outcome.map_err(on(digest))? {
             -1 => Err(bad(digest, "expires")),
             found => Ok(found == 1),
@@ -144,9 +151,8 @@ impl OpaqueStore for RedisOpaque {
 
     async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
         let is_there = self.is_there(digest).await?;
-        let mut command = redis::cmd("DEL");
-        command.arg(self.key(digest));
-        let removed: RedisResult<bool> = command.query_async(&mut self.connection().await?).await;
+        let mut connection = self.connection().await?;
+        let removed = self.redis.remove(&self.key(digest), &mut connection).await;
         Ok(removed.map_err(on(digest))? && is_there)
     }
 

@@ -135,6 +135,10 @@ impl OpaqueStore for SqliteOpaque {
     fn describe(&self) -> String {
         format!("sqlite {}", self.database.path().display())
     }
+
+    fn concern(&self, key: &[u8]) -> Option<TokenDigest> {
+        TokenDigest::from_hex(key.strip_prefix(b"token:")?)
+    }
 }
 
 /// Why the token cannot be exchanged, if it cannot.

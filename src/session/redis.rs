@@ -74,6 +74,11 @@ impl RedisStore {
         }
     }
 
+    /// What the keys of those records begin with that somebody may remember.
+    pub fn remembered(&self) -> Vec<String> {
+        self.names.remembered()
+    }
+
     async fn connection(&self) -> Result<Connection, StoreError> {
         self.redis.connection().await.map_err(unnamed)
     }
@@ -104,7 +109,7 @@ impl RedisStore {
         connection: &mut Connection,
     ) -> Result<(bool, Option<Vec<u8>>), StoreError> {
         let call = self.revoke.key(self.names.session(id));
-        call.invoke_async(connection).await.map_err(on(id))
+        self.redis.change(&call, connection).await.map_err(on(id))
     }
 
     async fn make_room(&self, pipeline: &Pipeline) -> Result<(), Failure> {
@@ -217,7 +222,7 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         let mut call = self.renew.key(self.names.session(id));
         call.arg(expires.as_millis()).arg(LONGEST);
-        let renewed = call.invoke_async(&mut connection).await.map_err(on(id))?;
+        let renewed = self.redis.change(&call, &mut connection).await.map_err(on(id))?;
         let (kept, owner) = match renewed {
             (0, _, _) => return Ok(false),
             (1, kept, owner) => (kept, owner),
@@ -262,7 +267,7 @@ impl SessionStore for RedisStore {
         let mut call = self.end_all.key(self.names.not_before(user));
         call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let before: String = call.invoke_async(&mut lasting).await.map_err(on_user)?;
+        let before: String = self.redis.change(&call, &mut lasting).await.map_err(on_user)?;
         let mut connection = self.connection().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&index).arg("-inf").arg(before);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Concern, Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
 use crate::storage::sqlite::column::{
     BadColumn, of_time, optional_text, optional_time, text, time,
@@ -168,7 +168,9 @@ impl SessionStore for SqliteStore {
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
         let batch = "DELETE FROM sessions WHERE id IN \
             (SELECT id FROM sessions WHERE expires <= ?1 LIMIT ?2)";
-        Ok(self.database.delete_in_batches(batch, of_time(expired_before)).await?)
+        let purged = self.database.delete_in_batches(batch, of_time(expired_before)).await?;
+        self.database.forget_changes(expired_before).await?;
+        Ok(purged)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -186,6 +188,15 @@ impl SessionStore for SqliteStore {
 
     fn describe(&self) -> String {
         format!("sqlite {}", self.database.path().display())
+    }
+
+    fn concern(&self, key: &[u8]) -> Option<Concern> {
+        let (kind, name) = std::str::from_utf8(key).ok()?.split_once(':')?;
+        match kind {
+            "session" => SessionId::parse(name).ok().map(Concern::Session),
+            "user" => UserId::parse(name).ok().map(Concern::User),
+            _ => None,
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 //! There is no background work while nobody asks.
 
 mod address;
+mod changes;
 mod cluster;
 mod connection;
 mod connector;
 mod keys;
+mod news;
 mod node;
 mod replicas;
 mod scan;
@@ -30,10 +32,12 @@ use redis::{ErrorKind, RedisError};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 pub use address::InvalidAddress;
+use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
 use connector::{Lasting, Role};
 pub use keys::{Keys, Slot};
+pub use news::RedisNews;
 pub use node::Node;
 pub use scan::{BATCH, Scan};
 pub use script::{Call, Script, invoke_all};
@@ -89,6 +93,7 @@ pub struct Redis {
     topology: Topology,
     database: u32,
     name: Arc<str>,
+    channel: Arc<Channel>,
 }
 
 /// Which servers keep the keys.
@@ -125,7 +130,7 @@ impl Redis {
                 Topology::Cluster(Arc::new(Cluster::new(seeds, access, options)))
             }
         };
-        Ok(Self { topology, database, name })
+        Ok(Self { topology, database, name, channel: Arc::new(Channel::of(database)) })
     }
 
     /// A connection that others use at the same time. Cheap where one is there.

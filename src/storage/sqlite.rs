@@ -7,6 +7,7 @@
 
 pub mod column;
 mod database;
+mod news;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 pub use database::Database;
+pub use news::SqliteNews;
 
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.
@@ -25,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0001_sessions.sql"),
     include_str!("migrations/sqlite/0002_accounts.sql"),
     include_str!("migrations/sqlite/0003_issuance.sql"),
+    include_str!("migrations/sqlite/0004_changes.sql"),
 ];
 
 /// How long opening waits for another process that opens the same file.

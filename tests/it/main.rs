@@ -24,6 +24,7 @@ mod issuer_http;
 mod key_rotation;
 mod logs_and_metrics;
 mod memcached;
+mod news;
 mod nginx;
 mod opaque_gate;
 mod opaque_store;

@@ -80,7 +80,7 @@ impl RedisOpaque {
         let mut call = self.bequeath.key(self.key(old));
         call.arg(at.as_millis()).arg(names.join(" "));
         // Without an answer nobody knows, and nothing is taken back: the parent's record decides.
-        let outcome: RedisResult<String> = call.invoke_async(&mut connection).await;
+        let outcome: RedisResult<String> = self.redis.change(&call, &mut connection).await;
         let outcome = exchanged(old, &outcome.map_err(on(old))?);
         if outcome == Ok(Exchange::Done) {
             self.come_of_age(&heirs, &mut connection).await;

@@ -69,6 +69,11 @@ impl Names {
         &self.user
     }
 
+    /// What those keys begin with whose changes are about something.
+    pub(super) fn remembered(&self) -> Vec<String> {
+        [&self.session, &self.not_before].map(|keys| keys.prefix().to_owned()).to_vec()
+    }
+
     /// What a change of a key is about; a use is none, and an index decides nothing.
     pub(super) fn concern(&self, key: &str) -> Option<Concern> {
         if let Some(id) = self.session.name(key) {

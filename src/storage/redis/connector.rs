@@ -154,7 +154,7 @@ impl ManageConnection for Connector {
 
 /// Whether the server said that it does not know `HELLO 3`: by Redis 5 and before, by proxies,
 /// or where an administrator renamed the command.
-fn refuses_resp3(error: &RedisError) -> bool {
+pub(super) fn refuses_resp3(error: &RedisError) -> bool {
     let unknown_command = || {
         error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("unknown command"))
     };

@@ -68,13 +68,25 @@ impl Call<'_> {
         &self,
         connection: &mut impl ConnectionLike,
     ) -> RedisResult<T> {
-        let known = self.command("EVALSHA", &self.script.hash).query_async(connection).await;
-        match known {
-            Err(error) if is_unknown(&error) => {
-                self.command("EVAL", &self.script.code).query_async(connection).await
-            }
+        match self.by_hash().query_async(connection).await {
+            Err(error) if is_unknown(&error) => self.in_full().query_async(connection).await,
             done => done,
         }
+    }
+
+    /// The key of the record that it changes: the first.
+    pub(super) fn first_key(&self) -> &[u8] {
+        self.keys.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// As a command, for a server that knows the script.
+    pub(super) fn by_hash(&self) -> redis::Cmd {
+        self.command("EVALSHA", &self.script.hash)
+    }
+
+    /// As a command, for any server.
+    pub(super) fn in_full(&self) -> redis::Cmd {
+        self.command("EVAL", &self.script.code)
     }
 
     fn command(&self, name: &str, script: &str) -> redis::Cmd {
@@ -98,7 +110,7 @@ pub async fn invoke_all<T: FromRedisValue>(
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for call in calls {
-        pipeline.add_command(call.command("EVALSHA", &call.script.hash));
+        pipeline.add_command(call.by_hash());
     }
     let mut outcomes: Vec<RedisResult<T>> = pipeline.query_async(connection).await?;
     for (call, outcome) in calls.iter().zip(&mut outcomes) {
@@ -110,6 +122,6 @@ pub async fn invoke_all<T: FromRedisValue>(
 }
 
 /// Whether the server does not know the script, and has done nothing.
-fn is_unknown(error: &RedisError) -> bool {
+pub(super) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

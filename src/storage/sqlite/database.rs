@@ -1,15 +1,20 @@
 //! One file as a store uses it: readers, one writer, and whether the file is still there.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Row as _, SqliteTransaction};
 use tokio::time::Instant;
 
 use super::{Failure, OpenError, Options, open};
+use crate::clock::UnixTime;
 
 /// How many rows one transaction forgets, so that nobody waits long for the write lock.
 const PURGE_BATCH: u32 = 200;
+/// How long a change stays in the log, at least: much longer than whoever is alive takes to read it.
+const CHANGES_KEPT: Duration = Duration::from_secs(600);
 
 /// An open file. A clone is the same connections: stores of one process that share a file share
 /// one of these, so that their writes queue for one connection and never for SQLite's lock, which
@@ -23,6 +28,9 @@ pub struct Database {
     path: PathBuf,
     /// Device and number of the file that was opened.
     opened: (u64, u64),
+    /// The highest number in the log of changes, and when it was that; for a later visit to forget
+    /// all up to there. So no time is kept in the file.
+    changes_seen: Arc<Mutex<Option<(UnixTime, i64)>>>,
 }
 
 impl Database {
@@ -35,7 +43,8 @@ impl Database {
         let one = Options { max_connections: 1, ..options };
         let writer = open(path, one).await?;
         let opened = file_id(path).unwrap_or_default();
-        Ok(Self { readers, writer, path: path.to_owned(), opened })
+        let changes_seen = Arc::default();
+        Ok(Self { readers, writer, path: path.to_owned(), opened, changes_seen })
     }
 
     /// For statements that only read.
@@ -90,6 +99,30 @@ impl Database {
             // now and then whether the lock is free: half of the time it is.
             tokio::time::sleep(began.elapsed()).await;
         }
+    }
+
+    /// Forgets changes that were in the log at a visit ten minutes before `at` or more; says how many.
+    /// The last one stays, so that whoever reads the log sees that none is missing.
+    ///
+    /// # Errors
+    /// [`Failure`]; the log is longer than it need be.
+    pub async fn forget_changes(&self, at: UnixTime) -> Result<u64, Failure> {
+        const FORGET: &str = "DELETE FROM changes WHERE seq IN \
+            (SELECT seq FROM changes WHERE seq <= ?1 \
+             AND seq < (SELECT max(seq) FROM changes) ORDER BY seq LIMIT ?2)";
+        let seen = *self.changes_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|(when, _)| at.since(when) < CHANGES_KEPT) {
+            return Ok(0);
+        }
+        let highest = "SELECT coalesce(max(seq), 0) FROM changes";
+        let highest: i64 = sqlx::query(highest).fetch_one(&self.readers).await?.try_get(0)?;
+        let forgotten = match seen {
+            Some((_, bound)) => self.delete_in_batches(FORGET, bound).await?,
+            None => 0,
+        };
+        let visit = Some((at, highest));
+        *self.changes_seen.lock().unwrap_or_else(PoisonError::into_inner) = visit;
+        Ok(forgotten)
     }
 
     /// Waits for the statements under way and closes the file. The log is then folded into the

@@ -1,0 +1,88 @@
+//! Telling our other processes which records we change, for those whose server does not tell them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
+
+use super::script::is_unknown;
+use super::{Call, Connection, Failure, Redis};
+
+/// Where they are told.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) name: Arc<str>,
+    was_refused: AtomicBool,
+}
+
+impl Channel {
+    /// That of the records of one database, which channels know nothing of.
+    pub(super) fn of(database: u32) -> Self {
+        let name = format!("portcullis:changes:{database}").into();
+        Self { name, was_refused: AtomicBool::new(false) }
+    }
+}
+
+impl Redis {
+    /// Has a script change the record under its first key, and tells our other processes.
+    ///
+    /// A single server is sent both at once and does one after the other, but not in one step: who
+    /// may not tell may change all the same. What was changed is changed, whoever is told.
+    ///
+    /// # Errors
+    /// What the server or the connection says of the change.
+    pub async fn change<T: FromRedisValue>(
+        &self,
+        call: &Call<'_>,
+        connection: &mut Connection,
+    ) -> RedisResult<T> {
+        let key = call.first_key();
+        match self.tell_after(call.by_hash(), key, connection).await {
+            Err(error) if is_unknown(&error) => {
+                self.tell_after(call.in_full(), key, connection).await
+            }
+            done => done,
+        }
+    }
+
+    /// The same of a record that is to go; says whether it was there.
+    ///
+    /// # Errors
+    /// As of [`Self::change`].
+    pub async fn remove(&self, key: &str, connection: &mut Connection) -> RedisResult<bool> {
+        let mut command = redis::cmd("DEL");
+        command.arg(key);
+        self.tell_after(command, key.as_bytes(), connection).await
+    }
+
+    async fn tell_after<T: FromRedisValue>(
+        &self,
+        change: Cmd,
+        key: &[u8],
+        connection: &mut Connection,
+    ) -> RedisResult<T> {
+        let mut message = redis::cmd("PUBLISH");
+        message.arg(&*self.channel.name).arg(key);
+        if self.is_cluster() {
+            // Two servers: nobody must hear of it before it is done.
+            let done = change.query_async(connection).await?;
+            self.note(&message.query_async(connection).await);
+            return Ok(done);
+        }
+        let mut both = redis::pipe();
+        both.ignore_errors().add_command(change).add_command(message);
+        let (done, told): (RedisResult<T>, RedisResult<Value>) =
+            both.query_async(connection).await?;
+        self.note(&told);
+        done
+    }
+
+    fn note(&self, told: &RedisResult<Value>) {
+        if let Err(error) = told
+            && !self.channel.was_refused.swap(true, Ordering::Relaxed)
+        {
+            let (server, why) = (self.name(), Failure::of(error));
+            tracing::info!(server, %why, "our other processes are not told what this one changes");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What changes in a file that others have open too: a log of changes that triggers write, so that a
+//! change by another process or by hand is heard of.
+//!
+//! SQLite tells nobody. But whether anything was written at all is one comparison in memory that
+//! all its users share (`PRAGMA data_version`); only where something was is the log read on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{info, warn};
+
+use super::{Database, Failure, Options, connect_options};
+use crate::storage::news::{Heard, Hears, Means, NewsSource, NewsState};
+
+/// How often it is asked whether anything was written.
+const LOOK: Duration = Duration::from_millis(25);
+/// A look that comes so late after the one before makes us doubt what we remember: the process was
+/// stopped, or starved.
+const LATE: Duration = Duration::from_millis(250);
+/// More changes than these at once are not looked at one by one.
+const MOST: usize = 5_000;
+/// How long after a failure it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long one look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// News of the records in a file.
+#[derive(Debug)]
+pub struct SqliteNews {
+    database: Database,
+}
+
+impl SqliteNews {
+    /// Of what changes in this file. A change is named as its kind (`session`, `user`, `token`), a
+    /// colon, and the id of the session or user, or the digest of the token in hexadecimal.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Passes on what is heard until something goes wrong.
+    async fn listen(&self, hears: &dyn Hears, state: &NewsState) -> Result<(), Failure> {
+        self.database.check_in_place()?;
+        let mut log = in_time(Log::open(&self.database)).await?;
+        hears.hear(Heard::Missed);
+        state.set_means(Means::ChangeLog);
+        info!(file = %self.database.path().display(), "changes by others are read from the file's log");
+        let mut interval = tokio::time::interval(LOOK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
+        loop {
+            interval.tick().await;
+            if std::mem::replace(&mut looked, Instant::now()).elapsed() > LATE {
+                hears.hear(Heard::Missed);
+            }
+            self.database.check_in_place()?;
+            in_time(log.read_on(hears)).await?;
+        }
+    }
+}
+
+#[async_trait]
+impl NewsSource for SqliteNews {
+    async fn follow(&self, hears: &dyn Hears, state: &NewsState) {
+        let mut was_said = false;
+        loop {
+            let heard_from = Instant::now();
+            let Err(failure) = self.listen(hears, state).await else { continue };
+            state.set_means(Means::Bound);
+            hears.hear(Heard::Missed);
+            let was_well = heard_from.elapsed() > AGAIN;
+            if was_well || !was_said {
+                let file = self.database.path().display();
+                warn!(%file, why = %failure, "no news of changes by others; SESSION_STALENESS bounds how late they are seen");
+            }
+            was_said = true;
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+async fn in_time<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+    Ok(tokio::time::timeout(LOOK_LIMIT, asking).await.map_err(|_| Failure::TimedOut)??)
+}
+
+/// The log, as far as it was read, over a connection that nobody else uses: what it calls the
+/// version of the data is of use only to itself.
+struct Log {
+    connection: SqliteConnection,
+    version: i64,
+    /// The highest number that was seen; 0 where there was none yet.
+    last: i64,
+}
+
+impl Log {
+    async fn open(database: &Database) -> Result<Self, sqlx::Error> {
+        let options = connect_options(database.path(), Options::default());
+        let mut connection = options.disable_statement_logging().connect().await?;
+        // In this order: what is written between the two is looked at twice rather than never.
+        let version = version(&mut connection).await?;
+        let last = highest(&mut connection).await?;
+        Ok(Self { connection, version, last })
+    }
+
+    /// Tells of all changes since the last time.
+    async fn read_on(&mut self, hears: &dyn Hears) -> Result<(), sqlx::Error> {
+        let version = version(&mut self.connection).await?;
+        if version == self.version {
+            return Ok(());
+        }
+        let changes = self.next().await?;
+        if changes.len() > MOST || !follow(self.last, changes.iter().map(|(seq, _)| *seq)) {
+            self.last = highest(&mut self.connection).await?;
+            hears.hear(Heard::Missed);
+        } else {
+            let seen = self.last;
+            for (seq, record) in changes.into_iter().filter(|(seq, _)| *seq > seen) {
+                hears.hear(Heard::Changed(record.as_bytes()));
+                self.last = seq;
+            }
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    /// The change that was seen last, and those after it; one more than [`MOST`], at most.
+    async fn next(&mut self) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        sqlx::query_as(
+            "SELECT seq, kind || ':' || name FROM changes WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+        )
+        .bind(self.last)
+        .bind(i64::try_from(MOST + 1).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.connection)
+        .await
+    }
+}
+
+/// Whether none is missing between the one that was seen last and these. That one is there too,
+/// unless it was not the highest any more and was forgotten.
+fn follow(last: i64, seqs: impl Iterator<Item = i64>) -> bool {
+    let mut seqs = seqs.peekable();
+    let Some(first) = seqs.peek().copied() else { return last == 0 };
+    (first == last || first == last + 1) && seqs.zip(first..).all(|(seq, expected)| seq == expected)
+}
+
+/// Another one than before, where others wrote in between.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("PRAGMA data_version").fetch_one(connection).await?.try_get(0)
+}
+
+/// The highest number in the log; 0 where it is empty.
+async fn highest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("SELECT coalesce(max(seq), 0) FROM changes").fetch_one(connection).await?.try_get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_missing_is_missed() {
+        for (last, seqs, is_whole) in [
+            (0, &[][..], true),
+            (0, &[1, 2, 3], true),
+            (0, &[2, 3], false),
+            (7, &[7], true),
+            (7, &[7, 8, 9], true),
+            (7, &[8, 9], true),
+            (7, &[9], false),
+            (7, &[7, 9], false),
+            (7, &[], false),
+        ] {
+            assert_eq!(follow(last, seqs.iter().copied()), is_whole, "{last} {seqs:?}");
+        }
+    }
+}
