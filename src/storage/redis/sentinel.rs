@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connector::{Link, Role};
+use super::connector::{Lasting, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
 use super::told::{Standing, Told};
@@ -63,8 +63,8 @@ impl Sentinel {
     ///
     /// # Errors
     /// [`Failure`] where there is none that a majority names, or it is not reached.
-    pub(super) async fn link(self: &Arc<Self>) -> Result<Link, Failure> {
-        let link = self.master().await?.server.link().await;
+    pub(super) async fn link(self: &Arc<Self>, lasting: Lasting) -> Result<Link, Failure> {
+        let link = self.master().await?.server.link_for(lasting).await;
         if link.is_err() {
             self.told.doubt();
         }
