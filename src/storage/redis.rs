@@ -99,7 +99,7 @@ pub struct Redis {
 /// Which servers keep the keys.
 #[derive(Clone)]
 enum Topology {
-    Server(Server),
+    Server(Arc<Server>),
     Sentinel(Arc<Sentinel>),
     Cluster(Arc<Cluster>),
 }
@@ -122,9 +122,9 @@ impl Redis {
         let target = Target::parse(url, database, options.ca_pem.as_deref())?;
         let name = target.name(database).into();
         let topology = match target {
-            Target::Server(at) => Topology::Server(Server::new(at, Role::Any, options)),
+            Target::Server(at) => Topology::Server(Arc::new(Server::new(&at, Role::Any, options))),
             Target::Sentinel { sentinels, master, access } => {
-                Topology::Sentinel(Arc::new(Sentinel::new(sentinels, master, access, options)))
+                Topology::Sentinel(Arc::new(Sentinel::new(&sentinels, master, access, options)))
             }
             Target::Cluster { seeds, access } => {
                 Topology::Cluster(Arc::new(Cluster::new(seeds, access, options)))

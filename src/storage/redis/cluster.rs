@@ -44,7 +44,7 @@ pub(super) struct Cluster {
     access: Access,
     options: Options,
     told: Told<Map>,
-    servers: Mutex<HashMap<HostPort, Server>>,
+    servers: Mutex<HashMap<HostPort, Arc<Server>>>,
 }
 
 impl Cluster {
@@ -198,16 +198,16 @@ impl Cluster {
         }
     }
 
-    fn server(&self, at: &HostPort) -> Result<Server, Failure> {
+    fn server(&self, at: &HostPort) -> Result<Arc<Server>, Failure> {
         // Nothing that can panic runs under the lock.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(at) {
-            return Ok(server.clone());
+            return Ok(Arc::clone(server));
         }
         let address = self.access.address_of(at);
         let address = address.map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let server = Server::new(address, Role::Any, &self.options);
-        servers.insert(at.clone(), server.clone());
+        let server = Arc::new(Server::new(&address, Role::Any, &self.options));
+        servers.insert(at.clone(), Arc::clone(&server));
         Ok(server)
     }
 

@@ -12,8 +12,7 @@ use super::address::Address;
 use super::connector::{Connector, FailedAttempt, Lasting, Link, Role};
 use super::{Failure, Node, Options};
 
-/// A server. A clone has the same connections.
-#[derive(Clone)]
+/// A server.
 pub(super) struct Server {
     pool: Pool,
     /// What waits for replicas, so that nothing else waits behind it.
@@ -25,8 +24,8 @@ pub(super) struct Server {
 
 impl Server {
     /// Prepares the connections; nothing is connected before the first use.
-    pub(super) fn new(address: Address, role: Role, options: &Options) -> Self {
-        let node = Node::new(&address, options.connect_timeout);
+    pub(super) fn new(address: &Address, role: Role, options: &Options) -> Self {
+        let node = Node::new(address, options.connect_timeout);
         let retired = Arc::new(AtomicBool::new(false));
         let pool = |lasting| {
             let (report, failures) = watch::channel(None);
@@ -85,7 +84,6 @@ impl std::fmt::Debug for Server {
 }
 
 /// Connections of one kind.
-#[derive(Clone)]
 struct Pool {
     connections: bb8::Pool<Connector>,
     failures: watch::Receiver<Option<FailedAttempt>>,
