@@ -40,7 +40,9 @@ fn tokens_are_minted_checked_and_revoked() {
     let Some(server) = MemcachedServer::start() else { return };
     let realm = Realm::new().with("DB_URL", &server.url());
     let gate = realm.gate();
-    assert!(gate.log().contains("sessions are in memcached"), "{}", gate.log());
+    poll("a word in the log", PATIENCE, || {
+        gate.log().contains("sessions are in memcached").then_some(())
+    });
     let ready = http::get(gate.address, "/ready", &[]);
     assert_eq!((ready.status, ready.json()["news"].as_str()), (200, Some("bound")));
     let [one, two, three] = [(); 3].map(|()| realm.mint("alice", &[]));

@@ -103,7 +103,8 @@ async fn an_exchange_that_is_given_up_anywhere_has_happened_or_has_not() {
         let successors = [token(&next), token(&handle)];
         let digest = digest(&old);
         let exchange = fixture.store.exchange(&digest, at(1), &successors);
-        let _ = tokio::time::timeout(Duration::from_micros(n * 10), exchange).await;
+        // From before the first step is sent until long after the last is answered.
+        let _ = tokio::time::timeout(Duration::from_micros(n * n / 5), exchange).await;
         // What was sent may still arrive; what is true before and after is true in between.
         loop {
             let before = fixture.get(&old).await.expect("old").used;

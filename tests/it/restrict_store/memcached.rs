@@ -75,7 +75,14 @@ async fn a_frozen_server_is_given_up_in_time() {
     let options = Options { response_timeout: patience, ..Options::default() };
     let servers = Servers::parse(&server.url()).expect("servers");
     let store = MemcachedRestrict::new(Memcached::new(&servers, &options));
-    assert_eq!(store.ping().await, Ok(()));
+    // A busy machine may take longer than this store has patience.
+    let answers = async || {
+        let began = Instant::now();
+        while store.ping().await.is_err() {
+            assert!(began.elapsed() < crate::support::PATIENCE);
+        }
+    };
+    answers().await;
     server.pause();
     let began = Instant::now();
     assert_eq!(store.claim("n", "v", at(0), at(9)).await, Err(StoreError::TimedOut));
@@ -83,5 +90,5 @@ async fn a_frozen_server_is_given_up_in_time() {
     assert_eq!(store.ping().await, Err(StoreError::TimedOut));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     server.resume();
-    assert_eq!(store.ping().await, Ok(()));
+    answers().await;
 }

