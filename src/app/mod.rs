@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Config, KeysConfig, TokenConfig, TokenMode};
 use crate::gate::Gate;
-use crate::gate::admission::Admissions;
+use crate::gate::admission::{Admissions, CacheTerms};
 use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceTerms};
@@ -201,6 +201,7 @@ impl App {
     /// # Errors
     /// Which address cannot be opened, and what to do.
     pub fn bind(mut self, config: &Config) -> anyhow::Result<Bound> {
+        say_what_is_believed(&config.cache);
         let gate = Listeners::bind(&config.gate.listen, &config.limits)?;
         let metrics = match &config.metrics_listen {
             Some(address) => Some(Listeners::bind(std::slice::from_ref(address), &config.limits)?),
@@ -310,6 +311,19 @@ impl Bound {
         }
         closing.close().await;
         Ok(())
+    }
+}
+
+/// Writes down what an operator may have to answer for later.
+fn say_what_is_believed(terms: &CacheTerms) {
+    let CacheTerms { staleness, when_down, .. } = terms;
+    if when_down.is_zero() {
+        info!("SESSION_STORE_DOWN: while the store is down, nobody is let pass");
+    } else {
+        info!(
+            "SESSION_STORE_DOWN: while the store is down, what was read is believed for \
+             {when_down:?}; SESSION_STALENESS is {staleness:?}"
+        );
     }
 }
 

@@ -16,6 +16,7 @@ mod cli;
 mod clients;
 mod dev;
 mod durability;
+mod faults;
 mod grpc;
 mod http_edge;
 mod issuance_faults;

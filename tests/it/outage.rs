@@ -10,13 +10,15 @@ use crate::support::{
     redis::{Reach, RedisServer},
 };
 
-/// How long an answer of the store may be believed where `SESSION_STALENESS` is not set.
+/// `SESSION_STALENESS`: how long an answer of the store may be believed.
 const BOUND: Duration = Duration::from_secs(1);
 
 #[test]
 fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
     let Some(mut server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
-    let realm = Realm::new().without("SESSION_STALENESS").with("DB_URL", &server.url());
+    let realm = Realm::new()
+        .with("SESSION_STALENESS", &BOUND.as_secs().to_string())
+        .with("DB_URL", &server.url());
     let gate = realm.gate();
     let (good, ended) = (realm.mint("alice", &[]), realm.mint("bob", &[]));
     realm.revoke(&ended);

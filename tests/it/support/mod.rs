@@ -15,8 +15,10 @@ pub mod http;
 pub mod issuance;
 pub mod issuer;
 pub mod nginx;
+pub mod pauses;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod realm;
 pub mod redis;
 pub mod redis_cluster;
@@ -25,6 +27,7 @@ pub mod relay;
 pub mod script;
 pub mod suite;
 pub mod tokens;
+pub mod topology;
 pub mod traefik;
 
 use std::{
@@ -61,10 +64,15 @@ pub fn found_or_skipped<T>(what: &str, found: Option<T>) -> Option<T> {
             "{what} not found, and PORTCULLIS_TEST_REQUIRE=1 makes that a failure"
         );
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Straight to the file descriptor: the test harness captures `eprintln!`, and this must be seen.
-        writeln!(std::io::stderr(), "SKIPPED {test}: {what} not found").expect("stderr is open");
+        say(&format!("SKIPPED {test}: {what} not found"));
     }
     found
+}
+
+/// Prints a line that is seen whether the test fails or not: straight to the file descriptor, since the test harness
+/// captures `eprintln!`.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr is open");
 }
 
 fn places() -> Vec<PathBuf> {

@@ -1,6 +1,6 @@
 //! A real redis-server of one's own: in a temporary folder, ended by its process id.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,6 +59,12 @@ impl RedisServer {
             Reach::Tcp => format!("redis://127.0.0.1:{}", self.port),
             Reach::Tls => format!("rediss://127.0.0.1:{}", self.port),
         }
+    }
+
+    /// Where it listens; not on a unix socket.
+    pub(crate) fn address(&self) -> SocketAddr {
+        assert_ne!(self.reach, Reach::Unix, "a server on a unix socket has no address");
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The answer to a command as an administrator types it, in one of the databases.

@@ -1,0 +1,70 @@
+//! Servers that take over from each other: a fail-over among sentinels, a slot that moves in a cluster.
+
+use std::time::{Duration, Instant};
+
+use super::{scene::Scene, watch::Watch};
+use crate::support::{
+    redis_cluster::RedisCluster,
+    redis_sentinel::Watched,
+    topology::{SAFE, is_copied, key_in_cluster, move_slot_of, runtime},
+};
+
+/// `SESSION_STALENESS` here: who is the master is known a second late at worst, and until then an old one is read from.
+const BOUND: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_fail_over_that_was_asked_for_brings_no_yes_back() {
+    let runtime = runtime();
+    let Some(watched) = runtime.block_on(Watched::start(&SAFE)) else { return };
+    let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
+    let mut watch = Watch::start("fail-over", &scene, 2);
+    watch.revoke_next();
+    runtime.block_on(is_copied(&watched.servers));
+    runtime.block_on(watched.fail_over(1));
+    let over = Instant::now();
+    // At once, while some may still take the old one for the master.
+    watch.end_next(|session| scene.revoke_at_last(session));
+    watch.wait_until_well(over);
+    watch.wait_beyond_the_bound();
+    watch.stop().holds_the_promise();
+}
+
+#[test]
+fn a_master_that_is_killed_is_no_yes_beyond_the_bound_until_another_is_one() {
+    let runtime = runtime();
+    let Some(mut watched) = runtime.block_on(Watched::start(&[])) else { return };
+    let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
+    let mut watch = Watch::start("master killed", &scene, 2);
+    watch.revoke_next();
+    runtime.block_on(is_copied(&watched.servers));
+    let killed = Instant::now();
+    let elected = runtime.block_on(watched.kill_master(0));
+    watch.wait_until_well(killed + elected);
+    watch.revoke_next();
+    watch.wait_beyond_the_bound();
+    let seen = watch.stop();
+    seen.holds_the_promise();
+    if elected > BOUND {
+        seen.says_nothing(killed + BOUND, killed + elected.mul_f64(0.9));
+    }
+}
+
+#[test]
+fn a_session_whose_slot_moves_is_neither_lost_nor_let_pass_when_it_has_ended() {
+    let runtime = runtime();
+    let Some(cluster) = runtime.block_on(RedisCluster::start()) else { return };
+    let scene = Scene::start(&cluster.url(), &cluster.url(), BOUND, &[], &[&[], &[]]);
+    let mut watch = Watch::start("slots move", &scene, 2);
+    let (living, victims) = (watch.living.clone(), watch.victims.clone());
+    let begun = Instant::now();
+    for session in victims.iter().chain([&living]) {
+        runtime.block_on(move_slot_of(&cluster, &key_in_cluster(&session.id)));
+    }
+    watch.revoke_next();
+    watch.wait_until_well(begun);
+    watch.revoke_next();
+    watch.wait_beyond_the_bound();
+    let seen = watch.stop();
+    seen.holds_the_promise();
+    assert_eq!(seen.count(503), 0, "all servers were there all the time");
+}
