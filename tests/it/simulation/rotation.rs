@@ -336,6 +336,7 @@ impl Scene {
         let end = timeout(Duration::from_secs(2), refreshed).await.unwrap_or(End::CutOff);
         let is_issued = matches!(end, End::Issued(_));
         let has_grace = !self.plan.grace.is_zero();
+        let lives_on = self.family_lives().await;
         match (was_alive, is_used) {
             (true, false) if !is_issued => {
                 judge.broken(Rule::NothingLost, format!("a token that nobody used gets {end:?}"));
@@ -353,10 +354,8 @@ impl Scene {
                     judge.broken(Rule::SameAnswer, format!("within the grace one gets {end:?}"));
                 }
             }
-            (true, true) if !has_grace => {
-                if is_issued || self.family_lives().await {
-                    judge.broken(Rule::Reuse, format!("a used token gets {end:?}"));
-                }
+            (true, true) if !has_grace && (is_issued || lives_on) => {
+                judge.broken(Rule::Reuse, format!("a used token gets {end:?}"));
             }
             (false, _) if is_issued => {
                 judge.broken(Rule::Reuse, format!("a family that has ended gets {end:?}"));

@@ -14,7 +14,7 @@ use super::{mutation::Mutation, world::World};
 impl World {
     /// What stands between a look and a write that should have been one step.
     async fn gap(&self) {
-        self.travel(self.chance.millis(0..=200)).await;
+        self.travel(self.chance.millis(0..=600)).await;
     }
 
     /// Remembers a session that is about to go.
@@ -106,7 +106,7 @@ impl World {
         if found.used.is_some() {
             return Ok(Exchange::Used);
         }
-        self.travel(self.chance.pick(&[Duration::ZERO, Duration::from_millis(150)])).await;
+        self.gap().await;
         tokens.remove(old).await?;
         tokens.put(&[OpaqueToken { used: Some(at), ..found }]).await?;
         tokens.put(successors).await?;

@@ -140,10 +140,9 @@ impl Weather {
                 (chance.millis(self.climate.slow.clone()), chance.millis(self.climate.slow.clone()))
             }
             Sky::Busy if !is_read => {
-                let both = chance.millis(self.climate.busy.clone());
-                let there = both * u32::try_from(chance.below(101)).expect("a percentage") / 100;
-                let there = Duration::from_millis(u64::try_from(there.as_millis()).expect("short"));
-                (there, both - there)
+                let both = chance.within(self.climate.busy.clone());
+                let there = chance.within(0..=both);
+                (Duration::from_millis(there), Duration::from_millis(both - there))
             }
             _ => (chance.millis(self.climate.way.clone()), chance.millis(self.climate.way.clone())),
         };
