@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Config, KeysConfig, TokenConfig, TokenMode};
 use crate::gate::Gate;
-use crate::gate::admission::{Admissions, CacheTerms};
+use crate::gate::admission::Admissions;
 use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceTerms};
@@ -116,12 +116,13 @@ impl App {
             Arc::clone(&clock),
             store_metrics,
         ));
-        let tokens = Arc::new(Tokens::new(
+        let tokens = Tokens::new(
             Arc::clone(&stores.opaque),
             config.sessions.terms.timeout,
             Arc::clone(&clock),
             StoreMetrics::register_for(&mut registry, StoreKind::Tokens),
-        ));
+        );
+        let tokens = Arc::new(tokens.doubting_when_down(config.sessions.terms.doubts_when_down));
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
@@ -201,7 +202,6 @@ impl App {
     /// # Errors
     /// Which address cannot be opened, and what to do.
     pub fn bind(mut self, config: &Config) -> anyhow::Result<Bound> {
-        say_what_is_believed(&config.cache);
         let gate = Listeners::bind(&config.gate.listen, &config.limits)?;
         let metrics = match &config.metrics_listen {
             Some(address) => Some(Listeners::bind(std::slice::from_ref(address), &config.limits)?),
@@ -247,6 +247,9 @@ impl Bound {
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let (tokens, news, news_state) = (app.tokens, app.news, app.news_state);
+        if !sessions.lists() {
+            tell_of_memcached();
+        }
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
@@ -314,17 +317,12 @@ impl Bound {
     }
 }
 
-/// Writes down what an operator may have to answer for later.
-fn say_what_is_believed(terms: &CacheTerms) {
-    let CacheTerms { staleness, when_down, .. } = terms;
-    if when_down.is_zero() {
-        info!("SESSION_STORE_DOWN: while the store is down, nobody is let pass");
-    } else {
-        info!(
-            "SESSION_STORE_DOWN: while the store is down, what was read is believed for \
-             {when_down:?}; SESSION_STALENESS is {staleness:?}"
-        );
-    }
+fn tell_of_memcached() {
+    warn!(
+        "sessions are in memcached: one that it forgets is over, revocations elsewhere are learnt of \
+         at SESSION_STALENESS, and nothing that lists sessions is served (`GET /sessions`, \
+         `DELETE /sessions?except=current`, `/admin/sessions`, gRPC `ListSessions`, `session list`)"
+    );
 }
 
 /// The issuers, and those of their key rings that have to be looked after.

@@ -6,9 +6,15 @@ use std::time::Duration;
 
 use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
-use crate::opaque::{MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
-use crate::restrict::{MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict};
-use crate::session::{CHANGE_TIMEOUT, MemoryStore, RedisStore, SessionStore, SqliteStore};
+use crate::opaque::{MemcachedOpaque, MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
+use crate::restrict::{
+    MemcachedRestrict, MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict,
+};
+use crate::secret::SystemRandom;
+use crate::session::{
+    CHANGE_TIMEOUT, MemcachedStore, MemoryStore, RedisStore, SessionStore, SqliteStore,
+};
+use crate::storage::memcached::{self, Memcached};
 use crate::storage::news::{Means, NewsSource, NewsState};
 use crate::storage::redis::{Redis, RedisNews};
 use crate::storage::sqlite::{Database, SqliteNews};
@@ -42,7 +48,7 @@ fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
 /// Opens the configured stores.
 ///
 /// # Errors
-/// Where the embedded store cannot be opened. A Redis that is down is no error: it may come up.
+/// Where the embedded store cannot be opened. A server that is down is no error: it may come up.
 pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     let timeout = config.terms.timeout;
     Ok(match &config.store {
@@ -77,6 +83,22 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
                 sessions: Arc::new(sessions),
                 opaque: Arc::new(opaque),
                 restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
+                news,
+                news_state,
+            }
+        }
+        StoreConfig::Memcached(servers) => {
+            let options = memcached::Options {
+                // A little less than our own deadline, so that a dead connection is noticed.
+                response_timeout: timeout.mul_f64(0.8),
+                ..memcached::Options::default()
+            };
+            let memcached = Memcached::new(servers, &options);
+            let (news, news_state) = without_news(Means::Bound);
+            Stores {
+                sessions: Arc::new(MemcachedStore::new(memcached.clone(), Arc::new(SystemRandom))),
+                opaque: Arc::new(MemcachedOpaque::new(memcached.clone())),
+                restrict: Arc::new(MemcachedRestrict::new(memcached)),
                 news,
                 news_state,
             }

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::config::{Config, IssuerConfig, KeysConfig, Mistakes, StoreConfig};
 use crate::token::algorithm;
 use serde_json::json;
-use tracing::warn;
+use tracing::{info, warn};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,7 +21,29 @@ pub(super) fn run(args: &Args) -> Outcome {
     if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
     }
+    say_what_is_promised(&config);
     run_to_its_end(serve(&config))
+}
+
+/// How late a revocation may be learnt of, where the operator chose something else than the usual
+/// for the time in which the store is down.
+fn say_what_is_promised(config: &Config) {
+    let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
+    if when_down > bound {
+        warn!(
+            ?bound,
+            ?when_down,
+            "SESSION_STORE_DOWN: while the store is down, sessions are believed for longer than \
+             SESSION_STALENESS; what is revoked then may be let in for so long"
+        );
+    } else if when_down < bound {
+        info!(
+            ?bound,
+            ?when_down,
+            "SESSION_STORE_DOWN: while the store is down, sessions are believed for less than \
+             SESSION_STALENESS, then answered 503"
+        );
+    }
 }
 
 async fn serve(config: &Config) -> Outcome {
@@ -54,6 +76,8 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         Output::say(&describe(issuer));
     }
     Output::say(&format!("  sessions  {:?}", config.sessions.store));
+    let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
+    Output::say(&format!("  staleness {bound:?}; while the store is down {when_down:?}"));
     let addresses: Vec<_> = config.gate.listen.iter().map(ToString::to_string).collect();
     Output::say(&format!("  gate      {}, below {}/", addresses.join(", "), config.gate.prefix));
     let metrics = config.metrics_listen.as_ref().map_or("off".to_owned(), ToString::to_string);

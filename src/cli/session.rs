@@ -13,12 +13,20 @@ use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
 use crate::app::open_stores;
 use crate::config::SessionConfig;
 use crate::issuer::audit::Event;
-use crate::session::{Filter, Session, SessionId, Sessions, StoreMetrics, UserId};
+use crate::session::{Filter, Session, SessionId, Sessions, StoreError, StoreMetrics, UserId};
 use crate::token::claims::Claims;
 use crate::token::parts;
 
 /// The longest token that is looked into, in bytes.
 const MOST_TOKEN_BYTES: usize = 1 << 20;
+
+/// Why `session list` lists nothing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "sessions are kept in memcached, which cannot list them; `session revoke` ends them by id, by \
+     token or by user"
+)]
+struct CannotList;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -85,7 +93,10 @@ async fn list(args: &ListArgs) -> Outcome {
     let live_at = (!args.all).then(|| clock.now());
     let filter = Filter { user: user.map_err(Failure::usage)?, live_at };
     let sessions = sessions(&config).await?;
-    let found = sessions.list(&filter, args.limit).await.map_err(Failure::unavailable)?;
+    let found = sessions.list(&filter, args.limit).await.map_err(|error| match error {
+        StoreError::CannotList => Failure::usage(CannotList),
+        error => Failure::unavailable(error),
+    })?;
     if args.json {
         Output::json(&found.iter().map(to_json).collect())?;
     } else {
@@ -168,6 +179,9 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     };
     if args.json {
         Output::json(&json!({ "ended": ended }))?;
+    } else if args.user.is_some() && !sessions.lists() {
+        // It cannot say how many those were.
+        Output::say(if ended > 0 { "all are over" } else { "there was none" });
     } else {
         Output::say(&format!("{ended} ended"));
     }

@@ -46,7 +46,9 @@ pub(super) fn read(
 fn store(reader: &mut Reader<'_>, sessions: &StoreConfig, data_dir: &Path) -> AccountStoreConfig {
     let embedded = AccountStoreConfig::Sqlite(match sessions {
         StoreConfig::Sqlite(path) => path.clone(),
-        StoreConfig::Redis { .. } | StoreConfig::Memory => data_dir.join(EMBEDDED_FILE),
+        StoreConfig::Redis { .. } | StoreConfig::Memcached(_) | StoreConfig::Memory => {
+            data_dir.join(EMBEDDED_FILE)
+        }
     });
     let Some(found) = reader.found("ACCOUNTS_URL") else {
         return embedded;

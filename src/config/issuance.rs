@@ -185,10 +185,11 @@ fn terms(
             525_600.0,
         ),
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
-        // What stands between a claim and its exchange: two changes of a store.
+        // From when a claim is sent until its exchange took effect: the claim itself, the renewal
+        // of the session, and the exchange, each of which may take as long as a change may.
         lease: store_timeout
             .max(CHANGE_TIMEOUT)
-            .saturating_mul(2)
+            .saturating_mul(3)
             .saturating_add(Duration::from_secs(1)),
         opaque: tokens.mode == TokenMode::Opaque,
         scopes: scopes(reader),

@@ -218,6 +218,9 @@ impl Config {
         check_upstream_jwt(reader, &gate, &tokens);
         let timeout = sessions.terms.timeout;
         let issuance = issuance::read(reader, &mut tokens, &data_dir, timeout);
+        if let Some(issuance) = &issuance {
+            store::check_lists(reader, &sessions.store, issuance.terms.max_sessions);
+        }
         Self {
             issuance,
             tokens,

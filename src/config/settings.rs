@@ -158,7 +158,8 @@ pub const SETTINGS: &[Setting] = &[
             "",
             "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
              redis+unix:///PATH, redis[s]+sentinel://HOST,HOST,HOST/MASTER, \
-             redis[s]+cluster://HOST,HOST, memory: (unset: sqlite in DATA_DIR)",
+             redis[s]+cluster://HOST,HOST, memcached://HOST:PORT,HOST:PORT, memory: \
+             (unset: sqlite in DATA_DIR)",
         )
     },
     plain(
@@ -361,7 +362,8 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_SESSIONS_PER_USER",
         "number",
         "10",
-        "A person's sessions; the least recently seen goes for a newer one; 0: any number",
+        "A person's sessions; the least recently seen goes for a newer one; 0: any number, as \
+         memcached needs",
     ),
     plain("RATE_LIMITS", "true or false", "true", "Whether attempts are limited at all"),
     plain(

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use crate::secret::Secret;
+use crate::storage::memcached::Servers;
 
 /// The file in DATA_DIR that the embedded store keeps.
 pub(super) const EMBEDDED_FILE: &str = "portcullis.db";
@@ -24,6 +25,8 @@ pub enum StoreConfig {
         /// The CA of the server.
         ca_pem: Option<Vec<u8>>,
     },
+    /// Memcached, which forgets, and lists nothing.
+    Memcached(Servers),
     /// This process, until it ends; for tests.
     Memory,
 }
@@ -48,6 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     match text.split_once(':') {
         Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, "DB_URL", path)),
         Some(("memory", _)) => StoreConfig::Memory,
+        Some(("memcached", _)) => memcached(reader, text),
         Some((scheme, _)) if is_redis(scheme) => {
             let url = Secret::new(text.to_owned());
             let database = u32::try_from(database).unwrap_or_default();
@@ -66,11 +70,32 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             reader.wrong(
                 "DB_URL",
                 "is of no kind that is known; write sqlite:PATH, redis://HOST:PORT, rediss://, \
-                 valkey://, dragonfly://, redis+unix:///PATH, redis+sentinel://HOST,HOST,HOST/MASTER \
-                 or redis+cluster://HOST,HOST",
+                 valkey://, dragonfly://, redis+unix:///PATH, redis+sentinel://HOST,HOST,HOST/MASTER, \
+                 redis+cluster://HOST,HOST or memcached://HOST:PORT",
             );
             StoreConfig::Memory
         }
+    }
+}
+
+fn memcached(reader: &mut Reader<'_>, url: &str) -> StoreConfig {
+    match Servers::parse(url) {
+        Ok(servers) => StoreConfig::Memcached(servers),
+        Err(error) => {
+            reader.wrong("DB_URL", error.to_string());
+            StoreConfig::Memory
+        }
+    }
+}
+
+/// What cannot be done where the store does not list what it holds.
+pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, max_sessions: usize) {
+    if matches!(store, StoreConfig::Memcached(_)) && max_sessions != 0 {
+        reader.wrong(
+            "MAX_SESSIONS_PER_USER",
+            "cannot be held with a memcached DB_URL, which lists no sessions: set it to 0 (any \
+             number), or keep sessions in Redis or SQLite",
+        );
     }
 }
 

@@ -53,8 +53,10 @@ pub struct Admission {
 /// How a session was read.
 #[derive(Clone, Copy, Debug)]
 struct Read {
-    /// When, on the monotonic clock.
+    /// When, on the monotonic clock, which nobody can set back.
     at: Duration,
+    /// When, on the wall's, which goes on while the host sleeps.
+    wall: UnixTime,
     /// What was revoked by then.
     mark: Mark,
     /// For how long it is believed where nothing is heard: the bound, or a little less.
@@ -66,8 +68,8 @@ struct Good<'c> {
     credential: &'c str,
     token: Arc<Verified>,
     handle: Option<TokenMark>,
-    /// From when on all of it was looked at.
-    since: Duration,
+    /// From when on all of it was looked at, on both clocks.
+    since: (Duration, UnixTime),
     /// For how long what is read now is believed where nothing is heard.
     believed_for: Duration,
     /// What was known before.
@@ -314,7 +316,7 @@ impl Admissions {
     ) -> Outcome {
         let is_known = earlier.is_some();
         self.metrics.cache(if is_known { CacheOutcome::Recheck } else { CacheOutcome::Miss });
-        let since = self.clock.monotonic();
+        let since = (self.clock.monotonic(), self.clock.now());
         let known = earlier.as_ref().map(|earlier| Arc::clone(&earlier.token));
         let (token, handle) = match (key.kind, &self.handles) {
             (CredentialKind::Handle, Some(handles)) => {
@@ -339,8 +341,8 @@ impl Admissions {
         let (session, read) = match session_of(&good.token)? {
             None => (None, None),
             Some((user, id)) => {
-                let mark = self.sessions.mark(&user, &id);
-                let read = Read { at: good.since, mark, believed_for: good.believed_for };
+                let ((at, wall), mark) = (good.since, self.sessions.mark(&user, &id));
+                let read = Read { at, wall, mark, believed_for: good.believed_for };
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 (Some(session), Some(read))
@@ -400,7 +402,7 @@ impl Admission {
         weight(&self.token, self.session.as_ref(), &self.headers)
     }
 
-    /// Whether the session has not expired, and was read less than so long before `at`.
+    /// Whether the session has not expired, and was read less than so long ago by either clock.
     fn session_is_fresh(
         &self,
         now: UnixTime,
@@ -409,7 +411,8 @@ impl Admission {
     ) -> bool {
         match (&self.session, &self.read) {
             (Some(session), Some(read)) => {
-                now < session.expires && at.saturating_sub(read.at) < limit(read)
+                let age = at.saturating_sub(read.at).max(now.since(read.wall));
+                now < session.expires && age < limit(read)
             }
             _ => true,
         }

@@ -37,6 +37,8 @@ pub enum IssueError {
     NotFound,
     /// Too many attempts; try again in so long.
     SlowDown(Duration),
+    /// What was asked for needs a store that can do more than the one that is configured.
+    Unsupported,
     /// Something that the answer depends on did not answer. Nothing was issued.
     Unavailable,
     /// More logins wait than can be checked soon. Nothing was checked.
@@ -69,6 +71,7 @@ impl IssueError {
             Self::Forbidden(_) => "access_denied",
             Self::NotFound => "not_found",
             Self::SlowDown(_) => "slow_down",
+            Self::Unsupported => "not_implemented",
             Self::Unavailable | Self::Busy => "temporarily_unavailable",
         }
     }
@@ -90,6 +93,7 @@ impl IssueError {
             Self::Forbidden(why) => why,
             Self::NotFound => "there is no such session",
             Self::SlowDown(_) => "too many attempts; wait as long as Retry-After says",
+            Self::Unsupported => "sessions are kept in memcached, which cannot list them",
             Self::Unavailable => "a part of the service does not answer; nothing was issued",
             Self::Busy => "too many logins at once; nothing was checked",
         }
@@ -108,6 +112,9 @@ impl IssueError {
 
 impl From<StoreError> for IssueError {
     fn from(error: StoreError) -> Self {
+        if error == StoreError::CannotList {
+            return Self::Unsupported;
+        }
         tracing::warn!(%error, "a request for tokens could not be served");
         Self::Unavailable
     }

@@ -156,6 +156,7 @@ impl Issuance {
         // them asks the stores for more than the token.
         let _turn = self.turns.of(digest).lock().await;
         loop {
+            let looked = self.clock.now();
             let old = self.presented(request, digest, TokenKind::Refresh).await?;
             if let Some(used) = old.used {
                 return self.replayed(request, &old, used).await;
@@ -164,7 +165,7 @@ impl Issuance {
             self.check_session(&old).await?;
             let now = self.clock.now();
             let next = self.next(request, &old, &lineage, now).await?;
-            match self.claim(request.token, digest, &next.issued, now).await? {
+            match self.claim(request.token, digest, &next.issued, looked).await? {
                 Claimed::Won => return self.exchange(request, &old, next, now).await,
                 Claimed::Later => tokio::time::sleep(LOOK_EVERY).await,
             }
@@ -287,16 +288,35 @@ impl Issuance {
         Ok(Some(Subject::of_user(&user)))
     }
 
-    /// Claims the rotation of a token. The marker holds until when the claim is believed to be
-    /// under way, something that makes it unlike any other, and with a grace the sealed answer.
+    /// Claims the rotation of a token which was not used when somebody `looked`. A claim whose
+    /// lease was over by then came to nothing: later, its exchange may just have been overlooked.
     async fn claim(
         &self,
         token: &str,
         digest: &TokenDigest,
         issued: &Issued,
-        now: UnixTime,
+        looked: UnixTime,
     ) -> Result<Claimed, IssueError> {
         let name = rotation_marker(digest);
+        let (value, until) = self.claiming(token, issued)?;
+        match self.restrictions.claim(&name, &value, self.clock.now(), until).await? {
+            Claim::Won => Ok(Claimed::Won),
+            Claim::Held(held) if lease_of(&held).is_some_and(|lease| looked <= lease) => {
+                Ok(Claimed::Later)
+            }
+            Claim::Held(held) => {
+                // The answer took its time, which the lease is not for.
+                let (value, until) = self.claiming(token, issued)?;
+                let is_ours = self.restrictions.swap(&name, &held, &value, until).await?;
+                Ok(if is_ours { Claimed::Won } else { Claimed::Later })
+            }
+        }
+    }
+
+    /// What a claim that is made now says, and until when it is kept: until when it is believed to
+    /// be under way, something that makes it unlike any other, and with a grace the sealed answer.
+    fn claiming(&self, token: &str, issued: &Issued) -> Result<(String, UnixTime), IssueError> {
+        let now = self.clock.now();
         let mut nonce = [0; 8];
         self.random.fill(&mut nonce)?;
         let answer = if self.terms.grace.is_zero() {
@@ -307,16 +327,7 @@ impl Issuance {
         let lease = now.after(self.terms.lease).as_millis();
         let value = format!("{lease}.{:016x}.{answer}", u64::from_be_bytes(nonce));
         let until = now.after(self.terms.restrict.max(self.terms.grace).max(self.terms.lease));
-        match self.restrictions.claim(&name, &value, now, until).await? {
-            Claim::Won => Ok(Claimed::Won),
-            Claim::Held(held) if lease_of(&held).is_some_and(|lease| now <= lease) => {
-                Ok(Claimed::Later)
-            }
-            Claim::Held(held) => {
-                let is_ours = self.restrictions.swap(&name, &held, &value, until).await?;
-                Ok(if is_ours { Claimed::Won } else { Claimed::Later })
-            }
-        }
+        Ok((value, until))
     }
 
     async fn exchange(

@@ -4,6 +4,7 @@
 
 mod cookies;
 mod marks;
+pub mod memcached;
 pub mod memory;
 mod record;
 pub mod redis;
@@ -13,6 +14,7 @@ mod tokens;
 
 pub use cookies::{CookiePair, cookie_of_user, names_user};
 pub use marks::TokenMark;
+pub use memcached::MemcachedOpaque;
 pub use memory::MemoryOpaque;
 pub use record::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, generate};
 pub use redis::RedisOpaque;

@@ -21,6 +21,7 @@ pub struct Tokens {
     timeout: Duration,
     watched: Watched,
     marks: Marks,
+    doubts_when_down: bool,
 }
 
 impl Tokens {
@@ -33,7 +34,15 @@ impl Tokens {
         metrics: StoreMetrics,
     ) -> Self {
         let watched = Watched::new(store.describe(), clock, metrics);
-        Self { store, timeout, watched, marks: Marks::new() }
+        Self { store, timeout, watched, marks: Marks::new(), doubts_when_down: false }
+    }
+
+    /// The same; where `doubts`, everything that was read is in doubt from the moment on at which
+    /// the store is found to be down. Whoever shows handles alone never asks for a session then,
+    /// so what [`Sessions`](crate::session::Sessions) finds out is not enough.
+    #[must_use]
+    pub fn doubting_when_down(self, doubts: bool) -> Self {
+        Self { doubts_when_down: doubts, ..self }
     }
 
     /// The present mark of a token; to be taken before it is read.
@@ -53,7 +62,11 @@ impl Tokens {
 
     /// The token of that digest, expired and used ones too.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        self.watched.asking(self.timeout, Operation::Get, self.store.get(digest)).await.outcome
+        let asked = self.watched.asking(self.timeout, Operation::Get, self.store.get(digest)).await;
+        if asked.begins_to_rest && self.doubts_when_down {
+            self.marks.doubt();
+        }
+        asked.outcome
     }
 
     /// Marks `old` as used and adds its successors, both or nothing; exactly one caller does.

@@ -3,6 +3,7 @@
 //! [`RestrictStore`] and passes one contract suite, `tests/it/restrict_store.rs`.
 
 mod arithmetic;
+pub mod memcached;
 pub mod memory;
 mod name;
 pub mod redis;
@@ -10,6 +11,7 @@ mod restrictions;
 pub mod sqlite;
 mod store;
 
+pub use memcached::MemcachedRestrict;
 pub use memory::MemoryRestrict;
 pub use redis::RedisRestrict;
 pub use restrictions::Restrictions;

@@ -8,6 +8,7 @@
 mod freshness;
 mod id;
 mod lane;
+pub mod memcached;
 pub mod memory;
 pub mod metrics;
 mod record;
@@ -20,6 +21,7 @@ mod watched;
 
 pub use freshness::{Freshness, Mark, Since};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
+pub use memcached::MemcachedStore;
 pub use memory::MemoryStore;
 pub(crate) use metrics::Operation;
 pub use metrics::{StoreKind, StoreMetrics};

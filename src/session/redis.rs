@@ -29,7 +29,7 @@ mod scripts;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use redis::RedisResult;
+use redis::{Pipeline, RedisResult};
 
 use super::{Concern, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
@@ -110,6 +110,10 @@ impl RedisStore {
     ) -> Result<(bool, Option<Vec<u8>>), StoreError> {
         let call = self.revoke.key(self.names.session(id));
         self.redis.change(&call, connection).await.map_err(on(id))
+    }
+
+    async fn make_room(&self, pipeline: &Pipeline) -> Result<(), Failure> {
+        Ok(pipeline.exec_async(&mut self.redis.connection().await?).await?)
     }
 
     /// For how long the sessions are kept, in milliseconds, as the server says it.
@@ -238,17 +242,16 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let mut connection = self.connection().await?;
+        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
         // From here on it is over; the rest makes room.
-        let (removed, owner) = self.end(id, &mut connection).await?;
+        let (removed, owner) = self.end(id, &mut lasting).await?;
         let user = owner.as_deref().and_then(user_of);
         let mut pipeline = redis::pipe();
         pipeline.del(self.names.seen(id));
         if let Some(user) = &user {
             pipeline.zrem(self.names.user(user), id.as_str());
         }
-        if removed && let Err(error) = pipeline.exec_async(&mut connection).await {
-            let error = Failure::of(&error);
+        if removed && let Err(error) = self.make_room(&pipeline).await {
             tracing::warn!(%id, %error, "something about a session that is over is left");
         }
         match (removed, user) {
@@ -259,12 +262,13 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut connection = self.connection().await?;
+        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
         let index = self.names.user(user);
         let mut call = self.end_all.key(self.names.not_before(user));
         call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let before: String = self.redis.change(&call, &mut connection).await.map_err(on_user)?;
+        let before: String = self.redis.change(&call, &mut lasting).await.map_err(on_user)?;
+        let mut connection = self.connection().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&index).arg("-inf").arg(before);
         let ended: Vec<String> = command.query_async(&mut connection).await.map_err(on_user)?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
-use crate::storage::{redis, sqlite};
+use crate::storage::{memcached, redis, sqlite};
 
 /// Where sessions are kept.
 ///
@@ -50,12 +50,23 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Ends all sessions of the user that were created at or before `at`, also those whose `put`
     /// is still under way, and says how many were there. The user's not-before moves to `at`,
     /// never back. Sessions created later live on.
+    ///
+    /// A store that cannot list ends those created later too, which nobody could name to it, and
+    /// says 1 where there may have been any.
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError>;
 
     /// At most `limit` sessions that pass the filter. One user's come newest first; those of all
     /// users in an order that the store finds cheap. A record that cannot be read is left out
     /// and named in the log, so that one bad record does not hide the others.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotList`], always, of a store that does not [`list`](Self::lists).
     async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError>;
+
+    /// Whether it can say what it holds.
+    fn lists(&self) -> bool {
+        true
+    }
 
     /// Forgets the sessions that expired at or before `expired_before`, and says how many. It
     /// only makes room: what is over is over without it.
@@ -124,6 +135,18 @@ pub enum StoreError {
     /// The id of the session to add is taken.
     #[error("the session id {0} is taken")]
     Conflict(SessionId),
+    /// It knows what it is asked for by name, and cannot say what there is.
+    #[error("the store cannot list sessions")]
+    CannotList,
+}
+
+impl From<memcached::Failure> for StoreError {
+    fn from(failure: memcached::Failure) -> Self {
+        match failure {
+            memcached::Failure::TimedOut => Self::TimedOut,
+            memcached::Failure::Unavailable(what) => Self::Unavailable(what),
+        }
+    }
 }
 
 impl From<sqlite::Failure> for StoreError {

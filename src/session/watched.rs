@@ -71,7 +71,8 @@ impl Watched {
         let outcome = self.within(left, operation, answer).await;
         let begins_to_rest = match &outcome {
             Err(StoreError::Unavailable(_) | StoreError::TimedOut) => self.lane.failed(),
-            Ok(_) | Err(StoreError::Corrupt { .. } | StoreError::Conflict(_)) => {
+            Ok(_)
+            | Err(StoreError::Corrupt { .. } | StoreError::Conflict(_) | StoreError::CannotList) => {
                 self.lane.answered();
                 false
             }

@@ -15,6 +15,7 @@ mod connector;
 mod keys;
 mod news;
 mod node;
+mod replicas;
 mod scan;
 mod script;
 mod sentinel;
@@ -34,7 +35,7 @@ pub use address::InvalidAddress;
 use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
-use connector::Role;
+use connector::{Lasting, Role};
 pub use keys::{Keys, Slot};
 pub use news::RedisNews;
 pub use node::Node;
@@ -98,7 +99,7 @@ pub struct Redis {
 /// Which servers keep the keys.
 #[derive(Clone)]
 enum Topology {
-    Server(Server),
+    Server(Arc<Server>),
     Sentinel(Arc<Sentinel>),
     Cluster(Arc<Cluster>),
 }
@@ -121,9 +122,9 @@ impl Redis {
         let target = Target::parse(url, database, options.ca_pem.as_deref())?;
         let name = target.name(database).into();
         let topology = match target {
-            Target::Server(at) => Topology::Server(Server::new(at, Role::Any, options)),
+            Target::Server(at) => Topology::Server(Arc::new(Server::new(&at, Role::Any, options))),
             Target::Sentinel { sentinels, master, access } => {
-                Topology::Sentinel(Arc::new(Sentinel::new(sentinels, master, access, options)))
+                Topology::Sentinel(Arc::new(Sentinel::new(&sentinels, master, access, options)))
             }
             Target::Cluster { seeds, access } => {
                 Topology::Cluster(Arc::new(Cluster::new(seeds, access, options)))
@@ -137,11 +138,26 @@ impl Redis {
     /// # Errors
     /// [`Failure`] as soon as an attempt to connect failed, or none came in time.
     pub async fn connection(&self) -> Result<Connection, Failure> {
+        self.connection_for(Lasting::No).await
+    }
+
+    /// The same for commands that are to outlast the server where others may take its place: what
+    /// is sent alone is answered when one of these has it too, or was too slow. For few commands,
+    /// which wait for each other.
+    ///
+    /// # Errors
+    /// As of [`Self::connection`].
+    pub async fn lasting_connection(&self) -> Result<Connection, Failure> {
+        self.connection_for(Lasting::Yes).await
+    }
+
+    async fn connection_for(&self, lasting: Lasting) -> Result<Connection, Failure> {
         match &self.topology {
             Topology::Server(server) => server.link().await.map(Connection::to_server),
-            Topology::Sentinel(sentinel) => sentinel.link().await.map(Connection::to_server),
+            Topology::Sentinel(sentinel) => sentinel.link(lasting).await.map(Connection::to_server),
             Topology::Cluster(cluster) => {
-                cluster.check().await.map(|()| Connection::to_cluster(Arc::clone(cluster)))
+                cluster.check().await?;
+                Ok(Connection::to_cluster(Arc::clone(cluster), lasting))
             }
         }
     }

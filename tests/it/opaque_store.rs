@@ -5,6 +5,7 @@
 
 mod beyond;
 mod contract;
+mod memcached;
 
 use std::any::Any;
 use std::path::Path;
@@ -13,14 +14,17 @@ use std::time::Duration;
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{
-    MemoryOpaque, OpaqueStore, OpaqueToken, RedisOpaque, SqliteOpaque, TokenDigest, TokenKind,
+    MemcachedOpaque, MemoryOpaque, OpaqueStore, OpaqueToken, RedisOpaque, SqliteOpaque,
+    TokenDigest, TokenKind,
 };
 use portcullis::secret::Secret;
 use portcullis::session::{SessionId, UserId};
 use portcullis::storage;
+use portcullis::storage::memcached::{Memcached, Servers};
 use portcullis::storage::redis::Redis;
 use serde_json::Map;
 
+use crate::support::memcached::MemcachedServer;
 use crate::support::redis::RedisServer;
 
 /// The database of these tests.
@@ -69,6 +73,16 @@ fn redis_store_at(url: &str, database: u32) -> RedisOpaque {
     RedisOpaque::new(Redis::new(&Secret::new(url), &options).expect("address"))
 }
 
+fn memcached_store(url: &str) -> MemcachedOpaque {
+    let patience = Duration::from_secs(5);
+    let options = storage::memcached::Options {
+        connect_timeout: patience,
+        response_timeout: patience,
+        ..Default::default()
+    };
+    MemcachedOpaque::new(Memcached::new(&Servers::parse(url).expect(url), &options))
+}
+
 /// A store with two handles on the same tokens, as two processes have them.
 struct Fixture {
     store: Arc<dyn OpaqueStore>,
@@ -91,6 +105,12 @@ impl Fixture {
     async fn redis() -> Option<Self> {
         let server = RedisServer::start()?;
         let (store, other) = (redis_store(&server), redis_store(&server));
+        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
+    }
+
+    async fn memcached() -> Option<Self> {
+        let server = MemcachedServer::start()?;
+        let (store, other) = (memcached_store(&server.url()), memcached_store(&server.url()));
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
     }
 

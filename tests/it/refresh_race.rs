@@ -22,6 +22,7 @@ use tokio::{
 use crate::support::{
     http::request,
     issuer::{ALICE, Issuer, SCOPES},
+    memcached::MemcachedServer,
     realm::Realm,
     redis::{Reach, RedisServer},
 };
@@ -220,4 +221,16 @@ fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_sqlite() {
 fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_redis() {
     let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
     all_get_one_answer("Redis", Realm::issuing().with("DB_URL", &server.url()));
+}
+
+#[test]
+fn of_a_thousand_who_show_one_token_over_memcached_one_wins_and_the_family_ends() {
+    let Some(server) = MemcachedServer::start() else { return };
+    one_wins_and_the_family_ends("memcached", Realm::issuing().with("DB_URL", &server.url()));
+}
+
+#[test]
+fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_memcached() {
+    let Some(server) = MemcachedServer::start() else { return };
+    all_get_one_answer("memcached", Realm::issuing().with("DB_URL", &server.url()));
 }

@@ -5,6 +5,7 @@
 
 mod beyond;
 mod contract;
+mod memcached;
 
 use std::any::Any;
 use std::path::Path;
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use portcullis::clock::UnixTime;
 use portcullis::restrict::{
-    Claim, MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict, Strike,
+    Claim, MemcachedRestrict, MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict, Strike,
 };
 use portcullis::secret::Secret;
 use portcullis::storage;
+use portcullis::storage::memcached::{Memcached, Servers};
 use portcullis::storage::redis::Redis;
 
+use crate::support::memcached::MemcachedServer;
 use crate::support::redis::RedisServer;
 
 /// The database of these tests.
@@ -54,6 +57,16 @@ fn redis_store_at(url: &str, database: u32) -> RedisRestrict {
     RedisRestrict::new(Redis::new(&Secret::new(url), &options).expect("address"))
 }
 
+fn memcached_store(url: &str) -> MemcachedRestrict {
+    let patience = Duration::from_secs(5);
+    let options = storage::memcached::Options {
+        connect_timeout: patience,
+        response_timeout: patience,
+        ..Default::default()
+    };
+    MemcachedRestrict::new(Memcached::new(&Servers::parse(url).expect(url), &options))
+}
+
 /// A store with two handles on the same restrictions, as two processes have them.
 struct Fixture {
     store: Arc<dyn RestrictStore>,
@@ -76,6 +89,12 @@ impl Fixture {
     async fn redis() -> Option<Self> {
         let server = RedisServer::start()?;
         let (store, other) = (redis_store(&server), redis_store(&server));
+        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
+    }
+
+    async fn memcached() -> Option<Self> {
+        let server = MemcachedServer::start()?;
+        let (store, other) = (memcached_store(&server.url()), memcached_store(&server.url()));
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
     }
 

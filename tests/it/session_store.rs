@@ -4,6 +4,7 @@
 //! server. Time is a number that is passed in; nothing sleeps until something expires.
 
 mod contract;
+mod memcached;
 mod redis;
 mod sqlite;
 
@@ -13,15 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::clock::UnixTime;
-use portcullis::secret::Secret;
+use portcullis::secret::{Secret, SystemRandom};
+use portcullis::session::memcached::MemcachedStore;
 use portcullis::session::memory::MemoryStore;
 use portcullis::session::redis::RedisStore;
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, UserId};
+use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
 use portcullis::storage;
+use portcullis::storage::memcached::{Memcached, Servers};
 use portcullis::storage::redis::Redis;
 use serde_json::Map;
 
+use crate::support::memcached::MemcachedServer;
 use crate::support::redis::RedisServer;
 
 /// Some moment; all times of these tests are milliseconds around it.
@@ -86,6 +90,20 @@ fn redis_store_with(url: &str, options: &storage::redis::Options) -> RedisStore 
     RedisStore::new(Redis::new(&Secret::new(url), options).expect(url))
 }
 
+fn memcached_store(url: &str) -> MemcachedStore {
+    memcached_store_within(url, PATIENCE)
+}
+
+fn memcached_store_within(url: &str, patience: Duration) -> MemcachedStore {
+    let options = storage::memcached::Options {
+        connect_timeout: patience,
+        response_timeout: patience,
+        ..Default::default()
+    };
+    let memcached = Memcached::new(&Servers::parse(url).expect(url), &options);
+    MemcachedStore::new(memcached, Arc::new(SystemRandom))
+}
+
 /// A store with two handles on the same sessions, as two processes have them.
 struct Fixture {
     store: Arc<dyn SessionStore>,
@@ -111,6 +129,12 @@ impl Fixture {
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
     }
 
+    async fn memcached() -> Option<Self> {
+        let server = MemcachedServer::start()?;
+        let (store, other) = (memcached_store(&server.url()), memcached_store(&server.url()));
+        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
+    }
+
     /// The server outlives the fixture.
     fn of_redis(url: &str, database: u32) -> Self {
         let options = storage::redis::Options { database, ..within(PATIENCE) };
@@ -128,5 +152,28 @@ impl Fixture {
 
     async fn list(&self, filter: &Filter, limit: usize) -> Vec<Session> {
         self.store.list(filter, limit).await.expect("list")
+    }
+
+    /// That a list holds sessions of these names; of a store that cannot list, that it says so.
+    async fn lists(&self, filter: &Filter, expected: &[&str]) {
+        let listed = self.store.list(filter, 1_000).await;
+        if self.store.lists() {
+            assert_eq!(names(&listed.expect("list")), expected, "{filter:?}");
+        } else {
+            assert_eq!(listed, Err(StoreError::CannotList), "{filter:?}");
+        }
+    }
+
+    /// That a revocation ended as many; a store that cannot list says 1 for any number.
+    async fn ends(&self, owner: &str, until: u64, expected: u64) {
+        let said = if self.store.lists() { expected } else { expected.min(1) };
+        let ended = self.store.revoke_user(&user(owner), at(until)).await;
+        assert_eq!(ended, Ok(said), "of {owner} until {until}");
+    }
+
+    /// That as many are forgotten; a store that cannot list forgets by itself.
+    async fn purges(&self, before: u64, expected: u64) {
+        let said = if self.store.lists() { expected } else { 0 };
+        assert_eq!(self.store.purge(at(before)).await, Ok(said), "before {before}");
     }
 }

@@ -50,9 +50,29 @@ fn the_defaults_are_those_of_the_older_systems() {
     assert_eq!(issuer(&config).sessions, SessionRule::WhenPresent);
     assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
-    assert_eq!(config.cache.staleness, Duration::from_secs(1));
+    assert_eq!(config.cache.staleness, Duration::from_secs(5));
+    assert_eq!(config.cache.when_down, Duration::from_secs(5));
     assert_eq!(config.sessions.terms.timeout, Duration::from_millis(150));
     assert_eq!(config.gate.manners.missing_credentials, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn what_holds_while_the_store_is_down_is_the_bound_or_what_the_operator_says() {
+    for (text, staleness, when_down, doubts) in [
+        ("", "7", 7_000, false),
+        ("deny", "7", 0, true),
+        ("stale-for 2.5", "7", 2_500, true),
+        ("stale-for  600", "7", 600_000, false),
+    ] {
+        let values = [("SESSION_STORE_DOWN", text), ("SESSION_STALENESS", staleness)];
+        let config = with_secret(&values).unwrap();
+        assert_eq!(config.cache.when_down, Duration::from_millis(when_down), "{text}");
+        assert_eq!(config.sessions.terms.doubts_when_down, doubts, "{text}");
+    }
+    for text in ["allow", "deny 5", "stale-for", "stale-for -1", "stale-for x", "stale-for 1e9"] {
+        let values = [("SECRET_KEY", SECRET), ("SESSION_STORE_DOWN", text)];
+        assert!(mistake(&values).contains("write `deny`, or `stale-for`"), "{text}");
+    }
 }
 
 #[test]
@@ -182,6 +202,22 @@ fn database_numbers_apply_whatever_the_url_says() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn memcached_is_refused_what_it_cannot_do() {
+    const URL: (&str, &str) = ("DB_URL", "memcached://cache-1:11211,cache-2");
+    let gate = with_secret(&[URL]).expect("a gate needs no lists");
+    assert!(matches!(gate.sessions.store, StoreConfig::Memcached(_)));
+    let issuer = [("SECRET_KEY", SECRET), ("AUTHORIZATION_SERVER", "true"), URL];
+    let told = mistake(&issuer);
+    assert!(told.starts_with("MAX_SESSIONS_PER_USER: ") && told.contains("set it to 0"), "{told}");
+    for (most, is_fine) in [("0", true), ("1", false)] {
+        let values = [&issuer[..], &[("MAX_SESSIONS_PER_USER", most)]].concat();
+        assert_eq!(from_environment(&values).is_ok(), is_fine, "{most}");
+    }
+    let told = mistake(&[("SECRET_KEY", SECRET), ("DB_URL", "memcached://:hunter2@cache")]);
+    assert!(told.starts_with("DB_URL: ") && !told.contains("hunter2"), "{told}");
 }
 
 #[test]

@@ -7,7 +7,10 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
-use crate::session::{Device, Filter, MemoryStore, SessionStore, StoreError, StoreMetrics, Terms};
+use crate::session::{
+    Concern, Device, Filter, MemoryStore, SessionStore, StoreError, StoreMetrics, Terms,
+};
+use crate::storage::news::{Heard, Hears as _};
 use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, key};
 
 const NOW: u64 = 1_800_000_000;
@@ -60,6 +63,10 @@ impl SessionStore for ProbedStore {
     fn describe(&self) -> String {
         "probed".to_owned()
     }
+    fn concern(&self, key: &[u8]) -> Option<Concern> {
+        let id = std::str::from_utf8(key).ok()?.strip_prefix("session:")?;
+        SessionId::parse(id).ok().map(Concern::Session)
+    }
 }
 
 struct Fixture {
@@ -71,6 +78,11 @@ struct Fixture {
 }
 
 fn fixture(staleness: Duration, bytes: u64) -> Fixture {
+    let patience = Duration::from_secs(9);
+    fixture_on(CacheTerms { bytes, patience, ..CacheTerms::within(staleness) })
+}
+
+fn fixture_on(terms: CacheTerms) -> Fixture {
     let pem = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
     let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
@@ -91,18 +103,18 @@ fn fixture(staleness: Duration, bytes: u64) -> Fixture {
         is_down: AtomicBool::new(false),
         may_answer: Semaphore::new(1),
     });
-    let terms = Terms {
+    let reading = Terms {
         inactivity: Some(Duration::from_secs(300)),
         timeout: Duration::from_secs(5),
         notes_use: true,
         ..Terms::default()
     };
-    let sessions = Sessions::new(store.clone(), terms, clock.clone(), StoreMetrics::default());
+    let sessions = Sessions::new(store.clone(), reading, clock.clone(), StoreMetrics::default());
     let admissions = Admissions::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
         Arc::new(sessions),
         IdentityHeaders::default(),
-        CacheTerms { bytes, patience: Duration::from_secs(9), ..CacheTerms::within(staleness) },
+        terms,
         clock.clone(),
         GateMetrics::default(),
     );
@@ -134,6 +146,11 @@ impl Fixture {
 
     fn sign(&self, id: &str, exp: u64) -> String {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
+    }
+
+    /// As if the store's source of news had told it.
+    fn hear(&self, heard: Heard<'_>) {
+        self.admissions.sessions().hear(heard);
     }
 
     async fn outcome(&self, token: &str) -> Result<(), DenialCode> {
@@ -200,10 +217,129 @@ async fn what_was_revoked_elsewhere_is_refused_at_the_bound() {
     let token = fixture.token("s", 600).await;
     assert_eq!(fixture.outcome(&token).await, Ok(()));
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    fixture.clock.advance(Duration::from_millis(999));
+    // Up to a quarter before the bound the store is asked again.
+    fixture.clock.advance(STALENESS * 3 / 4 - Duration::from_millis(1));
     assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(Duration::from_millis(1));
+    fixture.clock.advance(STALENESS / 4 + Duration::from_millis(1));
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn what_was_revoked_elsewhere_is_refused_as_soon_as_that_is_heard() {
+    let fixture = usual();
+    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
+    assert_eq!(fixture.outcome(&one).await, Ok(()));
+    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    fixture.store.inner.revoke(&Fixture::id("one")).await.unwrap();
+    fixture.hear(Heard::Changed(b"session:other"));
+    assert_eq!(fixture.outcome(&one).await, Ok(()), "nothing was heard of it");
+    fixture.hear(Heard::Changed(b"session:one"));
+    assert_eq!(fixture.outcome(&one).await, Err(DenialCode::SessionUnknown));
+    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    fixture.hear(Heard::Changed(b"\xff is no name of ours"));
+    assert_eq!((fixture.reads(), fixture.outcome(&other).await), (4, Ok(())));
+}
+
+#[tokio::test]
+async fn where_something_may_have_been_missed_each_session_is_read_once() {
+    let fixture = usual();
+    let token = fixture.token("s", 600).await;
+    for reads in [1, 2, 3] {
+        for _ in 0..5 {
+            assert_eq!(fixture.outcome(&token).await, Ok(()));
+        }
+        assert_eq!(fixture.reads(), reads);
+        fixture.hear(Heard::Missed);
+    }
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+    assert_eq!(fixture.admissions.metrics.looked_up().2, 1, "the signature was checked once");
+}
+
+#[tokio::test]
+async fn in_doubt_and_without_the_store_a_yes_lasts_as_long_as_the_operator_says() {
+    for (when_down, lasts) in [(STALENESS, 999), (Duration::ZERO, 0), (STALENESS * 60, 59_999)] {
+        let patience = Duration::from_secs(9);
+        let fixture =
+            fixture_on(CacheTerms { when_down, patience, ..CacheTerms::within(STALENESS) });
+        let token = fixture.token("s", 600).await;
+        assert_eq!(fixture.outcome(&token).await, Ok(()));
+        fixture.store.is_down.store(true, Ordering::SeqCst);
+        fixture.hear(Heard::Missed);
+        let answers = if lasts > 0 { Ok(()) } else { Err(DenialCode::StoreUnavailable) };
+        assert_eq!(fixture.outcome(&token).await, answers, "{when_down:?}");
+        fixture.clock.advance(Duration::from_millis(lasts));
+        assert_eq!(fixture.outcome(&token).await, answers, "{when_down:?}");
+        fixture.clock.advance(Duration::from_millis(1));
+        assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_to_have_changed_is_not_believed_without_the_store() {
+    let patience = Duration::from_secs(9);
+    let when_down = Duration::from_secs(600);
+    let fixture = fixture_on(CacheTerms { when_down, patience, ..CacheTerms::within(STALENESS) });
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    fixture.hear(Heard::Changed(b"session:s"));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
+}
+
+#[tokio::test]
+async fn without_the_store_nothing_outlives_the_session_or_the_token() {
+    let patience = Duration::from_secs(9);
+    let when_down = Duration::from_secs(600);
+    let fixture = fixture_on(CacheTerms { when_down, patience, ..CacheTerms::within(STALENESS) });
+    let (short, shorter) = (fixture.token("s", 60).await, fixture.sign("s", NOW + 30));
+    let longer = fixture.sign("s", NOW + 10_000);
+    for token in [&short, &shorter, &longer] {
+        assert_eq!(fixture.outcome(token).await, Ok(()));
+    }
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.outcome(&shorter).await, Err(DenialCode::TokenExpired));
+    assert_eq!(fixture.outcome(&longer).await, Ok(()));
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.outcome(&longer).await, Err(DenialCode::StoreUnavailable));
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_waited_for_no_longer_than_a_gateway_waits() {
+    let patience = Duration::from_millis(20);
+    let fixture = fixture_on(CacheTerms { patience, ..CacheTerms::within(STALENESS) });
+    let (known, new) = (fixture.token("known", 600).await, fixture.token("new", 600).await);
+    assert_eq!(fixture.outcome(&known).await, Ok(()));
+    fixture.store.may_answer.forget_permits(1);
+    fixture.hear(Heard::Missed);
+    assert_eq!(fixture.outcome(&known).await, Ok(()), "it was read within the bound");
+    assert_eq!(fixture.outcome(&new).await, Err(DenialCode::StoreUnavailable));
+    fixture.clock.advance(STALENESS);
+    assert_eq!(fixture.outcome(&known).await, Err(DenialCode::StoreUnavailable));
+}
+
+#[tokio::test]
+async fn what_was_read_at_once_is_not_read_again_at_once() {
+    let fixture = usual();
+    let mut tokens = Vec::new();
+    for n in 0..100 {
+        tokens.push(fixture.token(&format!("s{n}"), 600).await);
+    }
+    let mut reads = Vec::new();
+    for _ in 0..7 {
+        let before = fixture.reads();
+        for token in &tokens {
+            assert_eq!(fixture.outcome(token).await, Ok(()));
+        }
+        reads.push(fixture.reads() - before);
+        // From three quarters of the bound on, in steps of a twentieth of it.
+        let steps = if reads.len() == 1 { 15 } else { 1 };
+        fixture.clock.advance(STALENESS * steps / 20);
+    }
+    assert_eq!(reads[0], 100);
+    assert_eq!(reads[1..].iter().sum::<u64>(), 100, "by the bound each was read: {reads:?}");
+    assert!(reads[1..].iter().all(|reads| *reads < 60), "{reads:?}");
 }
 
 #[tokio::test]
@@ -224,6 +360,17 @@ async fn setting_the_clock_back_does_not_stretch_the_bound() {
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
     fixture.clock.advance(STALENESS);
     fixture.clock.set_wall(UnixTime::from_secs(NOW - 100));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn a_host_that_slept_asks_again() {
+    let fixture = usual();
+    let token = fixture.token("s", 6_000).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    // The monotonic clock stood still meanwhile.
+    fixture.clock.set_wall(UnixTime::from_secs(NOW + 60));
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
 }
 

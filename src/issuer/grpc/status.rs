@@ -30,6 +30,7 @@ fn code(error: &IssueError) -> Code {
         | IssueError::UnsupportedGrantType => Code::InvalidArgument,
         IssueError::NotFound => Code::NotFound,
         IssueError::SlowDown(_) => Code::ResourceExhausted,
+        IssueError::Unsupported => Code::Unimplemented,
         IssueError::Unavailable | IssueError::Busy => Code::Unavailable,
     }
 }
@@ -53,7 +54,8 @@ mod tests {
             IssueError::InvalidToken => IssueError::Forbidden("why"),
             IssueError::Forbidden(_) => IssueError::NotFound,
             IssueError::NotFound => IssueError::SlowDown(Duration::from_millis(1500)),
-            IssueError::SlowDown(_) => IssueError::Unavailable,
+            IssueError::SlowDown(_) => IssueError::Unsupported,
+            IssueError::Unsupported => IssueError::Unavailable,
             IssueError::Unavailable => IssueError::Busy,
             IssueError::Busy => return None,
         })
@@ -73,6 +75,7 @@ mod tests {
             (Code::PermissionDenied, "access_denied", "why", None),
             (Code::NotFound, "not_found", "", None),
             (Code::ResourceExhausted, "slow_down", "", Some("2")),
+            (Code::Unimplemented, "not_implemented", "memcached", None),
             (Code::Unavailable, "temporarily_unavailable", "", Some("1")),
             (Code::Unavailable, "temporarily_unavailable", "", Some("2")),
         ];

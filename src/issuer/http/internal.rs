@@ -106,7 +106,10 @@ fn is_plain_host(host: &str) -> bool {
 /// List the sessions of all users
 #[utoipa::path(
     get, path = "/admin/sessions", tag = "internal", security(("administrator" = [])),
-    responses((status = 200, description = "At most 1000 live ones", body = SessionList)),
+    responses(
+        (status = 200, description = "At most 1000 live ones", body = SessionList),
+        (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
+    ),
 )]
 pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, IssueError> {
     let found = web.issuance.list(None, MOST_LISTED).await?;
@@ -118,7 +121,10 @@ pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, Is
 #[utoipa::path(
     get, path = "/admin/users/{user}/sessions", tag = "internal", security(("administrator" = [])),
     params(("user" = String, Path, description = "The user's id")),
-    responses((status = 200, description = "The live ones", body = SessionList)),
+    responses(
+        (status = 200, description = "The live ones", body = SessionList),
+        (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
+    ),
 )]
 pub(super) async fn list_of_user(
     State(web): State<Arc<Web>>,

@@ -25,6 +25,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         IssueError::NotFound => StatusCode::NOT_FOUND,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
+        IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
         IssueError::Unavailable | IssueError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         IssueError::InvalidRequest(_)
         | IssueError::InvalidGrant

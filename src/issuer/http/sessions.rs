@@ -153,6 +153,7 @@ pub(super) async fn logout(
     responses(
         (status = 200, description = "The live ones", body = SessionList),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -173,8 +174,9 @@ pub(super) async fn list(
     params(("except" = Option<String>, Query, description = "`current`: all but the one that asks")),
     security(("bearer" = []), ("cookies" = [])),
     responses(
-        (status = 200, description = "So many have ended", body = EndedAnswer),
+        (status = 200, description = "So many have ended; with memcached, which cannot count them, 1", body = EndedAnswer),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 501, description = "All but this one, and sessions are in memcached, which cannot list them", body = ErrorBody),
     ),
 )]
 pub(super) async fn end_all(

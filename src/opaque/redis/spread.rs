@@ -120,7 +120,7 @@ impl RedisOpaque {
     async fn state(&self, digest: &TokenDigest) -> Result<State, StoreError> {
         let mut command = redis::cmd("HMGET");
         command.arg(self.key(digest)).arg(PARENT).arg("used");
-        let fields: RedisResult<(Option<Vec<u8>>, Option<Vec<u8>>)> =
+        let fields: RedisResult<(Field, Field)> =
             command.query_async(&mut self.connection().await?).await;
         match fields {
             Ok((Some(parent), _)) => {
@@ -162,6 +162,9 @@ impl RedisOpaque {
         }
     }
 }
+
+/// A field, where there is one.
+type Field = Option<Vec<u8>>;
 
 /// How a token is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

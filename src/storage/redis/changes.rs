@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use super::script::is_unknown;
-use super::{Call, Connection, Failure, Redis};
+use super::{Call, Connection, Failure, Redis, Topology};
 
 /// Where they are told.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl Redis {
     ) -> RedisResult<T> {
         let mut message = redis::cmd("PUBLISH");
         message.arg(&*self.channel.name).arg(key);
-        if self.is_cluster() {
-            // Two servers: nobody must hear of it before it is done.
+        if !matches!(self.topology, Topology::Server(_)) {
+            // By two servers, or once another one has it too: nobody must hear of it before.
             let done = change.query_async(connection).await?;
-            self.note(&message.query_async(connection).await);
+            self.note(&self.publish(&message).await);
             return Ok(done);
         }
         let mut both = redis::pipe();
@@ -75,6 +75,10 @@ impl Redis {
             both.query_async(connection).await?;
         self.note(&told);
         done
+    }
+
+    async fn publish(&self, message: &Cmd) -> RedisResult<Value> {
+        message.query_async(&mut self.connection().await?).await
     }
 
     fn note(&self, told: &RedisResult<Value>) {

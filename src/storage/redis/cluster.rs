@@ -24,7 +24,7 @@ use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::connector::{Link, Role};
+use super::connector::{Lasting, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
 use super::told::{Standing, Told};
@@ -34,7 +34,7 @@ pub(super) use map::slot_of;
 use redirection::Redirection;
 
 /// How long the others may take to tell their maps once one has.
-const GRACE: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_millis(20);
 /// How often a command is sent on before the cluster is taken for confused.
 const MOST_REDIRECTIONS: usize = 5;
 
@@ -44,7 +44,7 @@ pub(super) struct Cluster {
     access: Access,
     options: Options,
     told: Told<Map>,
-    servers: Mutex<HashMap<HostPort, Server>>,
+    servers: Mutex<HashMap<HostPort, Arc<Server>>>,
 }
 
 impl Cluster {
@@ -55,8 +55,12 @@ impl Cluster {
     }
 
     /// Sends a command to who keeps its key.
-    pub(super) async fn send(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
-        self.in_time(self.deliver(command)).await
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        command: &Cmd,
+        lasting: Lasting,
+    ) -> RedisResult<Value> {
+        self.in_time(self.deliver(command, lasting)).await
     }
 
     /// Sends each command of a pipeline to who keeps its key, to all of them at once. Those about
@@ -91,12 +95,12 @@ impl Cluster {
         self.map().await.map(drop)
     }
 
-    async fn deliver(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
+    async fn deliver(self: &Arc<Self>, command: &Cmd, lasting: Lasting) -> RedisResult<Value> {
         let slot = slot_of(key_of(command)?);
         let mut at = self.map().await?.owner(slot)?.clone();
         let (mut is_on_its_way, mut redirections) = (false, 0);
         loop {
-            let answer = self.send_to(&at, command, is_on_its_way).await;
+            let answer = self.send_to(&at, command, is_on_its_way, lasting).await;
             match Redirection::of(&answer, &at) {
                 None => return answer,
                 Some(_) if redirections == MOST_REDIRECTIONS => return answer,
@@ -111,8 +115,14 @@ impl Cluster {
         }
     }
 
-    async fn send_to(&self, at: &HostPort, command: &Cmd, asking: bool) -> RedisResult<Value> {
-        let mut link = self.link(at).await?;
+    async fn send_to(
+        &self,
+        at: &HostPort,
+        command: &Cmd,
+        asking: bool,
+        lasting: Lasting,
+    ) -> RedisResult<Value> {
+        let mut link = self.link(at, lasting).await?;
         let answer = if asking {
             let mut pipeline = redis::pipe();
             pipeline.cmd("ASKING").add_command(command.clone());
@@ -138,7 +148,7 @@ impl Cluster {
         for (at, (places, part)) in parts {
             let this = Arc::clone(self);
             sending.spawn(async move {
-                let mut link = this.link(&at).await?;
+                let mut link = this.link(&at, Lasting::No).await?;
                 let answers = link.req_packed_commands(&part, 0, part.len()).await;
                 this.note(&answers);
                 Ok::<_, RedisError>((at, places, answers?))
@@ -160,7 +170,7 @@ impl Cluster {
         redirected.sort_unstable();
         for (place, command) in pipeline.cmd_iter().enumerate() {
             if redirected.binary_search(&place).is_ok() {
-                answers[place] = self.deliver(command).await?;
+                answers[place] = self.deliver(command, Lasting::No).await?;
             }
         }
         Ok(answers)
@@ -173,8 +183,8 @@ impl Cluster {
         sent.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
-    async fn link(&self, at: &HostPort) -> RedisResult<Link> {
-        let link = self.server(at)?.link().await;
+    async fn link(&self, at: &HostPort, lasting: Lasting) -> RedisResult<Link> {
+        let link = self.server(at)?.link_for(lasting).await;
         if link.is_err() {
             self.told.doubt();
         }
@@ -188,16 +198,16 @@ impl Cluster {
         }
     }
 
-    fn server(&self, at: &HostPort) -> Result<Server, Failure> {
+    fn server(&self, at: &HostPort) -> Result<Arc<Server>, Failure> {
         // Nothing that can panic runs under the lock.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(at) {
-            return Ok(server.clone());
+            return Ok(Arc::clone(server));
         }
         let address = self.access.address_of(at);
         let address = address.map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let server = Server::new(address, Role::Any, &self.options);
-        servers.insert(at.clone(), server.clone());
+        let server = Arc::new(Server::new(&address, Role::Any, &self.options));
+        servers.insert(at.clone(), Arc::clone(&server));
         Ok(server)
     }
 

@@ -7,7 +7,7 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
 use super::cluster::Cluster;
-use super::connector::Link;
+use super::connector::{Lasting, Link};
 
 /// A connection; its clones share it.
 ///
@@ -20,7 +20,7 @@ pub struct Connection(Way);
 #[derive(Clone)]
 enum Way {
     Server(Link),
-    Cluster(Arc<Cluster>),
+    Cluster(Arc<Cluster>, Lasting),
 }
 
 impl Connection {
@@ -28,8 +28,8 @@ impl Connection {
         Self(Way::Server(link))
     }
 
-    pub(super) fn to_cluster(cluster: Arc<Cluster>) -> Self {
-        Self(Way::Cluster(cluster))
+    pub(super) fn to_cluster(cluster: Arc<Cluster>, lasting: Lasting) -> Self {
+        Self(Way::Cluster(cluster, lasting))
     }
 }
 
@@ -37,7 +37,7 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match &mut self.0 {
             Way::Server(link) => link.req_packed_command(cmd),
-            Way::Cluster(cluster) => Box::pin(cluster.send(cmd)),
+            Way::Cluster(cluster, lasting) => Box::pin(cluster.send(cmd, *lasting)),
         }
     }
 
@@ -49,14 +49,14 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         match &mut self.0 {
             Way::Server(link) => link.req_packed_commands(pipeline, offset, count),
-            Way::Cluster(cluster) => Box::pin(cluster.send_all(pipeline)),
+            Way::Cluster(cluster, _) => Box::pin(cluster.send_all(pipeline)),
         }
     }
 
     fn get_db(&self) -> i64 {
         match &self.0 {
             Way::Server(link) => link.get_db(),
-            Way::Cluster(_) => 0,
+            Way::Cluster(_, _) => 0,
         }
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Way::Server(link) => link.fmt(f),
-            Way::Cluster(cluster) => cluster.fmt(f),
+            Way::Cluster(cluster, _) => cluster.fmt(f),
         }
     }
 }

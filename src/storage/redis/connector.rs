@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::replicas::Replicas;
 use super::{Failure, Options};
 
 /// The last attempt to connect that failed, for those who wait for a connection.
@@ -33,11 +34,22 @@ pub(super) enum Role {
     Master,
 }
 
+/// Whether what is sent has to outlast the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// The server's own word is enough.
+    No,
+    /// It is answered when a replica has it too, or was too slow.
+    Yes,
+}
+
 /// Makes connections for the pool and tells it which to drop.
 #[derive(Debug)]
 pub(super) struct Connector {
     address: Address,
     role: Role,
+    /// Where what is sent has to outlast the server.
+    replicas: Option<Arc<Replicas>>,
     /// Set once and for good: the server is none of ours any more.
     retired: Arc<AtomicBool>,
     connect_timeout: Duration,
@@ -52,11 +64,13 @@ impl Connector {
     pub(super) fn new(
         address: Address,
         role: Role,
+        lasting: Lasting,
         options: &Options,
         retired: Arc<AtomicBool>,
         report: watch::Sender<Option<FailedAttempt>>,
     ) -> Self {
         Self {
+            replicas: (lasting == Lasting::Yes).then(|| Arc::new(Replicas::new(&address.name))),
             address,
             role,
             retired,
@@ -103,7 +117,8 @@ impl Connector {
             });
         }
         let inner = client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Link { inner, broken, retired: Arc::clone(&self.retired) })
+        let (retired, replicas) = (Arc::clone(&self.retired), self.replicas.clone());
+        Ok(Link { inner, broken, retired, replicas })
     }
 }
 
@@ -162,6 +177,7 @@ pub(super) struct Link {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     retired: Arc<AtomicBool>,
+    replicas: Option<Arc<Replicas>>,
 }
 
 impl Link {
@@ -211,7 +227,10 @@ impl ConnectionLike for Link {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             is_in_use(&self.retired)?;
-            let result = self.inner.req_packed_command(cmd).await;
+            let result = match &self.replicas {
+                Some(replicas) => replicas.send(&mut self.inner, cmd).await,
+                None => self.inner.req_packed_command(cmd).await,
+            };
             match &result {
                 Ok(value) => self.note_value(value),
                 Err(error) => self.note(error),

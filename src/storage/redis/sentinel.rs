@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connector::{Link, Role};
+use super::connector::{Lasting, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
 use super::told::{Standing, Told};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A server, by those who watch over it.
 pub(super) struct Sentinel {
-    sentinels: Vec<Server>,
+    sentinels: Vec<Arc<Server>>,
     name: String,
     access: Access,
     options: Options,
@@ -43,7 +43,7 @@ struct Master {
 impl Sentinel {
     /// Prepares everything; nobody is asked before the first use.
     pub(super) fn new(
-        sentinels: Vec<Address>,
+        sentinels: &[Address],
         name: String,
         access: Access,
         options: &Options,
@@ -54,8 +54,8 @@ impl Sentinel {
             max_connections: 1,
             ..options.clone()
         };
-        let sentinels =
-            sentinels.into_iter().map(|at| Server::new(at, Role::Any, &short)).collect();
+        let server = |at: &Address| Arc::new(Server::new(at, Role::Any, &short));
+        let sentinels = sentinels.iter().map(server).collect();
         Self { sentinels, name, access, options: options.clone(), told: Told::new() }
     }
 
@@ -63,8 +63,8 @@ impl Sentinel {
     ///
     /// # Errors
     /// [`Failure`] where there is none that a majority names, or it is not reached.
-    pub(super) async fn link(self: &Arc<Self>) -> Result<Link, Failure> {
-        let link = self.master().await?.server.link().await;
+    pub(super) async fn link(self: &Arc<Self>, lasting: Lasting) -> Result<Link, Failure> {
+        let link = self.master().await?.server.link_for(lasting).await;
         if link.is_err() {
             self.told.doubt();
         }
@@ -109,7 +109,7 @@ impl Sentinel {
                 }
                 let address = self.access.address_of(&at);
                 let address = address.map_err(|error| Failure::Unavailable(error.to_string()))?;
-                let server = Server::new(address, Role::Master, &self.options);
+                let server = Server::new(&address, Role::Master, &self.options);
                 Arc::new(Master { at, server })
             }
         };
@@ -124,7 +124,7 @@ impl Sentinel {
         let needed = self.sentinels.len() / 2 + 1;
         let mut asking = JoinSet::new();
         for sentinel in &self.sentinels {
-            asking.spawn(ask(sentinel.clone(), self.name.clone()));
+            asking.spawn(ask(Arc::clone(sentinel), self.name.clone()));
         }
         let mut votes: HashMap<HostPort, usize> = HashMap::new();
         let mut why = None;
@@ -153,7 +153,7 @@ impl fmt::Debug for Sentinel {
 }
 
 /// Whom a sentinel takes for the master.
-async fn ask(sentinel: Server, name: String) -> Result<HostPort, Failure> {
+async fn ask(sentinel: Arc<Server>, name: String) -> Result<HostPort, Failure> {
     let mut link = sentinel.link().await.map_err(of_sentinel)?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("get-master-addr-by-name").arg(name);

@@ -1,4 +1,4 @@
-//! One server, by a pool of connections to it.
+//! One server, by its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,37 +9,43 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connector::{Connector, FailedAttempt, Link, Role};
+use super::connector::{Connector, FailedAttempt, Lasting, Link, Role};
 use super::{Failure, Node, Options};
 
-/// A server. A clone is the same pool.
-#[derive(Clone)]
+/// A server.
 pub(super) struct Server {
-    pool: bb8::Pool<Connector>,
-    failures: watch::Receiver<Option<FailedAttempt>>,
+    pool: Pool,
+    /// What waits for replicas, so that nothing else waits behind it.
+    lasting: Pool,
     connect_timeout: Duration,
     node: Node,
     retired: Arc<AtomicBool>,
 }
 
 impl Server {
-    /// Prepares the pool; nothing is connected before the first use.
-    pub(super) fn new(address: Address, role: Role, options: &Options) -> Self {
-        let node = Node::new(&address, options.connect_timeout);
-        let (report, failures) = watch::channel(None);
+    /// Prepares the connections; nothing is connected before the first use.
+    pub(super) fn new(address: &Address, role: Role, options: &Options) -> Self {
+        let node = Node::new(address, options.connect_timeout);
         let retired = Arc::new(AtomicBool::new(false));
-        let connector = Connector::new(address, role, options, Arc::clone(&retired), report);
-        let pool = bb8::Pool::builder()
-            .max_size(options.max_connections)
-            .queue_strategy(QueueStrategy::Fifo)
-            // Ours, in `link`, comes first.
-            .connection_timeout(options.connect_timeout.saturating_mul(2))
-            .retry_connection(false)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_on_check_out(true)
-            .build_unchecked(connector);
-        Self { pool, failures, connect_timeout: options.connect_timeout, node, retired }
+        let pool = |lasting| {
+            let (report, failures) = watch::channel(None);
+            let retired = Arc::clone(&retired);
+            let connector =
+                Connector::new(address.clone(), role, lasting, options, retired, report);
+            let connections = bb8::Pool::builder()
+                .max_size(options.max_connections)
+                .queue_strategy(QueueStrategy::Fifo)
+                // Ours, in `link_for`, comes first.
+                .connection_timeout(options.connect_timeout.saturating_mul(2))
+                .retry_connection(false)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .test_on_check_out(true)
+                .build_unchecked(connector);
+            Pool { connections, failures }
+        };
+        let (pool, lasting) = (pool(Lasting::No), pool(Lasting::Yes));
+        Self { pool, lasting, connect_timeout: options.connect_timeout, node, retired }
     }
 
     /// A connection that others use at the same time. Cheap where one is there.
@@ -47,31 +53,17 @@ impl Server {
     /// # Errors
     /// [`Failure`] as soon as an attempt to connect failed, or none came in time.
     pub(super) async fn link(&self) -> Result<Link, Failure> {
-        let connecting = tokio::time::timeout(self.connect_timeout, self.connect());
-        connecting.await.unwrap_or(Err(Failure::TimedOut))
+        self.link_for(Lasting::No).await
     }
 
-    async fn connect(&self) -> Result<Link, Failure> {
-        let began = Instant::now();
-        let mut failures = self.failures.clone();
-        loop {
-            failures.mark_unchanged();
-            tokio::select! {
-                biased;
-                checkout = self.pool.get() => return match checkout {
-                    Ok(link) => Ok(link.clone()),
-                    Err(bb8::RunError::TimedOut) => Err(Failure::TimedOut),
-                    Err(bb8::RunError::User(error)) => Err(Failure::of(&error)),
-                },
-                // The pool would let us wait for the timeout although the server has refused.
-                failed = next_failure(&mut failures) => match failed {
-                    // One that began before us says nothing of how the server is now.
-                    Some(attempt) if attempt.began < began => {}
-                    Some(attempt) => return Err(attempt.failure),
-                    None => return Err(Failure::TimedOut),
-                },
-            }
-        }
+    /// The same, for what is to outlast the server or need not.
+    pub(super) async fn link_for(&self, lasting: Lasting) -> Result<Link, Failure> {
+        let pool = match lasting {
+            Lasting::No => &self.pool,
+            Lasting::Yes => &self.lasting,
+        };
+        let connecting = tokio::time::timeout(self.connect_timeout, pool.connect());
+        connecting.await.unwrap_or(Err(Failure::TimedOut))
     }
 
     /// From now on nothing is sent to it, not on connections either that somebody still holds.
@@ -88,6 +80,37 @@ impl Server {
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Server({})", self.node.name())
+    }
+}
+
+/// Connections of one kind.
+struct Pool {
+    connections: bb8::Pool<Connector>,
+    failures: watch::Receiver<Option<FailedAttempt>>,
+}
+
+impl Pool {
+    async fn connect(&self) -> Result<Link, Failure> {
+        let began = Instant::now();
+        let mut failures = self.failures.clone();
+        loop {
+            failures.mark_unchanged();
+            tokio::select! {
+                biased;
+                checkout = self.connections.get() => return match checkout {
+                    Ok(link) => Ok(link.clone()),
+                    Err(bb8::RunError::TimedOut) => Err(Failure::TimedOut),
+                    Err(bb8::RunError::User(error)) => Err(Failure::of(&error)),
+                },
+                // The pool would let us wait for the timeout although the server has refused.
+                failed = next_failure(&mut failures) => match failed {
+                    // One that began before us says nothing of how the server is now.
+                    Some(attempt) if attempt.began < began => {}
+                    Some(attempt) => return Err(attempt.failure),
+                    None => return Err(Failure::TimedOut),
+                },
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const SERVER_PORT: u16 = 6_379;
 /// What is to be reached.
 pub(super) enum Target {
     /// One server.
-    Server(Address),
+    Server(Box<Address>),
     /// Whatever server the sentinels name as the master of that name.
     Sentinel {
         /// The sentinels.
@@ -108,7 +108,7 @@ impl Target {
             matches!(kind, "sentinel" | "cluster").then_some((base, kind, rest))
         });
         let Some((base, kind, rest)) = several else {
-            return Address::parse(url, database, ca_pem).map(Self::Server);
+            return Address::parse(url, database, ca_pem).map(|at| Self::Server(Box::new(at)));
         };
         let is_tls = match base {
             "redis" | "valkey" => false,

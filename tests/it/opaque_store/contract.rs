@@ -1,5 +1,6 @@
-//! What holds for every store: each case runs on memory, on SQLite, on a real Redis,
-//! on one that real sentinels watch over, and on a real cluster.
+//! What holds for every store: each case runs on memory, on SQLite, on a real Redis, on one that
+//! real sentinels watch over, on a real cluster, and on a real memcached.
+//! Those about purging run where the store does not make room by itself.
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{Exchange, OpaqueToken, TokenKind};
@@ -9,17 +10,25 @@ use serde_json::{Map, Value, json};
 use super::{Fixture, at, digest, token};
 
 macro_rules! contract {
-    ($($case:ident)*) => {
+    ($($case:ident)*; where_it_purges: $($purging:ident)*) => {
         mod on_memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(crate::opaque_store::Fixture::memory().await.expect("memory")).await;
+            })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                super::$purging(crate::opaque_store::Fixture::memory().await.expect("memory")).await;
             })*
         }
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(crate::opaque_store::Fixture::sqlite().await.expect("sqlite")).await;
+            })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                super::$purging(crate::opaque_store::Fixture::sqlite().await.expect("sqlite")).await;
             })*
         }
         mod on_redis {
@@ -28,6 +37,23 @@ macro_rules! contract {
                 let Some(fixture) = crate::opaque_store::Fixture::redis().await else { return };
                 super::$case(fixture).await;
             })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                let Some(fixture) = crate::opaque_store::Fixture::redis().await else { return };
+                super::$purging(fixture).await;
+            })*
+        }
+        mod on_memcached {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::opaque_store::Fixture::memcached().await else { return };
+                super::$case(fixture).await;
+            })*
+            #[tokio::test]
+            async fn purging_is_left_to_it() {
+                let Some(fixture) = crate::opaque_store::Fixture::memcached().await else { return };
+                super::purging_is_left_to_it(fixture).await;
+            }
         }
         // One setup for all cases, each in a database of its own.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,6 +67,11 @@ macro_rules! contract {
                 database += 1;
                 $case(Fixture::of_redis(&watched.url(), database)).await;
             )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&watched.url(), database)).await;
+            )*
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn it_holds_on_a_cluster() {
@@ -52,6 +83,11 @@ macro_rules! contract {
                 eprintln!("{}", stringify!($case));
                 database += 1;
                 $case(Fixture::of_redis(&cluster.url(), database)).await;
+            )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&cluster.url(), database)).await;
             )*
         }
     };
@@ -70,10 +106,11 @@ contract! {
     claims_are_replaced_only_where_given
     what_is_not_there_is_neither_extended_nor_removed
     a_token_is_removed_once
+    expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same
+    it_answers_and_says_what_it_is;
+    where_it_purges:
     purge_forgets_what_expired_used_or_not_and_nothing_else
     many_tokens_are_purged_in_batches
-    expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same
-    it_answers_and_says_what_it_is
 }
 
 fn claims(value: Value) -> Map<String, Value> {
@@ -283,6 +320,12 @@ async fn many_tokens_are_purged_in_batches(fixture: Fixture) {
     fixture.put(&[OpaqueToken { expires: at(60_001), ..token("last") }]).await;
     assert_eq!(fixture.store.purge(at(60_000)).await, Ok(950));
     assert!(fixture.get("last").await.is_some());
+}
+
+async fn purging_is_left_to_it(fixture: Fixture) {
+    fixture.put(&[token("t")]).await;
+    assert_eq!(fixture.store.purge(at(99_999)).await, Ok(0));
+    assert!(fixture.get("t").await.is_some());
 }
 
 async fn expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same(fixture: Fixture) {

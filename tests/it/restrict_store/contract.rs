@@ -1,5 +1,6 @@
-//! What holds for every store: each case runs on memory, on SQLite, on a real Redis,
-//! on one that real sentinels watch over, and on a real cluster.
+//! What holds for every store: each case runs on memory, on SQLite, on a real Redis, on one that
+//! real sentinels watch over, on a real cluster, and on a real memcached.
+//! Those about purging run where the store does not make room by itself.
 
 use std::time::Duration;
 
@@ -9,17 +10,25 @@ use portcullis::restrict::{Claim, Strike};
 use super::{Fixture, SECOND, at, held};
 
 macro_rules! contract {
-    ($($case:ident)*) => {
+    ($($case:ident)*; where_it_purges: $($purging:ident)*) => {
         mod on_memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(crate::restrict_store::Fixture::memory().await.expect("memory")).await;
+            })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                super::$purging(crate::restrict_store::Fixture::memory().await.expect("memory")).await;
             })*
         }
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(crate::restrict_store::Fixture::sqlite().await.expect("sqlite")).await;
+            })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                super::$purging(crate::restrict_store::Fixture::sqlite().await.expect("sqlite")).await;
             })*
         }
         mod on_redis {
@@ -28,6 +37,23 @@ macro_rules! contract {
                 let Some(fixture) = crate::restrict_store::Fixture::redis().await else { return };
                 super::$case(fixture).await;
             })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $purging() {
+                let Some(fixture) = crate::restrict_store::Fixture::redis().await else { return };
+                super::$purging(fixture).await;
+            })*
+        }
+        mod on_memcached {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::restrict_store::Fixture::memcached().await else { return };
+                super::$case(fixture).await;
+            })*
+            #[tokio::test]
+            async fn purging_is_left_to_it() {
+                let Some(fixture) = crate::restrict_store::Fixture::memcached().await else { return };
+                super::purging_is_left_to_it(fixture).await;
+            }
         }
         // One setup for all cases, each in a database of its own.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,6 +67,11 @@ macro_rules! contract {
                 database += 1;
                 $case(Fixture::of_redis(&watched.url(), database)).await;
             )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&watched.url(), database)).await;
+            )*
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn it_holds_on_a_cluster() {
@@ -52,6 +83,11 @@ macro_rules! contract {
                 eprintln!("{}", stringify!($case));
                 database += 1;
                 $case(Fixture::of_redis(&cluster.url(), database)).await;
+            )*
+            $(
+                eprintln!("{}", stringify!($purging));
+                database += 1;
+                $purging(Fixture::of_redis(&cluster.url(), database)).await;
             )*
         }
     };
@@ -75,10 +111,11 @@ contract! {
     of_two_hundred_attempts_at_once_as_many_count_as_may
     a_pardon_forgets_all_attempts
     a_clock_that_goes_back_gives_nothing_and_does_not_lock_for_ever
+    moments_that_make_no_sense_are_survived
+    it_answers_and_says_what_it_is;
+    where_it_purges:
     purge_forgets_what_is_over_and_nothing_else
     many_are_purged_in_batches
-    moments_that_make_no_sense_are_survived
-    it_answers_and_says_what_it_is
 }
 
 async fn a_marker_is_set_once_and_tells_what_it_holds(fixture: Fixture) {
@@ -387,6 +424,12 @@ async fn many_are_purged_in_batches(fixture: Fixture) {
     }
     assert_eq!(fixture.store.purge(at(100)).await, Ok(450));
     assert_eq!(fixture.claim("m7", "", 0, 100).await, Claim::Won);
+}
+
+async fn purging_is_left_to_it(fixture: Fixture) {
+    fixture.claim("m", "v", 0, 100).await;
+    assert_eq!(fixture.store.purge(at(99_999)).await, Ok(0));
+    assert_eq!(fixture.read("m", 0).await.as_deref(), Some("v"));
 }
 
 async fn moments_that_make_no_sense_are_survived(fixture: Fixture) {

@@ -111,7 +111,7 @@ async fn a_user_with_few_rights_is_enough_on_one_server() {
 
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough_behind_sentinels() {
-    let rights = [RIGHTS.as_slice(), &["+role"]].concat();
+    let rights = [RIGHTS.as_slice(), &["+role", "+wait"]].concat();
     let Some(watched) = Watched::start_with(&[], &[&rights], "").await else { return };
     everything_works(&watched.url_with("gate:secret@", "")).await;
 }
@@ -119,7 +119,8 @@ async fn a_user_with_few_rights_is_enough_behind_sentinels() {
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough_on_a_cluster() {
     let Some(cluster) = RedisCluster::start().await else { return };
-    let rights = [RIGHTS.as_slice(), &["+cluster|info", "+cluster|slots", "+asking"]].concat();
+    let rights =
+        [RIGHTS.as_slice(), &["+cluster|info", "+cluster|slots", "+asking", "+wait"]].concat();
     for server in &cluster.servers {
         let _: String = server.ask(0, &rights).await;
     }

@@ -87,6 +87,31 @@ async fn a_killed_master_is_replaced_and_revocations_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_is_acknowledged_when_a_replica_has_it_and_does_not_wait_for_none() {
+    let Some(mut watched) = Watched::start(&[]).await else { return };
+    let asked = store(&watched.url());
+    let there = async |watched: &Watched, key: &str| -> i64 {
+        watched.servers[1].ask(9, &["EXISTS", key]).await
+    };
+    for n in 0..50 {
+        let (name, owner) = (format!("s{n}"), format!("u{n}"));
+        asked.put(&session(&name, &owner)).await.expect("put");
+        assert_eq!(asked.revoke(&id(&name)).await, Ok(Some(user(&owner))));
+        assert_eq!(there(&watched, &format!("portcullis:session:{name}")).await, 0);
+        assert_eq!(asked.revoke_user(&user(&owner), super::at(5)).await, Ok(0));
+        assert_eq!(there(&watched, &format!("portcullis:not-before:{owner}")).await, 1);
+    }
+    watched.servers[1].kill();
+    let started = Instant::now();
+    for n in 0..50 {
+        let (name, owner) = (format!("r{n}"), format!("u{n}"));
+        asked.put(&session(&name, &owner)).await.expect("put");
+        assert_eq!(asked.revoke(&id(&name)).await, Ok(Some(user(&owner))));
+    }
+    assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_no_majority_names_is_not_asked() {
     let Some(mut watched) = Watched::start(&[]).await else { return };
     let asked = store(&watched.url());

@@ -1,5 +1,7 @@
 //! Who keeps which slot, as the cluster says.
 
+use std::sync::Arc;
+
 use redis::{FromRedisValue, Value};
 
 use crate::storage::redis::Failure;
@@ -129,7 +131,7 @@ fn number(value: Value) -> Option<u16> {
 }
 
 /// What a server says of the cluster.
-pub(super) async fn ask(server: Server, at: HostPort) -> Result<Map, Failure> {
+pub(super) async fn ask(server: Arc<Server>, at: HostPort) -> Result<Map, Failure> {
     let mut link = server.link().await?;
     let mut pipeline = redis::pipe();
     pipeline.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");

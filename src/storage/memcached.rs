@@ -1,0 +1,455 @@
+//! Memcached (1.6 or newer, which knows the meta protocol), one server or several.
+//!
+//! It forgets: when its room is needed, when it is restarted, when somebody types `flush_all`.
+//! Whoever keeps a record here has to see to it that a record that is gone can only refuse. It
+//! lists nothing, and tells nobody of what changes.
+//!
+//! Each name has its server (rendezvous hashing), by the servers' names as configured, the same in
+//! every process and every release. A server that is down is an error for the names that it keeps;
+//! they go to no other, which would know nothing of what was ended. No command is sent twice, save
+//! one of which no byte left this process.
+
+mod address;
+mod key;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest::{Context, SHA256};
+use memcache::exp::{
+    AsyncMetaClient, Delete, Error, Get, GetResult, GetStatus, Meta, MutationStatus, Operation, Set,
+};
+
+pub use address::{InvalidAddress, Servers};
+pub use key::{Key, Lifetime};
+
+/// How often one record is read again because somebody else changed it first. Each time somebody
+/// got on, so that only a crowd comes so far.
+const MOST_TRIES: usize = 256;
+
+/// How memcached is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// For a connection, the wait for a free one included.
+    pub connect_timeout: Duration,
+    /// For the answer to one command. A caller with a deadline of its own sets this a little
+    /// shorter, so that a dead connection is noticed rather than abandoned.
+    pub response_timeout: Duration,
+    /// At most this many connections to each server, which is how many commands are under way.
+    pub max_connections: usize,
+}
+
+impl Default for Options {
+    /// 1 s to connect, 500 ms to answer, 32 connections.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_millis(500),
+            max_connections: 32,
+        }
+    }
+}
+
+/// Memcached, by its pools of connections. A clone is the same pools.
+#[derive(Clone)]
+pub struct Memcached {
+    servers: Arc<[Server]>,
+    name: Arc<str>,
+}
+
+/// A record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it holds.
+    pub value: Vec<u8>,
+    /// For how much longer the server means to keep it.
+    pub left: Lifetime,
+    /// What [`Memcached::swap`] compares.
+    pub version: Version,
+}
+
+/// Another one with every change of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u64);
+
+/// What becomes of a record.
+#[derive(Clone, Debug)]
+pub enum Change<T> {
+    /// It stays as it is.
+    Leave(T),
+    /// It holds this from now on, or is added.
+    Write {
+        /// What it holds.
+        value: Vec<u8>,
+        /// For how long.
+        keep: Lifetime,
+        /// What to say when that is done.
+        outcome: T,
+    },
+}
+
+/// How a swap ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// It is done.
+    Done,
+    /// Somebody else was first; nothing was changed.
+    Changed,
+    /// The record is gone; nothing was changed.
+    Gone,
+}
+
+impl Memcached {
+    /// Prepares the pools; nothing is connected, and no name is looked up, before the first use.
+    pub fn new(servers: &Servers, options: &Options) -> Self {
+        let name = servers.names().join(",").into();
+        let server = |name: &String| Server::new(name.clone(), *options);
+        Self { servers: servers.names().iter().map(server).collect(), name }
+    }
+
+    /// The record of that key.
+    ///
+    /// # Errors
+    /// [`Failure`] where its server gives no answer.
+    pub async fn get(&self, key: &Key) -> Result<Option<Found>, Failure> {
+        let server = self.server(key);
+        found(server.run(read(key)).await?).map_err(|failure| server.named(failure))
+    }
+
+    /// The records of these keys, in the order of the keys; of one server at a time, and of each in
+    /// this order.
+    ///
+    /// # Errors
+    /// [`Failure`] where one of the servers gives no answer.
+    pub async fn get_many(&self, keys: &[&Key]) -> Result<Vec<Option<Found>>, Failure> {
+        let mut records = vec![None; keys.len()];
+        for server in &*self.servers {
+            let ours: Vec<usize> =
+                (0..keys.len()).filter(|n| std::ptr::eq(self.server(keys[*n]), server)).collect();
+            if ours.is_empty() {
+                continue;
+            }
+            let answers = server.run_many(ours.iter().map(|n| read(keys[*n]))).await?;
+            for (n, answer) in ours.into_iter().zip(answers) {
+                records[n] = found(answer).map_err(|failure| server.named(failure))?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Changes a record by what it holds, in one step: where somebody else was first, what to do is
+    /// decided again. `decide` gets `None` where there is no such record.
+    ///
+    /// # Errors
+    /// What `decide` says, and [`Failure`]; then the record may have been changed.
+    pub async fn change<T, E: From<Failure>>(
+        &self,
+        key: &Key,
+        decide: impl Fn(Option<&Found>) -> Result<Change<T>, E> + Send + Sync,
+    ) -> Result<T, E> {
+        for _ in 0..MOST_TRIES {
+            let found = self.get(key).await?;
+            let (value, keep, outcome) = match decide(found.as_ref())? {
+                Change::Leave(outcome) => return Ok(outcome),
+                Change::Write { value, keep, outcome } => (value, keep, outcome),
+            };
+            let is_first = match found {
+                None => self.add(key, &value, keep).await?.is_some(),
+                Some(found) => self.swap(key, found.version, &value, keep).await? == Swap::Done,
+            };
+            if is_first {
+                return Ok(outcome);
+            }
+        }
+        Err(Failure::contended().into())
+    }
+
+    /// Adds a record; `None` where there is one of that key.
+    ///
+    /// # Errors
+    /// [`Failure`]; it may have been added.
+    pub async fn add(
+        &self,
+        key: &Key,
+        value: &[u8],
+        keep: Lifetime,
+    ) -> Result<Option<Version>, Failure> {
+        let server = self.server(key);
+        let add = Set::new(key.as_str(), value).ttl(keep.to_ttl()).add().return_cas();
+        let answer = server.run(add).await?;
+        match (answer.applied(), answer.cas) {
+            (false, _) => Ok(None),
+            (true, Some(version)) => Ok(Some(Version(version))),
+            (true, None) => Err(server.named(Failure::nonsense())),
+        }
+    }
+
+    /// Puts another value in the place of the one of that version.
+    ///
+    /// # Errors
+    /// [`Failure`]; it may be done.
+    pub async fn swap(
+        &self,
+        key: &Key,
+        version: Version,
+        value: &[u8],
+        keep: Lifetime,
+    ) -> Result<Swap, Failure> {
+        let server = self.server(key);
+        let swap = Set::new(key.as_str(), value).ttl(keep.to_ttl()).compare_cas(version.0);
+        match server.run(swap).await?.status {
+            MutationStatus::Applied => Ok(Swap::Done),
+            MutationStatus::CasMismatch | MutationStatus::AlreadyExists => Ok(Swap::Changed),
+            MutationStatus::NotFound => Ok(Swap::Gone),
+            _ => Err(server.named(Failure::nonsense())),
+        }
+    }
+
+    /// Deletes a record; says whether it was there.
+    ///
+    /// # Errors
+    /// [`Failure`]; it may be deleted.
+    pub async fn delete(&self, key: &Key) -> Result<bool, Failure> {
+        Ok(self.server(key).run(Delete::new(key.as_str())).await?.applied())
+    }
+
+    /// Whether every server answers what is asked of it: for a record of `prefix` that nobody has.
+    ///
+    /// # Errors
+    /// [`Failure`] of the first that does not.
+    pub async fn ping(&self, prefix: &'static str) -> Result<(), Failure> {
+        let nobody = Key::plain(prefix, "?");
+        for server in &*self.servers {
+            found(server.run(read(&nobody)).await?).map_err(|failure| server.named(failure))?;
+        }
+        Ok(())
+    }
+
+    /// Where it is, for logs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The one server that keeps a key.
+    fn server(&self, key: &Key) -> &Server {
+        let mut best = &self.servers[0];
+        if self.servers.len() > 1 {
+            let mut highest = best.weight(key);
+            for server in &self.servers[1..] {
+                let weight = server.weight(key);
+                if weight > highest {
+                    (best, highest) = (server, weight);
+                }
+            }
+        }
+        best
+    }
+}
+
+impl fmt::Debug for Memcached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memcached({})", self.name)
+    }
+}
+
+/// One server.
+struct Server {
+    /// Host and port, as configured.
+    name: String,
+    options: Options,
+    /// Its pool, once its name was looked up; looked up again after it could not be reached.
+    client: ArcSwapOption<AsyncMetaClient>,
+}
+
+impl Server {
+    fn new(name: String, options: Options) -> Self {
+        Self { name, options, client: ArcSwapOption::empty() }
+    }
+
+    /// How much this server wants a key; the highest has it.
+    fn weight(&self, key: &Key) -> [u8; 8] {
+        let mut context = Context::new(&SHA256);
+        context.update(self.name.as_bytes());
+        context.update(b"\0");
+        context.update(key.name().as_bytes());
+        let mut weight = [0; 8];
+        weight.copy_from_slice(&context.finish().as_ref()[..8]);
+        weight
+    }
+
+    async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Failure> {
+        self.client().await?.run(operation).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn run_many<O: Operation>(
+        &self,
+        operations: impl Iterator<Item = O>,
+    ) -> Result<Vec<O::Output>, Failure> {
+        let answers = self.client().await?.run_many(operations).await;
+        let answers = answers.map_err(|error| self.failed(&error))?;
+        let answers: Result<Vec<_>, Error> = answers.into_iter().collect();
+        answers.map_err(|error| self.failed(&error))
+    }
+
+    async fn client(&self) -> Result<Arc<AsyncMetaClient>, Failure> {
+        if let Some(client) = self.client.load_full() {
+            return Ok(client);
+        }
+        let builder = AsyncMetaClient::builder()
+            .connect_timeout(Some(self.options.connect_timeout))
+            .io_timeout(Some(self.options.response_timeout))
+            .max_connections(Some(self.options.max_connections))
+            .max_idle(self.options.max_connections);
+        // Looks the name up; connections are made when they are needed.
+        let made = builder.connect_async(self.name.as_str());
+        let made = tokio::time::timeout(self.options.connect_timeout, made).await;
+        let client = made.map_err(|_| Failure::TimedOut)?.map_err(|error| self.failed(&error))?;
+        let client = Arc::new(client);
+        self.client.store(Some(Arc::clone(&client)));
+        Ok(client)
+    }
+
+    fn failed(&self, error: &Error) -> Failure {
+        // A wait for a connection that came to nothing says only that there are too many of us.
+        let is_crowd = |error: &std::io::Error| {
+            error.kind() == std::io::ErrorKind::TimedOut && error.get_ref().is_some()
+        };
+        if matches!(error, Error::Io(error) if !is_crowd(error)) {
+            // It may have moved. What is under way ends on the pool that it began on.
+            self.client.store(None);
+        }
+        self.named(Failure::of(error))
+    }
+
+    fn named(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::TimedOut => Failure::TimedOut,
+            Failure::Unavailable(what) => Failure::Unavailable(format!("{}: {what}", self.name)),
+        }
+    }
+}
+
+fn read(key: &Key) -> Get {
+    Get::new(key.as_str()).meta(Meta::NONE.cas().ttl())
+}
+
+fn found(result: GetResult) -> Result<Option<Found>, Failure> {
+    match (result.status, result.value, result.item.cas, result.item.ttl) {
+        (GetStatus::Miss, ..) => Ok(None),
+        (GetStatus::Hit, Some(value), Some(version), Some(left)) => {
+            Ok(Some(Found { value, left: Lifetime::left(left), version: Version(version) }))
+        }
+        _ => Err(Failure::nonsense()),
+    }
+}
+
+/// Why a command was not answered as it should. Holds nothing that a server sent: one that answers
+/// out of turn might send a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// Not reached, or not served.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    /// What an error of the `memcache` crate means.
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Timeout { .. } => Self::TimedOut,
+            Error::Ambiguous { source, .. } => Self::of(source),
+            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::TimedOut,
+            // The system's words.
+            Error::Io(error) => Self::Unavailable(error.to_string()),
+            Error::Server(what) if what.contains("out of memory") => {
+                Self::Unavailable("it has no room left".to_owned())
+            }
+            Error::Server(what) if what.contains("too large") => {
+                Self::Unavailable("the record is too large for it; see its option -I".to_owned())
+            }
+            Error::Rejected(_) => Self::Unavailable(
+                "it refuses a command of the meta protocol; memcached 1.6 or newer is needed"
+                    .to_owned(),
+            ),
+            _ => Self::nonsense(),
+        }
+    }
+
+    /// Others were first, over and over.
+    pub fn contended() -> Self {
+        Self::Unavailable("too many change one record at once".to_owned())
+    }
+
+    fn nonsense() -> Self {
+        Self::Unavailable("its answer makes no sense".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeper(servers: &str, name: &str) -> String {
+        let servers = Servers::parse(&format!("memcached://{servers}")).expect(servers);
+        let memcached = Memcached::new(&servers, &Options::default());
+        memcached.server(&Key::plain("p:", name)).name.clone()
+    }
+
+    #[test]
+    fn a_name_has_its_server_in_every_process_and_every_release() {
+        // By `printf 'two:2\0%s' 0 | sha256sum` and the like. It must never change: what was ended
+        // is known to the server that was told of it, and to no other.
+        let expected =
+            ["three:3", "three:3", "three:3", "one:1", "one:1", "three:3", "one:1", "one:1"];
+        for servers in ["two:2,one:1,three:3", "three:3,two:2,one:1"] {
+            let kept: Vec<_> = (0..8).map(|n| keeper(servers, &n.to_string())).collect();
+            assert_eq!(kept, expected, "{servers}");
+        }
+        assert_eq!(keeper("one:1", "0"), "one:1");
+    }
+
+    #[test]
+    fn records_of_one_name_are_on_one_server() {
+        let servers = Servers::parse("memcached://one,two,three").expect("servers");
+        let memcached = Memcached::new(&servers, &Options::default());
+        for n in 0..100 {
+            let name = n.to_string();
+            let [session, seen] = ["session:", "seen:"].map(|prefix| Key::plain(prefix, &name));
+            assert!(std::ptr::eq(memcached.server(&session), memcached.server(&seen)));
+        }
+    }
+
+    #[test]
+    fn a_server_less_moves_no_name_of_another() {
+        let mut moved = 0;
+        for n in 0..300 {
+            let name = n.to_string();
+            match keeper("one,two,three", &name).as_str() {
+                "three:11211" => moved += 1,
+                kept => assert_eq!(keeper("one,two", &name), kept),
+            }
+        }
+        assert!((60..140).contains(&moved), "{moved} of 300 on the third of three");
+    }
+
+    #[test]
+    fn no_failure_repeats_what_a_server_sent() {
+        for error in [
+            Error::Protocol("unknown return code \"hunter2\"".to_owned()),
+            Error::Server("hunter2".to_owned()),
+            Error::Rejected("hunter2".to_owned()),
+            Error::Conflict,
+        ] {
+            let failure = Failure::of(&error);
+            assert!(matches!(&failure, Failure::Unavailable(what) if !what.contains("hunter2")));
+        }
+        let source = Box::new(Error::Io(std::io::ErrorKind::TimedOut.into()));
+        let ambiguous = Error::Ambiguous { key: Vec::new(), source };
+        assert_eq!(Failure::of(&ambiguous), Failure::TimedOut);
+    }
+}
