@@ -218,10 +218,14 @@ fn report(ended: &[Instant], answers: &[Answer], over: Option<Instant>) {
     let slowest = Figures::of(answers.iter().map(|answer| answer.took));
     println!("    answers of the probers: {}", slowest.line());
     if let Some(over) = over {
-        let last_bad =
-            answers.iter().filter(|answer| answer.status == 503).map(|answer| answer.sent).max();
-        let well = last_bad.map_or(Duration::ZERO, |last| last.saturating_duration_since(over));
-        println!("    all was well {:.0} ms after the fault", millis(well));
+        let bad = answers.iter().filter(|answer| answer.status == 503);
+        let after = Figures::of(bad.filter_map(|answer| answer.sent.checked_duration_since(over)));
+        println!(
+            "    {} of the probers' 503 came after the fault was over: half of them within {:.0} ms, the last after {:.0} ms",
+            after.len(),
+            millis(after.per_mille(500)),
+            millis(after.max())
+        );
     }
     for (which, ended) in ended.iter().enumerate() {
         let end = answers.iter().rev().find(|answer| answer.which == which).unwrap();

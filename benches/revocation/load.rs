@@ -1,7 +1,7 @@
 //! Clients of the gates. Sockets and threads without a runtime: what is measured is the gate.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     ops::Sub,
     sync::{
@@ -62,7 +62,13 @@ impl Connection {
     }
 
     fn read(&mut self) {
-        let length = self.stream.read(&mut self.buffer[self.filled..]).unwrap();
+        let length = loop {
+            match self.stream.read(&mut self.buffer[self.filled..]) {
+                // A signal, as when somebody stops this program and lets it go on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => break done.unwrap(),
+            }
+        };
         assert!(length > 0, "the gate closed a connection");
         self.filled += length;
     }
