@@ -29,7 +29,7 @@ use crate::opaque::Tokens;
 use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
-use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics};
+use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics, Terms};
 use crate::storage::news::{NewsSource, NewsState};
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
@@ -106,23 +106,10 @@ impl App {
     ) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
         let metrics = GateMetrics::register(&mut registry);
-        let store_metrics = StoreMetrics::register(&mut registry);
         let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
         let (news, news_state) = (stores.news.clone(), Arc::clone(&stores.news_state));
         news_state.register(&mut registry);
-        let sessions = Arc::new(Sessions::new(
-            Arc::clone(&stores.sessions),
-            config.sessions.terms,
-            Arc::clone(&clock),
-            store_metrics,
-        ));
-        let tokens = Tokens::new(
-            Arc::clone(&stores.opaque),
-            config.sessions.terms.timeout,
-            Arc::clone(&clock),
-            StoreMetrics::register_for(&mut registry, StoreKind::Tokens),
-        );
-        let tokens = Arc::new(tokens.doubting_when_down(config.sessions.terms.doubts_when_down));
+        let (sessions, tokens) = kept_in(&stores, config.sessions.terms, &clock, &mut registry);
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
@@ -323,6 +310,20 @@ fn tell_of_memcached() {
          at SESSION_STALENESS, and nothing that lists sessions is served (`GET /sessions`, \
          `DELETE /sessions?except=current`, `/admin/sessions`, gRPC `ListSessions`, `session list`)"
     );
+}
+
+/// The sessions and the opaque tokens of these stores.
+fn kept_in(
+    stores: &Stores,
+    terms: Terms,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> (Arc<Sessions>, Arc<Tokens>) {
+    let (store, metrics) = (Arc::clone(&stores.sessions), StoreMetrics::register(registry));
+    let sessions = Sessions::new(store, terms, Arc::clone(clock), metrics);
+    let metrics = StoreMetrics::register_for(registry, StoreKind::Tokens);
+    let tokens = Tokens::new(Arc::clone(&stores.opaque), terms.timeout, Arc::clone(clock), metrics);
+    (Arc::new(sessions), Arc::new(tokens.doubting_when_down(terms.doubts_when_down)))
 }
 
 /// The issuers, and those of their key rings that have to be looked after.

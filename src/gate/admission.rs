@@ -103,7 +103,7 @@ impl CacheKey {
     /// The bound for this credential: up to a quarter less, by what is random in its digest, so
     /// that those which were read at once, after the store was away, are not read at once for ever.
     fn spread(&self, bound: Duration) -> Duration {
-        bound - bound * u32::from(self.digest[0]) / 1_024
+        bound.saturating_sub(bound * u32::from(self.digest[0]) / 1_024)
     }
 }
 
