@@ -169,6 +169,13 @@ impl Admissions {
             .max_capacity(terms.bytes)
             .weigher(|_, admission: &Arc<Admission>| admission.weight())
             .build();
+        // What is already old when it is read is believed for so much less.
+        let lag = sessions.lag();
+        let terms = CacheTerms {
+            staleness: terms.staleness.saturating_sub(lag),
+            when_down: terms.when_down.saturating_sub(lag),
+            ..terms
+        };
         Self {
             verifier,
             sessions,

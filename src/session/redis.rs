@@ -27,6 +27,7 @@ mod record;
 mod scripts;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Pipeline, RedisResult};
@@ -339,6 +340,10 @@ impl SessionStore for RedisStore {
         let asked = pipeline.query_async(&mut self.connection().await?).await;
         let (_, _): (Record, Option<Vec<u8>>) = asked.map_err(on_user)?;
         Ok(())
+    }
+
+    fn lag(&self) -> Duration {
+        self.redis.lag()
     }
 
     fn describe(&self) -> String {

@@ -201,6 +201,11 @@ impl Sessions {
         self.watched.closing(self.store.close()).await;
     }
 
+    /// How old what the store says may be at the moment at which it is said.
+    pub fn lag(&self) -> Duration {
+        self.store.lag()
+    }
+
     /// What and where the store is, without credentials.
     pub fn describe(&self) -> String {
         self.store.describe()

@@ -1,6 +1,7 @@
 //! What every store of sessions can do.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -80,6 +81,12 @@ pub trait SessionStore: Send + Sync + Debug {
 
     /// What and where this store is, for logs; holds no credentials.
     fn describe(&self) -> String;
+
+    /// How old what it says may be at the moment at which it is said: so much earlier it must be
+    /// asked again for a bound to hold. Zero where the answer is of that moment.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// What a key that its [`NewsSource`](crate::storage::news::NewsSource) named is the record
     /// of, where it is one of this store's. A store that others cannot change knows none.

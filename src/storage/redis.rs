@@ -133,6 +133,15 @@ impl Redis {
         Ok(Self { topology, database, name, channel: Arc::new(Channel::of(database)) })
     }
 
+    /// For how long a server may still be asked that is no master any more: others may have made
+    /// changes elsewhere since.
+    pub fn lag(&self) -> Duration {
+        match self.topology {
+            Topology::Sentinel(_) => told::OUTDATED,
+            Topology::Server(_) | Topology::Cluster(_) => Duration::ZERO,
+        }
+    }
+
     /// A connection that others use at the same time. Cheap where one is there.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ struct ProbedStore {
     is_down: AtomicBool,
     /// A read takes its answer, then waits for one of these before it hands it out.
     may_answer: Semaphore,
+    lag: Duration,
 }
 
 #[async_trait]
@@ -63,6 +64,9 @@ impl SessionStore for ProbedStore {
     fn describe(&self) -> String {
         "probed".to_owned()
     }
+    fn lag(&self) -> Duration {
+        self.lag
+    }
     fn concern(&self, key: &[u8]) -> Option<Concern> {
         let id = std::str::from_utf8(key).ok()?.strip_prefix("session:")?;
         SessionId::parse(id).ok().map(Concern::Session)
@@ -83,6 +87,11 @@ fn fixture(staleness: Duration, bytes: u64) -> Fixture {
 }
 
 fn fixture_on(terms: CacheTerms) -> Fixture {
+    fixture_behind(Duration::ZERO, terms)
+}
+
+/// On a store whose answers may be so old when they come.
+fn fixture_behind(lag: Duration, terms: CacheTerms) -> Fixture {
     let pem = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
     let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
@@ -102,6 +111,7 @@ fn fixture_on(terms: CacheTerms) -> Fixture {
         reads: AtomicU64::new(0),
         is_down: AtomicBool::new(false),
         may_answer: Semaphore::new(1),
+        lag,
     });
     let reading = Terms {
         inactivity: Some(Duration::from_secs(300)),
@@ -361,6 +371,21 @@ async fn setting_the_clock_back_does_not_stretch_the_bound() {
     fixture.clock.advance(STALENESS);
     fixture.clock.set_wall(UnixTime::from_secs(NOW - 100));
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+}
+
+#[tokio::test]
+async fn what_is_old_when_it_is_read_is_believed_for_so_much_less() {
+    let lag = Duration::from_millis(400);
+    let patience = Duration::from_secs(9);
+    let terms = CacheTerms { patience, ..CacheTerms::within(STALENESS) };
+    let fixture = fixture_behind(lag, terms);
+    let token = fixture.token("s", 600).await;
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    fixture.clock.advance(Duration::from_millis(599));
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    fixture.clock.advance(Duration::from_millis(1));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
 }
 
 #[tokio::test]

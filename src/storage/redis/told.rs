@@ -14,7 +14,7 @@ use super::Failure;
 /// From this age on it is asked for again, beside whoever uses it.
 const DUE: Duration = Duration::from_millis(500);
 /// From this age on nobody uses it before it was asked for again.
-const OUTDATED: Duration = Duration::from_secs(1);
+pub(super) const OUTDATED: Duration = Duration::from_secs(1);
 
 /// The last answer.
 #[derive(Debug)]
