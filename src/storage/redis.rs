@@ -151,8 +151,9 @@ impl Redis {
     }
 
     /// The same for commands that are to outlast the server where others may take its place: what
-    /// is sent alone is answered when one of these has it too, or was too slow. For few commands,
-    /// which wait for each other.
+    /// is sent alone is answered when one of these has it too, or none can be hoped for. For few
+    /// commands, which wait for each other, and which may be sent again where they fail: one fails
+    /// that was carried out by a server whose place another has taken.
     ///
     /// # Errors
     /// As of [`Self::connection`].
@@ -163,7 +164,13 @@ impl Redis {
     async fn connection_for(&self, lasting: Lasting) -> Result<Connection, Failure> {
         match &self.topology {
             Topology::Server(server) => server.link().await.map(Connection::to_server),
-            Topology::Sentinel(sentinel) => sentinel.link(lasting).await.map(Connection::to_server),
+            Topology::Sentinel(sentinel) => {
+                let link = sentinel.link(lasting).await?;
+                Ok(match lasting {
+                    Lasting::No => Connection::to_server(link),
+                    Lasting::Yes => Connection::to_master(Arc::clone(sentinel), link),
+                })
+            }
             Topology::Cluster(cluster) => {
                 cluster.check().await?;
                 Ok(Connection::to_cluster(Arc::clone(cluster), lasting))

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::replicas::Replicas;
+use super::replicas::{Copies, Replicas};
 use super::{Failure, Options};
 
 /// The last attempt to connect that failed, for those who wait for a connection.
@@ -39,7 +39,7 @@ pub(super) enum Role {
 pub(super) enum Lasting {
     /// The server's own word is enough.
     No,
-    /// It is answered when a replica has it too, or was too slow.
+    /// It is answered when a replica has it too, or none can be hoped for.
     Yes,
 }
 
@@ -117,8 +117,8 @@ impl Connector {
             });
         }
         let inner = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let (retired, replicas) = (Arc::clone(&self.retired), self.replicas.clone());
-        Ok(Link { inner, broken, retired, replicas })
+        let copies = self.replicas.clone().map(|replicas| Arc::new(Copies::new(replicas)));
+        Ok(Link { inner, broken, retired: Arc::clone(&self.retired), copies })
     }
 }
 
@@ -177,7 +177,8 @@ pub(super) struct Link {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     retired: Arc<AtomicBool>,
-    replicas: Option<Arc<Replicas>>,
+    /// Where what is sent has to outlast the server.
+    copies: Option<Arc<Copies>>,
 }
 
 impl Link {
@@ -188,6 +189,40 @@ impl Link {
     /// Nothing new is sent on it.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is none of ours any more.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Sends a command, and says whether it is known to outlast the server, or has nothing to.
+    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<(Value, bool)> {
+        is_in_use(&self.retired)?;
+        let result = match &self.copies {
+            Some(copies) => copies.send(&mut self.inner, command).await,
+            None => self.inner.req_packed_command(command).await.map(|answer| (answer, true)),
+        };
+        match &result {
+            Ok((value, _)) => self.note_value(value),
+            Err(error) => self.note(error),
+        }
+        result
+    }
+
+    /// Whether a replica has by now what was sent on this connection.
+    pub(super) async fn is_copied(&mut self) -> bool {
+        match &self.copies {
+            Some(copies) if !self.is_broken() => copies.are_there(&mut self.inner).await,
+            _ => false,
+        }
+    }
+
+    /// Says that something was acknowledged which only this server has.
+    pub(super) fn tell_alone(&self) {
+        if let Some(copies) = &self.copies {
+            copies.replicas.tell();
+        }
     }
 
     /// Whether the server takes itself for a master.
@@ -226,16 +261,11 @@ impl Link {
 impl ConnectionLike for Link {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            is_in_use(&self.retired)?;
-            let result = match &self.replicas {
-                Some(replicas) => replicas.send(&mut self.inner, cmd).await,
-                None => self.inner.req_packed_command(cmd).await,
-            };
-            match &result {
-                Ok(value) => self.note_value(value),
-                Err(error) => self.note(error),
+            let (answer, outlasts) = self.send(cmd).await?;
+            if !outlasts {
+                self.tell_alone();
             }
-            result
+            Ok(answer)
         })
     }
 

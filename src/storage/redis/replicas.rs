@@ -2,16 +2,19 @@
 //!
 //! A server answers before its replicas have heard; if it dies in between, the one that takes its
 //! place does not know. So who writes what must not be forgotten waits until one of them has it
-//! (`WAIT`). It narrows that window and does not close it: a server that is cut off from its
-//! replicas answers all the same, and so do we, with a word in the log. Who wants such writes to
-//! fail sets `min-replicas-to-write`.
+//! (`WAIT`). What it means that none has is for others to say: on a cluster it is acknowledged all
+//! the same, with a word in the log; behind sentinels it may be that the server is a master no
+//! more, and they are asked first (`sentinel.rs`). Who wants such writes to fail sets
+//! `min-replicas-to-write`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::Instant;
+
+use super::told::Told;
 
 /// How long a replica may take, in milliseconds. The connection is blocked for so long.
 const PATIENCE: u32 = 50;
@@ -39,26 +42,12 @@ impl Replicas {
         Self { server: server.to_owned(), state: Mutex::default() }
     }
 
-    /// Sends a command; the answer comes when a replica has carried it out too, or was too slow.
-    pub(super) async fn send(
-        &self,
-        connection: &mut MultiplexedConnection,
-        command: &Cmd,
-    ) -> RedisResult<Value> {
-        if self.are_missing(Instant::now()) {
-            return connection.req_packed_command(command).await;
-        }
-        let mut pipeline = redis::pipe();
-        pipeline.add_command(command.clone()).cmd("WAIT").arg(1).arg(PATIENCE);
-        let mut answers = connection.req_packed_commands(&pipeline, 0, 2).await?.into_iter();
-        let answer = answers.next().unwrap_or(Value::Nil);
-        let was_carried_out = !matches!(answer, Value::ServerError(_));
-        let is_copied = matches!(answers.next(), Some(Value::Int(1..)));
-        if was_carried_out && !is_copied && self.missed(Instant::now()) {
+    /// Says that something was acknowledged which none of them has, but not every time.
+    pub(super) fn tell(&self) {
+        if self.is_to_be_said(Instant::now()) {
             let server = &self.server;
             tracing::warn!(server, "no replica has what was written, which is lost if it dies");
         }
-        Ok(answer)
     }
 
     fn are_missing(&self, now: Instant) -> bool {
@@ -66,15 +55,60 @@ impl Replicas {
         missed.is_some_and(|missed| now.saturating_duration_since(missed) < RESIGNED)
     }
 
-    /// Notes that there was none in time. Says whether to tell.
-    fn missed(&self, now: Instant) -> bool {
+    /// Notes whether there was one in time.
+    fn note(&self, was_there: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.missed = Some(now);
+        state.missed = (!was_there).then_some(now);
+    }
+
+    fn is_to_be_said(&self, now: Instant) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_said = state.said.is_some_and(|said| now.saturating_duration_since(said) < SAID);
         if !is_said {
             state.said = Some(now);
         }
         !is_said
+    }
+}
+
+/// What replicas have of what one connection carried. `WAIT` is about all of it, so that one speaks
+/// for all who were answered before.
+#[derive(Debug)]
+pub(super) struct Copies {
+    pub(super) replicas: Arc<Replicas>,
+    told: Told<bool>,
+}
+
+impl Copies {
+    /// Of a new connection to the server that has these.
+    pub(super) fn new(replicas: Arc<Replicas>) -> Self {
+        Self { replicas, told: Told::new() }
+    }
+
+    /// Sends a command; the answer comes when a replica has carried it out too, or was too slow.
+    /// Says whether nothing is at stake: one has, or there is nothing, since the server has not.
+    pub(super) async fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+        command: &Cmd,
+    ) -> RedisResult<(Value, bool)> {
+        let answer = connection.req_packed_command(command).await?;
+        let outlasts = matches!(answer, Value::ServerError(_))
+            || (!self.replicas.are_missing(Instant::now()) && self.are_there(connection).await);
+        Ok((answer, outlasts))
+    }
+
+    /// Whether a replica has all that was answered on this connection, or soon will.
+    pub(super) async fn are_there(&self, connection: &mut MultiplexedConnection) -> bool {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(1).arg(PATIENCE);
+        let question = async {
+            let answer = connection.req_packed_command(&wait).await;
+            let are_there = matches!(answer, Ok(Value::Int(1..)));
+            self.replicas.note(are_there, Instant::now());
+            Ok(Arc::new(are_there))
+        };
+        self.told.ask_since(Instant::now(), question).await.is_ok_and(|are_there| *are_there)
     }
 }
 
@@ -87,10 +121,13 @@ mod tests {
         let replicas = Replicas::new("server");
         let start = Instant::now();
         assert!(!replicas.are_missing(start));
-        assert!(replicas.missed(start));
+        replicas.note(false, start);
         assert!(replicas.are_missing(start + RESIGNED / 2));
         assert!(!replicas.are_missing(start + RESIGNED));
-        assert!(!replicas.missed(start + RESIGNED));
-        assert!(replicas.missed(start + SAID));
+        replicas.note(true, start);
+        assert!(!replicas.are_missing(start), "there is one again");
+        assert!(replicas.is_to_be_said(start));
+        assert!(!replicas.is_to_be_said(start + RESIGNED));
+        assert!(replicas.is_to_be_said(start + SAID));
     }
 }

@@ -6,12 +6,24 @@
 //! cut off together with an old master says no, not yes by what that one remembers.
 //!
 //! Nobody asks while nobody uses the store.
+//!
+//! In a fail-over there are two masters for a while: the replica is promoted, and the old master
+//! takes writes until somebody tells it to stop. They are lost. So what must not be lost is
+//! acknowledged when a replica has it. Where none has, the sentinels are asked again, until one has
+//! it after all, or another master is named, which fails the write, or the same one is still named
+//! so long afterwards that the fail-over would have shown ([`SETTLED`]): then there is no replica,
+//! and the write is acknowledged with a word in the log. All who wait share the answers.
+//!
+//! It is left to the administrator (`min-replicas-to-write`) that a replica which was out of reach
+//! for longer is promoted later, and that of several replicas one is promoted which does not have
+//! what another has.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::{Cmd, ErrorKind, RedisResult, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,6 +36,12 @@ use super::{Failure, Node, Options};
 
 /// How long a sentinel may take to be reached, and to answer; one of them may be gone.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How long after a replica was promoted a majority of the sentinels names it, at the latest: the
+/// one that promotes it asks it once a second whether it is a master, and then tells the others.
+/// Below the time that a change of the store may take, so that it can be awaited.
+const SETTLED: Duration = Duration::from_millis(1_500);
+/// How often they are asked meanwhile.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A server, by those who watch over it.
 pub(super) struct Sentinel {
@@ -71,6 +89,45 @@ impl Sentinel {
         link
     }
 
+    /// Sends the master a command that is to outlast it.
+    ///
+    /// # Errors
+    /// What the server or the connection says; also where another is the master now, so that what
+    /// was written may be lost.
+    pub(super) async fn send_lasting(&self, link: &mut Link, command: &Cmd) -> RedisResult<Value> {
+        let (answer, outlasts) = link.send(command).await?;
+        if !outlasts {
+            self.settle(link, Instant::now()).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Waits until what was written and answered before that moment is either on a replica, or with
+    /// a master whose place none has taken.
+    async fn settle(&self, link: &mut Link, answered: Instant) -> RedisResult<()> {
+        let settled = answered + SETTLED;
+        let mut since = answered;
+        loop {
+            let named = self.told.ask_since(since, self.find_out()).await;
+            if link.is_retired() {
+                let why = "the master changed while it was written; it has to be done again";
+                return Err((ErrorKind::Io, why).into());
+            }
+            if since == settled {
+                named?;
+                link.tell_alone();
+                return Ok(());
+            }
+            if link.is_copied().await {
+                return Ok(());
+            }
+            // What others are told while we sleep is good for us too, but for the last time.
+            let now = Instant::now();
+            since = if now + PAUSE < settled { now } else { settled };
+            tokio::time::sleep_until(settled.min(now + PAUSE)).await;
+        }
+    }
+
     /// How the master is listened to.
     pub(super) async fn node(self: &Arc<Self>) -> Result<Node, Failure> {
         Ok(self.master().await?.server.node().clone())
@@ -102,7 +159,7 @@ impl Sentinel {
         let at = self.ask_majority().await?;
         let known = self.told.last();
         let master = match &known {
-            Some(master) if master.at == at => Arc::clone(master),
+            Some(master) if master.at == at && !master.server.is_retired() => Arc::clone(master),
             known => {
                 if let Some(master) = known {
                     master.server.retire();
@@ -157,7 +214,7 @@ async fn ask(sentinel: Arc<Server>, name: String) -> Result<HostPort, Failure> {
     let mut link = sentinel.link().await.map_err(of_sentinel)?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("get-master-addr-by-name").arg(name);
-    let answer: redis::RedisResult<Option<(String, u16)>> = command.query_async(&mut link).await;
+    let answer: RedisResult<Option<(String, u16)>> = command.query_async(&mut link).await;
     let (host, port) = answer
         .map_err(|error| of_sentinel(Failure::of(&error)))?
         .ok_or_else(|| Failure::Unavailable("it knows no master of that name".to_owned()))?;

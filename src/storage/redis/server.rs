@@ -71,6 +71,11 @@ impl Server {
         self.retired.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it is none of ours any more.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// How it is listened to.
     pub(super) fn node(&self) -> &Node {
         &self.node

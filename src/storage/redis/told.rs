@@ -100,13 +100,32 @@ impl<T> Told<T> {
         question: impl Future<Output = Result<Arc<T>, Failure>>,
     ) -> Result<Arc<T>, Failure> {
         let came = Instant::now();
+        // A failure that began before we came says nothing of how it is now.
+        let is_of_use =
+            |last: &Attempt<T>| last.began >= came || (last.ended >= came && last.outcome.is_ok());
+        self.ask_unless(is_of_use, question).await
+    }
+
+    /// Asks, unless another has begun to ask at that moment or later.
+    ///
+    /// # Errors
+    /// As of [`Self::ask`].
+    pub(super) async fn ask_since(
+        &self,
+        since: Instant,
+        question: impl Future<Output = Result<Arc<T>, Failure>>,
+    ) -> Result<Arc<T>, Failure> {
+        self.ask_unless(|last| last.began >= since, question).await
+    }
+
+    async fn ask_unless(
+        &self,
+        is_of_use: impl Fn(&Attempt<T>) -> bool,
+        question: impl Future<Output = Result<Arc<T>, Failure>>,
+    ) -> Result<Arc<T>, Failure> {
         let mut attempt = self.attempt.lock().await;
-        if let Some(Attempt { began, ended, outcome }) = &*attempt {
-            // A failure that began before we came says nothing of how it is now.
-            let is_of_use = *began >= came || (*ended >= came && outcome.is_ok());
-            if is_of_use {
-                return outcome.clone();
-            }
+        if let Some(last) = attempt.as_ref().filter(|last| is_of_use(last)) {
+            return last.outcome.clone();
         }
         self.is_doubted.store(false, Ordering::Relaxed);
         let began = Instant::now();
@@ -149,6 +168,18 @@ mod tests {
         assert!(matches!(told.standing(start), Standing::Young(value) if *value == 2));
         told.doubt();
         assert!(matches!(told.standing(start), Standing::Due(_)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_serves_those_who_want_one_that_is_as_young_as_it() {
+        let told = Told::new();
+        let before = Instant::now();
+        let ask = async |since, value| {
+            told.ask_since(since, async { Ok(Arc::new(value)) }).await.map(|value| *value)
+        };
+        assert_eq!(ask(before, 1).await, Ok(1));
+        assert_eq!(ask(before, 2).await, Ok(1), "it began after that");
+        assert_eq!(ask(Instant::now(), 3).await, Ok(3), "it began before that");
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis::session::CHANGE_TIMEOUT;
+
 use super::{scene::Scene, watch::Watch};
 use crate::support::{
     redis_cluster::RedisCluster,
@@ -27,6 +29,39 @@ fn a_fail_over_that_was_asked_for_brings_no_yes_back() {
     watch.wait_until_well(over);
     watch.wait_beyond_the_bound();
     watch.stop().holds_the_promise();
+}
+
+#[test]
+fn a_revocation_in_the_midst_of_a_fail_over_holds_though_the_old_master_takes_any_write() {
+    let runtime = runtime();
+    let Some(watched) = runtime.block_on(Watched::start(&[])) else { return };
+    let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
+    let mut watch = Watch::start("midst of a fail-over", &scene, 4);
+    runtime.block_on(is_copied(&watched.servers));
+    runtime.block_on(watched.begin_to_fail_over());
+    let begun = Instant::now();
+    for _ in 0..4 {
+        watch.end_next(|session| scene.revoke_at_last(session));
+    }
+    runtime.block_on(watched.is_master(1));
+    watch.wait_until_well(begun);
+    watch.wait_beyond_the_bound();
+    watch.stop().holds_the_promise();
+}
+
+#[test]
+fn without_any_replica_a_revocation_is_acknowledged_late_and_that_is_said_once() {
+    let runtime = runtime();
+    let Some(mut watched) = runtime.block_on(Watched::start(&[])) else { return };
+    let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[]);
+    watched.servers[1].kill();
+    for session in [scene.open(), scene.open()] {
+        let begun = Instant::now();
+        let took = scene.revoke(&session) - begun;
+        assert!(took >= Duration::from_millis(1_500) && took < CHANGE_TIMEOUT, "{took:?}");
+    }
+    let log = scene.issuer.gate.log();
+    assert_eq!(log.matches("no replica has what was written").count(), 1, "{log}");
 }
 
 #[test]

@@ -89,8 +89,19 @@ impl Watched {
 
     /// Has the sentinels make the other server the master, and waits until most name it.
     pub(crate) async fn fail_over(&self, to: usize) {
-        let _: String = self.sentinels[0].ask(&["SENTINEL", "FAILOVER", MASTER]).await;
+        self.begin_to_fail_over().await;
         self.is_master(to).await;
+    }
+
+    /// Has them begin, as soon as the last time is over and the other server follows this one.
+    pub(crate) async fn begin_to_fail_over(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let begun = self.sentinels[0].try_ask(&["SENTINEL", "FAILOVER", MASTER]).await;
+            let Err::<String, _>(error) = begun else { return };
+            assert!(Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until most sentinels name this server.
@@ -136,9 +147,14 @@ impl Watched {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        // A replica that has not been synchronised is not promoted.
+        self.is_replica(1).await;
+    }
+
+    /// Waits until this server has all that the other one has: before, it is not promoted.
+    pub(crate) async fn is_replica(&self, place: usize) {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let told: String = self.servers[1].ask(0, &["INFO", "replication"]).await;
+            let told: String = self.servers[place].ask(0, &["INFO", "replication"]).await;
             if told.contains("master_link_status:up") {
                 return;
             }
@@ -186,10 +202,12 @@ impl SentinelProcess {
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = self.client();
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connection");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query_async(&mut connection).await.expect("answer")
+        self.try_ask(words).await.expect("answer")
+    }
+
+    async fn try_ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let mut connection = self.client().get_multiplexed_async_connection().await?;
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
 
     /// The password of those that have one is `watch`.

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis::session::redis::RedisStore;
-use portcullis::session::{SessionStore as _, StoreError};
+use portcullis::session::{CHANGE_TIMEOUT, SessionStore as _, StoreError};
 
 use super::{id, redis, session, store, until_it_answers, user, why_not};
 use crate::support::PATIENCE;
 use crate::support::redis_sentinel::Watched;
+use crate::support::topology::is_copied;
 
 /// Revokes one session after the other until told to stop; says which revocations were acknowledged.
 async fn revoke_all(store: Arc<RedisStore>, from: usize, stop: Arc<AtomicBool>) -> Vec<usize> {
@@ -47,26 +48,67 @@ async fn are_back(store: &RedisStore, revoked: &[usize]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fail_over_by_hand_is_followed_while_sessions_are_revoked() {
+async fn no_acknowledged_revocation_is_lost_in_fail_overs_by_hand() {
     let Some(watched) = Watched::start(&[]).await else { return };
-    let (stop, asked) = (Arc::<AtomicBool>::default(), Arc::new(store(&watched.url())));
-    asked.ping().await.expect("ping");
-    let first = redis(&watched.url()).primaries().await.expect("primaries");
-    let revoking = tokio::spawn(revoke_all(asked.clone(), 0, stop.clone()));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let asked = Arc::new(store(&watched.url()));
+    let mut before = redis(&watched.url()).primaries().await.expect("primaries");
+    for (round, to) in [1, 0, 1].into_iter().enumerate() {
+        // Until then there is no replica, and a revocation takes its time.
+        watched.is_replica(to).await;
+        asked.ping().await.expect("ping");
+        let stop = Arc::<AtomicBool>::default();
+        let revoking: Vec<_> = (0..4)
+            .map(|lane| (round * 4 + lane) * 1_000_000)
+            .map(|from| tokio::spawn(revoke_all(asked.clone(), from, stop.clone())))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        watched.fail_over(to).await;
+        // Nobody tells the old master for a while, and who believed in it still does.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let took = until_it_answers(&asked).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut acknowledged = Vec::new();
+        for revoking in revoking {
+            acknowledged.extend(revoking.await.expect("task"));
+        }
+        assert!(acknowledged.len() > 50, "{}", acknowledged.len());
+        let back = are_back(&asked, &acknowledged).await;
+        eprintln!("by hand: {} revoked, {back} back, {took:?} to answer", acknowledged.len());
+        assert_eq!(back, 0);
+        let after = redis(&watched.url()).primaries().await.expect("primaries");
+        assert_ne!(before, after);
+        assert!(after[0].name().contains(&watched.servers[to].port().to_string()));
+        before = after;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_replica_has_not_is_not_acknowledged_when_it_is_promoted() {
+    let Some(watched) = Watched::start(&[]).await else { return };
+    let asked = Arc::new(store(&watched.url()));
+    for n in 0..40 {
+        asked.put(&session(&format!("s{n}"), &format!("u{n}"))).await.expect("put");
+    }
+    is_copied(&watched.servers).await;
+    watched.servers[1].pause();
+    let revoking: Vec<_> = (0..40)
+        .map(|n| {
+            let asked = asked.clone();
+            tokio::spawn(async move { asked.revoke(&id(&format!("s{n}"))).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert!(revoking.iter().all(|it| !it.is_finished()), "no replica has it");
+    watched.servers[1].resume();
     watched.fail_over(1).await;
-    let took = until_it_answers(&asked).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    stop.store(true, Ordering::Relaxed);
-    let acknowledged = revoking.await.expect("task");
-    assert!(acknowledged.len() > 50, "{}", acknowledged.len());
+    let mut acknowledged = Vec::new();
+    for (n, revoking) in revoking.into_iter().enumerate() {
+        acknowledged.extend(revoking.await.expect("task").is_ok().then_some(n));
+    }
+    until_it_answers(&asked).await;
     let back = are_back(&asked, &acknowledged).await;
-    eprintln!("by hand: {} revoked, {back} back, {took:?} to answer", acknowledged.len());
+    eprintln!("silent replica: {} of 40 acknowledged, {back} back", acknowledged.len());
     assert_eq!(back, 0);
-    let second = redis(&watched.url()).primaries().await.expect("primaries");
-    assert_ne!(first, second);
-    assert_eq!(second.len(), 1);
-    assert!(second[0].name().contains(&watched.servers[1].port().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,7 +136,7 @@ async fn a_killed_master_is_replaced_and_revocations_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revocation_is_acknowledged_when_a_replica_has_it_and_does_not_wait_for_none() {
+async fn a_revocation_is_acknowledged_when_a_replica_has_it() {
     let Some(watched) = Watched::start(&[]).await else { return };
     let asked = store(&watched.url());
     let there = async |watched: &Watched, key: &str| -> i64 {
@@ -108,18 +150,40 @@ async fn a_revocation_is_acknowledged_when_a_replica_has_it_and_does_not_wait_fo
         assert_eq!(asked.revoke_user(&user(&owner), super::at(5)).await, Ok(0));
         assert_eq!(there(&watched, &format!("portcullis:not-before:{owner}")).await, 1);
     }
+    // One that is late is waited for.
+    asked.put(&session("late", "alice")).await.expect("put");
     watched.servers[1].pause();
-    let started = Instant::now();
-    let mut first = None;
-    for n in 0..50 {
-        let (name, owner) = (format!("r{n}"), format!("u{n}"));
-        asked.put(&session(&name, &owner)).await.expect("put");
-        let revoking = Instant::now();
-        assert_eq!(asked.revoke(&id(&name)).await, Ok(Some(user(&owner))));
-        first.get_or_insert(revoking.elapsed());
+    let late = tokio::spawn(async move { asked.revoke(&id("late")).await });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(!late.is_finished(), "no replica has it");
+    watched.servers[1].resume();
+    let resumed = Instant::now();
+    assert_eq!(late.await.expect("task"), Ok(Some(user("alice"))));
+    assert!(resumed.elapsed() < Duration::from_secs(1), "{:?}", resumed.elapsed());
+    assert_eq!(there(&watched, "portcullis:session:late").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_replica_all_who_revoke_wait_together_until_none_can_have_taken_over() {
+    let Some(mut watched) = Watched::start(&[]).await else { return };
+    let asked = Arc::new(store(&watched.url()));
+    watched.servers[1].kill();
+    for n in 0..100 {
+        asked.put(&session(&format!("s{n}"), &format!("u{n}"))).await.expect("put");
     }
-    assert!(first.is_some_and(|first| first >= Duration::from_millis(45)), "{first:?}");
-    assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+    let started = Instant::now();
+    let revoking: Vec<_> = (0..100)
+        .map(|n| {
+            let asked = asked.clone();
+            tokio::spawn(async move { asked.revoke(&id(&format!("s{n}"))).await })
+        })
+        .collect();
+    for (n, revoking) in revoking.into_iter().enumerate() {
+        assert_eq!(revoking.await.expect("task"), Ok(Some(user(&format!("u{n}")))));
+    }
+    let took = started.elapsed();
+    eprintln!("no replica: 100 revoked in {took:?}");
+    assert!(took >= Duration::from_millis(1_500) && took < CHANGE_TIMEOUT, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
