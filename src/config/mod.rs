@@ -258,6 +258,13 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     let doubts_when_down = when_down < staleness;
     let terms = Terms { inactivity, timeout, notes_use: true, doubts_when_down };
     let store = store::read(reader, &PathBuf::from(reader.text("DATA_DIR")));
+    if store.is_behind_sentinels() && staleness < Duration::from_secs(1) {
+        reader.wrong(
+            "SESSION_STALENESS",
+            "is less than a second: so late it may be known behind sentinels that the master is \
+             another one",
+        );
+    }
     // A handle and its session are two questions, and no gateway waits for twice the time.
     let patience = timeout.mul_f64(1.2);
     (SessionConfig { store, terms }, CacheTerms { staleness, when_down, patience, bytes })

@@ -31,6 +31,15 @@ pub enum StoreConfig {
     Memory,
 }
 
+impl StoreConfig {
+    /// Whether sentinels say which server it is.
+    pub(super) fn is_behind_sentinels(&self) -> bool {
+        let Self::Redis { url, .. } = self else { return false };
+        let scheme = url.expose_str().and_then(|url| url.split_once(':'));
+        scheme.is_some_and(|(scheme, _)| scheme.ends_with("+sentinel"))
+    }
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     let database = reader.number("LOGIN_REDIS_DB", 0, 65_535);
     let restrict_database = reader.number("REFRESH_RESTRICT_DB", 0, 65_535);

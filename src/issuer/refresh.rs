@@ -359,7 +359,7 @@ impl Issuance {
     /// Whether these tokens were exchanged for.
     async fn came_true(&self, issued: &Issued) -> Result<bool, IssueError> {
         match issued.refresh_token.as_ref().map(digest_of) {
-            Some(successor) => Ok(self.tokens.get(&successor).await?.is_some()),
+            Some(successor) => Ok(self.tokens.find_out(&successor).await?.is_some()),
             None => Ok(false),
         }
     }

@@ -1,6 +1,7 @@
 //! Opaque tokens as the rest of the program uses them: a store under a deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -22,6 +23,8 @@ pub struct Tokens {
     watched: Watched,
     marks: Marks,
     doubts_when_down: bool,
+    /// How often the store had been found to be down when that was looked at last.
+    downs_seen: AtomicU64,
 }
 
 impl Tokens {
@@ -34,7 +37,8 @@ impl Tokens {
         metrics: StoreMetrics,
     ) -> Self {
         let watched = Watched::new(store.describe(), clock, metrics);
-        Self { store, timeout, watched, marks: Marks::new(), doubts_when_down: false }
+        let (marks, downs_seen) = (Marks::new(), AtomicU64::new(0));
+        Self { store, timeout, watched, marks, doubts_when_down: false, downs_seen }
     }
 
     /// The same; where `doubts`, everything that was read is in doubt from the moment on at which
@@ -62,11 +66,18 @@ impl Tokens {
 
     /// The token of that digest, expired and used ones too.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let asked = self.watched.asking(self.timeout, Operation::Get, self.store.get(digest)).await;
-        if asked.begins_to_rest && self.doubts_when_down {
+        let asked = self.store.get(digest);
+        let found = self.watched.asking(self.timeout, Operation::Get, asked).await;
+        if self.doubts_when_down && self.watched.was_down_since(&self.downs_seen) {
             self.marks.doubt();
         }
-        asked.outcome
+        found
+    }
+
+    /// The same for who has to know what became of a change: the store is asked also while it is
+    /// spared, and given as long as a change.
+    pub async fn find_out(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        self.timed(Operation::Get, self.store.get(digest)).await
     }
 
     /// Marks `old` as used and adds its successors, both or nothing; exactly one caller does.

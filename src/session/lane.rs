@@ -47,6 +47,8 @@ struct State {
     /// The last outcomes, a bit each, set where it was a failure; the newest is the lowest.
     failures: u32,
     rest: Option<Rest>,
+    /// How often it began to rest.
+    rests: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +78,8 @@ impl From<NotAsked> for StoreError {
 impl Lane {
     /// An open lane.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let state = State { width: WIDEST, under_way: 0, waiting: 0, failures: 0, rest: None };
+        let state =
+            State { width: WIDEST, under_way: 0, waiting: 0, failures: 0, rest: None, rests: 0 };
         Self { clock, state: Mutex::new(state), opened: Notify::new() }
     }
 
@@ -117,16 +120,25 @@ impl Lane {
 
     /// Takes note of an answer.
     pub(crate) fn answered(&self) {
+        let now = self.clock.monotonic();
         let mut state = self.lock();
-        state.failures <<= 1;
-        if state.rest.take().is_some() {
-            (state.failures, state.width) = (0, AFTER_REST);
-        } else {
-            state.width = (state.width + 1).min(WIDEST);
+        match state.rest {
+            // A late answer to somebody who asked before it began to rest.
+            Some(rest) if now < rest.until => return,
+            Some(_) => (state.rest, state.failures, state.width) = (None, 0, AFTER_REST),
+            None => {
+                state.failures <<= 1;
+                state.width = (state.width + 1).min(WIDEST);
+            }
         }
         drop(state);
         // One for the place that will be left, one for the place that is new.
         self.opened.notify_one();
+    }
+
+    /// How often it began to rest.
+    pub(crate) fn rests(&self) -> u64 {
+        self.lock().rests
     }
 
     /// Takes note of a question that got no answer. Says whether the lane rests from now on, and
@@ -147,6 +159,7 @@ impl Lane {
             None if of_last.count_ones() >= FAILURES => {
                 let until = now.saturating_add(SHORTEST_REST);
                 state.rest = Some(Rest { until, length: SHORTEST_REST });
+                state.rests += 1;
                 drop(state);
                 // Whoever waits is told now, and not when his time is up.
                 self.opened.notify_waiters();
@@ -224,6 +237,12 @@ mod tests {
         assert_eq!(fail(&lane, 1), 1, "that it rests is said once");
         assert_eq!(enter(&lane).await, Err(NotAsked::Resting));
         assert_eq!(fail(&lane, 5), 0, "those under way change nothing");
+        lane.answered();
+        assert_eq!(
+            enter(&lane).await,
+            Err(NotAsked::Resting),
+            "nor does one of them that is answered"
+        );
         clock.advance(SHORTEST_REST);
         assert_eq!(enter(&lane).await, Ok(()));
     }

@@ -2,6 +2,7 @@
 //! clock, with whatever ends through this process known to it at once.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::freshness::{Freshness, Mark, Since};
@@ -74,6 +75,8 @@ pub struct Sessions {
     terms: Terms,
     freshness: Freshness,
     uses: Arc<Uses>,
+    /// How often the store had been found to be down when that was looked at last.
+    downs_seen: AtomicU64,
 }
 
 impl Sessions {
@@ -86,7 +89,8 @@ impl Sessions {
     ) -> Self {
         let watched = Watched::new(store.describe(), Arc::clone(&clock), metrics);
         let (freshness, uses) = (Freshness::new(), Arc::default());
-        Self { store, clock, watched, terms, freshness, uses }
+        let downs_seen = AtomicU64::new(0);
+        Self { store, clock, watched, terms, freshness, uses, downs_seen }
     }
 
     /// The present mark of a session; to be taken before [`Sessions::live`].
@@ -105,12 +109,12 @@ impl Sessions {
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
-        let asked =
-            self.watched.asking(self.terms.timeout, Operation::Get, self.store.get(user, id)).await;
-        if asked.begins_to_rest && self.terms.doubts_when_down {
+        let asked = self.store.get(user, id);
+        let found = self.watched.asking(self.terms.timeout, Operation::Get, asked).await;
+        if self.terms.doubts_when_down && self.watched.was_down_since(&self.downs_seen) {
             self.freshness.doubt();
         }
-        let session = asked.outcome.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
+        let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
         let now = self.clock.now();
         if let Some(ended) = session.ended(now, self.terms.inactivity) {
             return Err(NotLive::Ended(ended));
@@ -197,8 +201,11 @@ impl Sessions {
     /// Leaves the store tidy at the end of the process, if that takes less than a second: uses
     /// that were not yet noted are.
     pub async fn close(&self) {
-        write_uses(&self.store, &self.watched, &self.uses).await;
-        self.watched.closing(self.store.close()).await;
+        let closed = async {
+            write_uses(&self.store, &self.watched, &self.uses).await;
+            self.store.close().await;
+        };
+        self.watched.closing(closed).await;
     }
 
     /// How old what the store says may be at the moment at which it is said.

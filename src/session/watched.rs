@@ -31,15 +31,6 @@ pub(crate) struct Watched {
     lane: Arc<Lane>,
 }
 
-/// What became of a question that many may ask at once.
-#[derive(Debug)]
-pub(crate) struct Asked<T> {
-    /// The answer.
-    pub(crate) outcome: Result<T, StoreError>,
-    /// The store has failed so often that it is left alone from now on.
-    pub(crate) begins_to_rest: bool,
-}
-
 impl Watched {
     /// Of a store that describes itself so.
     pub(crate) fn new(store: String, clock: Arc<dyn Clock>, metrics: StoreMetrics) -> Self {
@@ -54,35 +45,46 @@ impl Watched {
         limit: Duration,
         operation: Operation,
         answer: impl Future<Output = Result<T, StoreError>>,
-    ) -> Asked<T> {
+    ) -> Result<T, StoreError> {
         let entered = self.clock.monotonic();
-        let place = match tokio::time::timeout(limit, self.lane.enter()).await {
-            Ok(Ok(place)) => place,
+        let entering = tokio::time::timeout(limit, self.lane.enter()).await;
+        let left = limit.saturating_sub(self.clock.monotonic().saturating_sub(entered));
+        let _place = match entering {
+            Ok(Ok(place)) if left >= limit / 2 => place,
             Ok(Err(why)) => {
                 self.metrics.not_asked();
-                return Asked { outcome: Err(why.into()), begins_to_rest: false };
+                return Err(why.into());
             }
-            Err(_) => {
+            // Too late to ask: that we had to wait for our turn says nothing of the store.
+            Ok(Ok(_)) | Err(_) => {
                 self.metrics.not_asked();
-                return Asked { outcome: Err(StoreError::TimedOut), begins_to_rest: false };
+                return Err(StoreError::TimedOut);
             }
         };
-        let left = limit.saturating_sub(self.clock.monotonic().saturating_sub(entered));
+        let mut question = Question { watched: self, limit: left, asked: self.clock.monotonic() };
         let outcome = self.within(left, operation, answer).await;
-        let begins_to_rest = match &outcome {
-            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => self.lane.failed(),
+        question.limit = Duration::MAX;
+        match &outcome {
+            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => self.failed(),
             Ok(_)
             | Err(StoreError::Corrupt { .. } | StoreError::Conflict(_) | StoreError::CannotList) => {
                 self.lane.answered();
-                false
             }
-        };
-        drop(place);
-        if begins_to_rest {
+        }
+        outcome
+    }
+
+    /// Whether the store was found to be down since this was asked last with the same counter.
+    pub(crate) fn was_down_since(&self, seen: &AtomicU64) -> bool {
+        let rests = self.lane.rests();
+        seen.swap(rests, Ordering::Relaxed) != rests
+    }
+
+    fn failed(&self) {
+        if self.lane.failed() {
             let store = &*self.store;
             warn!(store, "the {} is left alone for a moment, and tried again", self.metrics.kind());
         }
-        Asked { outcome, begins_to_rest }
     }
 
     /// Waits for an answer for at most `limit`, counts it, and logs what went wrong.
@@ -124,6 +126,23 @@ impl Watched {
     /// Waits until the store is closed, if that takes less than a second.
     pub(crate) async fn closing(&self, closed: impl Future<Output = ()>) {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
+    }
+}
+
+/// A question that is under way. Whoever gives it up after most of its time has learnt that the
+/// store is slow, too.
+struct Question<'w> {
+    watched: &'w Watched,
+    limit: Duration,
+    asked: Duration,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let waited = self.watched.clock.monotonic().saturating_sub(self.asked);
+        if waited >= self.limit / 2 {
+            self.watched.failed();
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! pool and lets go of its place at once. A broken connection is noticed when it breaks (RESP3
 //! pushes a disconnection) or at the first command that fails or gets no answer in time, and is
 //! replaced at the next checkout; no command is ever sent twice that may have been carried out.
-//! There is no background work while nobody asks.
+//! The pools do nothing while nobody asks; who follows the news does.
 
 mod address;
 mod changes;

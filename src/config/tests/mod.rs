@@ -76,6 +76,17 @@ fn what_holds_while_the_store_is_down_is_the_bound_or_what_the_operator_says() {
 }
 
 #[test]
+fn no_bound_is_promised_that_sentinels_cannot_keep() {
+    let url = ("DB_URL", "redis+sentinel://a,b,c/main");
+    assert!(with_secret(&[url]).is_ok());
+    assert!(with_secret(&[url, ("SESSION_STALENESS", "1")]).is_ok());
+    for staleness in ["0", "0.9"] {
+        let values = [("SECRET_KEY", SECRET), url, ("SESSION_STALENESS", staleness)];
+        assert!(mistake(&values).contains("behind sentinels"), "{staleness}");
+    }
+}
+
+#[test]
 fn every_mistake_is_reported_at_once() {
     let mistakes = from_environment(&[
         ("SECRET_KEY", "short"),

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use super::script::is_unknown;
 use super::{Call, Connection, Failure, Redis, Topology};
+
+/// How long somebody who has changed something waits until it is told, where that is another
+/// question; who is not told finds out at the bound.
+const TELL_LIMIT: Duration = Duration::from_millis(50);
 
 /// Where they are told.
 #[derive(Debug)]
@@ -66,7 +71,11 @@ impl Redis {
         if !matches!(self.topology, Topology::Server(_)) {
             // By two servers, or once another one has it too: nobody must hear of it before.
             let done = change.query_async(connection).await?;
-            self.note(&self.publish(&message).await);
+            // The server that passes the message on may be another one, and slow.
+            let telling = tokio::time::timeout(TELL_LIMIT, self.publish(&message)).await;
+            if let Ok(told) = telling {
+                self.note(&told);
+            }
             return Ok(done);
         }
         let mut both = redis::pipe();

@@ -5,7 +5,7 @@
 //! itself, within the last second; without one there is no connection and no answer. A gate that is
 //! cut off together with an old master says no, not yes by what that one remembers.
 //!
-//! Nobody asks while nobody uses the store.
+//! Nobody asks while nobody uses the store; who follows the news does, about every second.
 //!
 //! In a fail-over there are two masters for a while: the replica is promoted, and the old master
 //! takes writes until somebody tells it to stop. They are lost. So what must not be lost is

@@ -12,6 +12,9 @@ use super::address::Address;
 use super::connector::{Connector, FailedAttempt, Lasting, Link, Role};
 use super::{Failure, Node, Options};
 
+/// How long the answer to what is to outlast a server may take: less than a change may.
+const LASTING_TIMEOUT: Duration = Duration::from_millis(1_600);
+
 /// A server.
 pub(super) struct Server {
     pool: Pool,
@@ -30,8 +33,14 @@ impl Server {
         let pool = |lasting| {
             let (report, failures) = watch::channel(None);
             let retired = Arc::clone(&retired);
+            let patience = match lasting {
+                Lasting::No => options.response_timeout,
+                // Those before it may each wait for a replica.
+                Lasting::Yes => options.response_timeout.max(LASTING_TIMEOUT),
+            };
+            let options = Options { response_timeout: patience, ..options.clone() };
             let connector =
-                Connector::new(address.clone(), role, lasting, options, retired, report);
+                Connector::new(address.clone(), role, lasting, &options, retired, report);
             let connections = bb8::Pool::builder()
                 .max_size(options.max_connections)
                 .queue_strategy(QueueStrategy::Fifo)

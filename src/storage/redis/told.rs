@@ -100,9 +100,12 @@ impl<T> Told<T> {
         question: impl Future<Output = Result<Arc<T>, Failure>>,
     ) -> Result<Arc<T>, Failure> {
         let came = Instant::now();
-        // A failure that began before we came says nothing of how it is now.
-        let is_of_use =
-            |last: &Attempt<T>| last.began >= came || (last.ended >= came && last.outcome.is_ok());
+        // A failure that began before we came says nothing of how it is now, and an answer that took
+        // long is as old as its question.
+        let is_of_use = |last: &Attempt<T>| {
+            let is_young = || last.began.elapsed() < OUTDATED;
+            last.began >= came || (last.ended >= came && last.outcome.is_ok() && is_young())
+        };
         self.ask_unless(is_of_use, question).await
     }
 
