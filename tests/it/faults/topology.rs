@@ -40,6 +40,8 @@ fn a_revocation_in_the_midst_of_a_fail_over_holds_though_the_old_master_takes_an
     runtime.block_on(is_copied(&watched.servers));
     runtime.block_on(watched.begin_to_fail_over());
     let begun = Instant::now();
+    // From now on there are two masters, and all still name the old one.
+    runtime.block_on(watched.is_promoted(1));
     for _ in 0..4 {
         watch.end_next(|session| scene.revoke_at_last(session));
     }

@@ -120,6 +120,19 @@ impl Watched {
         }
     }
 
+    /// Waits until this server is a master by its own word, which is before anybody names it.
+    pub(crate) async fn is_promoted(&self, place: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told: String = self.servers[place].ask(0, &["INFO", "replication"]).await;
+            if told.contains("role:master") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not promoted: {told}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Kills a sentinel.
     pub(crate) fn kill_sentinel(&mut self, place: usize) {
         self.sentinels[place].running.kill();
