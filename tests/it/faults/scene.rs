@@ -87,13 +87,15 @@ impl Scene {
         all: Settings<'_>,
         gates: &[Settings<'_>],
     ) -> Self {
-        let mut realm = Realm::issuing().with("DB_URL", url_of_issuer);
+        let mut realm = Realm::issuing()
+            .with("DB_URL", url_of_issuer)
+            .with("SESSION_STALENESS", &bound.as_secs().to_string());
         for (name, value) in all {
             realm = realm.with(name, value);
         }
         realm.add_user(ALICE.0, ALICE.1, &SCOPES);
         let issuer = Issuer::start(&realm);
-        let gates = gates.iter().map(|more| gate(&realm, url_of_gates, bound, more)).collect();
+        let gates = gates.iter().map(|more| gate(&realm, url_of_gates, more)).collect();
         Self { gates, issuer, bound, _realm: realm }
     }
 
@@ -148,7 +150,7 @@ impl Scene {
 }
 
 /// A gate of the realm without the issuer, on that store.
-fn gate(realm: &Realm, url: &str, bound: Duration, more: Settings<'_>) -> Gate {
+fn gate(realm: &Realm, url: &str, more: Settings<'_>) -> Gate {
     let mut settings = realm.settings().clone();
     for name in ["AUTHORIZATION_SERVER", "ISSUER_LISTEN", "INTERNAL_LISTEN", "GRPC_LISTEN"] {
         settings.remove(name);
@@ -157,7 +159,6 @@ fn gate(realm: &Realm, url: &str, bound: Duration, more: Settings<'_>) -> Gate {
     // What is promised of waiting is promised with the default.
     settings.remove("STORE_TIMEOUT");
     settings.insert("DB_URL".to_owned(), url.to_owned());
-    settings.insert("SESSION_STALENESS".to_owned(), bound.as_secs().to_string());
     settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     Gate::start(realm.folder(), &settings)
 }
