@@ -169,11 +169,14 @@ impl StoreMetrics {
             failures.clone(),
         );
         let (not_asked, uses_dropped) = (Counter::default(), Counter::default());
-        registry.register(
-            format!("{}_not_asked", kind.prefix()),
-            format!("Questions that the {kind} was spared: it had just failed, or too many asked"),
-            not_asked.clone(),
-        );
+        // What the gate waits for; restrictions are the issuer's, and always asked.
+        if kind != StoreKind::Restrictions {
+            registry.register(
+                format!("{}_not_asked", kind.prefix()),
+                format!("Questions the {kind} was spared: it had just failed, or too many asked"),
+                not_asked.clone(),
+            );
+        }
         if kind == StoreKind::Sessions {
             registry.register(
                 "portcullis_store_uses_dropped",
