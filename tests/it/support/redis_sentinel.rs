@@ -124,7 +124,9 @@ impl Watched {
     pub(crate) async fn is_promoted(&self, place: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let told: String = self.servers[place].ask(0, &["INFO", "replication"]).await;
+            // A sentinel cuts all clients off in the moment in which a server's part changes.
+            let told = self.servers[place].try_ask::<String>(0, &["INFO", "replication"]).await;
+            let told = told.unwrap_or_else(|error| error.to_string());
             if told.contains("role:master") {
                 return;
             }
@@ -167,7 +169,9 @@ impl Watched {
     pub(crate) async fn is_replica(&self, place: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let told: String = self.servers[place].ask(0, &["INFO", "replication"]).await;
+            // A sentinel cuts all clients off in the moment in which a server's part changes.
+            let told = self.servers[place].try_ask::<String>(0, &["INFO", "replication"]).await;
+            let told = told.unwrap_or_else(|error| error.to_string());
             if told.contains("master_link_status:up") {
                 return;
             }
