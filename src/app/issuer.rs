@@ -206,9 +206,24 @@ impl BoundIssuer {
                 shutdown.begin();
             }
         }
+        finish(&app.issuance, &shutdown).await;
         app.issuance.accounts.close().await;
         app.audit.finish();
         outcome
+    }
+}
+
+/// Waits for what was begun for callers who are gone, as long as the stores may take for it.
+async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
+    let tasks = issuance.tasks();
+    tokio::select! {
+        biased;
+        () = tasks.ended() => {}
+        () = shutdown.aborted() => {}
+        () = tokio::time::sleep(issuance.terms().lease) => {}
+    }
+    if !tasks.is_empty() {
+        tracing::warn!(requests = tasks.len(), "requests were cut: they took too long to end");
     }
 }
 

@@ -41,8 +41,10 @@ pub enum IssueError {
     Unsupported,
     /// Something that the answer depends on did not answer. Nothing was issued.
     Unavailable,
-    /// More logins wait than can be checked soon. Nothing was checked.
+    /// More requests wait than can be served soon. Nothing was begun.
     Busy,
+    /// Another refresh of the same token is under way; try again in so long.
+    UnderWay(Duration),
 }
 
 impl IssueError {
@@ -54,7 +56,7 @@ impl IssueError {
     /// Whether the audit log tells of it. What was refused for coming too often is only counted,
     /// so that nobody fills the disk.
     pub fn is_told(&self) -> bool {
-        !matches!(self, Self::SlowDown(_) | Self::Busy)
+        !matches!(self, Self::SlowDown(_) | Self::Busy | Self::UnderWay(_))
     }
 
     /// The `error` of the answer, of the audit log and of the metrics.
@@ -72,7 +74,7 @@ impl IssueError {
             Self::NotFound => "not_found",
             Self::SlowDown(_) => "slow_down",
             Self::Unsupported => "not_implemented",
-            Self::Unavailable | Self::Busy => "temporarily_unavailable",
+            Self::Unavailable | Self::Busy | Self::UnderWay(_) => "temporarily_unavailable",
         }
     }
 
@@ -95,14 +97,15 @@ impl IssueError {
             Self::SlowDown(_) => "too many attempts; wait as long as Retry-After says",
             Self::Unsupported => "sessions are kept in memcached, which cannot list them",
             Self::Unavailable => "a part of the service does not answer; nothing was issued",
-            Self::Busy => "too many logins at once; nothing was checked",
+            Self::Busy => "too many requests at once; nothing was begun",
+            Self::UnderWay(_) => "this token is being refreshed; wait as long as Retry-After says",
         }
     }
 
     /// How long the client should wait, where waiting helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::SlowDown(wait) => Some(*wait),
+            Self::SlowDown(wait) | Self::UnderWay(wait) => Some(*wait),
             Self::Unavailable => Some(Duration::from_secs(1)),
             Self::Busy => Some(Duration::from_secs(2)),
             _ => None,

@@ -24,6 +24,7 @@ pub mod refresh;
 mod scopes;
 mod sealed;
 pub mod subject;
+pub mod tasks;
 pub mod terms;
 pub mod throttle;
 
@@ -33,6 +34,7 @@ use audit::Audit;
 use login::PasswordCheck;
 use metrics::IssuerMetrics;
 use refresh::Turns;
+use tasks::Tasks;
 use terms::IssuanceTerms;
 use throttle::Throttle;
 
@@ -82,17 +84,24 @@ pub struct Issuance {
     parts: Parts,
     terms: IssuanceTerms,
     turns: Turns,
+    tasks: Tasks,
 }
 
 impl Issuance {
     /// Issuance on these terms.
     pub fn new(parts: Parts, terms: IssuanceTerms) -> Self {
-        Self { parts, terms, turns: Turns::new() }
+        Self { parts, terms, turns: Turns::new(), tasks: Tasks::new() }
     }
 
     /// On what terms.
     pub fn terms(&self) -> &IssuanceTerms {
         &self.terms
+    }
+
+    /// In what tasks requests run: whoever asks for a change asks within one, so that the change
+    /// does not depend on his patience.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 }
 

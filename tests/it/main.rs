@@ -17,6 +17,7 @@ mod clients;
 mod dev;
 mod durability;
 mod faults;
+mod gone_callers;
 mod grpc;
 mod http_edge;
 mod issuance_faults;

@@ -2,7 +2,7 @@
 //!
 //! tonic knows the client's deadline too, but answers it with CANCELLED; the specification of gRPC
 //! says DEADLINE_EXCEEDED. This stands inside of it and its time begins first, so it is first to
-//! answer. What the call was doing is dropped.
+//! answer. What the call was doing goes on in its task (`finishing.rs`).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

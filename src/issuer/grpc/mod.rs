@@ -6,6 +6,7 @@
 mod caller;
 mod connections;
 mod deadline;
+mod finishing;
 pub mod generated;
 mod status;
 mod tokens;
@@ -24,6 +25,7 @@ use tonic_health::server::HealthReporter;
 
 use connections::accept;
 use deadline::DeadlineLayer;
+use finishing::Finishing;
 use generated::tp_auth::refresh_service_server::RefreshServiceServer;
 use generated::v1::token_service_server::TokenServiceServer;
 use tokens::Tokens;
@@ -128,12 +130,12 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
     let tokens = Tokens { issuance: Arc::clone(&issuance), admin_token: terms.admin_token };
+    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MOST_MESSAGE_BYTES);
+    let tp_auth = RefreshServiceServer::new(TpAuth { issuance: Arc::clone(&issuance) })
+        .max_decoding_message_size(MOST_MESSAGE_BYTES);
     let router = server
-        .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(MOST_MESSAGE_BYTES))
-        .add_service(
-            RefreshServiceServer::new(TpAuth { issuance })
-                .max_decoding_message_size(MOST_MESSAGE_BYTES),
-        )
+        .add_service(Finishing::new(tokens, &issuance))
+        .add_service(Finishing::new(tp_auth, &issuance))
         .add_service(health_service.max_decoding_message_size(MOST_MESSAGE_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(MOST_MESSAGE_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MOST_MESSAGE_BYTES));

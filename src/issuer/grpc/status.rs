@@ -31,7 +31,7 @@ fn code(error: &IssueError) -> Code {
         IssueError::NotFound => Code::NotFound,
         IssueError::SlowDown(_) => Code::ResourceExhausted,
         IssueError::Unsupported => Code::Unimplemented,
-        IssueError::Unavailable | IssueError::Busy => Code::Unavailable,
+        IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => Code::Unavailable,
     }
 }
 
@@ -57,7 +57,8 @@ mod tests {
             IssueError::SlowDown(_) => IssueError::Unsupported,
             IssueError::Unsupported => IssueError::Unavailable,
             IssueError::Unavailable => IssueError::Busy,
-            IssueError::Busy => return None,
+            IssueError::Busy => IssueError::UnderWay(Duration::from_secs(3)),
+            IssueError::UnderWay(_) => return None,
         })
     }
 
@@ -78,6 +79,7 @@ mod tests {
             (Code::Unimplemented, "not_implemented", "memcached", None),
             (Code::Unavailable, "temporarily_unavailable", "", Some("1")),
             (Code::Unavailable, "temporarily_unavailable", "", Some("2")),
+            (Code::Unavailable, "temporarily_unavailable", "", Some("3")),
         ];
         let first = IssueError::invalid_request("token is missing");
         let errors: Vec<_> = std::iter::successors(Some(first), next).collect();

@@ -158,7 +158,10 @@ fn tokens(issued: &Issued) -> Response {
 /// only for now must not look like that.
 fn refused(error: &IssueError) -> Response {
     let status = match error {
-        IssueError::SlowDown(_) | IssueError::Unavailable | IssueError::Busy => status_of(error),
+        IssueError::SlowDown(_)
+        | IssueError::Unavailable
+        | IssueError::Busy
+        | IssueError::UnderWay(_) => status_of(error),
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };

@@ -2,7 +2,8 @@
 //! `reply.rs`.
 //!
 //! A body is read whole before any route sees it, within bounds of size and time, so that no
-//! client holds a connection open by sending slowly.
+//! client holds a connection open by sending slowly. From then on a request runs in a task of its
+//! own, to its end.
 
 mod callers;
 mod cookies;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -128,14 +130,25 @@ impl Routes {
         }
         let caller = self.web.terms.trusted_proxies.caller(peer, &head.headers);
         head.extensions.insert(caller);
-        let request = Request::from_parts(head, Body::from(body));
-        let Ok(response) = self.router.clone().oneshot(request).await;
+        let response = self.route(Request::from_parts(head, Body::from(body))).await;
         let (mut head, body) = response.into_parts();
         let Ok(body) = body.collect().await else {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         };
         head.extensions.insert(BodyRead);
         Response::from_parts(head, Full::new(body.to_bytes()))
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
+        let tasks = self.web.issuance.tasks();
+        let is_safe = request.method().is_safe();
+        let answering = self.router.clone().oneshot(request);
+        let answer =
+            if is_safe { tasks.run_safe(answering).await } else { tasks.run(answering).await };
+        match answer {
+            Ok(Ok(response)) => response,
+            Err(error) => error.into_response(),
+        }
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::NotFound => StatusCode::NOT_FOUND,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
         IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        IssueError::Unavailable | IssueError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         IssueError::InvalidRequest(_)
         | IssueError::InvalidGrant
         | IssueError::UnauthorizedClient
