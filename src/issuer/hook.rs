@@ -20,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use tracing::warn;
 use url::Url;
 
@@ -33,6 +34,8 @@ use crate::token::is_scope;
 
 /// The header of the signature.
 pub const SIGNATURE: &str = "portcullis-signature";
+/// How many questions are under way at once: an application that does not answer holds no more.
+const MOST_QUESTIONS: usize = 256;
 /// The longest answer, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -51,6 +54,7 @@ pub struct HookTerms {
 #[derive(Debug)]
 pub struct Hook {
     terms: HookTerms,
+    places: Semaphore,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -96,19 +100,24 @@ impl Hook {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        Ok(Self { terms, client: Client::builder(TokioExecutor::new()).build(connector) })
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { terms, places: Semaphore::new(MOST_QUESTIONS), client })
     }
 
     /// Asks once. What was not sent for want of a connection is sent again, once; what was sent
     /// is not, since the application may count attempts.
     ///
     /// # Errors
-    /// [`IssueError::Unavailable`] where there is no answer that can be read.
+    /// [`IssueError::Unavailable`] where there is no answer that can be read, [`IssueError::Busy`]
+    /// where too many wait for one; then the application was not asked.
     pub(super) async fn ask(
         &self,
         asked: &Asked<'_>,
         now: UnixTime,
     ) -> Result<HookAnswer, IssueError> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(IssueError::Busy);
+        };
         let Ok(answer) = tokio::time::timeout(self.terms.timeout, self.try_ask(asked, now)).await
         else {
             warn!("the token hook did not answer in time");
