@@ -39,7 +39,7 @@ fn no_gate_says_yes_for_longer_than_promised_after_an_acknowledged_revocation() 
 }
 
 #[test]
-fn of_all_refreshes_of_a_token_one_wins_and_nothing_is_lost_for_good() {
+fn of_all_refreshes_of_a_token_one_wins_and_nothing_is_lost_whoever_goes_away() {
     ROTATION.hold(1_500);
 }
 
@@ -76,6 +76,7 @@ fn the_rules_of_the_issuers_notice_what_breaks_them() {
         (Mutation::ClaimIsTorn, &[Rule::SameAnswer]),
         (Mutation::ExchangeIsTorn, &[Rule::OneWins]),
         (Mutation::RotationIsTorn, &[Rule::OneWins]),
+        (Mutation::CallerStopsWork, &[Rule::Finished]),
     ] {
         ROTATION.catches(mutation, 2_000, rules);
     }

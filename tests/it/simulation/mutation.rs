@@ -35,6 +35,8 @@ pub enum Mutation {
     ExchangeIsTorn,
     /// Both.
     RotationIsTorn,
+    /// What a caller began stops where he goes away.
+    CallerStopsWork,
 }
 
 impl Mutation {

@@ -1,6 +1,13 @@
 //! Issuers, while many show one refresh token: one wins, nobody is given what another was, and nothing is lost for good.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use portcullis::{
     clock::Clock as _,
@@ -19,6 +26,7 @@ use super::{
     campaign::{Report, Run},
     chance::Chance,
     judge::{Credential, Judge, Promise, Rule},
+    mutation::Mutation,
     process::{GateTerms, Process},
     storms,
     time::START,
@@ -54,8 +62,10 @@ struct Plan {
     rivals: usize,
     /// Within which time.
     within: Duration,
-    /// Of a hundred so many are cut off in the middle.
+    /// Of a hundred so many are cut off in the middle, as a process is that ends.
     crashes: u64,
+    /// Of a hundred so many go away in the middle; what they began goes on.
+    departures: u64,
     generations: usize,
     climate: Climate,
     /// Whether the store takes for each change nearly as long as it may, all the time.
@@ -74,6 +84,7 @@ impl Plan {
             rivals: chance.index(5) + 2,
             within: Duration::from_millis(within),
             crashes: chance.pick(&[0, 0, 20, 60]),
+            departures: chance.pick(&[0, 30, 80]),
             generations: chance.pick(&[1, 1, 2]),
             climate: Climate { ills, ..climate },
             is_crawling: false,
@@ -104,6 +115,8 @@ enum End {
     Refused,
     /// The store failed, as far as was said.
     Failed,
+    /// Another is about it; to be asked again in so long.
+    ComeAgain(Duration),
     /// Whoever asked went away.
     CutOff,
 }
@@ -114,6 +127,9 @@ struct Scene {
     processes: Vec<Arc<Process>>,
     issuers: Vec<Issuance>,
     plan: Plan,
+    /// How many refreshes were begun that no crash cuts off, and how many of them ended.
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 /// Runs one seed, to be polled on a runtime whose time is paused.
@@ -130,7 +146,8 @@ pub async fn run(run: Run) -> Report {
         (0..plan.issuers).map(|number| Process::start(&world, number, terms, &names)).collect();
     let issuers =
         processes.iter().map(|process| process.issuance(plan.lease, plan.grace)).collect();
-    let scene = Arc::new(Scene { world, processes, issuers, plan });
+    let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+    let scene = Arc::new(Scene { world, processes, issuers, plan, begun, ended });
     scene.note_plan();
     let token = scene.open().await;
     scene.play(token).await;
@@ -151,10 +168,11 @@ fn session() -> SessionId {
 
 impl Scene {
     fn note_plan(&self) {
-        let Plan { issuers, grace, lease, rivals, within, crashes, climate, .. } = &self.plan;
+        let Plan { issuers, grace, lease, rivals, within, .. } = &self.plan;
+        let Plan { crashes, departures, climate, .. } = &self.plan;
         let plan = format!(
             "{issuers} issuers, grace {grace:?}, lease {lease:?}, {rivals} rivals within {within:?}, \
-             {crashes} % cut off, {climate:?}"
+             {crashes} % cut off, {departures} % gone, {climate:?}"
         );
         self.world.note(NOBODY, "plan:", &plan);
     }
@@ -235,6 +253,8 @@ impl Scene {
         while let Some(end) = rivals.join_next().await {
             ends.push(end.expect("nobody panics"));
         }
+        // Whoever is told of nothing is not waited for by those who come next, but what he began is.
+        self.finish().await;
         self.judge(&ends);
         ends.into_iter().find_map(|end| match end {
             End::Issued(issued) => Some(*issued),
@@ -242,25 +262,69 @@ impl Scene {
         })
     }
 
-    /// Somebody shows the token at some moment, and may go away before he is told.
-    async fn rival(&self, token: &str) -> End {
+    /// Waits until what was begun has ended; then all of it has.
+    async fn finish(&self) {
+        for issuer in &self.issuers {
+            issuer.tasks().ended().await;
+        }
+        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Relaxed));
+        if begun != ended {
+            let what = format!("{begun} refreshes were begun, {ended} of them ended");
+            self.world.judge.broken(Rule::Finished, what);
+        }
+    }
+
+    /// Somebody shows the token at some moment. The process may end before he is told, or he goes away; who is told to come
+    /// again does.
+    async fn rival(self: &Arc<Self>, token: &str) -> End {
         let chance = &self.world.chance;
         let within = u64::try_from(self.plan.within.as_millis()).expect("a short time");
         let issuer = chance.index(self.issuers.len());
-        let patience = chance.percent(self.plan.crashes).then(|| match chance.percent(70) {
+        let crash = chance.percent(self.plan.crashes).then(|| match chance.percent(70) {
             true => chance.millis(0..=100),
             false => chance.millis(0..=6_000),
         });
+        let departure = chance.percent(self.plan.departures).then(|| chance.below(16));
         self.world.travel(chance.millis(0..=within)).await;
-        let refreshed = self.processes[issuer].awake(self.refresh(issuer, token));
-        match patience {
-            Some(patience) => timeout(patience, refreshed).await.unwrap_or_else(|_| {
-                self.world.note(issuer, "is cut off", "");
-                self.world.judge.count("cut off");
-                End::CutOff
-            }),
-            None => refreshed.await,
+        if let Some(crash) = crash {
+            let refreshed = self.processes[issuer].awake(self.refresh(issuer, token));
+            return timeout(crash, refreshed).await.unwrap_or_else(|_| self.cut_off(issuer));
         }
+        let mut end = match departure {
+            Some(steps) => tokio::select! {
+                biased;
+                () = self.world.after_steps(issuer, steps) => self.cut_off(issuer),
+                end = self.ask(issuer, token) => end,
+            },
+            None => self.ask(issuer, token).await,
+        };
+        for _ in 0..3 {
+            let End::ComeAgain(wait) = end else { break };
+            sleep(wait).await;
+            end = self.ask(issuer, token).await;
+        }
+        end
+    }
+
+    fn cut_off(&self, issuer: usize) -> End {
+        self.world.note(issuer, "is cut off", "");
+        self.world.judge.count("cut off");
+        End::CutOff
+    }
+
+    /// A refresh as a server has it made: in a task of its own.
+    async fn ask(self: &Arc<Self>, issuer: usize, token: &str) -> End {
+        let (scene, token) = (Arc::clone(self), token.to_owned());
+        let work = async move {
+            scene.begun.fetch_add(1, Relaxed);
+            let end = scene.processes[issuer].awake(scene.refresh(issuer, &token)).await;
+            scene.ended.fetch_add(1, Relaxed);
+            end
+        };
+        if self.world.mutation == Mutation::CallerStopsWork {
+            return work.await;
+        }
+        self.issuers[issuer].tasks().run(work).await.expect("there is a place")
     }
 
     async fn refresh(&self, issuer: usize, token: &str) -> End {
@@ -283,6 +347,11 @@ impl Scene {
                     world.judge.broken(Rule::Reuse, what);
                 }
                 End::Refused
+            }
+            Err(IssueError::UnderWay(wait)) => {
+                world.note(issuer, "says: come again", "");
+                world.judge.count("come again");
+                End::ComeAgain(wait)
             }
             Err(error) => {
                 world.note(issuer, "fails:", error.code());

@@ -56,6 +56,7 @@ impl Link {
         let world = Arc::clone(&self.world);
         let trip = world.weather.trip(self.process, is_read(verb), &world.chance);
         let asked = world.stamp();
+        world.step(self.process);
         let mut unanswered = Unanswered { link: self, verb, asked, is_over: false };
         let (told, answer) = oneshot::channel();
         let (process, of) = (self.process, of.to_owned());
@@ -84,6 +85,7 @@ impl Link {
             Err(_) => Err(StoreError::TimedOut),
         };
         unanswered.is_over = true;
+        self.world.step(self.process);
         self.ended(verb, asked, outcome.is_ok());
         outcome
     }

@@ -13,6 +13,8 @@ use portcullis::{
     session::{MemoryStore, Session, SessionId},
 };
 
+use tokio::sync::watch;
+
 use super::{
     chance::Chance,
     judge::Judge,
@@ -34,6 +36,8 @@ pub struct World {
     pub channels: Vec<Channel>,
     pub kept: Kept,
     pub judge: Judge,
+    /// By process: how many questions it has sent, and answers it has got.
+    pub steps: Vec<watch::Sender<u64>>,
 }
 
 /// What the store keeps.
@@ -65,6 +69,7 @@ impl World {
             channels: (0..processes).map(|_| Channel::default()).collect(),
             kept: Kept::default(),
             judge,
+            steps: (0..processes).map(|_| watch::Sender::new(0)).collect(),
         })
     }
 
@@ -76,6 +81,18 @@ impl World {
     /// Notes an event.
     pub fn note(&self, process: usize, what: &str, of: &str) {
         self.trace.note(self.stamp(), process, what, of);
+    }
+
+    /// A process asks the store, or hears from it.
+    pub fn step(&self, process: usize) {
+        self.steps[process].send_modify(|steps| *steps += 1);
+    }
+
+    /// Waits until a process has made so many more steps.
+    pub async fn after_steps(&self, process: usize, steps: u64) {
+        let mut made = self.steps[process].subscribe();
+        let until = *made.borrow() + steps;
+        made.wait_for(|made| *made >= until).await.expect("the world lasts");
     }
 
     /// A way that takes so long, and ends before or after others that end in the same millisecond.

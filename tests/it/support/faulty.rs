@@ -31,6 +31,8 @@ pub enum Fault {
     KilledBefore,
     /// It happened, and whoever asked was killed before it was told.
     KilledAfter,
+    /// Whoever the operation is done for goes away; then it happens.
+    CallerLeaves,
 }
 
 /// Which call of all stores together fails, and what was asked so far.
@@ -40,6 +42,7 @@ pub struct Faults {
     made: Mutex<Vec<&'static str>>,
     struck: AtomicUsize,
     killed: Notify,
+    left: Notify,
 }
 
 impl Faults {
@@ -68,11 +71,13 @@ impl Faults {
 
     /// Runs an operation to its end, or to where it is killed: then there is no outcome, and it did nothing any more.
     pub async fn run<T>(&self, operation: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             outcome = operation => Some(outcome),
             () = self.killed.notified() => None,
-        }
+        };
+        self.left.notify_one();
+        outcome
     }
 
     async fn killed<T>(&self) -> T {
@@ -99,6 +104,11 @@ impl Faults {
                     Fault::NotDone => Err(E::unavailable()),
                     Fault::AnswerLost => call.await.and_then(|_| Err(E::timed_out())),
                     Fault::KilledBefore => self.killed().await,
+                    Fault::CallerLeaves => {
+                        self.killed.notify_one();
+                        self.left.notified().await;
+                        call.await
+                    }
                     Fault::KilledAfter => {
                         let _ = call.await;
                         self.killed().await

@@ -54,7 +54,9 @@ pub enum Rule {
     SameAnswer,
     /// A refresh that came to nothing costs nothing.
     NothingLost,
-    /// No other errors than those that say that the store failed.
+    /// What was begun ends, also where the caller went away.
+    Finished,
+    /// No other errors than those that say that the store failed, or that another is about it.
     Errors,
 }
 
