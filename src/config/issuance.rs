@@ -171,19 +171,22 @@ fn terms(
 ) -> IssuanceTerms {
     let audiences = tokens.issuers.first().map(|issuer| issuer.audiences.clone());
     let audiences = audiences.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![iss.clone()]);
+    let access_lifetime = access_lifetime(reader);
+    let policy = reader.parsed("REFRESH_POLICY", RefreshPolicy::parse);
+    let minute = Duration::from_secs(60);
+    let restrict = reader.duration("REFRESH_RESTRICT_MINUTES", minute, 0.0, 525_600.0);
+    if policy == RefreshPolicy::Sliding && restrict > access_lifetime {
+        let problem = "longer than EXPIRY: a token would end before it may be refreshed again";
+        reader.wrong("REFRESH_RESTRICT_MINUTES", problem);
+    }
     IssuanceTerms {
         iss,
         audiences,
-        access_lifetime: access_lifetime(reader),
+        access_lifetime,
         refresh_lifetime: reader.seconds("REFRESH_TOKEN_EXPIRY", 1.0, 315_360_000.0),
         key_lifetime: reader.seconds("KEY_EXPIRY", 0.0, 315_360_000.0),
-        policy: reader.parsed("REFRESH_POLICY", RefreshPolicy::parse),
-        restrict: reader.duration(
-            "REFRESH_RESTRICT_MINUTES",
-            Duration::from_secs(60),
-            0.0,
-            525_600.0,
-        ),
+        policy,
+        restrict,
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
         // From when a claim is sent until its exchange took effect: the claim itself, the renewal
         // of the session, and the exchange, each of which may take as long as a change may.

@@ -342,7 +342,7 @@ pub const SETTINGS: &[Setting] = &[
         "REFRESH_RESTRICT_MINUTES",
         "minutes",
         "2",
-        "How long a used token's marker is kept; sliding: how often at most a refresh takes effect",
+        "How long a used token's marker is kept; sliding: how often at most a refresh takes effect, at most EXPIRY",
     ),
     plain(
         "REFRESH_GRACE_SECONDS",

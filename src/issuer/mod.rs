@@ -90,7 +90,7 @@ pub struct Issuance {
 impl Issuance {
     /// Issuance on these terms.
     pub fn new(parts: Parts, terms: IssuanceTerms) -> Self {
-        Self { parts, terms, turns: Turns::new(), tasks: Tasks::new() }
+        Self { parts, terms, turns: Turns::default(), tasks: Tasks::new() }
     }
 
     /// On what terms.

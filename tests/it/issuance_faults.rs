@@ -5,7 +5,7 @@
 //! nothing happened, or it happened and the answer was lost. A refresh is also killed there, as a process is that ends:
 //! what was not yet exchanged is as good as it was, once the lease of whoever was killed is over.
 
-use std::{collections::BTreeSet, io::Write as _, time::Duration};
+use std::{collections::BTreeSet, io::Write as _, sync::Arc, time::Duration};
 
 use axum::response::IntoResponse as _;
 use http::{StatusCode, header::RETRY_AFTER};
@@ -14,7 +14,7 @@ use portcullis::{
     clock::Clock as _,
     issuer::{
         client_auth::ClientCredentials, error::IssueError, issue::Issued, login::Asking,
-        terms::RefreshPolicy,
+        refresh::RefreshRequest, terms::RefreshPolicy,
     },
     opaque::{OpaqueStore as _, OpaqueToken, TokenDigest},
     secret::Secret,
@@ -74,7 +74,7 @@ async fn each<P>(
                 // It is found out that the exchange was made, and the answer given after all.
                 Fault::AnswerLost if call == "tokens.exchange" => Some(Ok(())),
                 Fault::NotDone | Fault::AnswerLost => Some(Err(IssueError::Unavailable)),
-                Fault::KilledBefore | Fault::KilledAfter => None,
+                Fault::KilledBefore | Fault::KilledAfter | Fault::CallerLeaves => None,
             };
             assert_eq!(outcome, expected, "{struck:?}");
             check(fixture, prepared, struck).await;
@@ -338,21 +338,161 @@ async fn a_rotation_that_takes_an_abandoned_one_over_and_fails_can_be_taken_over
 }
 
 #[tokio::test]
-async fn within_the_lease_of_a_claim_others_wait_and_then_take_over() {
+async fn within_the_lease_of_a_claim_others_are_told_to_come_again_and_then_take_over() {
     let fixture = Fixture::new().await;
     let issued = fixture.log_in().await.expect("alice logs in");
     claim_and_fail(&fixture, &issued).await;
-    let mut waiting = Box::pin(fixture.refresh(refresh_of(&issued)));
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-    assert!(early.is_err(), "the claim is not over: {early:?}");
+    let early = fixture.refresh(refresh_of(&issued)).await;
+    assert_eq!(early, Err(IssueError::UnderWay(fixture.issuance.terms().lease)));
     assert!(
         fixture.faults.made().iter().filter(|call| **call == "claim").count() > 1,
         "it looks again"
     );
     fixture.wait(LEASE_OVER);
-    let next = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-    let next = next.expect("it takes over").expect("and gets tokens");
+    let next = fixture.refresh(refresh_of(&issued)).await.expect("it takes over");
     assert!(is_active(&fixture, refresh_of(&next)).await);
+    assert_eq!(
+        count(&fixture.audited(), "refresh_refused"),
+        1,
+        "who comes too early is not told of"
+    );
+}
+
+/// Two logins whose refresh tokens a table of 256 places would put into one.
+async fn neighbours(fixture: &Fixture) -> [Issued; 2] {
+    let mut logins: Vec<(u8, Issued)> = Vec::new();
+    loop {
+        let issued = fixture.log_in().await.expect("alice logs in");
+        let first = TokenDigest::of(shown(refresh_of(&issued))).as_bytes()[0];
+        if let Some(found) = logins.iter().position(|(byte, _)| *byte == first) {
+            return [logins.swap_remove(found).1, issued];
+        }
+        logins.push((first, issued));
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_rotation_of_one_token_holds_up_no_other() {
+    let mut setup = Setup::with(|terms| terms.max_sessions = 0);
+    setup.throttled = false;
+    let fixture = Fixture::of(setup).await;
+    let [claimed, free] = neighbours(&fixture).await;
+    claim_and_fail(&fixture, &claimed).await;
+    // The clock stands still: the lease is never over.
+    let both = async {
+        tokio::join!(fixture.refresh(refresh_of(&claimed)), fixture.refresh(refresh_of(&free)))
+    };
+    let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+    let (waited, passed) = both.expect("nobody waits for the end of a lease");
+    assert!(matches!(waited, Err(IssueError::UnderWay(_))), "{waited:?}");
+    assert!(passed.is_ok(), "{passed:?}");
+}
+
+#[tokio::test]
+async fn what_a_caller_began_ends_at_whichever_step_he_goes_away() {
+    type Way = fn() -> Setup;
+    let ways: [(&str, Way); 4] = [
+        ("rotate", Setup::default),
+        ("rotate, grace", with_grace),
+        ("rotate, opaque", opaque),
+        ("sliding handle", sliding_handles),
+    ];
+    for (name, setup) in ways {
+        for step in 1.. {
+            let fixture = Arc::new(Fixture::of(setup()).await);
+            let issued = fixture.log_in().await.expect("alice logs in");
+            fixture.wait(300);
+            fixture.faults.plan(step, Fault::CallerLeaves);
+            let (working, tasks) = (Arc::clone(&fixture), fixture.issuance.tasks());
+            let work = async move { working.refresh(refresh_of(&issued)).await.is_ok() };
+            let told = fixture.faults.run(tasks.run(work)).await;
+            tasks.ended().await;
+            let events = Arc::into_inner(fixture).expect("nobody else has it").audited();
+            assert_eq!(count(&events, "refresh"), 1, "{name}, step {step}: {events:?}");
+            if told == Some(Ok(true)) {
+                assert!(step > 4, "{name} asks a store more often than {step} times");
+                break;
+            }
+            assert_eq!(told, None, "{name}, step {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_grace_is_over_once_somebody_used_what_it_would_give_again() {
+    let fixture = Fixture::of(with_grace()).await;
+    let issued = fixture.log_in().await.expect("alice logs in");
+    let next = fixture.refresh(refresh_of(&issued)).await.expect("a refresh");
+    assert_eq!(fixture.refresh(refresh_of(&issued)).await, Ok(next.clone()), "nobody used it yet");
+    let after = fixture.refresh(refresh_of(&next)).await.expect("a refresh");
+    assert_eq!(fixture.refresh(refresh_of(&issued)).await, Err(IssueError::InvalidGrant));
+    assert!(!is_active(&fixture, &after.access_token).await, "the family has ended");
+    assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1);
+}
+
+/// A refresh that asks for these scopes and audiences.
+async fn refresh_for(
+    fixture: &Fixture,
+    token: &Secret,
+    scopes: Option<&[String]>,
+    audiences: &[String],
+) -> Result<Issued, IssueError> {
+    let (token, caller) = (shown(token), &fixture.caller);
+    let request = RefreshRequest { token, client: None, scopes, audiences, caller };
+    fixture.issuance.refresh(request).await
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_to_the_same_question_alone() {
+    const OTHER: &str = "https://other.test";
+    let policies: [fn() -> Setup; 3] = [
+        with_grace,
+        || Setup::with(|terms| terms.policy = RefreshPolicy::Sliding),
+        sliding_handles,
+    ];
+    for (policy, setup) in policies.into_iter().enumerate() {
+        let mut setup = setup();
+        setup.terms.audiences.push(OTHER.to_owned());
+        let fixture = Fixture::of(setup).await;
+        let issued = fixture.log_in().await.expect("alice logs in");
+        fixture.wait(300);
+        let token = refresh_of(&issued);
+        let [read, both, swapped] =
+            [&["user:read"][..], &["user:read", "user:write"], &["user:write", "user:read"]]
+                .map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let [ours, all] = [&[ISS][..], &[ISS, OTHER]]
+            .map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let first = refresh_for(&fixture, token, Some(&both), &[]).await.expect("a refresh");
+        assert_eq!(first.scopes, both, "policy {policy}");
+        for (scopes, audiences) in
+            [(None, &[][..]), (Some(&swapped[..]), &[][..]), (None, &all[..])]
+        {
+            let again = refresh_for(&fixture, token, scopes, audiences).await;
+            assert_eq!(again.as_ref(), Ok(&first), "policy {policy}: the same in other words");
+        }
+        let narrow = refresh_for(&fixture, token, Some(&read), &[]).await;
+        assert_eq!(narrow, Err(IssueError::InvalidScope), "policy {policy}");
+        let elsewhere = refresh_for(&fixture, token, None, &ours).await;
+        assert_eq!(elsewhere, Err(IssueError::InvalidTarget), "policy {policy}");
+        assert_eq!(refresh_for(&fixture, token, None, &[]).await, Ok(first), "policy {policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_slide_that_comes_too_early_is_told_what_is_left_of_the_window() {
+    // As the configuration does not allow it: the access token ends within the window.
+    let setup = Setup::with(|terms| {
+        terms.policy = RefreshPolicy::Sliding;
+        terms.restrict = Duration::from_secs(1_000);
+    });
+    let fixture = Fixture::of(setup).await;
+    let issued = fixture.log_in().await.expect("alice logs in");
+    fixture.refresh(refresh_of(&issued)).await.expect("a refresh");
+    fixture.wait(930);
+    let early = fixture.refresh(refresh_of(&issued)).await;
+    assert_eq!(early, Err(IssueError::SlowDown(Duration::from_secs(70))));
+    fixture.wait(70);
+    fixture.refresh(refresh_of(&issued)).await.expect("the window is over");
 }
 
 #[tokio::test]

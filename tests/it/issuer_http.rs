@@ -286,6 +286,7 @@ fn tp_auths_one_token_slides() {
     let realm = Realm::issuing()
         .with("TOKEN_MODE", "opaque")
         .with("REFRESH_POLICY", "sliding")
+        .with("EXPIRY", "60")
         .with("REFRESH_RESTRICT_MINUTES", "60");
     let (_realm, issuer, _) = start(realm);
     let login = log_in(&issuer, None);

@@ -354,3 +354,14 @@ fn only_an_issuer_with_fixed_keys_of_the_settings_is_its_own_audience() {
     assert_eq!(default(&[secret, ("ISSUER", "")]), None);
     assert_eq!(default(&[("JWKS_URL", "https://login.example.com/keys")]), None);
 }
+
+#[test]
+fn a_window_that_outlasts_the_access_token_is_a_mistake_where_tokens_slide() {
+    let issuing = [("SECRET_KEY", SECRET), ("AUTHORIZATION_SERVER", "true"), ("EXPIRY", "5")];
+    let with = |values: &[(&'static str, &'static str)]| [&issuing[..], values].concat();
+    let sliding = ("REFRESH_POLICY", "sliding");
+    let told = mistake(&with(&[sliding, ("REFRESH_RESTRICT_MINUTES", "6")]));
+    assert!(told.contains("longer than EXPIRY"), "{told}");
+    assert!(from_environment(&with(&[sliding, ("REFRESH_RESTRICT_MINUTES", "5")])).is_ok());
+    assert!(from_environment(&with(&[("REFRESH_RESTRICT_MINUTES", "6")])).is_ok());
+}
