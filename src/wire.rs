@@ -1,4 +1,7 @@
-//! What services and the server tell each other beside requests and responses.
+//! What services and the server tell each other beside requests and responses, and how all of
+//! them know a gateway's question.
+
+use http::HeaderMap;
 
 /// Put by a service into the extensions of its response: the request's body was read to its end.
 ///
@@ -6,3 +9,47 @@
 /// since the body may never come. A service that ignores bodies need not know of this.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRead;
+
+/// What tells of the method of another request: of gateways that ask, and of nobody else.
+const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
+/// What tells of its URL: of gateways that ask, and of some proxies that pass a request on.
+const URLS: [&str; 4] =
+    ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-auth-request-redirect"];
+
+/// Whether a gateway may be asking by this request, as far as its headers show. nginx alone asks
+/// without any of them, where its configuration sets none. Nothing but a refusal may depend on it.
+pub fn is_question(headers: &HeaderMap) -> bool {
+    is_surely_question(headers) || URLS.iter().any(|name| headers.contains_key(*name))
+}
+
+/// The same where other proxies lead too, some of which tell of the URL.
+pub fn is_surely_question(headers: &HeaderMap) -> bool {
+    METHODS.iter().any(|name| headers.contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_known_by_what_it_tells_and_a_proxy_is_none() {
+        for (name, may_be, surely) in [
+            ("x-original-method", true, true),
+            ("x-forwarded-method", true, true),
+            ("x-original-uri", true, false),
+            ("x-original-url", true, false),
+            ("x-forwarded-uri", true, false),
+            ("x-forwarded-for", false, false),
+            ("x-forwarded-proto", false, false),
+            ("x-real-ip", false, false),
+            ("authorization", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(""));
+            assert_eq!(is_question(&headers), may_be, "{name}");
+            assert_eq!(is_surely_question(&headers), surely, "{name}");
+        }
+    }
+}

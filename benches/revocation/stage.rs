@@ -17,7 +17,7 @@ use crate::{
     load::{Connection, question},
     support::{
         gate::Gate,
-        http::{self, request},
+        http::request,
         issuer::{ALICE, Issuer, SCOPES},
         realm::Realm,
         redis::{Reach, RedisServer},
@@ -89,7 +89,7 @@ impl Stage {
 
     /// By what means the gates hear of changes.
     pub fn news(&self) -> String {
-        let ready = http::get(self.gates[0].address, "/ready", &[]).json();
+        let ready = self.gates[0].ready().json();
         ready["news"].as_str().unwrap_or("?").to_owned()
     }
 

@@ -36,6 +36,7 @@ use crate::session::{CHANGE_TIMEOUT, Sessions, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
+use crate::wire::is_surely_question;
 
 /// What the issuer shares with the gate of its process.
 pub(super) struct Shared {
@@ -262,17 +263,24 @@ impl Answering {
     async fn answer(
         &self,
         peer: Option<IpAddr>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        if let Some(gate) = &self.gate
-            && self.routes.leads_to_gate(request.uri().path())
-        {
-            if let Some(uri) = with_prefix(&gate.prefix, request.uri()) {
-                *request.uri_mut() = uri;
+        let (mut head, body) = request.into_parts();
+        if let Some(gate) = &self.gate {
+            if self.routes.leads_to_gate(head.uri.path()) {
+                if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
+                    head.uri = uri;
+                }
+                return gate.service.answer(Request::from_parts(head, body)).await;
             }
-            return gate.service.answer(request).await;
+            // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.
+            if is_surely_question(&head.headers)
+                && let Some(refusal) = gate.service.refuse_misdirected(&head, "issuer")
+            {
+                return refusal;
+            }
         }
-        self.routes.answer(peer, request).await
+        self.routes.answer(peer, Request::from_parts(head, body)).await
     }
 }
 

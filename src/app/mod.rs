@@ -129,6 +129,7 @@ impl App {
                 manners: config.gate.manners.clone(),
                 prefix: config.gate.prefix.clone(),
                 access_log: config.gate.access_log,
+                open: config.gate.open.clone(),
                 own_keys: Arc::clone(&own_keys),
                 clock: Arc::clone(&clock),
                 news: Arc::clone(&news_state),

@@ -28,15 +28,20 @@ pub(super) struct Watched {
 pub(super) async fn serve(listeners: Listeners, watched: Watched, ended: &Shutdown) {
     let answer = service_fn(move |request: Request<Incoming>| {
         let watched = watched.clone();
-        async move { Ok::<_, Infallible>(watched.answer(&request).await) }
+        async move { Ok::<_, Infallible>(watched.answer(request).await) }
     });
     listeners.serve(answer, ended).await;
 }
 
 impl Watched {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.uri().path() {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (request, _) = request.into_parts();
+        // A gateway takes every 200 for a yes, also that of a probe.
+        if let Some(refusal) = self.service.refuse_misdirected(&request, "metrics") {
+            return refusal;
+        }
+        let is_reading = matches!(request.method, Method::GET | Method::HEAD);
+        match request.uri.path() {
             _ if !is_reading => status(StatusCode::METHOD_NOT_ALLOWED),
             "/metrics" => self.metrics(),
             "/health" => health(),

@@ -28,6 +28,13 @@ pub(super) fn run(args: &Args) -> Outcome {
 /// How late a revocation may be learnt of, where the operator chose something else than the usual
 /// for the time in which the store is down.
 fn say_what_is_promised(config: &Config) {
+    if !config.gate.open.is_empty() {
+        warn!(
+            paths = %config.gate.open,
+            "OPEN_GATE_PATHS: the gate answers 200 there to anybody; a gateway that asks at one of \
+             these paths by mistake may let everybody in"
+        );
+    }
     let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
     if when_down > bound {
         warn!(

@@ -36,6 +36,7 @@ use crate::gate::Manners;
 use crate::gate::admission::CacheTerms;
 use crate::gate::credential::Cookies;
 use crate::gate::identity::IdentityHeaders;
+use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
 use crate::opaque::CookiePair;
@@ -99,6 +100,8 @@ pub struct GateConfig {
     pub manners: Manners,
     /// Which answers are logged.
     pub access_log: AccessLog,
+    /// The paths that are open to anybody.
+    pub open: OpenPaths,
 }
 
 /// What `dev` has to know before everything is checked, since it makes what is missing.
@@ -324,6 +327,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         identity,
         manners: Manners { missing_credentials, realm: reader.parsed("REALM", realm) },
         access_log: reader.parsed("ACCESS_LOG", AccessLog::parse),
+        open: reader.parsed("OPEN_GATE_PATHS", OpenPaths::parse),
     }
 }
 

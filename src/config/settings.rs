@@ -247,9 +247,20 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("LISTEN_HOST", "IP address", "127.0.0.1", "The address of the gate"),
     plain("PORT", "number", "8080", "The port of the gate"),
-    plain("METRICS_LISTEN", "address or off", "127.0.0.1:9090", "Where /metrics is served"),
+    plain(
+        "METRICS_LISTEN",
+        "address or off",
+        "127.0.0.1:9090",
+        "Where /metrics, /health and /ready are served",
+    ),
     plain("SOCKET_MODE", "octal", "660", "The permissions of unix sockets"),
     plain("URL_PREFIX", "path", "", "What stands before every path of the gate"),
+    plain(
+        "OPEN_GATE_PATHS",
+        "comma list of paths",
+        "",
+        "Which of /, /health, /ready, /jwks and /.well-known/jwks.json the gate answers to anybody; a gateway that asks there by mistake may let everybody in",
+    ),
     plain(
         "IDENTITY_HEADERS",
         "comma list of Header=claim",

@@ -17,10 +17,12 @@ pub enum Door {
     Traefik,
     /// `/validate`.
     Validate,
+    /// Any other path or listener, where nobody is let in.
+    Elsewhere,
 }
 
 impl Door {
-    const ALL: [Self; 3] = [Self::Nginx, Self::Traefik, Self::Validate];
+    const ALL: [Self; 4] = [Self::Nginx, Self::Traefik, Self::Validate, Self::Elsewhere];
 
     /// Its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Door {
             Self::Nginx => "nginx",
             Self::Traefik => "traefik",
             Self::Validate => "validate",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }
@@ -61,7 +64,7 @@ struct CacheLabels {
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
     /// By door; each the allowed, then the denied by code.
-    requests: [(Counter, Vec<Counter>); 3],
+    requests: [(Counter, Vec<Counter>); 4],
     hits: Counter,
     rechecks: Counter,
     misses: Counter,

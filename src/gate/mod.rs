@@ -15,6 +15,8 @@ pub mod identity;
 pub mod inquiry;
 mod jwthenticator;
 pub mod metrics;
+mod misdirected;
+pub mod open;
 pub mod requirement;
 pub mod service;
 pub mod upstream;

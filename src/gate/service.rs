@@ -11,10 +11,12 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use tracing::{info, warn};
 
-use super::denial::{Class, DenialCode};
+use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{Dialect, Manners};
 use super::inquiry::Inquiry;
 use super::metrics::{Door, GateMetrics};
+use super::misdirected::Telling;
+use super::open::{Document, OpenPaths};
 use super::requirement::Requirement;
 use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
@@ -22,7 +24,7 @@ use crate::clock::Clock;
 use crate::secret::Random;
 use crate::storage::news::NewsState;
 use crate::token::SigningRing;
-use crate::wire::BodyRead;
+use crate::wire::{BodyRead, is_question};
 
 /// The largest body that `/validate` reads, in bytes.
 const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -68,6 +70,8 @@ pub struct ServiceTerms {
     pub prefix: String,
     /// Which answers are logged.
     pub access_log: AccessLog,
+    /// The paths that are open to anybody.
+    pub open: OpenPaths,
     /// The keys that `/jwks` publishes. Those of other issuers are not ours to vouch for.
     pub own_keys: Arc<SigningRing>,
     /// By which it is decided which of them are published.
@@ -83,6 +87,7 @@ pub struct GateService {
     terms: ServiceTerms,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
+    telling: Telling,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -95,7 +100,7 @@ impl GateService {
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { gate, terms, metrics, random }
+        Self { gate, terms, metrics, random, telling: Telling::default() }
     }
 
     /// The judge.
@@ -106,28 +111,80 @@ impl GateService {
     /// Answers one request.
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let Some(path) = request.uri.path().strip_prefix(self.terms.prefix.as_str()) else {
-            return plain(StatusCode::NOT_FOUND, "404: Not Found");
-        };
-        if let Some(dialect) = Dialect::at(path) {
+        let path = request.uri.path().strip_prefix(self.terms.prefix.as_str());
+        if let Some(dialect) = path.and_then(Dialect::at) {
             return self.ask(dialect, &request).await;
         }
-        match path {
-            // Boxed, as is all that waits for something: an answer from memory stays small.
-            "/validate" => match request.method {
-                Method::POST => Box::pin(self.validate(&request, body)).await,
-                _ => wrong_method("POST"),
-            },
-            "/jwks" | "/.well-known/jwks.json" => {
-                let own = &self.terms.own_keys;
-                let key_set = || own.key_set_json(self.terms.clock.now()).to_string();
-                reading(&request, || json(StatusCode::OK, key_set()))
-            }
-            "/" | "/health" => reading(&request, health),
-            "/ready" if is_reading(&request) => Box::pin(self.ready()).await,
-            "/ready" => wrong_method("GET, HEAD"),
-            _ => plain(StatusCode::NOT_FOUND, "404: Not Found"),
+        // Boxed, as is all that waits for something: an answer from memory stays small.
+        Box::pin(self.answer_elsewhere(path, &request, body)).await
+    }
+
+    /// What is answered where no gateway should ask. Nothing but a good token in a body is a 200
+    /// here, save where the operator opened a path.
+    async fn answer_elsewhere(
+        &self,
+        path: Option<&str>,
+        request: &Parts,
+        body: Incoming,
+    ) -> Answer {
+        if let Some(refusal) = self.refuse_misdirected(request, "gate") {
+            return refusal;
         }
+        match path.map(|path| (path, self.terms.open.at(path))) {
+            Some(("/validate", _)) if request.method == Method::POST => {
+                self.validate(request, body).await
+            }
+            Some(("/validate", _)) => wrong_method("POST"),
+            Some((_, Some(document))) if is_reading(request) => self.show(document).await,
+            Some((_, Some(_))) => wrong_method("GET, HEAD"),
+            Some((_, None)) | None => {
+                self.tell_where_to_ask(request, "gate");
+                plain(StatusCode::NOT_FOUND, "404: Not Found")
+            }
+        }
+    }
+
+    async fn show(&self, document: Document) -> Answer {
+        match document {
+            Document::Health => health(),
+            Document::Readiness => self.ready().await,
+            Document::Keys => {
+                let keys = self.terms.own_keys.key_set_json(self.terms.clock.now());
+                json(StatusCode::OK, keys.to_string())
+            }
+        }
+    }
+
+    /// The refusal of a gateway's question where nobody is judged, on whichever listener: 403, and
+    /// the log says where to ask. None where this is no question.
+    pub fn refuse_misdirected(&self, request: &Parts, listener: &'static str) -> Option<Answer> {
+        if !is_question(&request.headers) {
+            return None;
+        }
+        self.tell_where_to_ask(request, listener);
+        let headers = &request.headers;
+        let inquiry = Inquiry { headers, requirement: Ok(Requirement::default()), original: None };
+        let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
+        // With a body, which those gateways ignore that do not show it to the client.
+        let mut response = Dialect::Traefik.render(&verdict, &self.terms.manners);
+        self.account(Door::Elsewhere, &inquiry, &verdict, &mut response);
+        Some(response)
+    }
+
+    /// Tells the operator, now and then, at which paths of the gate a gateway is answered.
+    fn tell_where_to_ask(&self, request: &Parts, listener: &'static str) {
+        if !self.telling.is_due(self.terms.clock.monotonic()) {
+            return;
+        }
+        let path = cut(request.uri.path());
+        let paths = Dialect::ALL.map(|dialect| format!("{}{}", self.terms.prefix, dialect.path()));
+        let [nginx, traefik] = paths;
+        warn!(
+            listener,
+            path,
+            "nobody is judged at this path, so nobody is let in by it; a gateway asks on the \
+             gate's own listener, at {traefik} (Traefik) or {nginx} (nginx and others)"
+        );
     }
 
     /// A gateway's question.
@@ -276,10 +333,6 @@ fn is_request_id(id: &[u8]) -> bool {
 
 fn is_reading(request: &Parts) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
-}
-
-fn reading(request: &Parts, answer: impl FnOnce() -> Answer) -> Answer {
-    if is_reading(request) { answer() } else { wrong_method("GET, HEAD") }
 }
 
 fn wrong_method(allowed: &'static str) -> Answer {

@@ -17,12 +17,13 @@ struct Dev {
 
 /// Starts `dev` in `folder` with no environment, and waits until it has said what to type.
 fn start(folder: &Path) -> Dev {
-    let (gate, issuer) = (free_address(), free_address());
+    let (gate, issuer, metrics) = (free_address(), free_address(), free_address());
     let log = folder.join(format!("dev-{}.log", gate.port()));
     let mut command = Command::new(PORTCULLIS);
     command.env_clear().current_dir(folder).args(["dev", "--listen", &gate.to_string()]);
     command.args(["--issuer-listen", &issuer.to_string()]);
-    for other in ["--metrics-listen", "--internal-listen", "--grpc-listen"] {
+    command.args(["--metrics-listen", &metrics.to_string()]);
+    for other in ["--internal-listen", "--grpc-listen"] {
         command.args([other, &free_address().to_string()]);
     }
     // What is tried here is not how long a debug build takes to hash.
@@ -36,7 +37,8 @@ fn start(folder: &Path) -> Dev {
     ]);
     let mut process = Running::start(&mut command, &log);
     process.wait_until("portcullis dev", || {
-        std::net::TcpStream::connect(gate).is_ok() && http::get(gate, "/health", &[]).status == 200
+        let is_open = |address| std::net::TcpStream::connect(address).is_ok();
+        is_open(gate) && is_open(metrics) && http::get(metrics, "/health", &[]).status == 200
     });
     let text = process.log();
     Dev { process, text, gate, issuer }

@@ -237,7 +237,7 @@ fn scopes_come_from_the_query_and_nothing_else_does() {
 
 #[test]
 fn what_is_not_there_is_404_and_a_wrong_method_405() {
-    let edge = Edge::start(Realm::new());
+    let edge = Edge::start(Realm::new().with("OPEN_GATE_PATHS", "/health, /jwks"));
     for path in [
         "/validate_request/",
         "/validate_request/other",
@@ -249,21 +249,87 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
     ] {
         assert_eq!(edge.good(path, &[]).status, 404, "{path}");
     }
-    for (method, path) in [
-        ("GET", "/validate"),
-        ("POST", "/jwks"),
-        ("DELETE", "/health"),
-        ("PUT", "/ready"),
-        ("POST", "/.well-known/jwks.json"),
-    ] {
+    for (method, path) in [("GET", "/validate"), ("POST", "/jwks"), ("DELETE", "/health")] {
         let response = edge.connect().exchange(request(method, path, &[], b""));
         assert_eq!(response.status, 405, "{method} {path}");
         assert!(response.header("allow").is_some(), "{method} {path}: {response:?}");
     }
-    for path in ["/health", "/ready", "/jwks", "/.well-known/jwks.json"] {
+    for path in ["/health", "/jwks"] {
         assert_eq!(edge.get(path, &[]).status, 200, "{path}");
     }
     assert!(!edge.get("/jwks", &[]).text().contains("\"d\""), "a private key was published");
+}
+
+/// Each path that some version, or some other system, answers 200 to anybody, and some that none does.
+const NOT_JUDGED: [&str; 13] = [
+    "/",
+    "/health",
+    "/ready",
+    "/jwks",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/metrics",
+    "/api/healthcheck",
+    "/token",
+    "/openapi.json",
+    "/validate",
+    "/Validate_Request",
+    "/validate_request/nginx",
+];
+/// What Traefik and Caddy, nginx by our example, and ingress-nginx tell when they ask.
+const QUESTIONS: [&[&str]; 3] = [
+    &["X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Host: a.test"],
+    &["X-Original-Method: GET", "X-Original-URI: /"],
+    &["X-Original-URL: http://a.test/", "X-Sent-From: nginx-ingress-controller"],
+];
+
+#[test]
+fn nothing_but_a_verdict_is_a_yes_on_the_listener_of_the_gate() {
+    let edge = Edge::start(Realm::new());
+    for path in NOT_JUDGED {
+        for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+            let bytes = request(method, path, &[&bearer(&edge.good)], b"");
+            let mut client = edge.connect();
+            let response = match method {
+                "HEAD" => client.exchange_head(bytes),
+                _ => client.exchange(bytes),
+            };
+            assert!((400..500).contains(&response.status), "{method} {path}: {response:?}");
+        }
+    }
+    let log = edge.gate.log();
+    assert!(log.contains("/validate_request/traefik"), "the right path is not named: {log}");
+}
+
+#[test]
+fn a_question_where_nobody_is_judged_is_refused_on_every_listener() {
+    let open = "/, /health, /ready, /jwks, /.well-known/jwks.json";
+    let edge = Edge::start(Realm::new().with("OPEN_GATE_PATHS", open));
+    for path in open.split(", ") {
+        assert_eq!(edge.get(path, &[]).status, 200, "{path} is opened by the setting");
+    }
+    for lines in QUESTIONS {
+        for path in NOT_JUDGED {
+            let response = edge.good(path, lines);
+            assert_eq!(response.status, 403, "{path} {lines:?}: {response:?}");
+            assert_eq!(response.json()["error"], "wrong_path", "{path}");
+            let response = http::get(edge.gate.metrics, path, lines);
+            assert_eq!(response.status, 403, "metrics, {path} {lines:?}: {response:?}");
+        }
+        let jwt = serde_json::json!({ "jwt": edge.good }).to_string();
+        let bytes = request("POST", "/validate", lines, jwt.as_bytes());
+        assert_eq!(edge.connect().exchange(bytes).status, 403, "{lines:?}");
+    }
+    let refused = [("door", "elsewhere"), ("code", "wrong_path")];
+    let count = u32::try_from(QUESTIONS.len() * (2 * NOT_JUDGED.len() + 1)).expect("few");
+    assert_eq!(edge.gate.counter("portcullis_requests_total", &refused), f64::from(count));
+    let log = edge.gate.log();
+    assert!(log.contains("OPEN_GATE_PATHS"), "the risk is not named: {log}");
+    assert!(log.contains("nobody is judged at this path"), "{log}");
+    for path in ["/metrics", "/health", "/ready"] {
+        let lines = ["X-Forwarded-For: 192.0.2.1"];
+        assert_eq!(http::get(edge.gate.metrics, path, &lines).status, 200, "a proxied {path}");
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn realm() -> (Realm, PathBuf) {
     let realm = Realm::new().without("PUBLIC_KEY_FILE").without("ALGORITHM");
     let ring = realm.folder().join("ring.json");
     let path = ring.display().to_string();
-    (realm.without("PRIVATE_KEY_FILE").with("KEY_RING_FILE", &path), ring)
+    let realm = realm.without("PRIVATE_KEY_FILE").with("KEY_RING_FILE", &path);
+    (realm.with("OPEN_GATE_PATHS", "/jwks"), ring)
 }
 
 fn rotate(realm: &Realm, more: &[&str]) -> String {

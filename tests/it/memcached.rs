@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{
     PATIENCE,
     asker::Asker,
-    http::{self, Client, Response, bearer, request},
+    http::{Client, Response, bearer, request},
     issuer::{ALICE, Issuer, SCOPES},
     memcached::MemcachedServer,
     poll,
@@ -43,7 +43,7 @@ fn tokens_are_minted_checked_and_revoked() {
     poll("a word in the log", PATIENCE, || {
         gate.log().contains("sessions are in memcached").then_some(())
     });
-    let ready = http::get(gate.address, "/ready", &[]);
+    let ready = gate.ready();
     assert_eq!((ready.status, ready.json()["news"].as_str()), (200, Some("bound")));
     let [one, two, three] = [(); 3].map(|()| realm.mint("alice", &[]));
     let bobs = realm.mint("bob", &[]);
@@ -113,7 +113,7 @@ fn without_its_server_the_gate_says_503_and_afterwards_401() {
     poll("a yes again", PATIENCE, || (gate.check(&token).status == 200).then_some(()));
     server.kill();
     assert_eq!(gate.check(&token).status, 503);
-    assert_eq!(http::get(gate.address, "/ready", &[]).status, 503);
+    assert_eq!(gate.ready().status, 503);
     server.restart();
     poll("a no", PATIENCE, || match gate.check(&token).status {
         401 => Some(()),

@@ -192,6 +192,51 @@ fn a_token_in_a_cookie_is_found_among_others() {
 }
 
 #[test]
+fn the_lines_of_the_readme_hold_what_they_say() {
+    let nginx = |gate, app| {
+        let nginx = Nginx::start_by_readme(gate, app)?;
+        let address = nginx.address;
+        Some((nginx, address))
+    };
+    let Some(stack) = Stack::start(Realm::new(), nginx) else { return };
+    let good = stack.alice();
+    stack.is_denied("no token", &stack.send("GET", "/", &[], b""), 401);
+    for name in suite::IDENTITY {
+        let forged = [format!("{name}: root"), format!("{}: root", name.replace('-', "_"))];
+        let seen = stack.reaches_the_app_as_alice("/", &good, &forged.each_ref().map(|f| &**f));
+        assert!(!format!("{seen:?}").contains("root"), "{name}: {seen:?}");
+    }
+    requests::control_characters_are_no_error(&stack);
+    requests::bodies_reach_the_app_whole(&stack);
+    requests::two_authorization_lines_are_refused(&stack);
+    assert_eq!(stack.gateway.errors(), Vec::<String>::new());
+}
+
+/// `proxy_pass` with another path than that of the question, or to another listener.
+#[test]
+fn a_question_at_another_path_lets_nobody_in() {
+    let (realm, app) = (Realm::new(), App::start());
+    let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
+    let asked = "proxy_pass http://portcullis/validate_request;";
+    let told = "            proxy_set_header X-Original-Method $request_method;\n            proxy_set_header X-Original-URI    $request_uri;\n";
+    for path in ["", "/", "/health", "/ready", "/jwks", "/validate", "/validate_request/"] {
+        let to = format!("proxy_pass http://portcullis{path};");
+        // As in the example, and as in configurations that tell nothing of the client's request.
+        for edits in [&[(asked, to.as_str())][..], &[(asked, &to), (told, "")]] {
+            let Some(nginx) = Nginx::start(gate.address, app.address, edits) else { return };
+            suite::nobody_gets_in(&to, nginx.address, &app, &good);
+        }
+    }
+    for path in ["/", "/health", "/ready", "/metrics"] {
+        let to = format!("proxy_pass http://portcullis{path};");
+        let edits = [(asked, to.as_str())];
+        let Some(nginx) = Nginx::start(gate.metrics, app.address, &edits) else { return };
+        suite::nobody_gets_in(&format!("the metrics listener, {to}"), nginx.address, &app, &good);
+    }
+    assert!(gate.log().contains("/validate_request (nginx"), "{}", gate.log());
+}
+
+#[test]
 fn a_dead_gate_lets_nobody_in() {
     let Some(mut stack) = stack_with(Realm::new(), &[]) else { return };
     suite::a_dead_gate_lets_nobody_in(&mut stack);
@@ -223,4 +268,11 @@ fn nobody_brings_an_address_to_the_issuer() {
 #[test]
 fn only_what_is_listed_leads_to_the_issuer() {
     with_demo(|nginx, app| demo::only_what_is_listed_leads_to_the_issuer(nginx.address, app));
+}
+
+#[test]
+fn all_that_is_advertised_leads_to_the_issuer() {
+    with_demo(|nginx, app| {
+        demo::all_that_is_advertised_leads_to_the_issuer(nginx.address, app);
+    });
 }

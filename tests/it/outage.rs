@@ -33,8 +33,8 @@ fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
         poll("questions after the bound", PATIENCE, || {
             askers.iter().all(|asker| asker.last_sent() > killed + 2 * BOUND).then_some(())
         });
-        assert_eq!(http::get(gate.address, "/health", &[]).status, 200, "the process lives");
-        assert_eq!(http::get(gate.address, "/ready", &[]).status, 503);
+        assert_eq!(http::get(gate.metrics, "/health", &[]).status, 200, "the process lives");
+        assert_eq!(gate.ready().status, 503);
         assert!(gate.counter("portcullis_store_failures_total", &[("operation", "get")]) > 0.0);
         let [good_answers, ended_answers] = askers.map(Asker::stop);
         fails_closed(killed, &good_answers);
@@ -49,9 +49,7 @@ fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
             503 => None,
             other => panic!("{other} for a session that was revoked"),
         });
-        poll("ready again", PATIENCE, || {
-            (http::get(gate.address, "/ready", &[]).status == 200).then_some(())
-        });
+        poll("ready again", PATIENCE, || (gate.ready().status == 200).then_some(()));
     }
 }
 

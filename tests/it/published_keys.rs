@@ -151,11 +151,11 @@ fn without_keys_nobody_is_let_in_and_the_gate_is_not_ready() {
     let realm = source.realm("1");
     let gate = realm.gate();
     assert_eq!(gate.check(&token(&known)).status, 503);
-    assert_eq!(http::get(gate.address, "/ready", &[]).status, 503);
-    assert_eq!(http::get(gate.address, "/health", &[]).status, 200);
+    assert_eq!(gate.ready().status, 503);
+    assert_eq!(http::get(gate.metrics, "/health", &[]).status, 200);
     source.publish(&[&known]);
     poll("the keys", PATIENCE, || (gate.check(&token(&known)).status == 200).then_some(()));
-    let ready = http::get(gate.address, "/ready", &[]);
+    let ready = gate.ready();
     assert_eq!(ready.status, 200, "{} {}", ready.text(), gate.log());
 }
 

@@ -133,7 +133,7 @@ fn a_second_signal_ends_at_once() {
 /// least waits where the drain looks.
 fn is_in_flight(gate: &Gate) {
     for _ in 0..10 {
-        assert_eq!(http::get(gate.address, "/health", &[]).status, 200);
+        assert_eq!(http::get(gate.address, PATH, &[]).status, 401);
     }
 }
 
@@ -144,7 +144,8 @@ fn is_draining(gate: &Gate) {
 
 #[test]
 fn the_prefix_stands_before_every_path_of_the_gate() {
-    let realm = Realm::new().with("URL_PREFIX", "/auth");
+    let open = "/jwks, /.well-known/jwks.json, /health, /ready, /";
+    let realm = Realm::new().with("URL_PREFIX", "/auth").with("OPEN_GATE_PATHS", open);
     let gate = realm.gate();
     let credential = bearer(&realm.mint("alice", &[]));
     let jwt = serde_json::json!({ "jwt": &credential["Authorization: Bearer ".len()..] });

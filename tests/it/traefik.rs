@@ -142,6 +142,29 @@ fn a_denial_is_shown_as_the_gate_wrote_it() {
     assert!(response.header("location").is_none(), "{response:?}");
 }
 
+/// `address` with another path than that of the question, or to another listener.
+#[test]
+fn a_question_at_another_path_lets_nobody_in() {
+    let (realm, app) = (Realm::new(), App::start());
+    let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
+    for (asked, path) in [
+        (gate.address, ""),
+        (gate.address, "/"),
+        (gate.address, "/health"),
+        (gate.address, "/ready"),
+        (gate.metrics, "/ready"),
+        (gate.metrics, ""),
+    ] {
+        let from = format!("address: http://{asked}/validate_request/traefik\n");
+        let to = format!("address: http://{asked}{path}\n");
+        let routes = [(1, from.as_str(), to.as_str())];
+        let edits = Edits { fixed: &[], routes: &routes };
+        let Some(traefik) = Traefik::start(asked, app.address, edits) else { return };
+        suite::nobody_gets_in(&to, traefik.address, &app, &good);
+    }
+    assert!(gate.log().contains("/validate_request/traefik (Traefik)"), "{}", gate.log());
+}
+
 #[test]
 fn a_dead_gate_lets_nobody_in() {
     let Some(mut stack) = stack_with(Realm::new(), Edits::default()) else { return };
@@ -175,4 +198,11 @@ fn nobody_brings_an_address_to_the_issuer() {
 #[test]
 fn only_what_is_listed_leads_to_the_issuer() {
     with_demo(|traefik, app| demo::only_what_is_listed_leads_to_the_issuer(traefik.address, app));
+}
+
+#[test]
+fn all_that_is_advertised_leads_to_the_issuer() {
+    with_demo(|traefik, app| {
+        demo::all_that_is_advertised_leads_to_the_issuer(traefik.address, app);
+    });
 }

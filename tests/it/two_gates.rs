@@ -8,7 +8,7 @@ use std::{
 use crate::support::{
     asker::{Answer, Asker},
     gate::Gate,
-    http, poll,
+    poll,
     realm::Realm,
     redis::{Reach, RedisServer},
 };
@@ -74,7 +74,7 @@ fn revocations_reach_both(store: &str, realm: Realm) {
 
 /// Whether the gate hears of changes, and does not only look again at the bound.
 fn is_told(gate: &Gate) -> bool {
-    let ready = http::get(gate.address, "/ready", &[]).json();
+    let ready = gate.ready().json();
     ready["news"].as_str().unwrap_or_else(|| panic!("no news in {ready}")) != "bound"
 }
 

@@ -37,7 +37,8 @@ pub struct Manners {
 }
 
 impl Dialect {
-    const ALL: [Self; 2] = [Self::Nginx, Self::Traefik];
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Nginx, Self::Traefik];
 
     /// The path, below the prefix, at which a gateway of this kind asks.
     pub fn path(self) -> &'static str {

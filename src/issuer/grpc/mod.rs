@@ -4,6 +4,7 @@
 //! It knows nothing of proxies: those who call are services, on this host or by mutual TLS.
 
 mod caller;
+mod calls;
 mod connections;
 mod deadline;
 mod finishing;
@@ -23,6 +24,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use calls::CallsLayer;
 use connections::accept;
 use deadline::DeadlineLayer;
 use finishing::Finishing;
@@ -123,7 +125,8 @@ pub async fn serve(
         .max_concurrent_streams(MOST_CALLS)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
-        .layer(DeadlineLayer { longest: LONGEST_CALL });
+        .layer(DeadlineLayer { longest: LONGEST_CALL })
+        .layer(CallsLayer);
     if let Some(tls) = &terms.tls {
         server = server.tls_config(tls.config()).map_err(GrpcError::Tls)?;
     }

@@ -9,7 +9,7 @@ use std::{
 use crate::support::{
     PATIENCE,
     gate::Gate,
-    http::{self, Client, request},
+    http::{Client, request},
     issuer::{ALICE, Issuer, SCOPES},
     poll,
     proxy::Proxy,
@@ -135,7 +135,7 @@ impl Scene {
 
     /// By what means the first gate hears of changes, as `/ready` has it.
     pub(super) fn news(&self) -> String {
-        let ready = http::get(self.gates[0].address, "/ready", &[]).json();
+        let ready = self.gates[0].ready().json();
         ready["news"].as_str().unwrap_or_else(|| panic!("no news in {ready}")).to_owned()
     }
 

@@ -30,13 +30,13 @@ impl Demo {
     /// Starts it on free ports with no environment, and waits until it answers.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (gate, issuer) = (free_address(), free_address());
+        let (gate, issuer, metrics) = (free_address(), free_address(), free_address());
         let mut command = Command::new(PORTCULLIS);
         command.env_clear().current_dir(folder.path()).arg("dev");
         for (flag, address) in [
             ("--listen", gate),
             ("--issuer-listen", issuer),
-            ("--metrics-listen", free_address()),
+            ("--metrics-listen", metrics),
             ("--internal-listen", free_address()),
             ("--grpc-listen", free_address()),
         ] {
@@ -48,10 +48,11 @@ impl Demo {
         }
         let mut process = Running::start(&mut command, &folder.path().join("dev.log"));
         process.wait_until("portcullis dev", || {
-            [gate, issuer].into_iter().all(|address| {
-                TcpStream::connect(address).is_ok()
-                    && http::get(address, "/health", &[]).status == 200
-            })
+            let is_open = |address| TcpStream::connect(address).is_ok();
+            [gate, issuer, metrics].into_iter().all(is_open)
+                && [issuer, metrics]
+                    .into_iter()
+                    .all(|address| http::get(address, "/health", &[]).status == 200)
         });
         Self { gate, issuer, _process: process, _folder: folder }
     }
@@ -93,7 +94,7 @@ pub fn the_readme_can_be_typed(readme: &str, shown: &str, gateway: SocketAddr, a
 
 fn log_in(gateway: SocketAddr, lines: &[&str]) -> Response {
     let form = "grant_type=password&username=alice&password=wonderland";
-    let lines = [&["Content-Type: application/x-www-form-urlencoded"], lines].concat();
+    let lines = [&[FORM], lines].concat();
     Client::connect(gateway).exchange(request("POST", "/token", &lines, form.as_bytes()))
 }
 
@@ -118,19 +119,53 @@ pub fn nobody_brings_an_address(gateway: SocketAddr) {
     assert_eq!(current[0]["device"]["user_agent"], "the test", "{listed}");
 }
 
+/// Each address that the issuer's metadata name leads to the issuer, and not to the app or to a challenge of the gate;
+/// so does what the page about the API loads.
+pub fn all_that_is_advertised_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
+    app.take();
+    let metadata = http::get(gateway, "/.well-known/oauth-authorization-server", &[]).json();
+    let metadata = metadata.as_object().expect("an object");
+    let urls = metadata.iter().filter(|(name, _)| {
+        name.ends_with("_endpoint") || name.ends_with("_uri") || *name == "service_documentation"
+    });
+    let path = |url: &serde_json::Value| {
+        let url = url.as_str().and_then(|url| url::Url::parse(url).ok());
+        url.expect("a URL").path().to_owned()
+    };
+    let mut paths: Vec<String> = urls.map(|(_, url)| path(url)).collect();
+    assert!(paths.len() >= 5, "{paths:?}");
+    paths.extend(["/openapi.json", "/redoc", "/docs/", "/docs/index.css"].map(str::to_owned));
+    for path in paths {
+        let answer = http::get(gateway, &path, &[]);
+        // The page is a folder, so that its own address leads there.
+        assert!(matches!(answer.status, 200 | 303 | 405), "{path}: {answer:?}");
+        assert_eq!(app.take().len(), 0, "{path} reached the app");
+    }
+    let lines = ["Authorization: Basic ZGVtbzpkZW1vLXNlY3JldA==", FORM];
+    let form = request("POST", "/introspect", &lines, b"token=rubbish");
+    let answer = Client::connect(gateway).exchange(form);
+    assert_eq!((answer.status, &answer.json()["active"]), (200, &false.into()), "{answer:?}");
+    let stranger = request("POST", "/introspect", &[FORM], b"token=rubbish");
+    let answer = Client::connect(gateway).exchange(stranger);
+    assert_eq!((answer.status, &answer.json()["error"]), (401, &"invalid_client".into()));
+}
+
+/// The line of a form.
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
 /// What is not listed is the app's, or nobody's: it never gets to the issuer.
 pub fn only_what_is_listed_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
     let answer = log_in(gateway, &[]);
     let token = bearer(answer.json()["access_token"].as_str().expect("a token"));
     app.take();
     for path in [
-        "/introspect",
         "/register_key",
         "/is_key_registered",
         "/admin/sessions",
-        "/openapi.json",
-        "/docs",
         "/validate_request",
+        "/introspect/",
+        "/docs/x/y",
+        "/openapi_json",
         "/token/",
         "/tokens",
         "/sessions/a/b",

@@ -35,7 +35,7 @@ impl Gate {
         settings.insert("LISTEN".to_owned(), format!("{address}{more}"));
         settings.insert("METRICS_LISTEN".to_owned(), metrics.to_string());
         let log = folder.join(format!("gate-{}.log", address.port()));
-        let process = spawn(&settings, &log, address);
+        let process = spawn(&settings, &log, address, metrics);
         Self { address, metrics, settings, log, process }
     }
 
@@ -72,12 +72,17 @@ impl Gate {
 
     /// Starts it again where it was, with the same settings.
     pub fn restart(&mut self) {
-        self.process = spawn(&self.settings, &self.log, self.address);
+        self.process = spawn(&self.settings, &self.log, self.address, self.metrics);
     }
 
     /// What nginx would ask, without nginx.
     pub fn check(&self, token: &str) -> Response {
         http::get(self.address, "/validate_request", &[&http::bearer(token)])
+    }
+
+    /// The answer to a probe: whether it can judge.
+    pub fn ready(&self) -> Response {
+        http::get(self.metrics, "/ready", &[])
     }
 
     /// The text of `/metrics`.
@@ -105,15 +110,19 @@ impl Gate {
     }
 }
 
-fn spawn(settings: &BTreeMap<String, String>, log: &Path, address: SocketAddr) -> Running {
+fn spawn(
+    settings: &BTreeMap<String, String>,
+    log: &Path,
+    address: SocketAddr,
+    metrics: SocketAddr,
+) -> Running {
     let folder = log.parent().expect("a log has a folder");
-    let prefix = settings.get("URL_PREFIX").map(String::as_str).unwrap_or_default();
-    let health = format!("{prefix}/health");
     let mut command = Command::new(PORTCULLIS);
     command.env_clear().envs(settings).arg("serve").current_dir(folder);
     let mut process = Running::start(&mut command, log);
     process.wait_until("portcullis serve", || {
-        TcpStream::connect(address).is_ok() && http::get(address, &health, &[]).status == 200
+        [address, metrics].into_iter().all(|address| TcpStream::connect(address).is_ok())
+            && http::get(metrics, "/health", &[]).status == 200
     });
     process
 }

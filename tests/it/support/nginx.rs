@@ -23,9 +23,6 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it in front of `app`, asking `gate`; `None` where there is no nginx.
     pub fn start(gate: SocketAddr, app: SocketAddr, edits: Edits<'_>) -> Option<Self> {
-        let program = require("nginx")?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::create_dir(folder.path().join("run")).expect("a writable folder");
         let (address, stand_in) = (free_address(), free_address());
         let mut text = substituted(
             "examples/nginx/nginx.conf",
@@ -44,6 +41,39 @@ impl Nginx {
             );
             text = text.replace(from, to);
         }
+        Self::run(&text, address)
+    }
+
+    /// Starts it with the lines of the README inside a plain `server`.
+    pub fn start_by_readme(gate: SocketAddr, app: SocketAddr) -> Option<Self> {
+        let address = free_address();
+        let readme = substituted(
+            "README.md",
+            &[
+                (1, "proxy_pass http://127.0.0.1:8089/;", &format!("proxy_pass http://{app}/;")),
+                (
+                    1,
+                    "proxy_pass http://127.0.0.1:8080/validate_request;",
+                    &format!("proxy_pass http://{gate}/validate_request;"),
+                ),
+            ],
+        );
+        let lines = readme.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next());
+        let lines = lines.expect("the README shows how to configure nginx");
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path run/{name};\n"))
+            .concat();
+        let text = format!(
+            "daemon off;\npid run/nginx.pid;\nerror_log stderr notice;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}server {{\nlisten {address};\n{lines}}}\n}}\n"
+        );
+        Self::run(&text, address)
+    }
+
+    fn run(text: &str, address: SocketAddr) -> Option<Self> {
+        let program = require("nginx")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("run")).expect("a writable folder");
         std::fs::write(folder.path().join("nginx.conf"), text).expect("a writable folder");
         let mut command = Command::new(program);
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
