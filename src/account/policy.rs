@@ -5,7 +5,7 @@ use std::fmt;
 use zxcvbn::matching::patterns::MatchPattern;
 use zxcvbn::{Score, zxcvbn};
 
-use super::password::MAX_PASSWORD_BYTES;
+use super::password::{MAX_PASSWORD_BYTES, prepare};
 
 /// Beside names shorter than this, similarity says nothing.
 const LEAST_NAME: usize = 3;
@@ -80,7 +80,7 @@ pub fn check(
     if password.len() > MAX_PASSWORD_BYTES {
         return Err(vec![PolicyProblem::TooLong(MAX_PASSWORD_BYTES)]);
     }
-    let squeezed = password.split_whitespace().collect::<Vec<_>>().join(" ");
+    let squeezed = prepare(password).split_whitespace().collect::<Vec<_>>().join(" ");
     let length = squeezed.chars().count();
     let mut problems = Vec::new();
     let mut refuse_if = |is_so: bool, problem| {
@@ -105,7 +105,7 @@ pub fn check(
 /// Whether a name, or an e-mail's part before the `@`, makes as much of the password as that.
 fn is_similar(password: &str, name: &str, limit: f64) -> bool {
     let folded = |text: &str| -> Vec<char> {
-        text.chars().flat_map(char::to_lowercase).take(MOST_COMPARED).collect()
+        prepare(text).chars().flat_map(char::to_lowercase).take(MOST_COMPARED).collect()
     };
     let password = folded(password);
     let local = name.split_once('@').map(|(local, _)| local);

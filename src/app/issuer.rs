@@ -38,6 +38,9 @@ use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
 use crate::wire::is_surely_question;
 
+/// How many users' hashes are looked at when the issuer starts.
+const SAMPLED_USERS: usize = 1_000;
+
 /// What the issuer shares with the gate of its process.
 pub(super) struct Shared {
     pub(super) stores: Stores,
@@ -99,6 +102,7 @@ impl IssuerApp {
         let throttle =
             Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
         let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
+        expect_hashes(&passwords, accounts.as_ref()).await;
         let parts = Parts {
             accounts,
             passwords: Arc::new(passwords),
@@ -148,6 +152,16 @@ impl IssuerApp {
             ),
         };
         Ok(BoundIssuer { app: self, public, internal, grpc })
+    }
+}
+
+/// Learns what the hashes of present users cost from some of them; of the others, when they log in.
+async fn expect_hashes(passwords: &Passwords, accounts: &dyn AccountStore) {
+    match accounts.users(None, SAMPLED_USERS).await {
+        Ok(users) => passwords.expect(users.iter().filter_map(|user| user.password.as_ref())),
+        Err(error) => {
+            tracing::warn!(%error, "the time of a login may tell whose password hash is older");
+        }
     }
 }
 

@@ -51,10 +51,10 @@ pub(super) struct Fresh {
 }
 
 /// A hash as it is kept, read.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Stored {
     Argon2 { algorithm: Algorithm, version: Version, params: Params, salt: Vec<u8>, tag: Secret },
-    Bcrypt { text: Secret },
+    Bcrypt { text: Secret, cost: u32 },
 }
 
 impl Hasher {
@@ -131,7 +131,6 @@ impl Hasher {
         match stored {
             Stored::Bcrypt { .. } => false,
             Stored::Argon2 { algorithm, version, params, salt, tag } => {
-                let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
                 *algorithm == Algorithm::Argon2id
                     && *version == Version::V0x13
                     && costs(params) == costs(&self.params)
@@ -156,6 +155,36 @@ impl Fresh {
 }
 
 impl Stored {
+    /// Whether checking a password with the other takes as long.
+    pub(super) fn costs_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Argon2 { algorithm, version, params, .. },
+                Self::Argon2 { algorithm: other, version: of_version, params: of_params, .. },
+            ) => (algorithm, version, costs(params)) == (other, of_version, costs(of_params)),
+            (Self::Bcrypt { cost, .. }, Self::Bcrypt { cost: other, .. }) => cost == other,
+            _ => false,
+        }
+    }
+
+    /// What takes as long, and no password has: nothing is known whose hash it would be.
+    pub(super) fn dummy(&self) -> Self {
+        match self {
+            Self::Argon2 { algorithm, version, params, tag, .. } => Self::Argon2 {
+                algorithm: *algorithm,
+                version: *version,
+                params: params.clone(),
+                salt: vec![0; SALT_BYTES],
+                // The parameters know how long it is.
+                tag: Secret::new(vec![0; tag.expose().len()]),
+            },
+            Self::Bcrypt { cost, .. } => {
+                let text = format!("$2b${cost:02}${}", ".".repeat(53));
+                Self::Bcrypt { text: Secret::new(text), cost: *cost }
+            }
+        }
+    }
+
     /// Whether the password has this hash; compared in constant time.
     pub(super) fn matches(
         &self,
@@ -170,13 +199,17 @@ impl Stored {
                 Ok(Secret::new(found) == *tag)
             }
             // As bcrypt always did, it looks at the first 72 bytes alone.
-            Self::Bcrypt { text } => {
+            Self::Bcrypt { text, .. } => {
                 let text = text.expose_str().unwrap_or_default();
                 bcrypt::verify(password.expose(), text)
                     .map_err(|_| PasswordError::Failed("bcrypt refused the hash"))
             }
         }
     }
+}
+
+fn costs(params: &Params) -> (u32, u32, u32) {
+    (params.m_cost(), params.t_cost(), params.p_cost())
 }
 
 fn read_bcrypt(text: &str) -> Result<Stored, UnreadableHash> {
@@ -189,7 +222,7 @@ fn read_bcrypt(text: &str) -> Result<Stored, UnreadableHash> {
     if !(LEAST_BCRYPT_COST..=MOST_BCRYPT_COST).contains(&parts.get_cost()) {
         return Err(UnreadableHash("it asks for too much time"));
     }
-    Ok(Stored::Bcrypt { text: Secret::new(text) })
+    Ok(Stored::Bcrypt { text: Secret::new(text), cost: parts.get_cost() })
 }
 
 /// Argon2 in memory that is there already, or grows where it is not enough.

@@ -2,9 +2,12 @@
 //! memory, or the time of those who answer the gate.
 //!
 //! A new hash is Argon2id. Those of the older systems, Argon2 with other parameters and bcrypt,
-//! are checked as they are, and the caller is told to replace them.
+//! are checked as they are, and the caller is told to replace them. So are those of a password as it
+//! was typed, before RFC 8265 told how to prepare it.
 
+mod dummies;
 mod hash;
+mod prepared;
 mod workers;
 
 use std::fmt;
@@ -12,10 +15,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::secret::{Random, RandomFailed, Secret};
-use hash::{Fresh, Hasher, Stored};
+use dummies::{Dummies, compare};
+use hash::{Fresh, Hasher};
 use workers::Workers;
 
 pub use hash::{InvalidTerms, UnreadableHash};
+pub(super) use prepared::prepare;
 
 /// The longest password, in bytes. A longer one is nobody's.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
@@ -50,8 +55,8 @@ pub enum Checked {
     Wrong,
     /// The one.
     Right,
-    /// The one, but the hash was made with other parameters, or by another algorithm, than a new
-    /// one would be: to be made again while the password is at hand.
+    /// The one, but the hash was made with other parameters, by another algorithm, or of the
+    /// password in another form than a new one would be: to be made again while it is at hand.
     RightButOutdated,
 }
 
@@ -78,9 +83,8 @@ impl From<RandomFailed> for PasswordError {
 /// Hashes and checks passwords. Dropping it ends its threads, after the hash under way.
 pub struct Passwords {
     hasher: Hasher,
-    /// What is checked where there is nothing to check, so that it takes as long. No password
-    /// has it.
-    dummy: Stored,
+    /// What is checked beside a hash, or where there is none, so that it takes as long.
+    dummies: Dummies,
     workers: Workers,
     random: Arc<dyn Random>,
 }
@@ -98,13 +102,21 @@ impl Passwords {
     /// [`InvalidTerms`] where Argon2 has no such parameters, or no thread could be started.
     pub fn new(terms: HashTerms, random: Arc<dyn Random>) -> Result<Self, InvalidTerms> {
         let hasher = Hasher::new(&terms)?;
-        let dummy = hasher.dummy();
+        let dummies = Dummies::new(hasher.dummy());
         let workers = Workers::start(terms.threads, terms.queue)
             .map_err(|_| InvalidTerms("no thread can be started to hash passwords"))?;
-        Ok(Self { hasher, dummy, workers, random })
+        Ok(Self { hasher, dummies, workers, random })
     }
 
-    /// A new hash, in PHC form. A caller who does not wait for it costs nothing.
+    /// Learns from hashes that are in use what a check has to cost, so that those of users who are
+    /// not known take as long as those of users whose hashes are older.
+    pub fn expect<'a>(&self, hashes: impl IntoIterator<Item = &'a Secret>) {
+        for stored in hashes.into_iter().filter_map(|hash| self.hasher.read(hash).ok()) {
+            self.dummies.expect(&stored);
+        }
+    }
+
+    /// A new hash, in PHC form, of the password as RFC 8265 prepares it. A caller who does not wait for it costs nothing.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -114,7 +126,9 @@ impl Passwords {
         }
         let mut salt = [0; hash::SALT_BYTES];
         self.random.fill(&mut salt)?;
-        let (hasher, password) = (self.hasher.clone(), password.clone());
+        let hasher = self.hasher.clone();
+        // The best form, of which there is always one.
+        let password = prepared::forms(password).swap_remove(0);
         let made = self.workers.run(move |memory| hasher.hash(&password, &salt, memory)).await?;
         made.map(Fresh::into_phc)
     }
@@ -131,17 +145,20 @@ impl Passwords {
         hash: Option<&Secret>,
     ) -> Result<Checked, PasswordError> {
         let stored = hash.and_then(|hash| self.hasher.read(hash).ok());
-        let is_possible = stored.is_some() && password.expose().len() <= MAX_PASSWORD_BYTES;
+        let is_possible = password.expose().len() <= MAX_PASSWORD_BYTES;
         let is_outdated = stored.as_ref().is_some_and(|stored| !self.hasher.is_current(stored));
-        let stored = stored.unwrap_or_else(|| self.dummy.clone());
         // What is too long is not looked at: hashing it would take longer than any other.
-        let password =
-            if is_possible { password.clone() } else { Secret::new(*b"what nobody would use") };
-        let matches = self.workers.run(move |memory| stored.matches(&password, memory)).await??;
-        Ok(match (is_possible && matches, is_outdated) {
-            (false, _) => Checked::Wrong,
-            (true, false) => Checked::Right,
-            (true, true) => Checked::RightButOutdated,
+        let forms = if password.expose().len() <= MAX_PASSWORD_BYTES {
+            prepared::forms(password)
+        } else {
+            vec![Secret::new(*b"what nobody would use")]
+        };
+        let work = self.dummies.work(stored.filter(|_| is_possible));
+        let found = self.workers.run(move |memory| compare(&work, &forms, memory)).await??;
+        Ok(match found {
+            None => Checked::Wrong,
+            Some(0) if !is_outdated => Checked::Right,
+            Some(_) => Checked::RightButOutdated,
         })
     }
 

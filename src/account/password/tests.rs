@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::hash::Stored;
 use super::*;
 use crate::secret::SystemRandom;
 
@@ -84,6 +85,38 @@ const FOREIGN: &[(&str, &str)] = &[
     ("a", "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe"),
     ("rasmuslerdorf", "$2y$07$BCryptRequires22Chrcte/VlQH0piJtjXl.0t1XkA8pw9dMXTpOq"),
 ];
+
+#[tokio::test]
+async fn a_password_is_the_same_however_a_keyboard_writes_it() {
+    let passwords = passwords(CHEAP);
+    let (composed, decomposed) =
+        ("\u{e9}t\u{e9} \u{e0} l'ombre", "e\u{301}te\u{301} a\u{300} l'ombre");
+    let hash = passwords.hash(&secret(decomposed)).await.expect("a hash");
+    let hash = hash.expose_str().expect("text");
+    for written in [composed, decomposed, "\u{e9}t\u{e9}\u{a0}\u{e0}\u{2007}l'ombre"] {
+        assert_eq!(check(&passwords, written, hash).await, Checked::Right, "{written:?}");
+    }
+    assert_eq!(check(&passwords, "ete a l'ombre", hash).await, Checked::Wrong);
+    assert_eq!(check(&passwords, &composed.to_uppercase(), hash).await, Checked::Wrong);
+}
+
+#[tokio::test]
+async fn an_older_hash_of_a_password_as_it_was_typed_lives_until_it_is_made_anew() {
+    let passwords = passwords(CHEAP);
+    let typed = "U\u{308}nder the sea";
+    let old = bcrypt::hash(typed, 4).expect("a hash");
+    assert_eq!(check(&passwords, typed, &old).await, Checked::RightButOutdated);
+    assert_eq!(check(&passwords, "\u{dc}nder the sea", &old).await, Checked::Wrong);
+    // Argon2 with the parameters of today, over the bytes that were typed.
+    let hasher = Hasher::new(&CHEAP).expect("terms");
+    let fresh = hasher.hash(&secret(typed), &[7; 16], &mut Vec::new()).expect("a hash");
+    let old = fresh.into_phc();
+    assert_eq!(passwords.check(&secret(typed), Some(&old)).await, Ok(Checked::RightButOutdated));
+    let new = passwords.hash(&secret(typed)).await.expect("a hash");
+    for typed in [typed, "\u{dc}nder the sea"] {
+        assert_eq!(passwords.check(&secret(typed), Some(&new)).await, Ok(Checked::Right));
+    }
+}
 
 #[tokio::test]
 async fn bcrypt_looks_at_72_bytes_as_it_always_did() {

@@ -1,0 +1,62 @@
+//! The form in which a password is hashed: the OpaqueString of RFC 8265, section 4.2, so that one
+//! keyboard's way of writing a letter is as good as another's.
+
+use icu_normalizer::ComposingNormalizer;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// A text with every kind of blank as the ASCII one, in Unicode's form NFC.
+pub(in crate::account) fn prepare(text: &str) -> Zeroizing<String> {
+    let blanks: String = text.chars().map(|char| if is_blank(char) { ' ' } else { char }).collect();
+    let blanks = Zeroizing::new(blanks);
+    Zeroizing::new(ComposingNormalizer::new_nfc().normalize(&blanks).into_owned())
+}
+
+/// What a password is compared as, the best first: as it is prepared; and as it was given, where
+/// that is something else, since older hashes are of that.
+pub(super) fn forms(password: &Secret) -> Vec<Secret> {
+    let prepared = password.expose_str().map(|text| Secret::new(prepare(text).as_bytes()));
+    match prepared {
+        Some(prepared) if prepared != *password => vec![prepared, password.clone()],
+        _ => vec![password.clone()],
+    }
+}
+
+/// Whether it is of Unicode's category Zs.
+fn is_blank(char: char) -> bool {
+    matches!(
+        char,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
+            ..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_composed_and_blanks_are_one() {
+        for (written, expected) in [
+            ("wonderland", "wonderland"),
+            ("a\u{308}rger", "\u{e4}rger"),
+            ("\u{e4}rger", "\u{e4}rger"),
+            ("\u{1112}\u{1161}\u{11ab}", "\u{d55c}"),
+            ("two\u{a0}words\u{3000}", "two words "),
+            // Case and compatibility forms are the user's own.
+            ("\u{ff21}\u{fb01} ", "\u{ff21}\u{fb01} "),
+            ("\ttab", "\ttab"),
+        ] {
+            assert_eq!(prepare(written).as_str(), expected, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_preparing_has_one_form_and_so_has_what_is_no_text() {
+        assert_eq!(forms(&Secret::new("wonderland")).len(), 1);
+        assert_eq!(forms(&Secret::new([0xff, 0xfe])), [Secret::new([0xff, 0xfe])]);
+        let both = forms(&Secret::new("a\u{308}"));
+        assert_eq!(both, [Secret::new("\u{e4}"), Secret::new("a\u{308}")]);
+    }
+}
