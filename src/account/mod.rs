@@ -9,7 +9,7 @@ mod store;
 
 pub use name::{InvalidLogin, Login};
 pub use record::{
-    ApiKey, Client, ClientSecret, KeyDigest, SECRET_OVERLAP, User, UserKind, UserState,
+    ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, User, UserKind, UserState,
 };
 pub use sql::{PostgresAccounts, SqliteAccounts};
 pub use store::{AccountError, AccountStore};

@@ -96,6 +96,10 @@ impl UserState {
     }
 }
 
+/// What the keys that are made here start with, so that people and scanners know one where they find
+/// it. No other service may choose such a key.
+pub const KEY_PREFIX: &str = "pk_";
+
 /// A key that a program logs in with. The key itself is shown once and never kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiKey {

@@ -11,13 +11,11 @@ use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::words;
 use super::{Exit, Outcome, block_on, surroundings};
-use crate::account::{ApiKey, KeyDigest};
+use crate::account::{ApiKey, KEY_PREFIX, KeyDigest};
 use crate::issuer::audit::Event;
 use crate::opaque;
 use crate::secret::{Random, Secret};
 
-/// What a key starts with, so that people and scanners know it where they find it.
-const KEY_PREFIX: &str = "pk_";
 /// What its name starts with.
 const ID_PREFIX: &str = "key_";
 /// A day, in seconds.

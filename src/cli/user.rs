@@ -18,7 +18,7 @@ use crate::account::{AccountStore, Login, User, UserKind, UserState, policy};
 use crate::app::open_stores;
 use crate::config::{AccountsConfig, SessionConfig};
 use crate::issuer::audit::Event;
-use crate::issuer::throttle::AccountName;
+use crate::issuer::throttle::AttemptName;
 use crate::restrict::Restrictions;
 use crate::secret::Secret;
 use crate::session::{Sessions, StoreMetrics, UserId};
@@ -317,8 +317,11 @@ async fn unlock(args: &OneArgs) -> Outcome {
     let restrictions = restrictions(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
     // First what was counted: where that cannot be forgotten, the user stays as it is.
-    let name = AccountName::user(user.id.as_str());
-    restrictions.pardon(name.as_str()).await.map_err(Failure::unavailable)?;
+    let logins = [Some(&user.username), user.email.as_ref()];
+    let written = logins.into_iter().flatten().map(|name| AttemptName::written(name.canonical()));
+    for name in written.chain([AttemptName::user(user.id.as_str())]) {
+        restrictions.pardon(name.as_str()).await.map_err(Failure::unavailable)?;
+    }
     let (clock, _) = surroundings();
     let is_set = store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
     note(&log, Event::UserUnlocked, &user, is_set, None);

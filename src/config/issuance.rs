@@ -20,8 +20,11 @@ use crate::session::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::SessionRule;
 
-/// The shortest secrets that are taken for the hook and for administrators, in bytes.
+/// The shortest secret that signs requests to the hook, in bytes.
 const LEAST_SECRET_BYTES: usize = 16;
+/// The shortest token of administrators, in bytes: it may be chosen, and is compared as often as
+/// anybody likes, so that nobody can lock the administrator out.
+const LEAST_TOKEN_BYTES: usize = 32;
 /// The audit log's file in DATA_DIR.
 const AUDIT_FILE: &str = "audit.jsonl";
 
@@ -80,7 +83,7 @@ pub(super) fn read(
         "off" => Ok(None),
         address => address.parse::<Address>().map(Some),
     });
-    let admin_token = secret(reader, "ADMIN_TOKEN");
+    let admin_token = secret(reader, "ADMIN_TOKEN", LEAST_TOKEN_BYTES);
     let internal_needs_token = internal.as_ref().is_some_and(|address| !address.is_loopback());
     if internal_needs_token && admin_token.is_none() {
         reader
@@ -338,11 +341,11 @@ fn check_paths(reader: &mut Reader<'_>, web: &WebTerms) {
     }
 }
 
-fn secret(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
+fn secret(reader: &mut Reader<'_>, name: &str, least: usize) -> Option<Secret> {
     let secret = reader.secret(name)?;
     let secret = Secret::new(secret.expose().trim_ascii());
-    if secret.expose().len() < LEAST_SECRET_BYTES {
-        reader.wrong(name, format!("is shorter than {LEAST_SECRET_BYTES} bytes"));
+    if secret.expose().len() < least {
+        reader.wrong(name, format!("is shorter than {least} bytes"));
     }
     Some(secret)
 }
@@ -368,7 +371,7 @@ fn throttle(reader: &mut Reader<'_>) -> ThrottleTerms {
 }
 
 fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
-    let secret = secret(reader, "TOKEN_HOOK_SECRET");
+    let secret = secret(reader, "TOKEN_HOOK_SECRET", LEAST_SECRET_BYTES);
     let timeout = reader.seconds("TOKEN_HOOK_TIMEOUT", 0.1, 30.0);
     let text = reader.optional("TOKEN_HOOK_URL")?;
     let url = Url::parse(&text).ok().filter(|url| url.host().is_some());

@@ -326,7 +326,8 @@ pub const SETTINGS: &[Setting] = &[
             "ADMIN_TOKEN",
             "text",
             "",
-            "The administrator's bearer token; INTERNAL_LISTEN needs it outside loopback",
+            "The administrator's bearer token, of at least 32 bytes; INTERNAL_LISTEN needs it outside \
+             loopback",
         )
     },
     plain("EXPIRY", "minutes", "15", "How long access tokens live; tp-auth's default is 1440"),

@@ -13,6 +13,7 @@ use super::audit::Event;
 use super::error::IssueError;
 use super::terms::Caller;
 use crate::account::{Client, KeyDigest};
+use crate::opaque;
 use crate::restrict::Claim;
 use crate::secret::Secret;
 use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
@@ -147,9 +148,15 @@ impl Issuance {
         shown: &ClientCredentials,
         caller: &Caller,
     ) -> Result<Client, IssueError> {
-        let error = match self.client_unaudited(shown).await {
+        // Ours are random; an operator may have put another one into the store.
+        let is_random = match shown {
+            ClientCredentials::Secret { secret, .. } => opaque::is_generated(secret),
+            ClientCredentials::Assertion { .. } | ClientCredentials::Public { .. } => true,
+        };
+        let check = self.client_unaudited(shown);
+        let error = match self.throttle.secret(is_random, caller, check).await {
             Ok(client) => return Ok(client),
-            Err(error) => self.throttle.failure(error, caller).await,
+            Err(error) => error,
         };
         if error.is_told() {
             let event = self.audit.event(Event::ClientRefused).error(&error);

@@ -6,7 +6,9 @@ use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
 use super::terms::Caller;
-use crate::account::{AccountError, ApiKey, KeyDigest, Login, User, UserKind, UserState};
+use crate::account::{
+    AccountError, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
+};
 use crate::clock::UnixTime;
 use crate::opaque;
 use crate::secret::Secret;
@@ -17,7 +19,8 @@ impl Issuance {
     /// it is missing. A key that is there gets a new end, whoever's it is.
     ///
     /// # Errors
-    /// [`IssueError`]; then no key was registered, and no user made.
+    /// [`IssueError`]; then no key was registered, and no user made. [`IssueError::InvalidRequest`]
+    /// where the key looks like one that is made here: it would be believed to be random.
     pub async fn register_key(
         &self,
         key: &Secret,
@@ -34,6 +37,9 @@ impl Issuance {
             renewed.reason(&known.id).address(caller.address).write();
             return Ok(());
         }
+        if is_generated_key(key) {
+            return Err(IssueError::invalid_request("such keys are made by `apikey add` alone"));
+        }
         let user = UserId::parse(identifier).map_err(|_| IssueError::NotFound)?;
         let is_new = self.add_service(&user, identifier, now).await?;
         let added = self.add_key(&user, digest, expires, now).await;
@@ -46,12 +52,23 @@ impl Issuance {
         Ok(())
     }
 
-    /// Whether a key is registered, also where it is over.
+    /// Whether a key is registered, also where it is over. Whoever asks may be guessing: a no is
+    /// charged to the address, as a refused login is.
     ///
     /// # Errors
-    /// [`IssueError::Unavailable`].
-    pub async fn is_key_registered(&self, key: &Secret) -> Result<bool, IssueError> {
-        Ok(self.accounts.key(&KeyDigest::of(key)).await?.is_some())
+    /// [`IssueError::Unavailable`]; [`IssueError::SlowDown`] where the budget is used up.
+    pub async fn is_key_registered(
+        &self,
+        key: &Secret,
+        caller: &Caller,
+    ) -> Result<bool, IssueError> {
+        let digest = KeyDigest::of(key);
+        let check = async { self.accounts.key(&digest).await?.ok_or(IssueError::InvalidGrant) };
+        match self.throttle.secret(is_generated_key(key), caller, check).await {
+            Ok(_) => Ok(true),
+            Err(IssueError::InvalidGrant) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Keys of people are theirs and the administrators' to make, not another service's.
@@ -148,5 +165,32 @@ impl Issuance {
                 Err(error.into())
             }
         }
+    }
+}
+
+/// Whether a key is one of those that are made here, of 256 random bits, and so not to be guessed.
+/// What other services chose may be as short as they like, and has no such form.
+pub(super) fn is_generated_key(key: &Secret) -> bool {
+    let random = key.expose().strip_prefix(KEY_PREFIX.as_bytes());
+    random.is_some_and(|random| opaque::is_generated(&Secret::new(random)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SystemRandom;
+
+    #[test]
+    fn only_the_text_of_256_bits_behind_our_prefix_is_a_key_of_ours() {
+        let random = opaque::generate(&SystemRandom).expect("chance");
+        let random = random.expose_str().expect("text");
+        let ours = |text: &str| is_generated_key(&Secret::new(text));
+        assert!(ours(&format!("pk_{random}")));
+        for other in
+            [random, "pk_", "pk_secret", "", &format!("pk_{random}A"), &format!("PK_{random}")]
+        {
+            assert!(!ours(other), "{other}");
+        }
+        assert!(!ours(&format!("pk_{}", "a".repeat(43))), "its last bits are not zero");
     }
 }

@@ -1,7 +1,7 @@
 //! Logging in: by password, by API key, and clients for themselves.
 //!
-//! An unknown user, a wrong password and a locked account cost the same questions and the same
-//! hash, and get the same answer.
+//! An unknown user, a wrong password, a locked account and one on which too much was tried under
+//! another name cost the same questions and the same hash, and get the same answer.
 
 use std::net::IpAddr;
 
@@ -12,9 +12,10 @@ use super::audit::Event;
 use super::error::IssueError;
 use super::hook::{Asked, HookAnswer};
 use super::issue::{Issued, Origin, Wish};
+use super::keys::is_generated_key;
 use super::subject::Subject;
 use super::terms::Caller;
-use super::throttle::{AccountName, Attempt};
+use super::throttle::{AttemptName, Counted, Success, TooEarly};
 use crate::account::password::{Checked, PasswordError};
 use crate::account::{Client, KeyDigest, Login, User, UserKind, UserState};
 use crate::secret::Secret;
@@ -37,6 +38,13 @@ pub enum PasswordCheck {
     Accounts,
     /// The application.
     Hook(Box<super::hook::Hook>),
+}
+
+/// Somebody whose password was right.
+struct Known {
+    user: User,
+    /// Whether the hash of it should be made anew.
+    is_outdated: bool,
 }
 
 impl Issuance {
@@ -68,16 +76,36 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         self.check_target(&asking)?;
-        self.throttle.address(caller).await?;
-        let login = Login::parse(login).map_err(|_| IssueError::InvalidGrant)?;
-        let (subject, origin) = match &self.password_check {
+        // First, and whoever is named: in a flood nothing is asked of any store.
+        if matches!(self.password_check, PasswordCheck::Accounts) && self.passwords.is_busy() {
+            return Err(IssueError::Busy);
+        }
+        let check = async {
+            let login = Login::parse(login).map_err(|_| IssueError::InvalidGrant)?;
+            self.check_password(&login, password, &asking, caller).await
+        };
+        let (subject, origin) = self.throttle.within_budget(caller, Success::Costs, check).await?;
+        self.open(wish(&subject, asking, origin, "password", caller), None).await
+    }
+
+    /// Whose name and password these are, if he may log in. Attempts are counted under what was
+    /// written, of which anybody is told alike.
+    async fn check_password(
+        &self,
+        login: &Login,
+        password: &Secret,
+        asking: &Asking<'_>,
+        caller: &Caller,
+    ) -> Result<(Subject, Origin), IssueError> {
+        let name = AttemptName::written(login.canonical());
+        match &self.password_check {
             PasswordCheck::Accounts => {
-                let user = self.check_password(&login, password, caller).await?;
-                (Subject::of_user(&user), Origin::Account)
+                let check = self.check_account(login, password, caller);
+                let user = self.throttle.counted(&name, TooEarly::Told, check).await.outcome?;
+                self.note_login(&user, password).await?;
+                Ok((Subject::of_user(&user.user), Origin::Account))
             }
             PasswordCheck::Hook(hook) => {
-                let account = AccountName::unknown(login.canonical());
-                let attempt = self.throttle.attempt(&account).await?;
                 let asked = Asked {
                     username: login.as_str(),
                     password,
@@ -85,50 +113,57 @@ impl Issuance {
                     client: asking.client.map(|client| client.id.as_str()),
                     caller,
                 };
-                let subject = match hook.ask(&asked, self.clock.now()).await? {
-                    HookAnswer::Granted(subject) => subject,
-                    HookAnswer::Refused => {
-                        return Err(self.failed(&account, attempt, caller.address));
+                let check = async {
+                    match hook.ask(&asked, self.clock.now()).await? {
+                        HookAnswer::Granted(subject) => Ok(subject),
+                        HookAnswer::Refused => Err(IssueError::InvalidGrant),
                     }
                 };
-                self.throttle.succeeded(&account).await?;
-                (subject.clone(), Origin::Hook { subject })
+                let counted = self.throttle.counted(&name, TooEarly::Told, check).await;
+                let subject = self.settled(counted, &name, caller.address)?;
+                Ok((subject.clone(), Origin::Hook { subject }))
             }
-        };
-        self.open(wish(&subject, asking, origin, "password", caller), None).await
+        }
     }
 
-    /// The user of that name and password, if he may log in.
-    async fn check_password(
+    /// The user of that name and password, if he may log in. Attempts are counted under the user
+    /// too, so that several names give no more of them; of that nobody is told.
+    async fn check_account(
         &self,
         login: &Login,
         password: &Secret,
         caller: &Caller,
-    ) -> Result<User, IssueError> {
+    ) -> Result<Known, IssueError> {
         let user = self.accounts.user_by_login(login).await?;
         let account = match &user {
-            Some(user) => AccountName::user(user.id.as_str()),
-            None => AccountName::unknown(login.canonical()),
+            Some(user) => AttemptName::user(user.id.as_str()),
+            None => AttemptName::nobody(login.canonical()),
         };
-        // Before the attempt is counted: nothing would have been checked.
-        if self.passwords.is_busy() {
-            return Err(IssueError::Busy);
-        }
-        let attempt = self.throttle.attempt(&account).await?;
-        let hash = user.as_ref().and_then(|user| user.password.as_ref());
-        let checked = self.passwords.check(password, hash).await?;
-        let may_log_in =
-            |user: &User| user.state == UserState::Active && user.kind != UserKind::Anonymous;
-        let user = match (user, checked) {
-            (Some(user), Checked::Right | Checked::RightButOutdated) if may_log_in(&user) => user,
-            _ => return Err(self.failed(&account, attempt, caller.address)),
+        let check = async {
+            let hash = user.as_ref().and_then(|user| user.password.as_ref());
+            let checked = self.passwords.check(password, hash).await?;
+            let may_log_in =
+                |user: &User| user.state == UserState::Active && user.kind != UserKind::Anonymous;
+            match (user, checked) {
+                (Some(user), Checked::Right) if may_log_in(&user) => {
+                    Ok(Known { user, is_outdated: false })
+                }
+                (Some(user), Checked::RightButOutdated) if may_log_in(&user) => {
+                    Ok(Known { user, is_outdated: true })
+                }
+                _ => Err(IssueError::InvalidGrant),
+            }
         };
-        if checked == Checked::RightButOutdated {
-            self.rehash(&user, password).await?;
+        let counted = self.throttle.counted(&account, TooEarly::AsWrong, check).await;
+        self.settled(counted, &account, caller.address)
+    }
+
+    async fn note_login(&self, known: &Known, password: &Secret) -> Result<(), IssueError> {
+        if known.is_outdated {
+            self.rehash(&known.user, password).await?;
         }
-        self.accounts.note_login(&user.id, self.clock.now()).await?;
-        self.throttle.succeeded(&account).await?;
-        Ok(user)
+        self.accounts.note_login(&known.user.id, self.clock.now()).await?;
+        Ok(())
     }
 
     /// Makes the hash anew while the password is at hand; another time, where too many wait.
@@ -142,17 +177,17 @@ impl Issuance {
         Ok(())
     }
 
-    /// Tells of a lock that this failure began, and refuses.
-    fn failed(
+    /// Tells of a lock that this failure began.
+    fn settled<T>(
         &self,
-        account: &AccountName,
-        attempt: Attempt,
+        counted: Counted<T>,
+        name: &AttemptName,
         address: Option<IpAddr>,
-    ) -> IssueError {
-        if attempt.is_last {
-            self.audit.event(Event::TemporaryLock).login(account.as_str()).address(address).write();
+    ) -> Result<T, IssueError> {
+        if counted.locks {
+            self.audit.event(Event::TemporaryLock).login(name.as_str()).address(address).write();
         }
-        IssueError::InvalidGrant
+        counted.outcome
     }
 
     /// The API-key grant: a key, and the user whose it is.
@@ -165,10 +200,7 @@ impl Issuance {
         asking: Asking<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        let outcome = match self.api_key_unaudited(key, asking, caller).await {
-            Err(error) => Err(self.throttle.failure(error, caller).await),
-            issued => issued,
-        };
+        let outcome = self.api_key_unaudited(key, asking, caller).await;
         if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
             let refused = self.audit.event(Event::LoginRefused).error(error);
             refused.reason("api_key").address(caller.address).write();
@@ -184,13 +216,15 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         self.check_target(&asking)?;
-        let digest = KeyDigest::of(key);
-        let now = self.clock.now();
-        let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
-        let key = key.ok_or(IssueError::InvalidGrant)?;
-        let user = self.accounts.user(&key.user).await?;
-        let user =
-            user.filter(|user| user.state == UserState::Active).ok_or(IssueError::InvalidGrant)?;
+        let (digest, now) = (KeyDigest::of(key), self.clock.now());
+        let check = async {
+            let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
+            let key = key.ok_or(IssueError::InvalidGrant)?;
+            let user = self.accounts.user(&key.user).await?;
+            let user = user.filter(|user| user.state == UserState::Active);
+            Ok((key, user.ok_or(IssueError::InvalidGrant)?))
+        };
+        let (key, user) = self.throttle.secret(is_generated_key(key), caller, check).await?;
         self.accounts.note_key_use(&key.id, now).await?;
         let mut subject = Subject::of_user(&user);
         if !key.scopes.is_empty() {

@@ -1,8 +1,10 @@
-//! Against guessing: budgets by address, and delays that grow with the attempts on one account.
+//! Against guessing: budgets by address, and delays that grow with the attempts on one name.
 //!
-//! An attempt is counted before it is checked and forgotten when it succeeds, so that many at once
-//! cannot all slip through before the first one failed. Counts are kept in the restriction store,
-//! so that all processes count together.
+//! An attempt is counted before it is checked, so that many at once cannot all slip through before
+//! the first one failed. Only a refusal stays counted: success forgets the attempts, and what was
+//! not checked after all (a store, the hook or the hashing did not answer) is taken back. So the
+//! check itself is handed over as a future, and nobody who counts can forget to settle. Counts are
+//! kept in the restriction store, so that all processes count together.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use super::error::IssueError;
 use super::terms::Caller;
 use crate::clock::Clock;
 use crate::restrict::{Restrictions, Strike};
+use crate::session::StoreError;
 
 /// How many attempts go through without a delay.
 const FREE_ATTEMPTS: u32 = 3;
@@ -27,26 +30,30 @@ pub struct ThrottleTerms {
     /// Checks of a secret that one address may ask for in a minute, in the long run; half as many
     /// at once.
     pub per_minute: u32,
-    /// After this many attempts without success the account's next ones are refused for
-    /// `lock_time`.
+    /// After this many refused attempts on a name, or on the account that it names, the next ones
+    /// are refused for `lock_time`.
     pub lock_tries: u32,
     /// For how long, and for how long failures are remembered.
     pub lock_time: Duration,
 }
 
-/// An account by the name that its attempts are counted under: its id where it exists, so that a
-/// username and an e-mail are one; else what was written, in canonical form.
+/// What attempts are counted under.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountName(String);
+pub struct AttemptName(String);
 
-impl AccountName {
-    /// A user who exists.
+impl AttemptName {
+    /// What somebody wrote, in canonical form: the same whether it is anybody's name or not.
+    pub fn written(canonical: &str) -> Self {
+        Self(format!("name:{canonical}"))
+    }
+
+    /// A user who exists, whichever of the names was written.
     pub fn user(id: &str) -> Self {
         Self(format!("user:{id}"))
     }
 
-    /// Somebody who may not exist.
-    pub fn unknown(canonical: &str) -> Self {
+    /// The user whom a name would have, where it has none.
+    pub fn nobody(canonical: &str) -> Self {
         Self(format!("login:{canonical}"))
     }
 
@@ -56,11 +63,32 @@ impl AccountName {
     }
 }
 
-/// What an attempt turned out to be.
+/// What becomes of an attempt that comes too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Whether, if it fails, the account's next ones are refused for the lock time.
-    pub is_last: bool,
+pub enum TooEarly {
+    /// It is not checked, and told when to come again.
+    Told,
+    /// It is checked like any other, and refused as what is wrong: several names share the count,
+    /// and a caller who was told of it would learn that they are one user's, and somebody's at all.
+    AsWrong,
+}
+
+/// How a check of a secret ended.
+#[derive(Debug)]
+pub struct Counted<T> {
+    /// What it came to.
+    pub outcome: Result<T, IssueError>,
+    /// Whether it was the failure after which the next ones are refused for the lock time.
+    pub locks: bool,
+}
+
+/// Whether the right secret costs one of the budget too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// It does: a check is dear.
+    Costs,
+    /// It does not.
+    IsFree,
 }
 
 /// The limits.
@@ -86,59 +114,150 @@ impl Throttle {
     /// refresh token): guessing is charged to the address, and whoever has the right one is never
     /// refused for the guesses of others.
     pub async fn failure(&self, refused: IssueError, caller: &Caller) -> IssueError {
-        let is_guess = matches!(
-            refused,
-            IssueError::InvalidClient { .. } | IssueError::InvalidGrant | IssueError::InvalidToken
-        );
-        if !is_guess {
+        if !is_refusal(&refused) {
             return refused;
         }
-        self.address(caller).await.err().unwrap_or(refused)
+        self.spend(caller).await.err().unwrap_or(refused)
+    }
+
+    /// Checks a secret that a program shows. One that `is_random`, of 256 bits that were made here,
+    /// is not to be guessed: only failures are charged. What somebody may have chosen is compared
+    /// within the budget of the address, right or wrong; the right one is given its share back.
+    ///
+    /// # Errors
+    /// Those of the check; [`IssueError::SlowDown`] where the budget is used up.
+    pub async fn secret<T>(
+        &self,
+        is_random: bool,
+        caller: &Caller,
+        check: impl Future<Output = Result<T, IssueError>>,
+    ) -> Result<T, IssueError> {
+        if !is_random {
+            return self.within_budget(caller, Success::IsFree, check).await;
+        }
+        match check.await {
+            Err(error) => Err(self.failure(error, caller).await),
+            right => right,
+        }
+    }
+
+    /// Checks a secret within the budget of the address.
+    ///
+    /// # Errors
+    /// Those of the check; [`IssueError::SlowDown`], unchecked, where the budget is used up.
+    pub async fn within_budget<T>(
+        &self,
+        caller: &Caller,
+        success: Success,
+        check: impl Future<Output = Result<T, IssueError>>,
+    ) -> Result<T, IssueError> {
+        self.spend(caller).await?;
+        let outcome = check.await;
+        match &outcome {
+            Ok(_) if success == Success::IsFree => self.refund(caller).await?,
+            // Whoever comes too early has asked all the same.
+            Err(IssueError::SlowDown(_)) => {}
+            Err(error) if !is_refusal(error) => {
+                if let Err(error) = self.refund(caller).await {
+                    tracing::warn!(%error, "a check that was not made stays counted");
+                }
+            }
+            _ => {}
+        }
+        outcome
     }
 
     /// Takes one check of a secret from the address's budget.
-    ///
-    /// # Errors
-    /// [`IssueError::SlowDown`] where it is used up.
-    pub async fn address(&self, caller: &Caller) -> Result<(), IssueError> {
+    async fn spend(&self, caller: &Caller) -> Result<(), IssueError> {
         if !self.terms.enabled {
             return Ok(());
         }
-        let name = format!("address:{}", caller.address.map_or_else(String::new, network));
-        let interval = Duration::from_secs(60) / self.terms.per_minute.max(1);
         let burst = (self.terms.per_minute / 2).max(1);
-        match self.restrictions.spend(&name, self.clock.now(), interval, burst).await? {
+        let (name, now) = (budget_name(caller), self.clock.now());
+        match self.restrictions.spend(&name, now, self.interval(), burst).await? {
             None => Ok(()),
             Some(wait) => Err(IssueError::SlowDown(wait)),
         }
     }
 
-    /// Counts an attempt on an account, before it is checked.
-    ///
-    /// # Errors
-    /// [`IssueError::SlowDown`] where it comes too early after those before it.
-    pub async fn attempt(&self, account: &AccountName) -> Result<Attempt, IssueError> {
+    async fn refund(&self, caller: &Caller) -> Result<(), StoreError> {
         if !self.terms.enabled {
-            return Ok(Attempt { is_last: false });
+            return Ok(());
         }
-        let now = self.clock.now();
-        let counted =
-            self.restrictions.strike(&account.0, now, &self.delays, self.terms.lock_time).await?;
-        match counted {
-            Strike::Counted(before) => {
-                Ok(Attempt { is_last: before.saturating_add(1) == self.terms.lock_tries })
+        self.restrictions.refund(&budget_name(caller), self.interval()).await
+    }
+
+    /// How long one check takes to come back.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(60) / self.terms.per_minute.max(1)
+    }
+
+    /// Counts an attempt under a name, has it checked, and settles: what was refused stays counted.
+    pub async fn counted<T>(
+        &self,
+        name: &AttemptName,
+        too_early: TooEarly,
+        check: impl Future<Output = Result<T, IssueError>>,
+    ) -> Counted<T> {
+        let failed = |error| Counted { outcome: Err(error), locks: false };
+        let before = match self.count(name).await {
+            Ok(Strike::Counted(before)) => before,
+            Ok(Strike::Wait(wait)) if too_early == TooEarly::Told => {
+                return failed(IssueError::SlowDown(wait));
             }
-            Strike::Wait(wait) => Err(IssueError::SlowDown(wait)),
+            // Whatever the check says: a right secret is refused as a wrong one is.
+            Ok(Strike::Wait(_)) => {
+                let outcome = check.await.and(Err(IssueError::InvalidGrant));
+                return Counted { outcome, locks: false };
+            }
+            Err(error) => return failed(error.into()),
+        };
+        let outcome = check.await;
+        let settled = match &outcome {
+            Ok(_) => self.forget(name).await,
+            Err(error) if is_refusal(error) => Ok(()),
+            Err(_) => self.take_back(name).await,
+        };
+        match (outcome, settled) {
+            (Ok(_), Err(error)) => failed(error.into()),
+            (outcome, settled) => {
+                if let Err(error) = settled {
+                    tracing::warn!(%error, "an attempt that was not checked stays counted");
+                }
+                let is_last = before.saturating_add(1) == self.terms.lock_tries;
+                let locks = is_last && outcome.as_ref().err().is_some_and(is_refusal);
+                Counted { outcome, locks }
+            }
         }
     }
 
-    /// Forgets the attempts on an account: the last one succeeded.
-    pub async fn succeeded(&self, account: &AccountName) -> Result<(), IssueError> {
-        if self.terms.enabled {
-            self.restrictions.pardon(&account.0).await?;
+    async fn count(&self, name: &AttemptName) -> Result<Strike, StoreError> {
+        if !self.terms.enabled {
+            return Ok(Strike::Counted(0));
         }
-        Ok(())
+        let (now, memory) = (self.clock.now(), self.terms.lock_time);
+        self.restrictions.strike(&name.0, now, &self.delays, memory).await
     }
+
+    async fn forget(&self, name: &AttemptName) -> Result<(), StoreError> {
+        if self.terms.enabled { self.restrictions.pardon(&name.0).await } else { Ok(()) }
+    }
+
+    async fn take_back(&self, name: &AttemptName) -> Result<(), StoreError> {
+        if self.terms.enabled { self.restrictions.uncount(&name.0).await } else { Ok(()) }
+    }
+}
+
+/// Whether a secret was found wrong. Whatever else went wrong, nobody learnt anything of it.
+fn is_refusal(error: &IssueError) -> bool {
+    matches!(
+        error,
+        IssueError::InvalidClient { .. } | IssueError::InvalidGrant | IssueError::InvalidToken
+    )
+}
+
+fn budget_name(caller: &Caller) -> String {
+    format!("address:{}", caller.address.map_or_else(String::new, network))
 }
 
 /// How long after the attempt before it the n-th may come.
@@ -166,26 +285,4 @@ fn network(address: IpAddr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_grow_and_end_with_the_lock() {
-        let terms = ThrottleTerms {
-            enabled: true,
-            per_minute: 60,
-            lock_tries: 6,
-            lock_time: Duration::from_secs(900),
-        };
-        let seconds: Vec<f64> = delays(&terms).iter().map(Duration::as_secs_f64).collect();
-        assert_eq!(seconds, [0.0, 0.0, 0.0, 1.0, 1.5, 2.25, 900.0]);
-    }
-
-    #[test]
-    fn an_ipv6_customer_is_one_network_and_a_mapped_address_is_the_mapped_one() {
-        let of = |text: &str| network(text.parse().expect("an address"));
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
-    }
-}
+mod tests;

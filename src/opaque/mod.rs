@@ -16,7 +16,7 @@ pub use cookies::{CookiePair, cookie_of_user, names_user};
 pub use marks::TokenMark;
 pub use memcached::MemcachedOpaque;
 pub use memory::MemoryOpaque;
-pub use record::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, generate};
+pub use record::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, generate, is_generated};
 pub use redis::RedisOpaque;
 pub use sqlite::SqliteOpaque;
 pub use store::{Exchange, OpaqueStore};

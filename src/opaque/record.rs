@@ -114,3 +114,8 @@ pub fn generate(random: &dyn Random) -> Result<Secret, RandomFailed> {
     random.fill(&mut bytes)?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
+
+/// Whether [`generate`] could have made it: the text of 256 bits. What somebody chose hardly ever is.
+pub fn is_generated(token: &Secret) -> bool {
+    URL_SAFE_NO_PAD.decode(token.expose()).is_ok_and(|bytes| bytes.len() == 32)
+}

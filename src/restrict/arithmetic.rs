@@ -78,6 +78,11 @@ pub(super) fn spend(full_at: Option<u64>, at: u64, rate: Rate) -> Spent {
     }
 }
 
+/// When a budget is full that was given one back.
+pub(super) fn refund(full_at: u64, interval: Duration) -> u64 {
+    full_at.saturating_sub(Rate::new(interval, 1).interval)
+}
+
 /// Attempts that were counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strikes {
@@ -110,7 +115,8 @@ impl Struck {
 
 /// Counts an attempt, unless it comes too early.
 pub(super) fn strike(kept: Option<Strikes>, at: u64, delays: &[u64], memory: u64) -> Struck {
-    let remembered = kept.filter(|strikes| at < strikes.last.saturating_add(memory));
+    let remembered =
+        kept.filter(|strikes| strikes.count > 0 && at < strikes.last.saturating_add(memory));
     let Some(Strikes { count, last }) = remembered else {
         return Struck { wait: 0, before: 0, kept: Some(Strikes { count: 1, last: at }) };
     };
@@ -126,6 +132,12 @@ pub(super) fn strike(kept: Option<Strikes>, at: u64, delays: &[u64], memory: u64
         let kept = Strikes { count: count.saturating_add(1), last: last.max(at) };
         Struck { wait: 0, before: count, kept: Some(kept) }
     }
+}
+
+/// Takes one attempt back. When the last one was stays as it is: the next one may have to wait for
+/// the delay once more, and never for a longer one.
+pub(super) fn uncount(strikes: Strikes) -> Strikes {
+    Strikes { count: strikes.count.saturating_sub(1), ..strikes }
 }
 
 /// When strikes are forgotten.

@@ -166,6 +166,16 @@ impl RestrictStore for MemcachedRestrict {
         self.change(BUDGET, name, decide).await
     }
 
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        let decide = |kept: Option<Kept<Budget>>| {
+            let less = |(Budget { full_at }, left)| {
+                (Budget { full_at: arithmetic::refund(full_at, interval) }, left)
+            };
+            ((), kept.map(less))
+        };
+        self.change(BUDGET, name, decide).await
+    }
+
     async fn strike(
         &self,
         name: &str,
@@ -181,6 +191,17 @@ impl RestrictStore for MemcachedRestrict {
             let struck = arithmetic::strike(strikes, moment(at), &delays, memory);
             let kept = struck.kept.map(|Strikes { count, last }| (Struck { count, last }, keep));
             (struck.answer(), kept)
+        };
+        self.change(STRIKES, name, decide).await
+    }
+
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        let decide = |kept: Option<Kept<Struck>>| {
+            let less = |(Struck { count, last }, left)| {
+                let Strikes { count, last } = arithmetic::uncount(Strikes { count, last });
+                (Struck { count, last }, left)
+            };
+            ((), kept.map(less))
         };
         self.change(STRIKES, name, decide).await
     }

@@ -104,6 +104,13 @@ impl RestrictStore for MemoryRestrict {
         Ok(spent.answer())
     }
 
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        if let Some(full_at) = self.state().budgets.get_mut(&*bounded(name)) {
+            *full_at = arithmetic::refund(*full_at, interval);
+        }
+        Ok(())
+    }
+
     async fn strike(
         &self,
         name: &str,
@@ -121,6 +128,13 @@ impl RestrictStore for MemoryRestrict {
             state.strikes.insert(name.into_owned(), (strikes, forgotten));
         }
         Ok(struck.answer())
+    }
+
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        if let Some((strikes, _)) = self.state().strikes.get_mut(&*bounded(name)) {
+            *strikes = arithmetic::uncount(*strikes);
+        }
+        Ok(())
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {

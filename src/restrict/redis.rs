@@ -28,7 +28,7 @@ use crate::storage::redis::{
     BATCH, Call, Connection, Failure, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all,
     time_to_live,
 };
-use scripts::{CLAIM, COMMON, PURGE, SPEND, STRIKE, SWAP};
+use scripts::{CLAIM, COMMON, PURGE, REFUND, SPEND, STRIKE, SWAP, UNCOUNT};
 
 /// What a script says of a record that makes no sense.
 const CORRUPT: i64 = -1;
@@ -43,7 +43,9 @@ pub struct RedisRestrict {
     claim: Script,
     swap: Script,
     spend: Script,
+    refund: Script,
     strike: Script,
+    uncount: Script,
     purge: Script,
 }
 
@@ -52,11 +54,24 @@ impl RedisRestrict {
     pub fn new(redis: Redis) -> Self {
         let script = |code| Script::new(&format!("{COMMON}{code}"));
         let (claim, swap) = (script(CLAIM), script(SWAP));
-        let (spend, strike, purge) = (script(SPEND), script(STRIKE), script(PURGE));
+        let (spend, refund) = (script(SPEND), script(REFUND));
+        let (strike, uncount, purge) = (script(STRIKE), script(UNCOUNT), script(PURGE));
         let keys = |kind| redis.keys(kind, Slot::OfItsOwn);
         let (markers, budgets) = (keys("restrict:marker"), keys("restrict:budget"));
         let strikes = keys("restrict:strikes");
-        Self { redis, markers, budgets, strikes, claim, swap, spend, strike, purge }
+        Self {
+            redis,
+            markers,
+            budgets,
+            strikes,
+            claim,
+            swap,
+            spend,
+            refund,
+            strike,
+            uncount,
+            purge,
+        }
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
@@ -167,6 +182,16 @@ impl RestrictStore for RedisRestrict {
         Ok((wait > 0).then(|| Duration::from_millis(wait)))
     }
 
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        let mut call = self.refund.key(key(&self.budgets, name));
+        call.arg(Rate::new(interval, 1).interval);
+        let answer: RedisResult<i64> = call.invoke_async(&mut self.connection().await?).await;
+        match answer.map_err(on(name))? {
+            CORRUPT => Err(corrupt(name, "the budget makes no sense")),
+            _ => Ok(()),
+        }
+    }
+
     async fn strike(
         &self,
         name: &str,
@@ -185,6 +210,15 @@ impl RestrictStore for RedisRestrict {
         match u64::try_from(wait).map_err(|_| corrupt(name, "the strikes make no sense"))? {
             0 => Ok(Strike::Counted(before)),
             wait => Ok(Strike::Wait(Duration::from_millis(wait))),
+        }
+    }
+
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        let call = self.uncount.key(key(&self.strikes, name));
+        let answer: RedisResult<i64> = call.invoke_async(&mut self.connection().await?).await;
+        match answer.map_err(on(name))? {
+            CORRUPT => Err(corrupt(name, "the strikes make no sense")),
+            _ => Ok(()),
         }
     }
 

@@ -72,6 +72,11 @@ impl Restrictions {
         self.timed(Operation::Spend, self.store.spend(name, at, interval, burst)).await
     }
 
+    /// Puts one back into a budget.
+    pub async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        self.timed(Operation::Refund, self.store.refund(name, interval)).await
+    }
+
     /// Counts an attempt, or says how long to wait.
     pub async fn strike(
         &self,
@@ -81,6 +86,11 @@ impl Restrictions {
         memory: Duration,
     ) -> Result<Strike, StoreError> {
         self.timed(Operation::Strike, self.store.strike(name, at, delays, memory)).await
+    }
+
+    /// Takes one counted attempt back.
+    pub async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        self.timed(Operation::Uncount, self.store.uncount(name)).await
     }
 
     /// Forgets the attempts counted under a name.

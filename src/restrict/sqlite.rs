@@ -135,6 +135,15 @@ impl RestrictStore for SqliteRestrict {
         Ok(spent.answer())
     }
 
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        self.database.check_in_place()?;
+        let sql =
+            "UPDATE budgets SET full_at = MAX(full_at - ?2, 0) WHERE name = ?1 AND full_at > 0";
+        let refund =
+            sqlx::query(sql).bind(&*bounded(name)).bind(column(Rate::new(interval, 1).interval));
+        refund.execute(self.database.writer()).await.map(drop).map_err(failed)
+    }
+
     async fn strike(
         &self,
         name: &str,
@@ -156,6 +165,13 @@ impl RestrictStore for SqliteRestrict {
             transaction.commit().await.map_err(failed)?;
         }
         Ok(struck.answer())
+    }
+
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        self.database.check_in_place()?;
+        let sql = "UPDATE strikes SET count = count - 1 WHERE name = ?1 AND count > 0";
+        let uncount = sqlx::query(sql).bind(&*bounded(name));
+        uncount.execute(self.database.writer()).await.map(drop).map_err(failed)
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {

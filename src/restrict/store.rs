@@ -52,6 +52,10 @@ pub trait RestrictStore: Send + Sync + Debug {
         burst: u32,
     ) -> Result<Option<Duration>, StoreError>;
 
+    /// Puts one back into a budget of that interval: what it was taken for was not done after all.
+    /// A budget never holds more than its burst.
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError>;
+
     /// Counts an attempt, unless the attempts before it forbid one now: the n-th (from 0) may come
     /// `delays[n]` after the one before it, and the last of `delays` holds for all later ones. All
     /// is forgotten `memory` after the last counted attempt. `None`: it was counted and may go on.
@@ -63,6 +67,9 @@ pub trait RestrictStore: Send + Sync + Debug {
         delays: &[Duration],
         memory: Duration,
     ) -> Result<Strike, StoreError>;
+
+    /// Takes back one attempt that was counted: nothing was tried after all. The others stay.
+    async fn uncount(&self, name: &str) -> Result<(), StoreError>;
 
     /// Forgets the attempts counted under a name.
     async fn pardon(&self, name: &str) -> Result<(), StoreError>;

@@ -34,6 +34,8 @@ pub enum Operation {
     Put,
     /// To read a marker.
     Read,
+    /// To put one back into a budget.
+    Refund,
     /// To delete a token.
     Remove,
     /// To move the end of a session forward.
@@ -48,6 +50,8 @@ pub enum Operation {
     Swap,
     /// To note that a session is in use.
     Touch,
+    /// To take a counted attempt back.
+    Uncount,
 }
 
 impl Operation {
@@ -65,6 +69,7 @@ impl Operation {
             Self::Purge => "purge",
             Self::Put => "put",
             Self::Read => "read",
+            Self::Refund => "refund",
             Self::Remove => "remove",
             Self::Renew => "renew",
             Self::Revoke => "revoke",
@@ -72,6 +77,7 @@ impl Operation {
             Self::Strike => "strike",
             Self::Swap => "swap",
             Self::Touch => "touch",
+            Self::Uncount => "uncount",
         }
     }
 }
@@ -111,7 +117,9 @@ impl StoreKind {
                 O::Read,
                 O::Clear,
                 O::Spend,
+                O::Refund,
                 O::Strike,
+                O::Uncount,
                 O::Pardon,
                 O::Purge,
                 O::Ping,

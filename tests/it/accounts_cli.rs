@@ -10,7 +10,7 @@ use portcullis::account::{
 };
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::issuer::error::IssueError;
-use portcullis::issuer::throttle::{AccountName, Throttle, ThrottleTerms};
+use portcullis::issuer::throttle::{AttemptName, Throttle, ThrottleTerms, TooEarly};
 use portcullis::restrict::{Restrictions, SqliteRestrict};
 use portcullis::secret::{Secret, SystemRandom};
 use portcullis::session::{StoreMetrics, UserId};
@@ -770,10 +770,10 @@ fn the_first_command_makes_the_folder_of_the_log_for_its_owner_alone() {
 #[test]
 fn who_is_unlocked_need_not_wait_out_failed_logins() {
     let realm = realm();
-    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    done(&realm, &["user", "add", "alice", "--id", "a1", "--email", "a@example.com"], GOOD);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("tokio");
-    let attempt = |user: &str| {
+    let attempt = |name: &AttemptName| {
         runtime.block_on(async {
             let path = realm.folder().join("portcullis.db");
             let options = storage::sqlite::Options::default();
@@ -792,17 +792,24 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
                 lock_time: std::time::Duration::from_secs(3600),
             };
             let throttle = Throttle::new(Arc::new(restrictions), terms, clock);
-            throttle.attempt(&AccountName::user(user)).await
+            let wrong = async { Err::<(), _>(IssueError::InvalidGrant) };
+            throttle.counted(name, TooEarly::Told, wrong).await.outcome
         })
     };
-    let is_refused = |user: &str| match attempt(user) {
-        Ok(_) => false,
+    let is_refused = |name: &AttemptName| match attempt(name) {
+        Err(IssueError::InvalidGrant) => false,
         Err(IssueError::SlowDown(_)) => true,
-        Err(error) => panic!("{error:?}"),
+        outcome => panic!("{outcome:?}"),
     };
-    assert!(!is_refused("a1") && !is_refused("b1"));
-    assert!(is_refused("a1") && is_refused("b1"));
+    let hers = [
+        AttemptName::user("a1"),
+        AttemptName::written("alice"),
+        AttemptName::written("a@example.com"),
+    ];
+    let others = [AttemptName::user("b1"), AttemptName::written("b1")];
+    assert!(!hers.iter().chain(&others).any(is_refused));
+    assert!(hers.iter().chain(&others).all(is_refused));
     done(&realm, &["user", "unlock", "alice"], "");
-    assert!(!is_refused("a1"), "what was counted is forgotten");
-    assert!(is_refused("b1"), "and nobody else's");
+    assert!(!hers.iter().any(is_refused), "what was counted is forgotten");
+    assert!(others.iter().all(is_refused), "and nobody else's");
 }

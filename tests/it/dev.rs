@@ -139,7 +139,8 @@ fn it_binds_loopback_alone() {
         ["--listen", "--metrics-listen", "--issuer-listen", "--internal-listen", "--grpc-listen"]
     {
         let arguments = [listener, "0.0.0.0:0", "--admin-token-file", "token"];
-        std::fs::write(folder.path().join("token"), "0123456789abcdef").expect("a file");
+        std::fs::write(folder.path().join("token"), "0123456789abcdef0123456789abcdef")
+            .expect("a file");
         let mut command = Command::new(PORTCULLIS);
         command.env_clear().current_dir(folder.path()).arg("dev").args(arguments);
         let output = command.output().expect("it runs");

@@ -27,7 +27,7 @@ use tonic::{Code, Request, Status};
 use crate::support::PATIENCE;
 use crate::support::issuance::Fixture;
 
-const ADMIN_TOKEN: &str = "an administrator's token";
+const ADMIN_TOKEN: &str = "an administrator's token, 32 bytes";
 
 /// A server of this process. It ends when it is dropped, or told to.
 struct Server {
@@ -163,6 +163,10 @@ impl RestrictStore for Moody {
         self.moody(self.store.spend(name, at, interval, burst)).await
     }
 
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        self.moody(self.store.refund(name, interval)).await
+    }
+
     async fn strike(
         &self,
         name: &str,
@@ -171,6 +175,10 @@ impl RestrictStore for Moody {
         memory: Duration,
     ) -> Result<Strike, StoreError> {
         self.moody(self.store.strike(name, at, delays, memory)).await
+    }
+
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        self.moody(self.store.uncount(name)).await
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {

@@ -724,7 +724,7 @@ async fn what_cannot_be_known_is_not_answered() {
     .await;
     question("is_key_registered", Setup::default, async |fixture, _| {
         let key = Secret::new(API_KEY);
-        assert!(fixture.issuance.is_key_registered(&key).await?, "it is");
+        assert!(fixture.issuance.is_key_registered(&key, &fixture.caller).await?, "it is");
         Ok(())
     })
     .await;

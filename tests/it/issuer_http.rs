@@ -9,7 +9,7 @@ use crate::support::{
     realm::Realm,
 };
 
-const ADMIN: &str = "an administrator's token";
+const ADMIN: &str = "an administrator's token, 32 bytes";
 const UUID: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
 
 /// An issuer with alice and the client demo, whose secret it also gives.
@@ -560,7 +560,9 @@ fn application() -> std::net::SocketAddr {
             }
             let body = http::read_exactly(&mut stream, length);
             let asked: Value = serde_json::from_slice(&body).expect("JSON");
+            let is_out = asked["password"] == "out of order";
             let (status, body) = match asked["username"].as_str() {
+                _ if is_out => ("500 Internal Server Error", "{}".to_owned()),
                 Some("bob") => (
                     "200 OK",
                     json!({
@@ -610,6 +612,29 @@ fn whom_the_hook_knows_gets_tokens_that_live_without_it() {
     assert_eq!((next.status, &body(&next)["scope"]), (200, &login["scope"]), "{}", next.text());
     let refused = log_in("eve");
     assert_eq!((refused.status, text(&body(&refused), "error")), (400, "invalid_grant"));
+}
+
+#[test]
+fn what_the_hook_did_not_check_is_not_counted() {
+    let realm = Realm::issuing()
+        .with("TOKEN_HOOK_URL", &format!("http://{}/login", application()))
+        .with("TOKEN_HOOK_SECRET", "sixteen bytes or more")
+        .with("RATE_LIMITS", "true")
+        .with("RATE_LIMIT_PER_MINUTE", "10")
+        .with("LOCK_TRIES", "2");
+    let issuer = Issuer::start(&realm);
+    let log_in = |name: &str, password: &str| {
+        let form = [("grant_type", "password"), ("username", name), ("password", password)];
+        issuer.form("/token", &form, &[])
+    };
+    for _ in 0..10 {
+        assert_eq!(log_in("bob", "out of order").status, 503);
+    }
+    let login = log_in("bob", "hunter22");
+    assert_eq!(login.status, 200, "neither the name nor the address has to wait: {login:?}");
+    for expected in [400, 400, 429] {
+        assert_eq!(log_in("eve", "wrong").status, expected, "a refusal is counted");
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod examples;
 mod faults;
 mod gone_callers;
 mod grpc;
+mod guessing;
 mod http_edge;
 mod issuance_faults;
 mod issuance_timing;

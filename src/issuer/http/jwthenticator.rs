@@ -158,7 +158,8 @@ fn tokens(issued: &Issued) -> Response {
 /// only for now must not look like that.
 fn refused(error: &IssueError) -> Response {
     let status = match error {
-        IssueError::SlowDown(_)
+        IssueError::InvalidRequest(_)
+        | IssueError::SlowDown(_)
         | IssueError::Unavailable
         | IssueError::Busy
         | IssueError::UnderWay(_) => status_of(error),
@@ -259,12 +260,16 @@ pub(super) async fn register_key(
         (status = 400, description = "What is wrong with which field", body = serde_json::Value),
     ),
 )]
-pub(super) async fn is_key_registered(State(web): State<Arc<Web>>, body: Bytes) -> Response {
+pub(super) async fn is_key_registered(
+    State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Response {
     let [key] = match read(&body, [("key", Kind::Text)]) {
         Ok(fields) => fields,
         Err(refusal) => return refusal.into(),
     };
-    match web.issuance.is_key_registered(&Secret::new(key)).await {
+    match web.issuance.is_key_registered(&Secret::new(key), &caller).await {
         Ok(found) => yes(StatusCode::OK, found),
         Err(error) => refused(&error),
     }

@@ -92,8 +92,8 @@ pub(super) async fn introspect(
     if !web.is_administrator(&headers) {
         let client = web.client(&headers, &mut form, &caller).await?;
         let Some(client) = client else {
-            let refused = IssueError::InvalidClient { by_header: false };
-            return Err(web.issuance.throttle.failure(refused, &caller).await);
+            // Nothing was shown that could have been guessed.
+            return Err(IssueError::InvalidClient { by_header: false });
         };
         let is_confidential = !client.secrets.is_empty() || client.jwks.is_some();
         if !client.introspects || !is_confidential {

@@ -74,6 +74,15 @@ end
 keep(following)
 return 0";
 
+/// KEYS: budget. ARGV: interval. Says -1 where the budget makes no sense.
+pub(super) const REFUND: &str = r"
+local kept = fields(KEYS[1], 'full_at')
+if kept == nil then return 0 end
+local full_at = kept and number(kept[1])
+if not full_at then return -1 end
+redis.call('HSET', KEYS[1], 'full_at', digits(math.max(full_at - tonumber(ARGV[1]), 0)))
+return 0";
+
 /// KEYS: strikes. ARGV: at, memory, tolerance, then the delays. Says how long to wait, 0 where it
 /// was counted, -1 where the strikes make no sense; and how many were counted before.
 pub(super) const STRIKE: &str = r"
@@ -90,7 +99,7 @@ local function keep()
     'expires', digits(last + memory))
   redis.call('PEXPIRE', KEYS[1], digits(memory + tolerance))
 end
-if not kept or at >= last + memory then
+if not kept or count == 0 or at >= last + memory then
   count, last = 1, at
   keep()
   return {0, 0}
@@ -111,6 +120,15 @@ local before = count
 count, last = math.min(count + 1, 4294967295), math.max(last, at)
 keep()
 return {0, before}";
+
+/// KEYS: strikes. Says -1 where the strikes make no sense.
+pub(super) const UNCOUNT: &str = r"
+local kept = fields(KEYS[1], 'count')
+if kept == nil then return 0 end
+local count = kept and number(kept[1])
+if not count or count > 4294967295 then return -1 end
+if count > 0 then redis.call('HSET', KEYS[1], 'count', digits(count - 1)) end
+return 0";
 
 /// KEYS: record. ARGV: a field, a moment. Deletes it where its field lies at or before the moment,
 /// and says how many that were.

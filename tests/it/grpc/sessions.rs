@@ -153,7 +153,7 @@ async fn without_a_good_token_nobody_sees_or_ends_a_session() {
     let mut client = server.tokens().await;
     let issued = fixture.login().await;
     let refresh = text(&issued.refresh_token.expect("a refresh token"));
-    for token in ["", "rubbish", "an administrator's tokem", &refresh] {
+    for token in ["", "rubbish", "an administrator's token, 32 bytet", &refresh] {
         let refused = client.list_sessions(with_bearer(token, list(ALICE))).await;
         check_refused(refused, Code::Unauthenticated, "invalid_token");
         let refused = client.revoke(with_bearer(token, all(ALICE, false))).await;
@@ -167,7 +167,7 @@ async fn without_a_good_token_nobody_sees_or_ends_a_session() {
 }
 
 #[tokio::test]
-async fn the_administrators_token_is_guessed_within_the_budget_only() {
+async fn the_administrator_is_never_refused_for_the_guesses_of_others() {
     let fixture = Fixture::new(|setup| setup.throttle.per_minute = 4).await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
@@ -175,7 +175,9 @@ async fn the_administrators_token_is_guessed_within_the_budget_only() {
         let refused = client.list_sessions(with_bearer("a guess", list(""))).await;
         check_refused(refused, Code::Unauthenticated, "invalid_token");
     }
-    // Also the right one is not told to be that.
-    let refused = client.list_sessions(with_bearer(ADMIN_TOKEN, list(""))).await;
-    check_refused(refused, Code::ResourceExhausted, "slow_down");
+    for _ in 0..60 {
+        let refused = client.list_sessions(with_bearer("a guess", list(""))).await;
+        check_refused(refused, Code::ResourceExhausted, "slow_down");
+    }
+    client.list_sessions(with_bearer(ADMIN_TOKEN, list(""))).await.expect("the right one");
 }

@@ -20,7 +20,9 @@ enum Ask {
     Read(u64),
     Clear,
     Spend(u64, u64, u32),
+    Refund(u64),
     Strike(u64, Vec<u64>, u64),
+    Uncount,
     Pardon,
 }
 
@@ -52,6 +54,8 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
                 .prop_map(|(when, interval, burst)| Ask::Spend(when, interval, burst)),
             8 => (moments(), prop::collection::vec(lengths(), 0..5), lengths())
                 .prop_map(|(when, delays, memory)| Ask::Strike(when, delays, memory)),
+            2 => lengths().prop_map(Ask::Refund),
+            2 => Just(Ask::Uncount),
             1 => Just(Ask::Pardon),
         ],
         1..40,
@@ -77,6 +81,10 @@ async fn answer(store: &dyn RestrictStore, name: &str, ask: &Ask) -> String {
             let delays: Vec<Duration> = delays.iter().copied().map(length).collect();
             format!("{:?}", store.strike(name, time(*when), &delays, length(*memory)).await)
         }
+        Ask::Refund(interval) => {
+            format!("{:?}", store.refund(name, length(*interval)).await)
+        }
+        Ask::Uncount => format!("{:?}", store.uncount(name).await),
         Ask::Pardon => format!("{:?}", store.pardon(name).await),
     }
 }
@@ -140,6 +148,8 @@ async fn is_corrupt(store: &dyn RestrictStore, what: &str, damage: &str) {
         "read" => store.read("n", at(50)).await.map(drop),
         "spend" => store.spend("n", at(50), SECOND, 9).await.map(drop),
         "strike" => store.strike("n", at(50), &[], SECOND).await.map(drop),
+        "refund" => store.refund("n", SECOND).await,
+        "uncount" => store.uncount("n").await,
         what => panic!("{what}"),
     };
     let Err(StoreError::Corrupt { id, reason }) = outcome else {
@@ -183,14 +193,14 @@ async fn a_damaged_redis_record_allows_nothing_until_it_is_taken_away() {
         ("HDEL marker expires", &["claim", "read"]),
         ("HDEL marker value", &["claim", "read"]),
         ("SET marker text", &["claim", "read"]),
-        ("HSET budget full_at 1e3", &["spend"]),
+        ("HSET budget full_at 1e3", &["spend", "refund"]),
         ("HSET budget full_at 99999999999999999999", &["spend"]),
-        ("SET budget text", &["spend"]),
-        ("HSET strikes count many", &["strike"]),
-        ("HSET strikes count 4294967296", &["strike"]),
-        ("HDEL strikes count", &["strike"]),
+        ("SET budget text", &["spend", "refund"]),
+        ("HSET strikes count many", &["strike", "uncount"]),
+        ("HSET strikes count 4294967296", &["strike", "uncount"]),
+        ("HDEL strikes count", &["strike", "uncount"]),
         ("HDEL strikes last", &["strike"]),
-        ("SET strikes text", &["strike"]),
+        ("SET strikes text", &["strike", "uncount"]),
     ] {
         fill(&store).await;
         let mut words: Vec<&str> = damage.split(' ').collect();
@@ -268,6 +278,8 @@ async fn a_file_that_was_deleted_allows_nothing() {
     gone(store.clear("n").await.map(drop));
     gone(store.spend("n", at(0), SECOND, 1).await.map(drop));
     gone(store.strike("n", at(0), &[], SECOND).await.map(drop));
+    gone(store.refund("n", SECOND).await);
+    gone(store.uncount("n").await);
     gone(store.pardon("n").await);
 }
 
@@ -287,10 +299,12 @@ async fn a_silent_store_is_given_up_in_time_whatever_it_is_asked() {
         restrictions.clear("n").await.map(drop),
         restrictions.spend("n", at(0), SECOND, 1).await.map(drop),
         restrictions.strike("n", at(0), &[], SECOND).await.map(drop),
+        restrictions.refund("n", SECOND).await,
+        restrictions.uncount("n").await,
         restrictions.pardon("n").await,
         restrictions.ping().await,
     ];
-    assert_eq!(outcomes, [const { Err(StoreError::TimedOut) }; 8]);
+    assert_eq!(outcomes, [const { Err(StoreError::TimedOut) }; 10]);
     assert!(began.elapsed() < 20 * timeout, "{:?}", began.elapsed());
     server.resume();
 }

@@ -109,6 +109,8 @@ contract! {
     of_two_hundred_who_spend_at_once_as_many_get_one_as_there_are
     each_attempt_waits_for_its_delay
     of_two_hundred_attempts_at_once_as_many_count_as_may
+    what_is_put_back_can_be_taken_again_and_no_more
+    an_attempt_that_is_taken_back_was_never_made
     a_pardon_forgets_all_attempts
     a_clock_that_goes_back_gives_nothing_and_does_not_lock_for_ever
     moments_that_make_no_sense_are_survived
@@ -368,6 +370,44 @@ async fn of_two_hundred_attempts_at_once_as_many_count_as_may(fixture: Fixture) 
     }
     counted.sort_unstable();
     assert_eq!(counted, [0, 1, 2]);
+}
+
+async fn what_is_put_back_can_be_taken_again_and_no_more(fixture: Fixture) {
+    let refund = async |name| fixture.other.refund(name, SECOND).await.expect("refund");
+    refund("never").await;
+    for _ in 0..3 {
+        assert_eq!(fixture.spend("b", 0).await, 0);
+    }
+    assert_eq!(fixture.spend("b", 0).await, 1_000);
+    refund("b").await;
+    assert_eq!(fixture.spend("b", 0).await, 0);
+    assert_eq!(fixture.spend("b", 0).await, 1_000);
+    // A full budget holds no more than its burst.
+    for _ in 0..9 {
+        refund("b").await;
+    }
+    for expected in [0, 0, 0, 1_000] {
+        assert_eq!(fixture.spend("b", 0).await, expected);
+    }
+    assert_eq!(fixture.strike("b", 0).await, Strike::Counted(0));
+}
+
+async fn an_attempt_that_is_taken_back_was_never_made(fixture: Fixture) {
+    let uncount = async |name| fixture.other.uncount(name).await.expect("uncount");
+    uncount("never").await;
+    assert_eq!(fixture.strike("never", 0).await, Strike::Counted(0));
+    assert_eq!(fixture.strike("s", 0).await, Strike::Counted(0));
+    assert_eq!(fixture.strike("s", 0).await, Strike::Counted(1));
+    assert_eq!(fixture.strike("s", 0).await, Strike::Wait(SECOND));
+    uncount("s").await;
+    assert_eq!(fixture.strike("s", 0).await, Strike::Counted(1), "the others are still counted");
+    for _ in 0..9 {
+        uncount("s").await;
+    }
+    // Nothing is left, not even the time of an attempt that has to be waited for.
+    let patient = [60 * SECOND, 60 * SECOND];
+    let struck = fixture.store.strike("s", at(1), &patient, 60 * SECOND).await;
+    assert_eq!(struck, Ok(Strike::Counted(0)));
 }
 
 async fn a_pardon_forgets_all_attempts(fixture: Fixture) {

@@ -51,6 +51,8 @@ async fn a_damaged_record_is_no_win_and_no_pass() {
         is_corrupt(store.read("n", at(0)).await.expect_err(damage), damage);
         is_corrupt(store.spend("n", at(0), SECOND, 9).await.expect_err(damage), damage);
         is_corrupt(store.strike("n", at(0), &[], SECOND).await.expect_err(damage), damage);
+        is_corrupt(store.refund("n", SECOND).await.expect_err(damage), damage);
+        is_corrupt(store.uncount("n").await.expect_err(damage), damage);
     }
     // A record of another name under this key is none of ours.
     for (prefix, record) in [

@@ -336,6 +336,10 @@ impl RestrictStore for Link {
         unreachable!("there are no budgets in a simulation")
     }
 
+    async fn refund(&self, _name: &str, _interval: Duration) -> Result<(), StoreError> {
+        unreachable!("there are no budgets in a simulation")
+    }
+
     async fn strike(
         &self,
         _name: &str,
@@ -343,6 +347,10 @@ impl RestrictStore for Link {
         _delays: &[Duration],
         _memory: Duration,
     ) -> Result<Strike, StoreError> {
+        unreachable!("there are no attempts in a simulation")
+    }
+
+    async fn uncount(&self, _name: &str) -> Result<(), StoreError> {
         unreachable!("there are no attempts in a simulation")
     }
 

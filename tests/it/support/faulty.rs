@@ -339,6 +339,9 @@ impl<S: RestrictStore> RestrictStore for Faulty<S> {
     ) -> Result<Option<Duration>, StoreError> {
         self.faults.call("spend", self.inner.spend(name, at, interval, burst)).await
     }
+    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
+        self.faults.call("refund", self.inner.refund(name, interval)).await
+    }
     async fn strike(
         &self,
         name: &str,
@@ -347,6 +350,9 @@ impl<S: RestrictStore> RestrictStore for Faulty<S> {
         memory: Duration,
     ) -> Result<Strike, StoreError> {
         self.faults.call("strike", self.inner.strike(name, at, delays, memory)).await
+    }
+    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
+        self.faults.call("uncount", self.inner.uncount(name)).await
     }
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {
         self.faults.call("pardon", self.inner.pardon(name)).await

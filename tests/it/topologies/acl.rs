@@ -91,6 +91,8 @@ async fn everything_works(url: &str) {
     assert_eq!(restrict.clear("m").await, Ok(true));
     assert_eq!(restrict.spend("b", at(0), Duration::from_secs(1), 3).await, Ok(None));
     restrict.strike("s", at(0), &[], Duration::from_secs(9)).await.expect("strike");
+    restrict.refund("b", Duration::from_secs(1)).await.expect("refund");
+    restrict.uncount("s").await.expect("uncount");
     restrict.pardon("s").await.expect("pardon");
     restrict.purge(UnixTime::from_millis(u64::MAX)).await.expect("purge");
     for pinged in [sessions.ping().await, tokens.ping().await, restrict.ping().await] {
