@@ -212,6 +212,7 @@ fn issuance_terms() -> IssuanceTerms {
         opaque: false,
         scopes: None,
         max_sessions: 10,
+        max_key_sessions: 10,
         own_urls: Vec::new(),
     }
 }

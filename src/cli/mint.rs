@@ -56,7 +56,12 @@ pub(super) fn mint(
         claims: Map::new(),
         not_before: UnixTime::EPOCH,
     });
-    Ok(Minted { token: key.sign(&claims)?, session, expires })
+    let token = key.sign(&claims)?;
+    let (length, most) = (token.len(), config.max_token_bytes);
+    if length > most {
+        bail!("the token would have {length} bytes, and MAX_TOKEN_BYTES is {most}");
+    }
+    Ok(Minted { token, session, expires })
 }
 
 fn claims(

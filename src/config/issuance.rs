@@ -200,6 +200,7 @@ fn terms(
         opaque: tokens.mode == TokenMode::Opaque,
         scopes: scopes(reader),
         max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),
+        max_key_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_KEY", 0, 10_000)),
         own_urls: Vec::new(),
     }
 }

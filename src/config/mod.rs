@@ -222,7 +222,7 @@ impl Config {
         let timeout = sessions.terms.timeout;
         let issuance = issuance::read(reader, &mut tokens, &data_dir, timeout);
         if let Some(issuance) = &issuance {
-            store::check_lists(reader, &sessions.store, issuance.terms.max_sessions);
+            store::check_lists(reader, &sessions.store, &issuance.terms);
         }
         Self {
             issuance,

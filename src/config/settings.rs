@@ -377,6 +377,12 @@ pub const SETTINGS: &[Setting] = &[
         "A person's sessions; the least recently seen goes for a newer one; 0: any number, as \
          memcached needs",
     ),
+    plain(
+        "MAX_SESSIONS_PER_KEY",
+        "number",
+        "100",
+        "The sessions of one API key, and of one client or service that acts for itself; likewise",
+    ),
     plain("RATE_LIMITS", "true or false", "true", "Whether attempts are limited at all"),
     plain(
         "RATE_LIMIT_PER_MINUTE",

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
+use crate::issuer::terms::IssuanceTerms;
 use crate::secret::Secret;
 use crate::storage::memcached::Servers;
 
@@ -98,13 +99,21 @@ fn memcached(reader: &mut Reader<'_>, url: &str) -> StoreConfig {
 }
 
 /// What cannot be done where the store does not list what it holds.
-pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, max_sessions: usize) {
-    if matches!(store, StoreConfig::Memcached(_)) && max_sessions != 0 {
-        reader.wrong(
-            "MAX_SESSIONS_PER_USER",
-            "cannot be held with a memcached DB_URL, which lists no sessions: set it to 0 (any \
-             number), or keep sessions in Redis or SQLite",
-        );
+pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, terms: &IssuanceTerms) {
+    if !matches!(store, StoreConfig::Memcached(_)) {
+        return;
+    }
+    for (name, most) in [
+        ("MAX_SESSIONS_PER_USER", terms.max_sessions),
+        ("MAX_SESSIONS_PER_KEY", terms.max_key_sessions),
+    ] {
+        if most != 0 {
+            reader.wrong(
+                name,
+                "cannot be held with a memcached DB_URL, which lists no sessions: set it to 0 \
+                 (any number), or keep sessions in Redis or SQLite",
+            );
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::terms::Caller;
 use crate::account::Client;
 use crate::opaque::{TokenDigest, TokenKind};
 use crate::session::{Filter, NotLive, Session, SessionId, UserId};
-use crate::token::{ScopeSet, Verified};
+use crate::token::{ScopeSet, TokenError, Verified};
 
 /// How many sessions are listed at once.
 pub const MOST_LISTED: usize = 1000;
@@ -46,7 +46,12 @@ impl Issuance {
     /// Whose access token this is, if it is one of ours and in time.
     async fn access(&self, token: &str) -> Result<Option<(Belonging, ScopeSet)>, IssueError> {
         if token.contains('.') {
-            return Ok(self.verifier.verify(token).ok().and_then(|good| self.of_verified(&good)));
+            let verified = match self.verifier.verify(token) {
+                // Refused unread, by the gate too.
+                Err(TokenError::TooLarge) => None,
+                verified => read(verified)?,
+            };
+            return Ok(verified.and_then(|good| self.of_verified(&good)));
         }
         let found = self.tokens.get(&TokenDigest::of(token)).await?;
         let is_good = |kept: &crate::opaque::OpaqueToken| {
@@ -76,6 +81,8 @@ impl Issuance {
     /// not good is as good as revoked.
     ///
     /// # Errors
+    /// [`IssueError::InvalidRequest`] and [`IssueError::Unavailable`] where the token could not be
+    /// read, and so may be one of ours that lives on;
     /// [`IssueError::InvalidClient`] where the token is a client's that did not show who it is,
     /// [`IssueError::InvalidGrant`] where it is another's.
     pub async fn revoke(
@@ -101,7 +108,7 @@ impl Issuance {
     async fn belonging(&self, token: &str) -> Result<Option<Belonging>, IssueError> {
         if token.contains('.') {
             // Also one that is for somebody else: we issued it.
-            let verified = self.verifier.verify_for_anybody(token).ok();
+            let verified = read(self.verifier.verify_for_anybody(token))?;
             let found = verified.and_then(|verified| self.of_verified(&verified));
             return Ok(found.map(|(belonging, _)| belonging));
         }
@@ -196,5 +203,20 @@ impl Issuance {
     ) -> Result<Vec<Session>, IssueError> {
         let filter = Filter { user: user.cloned(), live_at: Some(self.clock.now()) };
         Ok(self.sessions.list(&filter, limit).await?)
+    }
+}
+
+/// A token that is good; `None` where it is not, whosever it is.
+///
+/// # Errors
+/// Where it could not be read, so that nothing is known of it.
+pub(super) fn read(found: Result<Verified, TokenError>) -> Result<Option<Verified>, IssueError> {
+    match found {
+        Ok(verified) => Ok(Some(verified)),
+        Err(TokenError::TooLarge) => Err(IssueError::invalid_request(
+            "the token is longer than MAX_TOKEN_BYTES, and was not read",
+        )),
+        Err(TokenError::KeysUnavailable) => Err(IssueError::Unavailable),
+        Err(_) => Ok(None),
     }
 }

@@ -39,6 +39,9 @@ pub enum IssueError {
     SlowDown(Duration),
     /// What was asked for needs a store that can do more than the one that is configured.
     Unsupported,
+    /// The claims and scopes make a token that is longer than MAX_TOKEN_BYTES: nobody would accept
+    /// it, or end it. Nothing was issued.
+    TokenTooLong,
     /// Something that the answer depends on did not answer. Nothing was issued.
     Unavailable,
     /// More requests wait than can be served soon. Nothing was begun.
@@ -74,6 +77,7 @@ impl IssueError {
             Self::NotFound => "not_found",
             Self::SlowDown(_) => "slow_down",
             Self::Unsupported => "not_implemented",
+            Self::TokenTooLong => "server_error",
             Self::Unavailable | Self::Busy | Self::UnderWay(_) => "temporarily_unavailable",
         }
     }
@@ -96,6 +100,10 @@ impl IssueError {
             Self::NotFound => "there is no such session",
             Self::SlowDown(_) => "too many attempts; wait as long as Retry-After says",
             Self::Unsupported => "sessions are kept in memcached, which cannot list them",
+            Self::TokenTooLong => {
+                "the token would be longer than is accepted here; ask for fewer scopes, or have \
+                 the user's claims shortened"
+            }
             Self::Unavailable => "a part of the service does not answer; nothing was issued",
             Self::Busy => "too many requests at once; nothing was begun",
             Self::UnderWay(_) => "this token is being refreshed; wait as long as Retry-After says",

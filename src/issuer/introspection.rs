@@ -3,11 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::Issuance;
+use super::ending::read;
 use super::error::IssueError;
 use super::issue::{LINEAGE, Lineage};
 use super::refresh::Belonging;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::session::{NotLive, SessionId, UserId};
+use crate::token::{TokenError, Verified};
+
+/// Whose a token is, and what is told of it.
+type Introspected = (Belonging, Map<String, Value>);
 
 impl Issuance {
     /// What is known of a token; `None` where it is not good now, for whatever reason.
@@ -16,7 +21,7 @@ impl Issuance {
     /// [`IssueError::Unavailable`] where that cannot be said.
     pub async fn introspect(&self, token: &str) -> Result<Option<Map<String, Value>>, IssueError> {
         let found = if token.contains('.') {
-            self.introspect_jwt(token)
+            self.introspect_jwt(token)?
         } else {
             let kept = self.tokens.get(&TokenDigest::of(token)).await?;
             kept.filter(|kept| kept.used.is_none() && self.clock.now() < kept.expires)
@@ -35,17 +40,25 @@ impl Issuance {
     }
 
     /// A token of any accepted issuer whose session is kept here.
-    fn introspect_jwt(&self, token: &str) -> Option<(Belonging, Map<String, Value>)> {
-        let verified = self.verifier.verify_for_anybody(token).ok()?;
-        let session = SessionId::parse(verified.session.as_deref()?).ok()?;
-        let user = UserId::parse(&verified.subject).ok()?;
-        let mut claims = verified.claims.as_map().clone();
-        claims.insert("token_type".to_owned(), json!("Bearer"));
-        Some((Belonging { session, user, client: None }, claims))
+    fn introspect_jwt(&self, token: &str) -> Result<Option<Introspected>, IssueError> {
+        let verified = match self.verifier.verify_for_anybody(token) {
+            // Nobody accepts it, whatever it says.
+            Err(TokenError::TooLarge) => None,
+            verified => read(verified)?,
+        };
+        Ok(verified.as_ref().and_then(introspected_jwt))
     }
 }
 
-fn introspected(kept: OpaqueToken) -> Option<(Belonging, Map<String, Value>)> {
+fn introspected_jwt(verified: &Verified) -> Option<Introspected> {
+    let session = SessionId::parse(verified.session.as_deref()?).ok()?;
+    let user = UserId::parse(&verified.subject).ok()?;
+    let mut claims = verified.claims.as_map().clone();
+    claims.insert("token_type".to_owned(), json!("Bearer"));
+    Some((Belonging { session, user, client: None }, claims))
+}
+
+fn introspected(kept: OpaqueToken) -> Option<Introspected> {
     let belonging =
         Belonging { session: kept.session.clone(), user: kept.user.clone(), client: None };
     let claims = match kept.kind {

@@ -38,6 +38,8 @@ pub struct Wish<'a> {
     pub grant: &'static str,
     /// What a refresh has to look at again.
     pub origin: Origin,
+    /// The id of the API key that was shown, if one was.
+    pub key: Option<&'a str>,
     /// Where the request came from.
     pub caller: &'a Caller,
 }
@@ -97,6 +99,9 @@ pub(super) struct Lineage {
     pub(super) identifier: Option<String>,
 }
 
+/// The claim of a session that names the API key by which it was opened.
+const OF_KEY: &str = "api_key";
+
 /// The claim of a handle's record in which its lineage is kept under the sliding policy, where the
 /// handle is its own refresh token. No token says it.
 pub(super) const LINEAGE: &str = "portcullis:lineage";
@@ -151,7 +156,8 @@ impl Issuance {
             None
         };
         let (subject, origin) = (wish.subject, &lineage.origin);
-        let opened = Opened { session, subject, origin, access, refresh, with_refresh, now };
+        let key = wish.key;
+        let opened = Opened { session, subject, origin, key, access, refresh, with_refresh, now };
         self.store(&opened, wish.caller, client).await?;
         let Opened { session, access, refresh, .. } = opened;
         let of_login = self.audit.event(Event::Login).user(wish.subject.user.as_str());
@@ -198,7 +204,7 @@ impl Issuance {
                 );
                 return Err(IssueError::Unavailable);
             };
-            let token = Secret::new(signer.sign(&claims)?);
+            let token = self.acceptable(signer.sign(&claims)?, subject)?;
             return Ok(Access { token, expires, record: None });
         }
         if self.handle_is_refresh() {
@@ -217,6 +223,17 @@ impl Issuance {
             used: None,
         };
         Ok(Access { token, expires, record: Some(record) })
+    }
+
+    /// A token that is not too long to be read by those who have to accept it, and to end it.
+    fn acceptable(&self, token: String, subject: &Subject) -> Result<Secret, IssueError> {
+        let (length, most) = (token.len(), self.verifier.max_token_bytes());
+        if length <= most {
+            return Ok(Secret::new(token));
+        }
+        let user = subject.user.as_str();
+        tracing::error!(user, length, most, "the claims make a token longer than MAX_TOKEN_BYTES");
+        Err(IssueError::TokenTooLong)
     }
 
     /// The claims of an access token.
@@ -281,6 +298,9 @@ impl Issuance {
         if let Some(client) = client {
             claims.insert("client_id".to_owned(), client.into());
         }
+        if let Some(key) = opened.key {
+            claims.insert(OF_KEY.to_owned(), key.into());
+        }
         let session = Session {
             id: opened.session.clone(),
             user: opened.subject.user.clone(),
@@ -323,10 +343,7 @@ impl Issuance {
         // Whoever was locked while the password was hashed had all sessions ended but this one.
         self.subject_again(&opened.subject.user, opened.origin).await?;
         // Last: nobody's session goes for a login that comes to nothing.
-        if opened.subject.is_person {
-            self.make_room(&opened.subject.user, &opened.session, opened.now, caller).await?;
-        }
-        Ok(())
+        self.make_room(opened, caller).await
     }
 
     /// Without a token for it nobody can use the session; it is ended all the same.
@@ -345,25 +362,24 @@ impl Issuance {
         }
     }
 
-    /// Ends the least recently seen sessions of a user who has too many; never the new one.
-    async fn make_room(
-        &self,
-        user: &UserId,
-        newest: &SessionId,
-        now: UnixTime,
-        caller: &Caller,
-    ) -> Result<(), IssueError> {
-        let most = self.terms.max_sessions;
+    /// Ends the least recently seen sessions where there are too many; never the new one. Those
+    /// that people opened themselves, and those of each API key, are counted apart: a program does
+    /// not log its owner out.
+    async fn make_room(&self, opened: &Opened<'_>, caller: &Caller) -> Result<(), IssueError> {
+        let is_login = opened.subject.is_person && opened.key.is_none();
+        let most = if is_login { self.terms.max_sessions } else { self.terms.max_key_sessions };
         if most == 0 {
             return Ok(());
         }
-        let filter = Filter { user: Some(user.clone()), live_at: Some(now) };
+        let user = &opened.subject.user;
+        let filter = Filter { user: Some(user.clone()), live_at: Some(opened.now) };
         let mut live = self.sessions.list(&filter, most.saturating_add(LOOK_BEYOND)).await?;
+        live.retain(|session| key_of(session) == opened.key);
         // In the same order for everybody who logs in at this moment, so that two do not end each
         // other's session.
         live.sort_by_key(|session| (session.last_seen, session.created, session.id.clone()));
         let excess = live.len().saturating_sub(most);
-        for session in live.iter().take(excess).filter(|session| session.id != *newest) {
+        for session in live.iter().take(excess).filter(|session| session.id != opened.session) {
             if self.sessions.revoke(&session.id).await?.is_some() {
                 let replaced = self.audit.event(Event::SessionReplaced).user(user.as_str());
                 replaced.session(&session.id).address(caller.address).write();
@@ -373,12 +389,18 @@ impl Issuance {
     }
 }
 
+/// The API key that a session was opened by, if one was.
+fn key_of(session: &Session) -> Option<&str> {
+    session.claims.get(OF_KEY).and_then(|key| key.as_str())
+}
+
 /// What is about to be stored.
 #[derive(Debug)]
 struct Opened<'a> {
     session: SessionId,
     subject: &'a Subject,
     origin: &'a Origin,
+    key: Option<&'a str>,
     access: Access,
     refresh: Option<(Secret, OpaqueToken)>,
     with_refresh: bool,

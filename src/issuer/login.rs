@@ -236,7 +236,8 @@ impl Issuance {
         // jwthenticator writes whatever the caller says he is; here it is who the key was
         // registered for, by the same name.
         let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());
-        self.open(wish(&subject, asking, origin, "api_key", caller), identifier).await
+        let wish = Wish { key: Some(&key.id), ..wish(&subject, asking, origin, "api_key", caller) };
+        self.open(wish, identifier).await
     }
 
     /// The `client_credentials` grant (RFC 6749, section 4.4), for a client that showed who it is.
@@ -295,6 +296,7 @@ fn wish<'a>(
         audiences: asking.audiences,
         grant,
         origin,
+        key: None,
         caller,
     }
 }

@@ -61,6 +61,9 @@ pub struct IssuanceTerms {
     pub scopes: Option<Vec<String>>,
     /// How many sessions a person may have; zero: any number.
     pub max_sessions: usize,
+    /// How many sessions an API key may have, and a client or a service that acts for itself; zero:
+    /// any number.
+    pub max_key_sessions: usize,
     /// The audiences by which assertions of clients name us (RFC 7523, section 3).
     pub own_urls: Vec<String>,
 }

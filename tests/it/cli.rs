@@ -117,6 +117,17 @@ fn a_secret_has_no_flag() {
 }
 
 #[test]
+fn a_token_that_no_gate_would_read_is_not_minted() {
+    let realm = Realm::new().with("MAX_TOKEN_BYTES", "1024");
+    let story = format!("story={}", "x".repeat(1024));
+    let output = realm.run(&["token", "mint", "--user", "alice", "--claim", &story]);
+    assert_eq!(code(&output), 64, "{}", errors(&output));
+    assert!(errors(&output).contains("MAX_TOKEN_BYTES is 1024"), "{}", errors(&output));
+    assert_eq!(printed(&output), "");
+    realm.mint("alice", &[]);
+}
+
+#[test]
 fn an_address_in_use_is_69() {
     let realm = Realm::new();
     let gate = realm.gate();

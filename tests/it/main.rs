@@ -22,6 +22,7 @@ mod gone_callers;
 mod grpc;
 mod guessing;
 mod http_edge;
+mod issuance_bounds;
 mod issuance_faults;
 mod issuance_timing;
 mod issuer_http;

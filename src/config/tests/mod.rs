@@ -221,11 +221,13 @@ fn memcached_is_refused_what_it_cannot_do() {
     let gate = with_secret(&[URL]).expect("a gate needs no lists");
     assert!(matches!(gate.sessions.store, StoreConfig::Memcached(_)));
     let issuer = [("SECRET_KEY", SECRET), ("AUTHORIZATION_SERVER", "true"), URL];
-    let told = mistake(&issuer);
-    assert!(told.starts_with("MAX_SESSIONS_PER_USER: ") && told.contains("set it to 0"), "{told}");
-    for (most, is_fine) in [("0", true), ("1", false)] {
-        let values = [&issuer[..], &[("MAX_SESSIONS_PER_USER", most)]].concat();
-        assert_eq!(from_environment(&values).is_ok(), is_fine, "{most}");
+    let told = from_environment(&issuer).expect_err("it counts sessions").to_string();
+    assert!(told.contains("MAX_SESSIONS_PER_USER: ") && told.contains("set it to 0"), "{told}");
+    assert!(told.contains("MAX_SESSIONS_PER_KEY: "), "{told}");
+    for (people, keys, is_fine) in [("0", "0", true), ("1", "0", false), ("0", "1", false)] {
+        let most = [("MAX_SESSIONS_PER_USER", people), ("MAX_SESSIONS_PER_KEY", keys)];
+        let values = [&issuer[..], &most].concat();
+        assert_eq!(from_environment(&values).is_ok(), is_fine, "{most:?}");
     }
     let told = mistake(&[("SECRET_KEY", SECRET), ("DB_URL", "memcached://:hunter2@cache")]);
     assert!(told.starts_with("DB_URL: ") && !told.contains("hunter2"), "{told}");

@@ -31,6 +31,7 @@ fn code(error: &IssueError) -> Code {
         IssueError::NotFound => Code::NotFound,
         IssueError::SlowDown(_) => Code::ResourceExhausted,
         IssueError::Unsupported => Code::Unimplemented,
+        IssueError::TokenTooLong => Code::Internal,
         IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => Code::Unavailable,
     }
 }
@@ -55,7 +56,8 @@ mod tests {
             IssueError::Forbidden(_) => IssueError::NotFound,
             IssueError::NotFound => IssueError::SlowDown(Duration::from_millis(1500)),
             IssueError::SlowDown(_) => IssueError::Unsupported,
-            IssueError::Unsupported => IssueError::Unavailable,
+            IssueError::Unsupported => IssueError::TokenTooLong,
+            IssueError::TokenTooLong => IssueError::Unavailable,
             IssueError::Unavailable => IssueError::Busy,
             IssueError::Busy => IssueError::UnderWay(Duration::from_secs(3)),
             IssueError::UnderWay(_) => return None,
@@ -77,6 +79,7 @@ mod tests {
             (Code::NotFound, "not_found", "", None),
             (Code::ResourceExhausted, "slow_down", "", Some("2")),
             (Code::Unimplemented, "not_implemented", "memcached", None),
+            (Code::Internal, "server_error", "longer", None),
             (Code::Unavailable, "temporarily_unavailable", "", Some("1")),
             (Code::Unavailable, "temporarily_unavailable", "", Some("2")),
             (Code::Unavailable, "temporarily_unavailable", "", Some("3")),

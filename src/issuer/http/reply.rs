@@ -26,6 +26,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::NotFound => StatusCode::NOT_FOUND,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
         IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        IssueError::TokenTooLong => StatusCode::INTERNAL_SERVER_ERROR,
         IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -40,7 +40,7 @@ pub(super) struct TokenOnlyForm {
     request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "The token is of no use any more, if it ever was"),
-        (status = 400, description = "The token is another client's", body = ErrorBody),
+        (status = 400, description = "The token is another client's, or longer than MAX_TOKEN_BYTES and was not read: it may live on", body = ErrorBody),
         (status = 401, description = "The token is a client's, which did not show who it is", body = ErrorBody),
         (status = 503, description = "The store does not answer: the token may live on", body = ErrorBody),
     ),

@@ -114,6 +114,7 @@ impl TokenAnswer {
         (status = 400, description = "Refused, by the codes of RFC 6749", body = ErrorBody),
         (status = 401, description = "The client did not show who it is", body = ErrorBody),
         (status = 429, description = "Too many attempts; see Retry-After", body = ErrorBody),
+        (status = 500, description = "The user's claims make a token longer than MAX_TOKEN_BYTES", body = ErrorBody),
         (status = 503, description = "A store or the hook does not answer, or too many logins wait", body = ErrorBody),
     ),
 )]

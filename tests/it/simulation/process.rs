@@ -320,6 +320,7 @@ fn issuance_terms(lease: Duration, grace: Duration) -> IssuanceTerms {
         opaque: false,
         scopes: None,
         max_sessions: 10,
+        max_key_sessions: 10,
         own_urls: vec![ISS.to_owned()],
     }
 }

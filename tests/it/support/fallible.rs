@@ -87,6 +87,7 @@ impl Default for Setup {
             opaque: false,
             scopes: None,
             max_sessions: 10,
+            max_key_sessions: 10,
             own_urls: vec![ISS.to_owned()],
         };
         Self { terms, hashing: CHEAP, hashed: None, throttled: true }

@@ -72,6 +72,7 @@ impl Setup {
             opaque: false,
             scopes: None,
             max_sessions: 10,
+            max_key_sessions: 10,
             own_urls: vec![ISS.to_owned()],
         };
         let throttle = ThrottleTerms {

@@ -47,6 +47,7 @@ impl Realm {
             .with("PASSWORD_PASSES", "1")
             .with("PASSWORD_LANES", "1")
             .with("MAX_SESSIONS_PER_USER", "0")
+            .with("MAX_SESSIONS_PER_KEY", "0")
             .with("RATE_LIMITS", "false")
     }
 

@@ -1,0 +1,135 @@
+//! What an issuer gives no more of than can be used: tokens too long to be read, sessions without end.
+
+use portcullis::{
+    account::{AccountStore as _, ApiKey, KeyDigest, UserKind},
+    issuer::{error::IssueError, login::Asking},
+    secret::Secret,
+    session::Session,
+};
+use serde_json::json;
+
+use crate::support::fallible::{ALICE, API_KEY, Fixture, START, Setup, id, shown, user};
+
+/// What the verifier of the fixture reads.
+const MAX_TOKEN_BYTES: usize = 8192;
+
+/// Somebody whose claims make a token of more than so many bytes.
+async fn with_verbose(length: usize) -> Fixture {
+    let fixture = Fixture::new().await;
+    let hash = fixture.issuance.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
+    let mut verbose = user("verbose", UserKind::Person, Some(hash));
+    verbose.claims.insert("story".to_owned(), json!("x".repeat(length)));
+    fixture.accounts.inner.add_user(&verbose).await.expect("a new user");
+    fixture
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_would_accept_is_not_issued() {
+    let fixture = with_verbose(MAX_TOKEN_BYTES).await;
+    assert_eq!(fixture.log_in_as("verbose", ALICE.1).await, Err(IssueError::TokenTooLong));
+    assert!(fixture.live().await.is_empty() && fixture.tokens.kept().await.is_empty());
+    let fixture = with_verbose(4_000).await;
+    let issued = fixture.log_in_as("verbose", ALICE.1).await.expect("tokens");
+    let token = shown(&issued.access_token);
+    assert!(token.len() <= MAX_TOKEN_BYTES, "{}", token.len());
+    assert!(fixture.issuance.introspect(token).await.expect("an answer").is_some());
+}
+
+#[tokio::test]
+async fn claims_that_grow_stop_the_next_refresh_and_end_nothing() {
+    let fixture = with_verbose(1).await;
+    let issued = fixture.log_in_as("verbose", ALICE.1).await.expect("tokens");
+    let mut verbose = user("verbose", UserKind::Person, None);
+    verbose.claims.insert("story".to_owned(), json!("x".repeat(MAX_TOKEN_BYTES)));
+    assert_eq!(fixture.accounts.inner.change_user(&verbose).await, Ok(true));
+    let token = issued.refresh_token.expect("a refresh token");
+    assert_eq!(fixture.refresh(&token).await, Err(IssueError::TokenTooLong));
+    verbose.claims.clear();
+    assert_eq!(fixture.accounts.inner.change_user(&verbose).await, Ok(true));
+    fixture.refresh(&token).await.expect("the token was not used up");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_said_to_be_revoked() {
+    let fixture = Fixture::new().await;
+    let revoke = async |token: &str| fixture.issuance.revoke(token, None, &fixture.caller).await;
+    let long = format!("a.{}.c", "b".repeat(MAX_TOKEN_BYTES));
+    let refused = revoke(&long).await.expect_err("it was not read");
+    assert!(matches!(&refused, IssueError::InvalidRequest(why) if why.contains("MAX_TOKEN_BYTES")));
+    // RFC 7009, section 2.2: what is none of ours is of no use already.
+    for token in ["a.b.c", "x", ".."] {
+        assert_eq!(revoke(token).await, Ok(()), "{token}");
+    }
+    assert_eq!(fixture.issuance.introspect(&long).await, Ok(None), "nobody accepts it");
+    assert_eq!(fixture.issuance.bearer(&long).await.err(), Some(IssueError::InvalidToken));
+}
+
+/// Alice's own key.
+const HERS: &str = "a key of alice";
+
+async fn with_limits() -> Fixture {
+    let fixture = Fixture::of(Setup::with(|terms| {
+        terms.max_sessions = 2;
+        terms.max_key_sessions = 3;
+    }))
+    .await;
+    let key = ApiKey {
+        id: "key-of-alice".to_owned(),
+        user: id(ALICE.0),
+        digest: KeyDigest::of(&Secret::new(HERS)),
+        label: None,
+        scopes: Vec::new(),
+        created: START,
+        expires: None,
+        last_used: None,
+    };
+    fixture.accounts.inner.add_key(&key).await.expect("a new key");
+    fixture
+}
+
+async fn by_key(fixture: &Fixture, key: &str) {
+    let key = Secret::new(key);
+    fixture.wait(1);
+    fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await.expect("tokens");
+}
+
+async fn live_of(fixture: &Fixture, user: &str) -> Vec<Session> {
+    fixture.live().await.into_iter().filter(|session| session.user == id(user)).collect()
+}
+
+#[tokio::test]
+async fn a_key_has_no_more_sessions_than_it_may_and_pushes_its_owner_out_of_none() {
+    let fixture = with_limits().await;
+    let first = fixture.log_in().await.expect("tokens");
+    fixture.wait(1);
+    let second = fixture.log_in().await.expect("tokens");
+    for _ in 0..9 {
+        by_key(&fixture, HERS).await;
+        by_key(&fixture, API_KEY).await;
+    }
+    let lives = |live: &[Session], issued: &portcullis::issuer::issue::Issued| {
+        live.iter().any(|session| session.id == issued.session)
+    };
+    let live = live_of(&fixture, ALICE.0).await;
+    assert_eq!(live.len(), 2 + 3, "{live:?}");
+    assert!(lives(&live, &first) && lives(&live, &second));
+    assert_eq!(live_of(&fixture, "robot").await.len(), 3);
+    // Nor does she push the key's out.
+    fixture.wait(1);
+    let third = fixture.log_in().await.expect("tokens");
+    let live = live_of(&fixture, ALICE.0).await;
+    assert_eq!(live.len(), 2 + 3, "{live:?}");
+    assert!(!lives(&live, &first) && lives(&live, &second) && lives(&live, &third));
+}
+
+#[tokio::test]
+async fn a_client_that_acts_for_itself_has_no_more_sessions_than_it_may() {
+    let fixture = with_limits().await;
+    for _ in 0..9 {
+        let asking = Asking { client: Some(&fixture.demo), ..Asking::default() };
+        let issued = fixture.issuance.client_credentials(&fixture.demo, asking, &fixture.caller);
+        issued.await.expect("tokens");
+        fixture.wait(1);
+    }
+    assert_eq!(live_of(&fixture, "client:demo").await.len(), 3);
+}
