@@ -260,8 +260,7 @@ impl Bound {
                 warn!(%error, "signals cannot be heard; only SIGKILL stops this process");
             }
         });
-        let addresses = gate.addresses().iter().map(ToString::to_string).collect::<Vec<_>>();
-        info!(gate = addresses.join(","), store = sessions.describe(), "ready to answer");
+        info!("ready to answer");
 
         // Metrics outlive the gate: the drain itself is worth watching.
         let metrics_shutdown = Shutdown::new(Duration::from_millis(100));

@@ -56,6 +56,9 @@ pub(super) fn run(args: &Args) -> Outcome {
     let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
     let _logging = config.logs.start();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     run_to_its_end(serve(&config, !before.has_accounts))
 }
 

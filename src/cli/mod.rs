@@ -17,6 +17,7 @@ mod progress;
 mod serve;
 mod session;
 mod settings;
+mod summary;
 mod token;
 mod user;
 
@@ -96,7 +97,7 @@ type Outcome = Result<Exit, Failure>;
 Exit codes: 0 done; 1 the answer is no; 64 wrong usage or configuration; 69 a store or an address \
 is not available; 70 anything else.
 Settings are read from --config FILE, over it from the environment, over that from flags; \
-`portcullis serve --help` lists them.")]
+`portcullis serve --help-settings` lists them.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -148,7 +149,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(without_help_command(arguments.collect())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are printed by the same way, and are no mistakes.
@@ -161,11 +162,33 @@ fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
         Err(Failure { exit, error }) => {
             match error.downcast_ref::<Mistakes>() {
                 Some(mistakes) => Output::say(mistakes.to_string().trim_end()),
-                None => Output::say(&format!("portcullis: {error:#}")),
+                None => Output::say(&format!("portcullis: {}", told_once(&error))),
             }
             exit
         }
     }
+}
+
+/// An error and its causes. Libraries often say in one what they say again in the next.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+/// `help COMMAND` as `COMMAND --help`: the former would print the settings too.
+fn without_help_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -239,5 +262,51 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command that does something, with the names that lead to it.
+    fn leaves(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+        if !command.has_subcommands() {
+            return vec![(path.to_owned(), command.clone())];
+        }
+        let deeper = |inner: &clap::Command| leaves(inner, &format!("{path} {}", inner.get_name()));
+        command.get_subcommands().flat_map(deeper).collect()
+    }
+
+    #[test]
+    fn help_shows_the_flags_of_a_command_and_the_settings_only_where_they_are_asked_for() {
+        let leaves = leaves(&Cli::command(), "portcullis");
+        assert!(leaves.len() > 20, "{}", leaves.len());
+        for (path, mut command) in leaves {
+            let takes_settings = command.get_arguments().any(|arg| arg.get_id() == "LEEWAY");
+            let (short, long) =
+                (command.render_help().to_string(), command.render_long_help().to_string());
+            assert!(!short.contains("--leeway"), "{path}: {short}");
+            assert_eq!(long.contains("--leeway"), takes_settings, "{path}");
+            assert_eq!(short.contains("--help-settings"), takes_settings, "{path}: {short}");
+            for own in command.get_arguments().filter(|arg| !arg.is_hide_short_help_set()) {
+                let name = own.get_long().unwrap_or_default();
+                assert!(short.contains(name), "{path} --{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_cause_says_again_is_told_once() {
+        let cause = anyhow::anyhow!("no such file");
+        let error = cause.context("cannot open x: no such file").context("cannot start");
+        assert_eq!(told_once(&error), "cannot start: cannot open x: no such file");
+    }
+
+    #[test]
+    fn help_before_a_command_is_its_help() {
+        let rewritten = |words: &[&str]| {
+            let words = words.iter().map(OsString::from).collect();
+            without_help_command(words).join(std::ffi::OsStr::new(" "))
+        };
+        assert_eq!(rewritten(&["portcullis", "help"]), "portcullis --help");
+        let nested = rewritten(&["portcullis", "help", "key", "rotate"]);
+        assert_eq!(nested, "portcullis key rotate --help");
+        assert_eq!(rewritten(&["portcullis", "serve"]), "portcullis serve");
     }
 }

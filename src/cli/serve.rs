@@ -2,10 +2,10 @@
 
 use super::output::Output;
 use super::settings::SettingFlags;
+use super::summary::{self, Accepted};
 use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
-use crate::app::App;
-use crate::config::{Config, IssuerConfig, KeysConfig, Mistakes, StoreConfig};
-use crate::token::algorithm;
+use crate::app::{App, Bound};
+use crate::config::{Config, Mistakes, StoreConfig};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -21,8 +21,42 @@ pub(super) fn run(args: &Args) -> Outcome {
     if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
     }
+    say_what_is_accepted(&config);
     say_what_is_promised(&config);
     run_to_its_end(serve(&config))
+}
+
+/// Whose tokens are let in and what is issued and kept where, a line each; and what may not be
+/// meant.
+fn say_what_is_accepted(config: &Config) {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    for accepted in summary::accepted(&config.tokens) {
+        let Accepted { issuer, algorithms, keys, audiences, sessions, leeway } = accepted;
+        info!(issuer, algorithms, keys, audiences, sessions, leeway, "accepts tokens");
+    }
+    if let Some(issued) = summary::issued(config) {
+        info!("issues {issued}");
+    }
+    for (what, place) in summary::stores(config) {
+        info!(what, place, "keeps");
+    }
+}
+
+/// Every address that is open, with the ports that the system chose.
+fn say_where_it_listens(bound: &Bound) {
+    let mut listeners = vec![("gate", summary::list(&bound.gate_addresses()))];
+    listeners.push(("metrics", summary::list(&bound.metrics_addresses())));
+    if let Some(issuer) = bound.issuer() {
+        listeners.push(("issuer", summary::list(&issuer.public_addresses())));
+        listeners.push(("internal", summary::list(&issuer.internal_addresses())));
+        let grpc = issuer.grpc_address().map_or_else(|| "off".to_owned(), |at| at.to_string());
+        listeners.push(("gRPC", grpc));
+    }
+    for (listener, addresses) in listeners {
+        info!(listener, addresses, "listens");
+    }
 }
 
 /// How late a revocation may be learnt of, where the operator chose something else than the usual
@@ -38,15 +72,15 @@ fn say_what_is_promised(config: &Config) {
     let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
     if when_down > bound {
         warn!(
-            ?bound,
-            ?when_down,
+            bound = summary::time(bound),
+            when_down = summary::time(when_down),
             "SESSION_STORE_DOWN: while the store is down, sessions are believed for longer than \
              SESSION_STALENESS; what is revoked then may be let in for so long"
         );
     } else if when_down < bound {
         info!(
-            ?bound,
-            ?when_down,
+            bound = summary::time(bound),
+            when_down = summary::time(when_down),
             "SESSION_STORE_DOWN: while the store is down, sessions are believed for less than \
              SESSION_STALENESS, then answered 503"
         );
@@ -57,6 +91,7 @@ async fn serve(config: &Config) -> Outcome {
     let (clock, random) = surroundings();
     let app = App::build(config, clock, random).await.map_err(Failure::unavailable)?;
     let bound = app.bind(config).map_err(Failure::unavailable)?;
+    say_where_it_listens(&bound);
     bound.run().await?;
     Ok(Exit::Done)
 }
@@ -74,38 +109,18 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let loaded = Config::load(&args.settings.sources());
     if args.json {
         let mistakes = loaded.as_ref().err().map(Mistakes::lines).unwrap_or_default();
-        Output::json(&json!({ "good": mistakes.is_empty(), "mistakes": mistakes }))?;
-        return Ok(if loaded.is_ok() { Exit::Done } else { Exit::Usage });
+        let warnings = match &loaded {
+            Ok(config) => config.warnings.clone(),
+            Err(mistakes) => mistakes.warnings(),
+        };
+        let good = mistakes.is_empty();
+        Output::json(&json!({ "good": good, "mistakes": mistakes, "warnings": warnings }))?;
+        return Ok(if good { Exit::Done } else { Exit::Usage });
     }
     let config = loaded.map_err(Failure::usage)?;
-    Output::say("the configuration is good; keys, store and addresses were not tried");
-    for issuer in &config.tokens.issuers {
-        Output::say(&describe(issuer));
+    Output::say("the configuration is good; keys, stores and addresses were not tried");
+    for line in summary::lines(&config) {
+        Output::say(&line);
     }
-    Output::say(&format!("  sessions  {:?}", config.sessions.store));
-    let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
-    Output::say(&format!("  staleness {bound:?}; while the store is down {when_down:?}"));
-    let addresses: Vec<_> = config.gate.listen.iter().map(ToString::to_string).collect();
-    Output::say(&format!("  gate      {}, below {}/", addresses.join(", "), config.gate.prefix));
-    let metrics = config.metrics_listen.as_ref().map_or("off".to_owned(), ToString::to_string);
-    Output::say(&format!("  metrics   {metrics}"));
     Ok(Exit::Done)
-}
-
-fn describe(issuer: &IssuerConfig) -> String {
-    let iss = issuer.iss.as_deref().unwrap_or("(not checked)");
-    let keys = match &issuer.keys {
-        KeysConfig::Fixed(keys) => {
-            let names = keys.iter().map(|key| algorithm::name(key.algorithm()));
-            names.collect::<Vec<_>>().join(", ")
-        }
-        KeysConfig::Published(source) => format!("published at {}", source.location),
-        KeysConfig::Ring => "in the key ring".to_owned(),
-    };
-    format!(
-        "  issuer    {iss}: keys {keys}; audiences {:?}; sessions {:?}; leeway {} min",
-        issuer.audiences,
-        issuer.sessions,
-        issuer.leeway.as_secs_f64() / 60.0
-    )
 }

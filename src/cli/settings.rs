@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 use crate::config::Sources;
 use crate::config::settings::{Kind, SETTINGS, Setting};
@@ -46,9 +46,19 @@ impl Args for SettingFlags {
             .long("config")
             .value_name("FILE")
             .value_hint(ValueHint::FilePath)
-            .help_heading("Settings")
             .help("A TOML file with settings, by their names in lower case [env: CONFIG]");
-        SETTINGS.iter().flat_map(flags_of).fold(command.arg(config), Command::arg)
+        // The settings are many, and stand in the long form of help alone.
+        let all = Arg::new("help-settings")
+            .long("help-settings")
+            .action(ArgAction::HelpLong)
+            .help("Print help with all settings, each of which is a flag too");
+        let help = Arg::new("help")
+            .short('h')
+            .long("help")
+            .action(ArgAction::HelpShort)
+            .help("Print help");
+        let command = command.disable_help_flag(true).args([config, all, help]);
+        SETTINGS.iter().flat_map(flags_of).fold(command, Command::arg)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

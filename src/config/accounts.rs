@@ -1,5 +1,6 @@
 //! ACCOUNTS_URL, and what is asked of passwords.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
@@ -29,6 +30,18 @@ pub enum AccountStoreConfig {
     Sqlite(PathBuf),
     /// A PostgreSQL database; its URL, with its credentials.
     Postgres(Secret),
+}
+
+impl fmt::Display for AccountStoreConfig {
+    /// What it is and where, without the credentials of its URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
+            Self::Postgres(url) => {
+                f.write_str(&crate::storage::postgres::check(url).unwrap_or_default())
+            }
+        }
+    }
 }
 
 pub(super) fn read(

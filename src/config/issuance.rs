@@ -7,7 +7,11 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use url::Url;
 
-use super::reader::Reader;
+use super::exposure;
+use super::keys::{NO_SIGNER, lacks_signer};
+use super::listeners;
+use super::published::{NEVER_SENT, holds_credentials};
+use super::reader::{NO_MEMBERS, Reader};
 use super::tokens::{TokenConfig, TokenMode};
 use crate::issuer::hook::HookTerms;
 use crate::issuer::http::{CorsTerms, Pages, TrustedProxies, WebTerms};
@@ -19,6 +23,7 @@ use crate::server::Address;
 use crate::session::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::SessionRule;
+use crate::token::key::{self, KeyError};
 
 /// The shortest secret that signs requests to the hook, in bytes.
 const LEAST_SECRET_BYTES: usize = 16;
@@ -27,6 +32,22 @@ const LEAST_SECRET_BYTES: usize = 16;
 const LEAST_TOKEN_BYTES: usize = 32;
 /// The audit log's file in DATA_DIR.
 const AUDIT_FILE: &str = "audit.jsonl";
+
+/// What is of no use to a gate alone, and of which an operator would expect something.
+const OF_AN_ISSUER: [&str; 12] = [
+    "ISSUER_LISTEN",
+    "INTERNAL_LISTEN",
+    "GRPC_LISTEN",
+    "PUBLIC_URL",
+    "ADMIN_TOKEN",
+    "REFRESH_POLICY",
+    "AUTH_SCOPES",
+    "TOKEN_URL",
+    "TOKEN_HOOK_URL",
+    "MAX_SESSIONS_PER_USER",
+    "RATE_LIMIT_PER_MINUTE",
+    "CORS_URLS",
+];
 
 /// What an issuer needs to know.
 #[derive(Debug)]
@@ -70,7 +91,7 @@ pub(super) fn read(
     store_timeout: Duration,
 ) -> Option<IssuanceConfig> {
     let is_on = reader.truth("AUTHORIZATION_SERVER");
-    let listen = addresses(reader, "ISSUER_LISTEN");
+    let listen = listeners::list(reader, "ISSUER_LISTEN");
     let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
     let public_url = public_url(reader, iss.as_deref(), listen.first());
     if is_on {
@@ -125,8 +146,21 @@ pub(super) fn read(
     };
     if is_on {
         check_tokens(reader, tokens);
+    } else {
+        tell_of_no_use(reader);
     }
     is_on.then_some(config)
+}
+
+/// Settings of an issuer where there is none. Processes may share one environment, so these are no
+/// mistakes.
+fn tell_of_no_use(reader: &mut Reader<'_>) {
+    let set = OF_AN_ISSUER.into_iter().filter(|name| reader.found(name).is_some());
+    let set: Vec<_> = set.collect();
+    if !set.is_empty() {
+        let problem = format!("is not set, so nothing is issued; without use: {}", set.join(", "));
+        reader.warn("AUTHORIZATION_SERVER", problem);
+    }
 }
 
 /// What our own tokens say of their issuer is what the metadata says, where the operator says it
@@ -158,11 +192,9 @@ fn check_tokens(reader: &mut Reader<'_>, tokens: &TokenConfig) {
             "nothing that is issued could be revoked: an issuer needs sessions",
         );
     }
-    if tokens.signing.is_none() && tokens.ring.is_none() {
-        reader.wrong(
-            "AUTHORIZATION_SERVER",
-            "there is no key that signs: set PRIVATE_KEY_FILE, SECRET_KEY_FILE or KEY_RING_FILE",
-        );
+    if lacks_signer(reader, tokens) {
+        // The same words at the same place are told once.
+        reader.mistakes.add("AUTHORIZATION_SERVER", NO_SIGNER);
     }
 }
 
@@ -234,6 +266,9 @@ fn scopes(reader: &mut Reader<'_>) -> Option<Vec<String>> {
         Ok(serde_json::Value::Object(scopes)) => scopes.keys().cloned().collect(),
         _ => list(reader, "AUTH_SCOPES"),
     };
+    if scopes.is_empty() {
+        reader.wrong("AUTH_SCOPES", NO_MEMBERS);
+    }
     if let Some(bad) = scopes.iter().find(|scope| !crate::token::is_scope(scope)) {
         reader.wrong("AUTH_SCOPES", format!("{bad:?} is no scope (RFC 6749, section 3.3)"));
     }
@@ -243,24 +278,13 @@ fn scopes(reader: &mut Reader<'_>) -> Option<Vec<String>> {
 /// A JSON list of texts, or texts with commas between them.
 fn list(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
     let text = reader.text(name);
-    if text.starts_with(['[', '{']) {
-        return serde_json::from_str(&text).unwrap_or_else(|_| {
-            reader.wrong(name, "is no JSON list of texts");
-            Vec::new()
-        });
+    if !text.starts_with(['[', '{']) {
+        return reader.list(name);
     }
-    reader.list(name)
-}
-
-fn addresses(reader: &mut Reader<'_>, name: &str) -> Vec<Address> {
-    let mut addresses = Vec::new();
-    for text in reader.list(name) {
-        match text.parse::<Address>() {
-            Ok(address) => addresses.push(address),
-            Err(error) => reader.wrong(name, format!("{text:?}: {error}")),
-        }
-    }
-    addresses
+    serde_json::from_str(&text).unwrap_or_else(|_| {
+        reader.wrong(name, "is no JSON list of texts");
+        Vec::new()
+    })
 }
 
 fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Address>) -> String {
@@ -269,7 +293,7 @@ fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Addres
             matches!(url.scheme(), "http" | "https")
                 && url.query().is_none()
                 && url.fragment().is_none()
-                && url.password().is_none()
+                && !holds_credentials(url)
         });
         if url.is_none() {
             reader
@@ -347,11 +371,16 @@ fn secret(reader: &mut Reader<'_>, name: &str, least: usize) -> Option<Secret> {
     let secret = Secret::new(secret.expose().trim_ascii());
     if secret.expose().len() < least {
         reader.wrong(name, format!("is shorter than {least} bytes"));
+    } else if key::is_key_of_a_pair(secret.expose()) {
+        reader.wrong(name, KeyError::PairAsSecret.to_string());
     }
     Some(secret)
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    if reader.text("TRUSTED_PROXIES") == "off" {
+        return TrustedProxies::default();
+    }
     let networks = reader.list("TRUSTED_PROXIES");
     TrustedProxies::parse(&networks).unwrap_or_else(|problem| {
         reader.wrong("TRUSTED_PROXIES", problem);
@@ -374,12 +403,22 @@ fn throttle(reader: &mut Reader<'_>) -> ThrottleTerms {
 fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
     let secret = secret(reader, "TOKEN_HOOK_SECRET", LEAST_SECRET_BYTES);
     let timeout = reader.seconds("TOKEN_HOOK_TIMEOUT", 0.1, 30.0);
-    let text = reader.optional("TOKEN_HOOK_URL")?;
+    let Some(text) = reader.optional("TOKEN_HOOK_URL") else {
+        for name in ["TOKEN_HOOK_SECRET", "TOKEN_HOOK_TIMEOUT"] {
+            if reader.found(name).is_some() {
+                reader.warn(name, "is not used: there is no TOKEN_HOOK_URL");
+            }
+        }
+        return None;
+    };
     let url = Url::parse(&text).ok().filter(|url| url.host().is_some());
     let Some(url) = url else {
         reader.wrong("TOKEN_HOOK_URL", "is no URL such as https://app.example/login");
         return None;
     };
+    if holds_credentials(&url) {
+        reader.wrong("TOKEN_HOOK_URL", NEVER_SENT);
+    }
     if url.scheme() != "https" && !(url.scheme() == "http" && is_this_host(&url)) {
         reader.wrong("TOKEN_HOOK_URL", "carries passwords: https, or http to this host itself");
     }
@@ -480,12 +519,18 @@ fn grpc_tls(reader: &mut Reader<'_>) -> Option<GrpcTls> {
     let certificate = read("GRPC_TLS_CERT_FILE");
     let key = read("GRPC_TLS_KEY_FILE").map(Secret::new);
     let client_ca = read("GRPC_CLIENT_CA_FILE");
+    if let Some(path) = reader.path("GRPC_TLS_KEY_FILE") {
+        exposure::warn_of_secret(reader.mistakes, "GRPC_TLS_KEY_FILE", &path);
+    }
     match (certificate, key) {
         (Some(certificate), Some(key)) => Some(GrpcTls { certificate, key, client_ca }),
         (None, None) if client_ca.is_none() => None,
-        _ => {
-            let problem = "certificate and key go together, and a client CA needs both";
-            if reader.mistakes.is_empty() {
+        (certificate, key) => {
+            let is_unreadable = |name, is_missing| is_missing && reader.found(name).is_some();
+            let is_told = is_unreadable("GRPC_TLS_CERT_FILE", certificate.is_none())
+                || is_unreadable("GRPC_TLS_KEY_FILE", key.is_none());
+            if !is_told {
+                let problem = "certificate and key go together, and a client CA needs both";
                 reader.wrong("GRPC_TLS_CERT_FILE", problem);
             }
             None

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::exposure;
 use super::published::{PublishedTerms, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
@@ -23,9 +24,13 @@ pub(super) fn of_table(
 ) -> Option<IssuerConfig> {
     let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
     let at = format!("issuers[{place}] ({name})");
+    warn_of_open_files(reader, table, &at);
     let mut wrong = |problem: String| reader.mistakes.add(&at, problem);
     if table.issuer.is_empty() {
         wrong("`issuer` is empty".to_owned());
+    }
+    if table.audiences.iter().any(|audience| audience.trim().is_empty()) {
+        wrong("`audiences` holds an empty name".to_owned());
     }
     let sessions = match table.session_rule.as_deref().map(SessionRule::parse) {
         Some(Ok(rule)) => rule,
@@ -39,6 +44,20 @@ pub(super) fn of_table(
     let iss = Some(table.issuer.clone());
     let audiences = table.audiences.clone();
     Some(IssuerConfig { name, iss, audiences, default_audience: None, leeway, sessions, keys })
+}
+
+/// Warns of files that others may read, or replace.
+fn warn_of_open_files(reader: &mut Reader<'_>, table: &IssuerTable, at: &str) {
+    let keys = &table.keys;
+    let secrets = keys.iter().filter_map(|key| key.secret_key_file.as_deref());
+    for path in secrets.chain(table.secret_key_file.as_deref()) {
+        exposure::warn_of_secret(reader.mistakes, at, path);
+    }
+    let public = keys.iter().filter_map(|key| key.public_key_file.as_deref());
+    let public = public.chain(table.public_key_file.as_deref());
+    for path in public.chain(table.jwks_file.as_deref()) {
+        exposure::warn_of_public(reader.mistakes, at, path);
+    }
 }
 
 fn keys_of_table(
@@ -61,6 +80,9 @@ fn keys_of_table(
     let has_own_key = table.public_key.is_some()
         || table.public_key_file.is_some()
         || table.secret_key_file.is_some();
+    if table.algorithm.is_some() && !table.keys.is_empty() {
+        wrong("`algorithm` is without effect beside `keys`, each of which has its own".to_owned());
+    }
     if has_own_key && own_key.is_none() {
         wrong("a key needs its `algorithm`".to_owned());
     }

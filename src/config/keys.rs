@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::beside_tables;
 use super::issuers::of_table;
 use super::published::{PublishedTerms, published};
 use super::reader::Reader;
@@ -20,6 +21,23 @@ use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
 pub const DEV_KEY_FILE: &str = "signing-key.pem";
 /// The algorithm of that key: short signatures, and every library reads it.
 pub const DEV_KEY_ALGORITHM: Algorithm = Algorithm::ES256;
+
+/// What is wrong where something has to be signed and nothing can.
+pub(super) const NO_SIGNER: &str = "there is no key that signs: set KEY_RING_FILE (`portcullis key rotate` \
+                                    makes it), PRIVATE_KEY_FILE or SECRET_KEY_FILE";
+/// Where such a key would be.
+const SIGNERS: [&str; 4] = ["KEY_RING_FILE", "PRIVATE_KEY", "RSA_PRIVATE_KEY", "SECRET_KEY"];
+
+/// Whether no key signs, and no mistake about one was told already.
+pub(super) fn lacks_signer(reader: &Reader<'_>, tokens: &TokenConfig) -> bool {
+    let is_told = !reader.mistakes.is_empty() && SIGNERS.iter().any(|name| reader.is_named(name));
+    tokens.signing.is_none() && tokens.ring.is_none() && !is_told
+}
+
+/// The unit of LEEWAY.
+const MINUTE: Duration = Duration::from_secs(60);
+/// More than this is hardly what clocks differ by; it is tp-auth's default.
+const MUCH_LEEWAY: Duration = Duration::from_secs(600);
 
 /// The settings that say where keys are.
 pub(super) const SOURCES: [&str; 8] = [
@@ -68,9 +86,12 @@ pub(super) fn read(
     if let Some(KeysConfig::Fixed(own)) = &keys {
         config.own_keys.clone_from(own);
     }
+    if !tables.is_empty() {
+        beside_tables::check(reader, tables, keys.is_some(), mode);
+    }
     let iss = issuer_text(reader, material.is_of_jwthenticator);
     let audiences = reader.list("JWT_AUDIENCE");
-    let leeway = reader.duration("LEEWAY", Duration::from_secs(60), 0.0, 1_440.0);
+    let leeway = leeway(reader);
     let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
     if let Some(keys) = keys {
         let name = iss.clone().unwrap_or_else(|| "any".to_owned());
@@ -93,9 +114,23 @@ pub(super) fn read(
     config
 }
 
+/// By how much clocks may differ. It is read in minutes, as tp-auth does: whoever means seconds
+/// is told.
+pub(super) fn leeway(reader: &mut Reader<'_>) -> Duration {
+    let leeway = reader.duration("LEEWAY", MINUTE, 0.0, 1_440.0);
+    if leeway > MUCH_LEEWAY {
+        let minutes = leeway.as_secs_f64() / MINUTE.as_secs_f64();
+        reader.warn(
+            "LEEWAY",
+            format!("is {minutes} minutes, not seconds: tokens are good for so long after `exp`"),
+        );
+    }
+    leeway
+}
+
 /// Whether some setting says where keys are, be it wrongly.
 fn names_a_key(reader: &Reader<'_>) -> bool {
-    SOURCES.iter().any(|name| reader.found(name).is_some())
+    SOURCES.iter().any(|name| reader.is_named(name))
 }
 
 /// ISSUER; jwthenticator's tokens carry no `iss`, so with its names alone none is expected.
@@ -169,8 +204,8 @@ impl Material {
         self.public.is_some() || self.private.is_some() || self.secret.is_some()
     }
 
-    /// The keys for the configured algorithm; the rest of the material is not looked at, as in
-    /// the older systems, where deployments set more than they use.
+    /// The keys for the configured algorithm. The rest of the material is not used, as in the
+    /// older systems, where deployments set more than they need.
     fn keys(&self, reader: &mut Reader<'_>) -> (Option<KeysConfig>, Option<SigningKey>) {
         if let Some((name, pem)) = &self.public
             && key::is_private_pem(pem)
@@ -181,6 +216,7 @@ impl Material {
         let Some(algorithm) = self.algorithm else {
             return (None, None);
         };
+        self.check_used(reader, algorithm);
         if algorithm::is_symmetric(algorithm) {
             return self.symmetric(reader, algorithm);
         }
@@ -203,6 +239,22 @@ impl Material {
         }
         let verifying = public.or_else(|| signing.as_ref().map(|key| key.verifying().clone()));
         (verifying.map(|key| KeysConfig::Fixed(vec![key])), signing)
+    }
+
+    /// Which of two kinds of keys is used is for ALGORITHM to say, and what is not used is told.
+    fn check_used(&self, reader: &mut Reader<'_>, algorithm: Algorithm) {
+        let pair = self.public.as_ref().map(|(name, _)| *name);
+        let pair = pair.or(self.private.as_ref().map(|(name, _)| *name));
+        let (Some(pair), true) = (pair, self.secret.is_some()) else { return };
+        let name = algorithm::name(algorithm);
+        if reader.found("ALGORITHM").is_none() {
+            let problem = format!("{pair} is set too: ALGORITHM has to say which of them is used");
+            reader.wrong("SECRET_KEY", problem);
+        } else if algorithm::is_symmetric(algorithm) {
+            reader.warn(pair, format!("is not used: ALGORITHM is {name}, which takes SECRET_KEY"));
+        } else {
+            reader.warn("SECRET_KEY", format!("is not used: ALGORITHM is {name}, for {pair}"));
+        }
     }
 
     fn symmetric(
@@ -273,6 +325,10 @@ fn dev_key(
     let path = data_dir.map(|folder| folder.join(DEV_KEY_FILE));
     let pem = path.as_ref().and_then(|path| std::fs::read(path).ok());
     let (Some(path), Some(pem)) = (path, pem) else {
+        if reader.truth("AUTHORIZATION_SERVER") {
+            reader.mistakes.add("AUTHORIZATION_SERVER", NO_SIGNER);
+            return (None, None);
+        }
         let way_out = if data_dir.is_some() {
             "or run `portcullis dev` first, which makes one"
         } else {

@@ -1,41 +1,65 @@
-//! Everything that is wrong with a configuration, told at once.
+//! Everything that is wrong with a configuration, told at once; and what is allowed, but ought to be said.
 
 use std::fmt;
 
 /// The mistakes, in the order in which they were found. None of them quotes a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    found: Vec<Remark>,
+    warnings: Vec<Remark>,
+}
 
-/// One mistake: where it is, and what to do.
+/// One mistake or warning: where it is, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mistake {
+struct Remark {
     place: String,
-    problem: String,
+    text: String,
 }
 
 impl Mistakes {
-    /// Adds one.
+    /// Adds a mistake.
     pub fn add(&mut self, place: &str, problem: impl Into<String>) {
-        let mistake = Mistake { place: place.to_owned(), problem: problem.into() };
-        if !self.0.contains(&mistake) {
-            self.0.push(mistake);
-        }
+        put(&mut self.found, place, problem.into());
     }
 
-    /// Whether there are none.
+    /// Adds what is no mistake, but what an operator may not have meant.
+    pub fn warn(&mut self, place: &str, problem: impl Into<String>) {
+        put(&mut self.warnings, place, problem.into());
+    }
+
+    /// Whether there are none; warnings are not counted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
     }
 
-    /// What was found, each as one line.
+    /// What is wrong, each as one line.
     pub fn lines(&self) -> Vec<String> {
-        self.0.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.problem)).collect()
+        self.found.iter().map(ToString::to_string).collect()
+    }
+
+    /// What is allowed, but ought to be said, each as one line.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// The same is read more than once, and told once.
+fn put(remarks: &mut Vec<Remark>, place: &str, text: String) {
+    let remark = Remark { place: place.to_owned(), text };
+    if !remarks.contains(&remark) {
+        remarks.push(remark);
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.len();
+        let count = self.found.len();
         writeln!(f, "the configuration has {count} mistake{}:", if count == 1 { "" } else { "s" })?;
         for line in self.lines() {
             writeln!(f, "  {line}")?;

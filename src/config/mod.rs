@@ -4,10 +4,14 @@
 //! tested and embedded without a single environment variable.
 
 mod accounts;
+mod beside_tables;
+mod exposure;
 mod issuance;
 mod issuers;
 mod keys;
+mod listeners;
 mod mistakes;
+mod names;
 mod published;
 mod reader;
 mod ring;
@@ -72,6 +76,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What an issuer needs to know, where this process is one.
     pub issuance: Option<IssuanceConfig>,
+    /// What is allowed, but may not be what the operator meant; a line each.
+    pub warnings: Vec<String>,
 }
 
 /// The sessions' section.
@@ -140,7 +146,8 @@ impl Config {
         let mut mistakes = Mistakes::default();
         let read = sources.read(&mut mistakes);
         let mut reader = Reader::new(&read, &mut mistakes);
-        let config = Self::assemble(&mut reader, &read.issuers, with_dev_key);
+        let mut config = Self::assemble(&mut reader, &read.issuers, with_dev_key);
+        config.warnings = mistakes.warnings();
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
@@ -198,7 +205,7 @@ impl Config {
     pub fn before_dev(sources: &Sources) -> BeforeDev {
         let mut mistakes = Mistakes::default();
         let read = sources.read(&mut mistakes);
-        let has_key = keys::SOURCES.iter().any(|name| read.get(name).is_some());
+        let has_key = keys::SOURCES.iter().any(|name| read.is_named(name));
         BeforeDev {
             data_dir: Reader::new(&read, &mut mistakes).text("DATA_DIR").into(),
             needs_key: !has_key && read.issuers.is_empty(),
@@ -215,8 +222,7 @@ impl Config {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         let (sessions, cache) = sessions(reader);
         let accounts = accounts::read(reader, &sessions.store, &data_dir);
-        let (gate, metrics_listen) = (gate(reader), metrics_listen(reader));
-        check_addresses(reader, &gate.listen, metrics_listen.as_ref());
+        let (gate, metrics_listen) = (gate(reader), listeners::metrics(reader));
         let mut tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
         check_upstream_jwt(reader, &gate, &tokens);
         let timeout = sessions.terms.timeout;
@@ -224,8 +230,10 @@ impl Config {
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.terms);
         }
+        listeners::check(reader, &gate.listen, metrics_listen.as_ref(), issuance.as_ref());
         Self {
             issuance,
+            warnings: Vec::new(),
             tokens,
             max_token_bytes: bytes(reader.number("MAX_TOKEN_BYTES", 256, 1 << 20)),
             sessions,
@@ -289,29 +297,13 @@ fn when_down(text: &str) -> Result<Option<Duration>, &'static str> {
     }
 }
 
-/// One address cannot be opened twice, save port 0, which is another one each time.
-fn check_addresses(reader: &mut Reader<'_>, gate: &[Address], metrics: Option<&Address>) {
-    let is_any_port = |address: &Address| matches!(address, Address::Tcp(a) if a.port() == 0);
-    for (place, address) in gate.iter().enumerate() {
-        if gate[..place].contains(address) && !is_any_port(address) {
-            reader.wrong("LISTEN", format!("{address} is there twice"));
-        }
-    }
-    if let Some(address) = metrics
-        && gate.contains(address)
-        && !is_any_port(address)
-    {
-        reader.wrong("METRICS_LISTEN", format!("{address} is the gate's own address"));
-    }
-}
-
 fn gate(reader: &mut Reader<'_>) -> GateConfig {
     let missing_credentials = reader.parsed("MISSING_CREDENTIALS_STATUS", |text| match text {
         "401" => Ok(StatusCode::UNAUTHORIZED),
         "403" => Ok(StatusCode::FORBIDDEN),
         _ => Err("write 401 or 403"),
     });
-    let identity = reader.text("IDENTITY_HEADERS");
+    let identity = reader.list("IDENTITY_HEADERS").join(",");
     let identity = IdentityHeaders::parse(&identity).unwrap_or_else(|problems| {
         for problem in problems {
             reader.wrong("IDENTITY_HEADERS", problem);
@@ -319,7 +311,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         IdentityHeaders::default()
     });
     GateConfig {
-        listen: gate_listen(reader),
+        listen: listeners::gate(reader),
         prefix: reader.parsed("URL_PREFIX", prefix),
         cookies: cookies(reader),
         upstream_jwt_header: reader
@@ -348,55 +340,12 @@ fn cookies(reader: &mut Reader<'_>) -> Cookies {
 /// A handle has no token to hand on: one must be signed.
 fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tokens: &TokenConfig) {
     let needs_key = gate.upstream_jwt_header.is_some() && tokens.mode == TokenMode::Opaque;
-    if needs_key && tokens.signing.is_none() && tokens.ring.is_none() {
+    if needs_key && keys::lacks_signer(reader, tokens) {
         reader.wrong(
             "UPSTREAM_JWT_HEADER",
             "with TOKEN_MODE=opaque the gate signs tokens itself: set PRIVATE_KEY, SECRET_KEY or KEY_RING_FILE",
         );
     }
-}
-
-/// LISTEN, or the one address of LISTEN_HOST and PORT; both, only if they agree.
-fn gate_listen(reader: &mut Reader<'_>) -> Vec<Address> {
-    let host = reader.text("LISTEN_HOST");
-    let port = reader.number("PORT", 0, 65_535);
-    let host =
-        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-    let single = format!("{host}:{port}").parse::<Address>();
-    let listed = reader.list("LISTEN");
-    // A flag goes before the environment, and that before the file, also between these two ways.
-    let is_overridden =
-        reader.layer("PORT").max(reader.layer("LISTEN_HOST")) > reader.layer("LISTEN");
-    if listed.is_empty() || is_overridden {
-        return match single {
-            Ok(address) => vec![address],
-            Err(error) => {
-                reader.wrong("LISTEN_HOST", error.to_string());
-                Vec::new()
-            }
-        };
-    }
-    let mut addresses = Vec::new();
-    for text in listed {
-        match text.parse::<Address>() {
-            Ok(address) => addresses.push(address),
-            Err(error) => reader.wrong("LISTEN", format!("{text:?}: {error}")),
-        }
-    }
-    for name in ["PORT", "LISTEN_HOST"] {
-        let is_listed = single.as_ref().is_ok_and(|address| addresses.contains(address));
-        if reader.layer(name) == reader.layer("LISTEN") && !is_listed {
-            reader.wrong(name, "disagrees with LISTEN, which replaces it; set one of them");
-        }
-    }
-    addresses
-}
-
-fn metrics_listen(reader: &mut Reader<'_>) -> Option<Address> {
-    reader.parsed("METRICS_LISTEN", |text| match text {
-        "off" => Ok(None),
-        address => address.parse::<Address>().map(Some),
-    })
 }
 
 fn limits(reader: &mut Reader<'_>) -> Limits {

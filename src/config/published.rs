@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::exposure;
 use super::reader::Reader;
 use crate::token::jwks::{self, Location, Source};
 use crate::token::{Algorithm, KeyError};
@@ -49,8 +50,8 @@ impl PublishedTerms {
             Some(Host::Domain(name)) => name == "localhost",
             None => return Err("has no host".to_owned()),
         };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("holds a user or a password, which is never sent; take it out".to_owned());
+        if holds_credentials(&url) {
+            return Err(NEVER_SENT.to_owned());
         }
         match url.scheme() {
             "https" => Ok(Location::Url(url)),
@@ -63,6 +64,14 @@ impl PublishedTerms {
     }
 }
 
+/// What is wrong with a URL of a service that is asked without a password.
+pub(super) const NEVER_SENT: &str = "holds a user or a password, which is never sent; take it out";
+
+/// Whether a user or a password stands in a URL.
+pub(super) fn holds_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 /// JWKS_FILE or JWKS_URL.
 pub(super) fn published(
     reader: &mut Reader<'_>,
@@ -72,6 +81,9 @@ pub(super) fn published(
     let file = reader.path("JWKS_FILE");
     if let Some(problem) = file.as_deref().and_then(|path| problem_of_key_set(path, assumed)) {
         reader.wrong("JWKS_FILE", problem);
+    }
+    if let Some(path) = &file {
+        exposure::warn_of_public(reader.mistakes, "JWKS_FILE", path);
     }
     let file = file.map(Location::File);
     let url = reader.optional("JWKS_URL").and_then(|url| {

@@ -9,6 +9,9 @@ use super::settings::Setting;
 use super::sources::{Found, Layer, Read};
 use crate::secret::Secret;
 
+/// What is wrong with a list that is set and holds nothing.
+pub(super) const NO_MEMBERS: &str = "is set, and there is nothing in it; leave it out";
+
 /// Reads settings, and gathers what is wrong.
 #[derive(Debug)]
 pub(super) struct Reader<'r> {
@@ -33,6 +36,11 @@ impl<'r> Reader<'r> {
         self.read.get(name)
     }
 
+    /// Whether it was set, be it by a file that cannot be read.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.read.is_named(name)
+    }
+
     /// In which layer it was set, if it was.
     pub(super) fn layer(&self, name: &str) -> Option<Layer> {
         self.found(name).map(|found| found.layer)
@@ -49,10 +57,16 @@ impl<'r> Reader<'r> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
-    /// The members of a comma list.
-    pub(super) fn list(&self, name: &str) -> Vec<String> {
+    /// The members of a comma list. One that is set and has none is a mistake: whoever wrote it
+    /// meant something by it, and it would count as not set.
+    pub(super) fn list(&mut self, name: &str) -> Vec<String> {
         let text = self.text(name);
-        text.split(',').map(str::trim).filter(|m| !m.is_empty()).map(str::to_owned).collect()
+        let members = text.split(',').map(str::trim).filter(|member| !member.is_empty());
+        let members: Vec<_> = members.map(str::to_owned).collect();
+        if members.is_empty() && self.found(name).is_some() {
+            self.wrong(name, NO_MEMBERS);
+        }
+        members
     }
 
     /// A path, where one is set.
@@ -122,5 +136,11 @@ impl<'r> Reader<'r> {
     pub(super) fn wrong(&mut self, name: &str, problem: impl Into<String>) {
         let origin = self.found(name).map_or(name, |found| found.origin.as_str());
         self.mistakes.add(origin, problem);
+    }
+
+    /// Notes what is allowed, but ought to be said.
+    pub(super) fn warn(&mut self, name: &str, problem: impl Into<String>) {
+        let origin = self.found(name).map_or(name, |found| found.origin.as_str());
+        self.mistakes.warn(origin, problem);
     }
 }

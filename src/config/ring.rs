@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::issuance::access_lifetime;
-use super::keys::SOURCES;
+use super::keys::{SOURCES, leeway};
 use super::reader::Reader;
 use crate::token::key_file::{self, KeyFileError};
 use crate::token::{Algorithm, algorithm};
@@ -37,7 +37,7 @@ impl RotationConfig {
             algorithm,
             publish_ahead: reader.seconds("JWKS_REFRESH", 1.0, 86_400.0).saturating_mul(2),
             token_lifetime: access_lifetime(reader),
-            leeway: reader.duration("LEEWAY", Duration::from_secs(60), 0.0, 1_440.0),
+            leeway: leeway(reader),
         }
     }
 }

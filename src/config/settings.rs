@@ -117,7 +117,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Names of this service; `aud` must hold one of them (unset: none, or with a fixed key ISSUER)",
     ),
-    plain("LEEWAY", "minutes", "10", "By how much clocks may differ, for `exp`, `nbf` and `iat`"),
+    plain(
+        "LEEWAY",
+        "minutes",
+        "1",
+        "By how much clocks may differ, for `exp`, `nbf` and `iat`; tp-auth's default is 10",
+    ),
     plain("MAX_TOKEN_BYTES", "bytes", "8192", "Longer tokens are refused unread"),
     plain(
         "TOKEN_COOKIE",
@@ -316,7 +321,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain(
         "TRUSTED_PROXIES",
-        "comma list of networks",
+        "comma list of networks, or off",
         "127.0.0.0/8,::1/128",
         "Whose X-Forwarded-For is believed, for limits, sessions and the audit log",
     ),

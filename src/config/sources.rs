@@ -3,13 +3,15 @@
 //! Nothing is decided here. [`Sources::read`] puts one text beside each setting, together with
 //! where it was found, and notes what is wrong with the sources themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::mistakes::Mistakes;
+use super::reader::NO_MEMBERS;
 use super::settings::{Kind, SETTINGS, Setting};
 use super::tables::IssuerTable;
+use super::{exposure, names};
 
 /// The raw material: what the process was started with.
 #[derive(Clone, Default)]
@@ -64,6 +66,7 @@ impl fmt::Debug for Found {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     values: BTreeMap<&'static str, Found>,
+    named: BTreeSet<&'static str>,
     /// The file's `[[issuers]]`.
     pub(super) issuers: Vec<IssuerTable>,
     /// Whether the file could be read at all, if one was named.
@@ -74,6 +77,12 @@ impl Read {
     /// The value of a setting, if it was set at all.
     pub(super) fn get(&self, name: &str) -> Option<&Found> {
         self.values.get(name)
+    }
+
+    /// Whether a setting is named, be it by a file that cannot be read. What is wrong with that is
+    /// told, and need not be told again as if there were nothing.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.named.contains(name)
     }
 }
 
@@ -101,24 +110,41 @@ impl Sources {
                 "is not read; write DB_URL=redis+sentinel://HOST,HOST,HOST/MASTER",
             );
         }
+        self.tell_of_others(mistakes);
         for name in &self.unreadable {
-            if is_known(&name.to_ascii_lowercase()) {
+            if names::is_known(name) {
                 mistakes.add(name, "is not UTF-8");
             }
         }
         let in_file = Level { values: &file_values, naming: Naming::File(self.file.as_deref()) };
         let in_environment = Level { values: &self.environment, naming: Naming::Environment };
         let in_flags = Level { values: &self.flags, naming: Naming::Flag };
-        let mut values = BTreeMap::new();
+        let (mut values, mut named) = (BTreeMap::new(), BTreeSet::new());
         for setting in SETTINGS {
             let levels = [&in_flags, &in_environment, &in_file];
             // Every level is read, so that a mistake in one that is overridden is still told.
             let found = levels.map(|level| level.find(setting, mistakes));
+            if levels.iter().any(|level| level.names(setting)) {
+                named.insert(setting.name);
+            }
             if let Some(found) = found.into_iter().flatten().next() {
                 values.insert(setting.name, found);
             }
         }
-        Read { values, issuers, is_whole }
+        Read { values, named, issuers, is_whole }
+    }
+}
+
+impl Sources {
+    /// Variables that look like settings and are none. They may be somebody else's.
+    fn tell_of_others(&self, mistakes: &mut Mistakes) {
+        for (name, value) in self.environment.iter().filter(|(name, _)| !names::is_known(name)) {
+            // Kubernetes tells every service's address so, also that of one called `portcullis`.
+            let is_of_a_service = value.starts_with("tcp://");
+            if let Some(meant) = names::nearest_variable(name).filter(|_| !is_of_a_service) {
+                mistakes.warn(name, format!("is no setting; do you mean {meant}?"));
+            }
+        }
     }
 }
 
@@ -145,6 +171,11 @@ enum Naming<'s> {
 }
 
 impl Level<'_> {
+    /// Whether the setting is named here, be it by a file that cannot be read.
+    fn names(&self, setting: &'static Setting) -> bool {
+        names::names_of(setting).any(|name| self.value(&name).is_some())
+    }
+
     /// The setting's value here, under whichever of its names; all of them must agree.
     fn find(&self, setting: &Setting, mistakes: &mut Mistakes) -> Option<Found> {
         let mut found: Option<Found> = None;
@@ -172,12 +203,7 @@ impl Level<'_> {
         if let Some(text) = self.value(name) {
             found.push(Found { text, origin: self.origin(name), layer: self.layer() });
         }
-        let endings: &[&str] = match (setting.kind, name) {
-            (Kind::Plain, _) => &[],
-            (_, "RSA_PUBLIC_KEY" | "RSA_PRIVATE_KEY") => &["_FILE", "_PATH"],
-            _ => &["_FILE"],
-        };
-        for ending in endings {
+        for ending in names::endings(setting.kind, name) {
             let name = format!("{name}{ending}");
             let Some(path) = self.value(&name) else {
                 continue;
@@ -185,6 +211,7 @@ impl Level<'_> {
             let origin = self.origin(&name);
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
+                    exposure::warn(mistakes, setting, &origin, Path::new(&path));
                     let text = text.trim_end_matches(LINE_END).to_owned();
                     found.push(Found { text, origin, layer: self.layer() });
                 }
@@ -266,8 +293,11 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> FileContent {
         } else if key == "socket_mode" && !value.is_str() {
             // TOML has octal numbers of its own, so a number here would be read twice.
             mistakes.add(&format!("{key} in {place}"), "write it as a text: \"660\"");
-        } else if is_known(&key) {
+        } else if names::is_known(&key.to_ascii_uppercase()) && !key.contains(char::is_uppercase) {
             match as_text(&value) {
+                Some(text) if text.is_empty() && value.is_array() => {
+                    mistakes.add(&format!("{key} in {place}"), NO_MEMBERS);
+                }
                 Some(text) => {
                     content.values.insert(key, text);
                 }
@@ -277,10 +307,26 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> FileContent {
                 ),
             }
         } else {
-            mistakes.add(&format!("{key} in {place}"), "there is no such setting");
+            let meant = names::nearest(&key).map(|name| name.to_ascii_lowercase());
+            let meant = meant.map_or_else(String::new, |name| format!("; do you mean {name}?"));
+            mistakes.add(&format!("{key} in {place}"), format!("there is no such setting{meant}"));
         }
     }
+    if holds_secret(&content.values) {
+        exposure::warn_of_secret(mistakes, &place, path);
+    }
     content
+}
+
+/// Whether a secret itself stands in the file.
+fn holds_secret(values: &BTreeMap<String, String>) -> bool {
+    let value = |setting: &Setting| values.get(&setting.name.to_ascii_lowercase());
+    SETTINGS.iter().any(|setting| match setting.kind {
+        Kind::Secret => value(setting).is_some(),
+        Kind::Text | Kind::Plain => {
+            setting.value == "URL" && value(setting).is_some_and(|url| url.contains('@'))
+        }
+    })
 }
 
 /// The `[[issuers]]`, each for itself, so that a mistake in one hides none in the next.
@@ -309,20 +355,6 @@ fn without_values(error: &toml::de::Error) -> String {
 fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
     format!("is not valid TOML, in line {}; texts stand in quotes", line.unwrap_or(1))
-}
-
-fn is_known(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| {
-        std::iter::once(&setting.name).chain(setting.aliases).any(|name| {
-            let name = name.to_ascii_lowercase();
-            let rest = key.strip_prefix(&name);
-            match (rest, setting.kind) {
-                (Some(""), _) | (Some("_file"), Kind::Text | Kind::Secret) => true,
-                (Some("_path"), _) => name.starts_with("rsa_"),
-                _ => false,
-            }
-        })
-    })
 }
 
 fn as_text(value: &toml::Value) -> Option<String> {

@@ -1,5 +1,6 @@
 //! DB_URL and what goes with it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
@@ -32,6 +33,27 @@ pub enum StoreConfig {
     Memory,
 }
 
+impl fmt::Display for StoreConfig {
+    /// What it is and where, without the credentials of its URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
+            Self::Redis { url, database, restrict_database, ca_pem } => {
+                let options = options(*database, ca_pem.as_ref());
+                let name = crate::storage::redis::check(url, &options).unwrap_or_default();
+                write!(f, "redis {name}, limits and markers in database {restrict_database}")
+            }
+            Self::Memcached(servers) => write!(f, "memcached {servers}"),
+            Self::Memory => f.write_str("memory, until this process ends"),
+        }
+    }
+}
+
+fn options(database: u32, ca_pem: Option<&Vec<u8>>) -> crate::storage::redis::Options {
+    let usual = crate::storage::redis::Options::default();
+    crate::storage::redis::Options { database, ca_pem: ca_pem.cloned(), ..usual }
+}
+
 impl StoreConfig {
     /// Whether sentinels say which server it is.
     pub(super) fn is_behind_sentinels(&self) -> bool {
@@ -51,6 +73,11 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             None
         }
     });
+    let url = reader.text("DB_URL");
+    let is_encrypted = url.starts_with("rediss") || url.starts_with("valkeys");
+    if ca_pem.is_some() && !is_encrypted {
+        reader.wrong("DB_CA_FILE", "is for rediss:// and valkeys://: DB_URL encrypts nothing");
+    }
     let Some(found) = reader.found("DB_URL") else {
         return StoreConfig::Sqlite(data_dir.join(EMBEDDED_FILE));
     };
@@ -65,11 +92,7 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
         Some((scheme, _)) if is_redis(scheme) => {
             let url = Secret::new(text.to_owned());
             let database = u32::try_from(database).unwrap_or_default();
-            let options = crate::storage::redis::Options {
-                database,
-                ca_pem: ca_pem.clone(),
-                ..crate::storage::redis::Options::default()
-            };
+            let options = options(database, ca_pem.as_ref());
             if let Err(error) = crate::storage::redis::check(&url, &options) {
                 reader.wrong("DB_URL", error.to_string());
             }

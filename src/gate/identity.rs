@@ -5,6 +5,8 @@
 //! leave its header: whatever is not plain visible ASCII is percent-encoded, and so are the comma,
 //! which separates the members of a list, and the percent sign, so that it can be undone.
 
+mod reserved;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -23,34 +25,6 @@ const DEFAULT: [(&str, &str); 6] = [
     ("x-auth-scopes", "scope"),
     ("x-auth-roles", "roles|role"),
     ("x-auth-session", "sid"),
-];
-
-/// Headers that mean something to gateways, proxies or browsers, and so never carry a claim.
-const RESERVED: [&str; 24] = [
-    "alt-svc",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "date",
-    "host",
-    "keep-alive",
-    "location",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "retry-after",
-    "server",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "vary",
-    "www-authenticate",
-    "x-request-id",
 ];
 
 /// Which claim goes into which header.
@@ -153,8 +127,7 @@ pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
             "{name:?} has an underscore, which gateways take for a dash or drop; use dashes"
         ));
     }
-    // nginx obeys `X-Accel-*` of an answer.
-    if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-accel-") {
+    if reserved::is_reserved(header.as_str()) {
         return Err(format!("{name:?} has a meaning of its own and cannot carry a claim"));
     }
     Ok(header)

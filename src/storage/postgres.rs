@@ -144,12 +144,12 @@ impl Database {
     }
 }
 
-/// Whether a URL can be used, without connecting.
+/// Whether a URL can be used, without connecting; how logs call what it names.
 ///
 /// # Errors
 /// [`OpenError::Url`].
-pub fn check(url: &Secret) -> Result<(), OpenError> {
-    connect_options(url).map(drop)
+pub fn check(url: &Secret) -> Result<String, OpenError> {
+    connect_options(url).map(|options| place(&options))
 }
 
 /// Whether the server, or the wait for a connection, gave up.

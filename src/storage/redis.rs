@@ -104,12 +104,13 @@ enum Topology {
     Cluster(Arc<Cluster>),
 }
 
-/// Whether such a Redis could be asked for, without asking.
+/// Whether such a Redis could be asked for, without asking; how logs call it.
 ///
 /// # Errors
 /// [`InvalidAddress`] where the URL or the CA cannot be used.
-pub fn check(url: &Secret, options: &Options) -> Result<(), InvalidAddress> {
-    Target::parse(url, options.database, options.ca_pem.as_deref()).map(drop)
+pub fn check(url: &Secret, options: &Options) -> Result<String, InvalidAddress> {
+    let target = Target::parse(url, options.database, options.ca_pem.as_deref())?;
+    Ok(target.name(options.database))
 }
 
 impl Redis {

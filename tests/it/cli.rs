@@ -5,6 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::support::http;
+use crate::support::process::Running;
 use crate::support::realm::Realm;
 
 fn code(output: &Output) -> i32 {
@@ -74,13 +75,116 @@ fn every_mistake_is_told_at_once_and_nothing_is_bound() {
 fn a_configuration_is_checked_for_people_and_for_machines() {
     let output = Realm::new().run(&["check-config"]);
     assert_eq!(code(&output), 0, "{}", errors(&output));
-    assert_eq!(Realm::new().ask(&["check-config", "--json"]), r#"{"good":true,"mistakes":[]}"#);
+    let told = errors(&output);
+    assert!(!told.contains("SqlitePath") && !told.contains("Sqlite("), "no debug text: {told}");
+    let good = Realm::new().ask(&["check-config", "--json"]);
+    assert_eq!(good, r#"{"good":true,"mistakes":[],"warnings":[]}"#);
     let bad = Realm::new().with("LEEWAY", "ten").with("PORT", "x");
     let output = bad.run(&["check-config", "--json"]);
     let told: Value = serde_json::from_str(&printed(&output)).expect("JSON");
     assert_eq!(code(&output), 64);
     assert_eq!(told["good"], false);
     assert_eq!(told["mistakes"].as_array().map(Vec::len), Some(2), "{told}");
+}
+
+/// What a full configuration is told to be, before and at start.
+const ISSUER: [(&str, &str); 8] = [
+    ("AUTHORIZATION_SERVER", "true"),
+    ("ISSUER", "https://id.example.com"),
+    ("EXPIRY", "5"),
+    ("LEEWAY", "30"),
+    ("SESSION_RULE", "required"),
+    ("LISTEN", "127.0.0.1:0"),
+    ("ISSUER_LISTEN", "127.0.0.1:0"),
+    ("GRPC_LISTEN", "127.0.0.1:0"),
+];
+
+#[test]
+fn what_is_listened_on_issued_and_stored_is_told_in_words() {
+    let realm = ISSUER.iter().fold(Realm::new(), |realm, (name, value)| realm.with(name, value));
+    let realm = realm.with("DB_URL", "redis://:hunter2@127.0.0.1:6399");
+    let told = errors(&realm.run(&["check-config"]));
+    for line in [
+        "accepts    tokens of https://id.example.com: ES256, keys in the settings; audiences \
+         https://id.example.com, or no `aud`; sessions required; leeway 30 min",
+        "issues     tokens of https://id.example.com, signed with ES256, for https://id.example.com; \
+         good for 5 min; refresh tokens work once, for 7 days; passwords checked by the built-in accounts",
+        "gate       127.0.0.1:0, paths below /",
+        "metrics    127.0.0.1:9090",
+        "issuer     127.0.0.1:0, known as https://id.example.com",
+        "internal   127.0.0.1:8082",
+        "gRPC       127.0.0.1:0, not encrypted",
+        "sessions   redis 127.0.0.1:6399",
+        "accounts   sqlite ",
+        "audit log  ",
+        "believed   sessions for 0 s; while the store is down 0 s",
+        "warning    LEEWAY: is 30 minutes, not seconds",
+    ] {
+        assert!(told.contains(&format!("  {line}")), "{line}\n{told}");
+    }
+    for debug in ["Some(", "None", "Secret", "hunter2", "{", "\""] {
+        assert!(!told.contains(debug), "{debug}: {told}");
+    }
+}
+
+#[test]
+fn at_start_every_issuer_listener_and_store_is_named() {
+    let realm = ISSUER.iter().fold(Realm::new(), |realm, (name, value)| realm.with(name, value));
+    let realm = realm.with("LOG_FORMAT", "json").with("INTERNAL_LISTEN", "127.0.0.1:0");
+    let mut command = realm.command(&["serve", "--metrics-listen", "off"]);
+    let mut running = Running::start(&mut command, &realm.folder().join("serve.log"));
+    let mut log = String::new();
+    running.wait_until("ready", || {
+        log = std::fs::read_to_string(realm.folder().join("serve.log")).unwrap_or_default();
+        log.contains("ready to answer")
+    });
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let of =
+        |message: &str| lines.iter().filter(|line| line["message"] == message).collect::<Vec<_>>();
+    let accepted = of("accepts tokens");
+    assert_eq!(accepted.len(), 1, "{log}");
+    for (field, value) in [
+        ("issuer", "https://id.example.com"),
+        ("algorithms", "ES256"),
+        ("sessions", "required"),
+        ("leeway", "30 min"),
+    ] {
+        assert_eq!(accepted[0][field], value, "{log}");
+    }
+    let listeners: Vec<_> = of("listens").iter().map(|line| line["listener"].clone()).collect();
+    assert_eq!(listeners, ["gate", "metrics", "issuer", "internal", "gRPC"], "{log}");
+    assert!(of("listens").iter().all(|line| line["addresses"] != "127.0.0.1:0"), "{log}");
+    let kept: Vec<_> = of("keeps").iter().map(|line| line["what"].clone()).collect();
+    assert_eq!(kept, ["sessions", "accounts", "audit log"], "{log}");
+    assert!(log.contains("issues tokens of https://id.example.com"), "{log}");
+    assert!(log.contains("LEEWAY: is 30 minutes, not seconds"), "{log}");
+}
+
+#[test]
+fn a_mistyped_flag_is_told_the_nearest() {
+    let told = errors(&Realm::new().run(&["serve", "--leway", "5"]));
+    assert!(told.contains("--leeway"), "{told}");
+}
+
+#[test]
+fn a_session_that_is_not_there_is_a_no_beside_those_that_end() {
+    let realm = Realm::new();
+    let token = realm.mint("alice", &[]);
+    let sid = crate::support::tokens::claims(&token)["sid"].as_str().expect("a session").to_owned();
+    let typo = format!("{sid}x");
+    assert_eq!(code(&realm.run(&["session", "revoke", &sid, &typo])), 1);
+    assert_eq!(realm.gate().check(&token).status, 401, "the one that was there is over");
+}
+
+#[test]
+fn no_session_is_opened_for_a_token_that_cannot_be_printed() {
+    let realm = Realm::new();
+    let mut mint = realm.command(&["token", "mint", "--user", "alice"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = mint.stdout(full).output().expect("it runs");
+    assert_eq!(code(&output), 70, "{}", errors(&output));
+    assert_eq!(realm.ask(&["session", "list", "--json"]), "[]");
 }
 
 #[test]
@@ -109,7 +213,7 @@ fn wrong_usage_is_64_and_help_is_not() {
 
 #[test]
 fn a_secret_has_no_flag() {
-    let help = Realm::new().ask(&["serve", "--help"]);
+    let help = Realm::new().ask(&["serve", "--help-settings"]);
     for flag in ["--secret-key ", "--private-key ", "--rsa-private-key "] {
         assert!(!help.contains(flag), "{flag}");
     }

@@ -64,6 +64,56 @@ fn keys_that_cannot_protect_anything_are_refused() {
 }
 
 #[test]
+fn a_public_key_is_no_secret_in_whatever_form_it_is_written() {
+    let (private, public) = pem_pair(Algorithm::RS256);
+    let key = SigningKey::from_private_pem(Algorithm::RS256, &Secret::new(&*private)).unwrap();
+    let jwk = serde_json::to_string(key.verifying().public().unwrap().jwk()).unwrap();
+    let body: String = public.lines().filter(|line| !line.starts_with('-')).collect();
+    for text in [&public, &STANDARD.encode(&public), &body, &jwk, &STANDARD.encode(&jwk), &private]
+    {
+        assert!(mistake(&[("SECRET_KEY", text)]).contains("a key of a pair"), "{text}");
+        let hook = [("SECRET_KEY", SECRET), ("TOKEN_HOOK_SECRET", text.as_str())];
+        assert!(mistake(&hook).contains("a key of a pair"), "{text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("der");
+    std::fs::write(&file, STANDARD.decode(&body).unwrap()).unwrap();
+    let path = folder.path().join("portcullis.toml");
+    let table = "[[issuers]]\nissuer = \"x\"\nalgorithm = \"HS256\"\nsecret_key_file = ";
+    std::fs::write(&path, format!("{table}\"{}\"", file.display())).unwrap();
+    let told = Config::load(&Sources { file: Some(path), ..Sources::default() });
+    assert!(told.expect_err("DER is refused").to_string().contains("a key of a pair"));
+}
+
+#[test]
+fn two_kinds_of_keys_need_an_algorithm_that_says_which_is_used() {
+    let (_, public) = pem_pair(Algorithm::ES256);
+    let both = [("SECRET_KEY", SECRET), ("PUBLIC_KEY", public.as_str())];
+    assert!(mistake(&both).contains("which of them is used"));
+    for (algorithm, unused) in [("HS256", "PUBLIC_KEY: "), ("ES256", "SECRET_KEY: ")] {
+        let config = from_environment(&[&both[..], &[("ALGORITHM", algorithm)]].concat()).unwrap();
+        let told = &config.warnings[0];
+        assert!(told.starts_with(unused) && told.contains("is not used"), "{told}");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_had_is_told_once() {
+    let on = ("AUTHORIZATION_SERVER", "true");
+    let es256 = ("ALGORITHM", "ES256");
+    for (values, place) in [
+        (&[on][..], "AUTHORIZATION_SERVER: there is no key that signs"),
+        (&[on, es256, ("PRIVATE_KEY_FILE", "/nonexistent")], "PRIVATE_KEY_FILE: cannot read"),
+        (&[on, es256, ("PRIVATE_KEY", "rubbish")], "PRIVATE_KEY: this is not one key in PEM"),
+        (&[on, ("SECRET_KEY", "short")], "SECRET_KEY: this secret has 5 bytes"),
+        (&[("PUBLIC_KEY_FILE", "/nonexistent"), es256], "PUBLIC_KEY_FILE: cannot read"),
+        (&[on, ("KEY_RING_FILE", "/nonexistent")], "KEY_RING_FILE: /nonexistent: "),
+    ] {
+        assert!(mistake(values).starts_with(place), "{}", mistake(values));
+    }
+}
+
+#[test]
 fn a_pair_that_is_none_is_refused() {
     let ((private, _), (_, public)) = (pem_pair(Algorithm::ES256), pem_pair(Algorithm::ES256));
     let told =

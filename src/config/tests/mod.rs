@@ -1,5 +1,7 @@
 mod accounts;
+mod beside_tables;
 mod keys;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -46,7 +48,8 @@ fn issuer(config: &Config) -> &IssuerConfig {
 fn the_defaults_are_those_of_the_older_systems() {
     let config = with_secret(&[]).unwrap();
     assert_eq!(issuer(&config).iss.as_deref(), Some("prismaticain"));
-    assert_eq!(issuer(&config).leeway, Duration::from_secs(600));
+    assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
+    assert_eq!(config.warnings, [""; 0]);
     assert_eq!(issuer(&config).sessions, SessionRule::WhenPresent);
     assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
@@ -109,7 +112,7 @@ fn every_mistake_is_reported_at_once() {
 fn an_empty_issuer_is_not_checked_and_other_empty_values_are_unset() {
     assert_eq!(issuer(&with_secret(&[("ISSUER", "")]).unwrap()).iss, None);
     let config = with_secret(&[("LEEWAY", ""), ("PORT", ""), ("LISTEN", "")]).unwrap();
-    assert_eq!(issuer(&config).leeway, Duration::from_secs(600));
+    assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
 }
 
 #[test]
@@ -183,7 +186,10 @@ fn unknown_keys_and_broken_files_are_mistakes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portcullis.toml");
     for (content, told) in [
-        ("leway = 5", "no such setting"),
+        ("leway = 5", "no such setting; do you mean leeway?"),
+        ("LEEWAY = 5", "do you mean leeway?"),
+        ("jwt_audience = []", "nothing in it"),
+        ("colour = 5", "there is no such setting\n"),
         ("leeway = {a = 1}", "must be a text"),
         ("secret_key = \"hush hush", "not valid"),
         ("[[issuers]]\nissuer = \"x\"\nkey = 5", "unknown field"),
@@ -250,7 +256,16 @@ fn settings_that_defeat_each_other_are_mistakes() {
     for (values, told) in [
         (&[("SESSION_INACTIVITY_TIMEOUT", "60"), ("SESSION_STALENESS", "7")][..], "seem idle"),
         (&[("LISTEN", "127.0.0.1:1,127.0.0.1:1")], "there twice"),
-        (&[("PORT", "9090")], "own address"),
+        (&[("PORT", "9090")], "the address of the gate already"),
+        (&[("DB_CA_FILE", "/dev/null")], "encrypts nothing"),
+        (&[("JWT_AUDIENCE", ",")], "nothing in it"),
+        (&[("JWT_AUDIENCE", " ")], "nothing in it"),
+        (&[("LISTEN", ",")], "nothing in it"),
+        (&[("IDENTITY_HEADERS", " , ")], "nothing in it"),
+        (&[("IDENTITY_HEADERS", "X-Forwarded-User=sub")], "meaning of its own"),
+        (&[("TRUSTED_PROXIES", ",")], "nothing in it"),
+        (&[("AUTH_SCOPES", ",")], "nothing in it"),
+        (&[("AUTH_SCOPES", "{}")], "nothing in it"),
         (&[("PUBLIC_KEY", &private)], "private key"),
         (&[("IDENTITY_HEADERS", "X-A=a,X-A=b")], "there twice"),
         (&[("DB_URL", "sqlite::memory:")], "names no file"),

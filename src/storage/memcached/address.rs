@@ -1,5 +1,6 @@
 //! Which servers a `memcached://` URL names.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -61,6 +62,12 @@ impl Servers {
     /// Their names.
     pub(super) fn names(&self) -> &[String] {
         &self.0
+    }
+}
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
     }
 }
 

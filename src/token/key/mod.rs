@@ -1,5 +1,6 @@
 //! Keys: each bound to the one algorithm that it serves (RFC 8725, section 3.1).
 
+mod disguise;
 mod pem;
 mod prepared;
 mod signing;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use super::algorithm::{self, Algorithm};
 use crate::secret::{RandomFailed, Secret};
 
+pub use disguise::is_key_of_a_pair;
 pub use pem::{is_private_pem, looks_like_pem};
 pub use signing::{SigningKey, generate};
 pub use verifying::{PublicJwk, VerifyingKey};
@@ -74,9 +76,12 @@ pub enum KeyError {
         /// The least length in bytes.
         need: usize,
     },
-    /// An asymmetric key in PEM, given as an HMAC secret: everybody may know a public key.
-    #[error("this is a PEM file, not a secret: a public key must never be used as an HMAC secret")]
-    PemAsSecret,
+    /// A key of a pair, in whatever form, given as an HMAC secret: everybody may know a public key.
+    #[error(
+        "this is a key of a pair (PEM, DER, a JWK or their base64), not a secret: a public key must \
+         never be used as an HMAC secret"
+    )]
+    PairAsSecret,
     /// A JWK that may not verify signatures here; the text says which rule it breaks.
     #[error("{0}")]
     UnusableJwk(&'static str),
@@ -93,8 +98,8 @@ fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
     if !algorithm::is_symmetric(algorithm) {
         return Err(KeyError::WrongFamily(algorithm));
     }
-    if looks_like_pem(secret.expose()) {
-        return Err(KeyError::PemAsSecret);
+    if is_key_of_a_pair(secret.expose()) {
+        return Err(KeyError::PairAsSecret);
     }
     let (have, need) = (secret.expose().len(), algorithm::least_secret_bytes(algorithm));
     if have < need {
@@ -276,7 +281,7 @@ mod tests {
         assert_eq!(refused.unwrap_err(), KeyError::PrivateWherePublic);
         assert_eq!(
             VerifyingKey::from_secret(None, Algorithm::HS256, &private).unwrap_err(),
-            KeyError::PemAsSecret
+            KeyError::PairAsSecret
         );
         assert_eq!(
             SigningKey::from_private_pem(Algorithm::RS256, &private).unwrap_err(),

@@ -26,7 +26,7 @@ pub fn bad(realm: &Realm, good: &str) -> Vec<(&'static str, String)> {
     let (mut late, mut early, mut other, mut typed) =
         (claims(good), claims(good), claims(good), claims(good));
     let now = late["iat"].as_i64().expect("the token says when it was made");
-    // Well beyond LEEWAY, which is ten minutes.
+    // Well beyond LEEWAY, which is a minute.
     (late["iat"], late["exp"]) = (json!(now - 7200), json!(now - 3600));
     early["nbf"] = json!(now + 3600);
     other["iss"] = json!("somebody-else");

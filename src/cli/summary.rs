@@ -1,0 +1,220 @@
+//! What a configuration amounts to, in words: whose tokens are accepted, what is listened on, issued
+//! and stored. `check-config` prints it, `serve` writes it to the log. It holds no secret.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::config::{Config, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
+use crate::issuer::terms::RefreshPolicy;
+use crate::server::Address;
+use crate::telemetry::audit::AuditTarget;
+use crate::token::{Algorithm, SessionRule, VerifyingKey, algorithm, key_file};
+
+/// On what terms the tokens of an issuer are accepted.
+pub(super) struct Accepted {
+    pub(super) issuer: String,
+    pub(super) algorithms: String,
+    pub(super) keys: String,
+    pub(super) audiences: String,
+    pub(super) sessions: &'static str,
+    pub(super) leeway: String,
+}
+
+/// Those of every issuer.
+pub(super) fn accepted(tokens: &TokenConfig) -> Vec<Accepted> {
+    tokens.issuers.iter().map(|issuer| Accepted::of(issuer, tokens)).collect()
+}
+
+impl Accepted {
+    fn of(issuer: &IssuerConfig, tokens: &TokenConfig) -> Self {
+        let (algorithms, keys) = match &issuer.keys {
+            KeysConfig::Fixed(keys) => {
+                (names(keys.iter().map(VerifyingKey::algorithm)), "in the settings".to_owned())
+            }
+            KeysConfig::Published(source) => {
+                let assumed = source.assumed.map(|it| format!(", else {}", algorithm::name(it)));
+                let algorithms = format!("what its keys name{}", assumed.unwrap_or_default());
+                (algorithms, format!("published at {}", source.location))
+            }
+            KeysConfig::Ring => (of_ring(tokens), "in the key ring".to_owned()),
+        };
+        Self {
+            issuer: issuer.iss.clone().unwrap_or_else(|| "any (`iss` is not checked)".to_owned()),
+            algorithms,
+            keys,
+            audiences: audiences(issuer),
+            sessions: match issuer.sessions {
+                SessionRule::Required => "required",
+                SessionRule::WhenPresent => "when-present",
+                SessionRule::Ignored => "ignored",
+            },
+            leeway: time(issuer.leeway),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { issuer, algorithms, keys, audiences, sessions, leeway } = self;
+        format!(
+            "tokens of {issuer}: {algorithms}, keys {keys}; audiences {audiences}; sessions \
+             {sessions}; leeway {leeway}"
+        )
+    }
+}
+
+fn audiences(issuer: &IssuerConfig) -> String {
+    match (issuer.audiences.as_slice(), &issuer.default_audience) {
+        ([], None) => "none (a token with `aud` is refused)".to_owned(),
+        ([], Some(default)) => format!("{default}, or no `aud`"),
+        (listed, _) => listed.join(", "),
+    }
+}
+
+/// The algorithms of the ring's keys, whether they sign now or not.
+fn of_ring(tokens: &TokenConfig) -> String {
+    let read = tokens.ring.as_deref().and_then(|path| key_file::read(path).ok());
+    read.map_or_else(String::new, |(table, _)| {
+        names(table.entries().iter().map(|(_, key)| key.key().algorithm()))
+    })
+}
+
+/// Each name once.
+fn names(algorithms: impl Iterator<Item = Algorithm>) -> String {
+    let mut names: Vec<_> = algorithms.map(algorithm::name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+/// What is issued, if anything is.
+pub(super) fn issued(config: &Config) -> Option<String> {
+    let issuance = config.issuance.as_ref()?;
+    let terms = &issuance.terms;
+    let signs = config.tokens.signing.as_ref();
+    let algorithm =
+        signs.map_or_else(|| of_ring(&config.tokens), |key| names([key.algorithm()].into_iter()));
+    let kind = if terms.opaque { "handles" } else { "tokens" };
+    let refresh = match terms.policy {
+        RefreshPolicy::Rotate => "work once",
+        RefreshPolicy::Sliding => "slide",
+        RefreshPolicy::Reusable => "are reusable",
+    };
+    let mut text = format!(
+        "{kind} of {}, signed with {algorithm}, for {}; good for {}; refresh tokens {refresh}, for {}; \
+         passwords checked by ",
+        terms.iss,
+        terms.audiences.join(", "),
+        time(terms.access_lifetime),
+        time(terms.refresh_lifetime),
+    );
+    match &issuance.hook {
+        None => text.push_str("the built-in accounts"),
+        // What stands behind the path may be a secret.
+        Some(hook) => {
+            let host = hook.url.host_str().unwrap_or_default();
+            let _ = write!(text, "{}://{host}{}", hook.url.scheme(), hook.url.path());
+        }
+    }
+    Some(text)
+}
+
+/// Where things are kept, by what is kept.
+pub(super) fn stores(config: &Config) -> Vec<(&'static str, String)> {
+    let mut stores = vec![("sessions", config.sessions.store.to_string())];
+    if let Some(issuance) = &config.issuance {
+        stores.push(("accounts", config.accounts.store.to_string()));
+        let audit = match &issuance.audit {
+            AuditTarget::Off => "off".to_owned(),
+            AuditTarget::Stderr => "standard error".to_owned(),
+            AuditTarget::File(path) => path.display().to_string(),
+        };
+        stores.push(("audit log", audit));
+    }
+    stores
+}
+
+/// The whole, a line for each thing, as `check-config` prints it.
+pub(super) fn lines(config: &Config) -> Vec<String> {
+    let mut lines: Vec<_> =
+        accepted(&config.tokens).iter().map(|it| line("accepts", &it.line())).collect();
+    if let Some(issued) = issued(config) {
+        lines.push(line("issues", &issued));
+    }
+    let gate = list(&config.gate.listen);
+    lines.push(line("gate", &format!("{gate}, paths below {}/", config.gate.prefix)));
+    lines.push(line("metrics", &or_off(config.metrics_listen.as_ref())));
+    if let Some(issuance) = &config.issuance {
+        lines.extend(listeners(issuance));
+    }
+    lines.extend(stores(config).iter().map(|(name, place)| line(name, place)));
+    let (bound, when_down) = (time(config.cache.staleness), time(config.cache.when_down));
+    lines.push(line(
+        "believed",
+        &format!("sessions for {bound}; while the store is down {when_down}"),
+    ));
+    lines.extend(config.warnings.iter().map(|warning| line("warning", warning)));
+    lines
+}
+
+fn listeners(issuance: &IssuanceConfig) -> [String; 3] {
+    let grpc = issuance.grpc.map_or_else(
+        || "off".to_owned(),
+        |at| match &issuance.grpc_tls {
+            None => format!("{at}, not encrypted"),
+            Some(tls) if tls.client_ca.is_some() => format!("{at}, TLS with client certificates"),
+            Some(_) => format!("{at}, TLS"),
+        },
+    );
+    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.web.public_url);
+    [
+        line("issuer", &issuer),
+        line("internal", &or_off(issuance.internal.as_ref())),
+        line("gRPC", &grpc),
+    ]
+}
+
+fn line(what: &str, said: &str) -> String {
+    format!("  {what:<10} {said}")
+}
+
+/// Addresses with commas between them.
+pub(super) fn list(addresses: &[Address]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
+}
+
+fn or_off(address: Option<&Address>) -> String {
+    address.map_or_else(|| "off".to_owned(), ToString::to_string)
+}
+
+/// A time in the largest unit that it is a whole number of.
+pub(super) fn time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "days"), (3_600, "h"), (60, "min")];
+    let whole =
+        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) if time.subsec_nanos() == 0 => format!("{} {name}", seconds / unit),
+        _ => format!("{} s", time.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_a_unit_that_people_read() {
+        for (millis, told) in [
+            (0, "0 s"),
+            (500, "0.5 s"),
+            (90_000, "90 s"),
+            (60_000, "1 min"),
+            (60_500, "60.5 s"),
+            (5_400_000, "90 min"),
+            (7_200_000, "2 h"),
+            (604_800_000, "7 days"),
+        ] {
+            assert_eq!(time(Duration::from_millis(millis)), told);
+        }
+    }
+}
