@@ -16,6 +16,7 @@ use crate::account::{AccountError, AccountStore, Login, User};
 use crate::app::open_accounts;
 use crate::clock::UnixTime;
 use crate::config::{AccountsConfig, Config, SessionConfig};
+use crate::issuer::subject::is_reserved;
 use crate::secret::{Random, Secret, SystemRandom};
 use crate::session::UserId;
 
@@ -45,6 +46,27 @@ pub(super) fn failed(error: AccountError) -> Failure {
             Failure::unavailable(error)
         }
     }
+}
+
+/// The same failure, after a secret was shown that is now good for nothing.
+pub(super) fn of_no_use(failure: Failure) -> Failure {
+    let Failure { exit, error } = failure;
+    Failure { exit, error: error.context("the secret above is of no use") }
+}
+
+/// A further claim of a user, who cannot be given what the issuer or another flag says.
+pub(super) fn check_claim(name: &str) -> anyhow::Result<()> {
+    const OF_A_FIELD: [&str; 6] =
+        ["username", "preferred_username", "email", "email_verified", "name", "roles"];
+    if is_reserved(name) {
+        bail!("the claim {name:?} is the issuer's to write, and would be dropped");
+    }
+    if OF_A_FIELD.contains(&name) {
+        bail!(
+            "the claim {name:?} comes from what a user has of his own: username, e-mail, name, roles"
+        );
+    }
+    Ok(())
 }
 
 /// Hashes passwords as configured.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::accounts::{Who, cell, failed, load, open, random_id, time_cell, time_json};
+use super::accounts::{Who, cell, failed, load, of_no_use, open, random_id, time_cell, time_json};
 use super::audit;
 use super::output::Output;
 use super::settings::SettingFlags;
@@ -111,14 +111,18 @@ async fn add(args: &AddArgs) -> Outcome {
         expires: args.days.map(|days| now.after(Duration::from_secs(days * DAY))),
         last_used: None,
     };
-    store.add_key(&key).await.map_err(failed)?;
-    log.event(Event::KeyMade).user(key.user.as_str()).reason(&key.id).write();
+    // First the key: nothing may be kept that nobody holds.
     let shown = text.expose_str().unwrap_or_default();
     if args.json {
         let expires = time_json(key.expires);
-        Output::json(&json!({ "key": shown, "id": key.id, "expires": expires }))?;
+        let shown = json!({ "key": shown, "id": key.id, "expires": expires });
+        Output::secret(&shown.to_string())?;
     } else {
-        Output::line(shown)?;
+        Output::secret(shown)?;
+    }
+    store.add_key(&key).await.map_err(|error| of_no_use(failed(error)))?;
+    log.event(Event::KeyMade).user(key.user.as_str()).reason(&key.id).write();
+    if !args.json {
         let until = key.expires.map_or_else(String::new, |time| format!(", until {time}"));
         let name = cell(user.username.as_str());
         Output::say(&format!("{} of {name}{until}; the key is shown this once", key.id));
@@ -196,5 +200,6 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     if args.json {
         Output::json(&json!({ "revoked": revoked }))?;
     }
-    Ok(if revoked > 0 { Exit::Done } else { Exit::No })
+    // One that is not there may be a slip, and then the key that was meant lives on.
+    Ok(if revoked == args.ids.len() { Exit::Done } else { Exit::No })
 }

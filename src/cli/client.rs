@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::accounts::{cell, failed, load, open, time_json};
+use super::accounts::{cell, failed, load, of_no_use, open, time_json};
 use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::words;
 use super::{Exit, Failure, Outcome, block_on, surroundings};
-use crate::account::{Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
+use crate::account::{AccountError, Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
 use crate::clock::UnixTime;
 use crate::issuer::audit::Event;
 use crate::opaque;
@@ -147,27 +147,28 @@ async fn add(args: &AddArgs) -> Outcome {
     };
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
-    store.add_client(&client).await.map_err(failed)?;
-    log.event(Event::ClientAdded).client(Some(&client.id)).reason(COMMAND).write();
-    let secret = secret.map(|(secret, _)| secret);
+    if store.client(&client.id).await.map_err(failed)?.is_some() {
+        return Err(failed(AccountError::Taken("client id")));
+    }
+    // First the secret: nothing may be kept that nobody holds.
+    let secret = secret.as_ref().and_then(|(secret, _)| secret.expose_str());
     if args.json {
         let mut shown = to_json(&client);
-        shown["secret"] = json!(secret.as_ref().and_then(Secret::expose_str));
-        Output::json(&shown)?;
-    } else {
-        show_secret(&client.id, secret.as_ref())?;
+        shown["secret"] = json!(secret);
+        Output::secret(&shown.to_string())?;
+    } else if let Some(secret) = secret {
+        Output::secret(secret)?;
+    }
+    store.add_client(&client).await.map_err(|error| of_no_use(failed(error)))?;
+    log.event(Event::ClientAdded).client(Some(&client.id)).reason(COMMAND).write();
+    if !args.json {
+        let id = &client.id;
+        Output::say(&match secret {
+            Some(_) => format!("the secret of client {id}; it is shown this once"),
+            None => format!("client {id} is added; it has no secret"),
+        });
     }
     Ok(Exit::Done)
-}
-
-fn show_secret(id: &str, secret: Option<&Secret>) -> anyhow::Result<()> {
-    if let Some(secret) = secret.and_then(Secret::expose_str) {
-        Output::line(secret)?;
-        Output::say(&format!("the secret of client {id}; it is shown this once"));
-    } else {
-        Output::say(&format!("client {id} is added; it has no secret"));
-    }
-    Ok(())
 }
 
 /// A secret, and what is kept of it.
@@ -256,18 +257,24 @@ async fn rotate(args: &RotateArgs) -> Outcome {
     let (clock, _) = surroundings();
     let (secret, kept) = new_secret()?;
     client.secrets = replaced(&client.secrets, kept, clock.now(), args.overlap);
-    if !store.change_client(&client).await.map_err(failed)? {
-        return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
-    }
-    log.event(Event::ClientRotated).client(Some(&client.id)).reason(COMMAND).write();
     let old_until = client.secrets.first().and_then(|secret| secret.expires);
     let shown = secret.expose_str().unwrap_or_default();
+    // First the secret: where it cannot be shown, the old one must not end.
     if args.json {
         let old_until = time_json(old_until);
-        Output::json(&json!({ "id": client.id, "secret": shown, "old_until": old_until }))?;
+        let shown = json!({ "id": client.id, "secret": shown, "old_until": old_until });
+        Output::secret(&shown.to_string())?;
+    } else {
+        Output::secret(shown)?;
+    }
+    let changed = store.change_client(&client).await;
+    if !changed.map_err(|error| of_no_use(failed(error)))? {
+        return Err(of_no_use(Failure::no(anyhow!("there is no client {:?}", args.id))));
+    }
+    log.event(Event::ClientRotated).client(Some(&client.id)).reason(COMMAND).write();
+    if args.json {
         return Ok(Exit::Done);
     }
-    Output::line(shown)?;
     Output::say(&match old_until {
         Some(time) => {
             format!("the old secret is good until {time}; the new one is shown this once")

@@ -65,7 +65,8 @@ fn generate(algorithm: Algorithm, out: Option<&Path>, json: bool) -> Outcome {
     let (name, text) = (algorithm::name(algorithm), material.expose().trim_ascii_end());
     if json {
         let key = String::from_utf8_lossy(text);
-        Output::json(&json!({ "algorithm": name, "key_id": id, "key": key }))?;
+        let shown = json!({ "algorithm": name, "key_id": id, "key": key });
+        Output::secret(&shown.to_string())?;
         return Ok(Exit::Done);
     }
     if let Some(id) = id {
@@ -76,7 +77,7 @@ fn generate(algorithm: Algorithm, out: Option<&Path>, json: bool) -> Outcome {
             write_new(path, text).map_err(Failure::unavailable)?;
             Output::say(&format!("written to {}", path.display()));
         }
-        None => Output::write(&[text, b"\n"].concat())?,
+        None => Output::secret(&String::from_utf8_lossy(text))?,
     }
     Ok(Exit::Done)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use anyhow::Context as _;
+
 /// The two channels.
 pub(super) struct Output;
 
@@ -27,6 +29,15 @@ impl Output {
     /// JSON, for machines, on one line.
     pub(super) fn json(value: &serde_json::Value) -> io::Result<()> {
         Self::line(&value.to_string())
+    }
+
+    /// A line with a secret that is shown this once. It must have been taken, so a reader that went
+    /// away is an error here; whoever stores something about it does so after this.
+    pub(super) fn secret(text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(format!("{text}\n").as_bytes());
+        let written = written.and_then(|()| stdout.flush());
+        written.context("the secret cannot be printed, so nothing was changed")
     }
 
     /// What was asked for. A reader that went away, as `head` does, is no error.

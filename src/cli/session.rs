@@ -148,14 +148,14 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     let config = load_sessions(&args.settings)?;
     let log = audit::open(&args.settings)?;
     let sessions = Arc::new(sessions(&config).await?);
-    let ended = if let Some(user) = &args.user {
+    let (ended, all_there) = if let Some(user) = &args.user {
         let user = UserId::parse(user).map_err(Failure::usage)?;
         let ended = sessions.revoke_user(&user).await.map_err(Failure::unavailable)?;
         if ended > 0 {
             let all = log.event(Event::RevokeAll).user(user.as_str()).reason(COMMAND);
             all.count(ended).write();
         }
-        ended
+        (ended, true)
     } else {
         let ids = match &args.token {
             Some(token) => vec![session_of(&argument_or_stdin(token)?)?],
@@ -163,19 +163,20 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
         };
         // All are read before the first is ended: a slip in one of them ends none.
         let ids: Result<Vec<_>, _> = ids.iter().map(|id| SessionId::parse(id)).collect();
-        let mut ended = 0;
+        let (mut ended, mut all_there) = (0, true);
         for id in ids.map_err(Failure::usage)? {
-            match sessions.revoke(&id).await.map_err(Failure::unavailable)? {
-                Some(user) => {
-                    ended += 1;
-                    let one = log.event(Event::Revoke).user(user.as_str()).session(&id);
-                    one.reason(COMMAND).write();
-                    Output::say(&format!("session {id} of {user} is over"));
-                }
-                None => Output::say(&format!("there is no session {id}")),
+            let ended_user = sessions.revoke(&id).await.map_err(Failure::unavailable)?;
+            if let Some(user) = ended_user {
+                ended += 1;
+                let one = log.event(Event::Revoke).user(user.as_str()).session(&id);
+                one.reason(COMMAND).write();
+                Output::say(&format!("session {id} of {user} is over"));
+            } else {
+                all_there = false;
+                Output::say(&format!("there is no session {id}"));
             }
         }
-        ended
+        (ended, all_there)
     };
     if args.json {
         Output::json(&json!({ "ended": ended }))?;
@@ -185,7 +186,8 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     } else {
         Output::say(&format!("{ended} ended"));
     }
-    Ok(if ended > 0 { Exit::Done } else { Exit::No })
+    // One that is not there may be a slip, and then the session that was meant lives on.
+    Ok(if ended > 0 && all_there { Exit::Done } else { Exit::No })
 }
 
 /// The session that a token names. The token need not be good any more: whoever may write to the

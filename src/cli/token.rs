@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
+use super::accounts::of_no_use;
 use super::mint::{Wish, mint};
 use super::output::Output;
 use super::settings::SettingFlags;
@@ -91,19 +92,27 @@ async fn run_mint(args: &MintArgs) -> Outcome {
         with_session: !args.no_session,
     };
     let minted = mint(&config, &wish, clock.now(), random.as_ref()).map_err(Failure::usage)?;
-    if let Some(session) = &minted.session {
-        let app = App::build(&config, clock, random).await.map_err(Failure::unavailable)?;
-        app.sessions.put(session).await.map_err(Failure::unavailable)?;
-    }
+    let app = match &minted.session {
+        Some(_) => Some(App::build(&config, clock, random).await.map_err(Failure::unavailable)?),
+        None => None,
+    };
     let session = minted.session.as_ref().map(|session| session.id.as_str());
+    // First the token: no session may live that nobody holds a token of.
     if args.json {
-        Output::json(&json!({
+        let shown = json!({
             "token": minted.token,
             "session": session,
             "expires": minted.expires.to_string(),
-        }))?;
+        });
+        Output::secret(&shown.to_string())?;
     } else {
-        Output::line(&minted.token)?;
+        Output::secret(&minted.token)?;
+    }
+    if let (Some(app), Some(session)) = (&app, &minted.session) {
+        let opened = app.sessions.put(session).await;
+        opened.map_err(|error| of_no_use(Failure::unavailable(error)))?;
+    }
+    if !args.json {
         match session {
             Some(id) => Output::say(&format!("session {id}, until {}", minted.expires)),
             None => Output::say(&format!("no session; good until {}", minted.expires)),

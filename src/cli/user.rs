@@ -4,8 +4,8 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::accounts::{
-    Who, cell, failed, load, login, open, passwords, random_id, read_new_password, time_cell,
-    user_id, user_json,
+    Who, cell, check_claim, failed, load, login, open, passwords, random_id, read_new_password,
+    time_cell, user_id, user_json,
 };
 use super::audit::{self, COMMAND, CommandLog};
 use super::output::Output;
@@ -72,7 +72,7 @@ pub(super) struct AddArgs {
     #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
     /// A further claim of its tokens; the value is JSON, or else text; may be repeated
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = user_claim)]
     claims: Vec<(String, Value)>,
     /// Ask for no password: it can log in by API keys alone
     #[arg(long)]
@@ -386,6 +386,13 @@ fn tell(as_json: bool, user: &User, what: &str, ended: u64, is_done: bool) -> Ou
         Output::say("the user is gone");
     }
     Ok(if is_done { Exit::Done } else { Exit::No })
+}
+
+/// A claim that a user may be given.
+fn user_claim(text: &str) -> anyhow::Result<(String, Value)> {
+    let (name, value) = claim(text)?;
+    check_claim(&name)?;
+    Ok((name, value))
 }
 
 fn kind(text: &str) -> Result<UserKind, &'static str> {

@@ -384,6 +384,75 @@ fn a_client_is_added_rotated_and_deleted() {
     assert_eq!(done(&realm, &["client", "list", "--json"], ""), "[]");
 }
 
+/// Runs a command whose standard output takes nothing.
+fn into_the_void(realm: &Realm, arguments: &[&str]) -> Output {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    realm.command(arguments).stdout(full).output().expect("it runs")
+}
+
+#[test]
+fn a_secret_that_cannot_be_printed_changes_nothing() {
+    let realm = realm();
+    done(&realm, &["user", "add", "bob", "--no-password"], "");
+    done(&realm, &["client", "add", "portal"], "");
+    let before = stored_client(&realm, "portal").secrets;
+    for arguments in [
+        &["client", "rotate", "portal", "--overlap", "0"][..],
+        &["client", "rotate", "portal", "--json"],
+        &["client", "add", "other"],
+        &["apikey", "add", "bob"],
+        &["key", "generate"],
+    ] {
+        let output = into_the_void(&realm, arguments);
+        assert_eq!(code(&output), 70, "{arguments:?}: {}", told(&output));
+        assert!(told(&output).contains("cannot be printed"), "{}", told(&output));
+    }
+    assert_eq!(stored_client(&realm, "portal").secrets, before);
+    assert_eq!(parsed(&done(&realm, &["apikey", "list", "--json"], "")), json!([]));
+    let clients = parsed(&done(&realm, &["client", "list", "--json"], ""));
+    assert_eq!(clients.as_array().map(Vec::len), Some(1), "{clients}");
+    assert!(!audit_text(&realm).contains("client_rotated"), "{}", audit_text(&realm));
+}
+
+#[test]
+fn a_key_that_is_not_there_is_a_no_beside_those_that_are_revoked() {
+    let realm = realm();
+    done(&realm, &["user", "add", "bob", "--no-password"], "");
+    let key = parsed(&done(&realm, &["apikey", "add", "bob", "--json"], ""));
+    let id = key["id"].as_str().expect("an id");
+    let output = typed(&realm, &["apikey", "revoke", id, "key_typo"], "");
+    assert_eq!(code(&output), 1, "{}", told(&output));
+    assert!(stored_key(&realm, key["key"].as_str().expect("a key")).is_none());
+}
+
+#[test]
+fn an_import_takes_nobody_for_somebody_else() {
+    let realm = realm();
+    done(&realm, &["user", "add", "alice", "--id", "u1", "--no-password"], "");
+    let import = |lines: &str| typed(&realm, &["import", "users", "-", "--json"], lines);
+    let output = import(r#"{"id": "u1", "username": "mallory"}"#);
+    assert_eq!(code(&output), 1, "{}", told(&output));
+    let counts = json!({"added": 0, "there_already": 0, "refused": 1});
+    assert_eq!(parsed(&printed(&output)), counts);
+    assert!(told(&output).contains("line 1: the id or a name of mallory"), "{}", told(&output));
+    let output = import(r#"{"id": "u1", "username": "ALICE"}"#);
+    assert_eq!(parsed(&printed(&output))["there_already"], 1, "{}", told(&output));
+}
+
+#[test]
+fn a_claim_that_would_be_dropped_is_refused() {
+    let realm = realm();
+    for claim in ["sub=x", "iss=x", "scope=a", "email=a@b.example", "roles=[\"admin\"]"] {
+        let output = typed(&realm, &["user", "add", "bob", "--no-password", "--claim", claim], "");
+        assert_eq!(code(&output), 64, "{claim}: {}", told(&output));
+    }
+    let line = r#"{"username": "bob", "claims": {"sub": "root"}}"#;
+    let output = typed(&realm, &["import", "users", "-"], line);
+    assert_eq!(code(&output), 64, "{}", told(&output));
+    assert!(told(&output).contains("\"sub\""), "{}", told(&output));
+    assert_eq!(parsed(&done(&realm, &["user", "list", "--json"], "")), json!([]));
+}
+
 #[test]
 fn a_client_without_a_secret_has_none() {
     let realm = realm();

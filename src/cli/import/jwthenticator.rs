@@ -118,7 +118,7 @@ impl Taking<'_> {
         };
         if !self.users.contains(&key.user) {
             if add_user(self.store, &service(&key.user, self.now)?).await? == Fate::Clashed {
-                Output::say(&format!("key {}: {} is another user's name", row.0, key.user));
+                Output::say(&format!("key {}: {} is another user's id or name", row.0, key.user));
                 self.counts.note(Fate::Clashed);
                 return Ok(());
             }

@@ -37,7 +37,7 @@ enum Fate {
     Added,
     /// It was there.
     Kept,
-    /// Its name is somebody else's.
+    /// Its id or a name of it is somebody else's.
     Clashed,
 }
 
@@ -81,8 +81,9 @@ async fn add_user(store: &dyn AccountStore, user: &User) -> Result<Fate, Failure
     match store.add_user(user).await {
         Ok(()) => Ok(Fate::Added),
         Err(AccountError::Taken(_)) => {
-            let same = store.user(&user.id).await.map_err(failed)?;
-            Ok(if same.is_some() { Fate::Kept } else { Fate::Clashed })
+            let found = store.user(&user.id).await.map_err(failed)?;
+            let is_same = found.is_some_and(|found| found.username == user.username);
+            Ok(if is_same { Fate::Kept } else { Fate::Clashed })
         }
         Err(error) => Err(failed(error)),
     }

@@ -7,7 +7,9 @@ use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::accounts::{failed, load, login, open, passwords, random_id, user_id};
+use super::super::accounts::{
+    check_claim, failed, load, login, open, passwords, random_id, user_id,
+};
 use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
@@ -87,7 +89,7 @@ async fn take_all(
         let name = read.user.username.as_str().escape_debug().to_string();
         let fate = take(store, read, random).await?;
         if fate == Fate::Clashed {
-            Output::say(&format!("line {line}: a name of {name} is another user's"));
+            Output::say(&format!("line {line}: the id or a name of {name} is another user's"));
         }
         counts.note(fate);
         progress.step();
@@ -148,6 +150,9 @@ fn read(line: &str, passwords: &Passwords, now: UnixTime) -> anyhow::Result<Read
     }
     if !line.scopes.iter().all(|scope| is_scope(scope)) {
         return Err(anyhow!("scopes: not all are scopes (RFC 6749, section 3.3)"));
+    }
+    for name in line.claims.keys() {
+        check_claim(name).context("claims")?;
     }
     let user = User {
         // Until it is known whether there is a better one.
