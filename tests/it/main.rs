@@ -37,6 +37,7 @@ mod opaque_store;
 mod outage;
 mod proto_fresh;
 mod published_keys;
+mod readme;
 mod refresh_race;
 mod restrict_store;
 mod secrets_in_logs;
