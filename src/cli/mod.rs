@@ -107,7 +107,7 @@ struct Cli {
 enum Command {
     /// Try it: gate, key, store and a demo user in one process on this host
     Dev(dev::Args),
-    /// Run the gate
+    /// Run the gate, and with `--issuer` (AUTHORIZATION_SERVER) the issuer
     Serve(serve::Args),
     /// Check the configuration as `serve` would, and do nothing else
     CheckConfig(serve::CheckArgs),

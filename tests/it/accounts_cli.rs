@@ -327,7 +327,7 @@ fn a_key_is_shown_once_and_known_by_its_digest() {
     assert_eq!(parsed(&listed).as_array().map(Vec::len), Some(2));
     assert!(!listed.contains(&key) && !listed.contains("sha512"), "{listed}");
     let ids = [stored.id.as_str(), made["id"].as_str().expect("an id")];
-    let revoked = done(&realm, &["apikey", "revoke", ids[0], ids[1], "key_x", "--json"], "");
+    let revoked = done(&realm, &["apikey", "revoke", ids[0], ids[1], "--json"], "");
     assert_eq!(revoked, r#"{"revoked":2}"#);
     assert_eq!(stored_key(&realm, &key), None);
     assert_eq!(done(&realm, &["apikey", "list", "--json"], ""), "[]");
