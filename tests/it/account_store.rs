@@ -125,7 +125,7 @@ fn key_names(keys: &[ApiKey]) -> Vec<&str> {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteAccounts {
-    let options = storage::sqlite::Options::default();
+    let options = crate::support::patient_sqlite();
     SqliteAccounts::open(&folder.join("accounts.db"), options).await.expect("open")
 }
 

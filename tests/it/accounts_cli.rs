@@ -69,7 +69,7 @@ fn in_store<T>(realm: &Realm, ask: impl AsyncFnOnce(SqliteAccounts) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("tokio").block_on(async {
         let path = realm.folder().join("portcullis.db");
-        let options = storage::sqlite::Options::default();
+        let options = crate::support::patient_sqlite();
         ask(SqliteAccounts::open(&path, options).await.expect("open")).await
     })
 }
@@ -845,7 +845,7 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
     let attempt = |name: &AttemptName| {
         runtime.block_on(async {
             let path = realm.folder().join("portcullis.db");
-            let options = storage::sqlite::Options::default();
+            let options = crate::support::patient_sqlite();
             let database = storage::sqlite::Database::open(&path, options).await.expect("open");
             let (store, clock) = (SqliteRestrict::new(database), Arc::new(SystemClock::new()));
             let restrictions = Restrictions::new(

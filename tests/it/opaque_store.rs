@@ -54,7 +54,7 @@ fn token(name: &str) -> OpaqueToken {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteOpaque {
-    let options = storage::sqlite::Options::default();
+    let options = crate::support::patient_sqlite();
     SqliteOpaque::open(&folder.join("portcullis.db"), options).await.expect("open")
 }
 

@@ -38,7 +38,7 @@ fn held(value: &str) -> Claim {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteRestrict {
-    let options = storage::sqlite::Options::default();
+    let options = crate::support::patient_sqlite();
     SqliteRestrict::open(&folder.join("portcullis.db"), options).await.expect("open")
 }
 

@@ -69,7 +69,7 @@ fn names(sessions: &[Session]) -> Vec<&str> {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteStore {
-    let options = storage::sqlite::Options::default();
+    let options = crate::support::patient_sqlite();
     SqliteStore::open(&folder.join("sessions.db"), options).await.expect("open")
 }
 

@@ -107,7 +107,7 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
 async fn accounts_and_sessions_share_a_file() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("accounts.db");
-    let options = storage::sqlite::Options::default();
+    let options = crate::support::patient_sqlite();
     let sessions = SqliteStore::open(&file, options).await.expect("sessions");
     let store = open_sqlite(folder.path()).await;
     store.add_user(&user("alice")).await.expect("add");

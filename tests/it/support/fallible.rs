@@ -129,7 +129,7 @@ impl Fixture {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(START));
         let faults = Arc::new(Faults::default());
-        let options = sqlite::Options { max_connections: 1, ..sqlite::Options::default() };
+        let options = sqlite::Options { max_connections: 1, ..super::patient_sqlite() };
         let file = folder.path().join("accounts.db");
         let accounts = SqliteAccounts::open(&file, options).await.expect("accounts");
         let accounts = Arc::new(Faulty::new(accounts, &faults));
