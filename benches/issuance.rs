@@ -213,6 +213,7 @@ fn issuance_terms() -> IssuanceTerms {
         scopes: None,
         max_sessions: 10,
         max_key_sessions: 10,
+        sessions_scope: None,
         own_urls: Vec::new(),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     load::{Connection, question},
     support::{
         gate::Gate,
-        http::request,
+        http::{bearer, request},
         issuer::{ALICE, Issuer, SCOPES},
         realm::Realm,
         redis::{Reach, RedisServer},
@@ -164,7 +164,8 @@ impl Stage {
     /// The question to the issuer that ends a session.
     pub fn revocation(&self, id: &str) -> Vec<u8> {
         let host = format!("Host: {}", self.issuer.internal);
-        request("DELETE", &format!("/admin/sessions/{id}"), &[&host], b"")
+        let token = bearer(&self.issuer.admin_token);
+        request("DELETE", &format!("/admin/sessions/{id}"), &[&host, &token], b"")
     }
 
     /// How often the server was asked each of these commands.

@@ -1,6 +1,7 @@
 //! Accounts: users, their passwords and API keys, and the clients of OAuth.
 
 mod name;
+mod named;
 pub mod password;
 pub mod policy;
 mod record;
@@ -8,6 +9,7 @@ mod sql;
 mod store;
 
 pub use name::{InvalidLogin, Login};
+pub use named::{Named, find};
 pub use record::{
     ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, User, UserKind, UserState,
 };

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::admin_token::read_or_make;
 use super::stores::Stores;
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
@@ -23,14 +24,14 @@ use crate::gate::service::GateService;
 use crate::issuer::audit::Audit;
 use crate::issuer::grpc::{self, GrpcTerms, TlsTerms};
 use crate::issuer::hook::Hook;
-use crate::issuer::http::{Routes, Web};
+use crate::issuer::http::{Routes, Web, WebTerms};
 use crate::issuer::login::PasswordCheck;
 use crate::issuer::metrics::IssuerMetrics;
 use crate::issuer::throttle::Throttle;
 use crate::issuer::{Issuance, Parts};
 use crate::opaque::Tokens;
 use crate::restrict::Restrictions;
-use crate::secret::Random;
+use crate::secret::{Random, Secret};
 use crate::server::{Address, Listeners, Shutdown};
 use crate::session::{CHANGE_TIMEOUT, Sessions, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditWriter};
@@ -101,6 +102,7 @@ impl IssuerApp {
         }
         let throttle =
             Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
+        let admin_token = admin_token(issuance, shared.random.as_ref())?;
         let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
         expect_hashes(&passwords, accounts.as_ref()).await;
         let parts = Parts {
@@ -119,7 +121,8 @@ impl IssuerApp {
             random: shared.random,
         };
         let core = Arc::new(Issuance::new(parts, issuance.terms.clone()));
-        let web = Web::new(Arc::clone(&core), issuance.web.clone());
+        let terms = WebTerms { admin_token: admin_token.clone(), ..issuance.web.clone() };
+        let web = Web::new(Arc::clone(&core), terms);
         let tls = issuance.grpc_tls.clone().map(|tls| TlsTerms {
             certificate: tls.certificate,
             key: tls.key,
@@ -128,7 +131,7 @@ impl IssuerApp {
         if let Some(tls) = &tls {
             tls.check().context("cannot use GRPC_TLS_CERT_FILE, its key or the client CA")?;
         }
-        let grpc = GrpcTerms { tls, admin_token: issuance.web.admin_token.clone() };
+        let grpc = GrpcTerms { tls, admin_token };
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         Ok(Self { issuance: core, public, internal, grpc, audit })
@@ -163,6 +166,16 @@ async fn expect_hashes(passwords: &Passwords, accounts: &dyn AccountStore) {
             tracing::warn!(%error, "the time of a login may tell whose password hash is older");
         }
     }
+}
+
+/// The administrator's token: the operator's, or one that is made for him.
+fn admin_token(issuance: &IssuanceConfig, random: &dyn Random) -> anyhow::Result<Option<Secret>> {
+    let Some(path) = &issuance.made_admin_token else {
+        return Ok(issuance.web.admin_token.clone());
+    };
+    let token = read_or_make(path, random)?;
+    tracing::info!(file = %path.display(), "ADMIN_TOKEN is not set: this file has it");
+    Ok(Some(token))
 }
 
 impl BoundIssuer {

@@ -1,6 +1,7 @@
 //! Putting it together: the only place that names concrete stores, and the life of the process
 //! from build to bind to run until stopped.
 
+mod admin_token;
 mod issuer;
 mod news;
 mod stores;

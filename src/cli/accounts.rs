@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::settings::SettingFlags;
 use super::{Failure, be_patient};
 use crate::account::password::Passwords;
-use crate::account::{AccountError, AccountStore, Login, User};
+use crate::account::{self, AccountError, AccountStore, Login, Named, User};
 use crate::app::open_accounts;
 use crate::clock::UnixTime;
 use crate::config::{AccountsConfig, Config, SessionConfig};
@@ -94,25 +94,21 @@ impl Who {
     /// Where there is none, and where it is the name of one and the id of another: no command may
     /// fall on the wrong one.
     pub(super) async fn find(&self, store: &dyn AccountStore) -> Result<User, Failure> {
-        let by_id = match UserId::parse(&self.who) {
-            Ok(id) => store.user(&id).await.map_err(failed)?,
-            Err(_) => None,
-        };
-        let by_login = match Login::parse(&self.who) {
-            Ok(login) => store.user_by_login(&login).await.map_err(failed)?,
-            Err(_) => None,
-        };
-        match (by_id, by_login) {
-            (Some(one), Some(other)) if one.id != other.id => Err(Failure::usage(anyhow!(
-                "{:?} is the id of one user and a name of another; name the first by username or \
-                 e-mail, the second by its id {:?}",
-                self.who,
-                other.id.as_str()
-            ))),
-            (Some(user), _) | (None, Some(user)) => Ok(user),
-            (None, None) => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
+        match account::find(store, &self.who).await.map_err(failed)? {
+            Named::One(user) => Ok(*user),
+            Named::Two { by_login, .. } => Err(two_are_meant(&self.who, &by_login)),
+            Named::Nobody => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
         }
     }
+}
+
+/// A text that is the id of one user and a name of another.
+pub(super) fn two_are_meant(who: &str, by_login: &User) -> Failure {
+    Failure::usage(anyhow!(
+        "{who:?} is the id of one user and a name of another; name the first by username or \
+         e-mail, the second by its id {:?}",
+        by_login.id.as_str()
+    ))
 }
 
 /// An id that nobody can take for a client's.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::accounts::{cell, failed, load, of_no_use, open, time_json};
 use super::audit::{self, COMMAND};
 use super::output::Output;
+use super::session::sessions;
 use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::words;
@@ -16,12 +17,17 @@ use super::{Exit, Failure, Outcome, block_on, surroundings};
 use crate::account::{AccountError, Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
 use crate::clock::UnixTime;
 use crate::issuer::audit::Event;
+use crate::issuer::issue::CLIENT_ID;
+use crate::issuer::subject::CLIENT_PREFIX;
 use crate::opaque;
 use crate::secret::Secret;
+use crate::session::{Filter, Session, Sessions, StoreError, UserId};
 use crate::token::jwks;
 
 /// The longest `client_id`, in bytes.
 const MOST_ID_BYTES: usize = 128;
+/// How long looking through all sessions may take.
+const LOOKING_THROUGH_ALL: Duration = Duration::from_secs(120);
 /// The grants that there are, as in `grant_type`.
 const GRANTS: [&str; 4] =
     ["password", "client_credentials", "refresh_token", "urn:portcullis:grant-type:api-key"];
@@ -37,7 +43,7 @@ pub(super) enum Command {
     List(ListArgs),
     /// Give a client a new secret; the old one stays good for a while
     Rotate(RotateArgs),
-    /// Delete a client
+    /// Delete a client, and end all sessions that were opened by it
     Delete(DeleteArgs),
 }
 
@@ -300,21 +306,80 @@ fn replaced(
 }
 
 async fn delete(args: &DeleteArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
+    let (config, mut session_config) = load(&args.settings)?;
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
-    let is_gone = store.delete_client(&args.id).await.map_err(failed)?;
-    if is_gone {
-        log.event(Event::ClientDeleted).client(Some(&args.id)).reason(COMMAND).write();
+    session_config.terms.timeout = session_config.terms.timeout.max(LOOKING_THROUGH_ALL);
+    let sessions = sessions(&session_config).await?;
+    let client = store.client(&args.id).await.map_err(failed)?;
+    let Some(client) = client else {
+        return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
+    };
+    // In this order, so that the same command said again finishes what failed half-way: nothing is
+    // issued to it after those sessions that are ended here, and it is found until all of them are.
+    let locked = Client { grants: Vec::new(), introspects: false, ..client };
+    let is_set = store.change_client(&locked).await.map_err(failed)?;
+    let ended = end_sessions_of(&sessions, &locked.id).await;
+    let deleted = match &ended {
+        Ok(_) => store.delete_client(&locked.id).await.map_err(failed),
+        Err(_) => Ok(false),
+    };
+    let event = match (&ended, &deleted) {
+        (Ok(_), Ok(true)) => Some(Event::ClientDeleted),
+        (Ok(_), Ok(false)) => None,
+        _ => is_set.then_some(Event::ClientLocked),
+    };
+    if let Some(event) = event {
+        let entry = log.event(event).client(Some(&locked.id)).reason(COMMAND);
+        match &ended {
+            Ok(count) => entry.count(*count).write(),
+            Err(_) => entry.write(),
+        }
     }
+    tell_of_deletion(args, &sessions, ended?, deleted?)
+}
+
+fn tell_of_deletion(args: &DeleteArgs, sessions: &Sessions, ended: u64, is_gone: bool) -> Outcome {
+    let id = cell(&args.id);
     if args.json {
-        Output::json(&json!({ "id": args.id, "done": is_gone }))?;
+        Output::json(&json!({ "id": args.id, "done": is_gone, "sessions_ended": ended }))?;
     } else if is_gone {
-        Output::say(&format!("client {} is deleted", cell(&args.id)));
+        Output::say(&format!("client {id} is deleted, {ended} sessions ended"));
     } else {
-        Output::say(&format!("there is no client {}", cell(&args.id)));
+        Output::say("the client is gone");
+    }
+    if !sessions.lists() {
+        Output::say(
+            "sessions are in memcached, which cannot list them: what people opened by this client is \
+             not refreshed any more, and ends with its access token (EXPIRY)",
+        );
     }
     Ok(if is_gone { Exit::Done } else { Exit::No })
+}
+
+/// Ends what a client has open: its own sessions, and those that people opened by it.
+async fn end_sessions_of(sessions: &Sessions, client: &str) -> Result<u64, Failure> {
+    let ended = async {
+        let mut ended = match UserId::parse(&format!("{CLIENT_PREFIX}{client}")) {
+            Ok(own) => sessions.revoke_user(&own).await?,
+            Err(_) => 0,
+        };
+        if sessions.lists() {
+            let all = sessions.list(&Filter::default(), usize::MAX).await?;
+            let named = |session: &&Session| {
+                session.claims.get(CLIENT_ID).and_then(Value::as_str) == Some(client)
+            };
+            for session in all.iter().filter(named) {
+                ended += u64::from(sessions.revoke(&session.id).await?.is_some());
+            }
+        }
+        Ok::<_, StoreError>(ended)
+    };
+    ended.await.map_err(|error| {
+        let what = "nothing is issued to the client any more, but its sessions may live on; run the \
+                    same again";
+        Failure::unavailable(anyhow::Error::new(error).context(what))
+    })
 }
 
 fn client_id(text: &str) -> anyhow::Result<String> {

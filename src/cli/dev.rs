@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use super::accounts::random_id;
 use super::key::write_new;
 use super::output::Output;
 use super::settings::SettingFlags;
@@ -12,9 +13,9 @@ use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
 use crate::account::{
     AccountError, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
 };
-use crate::app::{App, Bound};
+use crate::app::{App, Bound, BoundIssuer};
 use crate::clock::UnixTime;
-use crate::config::{BeforeDev, Config, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
+use crate::config::{BeforeDev, Config, DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 use crate::issuer::Issuance;
 use crate::issuer::http::API_KEY_GRANT;
 use crate::secret::{Secret, SystemRandom};
@@ -55,6 +56,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
+    leave_name(&config).map_err(Failure::unavailable)?;
     let _logging = config.logs.start();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -79,6 +81,14 @@ fn prepare(before: &BeforeDev) -> anyhow::Result<PathBuf> {
         write_new(&path, pem.expose().trim_ascii_end())?;
     }
     Ok(data_dir)
+}
+
+/// Leaves the issuer's name beside its key, for the commands that use what `dev` left.
+fn leave_name(config: &Config) -> anyhow::Result<()> {
+    let Some(issuance) = &config.issuance else { return Ok(()) };
+    let path = config.data_dir.join(DEV_ISSUER_FILE);
+    std::fs::write(&path, format!("{}\n", issuance.terms.iss))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn only_loopback(config: &Config) -> anyhow::Result<()> {
@@ -116,7 +126,8 @@ async fn demo(issuance: &Issuance, now: UnixTime) -> anyhow::Result<()> {
     let scopes: Vec<String> = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
     if issuance.accounts.user_by_login(&username).await?.is_none() {
         let user = User {
-            id: UserId::parse(USER)?,
+            // As in production: not what she logs in with.
+            id: UserId::parse(&random_id(issuance.random.as_ref())?)?,
             username,
             email: Some(Login::parse("alice@example.com")?),
             email_verified: true,
@@ -193,7 +204,7 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
   internal  {internal} (other services and administrators)
   gRPC      {grpc}
   metrics   {metrics}
-  files     {data_dir} (signing key, sessions, accounts, audit log)
+  files     {data_dir} (signing key, sessions, accounts, administrator's token, audit log)
 ",
         gate = list(gate),
         issuer_at = list(issuer.public_addresses()),
@@ -230,7 +241,7 @@ Type in another terminal:
   ANSWER=$({post} -d grant_type=refresh_token -d \"refresh_token=$REFRESH\")
   TOKEN=$(echo \"$ANSWER\" | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
 
-  # End the session
+{admin}  # End the session
   {curl} -i {url}/revoke -u {CLIENT}:{CLIENT_SECRET} -d \"token=$TOKEN\"
 
   # With the new token, or the old one: refused, 401
@@ -246,9 +257,27 @@ Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
             .access_lifetime
             .as_secs()
             .div_ceil(60)),
+        admin = as_administrator(config, issuer)?,
         program = quoted(&program),
         accounts = quoted(Path::new(&accounts)),
     ))
+}
+
+/// What the administrator types, where there is a listener for him.
+fn as_administrator(config: &Config, issuer: &BoundIssuer) -> anyhow::Result<String> {
+    let internal = issuer.internal_addresses();
+    if internal.is_empty() {
+        return Ok(String::new());
+    }
+    let (curl, url) = curl(&internal)?;
+    let issuance = config.issuance.as_ref();
+    let token = match issuance.map(|at| (&at.made_admin_token, &at.web.admin_token)) {
+        Some((Some(file), _)) => format!(" -H \"Authorization: Bearer $(cat {})\"", quoted(file)),
+        Some((None, Some(_))) => " -H \"Authorization: Bearer $ADMIN_TOKEN\"".to_owned(),
+        _ => String::new(),
+    };
+    let what = "# Where she is logged in, as the administrator sees it";
+    Ok(format!("  {what}\n  {curl} -s{token} {url}/admin/users/{USER}/sessions; echo\n\n"))
 }
 
 /// A path as a shell reads it as one word.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
+use super::accounts::{self, two_are_meant};
 use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
 use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
-use crate::app::open_stores;
-use crate::config::SessionConfig;
+use crate::account::{self, AccountStore, Named};
+use crate::app::{open_accounts, open_stores};
+use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig};
 use crate::issuer::audit::Event;
 use crate::session::{Filter, Session, SessionId, Sessions, StoreError, StoreMetrics, UserId};
 use crate::token::claims::Claims;
@@ -38,7 +40,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// Only this user's
+    /// Only this user's: a username, an e-mail, or an id
     #[arg(long)]
     user: Option<String>,
     /// Also those that have expired
@@ -62,7 +64,7 @@ pub(super) struct RevokeArgs {
     /// The session that this token names; `-` reads it from standard input
     #[arg(long, allow_hyphen_values = true)]
     token: Option<String>,
-    /// All sessions of this user
+    /// All sessions of this user: a username, an e-mail, or an id
     #[arg(long)]
     user: Option<String>,
     /// Print an object
@@ -86,17 +88,69 @@ pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure
     Ok(Sessions::new(store, config.terms, clock, StoreMetrics::default()))
 }
 
+/// Whom `--user` means.
+struct Whom {
+    id: UserId,
+    /// Whether accounts know him. Users of the hook and clients have sessions, and no account.
+    is_known: bool,
+}
+
+impl Whom {
+    /// Whom `who` names. Accounts that do not answer keep nobody's sessions alive: then it is taken
+    /// for an id.
+    async fn find(settings: &SettingFlags, who: &str) -> Result<Self, Failure> {
+        let (config, _) = accounts::load(settings)?;
+        let asked = async {
+            let Some(store) = open_if_there(&config).await? else { return Ok(Named::Nobody) };
+            Ok::<_, anyhow::Error>(account::find(store.as_ref(), who).await?)
+        };
+        match asked.await {
+            Ok(Named::One(user)) => return Ok(Self { id: user.id, is_known: true }),
+            Ok(Named::Two { by_login, .. }) => return Err(two_are_meant(who, &by_login)),
+            Ok(Named::Nobody) => {}
+            Err(error) => Output::say(&format!(
+                "the accounts do not answer, so {who:?} is taken for an id: {error:#}"
+            )),
+        }
+        let id = UserId::parse(who).map_err(Failure::usage)?;
+        Ok(Self { id, is_known: false })
+    }
+
+    /// The answer where he has no session.
+    fn without_sessions(&self) -> Result<(), Failure> {
+        if self.is_known {
+            return Ok(());
+        }
+        let who = self.id.as_str();
+        Err(Failure::no(anyhow!("there is no user {who:?}, and no session of one")))
+    }
+}
+
+/// The store of accounts; none where its file was never made, which looking must not change.
+async fn open_if_there(config: &AccountsConfig) -> anyhow::Result<Option<Arc<dyn AccountStore>>> {
+    match &config.store {
+        AccountStoreConfig::Sqlite(path) if !path.exists() => Ok(None),
+        _ => Ok(Some(open_accounts(config).await?)),
+    }
+}
+
 async fn list(args: &ListArgs) -> Outcome {
     let config = load_sessions(&args.settings)?;
-    let user = args.user.as_deref().map(UserId::parse).transpose();
+    let whom = match &args.user {
+        Some(who) => Some(Whom::find(&args.settings, who).await?),
+        None => None,
+    };
     let (clock, _) = surroundings();
     let live_at = (!args.all).then(|| clock.now());
-    let filter = Filter { user: user.map_err(Failure::usage)?, live_at };
+    let filter = Filter { user: whom.as_ref().map(|whom| whom.id.clone()), live_at };
     let sessions = sessions(&config).await?;
     let found = sessions.list(&filter, args.limit).await.map_err(|error| match error {
         StoreError::CannotList => Failure::usage(CannotList),
         error => Failure::unavailable(error),
     })?;
+    if let Some(whom) = whom.filter(|_| found.is_empty()) {
+        whom.without_sessions()?;
+    }
     if args.json {
         Output::json(&found.iter().map(to_json).collect())?;
     } else {
@@ -148,12 +202,14 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     let config = load_sessions(&args.settings)?;
     let log = audit::open(&args.settings)?;
     let sessions = Arc::new(sessions(&config).await?);
-    let (ended, all_there) = if let Some(user) = &args.user {
-        let user = UserId::parse(user).map_err(Failure::usage)?;
-        let ended = sessions.revoke_user(&user).await.map_err(Failure::unavailable)?;
+    let (ended, all_there) = if let Some(who) = &args.user {
+        let whom = Whom::find(&args.settings, who).await?;
+        let ended = sessions.revoke_user(&whom.id).await.map_err(Failure::unavailable)?;
         if ended > 0 {
-            let all = log.event(Event::RevokeAll).user(user.as_str()).reason(COMMAND);
+            let all = log.event(Event::RevokeAll).user(whom.id.as_str()).reason(COMMAND);
             all.count(ended).write();
+        } else {
+            whom.without_sessions()?;
         }
         (ended, true)
     } else {

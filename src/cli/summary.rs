@@ -164,7 +164,7 @@ fn listeners(issuance: &IssuanceConfig) -> [String; 3] {
             Some(_) => format!("{at}, TLS"),
         },
     );
-    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.web.public_url);
+    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.terms.iss);
     [
         line("issuer", &issuer),
         line("internal", &or_off(issuance.internal.as_ref())),

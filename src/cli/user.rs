@@ -341,17 +341,28 @@ async fn delete(args: &OneArgs) -> Outcome {
     let store = open(&config).await?;
     let sessions = sessions(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
-    let is_gone = store.delete_user(&user.id).await.map_err(failed)?;
+    // In this order, so that the same command said again finishes what failed half-way: nobody opens
+    // a session after those that are ended here, and the user is found until all of them are.
+    let (clock, _) = surroundings();
+    let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
     let ended = end_all(&sessions, &user.id).await;
-    note(&log, Event::UserDeleted, &user, is_gone, ended.as_ref().ok().copied());
-    tell(args.json, &user, "deleted", ended?, is_gone)
+    let deleted = match &ended {
+        Ok(_) => store.delete_user(&user.id).await.map_err(failed),
+        Err(_) => Ok(false),
+    };
+    let count = ended.as_ref().ok().copied();
+    match (&ended, &deleted) {
+        (Ok(_), Ok(is_gone)) => note(&log, Event::UserDeleted, &user, *is_gone, count),
+        _ => note(&log, Event::UserLocked, &user, is_set, count),
+    }
+    tell(args.json, &user, "deleted", ended?, deleted?)
 }
 
 async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
     let ended = sessions.revoke_user(user).await;
     ended.map_err(|error| {
-        let what = "the user is changed, but its sessions may live on; run the same again, or \
-                    `session revoke --user` with its id";
+        let what = "the user may not log in any more or has another password, but its sessions may \
+                    live on; run the same again";
         Failure::unavailable(anyhow::Error::new(error).context(what))
     })
 }

@@ -1,7 +1,7 @@
 //! Everything about issuing tokens.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -14,7 +14,7 @@ use super::published::{NEVER_SENT, holds_credentials};
 use super::reader::{NO_MEMBERS, Reader};
 use super::tokens::{TokenConfig, TokenMode};
 use crate::issuer::hook::HookTerms;
-use crate::issuer::http::{CorsTerms, Pages, TrustedProxies, WebTerms};
+use crate::issuer::http::{CorsTerms, InternalTerms, Pages, TrustedProxies, WebTerms};
 use crate::issuer::terms::{IssuanceTerms, RefreshPolicy};
 use crate::issuer::throttle::ThrottleTerms;
 use crate::opaque::CookiePair;
@@ -30,6 +30,8 @@ const LEAST_SECRET_BYTES: usize = 16;
 /// The shortest token of administrators, in bytes: it may be chosen, and is compared as often as
 /// anybody likes, so that nobody can lock the administrator out.
 const LEAST_TOKEN_BYTES: usize = 32;
+/// The file in DATA_DIR with the administrator's token of who set none.
+const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// The audit log's file in DATA_DIR.
 const AUDIT_FILE: &str = "audit.jsonl";
 
@@ -64,6 +66,8 @@ pub struct IssuanceConfig {
     pub terms: IssuanceTerms,
     /// What is decided about the routes.
     pub web: WebTerms,
+    /// Where the administrator's token is made and kept, where one is needed and none is set.
+    pub made_admin_token: Option<PathBuf>,
     /// The limits.
     pub throttle: ThrottleTerms,
     /// Who checks passwords, where it is not the built-in accounts.
@@ -92,37 +96,31 @@ pub(super) fn read(
 ) -> Option<IssuanceConfig> {
     let is_on = reader.truth("AUTHORIZATION_SERVER");
     let listen = listeners::list(reader, "ISSUER_LISTEN");
-    let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
-    let public_url = public_url(reader, iss.as_deref(), listen.first());
+    let Names { issuer, public_url } = names(reader, listen.first());
     if is_on {
-        name_ourselves(reader, tokens, &public_url);
+        name_ourselves(reader, tokens, &issuer);
     }
     let tokens = &*tokens;
-    let iss = tokens.issuers.first().and_then(|issuer| issuer.iss.clone());
     let token_path = reader.parsed("TOKEN_URL", path);
     let internal = reader.parsed("INTERNAL_LISTEN", |text| match text {
         "off" => Ok(None),
         address => address.parse::<Address>().map(Some),
     });
     let admin_token = secret(reader, "ADMIN_TOKEN", LEAST_TOKEN_BYTES);
-    let internal_needs_token = internal.as_ref().is_some_and(|address| !address.is_loopback());
-    if internal_needs_token && admin_token.is_none() {
-        reader
-            .wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
-    }
+    let internal_terms = internal_terms(reader, internal.as_ref(), admin_token.is_some());
+    let is_made = admin_token.is_none() && matches!(internal, Some(Address::Tcp(_)));
+    let made_admin_token = is_made.then(|| data_dir.join(ADMIN_TOKEN_FILE));
     let (grpc, grpc_tls) = grpc(reader);
-    let terms = terms(reader, tokens, iss.unwrap_or_else(|| public_url.clone()), store_timeout);
-    let terms = IssuanceTerms {
-        own_urls: vec![public_url.clone(), format!("{public_url}{token_path}")],
-        ..terms
-    };
+    let token_url = format!("{public_url}{token_path}");
+    let own_urls = vec![issuer.clone(), public_url.clone(), token_url];
+    let terms = IssuanceTerms { own_urls, ..terms(reader, tokens, issuer, store_timeout) };
     let web = WebTerms {
         public_url,
         token_path,
         cookies: CookiePair::parse(&reader.text("TOKEN_COOKIES")).unwrap_or_default(),
         trusted_proxies: trusted_proxies(reader),
         admin_token,
-        internal_needs_token,
+        internal: internal_terms,
         disable_external: reader.truth("DISABLE_EXTERNAL_API"),
         disable_internal: reader.truth("DISABLE_INTERNAL_API"),
         pages: Pages {
@@ -140,6 +138,7 @@ pub(super) fn read(
         grpc_tls,
         terms,
         web,
+        made_admin_token,
         throttle: throttle(reader),
         hook: hook(reader),
         audit: audit(reader, data_dir),
@@ -163,25 +162,71 @@ fn tell_of_no_use(reader: &mut Reader<'_>) {
     }
 }
 
-/// What our own tokens say of their issuer is what the metadata says, where the operator says it
-/// once (RFC 8414, section 2), and the gate beside the issuer accepts whom they are for.
-fn name_ourselves(reader: &mut Reader<'_>, tokens: &mut TokenConfig, public_url: &str) {
-    let is_named = reader.found("PUBLIC_URL").is_some();
-    let Some(own) = tokens.issuers.first_mut() else {
-        return;
-    };
-    if is_named && reader.found("ISSUER").is_none() {
-        own.iss = Some(public_url.to_owned());
-        public_url.clone_into(&mut own.name);
+/// Whom the internal listener lets through without the administrator's token.
+fn internal_terms(
+    reader: &mut Reader<'_>,
+    listen: Option<&Address>,
+    has_token: bool,
+) -> InternalTerms {
+    let is_of_this_host = listen.is_none_or(Address::is_loopback);
+    let open_registration = reader.truth("OPEN_KEY_REGISTRATION");
+    if !is_of_this_host && !has_token {
+        reader
+            .wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
     }
-    let is_url = |iss: &str| iss.starts_with("https://") || iss.starts_with("http://");
-    if is_named && own.iss.as_deref().is_some_and(|iss| is_url(iss) && iss != public_url) {
+    if !is_of_this_host && open_registration {
+        reader.wrong(
+            "OPEN_KEY_REGISTRATION",
+            "any host that reaches INTERNAL_LISTEN could register keys: it is for loopback alone",
+        );
+    }
+    let socket_is_guarded = !has_token && matches!(listen, Some(Address::Unix(_)));
+    InternalTerms { is_of_this_host, socket_is_guarded, open_registration }
+}
+
+/// How the issuer is called.
+struct Names {
+    /// What its metadata and its tokens say, to the letter (RFC 8414, section 2).
+    issuer: String,
+    /// What stands before its paths; no slash at its end.
+    public_url: String,
+}
+
+/// ISSUER to the letter, else PUBLIC_URL to the letter, else the address where it listens: clients
+/// compare it with what tokens say.
+fn names(reader: &mut Reader<'_>, listen: Option<&Address>) -> Names {
+    let set = reader.found("ISSUER").and_then(|_| reader.optional("ISSUER"));
+    let public = public_url(reader);
+    let listens = || match listen {
+        Some(Address::Tcp(address)) => format!("http://{address}"),
+        _ => "http://localhost".to_owned(),
+    };
+    let is_url = |iss: &&String| iss.starts_with("https://") || iss.starts_with("http://");
+    let of_issuer = set.as_ref().filter(is_url);
+    let cut = |url: &String| url.trim_end_matches('/').to_owned();
+    if let (Some(public), Some(issuer)) = (&public, of_issuer)
+        && cut(public) != cut(issuer)
+    {
         reader.wrong(
             "PUBLIC_URL",
             "disagrees with ISSUER: clients would refuse tokens of another issuer",
         );
     }
-    own.default_audience = own.iss.clone().or_else(|| Some(public_url.to_owned()));
+    let public_url = public.as_ref().or(of_issuer).map_or_else(listens, cut);
+    Names { issuer: set.or(public).unwrap_or_else(listens), public_url }
+}
+
+/// The gate beside the issuer accepts what it issues, and whom that is for.
+fn name_ourselves(reader: &Reader<'_>, tokens: &mut TokenConfig, issuer: &str) {
+    let Some(own) = tokens.issuers.first_mut() else {
+        return;
+    };
+    let is_checked = own.iss.is_some() || reader.found("PUBLIC_URL").is_some();
+    if reader.found("ISSUER").is_none() && is_checked {
+        own.iss = Some(issuer.to_owned());
+        issuer.clone_into(&mut own.name);
+    }
+    own.default_audience = Some(issuer.to_owned());
 }
 
 /// What must hold of the tokens for anything to be issued, and revoked.
@@ -233,6 +278,7 @@ fn terms(
         scopes: scopes(reader),
         max_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_USER", 0, 10_000)),
         max_key_sessions: super::bytes(reader.number("MAX_SESSIONS_PER_KEY", 0, 10_000)),
+        sessions_scope: sessions_scope(reader),
         own_urls: Vec::new(),
     }
 }
@@ -275,6 +321,14 @@ fn scopes(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     Some(scopes)
 }
 
+fn sessions_scope(reader: &mut Reader<'_>) -> Option<String> {
+    let scope = reader.optional("SESSIONS_SCOPE")?;
+    if !crate::token::is_scope(&scope) {
+        reader.wrong("SESSIONS_SCOPE", "is no scope (RFC 6749, section 3.3)");
+    }
+    Some(scope)
+}
+
 /// A JSON list of texts, or texts with commas between them.
 fn list(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
     let text = reader.text(name);
@@ -287,27 +341,19 @@ fn list(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
     })
 }
 
-fn public_url(reader: &mut Reader<'_>, iss: Option<&str>, listen: Option<&Address>) -> String {
-    if let Some(text) = reader.optional("PUBLIC_URL") {
-        let url = Url::parse(&text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.query().is_none()
-                && url.fragment().is_none()
-                && !holds_credentials(url)
-        });
-        if url.is_none() {
-            reader
-                .wrong("PUBLIC_URL", "is no URL such as https://id.example or https://example/id");
-        }
-        return text.trim_end_matches('/').to_owned();
+/// PUBLIC_URL, as it is written.
+fn public_url(reader: &mut Reader<'_>) -> Option<String> {
+    let text = reader.optional("PUBLIC_URL")?;
+    let url = Url::parse(&text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && !holds_credentials(url)
+    });
+    if url.is_none() {
+        reader.wrong("PUBLIC_URL", "is no URL such as https://id.example or https://example/id");
     }
-    let is_url = |iss: &&str| iss.starts_with("https://") || iss.starts_with("http://");
-    match (iss.filter(is_url), listen) {
-        // To the letter: clients compare it with what tokens say.
-        (Some(iss), _) => iss.to_owned(),
-        (None, Some(Address::Tcp(address))) => format!("http://{address}"),
-        (None, _) => "http://localhost".to_owned(),
-    }
+    Some(text)
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -358,6 +404,7 @@ fn check_paths(reader: &mut Reader<'_>, web: &WebTerms) {
         let Some(path) = path else { continue };
         let is_own = *name == "TOKEN_URL" && path.as_str() == "/token";
         let is_below = path.starts_with("/sessions/")
+            || path.starts_with("/.well-known/oauth-authorization-server/")
             || web.pages.docs.as_ref().is_some_and(|docs| path.starts_with(&format!("{docs}/")));
         let is_twice = named[..place].iter().any(|(_, other)| *other == Some(*path));
         if (TAKEN.contains(&path.as_str()) && !is_own) || is_below || is_twice {

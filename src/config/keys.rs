@@ -21,6 +21,8 @@ use crate::token::{Algorithm, SessionRule, SigningKey, VerifyingKey, algorithm};
 pub const DEV_KEY_FILE: &str = "signing-key.pem";
 /// The algorithm of that key: short signatures, and every library reads it.
 pub const DEV_KEY_ALGORITHM: Algorithm = Algorithm::ES256;
+/// The file beside it with the name that `dev` issues under.
+pub const DEV_ISSUER_FILE: &str = "issuer";
 
 /// What is wrong where something has to be signed and nothing can.
 pub(super) const NO_SIGNER: &str = "there is no key that signs: set KEY_RING_FILE (`portcullis key rotate` \
@@ -71,6 +73,7 @@ pub(super) fn read(
     config.ring = ring::file(reader);
     // Looked at in any case: what is wrong with it is told, whether it is used or not.
     let of_material = if has_key { material.keys(reader) } else { (None, None) };
+    let mut devs_issuer = None;
     let (keys, signing) = if config.ring.is_some() {
         (Some(KeysConfig::Ring), None)
     } else if let Some(source) = published {
@@ -78,6 +81,7 @@ pub(super) fn read(
     } else if has_key {
         of_material
     } else if tables.is_empty() && reader.is_whole() && !names_a_key(reader) {
+        devs_issuer = dev_key_in.and_then(dev_issuer);
         dev_key(reader, dev_key_in)
     } else {
         (None, None)
@@ -89,7 +93,9 @@ pub(super) fn read(
     if !tables.is_empty() {
         beside_tables::check(reader, tables, keys.is_some(), mode);
     }
-    let iss = issuer_text(reader, material.is_of_jwthenticator);
+    let iss = devs_issuer
+        .filter(|_| reader.found("ISSUER").is_none())
+        .or_else(|| issuer_text(reader, material.is_of_jwthenticator));
     let audiences = reader.list("JWT_AUDIENCE");
     let leeway = leeway(reader);
     let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
@@ -315,6 +321,12 @@ fn unpack_base64(text: &Secret) -> Secret {
 /// Without the line ends that editors leave: two copies of one key are one key.
 fn trimmed(text: &Secret) -> Secret {
     Secret::new(text.expose().trim_ascii().to_vec())
+}
+
+/// The name that `dev` issued under when it last ran here.
+fn dev_issuer(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data_dir.join(DEV_ISSUER_FILE)).ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// The key that `dev` made, where it may be used; else there is none, which is a mistake.

@@ -28,7 +28,7 @@ use http::{HeaderName, StatusCode};
 
 pub use accounts::{AccountStoreConfig, AccountsConfig};
 pub use issuance::{GrpcTls, IssuanceConfig};
-pub use keys::{DEV_KEY_ALGORITHM, DEV_KEY_FILE};
+pub use keys::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
 pub use ring::RotationConfig;

@@ -109,7 +109,8 @@ pub const SETTINGS: &[Setting] = &[
         "ISSUER",
         "text",
         "prismaticain",
-        "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys)",
+        "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys); of \
+         an issuer, unset: PUBLIC_URL, else where it listens",
     ),
     plain(
         "JWT_AUDIENCE",
@@ -317,7 +318,8 @@ pub const SETTINGS: &[Setting] = &[
         "PUBLIC_URL",
         "URL",
         "",
-        "The issuer as clients see it (unset: ISSUER where it is a URL, else the first ISSUER_LISTEN)",
+        "What stands before the issuer's paths as clients see them (unset: ISSUER where it is a \
+         URL, else the first ISSUER_LISTEN)",
     ),
     plain(
         "TRUSTED_PROXIES",
@@ -331,8 +333,8 @@ pub const SETTINGS: &[Setting] = &[
             "ADMIN_TOKEN",
             "text",
             "",
-            "The administrator's bearer token, of at least 32 bytes; INTERNAL_LISTEN needs it outside \
-             loopback",
+            "The administrator's bearer token, of at least 32 bytes (unset: one is made and kept in \
+             admin-token in DATA_DIR; outside loopback INTERNAL_LISTEN needs one that is set)",
         )
     },
     plain("EXPIRY", "minutes", "15", "How long access tokens live; tp-auth's default is 1440"),
@@ -388,6 +390,13 @@ pub const SETTINGS: &[Setting] = &[
         "100",
         "The sessions of one API key, and of one client or service that acts for itself; likewise",
     ),
+    plain(
+        "SESSIONS_SCOPE",
+        "scope",
+        "",
+        "The scope that lets a token list and end other sessions of its user (unset: only logins \
+         by password may)",
+    ),
     plain("RATE_LIMITS", "true or false", "true", "Whether attempts are limited at all"),
     plain(
         "RATE_LIMIT_PER_MINUTE",
@@ -414,6 +423,13 @@ pub const SETTINGS: &[Setting] = &[
         "true or false",
         "false",
         "No /register_key and no /is_key_registered (jwthenticator's)",
+    ),
+    plain(
+        "OPEN_KEY_REGISTRATION",
+        "true or false",
+        "false",
+        "These two without the administrator's token, as jwthenticator's InternalClient asks; on \
+         loopback or a unix socket alone",
     ),
     plain("OPENAPI_URL", "path or off", "/openapi.json", "The OpenAPI document"),
     plain("DOCS_URL", "path or off", "/docs", "A page to try the API out in"),

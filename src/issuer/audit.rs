@@ -57,7 +57,9 @@ pub enum Event {
     ClientAdded,
     /// A client was given another secret.
     ClientRotated,
-    /// A client was deleted.
+    /// A client may use no grant any more; it was to be deleted, which came to nothing yet.
+    ClientLocked,
+    /// A client was deleted, and the sessions that were opened by it were ended.
     ClientDeleted,
     /// A new key was added that will sign tokens.
     SigningKeyAdded,
@@ -90,6 +92,7 @@ impl Event {
             Self::KeyRevoked => "key_revoked",
             Self::ClientAdded => "client_added",
             Self::ClientRotated => "client_rotated",
+            Self::ClientLocked => "client_locked",
             Self::ClientDeleted => "client_deleted",
             Self::SigningKeyAdded => "signing_key_added",
             Self::Imported => "imported",

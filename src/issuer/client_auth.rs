@@ -50,6 +50,8 @@ pub enum ClientCredentials {
     Public {
         /// Its id.
         id: String,
+        /// Whether it came in the header.
+        by_header: bool,
     },
 }
 
@@ -81,7 +83,14 @@ impl ClientCredentials {
             if form.id.is_some_and(|named| named != id) {
                 return Err(IssueError::invalid_request("client_id is not the header's"));
             }
-            return Ok(Some(Self::Secret { id, secret, by_header: true }));
+            // A secret that is empty may be left out, and is as good as left out (RFC 6749,
+            // section 2.3.1).
+            let is_empty = secret.expose().is_empty();
+            return Ok(Some(if is_empty {
+                Self::Public { id, by_header: true }
+            } else {
+                Self::Secret { id, secret, by_header: true }
+            }));
         }
         match (form.id, form.secret, form.assertion) {
             (_, Some(_), Some(_)) => Err(twice()),
@@ -95,14 +104,22 @@ impl ClientCredentials {
                 Ok(Some(Self::Secret { id, secret, by_header: false }))
             }
             (None, Some(_), None) => Err(IssueError::invalid_request("client_id is missing")),
-            (Some(id), None, None) => Ok(Some(Self::Public { id })),
+            (Some(id), None, None) => Ok(Some(Self::Public { id, by_header: false })),
             (None, None, None) => Ok(None),
         }
     }
 
     fn is_by_header(&self) -> bool {
-        matches!(self, Self::Secret { by_header: true, .. })
+        matches!(self, Self::Secret { by_header: true, .. } | Self::Public { by_header: true, .. })
     }
+}
+
+/// What stands behind the scheme of an `Authorization` header, if it is this scheme; empty where
+/// nothing does (RFC 9110, section 11.4).
+pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+    let (name, rest) = value.split_at(end);
+    name.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest.trim_ascii())
 }
 
 /// HTTP Basic with both halves form-encoded (RFC 6749, section 2.3.1). Other schemes are none of
@@ -115,14 +132,11 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, IssueError> {
     if values.next().is_some() {
         return Err(IssueError::invalid_request("there are two Authorization headers"));
     }
-    let Some((scheme, rest)) = value.as_bytes().split_at_checked("basic ".len()) else {
+    let Some(rest) = after_scheme(value.as_bytes(), "basic") else {
         return Ok(None);
     };
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return Ok(None);
-    }
     let refused = IssueError::InvalidClient { by_header: true };
-    let decoded = STANDARD.decode(rest.trim_ascii()).map_err(|_| refused.clone())?;
+    let decoded = STANDARD.decode(rest).map_err(|_| refused.clone())?;
     let text = Secret::new(decoded);
     let (id, secret) =
         text.expose_str().and_then(|text| text.split_once(':')).ok_or_else(|| refused.clone())?;
@@ -237,7 +251,7 @@ impl Issuance {
 fn named(shown: &ClientCredentials) -> Option<String> {
     match shown {
         ClientCredentials::Secret { id, .. }
-        | ClientCredentials::Public { id }
+        | ClientCredentials::Public { id, .. }
         | ClientCredentials::Assertion { id: Some(id), .. } => Some(id.clone()),
         ClientCredentials::Assertion { id: None, assertion } => {
             use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -289,13 +303,34 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_read_is_the_clients_mistake() {
-        for header in
-            ["Basic !", "basic ", &basic_of("nocolon"), &basic_of(":x"), &basic_of("%ff:x")]
-        {
+        for header in [
+            "Basic",
+            "basic ",
+            "Basic !",
+            &basic_of(""),
+            &basic_of("nocolon"),
+            &basic_of(":"),
+            &basic_of(":x"),
+            &basic_of("%ff:x"),
+        ] {
             let refused = Err(IssueError::InvalidClient { by_header: true });
             assert_eq!(read(Some(header), ClientForm::default()), refused, "{header}");
         }
-        assert_eq!(read(Some("Bearer x"), ClientForm::default()), Ok(None));
+        for other in ["Bearer x", "Bearer", "Basics", "Basicx y"] {
+            assert_eq!(read(Some(other), ClientForm::default()), Ok(None), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_is_as_good_as_none_in_the_header_too() {
+        let public =
+            |by_header| Ok(Some(ClientCredentials::Public { id: "spa".into(), by_header }));
+        let form = || ClientForm { id: Some("spa".to_owned()), ..ClientForm::default() };
+        assert_eq!(read(Some(&basic_of("spa:")), ClientForm::default()), public(true));
+        assert_eq!(read(Some(&basic_of("spa:")), form()), public(true));
+        assert_eq!(read(None, form()), public(false));
+        let both = ClientForm { secret: Some(Secret::new("s")), ..form() };
+        assert!(read(Some(&basic_of("spa:")), both).is_err());
     }
 
     #[test]

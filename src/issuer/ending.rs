@@ -3,9 +3,10 @@
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
+use super::issue::is_by_password;
 use super::refresh::Belonging;
 use super::terms::Caller;
-use crate::account::Client;
+use crate::account::{self, Client, Named};
 use crate::opaque::{TokenDigest, TokenKind};
 use crate::session::{Filter, NotLive, Session, SessionId, UserId};
 use crate::token::{ScopeSet, TokenError, Verified};
@@ -22,6 +23,15 @@ pub struct Bearer {
     pub session: SessionId,
     /// What the token allows.
     pub scopes: ScopeSet,
+    /// Whether he showed a password when the session was opened.
+    pub by_password: bool,
+}
+
+/// Somebody whom an administrator names.
+struct Whom {
+    user: UserId,
+    /// What to say where he has no session; nothing where he is known.
+    otherwise: Option<IssueError>,
 }
 
 impl Issuance {
@@ -31,16 +41,26 @@ impl Issuance {
     /// [`IssueError::InvalidToken`] where it is not good now.
     pub async fn bearer(&self, token: &str) -> Result<Bearer, IssueError> {
         let (belonging, scopes) = self.access(token).await?.ok_or(IssueError::InvalidToken)?;
-        self.check_live(&belonging).await?;
-        Ok(Bearer { user: belonging.user, session: belonging.session, scopes })
+        let session = match self.sessions.live(&belonging.user, &belonging.session).await {
+            Ok(session) => session,
+            Err(NotLive::Store(error)) => return Err(error.into()),
+            Err(NotLive::Unknown | NotLive::Ended(_)) => return Err(IssueError::InvalidToken),
+        };
+        let by_password = is_by_password(&session);
+        Ok(Bearer { user: belonging.user, session: belonging.session, scopes, by_password })
     }
 
-    async fn check_live(&self, belonging: &Belonging) -> Result<(), IssueError> {
-        match self.sessions.live(&belonging.user, &belonging.session).await {
-            Ok(_) => Ok(()),
-            Err(NotLive::Store(error)) => Err(error.into()),
-            Err(NotLive::Unknown | NotLive::Ended(_)) => Err(IssueError::InvalidToken),
+    /// Whether a bearer may look after other sessions than his own: he showed a password, or his
+    /// token has the scope that the operator names for it. A key or a client may have a narrow
+    /// right, which does not reach all that its user has open elsewhere.
+    fn check_looks_after(&self, bearer: &Bearer) -> Result<(), IssueError> {
+        let scope = self.terms.sessions_scope.as_deref();
+        if bearer.by_password || scope.is_some_and(|scope| bearer.scopes.contains(scope)) {
+            return Ok(());
         }
+        Err(IssueError::Forbidden(
+            "only a login by password, or the scope that is meant for it, reaches other sessions",
+        ))
     }
 
     /// Whose access token this is, if it is one of ours and in time.
@@ -139,17 +159,20 @@ impl Issuance {
         Ok(true)
     }
 
-    /// Ends a session of this user; says whether there was one.
+    /// Ends a session of the bearer's user: his own, or, where he may, another.
     ///
     /// # Errors
-    /// [`IssueError::NotFound`] where it is not this user's.
+    /// [`IssueError::NotFound`] where it is not this user's; [`IssueError::Forbidden`].
     pub async fn end_own(
         &self,
-        user: &UserId,
+        bearer: &Bearer,
         session: &SessionId,
         caller: &Caller,
     ) -> Result<(), IssueError> {
-        match self.sessions.live(user, session).await {
+        if *session != bearer.session {
+            self.check_looks_after(bearer)?;
+        }
+        match self.sessions.live(&bearer.user, session).await {
             Ok(_) | Err(NotLive::Ended(_)) => {}
             Err(NotLive::Unknown) => return Err(IssueError::NotFound),
             Err(NotLive::Store(error)) => return Err(error.into()),
@@ -157,38 +180,95 @@ impl Issuance {
         self.end(session, "sessions", caller).await.map(drop)
     }
 
-    /// Ends all sessions of a user.
+    /// Ends all sessions of the bearer's user.
     ///
     /// # Errors
-    /// [`IssueError::Unavailable`]; some may have ended, asking again ends the rest.
-    pub async fn end_all(&self, user: &UserId, caller: &Caller) -> Result<u64, IssueError> {
-        let ended = self.sessions.revoke_user(user).await?;
-        let all = self.audit.event(Event::RevokeAll).user(user.as_str()).count(ended);
-        all.address(caller.address).write();
-        self.metrics.ended("all");
+    /// [`IssueError::Forbidden`] where he may end his own alone; [`IssueError::Unavailable`]: some
+    /// may have ended, asking again ends the rest.
+    pub async fn end_all_own(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
+        self.check_looks_after(bearer)?;
+        let ended = self.sessions.revoke_user(&bearer.user).await?;
+        self.tell_of_all(&bearer.user, ended, caller);
         Ok(ended)
     }
 
-    /// Ends all sessions of a user but one.
+    /// Ends all sessions of somebody whom an administrator names, by id, username or e-mail.
     ///
     /// # Errors
-    /// [`IssueError::Unavailable`]; some may have ended, asking again ends the rest.
-    pub async fn end_others(
-        &self,
-        user: &UserId,
-        kept: &SessionId,
-        caller: &Caller,
-    ) -> Result<u64, IssueError> {
+    /// [`IssueError::NotFound`] where there is nobody of that name; the others as above.
+    pub async fn end_all_of(&self, whom: &str, caller: &Caller) -> Result<u64, IssueError> {
+        let whom = self.whom(whom).await?;
+        let ended = self.sessions.revoke_user(&whom.user).await?;
+        if let (0, Some(error)) = (ended, whom.otherwise) {
+            return Err(error);
+        }
+        self.tell_of_all(&whom.user, ended, caller);
+        Ok(ended)
+    }
+
+    fn tell_of_all(&self, user: &UserId, ended: u64, caller: &Caller) {
+        let all = self.audit.event(Event::RevokeAll).user(user.as_str()).count(ended);
+        all.address(caller.address).write();
+        self.metrics.ended("all");
+    }
+
+    /// Whom an administrator means. The hook's users and clients have sessions too, and are known
+    /// by their ids alone; neither must accounts that do not answer keep an id's sessions alive.
+    async fn whom(&self, text: &str) -> Result<Whom, IssueError> {
+        let otherwise = match account::find(self.accounts.as_ref(), text).await {
+            Ok(Named::One(user)) => return Ok(Whom { user: user.id, otherwise: None }),
+            Ok(Named::Two { .. }) => {
+                return Err(IssueError::invalid_request(
+                    "this is the id of one user and a name of another: name the first by username \
+                     or e-mail, the second by id",
+                ));
+            }
+            Ok(Named::Nobody) => IssueError::NotFound,
+            Err(error) => error.into(),
+        };
+        let user = UserId::parse(text).map_err(|_| IssueError::NotFound)?;
+        Ok(Whom { user, otherwise: Some(otherwise) })
+    }
+
+    /// Ends all sessions of the bearer's user but his own.
+    ///
+    /// # Errors
+    /// [`IssueError::Forbidden`] where he may end his own alone; [`IssueError::Unavailable`]: some
+    /// may have ended, asking again ends the rest.
+    pub async fn end_others(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
+        self.check_looks_after(bearer)?;
         let mut ended = 0;
         loop {
-            let listed = self.list(Some(user), MOST_LISTED).await?;
+            let listed = self.list(Some(&bearer.user), MOST_LISTED).await?;
             let is_last = listed.len() < MOST_LISTED;
-            for session in listed.iter().filter(|session| session.id != *kept) {
+            for session in listed.iter().filter(|session| session.id != bearer.session) {
                 ended += u64::from(self.end(&session.id, "others", caller).await?);
             }
             if is_last {
                 return Ok(ended);
             }
+        }
+    }
+
+    /// The live sessions of the bearer's user, newest first.
+    ///
+    /// # Errors
+    /// [`IssueError::Forbidden`] where he may see his own alone; [`IssueError::Unavailable`].
+    pub async fn list_own(&self, bearer: &Bearer) -> Result<Vec<Session>, IssueError> {
+        self.check_looks_after(bearer)?;
+        self.list(Some(&bearer.user), MOST_LISTED).await
+    }
+
+    /// The live sessions of somebody whom an administrator names, newest first.
+    ///
+    /// # Errors
+    /// [`IssueError::NotFound`] where there is nobody of that name; [`IssueError::Unavailable`].
+    pub async fn list_of(&self, whom: &str) -> Result<Vec<Session>, IssueError> {
+        let whom = self.whom(whom).await?;
+        let found = self.list(Some(&whom.user), MOST_LISTED).await?;
+        match whom.otherwise {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
         }
     }
 

@@ -29,6 +29,8 @@ pub enum IssueError {
     InvalidScope,
     /// Tokens for this audience are not issued to this client (RFC 8707, section 2).
     InvalidTarget,
+    /// A request about sessions shows no token at all.
+    MissingToken,
     /// The bearer token of a request about sessions is not good.
     InvalidToken,
     /// It is not the caller's to do.
@@ -72,6 +74,7 @@ impl IssueError {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::MissingToken => "missing_credentials",
             Self::InvalidToken => "invalid_token",
             Self::Forbidden(_) => "access_denied",
             Self::NotFound => "not_found",
@@ -95,9 +98,10 @@ impl IssueError {
             }
             Self::InvalidScope => "none of these scopes may be granted",
             Self::InvalidTarget => "tokens for this resource or audience are not issued here",
-            Self::InvalidToken => "the access token is missing, expired or revoked",
+            Self::MissingToken => "send an access token",
+            Self::InvalidToken => "the access token is not known, expired or revoked",
             Self::Forbidden(why) => why,
-            Self::NotFound => "there is no such session",
+            Self::NotFound => "there is no such session, or no such user",
             Self::SlowDown(_) => "too many attempts; wait as long as Retry-After says",
             Self::Unsupported => "sessions are kept in memcached, which cannot list them",
             Self::TokenTooLong => {

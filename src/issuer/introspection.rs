@@ -7,6 +7,7 @@ use super::ending::read;
 use super::error::IssueError;
 use super::issue::{LINEAGE, Lineage};
 use super::refresh::Belonging;
+use crate::clock::UnixTime;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::session::{NotLive, SessionId, UserId};
 use crate::token::{TokenError, Verified};
@@ -39,15 +40,25 @@ impl Issuance {
         Ok(Some(claims))
     }
 
-    /// A token of any accepted issuer whose session is kept here.
+    /// A token of any accepted issuer whose session is kept here, in time to the second (RFC 7662,
+    /// section 4).
     fn introspect_jwt(&self, token: &str) -> Result<Option<Introspected>, IssueError> {
         let verified = match self.verifier.verify_for_anybody(token) {
             // Nobody accepts it, whatever it says.
             Err(TokenError::TooLarge) => None,
             verified => read(verified)?,
         };
-        Ok(verified.as_ref().and_then(introspected_jwt))
+        let in_time = verified.filter(|verified| is_in_time(verified, self.clock.now()));
+        Ok(in_time.as_ref().and_then(introspected_jwt))
     }
+}
+
+/// Whether a token is in time by our own clock: we are asked, so nobody else's has to be allowed for.
+fn is_in_time(verified: &Verified, now: UnixTime) -> bool {
+    let claims = &verified.claims;
+    let is_over = claims.time("exp").ok().flatten().is_none_or(|expires| expires <= now);
+    let is_early = claims.time("nbf").ok().flatten().is_some_and(|not_before| now < not_before);
+    !is_over && !is_early
 }
 
 fn introspected_jwt(verified: &Verified) -> Option<Introspected> {

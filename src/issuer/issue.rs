@@ -20,6 +20,10 @@ use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
 use crate::session::{Filter, Session, SessionId, StoreError, UserId};
 
+/// The claim of a session that says how it was opened, as [`Origin::name`] has it. No token says it.
+pub(super) const ORIGIN: &str = "origin";
+/// The claim of a session that names the client by which it was opened.
+pub const CLIENT_ID: &str = "client_id";
 /// How many sessions beyond the limit are looked at at once.
 const LOOK_BEYOND: usize = 10_000;
 
@@ -86,6 +90,28 @@ pub enum Origin {
     },
     /// A client that acts for itself; it gets no refresh token.
     Client,
+}
+
+impl Origin {
+    /// Its name in the record of a session.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Account => ACCOUNT,
+            Self::Key { .. } => "key",
+            Self::Hook { .. } => HOOK,
+            Self::Client => "client",
+        }
+    }
+}
+
+const ACCOUNT: &str = "account";
+const HOOK: &str = "hook";
+
+/// Whether somebody showed a password when this session was opened. One that does not say how it
+/// was opened, as those of `token mint`, was not.
+pub(super) fn is_by_password(session: &Session) -> bool {
+    let origin = session.claims.get(ORIGIN).and_then(|origin| origin.as_str());
+    matches!(origin, Some(ACCOUNT | HOOK))
 }
 
 /// What a refresh token remembers of its family.
@@ -295,8 +321,9 @@ impl Issuance {
         client: Option<&str>,
     ) -> Result<(), IssueError> {
         let mut claims = Map::new();
+        claims.insert(ORIGIN.to_owned(), opened.origin.name().into());
         if let Some(client) = client {
-            claims.insert("client_id".to_owned(), client.into());
+            claims.insert(CLIENT_ID.to_owned(), client.into());
         }
         if let Some(key) = opened.key {
             claims.insert(OF_KEY.to_owned(), key.into());
@@ -321,14 +348,19 @@ impl Issuance {
                 return Err(error.into());
             }
         }
-        let stored = self.store_tokens(opened, caller).await;
+        let stored = self.store_tokens(opened, caller, client).await;
         if stored.is_err() {
             self.take_back(opened).await;
         }
         stored
     }
 
-    async fn store_tokens(&self, opened: &Opened<'_>, caller: &Caller) -> Result<(), IssueError> {
+    async fn store_tokens(
+        &self,
+        opened: &Opened<'_>,
+        caller: &Caller,
+        client: Option<&str>,
+    ) -> Result<(), IssueError> {
         let records: Vec<OpaqueToken> = opened.records().cloned().collect();
         if !records.is_empty() {
             self.tokens.put(&records).await?;
@@ -342,8 +374,17 @@ impl Issuance {
         }
         // Whoever was locked while the password was hashed had all sessions ended but this one.
         self.subject_again(&opened.subject.user, opened.origin).await?;
+        self.check_client_again(client).await?;
         // Last: nobody's session goes for a login that comes to nothing.
         self.make_room(opened, caller).await
+    }
+
+    /// Whether the client may still be issued to. One that was deleted while it asked had all
+    /// sessions ended but this one.
+    async fn check_client_again(&self, id: Option<&str>) -> Result<(), IssueError> {
+        let Some(id) = id else { return Ok(()) };
+        let client = self.accounts.client(id).await?.filter(|client| !client.grants.is_empty());
+        client.map(drop).ok_or(IssueError::InvalidClient { by_header: false })
     }
 
     /// Without a token for it nobody can use the session; it is ended all the same.

@@ -14,13 +14,16 @@ use crate::opaque;
 use crate::secret::Secret;
 use crate::session::UserId;
 
+const NOT_A_SERVICES: IssueError = IssueError::Forbidden("This is a person's, not a service's.");
+
 impl Issuance {
     /// Registers a key for the user who is called `identifier`, a UUID, and makes that user where
     /// it is missing. A key that is there gets a new end, whoever's it is.
     ///
     /// # Errors
     /// [`IssueError`]; then no key was registered, and no user made. [`IssueError::InvalidRequest`]
-    /// where the key looks like one that is made here: it would be believed to be random.
+    /// where the key looks like one that is made here: it would be believed to be random;
+    /// [`IssueError::Forbidden`] where the key or the name is a person's.
     pub async fn register_key(
         &self,
         key: &Secret,
@@ -75,7 +78,7 @@ impl Issuance {
     async fn check_is_service(&self, id: &UserId) -> Result<(), IssueError> {
         match self.accounts.user(id).await? {
             Some(user) if user.kind == UserKind::Service => Ok(()),
-            _ => Err(IssueError::Forbidden("this identifier is not a service's")),
+            _ => Err(NOT_A_SERVICES),
         }
     }
 
@@ -111,8 +114,9 @@ impl Issuance {
         };
         match self.accounts.add_user(&user).await {
             Ok(()) => Ok(true),
-            // Somebody else registers a key for it at this moment.
-            Err(AccountError::Taken(_)) => Ok(false),
+            // Somebody else registers a key for it at this moment; or it is what a person logs in
+            // with, whose id is another.
+            Err(AccountError::Taken(_)) => self.check_is_service(id).await.map(|()| false),
             Err(error) => {
                 // It may be there all the same.
                 self.take_back_service(id).await;

@@ -64,6 +64,8 @@ pub struct IssuanceTerms {
     /// How many sessions an API key may have, and a client or a service that acts for itself; zero:
     /// any number.
     pub max_key_sessions: usize,
+    /// The scope that lets a token look after all sessions of its user, beside a login by password.
+    pub sessions_scope: Option<String>,
     /// The audiences by which assertions of clients name us (RFC 7523, section 3).
     pub own_urls: Vec<String>,
 }

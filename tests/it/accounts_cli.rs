@@ -20,6 +20,7 @@ use sqlx::Connection as _;
 
 use crate::support::postgres::{PASSWORD, PostgresServer};
 use crate::support::realm::Realm;
+use crate::support::redis::RedisServer;
 use crate::support::tokens;
 
 const GOOD: &str = "curiouser and curiouser";
@@ -293,6 +294,58 @@ fn whoever_is_locked_or_deleted_loses_all_sessions() {
     done(&realm, &["user", "delete", "bob"], "");
     assert_eq!(gate.check(&other).status, 401);
     assert_eq!(stored_key(&realm, &key), None);
+}
+
+/// A store that takes no writes, and then does again.
+fn takes_writes(server: &RedisServer, is_so: bool) {
+    let least = if is_so { "0" } else { "1" };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let set = ["CONFIG", "SET", "min-replicas-to-write", least];
+    runtime.expect("tokio").block_on(server.ask::<String>(0, &set));
+}
+
+#[test]
+fn a_deletion_that_failed_half_way_is_finished_by_the_same_command() {
+    let Some(server) = RedisServer::start() else { return };
+    let realm = realm().with("DB_URL", &server.url());
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    done(&realm, &["client", "add", "app"], "");
+    let gate = realm.gate();
+    let (of_user, of_client) = (realm.mint("a1", &[]), realm.mint("client:app", &[]));
+    for (what, name, token, event) in
+        [("user", "alice", &of_user, "user_locked"), ("client", "app", &of_client, "client_locked")]
+    {
+        takes_writes(&server, false);
+        let failed = typed(&realm, &[what, "delete", name], "");
+        assert_eq!(code(&failed), 69, "{what}: {}", told(&failed));
+        assert!(told(&failed).contains("run the same again"), "{}", told(&failed));
+        assert_eq!(audited(&realm).last().expect("a line")["event"], event);
+        assert_eq!(gate.check(token).status, 200, "it lives on, as was said");
+        takes_writes(&server, true);
+        let again = parsed(&done(&realm, &[what, "delete", name, "--json"], ""));
+        assert_eq!((&again["done"], &again["sessions_ended"]), (&json!(true), &json!(1)), "{what}");
+        assert_eq!(gate.check(token).status, 401, "{what}");
+        assert_eq!(code(&typed(&realm, &[what, "delete", name], "")), 1, "{what} is gone");
+    }
+    let client = typed(&realm, &["client", "list", "--json"], "");
+    assert_eq!(printed(&client), "[]");
+}
+
+#[test]
+fn what_is_half_deleted_gets_nothing_more() {
+    let Some(server) = RedisServer::start() else { return };
+    let realm = realm().with("DB_URL", &server.url());
+    done(&realm, &["user", "add", "alice", "--id", "a1"], GOOD);
+    done(&realm, &["client", "add", "app", "--introspect"], "");
+    takes_writes(&server, false);
+    for arguments in [["user", "delete", "alice"], ["client", "delete", "app"]] {
+        assert_eq!(code(&typed(&realm, &arguments, "")), 69, "{arguments:?}");
+    }
+    let in_file = |realm: &Realm| (stored_user(realm, "alice"), stored_client(realm, "app"));
+    let (user, client) = in_file(&realm);
+    assert_eq!(user.state, UserState::Locked);
+    assert_eq!((client.grants.len(), client.introspects), (0, false));
+    assert!(!client.secrets.is_empty(), "it must not pass for a public client");
 }
 
 #[test]
@@ -710,7 +763,9 @@ fn each_command_on_keys_and_clients_writes_one_line() {
     let (second, line) = one_line(&realm, &["client", "rotate", "app"], "");
     assert_eq!(line, client("client_rotated"));
     let (_, line) = one_line(&realm, &["client", "delete", "app"], "");
-    assert_eq!(line, client("client_deleted"));
+    let mut deleted = client("client_deleted");
+    deleted["count"] = json!(0);
+    assert_eq!(line, deleted);
 
     let ring = realm.folder().join("ring.json").display().to_string();
     let (kid, line) = one_line(&realm, &["key", "rotate", "--ring", &ring], "");

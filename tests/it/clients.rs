@@ -113,7 +113,7 @@ const JWTHENTICATOR: &[&str] = &[
 #[test]
 fn jwthenticators_client_works_with_reusable_refresh_tokens() {
     takes(
-        Realm::issuing().with("REFRESH_POLICY", "reusable"),
+        Realm::issuing().with("REFRESH_POLICY", "reusable").with("OPEN_KEY_REGISTRATION", "true"),
         Interpreter::Jwthenticator,
         "jwthenticator_client.py",
         JWTHENTICATOR,
@@ -123,7 +123,12 @@ fn jwthenticators_client_works_with_reusable_refresh_tokens() {
 /// It never takes the refresh token that a rotation gives it, and so signs in with its key at every other refresh.
 #[test]
 fn jwthenticators_client_gets_along_with_rotation() {
-    takes(Realm::issuing(), Interpreter::Jwthenticator, "jwthenticator_client.py", JWTHENTICATOR);
+    takes(
+        Realm::issuing().with("OPEN_KEY_REGISTRATION", "true"),
+        Interpreter::Jwthenticator,
+        "jwthenticator_client.py",
+        JWTHENTICATOR,
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::process::Running;
 use crate::support::realm::PORTCULLIS;
-use crate::support::{free_address, http};
+use crate::support::{free_address, http, tokens};
 
 struct Dev {
     process: Running,
@@ -17,7 +17,12 @@ struct Dev {
 
 /// Starts `dev` in `folder` with no environment, and waits until it has said what to type.
 fn start(folder: &Path) -> Dev {
-    let (gate, issuer, metrics) = (free_address(), free_address(), free_address());
+    start_issuing_at(folder, free_address())
+}
+
+/// The same, where the issuer is at an address of one's choice, which is its name too.
+fn start_issuing_at(folder: &Path, issuer: SocketAddr) -> Dev {
+    let (gate, metrics) = (free_address(), free_address());
     let log = folder.join(format!("dev-{}.log", gate.port()));
     let mut command = Command::new(PORTCULLIS);
     command.env_clear().current_dir(folder).args(["dev", "--listen", &gate.to_string()]);
@@ -72,7 +77,11 @@ fn the_printed_commands_behave_as_printed() {
     let (statuses, text) = type_them(&dev);
     let codes: Vec<_> = statuses.iter().filter_map(|line| line.split(' ').nth(1)).collect();
     assert_eq!(codes, ["401", "200", "200", "401"], "{text}");
-    assert!(text.contains("x-auth-user: alice"), "{text}");
+    assert!(text.contains("x-auth-username: alice"), "{text}");
+    let id = text.lines().find_map(|line| line.strip_prefix("x-auth-user: ")).expect("an id");
+    assert_eq!(id.trim().len(), 22, "as in production, no name: {text}");
+    let listed = format!("\"user_id\":\"{}\"", id.trim());
+    assert!(text.contains(&listed), "what the administrator sees: {text}");
     assert!(text.contains("alice@example.com"), "the list of users: {text}");
     for example in ["examples/nginx/README.md", "examples/traefik/README.md"] {
         assert!(dev.text.contains(example) && crate::support::in_repository(example).is_file());
@@ -96,10 +105,15 @@ fn started_again_it_finds_its_key_and_its_sessions() {
     run(&["session", "revoke", "--token", &ended]);
     let key = read("signing-key.pem");
     let login = log_in(dev.issuer);
+    let metadata = http::get(dev.issuer, "/.well-known/oauth-authorization-server", &[]).json();
+    assert_eq!(metadata["issuer"], format!("http://{}", dev.issuer));
+    for token in [&login, &kept] {
+        assert_eq!(tokens::claims(token)["iss"], metadata["issuer"], "one name for all");
+    }
     let before = run(&["session", "list", "--json"]);
     dev.process.kill();
 
-    let dev = start(folder.path());
+    let dev = start_issuing_at(folder.path(), dev.issuer);
     assert_eq!(read("signing-key.pem"), key);
     assert_eq!(run(&["session", "list", "--json"]), before);
     for (token, status) in [(&kept, 200), (&login, 200), (&ended, 401)] {
@@ -158,7 +172,9 @@ fn its_files_are_for_their_owner_alone() {
     let data = folder.path().join("portcullis-data");
     let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for name in ["signing-key.pem", "portcullis.db", "dev-accounts.db", "audit.jsonl"] {
+    for name in
+        ["signing-key.pem", "portcullis.db", "dev-accounts.db", "audit.jsonl", "admin-token"]
+    {
         assert_eq!(mode(&data.join(name)), 0o600, "{name}");
     }
 }

@@ -13,12 +13,13 @@ use portcullis::{
     account::{AccountStore as _, KeyDigest},
     clock::Clock as _,
     issuer::{
-        client_auth::ClientCredentials, error::IssueError, issue::Issued, login::Asking,
-        refresh::RefreshRequest, terms::RefreshPolicy,
+        client_auth::ClientCredentials, ending::Bearer, error::IssueError, issue::Issued,
+        login::Asking, refresh::RefreshRequest, terms::RefreshPolicy,
     },
     opaque::{OpaqueStore as _, OpaqueToken, TokenDigest},
     secret::Secret,
     session::{Session, SessionId},
+    token::ScopeSet,
 };
 use serde_json::{Value, json};
 
@@ -662,18 +663,26 @@ async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
     })
     .await;
     ending("end own", Setup::default, &[1, 2], async |fixture, (logins, _)| {
-        fixture.issuance.end_own(&id(ALICE.0), &logins[0].session, &fixture.caller).await
+        let alice = bearer(&logins[1].session);
+        fixture.issuance.end_own(&alice, &logins[0].session, &fixture.caller).await
     })
     .await;
     ending("end others", Setup::default, &[0], async |fixture, (logins, _)| {
-        let (alice, kept) = (id(ALICE.0), &logins[0].session);
-        fixture.issuance.end_others(&alice, kept, &fixture.caller).await.map(drop)
+        let alice = bearer(&logins[0].session);
+        fixture.issuance.end_others(&alice, &fixture.caller).await.map(drop)
     })
     .await;
-    ending("end all", Setup::default, &[], async |fixture, _| {
-        fixture.issuance.end_all(&id(ALICE.0), &fixture.caller).await.map(drop)
+    ending("end all", Setup::default, &[], async |fixture, (logins, _)| {
+        let alice = bearer(&logins[0].session);
+        fixture.issuance.end_all_own(&alice, &fixture.caller).await.map(drop)
     })
     .await;
+}
+
+/// Alice, who showed her password in this session.
+fn bearer(session: &SessionId) -> Bearer {
+    let scopes = ScopeSet::new(Vec::new());
+    Bearer { user: id(ALICE.0), session: session.clone(), scopes, by_password: true }
 }
 
 /// A question: where it fails there is no answer, and nothing has changed.
@@ -788,7 +797,10 @@ async fn a_client_is_never_believed_where_a_store_failed() {
         secret: Secret::new(DEMO.1),
         by_header: true,
     };
-    let public = |_: &Fixture, _: &str| ClientCredentials::Public { id: "public".to_owned() };
+    let public = |_: &Fixture, _: &str| ClientCredentials::Public {
+        id: "public".to_owned(),
+        by_header: false,
+    };
     type Shown = fn(&Fixture, &str) -> ClientCredentials;
     let ways: [(&str, Shown); 3] =
         [("secret", secret), ("assertion", assertion), ("public", public)];

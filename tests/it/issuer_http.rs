@@ -302,42 +302,22 @@ fn tp_auths_one_token_slides() {
 }
 
 #[test]
-fn the_internal_listener_is_reached_by_this_host_alone() {
+fn the_administrator_lists_and_ends_sessions_where_nobody_else_comes() {
     let (_realm, issuer, _) = start(Realm::issuing().with("ADMIN_TOKEN", ADMIN));
     let login = log_in(&issuer, None);
-    let user = text(&login, "user_id");
-    let list = format!("/admin/users/{user}/sessions");
-    let admin = http::bearer(ADMIN);
-    assert_eq!(
-        internal(&issuer, "GET", &list, &[], "").status,
-        401,
-        "the token is set, so it is asked for"
-    );
-    assert_eq!(internal(&issuer, "GET", &list, &[&http::bearer("wrong")], "").status, 401);
-    let key = r#"{"key":"none"}"#;
-    let asked = |lines: &[&str]| internal(&issuer, "POST", "/is_key_registered", lines, key).status;
-    assert_eq!(asked(&[]), 200, "jwthenticator's clients know no token");
-    for line in
-        ["X-Forwarded-For: 127.0.0.1", "Origin: http://localhost", "Via: 1.1 x", "Forwarded: for=x"]
-    {
-        assert_eq!(asked(&[line]), 403, "{line}");
-        assert_eq!(internal(&issuer, "GET", &list, &[line, &admin], "").status, 200, "{line}");
-    }
-    let mut client = Client::connect(issuer.internal);
-    let bytes = request("POST", "/is_key_registered", &["Host: evil.example"], key.as_bytes());
-    assert_eq!(client.exchange(bytes).status, 403);
+    let list = format!("/admin/users/{}/sessions", text(&login, "user_id"));
     for path in [list.as_str(), "/register_key", "/admin/sessions"] {
         assert_eq!(http::get(issuer.public, path, &[]).status, 404, "{path} is not public");
     }
-    let ended = internal(&issuer, "DELETE", &list, &[&admin], "");
+    let ended = issuer.as_admin("DELETE", &list, b"");
     assert_eq!((ended.status, body(&ended)), (200, json!({"ended": 1})));
     assert_eq!(issuer.gate.check(text(&login, "access_token")).status, 401);
-    assert_eq!(internal(&issuer, "DELETE", "/admin/sessions/none", &[&admin], "").status, 404);
+    assert_eq!(issuer.as_admin("DELETE", "/admin/sessions/none", b"").status, 404);
 }
 
 #[test]
 fn jwthenticators_routes_answer_to_the_letter_and_can_be_switched_off() {
-    let (_realm, issuer, _) = start(Realm::issuing());
+    let (_realm, issuer, _) = start(Realm::issuing().with("OPEN_KEY_REGISTRATION", "true"));
     let key = json!({"key": "a long and random key", "identifier": UUID}).to_string();
     let made = internal(&issuer, "POST", "/register_key", &[], &key);
     assert_eq!((made.status, body(&made)), (201, json!({"result": true, "message": null})));
@@ -370,7 +350,7 @@ fn jwthenticators_routes_answer_to_the_letter_and_can_be_switched_off() {
         );
     }
     for path in ["/register_key", "/is_key_registered"] {
-        assert_eq!(internal(&issuer, "POST", path, &[], &key).status, 404, "{path}");
+        assert_eq!(issuer.as_admin("POST", path, key.as_bytes()).status, 404, "{path}");
     }
 }
 
@@ -475,6 +455,7 @@ fn the_document_covers_every_route_and_the_pages_load_nothing_from_elsewhere() {
         "get /ready",
         "get /sessions",
         "get /validate_request",
+        "get /validate_request/traefik",
         "post /authenticate",
         "post /introspect",
         "post /is_key_registered",
@@ -492,7 +473,11 @@ fn the_document_covers_every_route_and_the_pages_load_nothing_from_elsewhere() {
         let path = path.replace("{id}", "x").replace("{user}", "x");
         let is_internal =
             path.starts_with("/admin") || path.ends_with("_key") || path.ends_with("_registered");
-        let at = if is_internal { issuer.internal } else { issuer.public };
+        let at = match path.as_str() {
+            "/validate_request/traefik" => issuer.gate.address,
+            _ if is_internal => issuer.internal,
+            _ => issuer.public,
+        };
         let host = format!("Host: {at}");
         let bytes = request(&method.to_uppercase(), &path, &[&host], b"");
         let answer = Client::connect(at).exchange(bytes);
@@ -501,6 +486,7 @@ fn the_document_covers_every_route_and_the_pages_load_nothing_from_elsewhere() {
     }
     let form = [("grant_type", "password")];
     assert_eq!(issuer.form("/token", &form, &[]).status, 404, "it has moved");
+    // Where they come from otherwise is in issuer_document.rs.
     for page in ["/redoc", "/docs/", "/docs/index.html", "/docs/swagger-initializer.js"] {
         let page = http::get(issuer.public, page, &[]);
         assert_eq!(page.status, 200);
@@ -607,6 +593,8 @@ fn whom_the_hook_knows_gets_tokens_that_live_without_it() {
         "the hook cannot write the issuer's claims"
     );
     assert_eq!(header(&check, "x-auth-email"), Some("bob@example.com"));
+    let sessions = with_bearer(&issuer, "GET", "/sessions", text(&login, "access_token"));
+    assert_eq!(sessions.status, 200, "the hook saw a password: {}", sessions.text());
     let form = [("grant_type", "refresh_token"), ("refresh_token", text(&login, "refresh_token"))];
     let next = issuer.form("/token", &form, &[]);
     assert_eq!((next.status, &body(&next)["scope"]), (200, &login["scope"]), "{}", next.text());

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{
     PATIENCE,
     asker::Asker,
-    http::{Client, Response, bearer, request},
+    http::{Response, bearer},
     issuer::{ALICE, Issuer, SCOPES},
     memcached::MemcachedServer,
     poll,
@@ -19,11 +19,6 @@ use crate::support::{
 
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
-}
-
-fn internal(issuer: &Issuer, method: &str, path: &str) -> Response {
-    let host = format!("Host: {}", issuer.internal);
-    Client::connect(issuer.internal).exchange(request(method, path, &[&host], b""))
 }
 
 /// Whether it was refused since there is nothing that could list.
@@ -135,9 +130,9 @@ fn what_needs_lists_is_refused_with_a_word_of_why_and_the_rest_works() {
     };
     is_not_implemented(&ask("GET", "/sessions", &one));
     is_not_implemented(&ask("DELETE", "/sessions?except=current", &one));
-    is_not_implemented(&internal(&issuer, "GET", "/admin/sessions"));
+    is_not_implemented(&issuer.as_admin("GET", "/admin/sessions", b""));
     let user = text(&one, "user_id");
-    is_not_implemented(&internal(&issuer, "GET", &format!("/admin/users/{user}/sessions")));
+    is_not_implemented(&issuer.as_admin("GET", &format!("/admin/users/{user}/sessions"), b""));
     let status = listed_by_grpc(&issuer, &access(&one)).expect_err("a refusal");
     assert_eq!(status.code(), tonic::Code::Unimplemented);
     assert!(status.message().contains("memcached"), "{status:?}");

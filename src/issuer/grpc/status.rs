@@ -20,9 +20,10 @@ impl From<IssueError> for Status {
 
 fn code(error: &IssueError) -> Code {
     match error {
-        IssueError::InvalidGrant | IssueError::InvalidToken | IssueError::InvalidClient { .. } => {
-            Code::Unauthenticated
-        }
+        IssueError::InvalidGrant
+        | IssueError::MissingToken
+        | IssueError::InvalidToken
+        | IssueError::InvalidClient { .. } => Code::Unauthenticated,
         IssueError::Forbidden(_) | IssueError::UnauthorizedClient => Code::PermissionDenied,
         IssueError::InvalidRequest(_)
         | IssueError::InvalidScope
@@ -51,7 +52,8 @@ mod tests {
             IssueError::UnauthorizedClient => IssueError::UnsupportedGrantType,
             IssueError::UnsupportedGrantType => IssueError::InvalidScope,
             IssueError::InvalidScope => IssueError::InvalidTarget,
-            IssueError::InvalidTarget => IssueError::InvalidToken,
+            IssueError::InvalidTarget => IssueError::MissingToken,
+            IssueError::MissingToken => IssueError::InvalidToken,
             IssueError::InvalidToken => IssueError::Forbidden("why"),
             IssueError::Forbidden(_) => IssueError::NotFound,
             IssueError::NotFound => IssueError::SlowDown(Duration::from_millis(1500)),
@@ -74,6 +76,7 @@ mod tests {
             (Code::InvalidArgument, "unsupported_grant_type", "", None),
             (Code::InvalidArgument, "invalid_scope", "", None),
             (Code::InvalidArgument, "invalid_target", "", None),
+            (Code::Unauthenticated, "missing_credentials", "", None),
             (Code::Unauthenticated, "invalid_token", "", None),
             (Code::PermissionDenied, "access_denied", "why", None),
             (Code::NotFound, "not_found", "", None),

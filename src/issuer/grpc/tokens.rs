@@ -23,7 +23,7 @@ use crate::issuer::error::IssueError;
 use crate::issuer::terms::Caller;
 use crate::issuer::{Issuance, client_auth, issue, refresh, scopes};
 use crate::secret::Secret;
-use crate::session::{self, SessionId, UserId};
+use crate::session::{self, SessionId};
 use crate::token::{Claims, is_scope};
 
 /// The service.
@@ -129,7 +129,7 @@ impl Tokens {
         };
         let id = required(&client_id, "client.client_id")?.to_owned();
         let shown = if client_secret.is_empty() {
-            client_auth::ClientCredentials::Public { id }
+            client_auth::ClientCredentials::Public { id, by_header: false }
         } else {
             let secret = Secret::new(client_secret);
             client_auth::ClientCredentials::Secret { id, secret, by_header: false }
@@ -167,7 +167,7 @@ impl Tokens {
         let asker = self.asker(metadata, caller).await?;
         let id = SessionId::parse(id).map_err(|_| IssueError::NotFound)?;
         match asker {
-            Asker::Bearer(bearer) => self.issuance.end_own(&bearer.user, &id, caller).await?,
+            Asker::Bearer(bearer) => self.issuance.end_own(&bearer, &id, caller).await?,
             Asker::Administrator => {
                 if !self.issuance.end(&id, "administrator", caller).await? {
                     return Err(IssueError::NotFound);
@@ -187,17 +187,16 @@ impl Tokens {
             Asker::Bearer(bearer) => {
                 self.check_own(&bearer, &all.user_id, caller)?;
                 if all.except_current {
-                    self.issuance.end_others(&bearer.user, &bearer.session, caller).await
+                    self.issuance.end_others(&bearer, caller).await
                 } else {
-                    self.issuance.end_all(&bearer.user, caller).await
+                    self.issuance.end_all_own(&bearer, caller).await
                 }
             }
             Asker::Administrator if all.except_current => {
                 Err(IssueError::invalid_request("the administrator has no session to except"))
             }
             Asker::Administrator => {
-                let user = user_of(required(&all.user_id, "all.user_id")?)?;
-                self.issuance.end_all(&user, caller).await
+                self.issuance.end_all_of(required(&all.user_id, "all.user_id")?, caller).await
             }
         }
     }
@@ -208,15 +207,16 @@ impl Tokens {
         user: &str,
         caller: &Caller,
     ) -> Result<Vec<Session>, IssueError> {
-        let (user, current) = match self.asker(metadata, caller).await? {
+        let (found, current) = match self.asker(metadata, caller).await? {
             Asker::Bearer(bearer) => {
                 self.check_own(&bearer, user, caller)?;
-                (Some(bearer.user), Some(bearer.session))
+                (self.issuance.list_own(&bearer).await?, Some(bearer.session))
             }
-            Asker::Administrator if user.is_empty() => (None, None),
-            Asker::Administrator => (Some(user_of(user)?), None),
+            Asker::Administrator if user.is_empty() => {
+                (self.issuance.list(None, MOST_LISTED).await?, None)
+            }
+            Asker::Administrator => (self.issuance.list_of(user).await?, None),
         };
-        let found = self.issuance.list(user.as_ref(), MOST_LISTED).await?;
         Ok(found.iter().map(|session| view(session, current.as_ref())).collect())
     }
 
@@ -298,8 +298,4 @@ fn required<'a>(text: &'a str, name: &str) -> Result<&'a str, IssueError> {
         return Err(IssueError::invalid_request(format!("{name} is missing")));
     }
     Ok(text)
-}
-
-fn user_of(text: &str) -> Result<UserId, IssueError> {
-    UserId::parse(text).map_err(|_| IssueError::NotFound)
 }

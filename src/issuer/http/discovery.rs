@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use serde_json::json;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::Web;
@@ -18,7 +19,7 @@ use crate::token::algorithm;
 /// Authorization Server Metadata (RFC 8414, section 2).
 #[derive(Serialize, ToSchema)]
 pub(super) struct Metadata {
-    /// The URL of this server; every other one starts with it.
+    /// The name of this server, to the letter the `iss` of its tokens.
     issuer: String,
     /// Where tokens are issued.
     token_endpoint: String,
@@ -64,7 +65,7 @@ impl Metadata {
         };
         let with_none = || WITH_SECRET.into_iter().chain(["none"]).collect();
         Self {
-            issuer: base.clone(),
+            issuer: web.issuance.terms().iss.clone(),
             token_endpoint: at(&web.terms.token_path),
             revocation_endpoint: at("/revoke"),
             introspection_endpoint: at("/introspect"),
@@ -84,14 +85,30 @@ impl Metadata {
 }
 
 /// The metadata of this server
+///
+/// For an issuer whose URL has a path, the same with that path behind it (RFC 8414, section 3.1).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
-    responses((status = 200, description = "RFC 8414", body = Metadata)),
+    responses((status = 200, description = "Authorization Server Metadata (RFC 8414)", body = Metadata)),
 )]
 pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Response {
     let mut response = reply(StatusCode::OK, &Metadata::of(&web));
     keep_for_minutes(&mut response);
     response
+}
+
+/// The same, where an issuer has the path `/tenant`: at that path and nowhere else below it.
+pub(super) async fn metadata_of_path(
+    State(web): State<Arc<Web>>,
+    Path(path): Path<String>,
+) -> Response {
+    let issuer = Url::parse(&web.issuance.terms().iss).ok();
+    let own = issuer.as_ref().map(|issuer| issuer.path().trim_matches('/'));
+    if own.is_some_and(|own| !own.is_empty() && own == path) {
+        metadata(State(web)).await
+    } else {
+        super::router::not_found().await
+    }
 }
 
 /// The public keys

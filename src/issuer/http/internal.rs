@@ -1,8 +1,9 @@
 //! The internal listener: what other services and administrators may do.
 //!
-//! On a loopback address or a unix socket whoever reaches it belongs to this host, and only what
-//! came by accident is refused: through a proxy, or from a browser's page. On any other address,
-//! and for whoever prefers it, an administrator's token is demanded.
+//! Whatever changes or lists anything takes the administrator's token, also on loopback: nobody can
+//! tell a proxy of this host, or a page in a browser, from somebody who belongs here. The
+//! permissions of a unix socket may stand in for it; and for jwthenticator's clients, which know no
+//! token, the operator may open the two routes that they call, on this host alone.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::issuer::ending::MOST_LISTED;
 use crate::issuer::error::IssueError;
 use crate::issuer::terms::Caller;
 use crate::secret::Secret;
-use crate::session::{SessionId, UserId};
+use crate::session::SessionId;
 
 /// What proxies add, and nobody who belongs here.
 const OF_PROXIES: [&str; 6] = [
@@ -43,6 +44,17 @@ impl Web {
     }
 }
 
+/// Whom the internal listener lets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InternalTerms {
+    /// Whether this host alone reaches it, so that nobody has another name for it.
+    pub is_of_this_host: bool,
+    /// Whether it is a unix socket whose permissions stand in for the administrator's token.
+    pub socket_is_guarded: bool,
+    /// Whether jwthenticator's two routes need no token.
+    pub open_registration: bool,
+}
+
 /// Lets through whoever may use the internal listener.
 pub(super) async fn guard(
     State(web): State<Arc<Web>>,
@@ -50,20 +62,10 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    // Those of jwthenticator are called by its clients, which know no token.
-    let is_administrators = request.uri().path().starts_with("/admin/");
-    let has_token = web.terms.admin_token.is_some();
-    let verdict = if web.is_administrator(headers) {
-        Ok(())
-    } else if web.terms.internal_needs_token || (has_token && is_administrators) {
-        Err(web.issuance.throttle.failure(IssueError::InvalidToken, &caller).await)
-    } else {
-        check_is_of_this_host(&request)
-    };
-    match verdict {
+    match web.admit(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => {
+            let error = web.issuance.throttle.failure(error, &caller).await;
             let refused = web.issuance.audit.event(Event::AdminRefused).error(&error);
             refused.reason(request.uri().path()).address(caller.address).write();
             error.into_response()
@@ -71,36 +73,73 @@ pub(super) async fn guard(
     }
 }
 
-fn check_is_of_this_host<B>(request: &http::Request<B>) -> Result<(), IssueError> {
+impl Web {
+    fn admit(&self, request: &Request) -> Result<(), IssueError> {
+        let terms = self.terms.internal;
+        let headers = request.headers();
+        if terms.is_of_this_host {
+            check_name(request)?;
+        }
+        if self.is_administrator(headers) {
+            return Ok(());
+        }
+        let is_open = terms.open_registration && is_jwthenticators(request.uri().path());
+        if terms.socket_is_guarded || is_open {
+            return check_is_direct(request);
+        }
+        match bearer_token(headers) {
+            Ok(None) => Err(IssueError::MissingToken),
+            _ => Err(IssueError::InvalidToken),
+        }
+    }
+}
+
+fn is_jwthenticators(path: &str) -> bool {
+    matches!(path, "/register_key" | "/is_key_registered")
+}
+
+/// Whether the listener is called by a name of its own, wherever the request says one: somebody
+/// else's DNS may lead any other name here.
+fn check_name<B>(request: &http::Request<B>) -> Result<(), IssueError> {
+    let in_header = request.headers().get_all(HOST).iter();
+    let in_header = in_header.map(|host| host.to_str().unwrap_or("?"));
+    let in_uri = request.uri().authority().map(Authority::as_str);
+    let mut names = in_header.chain(in_uri).peekable();
+    if names.peek().is_some() && names.all(is_own_name) {
+        Ok(())
+    } else {
+        Err(IssueError::Forbidden("call this listener by its address or as localhost"))
+    }
+}
+
+/// Whether nobody stands between, as far as it shows: what came by accident through a proxy, or
+/// from a browser's page, belongs to somebody else.
+fn check_is_direct<B>(request: &http::Request<B>) -> Result<(), IssueError> {
     let forbidden = |why| Err(IssueError::Forbidden(why));
     let headers = request.headers();
     // What nginx speaks to those behind it where nobody says otherwise, and nobody else any more.
     if request.version() < Version::HTTP_11 {
-        return forbidden("this came through a proxy, by HTTP/1.0; set ADMIN_TOKEN and send it");
+        return forbidden("this came through a proxy, by HTTP/1.0; send the administrator's token");
     }
     if headers.contains_key(FORWARDED) || OF_PROXIES.iter().any(|name| headers.contains_key(*name))
     {
-        return forbidden("this came through a proxy; set ADMIN_TOKEN and send it");
+        return forbidden("this came through a proxy; send the administrator's token");
     }
     if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
-        return forbidden("this came from a browser; set ADMIN_TOKEN and send it");
+        return forbidden("this came from a browser; send the administrator's token");
     }
-    let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?"));
-    if host.or(request.uri().authority().map(Authority::as_str)).is_some_and(is_plain_host) {
-        Ok(())
-    } else {
-        forbidden("call this listener by its address or as localhost")
-    }
+    Ok(())
 }
 
-/// An address, or this host's own name: no name that somebody else's DNS could lead here.
-fn is_plain_host(host: &str) -> bool {
+/// A loopback address, or this host's own name for it, with any port: a tunnel has another.
+fn is_own_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
 }
 
 /// List the sessions of all users
@@ -120,9 +159,10 @@ pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, Is
 /// List the sessions of a user
 #[utoipa::path(
     get, path = "/admin/users/{user}/sessions", tag = "internal", security(("administrator" = [])),
-    params(("user" = String, Path, description = "The user's id")),
+    params(("user" = String, Path, description = "The user's id, username or e-mail")),
     responses(
         (status = 200, description = "The live ones", body = SessionList),
+        (status = 404, description = "There is no such user, and no session of one", body = ErrorBody),
         (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
     ),
 )]
@@ -130,8 +170,7 @@ pub(super) async fn list_of_user(
     State(web): State<Arc<Web>>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let user = UserId::parse(&user).map_err(|_| IssueError::NotFound)?;
-    let found = web.issuance.list(Some(&user), MOST_LISTED).await?;
+    let found = web.issuance.list_of(&user).await?;
     let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
 }
@@ -140,16 +179,18 @@ pub(super) async fn list_of_user(
 #[utoipa::path(
     delete, path = "/admin/users/{user}/sessions", tag = "internal",
     security(("administrator" = [])),
-    params(("user" = String, Path, description = "The user's id")),
-    responses((status = 200, description = "So many have ended", body = EndedAnswer)),
+    params(("user" = String, Path, description = "The user's id, username or e-mail")),
+    responses(
+        (status = 200, description = "So many have ended", body = EndedAnswer),
+        (status = 404, description = "There is no such user, and no session of one", body = ErrorBody),
+    ),
 )]
 pub(super) async fn end_of_user(
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let user = UserId::parse(&user).map_err(|_| IssueError::NotFound)?;
-    let ended = web.issuance.end_all(&user, &caller).await?;
+    let ended = web.issuance.end_all_of(&user, &caller).await?;
     Ok(reply(StatusCode::OK, &EndedAnswer { ended }))
 }
 
@@ -178,16 +219,39 @@ pub(super) async fn end_one(
 mod tests {
     use super::*;
 
+    fn with(name: &str, value: &str) -> http::Request<()> {
+        http::Request::get("/").header(name, value).body(()).expect("a request")
+    }
+
+    #[test]
+    fn it_is_called_by_its_own_names_alone() {
+        for (host, is_own) in [
+            ("127.0.0.1:8082", true),
+            ("127.0.0.1", true),
+            ("localhost:8082", true),
+            ("LOCALHOST", true),
+            ("[::1]:8082", true),
+            ("[::1]", true),
+            ("evil.example:8082", false),
+            ("localhost.evil.example", false),
+            ("localhost.", false),
+            ("192.0.2.1", false),
+            ("[::1", false),
+            ("", false),
+        ] {
+            assert_eq!(check_name(&with("host", host)).is_ok(), is_own, "{host}");
+        }
+        let of_http2 = |uri: &str| http::Request::get(uri).body(()).expect("a request");
+        assert!(check_name(&of_http2("http://127.0.0.1:8082/")).is_ok());
+        assert!(check_name(&of_http2("http://evil.example/")).is_err());
+        assert!(check_name(&of_http2("/")).is_err(), "no name at all");
+        let two = http::Request::get("http://evil.example/").header("host", "localhost").body(());
+        assert!(check_name(&two.expect("a request")).is_err(), "two names");
+    }
+
     #[test]
     fn what_came_by_accident_is_refused() {
         for (name, value, is_welcome) in [
-            ("host", "127.0.0.1:8082", true),
-            ("host", "localhost:8082", true),
-            ("host", "LOCALHOST", true),
-            ("host", "[::1]:8082", true),
-            ("host", "[::1]", true),
-            ("host", "evil.example:8082", false),
-            ("host", "localhost.evil.example", false),
             ("origin", "http://localhost:3000", false),
             ("sec-fetch-site", "none", false),
             ("x-forwarded-for", "127.0.0.1", false),
@@ -195,16 +259,9 @@ mod tests {
             ("via", "1.1 proxy", false),
             ("user-agent", "curl", true),
         ] {
-            let request = http::Request::get("/");
-            let request = if name == "host" { request } else { request.header("host", "[::1]") };
-            let request = request.header(name, value).body(()).expect("a request");
-            assert_eq!(check_is_of_this_host(&request).is_ok(), is_welcome, "{name}: {value}");
+            assert_eq!(check_is_direct(&with(name, value)).is_ok(), is_welcome, "{name}: {value}");
         }
         let old = http::Request::get("/").version(Version::HTTP_10).header("host", "127.0.0.1");
-        assert!(check_is_of_this_host(&old.body(()).expect("a request")).is_err());
-        let of_http2 = |uri: &str| http::Request::get(uri).body(()).expect("a request");
-        assert!(check_is_of_this_host(&of_http2("http://127.0.0.1:8082/")).is_ok());
-        assert!(check_is_of_this_host(&of_http2("http://evil.example/")).is_err());
-        assert!(check_is_of_this_host(&of_http2("/")).is_err(), "no name at all");
+        assert!(check_is_direct(&old.body(()).expect("a request")).is_err());
     }
 }

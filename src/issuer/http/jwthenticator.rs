@@ -226,11 +226,15 @@ pub(super) async fn refresh(
 }
 
 /// Register a key, or renew it
+///
+/// Where OPEN_KEY_REGISTRATION is set, without the administrator's token.
 #[utoipa::path(
     post, path = "/register_key", tag = "internal", request_body = KeyBody,
+    security(("administrator" = []), ()),
     responses(
         (status = 201, description = "It is registered, with a new end", body = ResultAnswer),
         (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 403, description = "The identifier, or the key, is a person's", body = serde_json::Value),
     ),
 )]
 pub(super) async fn register_key(
@@ -248,13 +252,19 @@ pub(super) async fn register_key(
     }
     match web.issuance.register_key(&Secret::new(key), &identifier, &caller).await {
         Ok(()) => yes(StatusCode::CREATED, true),
+        Err(IssueError::Forbidden(why)) => {
+            text_of_json(StatusCode::FORBIDDEN, python(&json!({ "identifier": [why] })))
+        }
         Err(error) => refused(&error),
     }
 }
 
 /// Whether a key is registered, also where it is over
+///
+/// Where OPEN_KEY_REGISTRATION is set, without the administrator's token.
 #[utoipa::path(
     post, path = "/is_key_registered", tag = "internal", request_body = KeyOnlyBody,
+    security(("administrator" = []), ()),
     responses(
         (status = 200, description = "Whether it is", body = ResultAnswer),
         (status = 400, description = "What is wrong with which field", body = serde_json::Value),

@@ -9,6 +9,7 @@ mod callers;
 mod cookies;
 mod cors;
 mod discovery;
+mod document;
 mod form;
 mod internal;
 mod jwthenticator;
@@ -27,6 +28,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
+use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -34,6 +36,7 @@ use tower::ServiceExt as _;
 
 pub use callers::TrustedProxies;
 pub use cors::{CorsTerms, is_allowed};
+pub use internal::InternalTerms;
 pub use pages::Pages;
 pub use token::API_KEY_GRANT;
 
@@ -50,7 +53,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the operator decides about the routes.
 #[derive(Clone, Debug)]
 pub struct WebTerms {
-    /// The URL of the issuer as clients see it, without a slash at its end.
+    /// What stands before the paths of the issuer as clients see them, without a slash at its end.
     pub public_url: String,
     /// The path of the token endpoint.
     pub token_path: String,
@@ -60,8 +63,8 @@ pub struct WebTerms {
     pub trusted_proxies: TrustedProxies,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
-    /// Whether the internal listener demands it of everybody.
-    pub internal_needs_token: bool,
+    /// Whom the internal listener lets through without it.
+    pub internal: InternalTerms,
     /// Whether jwthenticator's external routes are not there.
     pub disable_external: bool,
     /// Whether jwthenticator's internal routes are not there.
@@ -117,6 +120,11 @@ impl Routes {
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let (mut head, body) = request.into_parts();
+        // Whoever reads one of two has another opinion than whoever reads the other (RFC 9112,
+        // section 3.2).
+        if head.headers.get_all(HOST).iter().count() > 1 {
+            return empty(StatusCode::BAD_REQUEST);
+        }
         let reading = Limited::new(body, MOST_BODY_BYTES).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, reading).await {
             Ok(Ok(body)) => body.to_bytes(),

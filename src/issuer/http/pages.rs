@@ -4,10 +4,13 @@
 use std::fmt::Write as _;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use http::HeaderValue;
-use http::header::CONTENT_SECURITY_POLICY;
+use http::header::{
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use serde_json::Value;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_swagger_ui::SwaggerUi;
@@ -42,17 +45,38 @@ impl Pages {
             // The page asks for the document by a path of its own, so that it works where the
             // document itself is not published.
             let document_path = format!("{path}/openapi.json");
-            router = router.merge(SwaggerUi::new(path.clone()).url(document_path, document));
+            let page = Router::from(SwaggerUi::new(path.clone()).url(document_path, document));
+            router = router.merge(page.layer(map_response(async |mut response: Response| {
+                guard(&mut response, TRIES_OUT);
+                response
+            })));
         }
         router
     }
 }
 
+/// What the page to read may do: nothing but look like something.
+const READS: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                     form-action 'none'; frame-ancestors 'none'";
+/// What the page to try things out in may do: run its own scripts, and call the server that it
+/// came from.
+const TRIES_OUT: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                         img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+                         base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 fn readable(page: String) -> Response {
     let mut response = Html(page).into_response();
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    guard(&mut response, READS);
     response
+}
+
+/// Keeps a page from loading what is not its own, and others from framing it.
+fn guard(response: &mut Response, policy: &'static str) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;\
@@ -84,6 +108,9 @@ fn write_operation(page: &mut String, path: &str, method: &str, operation: &Valu
     let summary = escaped(operation["summary"].as_str().unwrap_or_default());
     let (method, path) = (escaped(&method.to_uppercase()), escaped(path));
     let _ = write!(page, "<h2>{summary}</h2><h3><code>{method} {path}</code></h3>");
+    if let Some(text) = operation["description"].as_str() {
+        let _ = write!(page, "<p>{}</p>", escaped(text));
+    }
     for (media, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
         let fields = reference(&content["schema"]);
         let _ = write!(page, "<p>Send {fields} as {}.</p>", escaped(media));

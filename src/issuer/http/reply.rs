@@ -21,7 +21,9 @@ pub(super) struct ErrorBody {
 /// The status that goes with an error.
 pub(super) fn status_of(error: &IssueError) -> StatusCode {
     match error {
-        IssueError::InvalidClient { .. } | IssueError::InvalidToken => StatusCode::UNAUTHORIZED,
+        IssueError::InvalidClient { .. } | IssueError::MissingToken | IssueError::InvalidToken => {
+            StatusCode::UNAUTHORIZED
+        }
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         IssueError::NotFound => StatusCode::NOT_FOUND,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -59,6 +61,8 @@ pub(super) fn mark(error: &IssueError, response: &mut Response) {
     }
     let scheme = match error {
         IssueError::InvalidClient { .. } => "Basic realm=\"portcullis\", charset=\"UTF-8\"",
+        // Who shows nothing is only told what is wanted (RFC 6750, section 3.1).
+        IssueError::MissingToken => "Bearer realm=\"portcullis\"",
         IssueError::InvalidToken => "Bearer realm=\"portcullis\", error=\"invalid_token\"",
         _ => return,
     };

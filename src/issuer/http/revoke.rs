@@ -35,8 +35,10 @@ pub(super) struct TokenOnlyForm {
 }
 
 /// End the session of a token
+///
+/// A token that belongs to a client is ended by that client alone.
 #[utoipa::path(
-    post, path = "/revoke", tag = "OAuth 2.0",
+    post, path = "/revoke", tag = "OAuth 2.0", security(("basic" = []), ()),
     request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "The token is of no use any more, if it ever was"),
@@ -72,8 +74,12 @@ pub(super) struct Introspection {
 }
 
 /// Say what a token is
+///
+/// For clients with the right to ask, which authenticate as at the token endpoint, and for the
+/// administrator.
 #[utoipa::path(
     post, path = "/introspect", tag = "OAuth 2.0",
+    security(("basic" = []), ("administrator" = []), ()),
     request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What it is, or `active: false`", body = Introspection),

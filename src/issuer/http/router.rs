@@ -1,77 +1,26 @@
-//! All routes of the issuer on one screen, and with them its OpenAPI document.
+//! All routes of the issuer on one screen; `document.rs` makes the OpenAPI document of them.
 
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use axum::{Router, middleware};
 use http::StatusCode;
-use utoipa::openapi::path::{HttpMethod, Paths};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Web, discovery, internal, jwthenticator, revoke, sessions, token};
+use super::{Web, discovery, document, internal, jwthenticator, revoke, sessions, token};
 
-/// What the document says beside its routes.
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Portcullis",
-        description = "Issues, refreshes and revokes tokens behind a gateway. Routes tagged \
-                       `internal` are on the internal listener only."
-    ),
-    modifiers(&Schemes),
-    paths(gates_validate, gates_validate_request),
-)]
-struct Document;
-
-struct Schemes;
-
-impl Modify for Schemes {
-    fn modify(&self, document: &mut openapi::OpenApi) {
-        let components = document.components.get_or_insert_with(Default::default);
-        let bearer = || SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        components.add_security_scheme("bearer", bearer());
-        components.add_security_scheme("administrator", bearer());
-        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("access_token")));
-        components.add_security_scheme("cookies", cookie);
-    }
-}
-
-/// Whether a token is good, as jwthenticator's clients ask
-#[utoipa::path(
-    post, path = "/validate", tag = "jwthenticator", operation_id = "validate",
-    request_body = serde_json::Value,
-    responses(
-        (status = 200, description = "It is"),
-        (status = 400, description = "What is wrong with which field"),
-        (status = 401, description = "It is not"),
-    ),
-)]
-#[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
-fn gates_validate() {}
-
-/// Whether a request may pass, and who it is: what gateways ask
-#[utoipa::path(
-    get, path = "/validate_request", tag = "jwthenticator", operation_id = "validate_request",
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "It may, and the headers say who it is"),
-        (status = 401, description = "It may not: no good credentials"),
-        (status = 403, description = "It may not: a scope is missing"),
-        (status = 503, description = "That cannot be said now"),
-    ),
-)]
-#[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
-fn gates_validate_request() {}
+/// Where the metadata are (RFC 8414, section 3).
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 /// The routes for the applications and people behind the gateway.
 pub(super) fn public(web: &Arc<Web>) -> Router {
     let (router, document) = public_routes(web).split_for_parts();
     let (_, internal) = internal_routes(web).split_for_parts();
-    let mut document = document.merge_from(internal);
-    rename_token(&mut document.paths, &web.terms.token_path);
+    let document = document::complete(document.merge_from(internal), &web.terms);
+    let below = format!("{METADATA}/{{*path}}");
+    let router = router.route(&below, get(discovery::metadata_of_path));
     let router = router.merge(web.terms.pages.router(document)).fallback(not_found);
     let router = router.method_not_allowed_fallback(wrong_method).with_state(Arc::clone(web));
     match &web.terms.cors {
@@ -91,7 +40,7 @@ pub(super) fn internal(web: &Arc<Web>) -> Router {
 }
 
 fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
-    let router = OpenApiRouter::with_openapi(Document::openapi())
+    let router = OpenApiRouter::with_openapi(document::beginning())
         .routes(routes!(token::token))
         .routes(routes!(revoke::revoke))
         .routes(routes!(revoke::introspect))
@@ -124,17 +73,8 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(jwthenticator::is_key_registered))
 }
 
-/// The document names the token endpoint as TOKEN_URL has it.
-fn rename_token(paths: &mut Paths, token_path: &str) {
-    if token_path != "/token"
-        && let Some(item) = paths.paths.remove("/token")
-    {
-        paths.paths.insert(token_path.to_owned(), item);
-    }
-    debug_assert!(paths.get_path_operation(token_path, HttpMethod::Post).is_some());
-}
-
-async fn not_found() -> Response {
+/// Nothing is there.
+pub(super) async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "404: Not Found").into_response()
 }
 

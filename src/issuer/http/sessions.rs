@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ use super::{
     Web,
     reply::{ErrorBody, json as reply},
 };
-use crate::issuer::ending::{Bearer, MOST_LISTED};
+use crate::issuer::client_auth::after_scheme;
+use crate::issuer::ending::Bearer;
 use crate::issuer::error::IssueError;
 use crate::issuer::terms::Caller;
 use crate::opaque::names_user;
@@ -96,7 +97,7 @@ impl Web {
             return self.issuance.bearer(token).await;
         }
         let both = self.terms.cookies.and_then(|pair| cookies::read(pair, headers));
-        let (user, token) = both.ok_or(IssueError::InvalidToken)?;
+        let (user, token) = both.ok_or(IssueError::MissingToken)?;
         check_site(method, headers, self.terms.cors.as_ref())?;
         let bearer = self.issuance.bearer(&token).await?;
         if names_user(&user, bearer.user.as_str()) {
@@ -105,9 +106,28 @@ impl Web {
             Err(IssueError::InvalidToken)
         }
     }
+
+    /// Has the browser forget cookies that are of no use any more, where its own page asks.
+    fn clear_cookies(&self, response: &mut Response, method: &Method, headers: &HeaderMap) {
+        let is_own = || check_site(method, headers, self.terms.cors.as_ref()).is_ok();
+        if let Some(pair) = self.terms.cookies.filter(|_| is_own()) {
+            cookies::clear(pair, response);
+        }
+    }
+
+    /// The refusal of a request that was to end the session that it came with. Where that is over
+    /// already, its cookies go all the same.
+    fn refused_to_end(&self, error: IssueError, method: &Method, headers: &HeaderMap) -> Response {
+        let is_over = matches!(error, IssueError::InvalidToken | IssueError::MissingToken);
+        let mut response = error.into_response();
+        if is_over {
+            self.clear_cookies(&mut response, method, headers);
+        }
+        response
+    }
 }
 
-/// The bearer token of a request (RFC 6750, section 2.1).
+/// The bearer token of a request (RFC 6750, section 2.1); empty where the scheme stands alone.
 ///
 /// # Errors
 /// [`IssueError::InvalidToken`] where there are two.
@@ -120,16 +140,20 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, IssueErr
         return Err(IssueError::InvalidToken);
     }
     let value = value.to_str().map_err(|_| IssueError::InvalidToken)?;
-    let is_bearer = |scheme: &str| scheme.eq_ignore_ascii_case("bearer");
-    Ok(value.split_once(' ').filter(|(scheme, _)| is_bearer(scheme)).map(|(_, token)| token.trim()))
+    let token = after_scheme(value.as_bytes(), "bearer");
+    Ok(token.map(|token| std::str::from_utf8(token).unwrap_or_default()))
 }
 
 /// End this session
+///
+/// Where cookies are set they are deleted, also those of a session that was over already.
 #[utoipa::path(
     post, path = "/logout", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
     responses(
         (status = 200, description = "It has ended, and the cookies are deleted", body = serde_json::Value, example = json!({"status": 200})),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 403, description = "Another site's page sent the cookies", body = ErrorBody),
+        (status = 503, description = "The store does not answer: the session may live on", body = ErrorBody),
     ),
 )]
 pub(super) async fn logout(
@@ -138,22 +162,27 @@ pub(super) async fn logout(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = web.bearer(&method, &headers).await?;
+    let bearer = match web.bearer(&method, &headers).await {
+        Ok(bearer) => bearer,
+        Err(error) => return Ok(web.refused_to_end(error, &method, &headers)),
+    };
     web.issuance.end(&bearer.session, "logout", &caller).await?;
     let mut response = reply(StatusCode::OK, &json!({ "status": 200 }));
-    if let Some(pair) = web.terms.cookies {
-        cookies::clear(pair, &mut response);
-    }
+    web.clear_cookies(&mut response, &method, &headers);
     Ok(response)
 }
 
 /// List my sessions
+///
+/// For a session that was opened by a password, or a token with the scope SESSIONS_SCOPE.
 #[utoipa::path(
     get, path = "/sessions", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
     responses(
         (status = 200, description = "The live ones", body = SessionList),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
         (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
+        (status = 503, description = "The store does not answer", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -162,13 +191,15 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
     let bearer = web.bearer(&method, &headers).await?;
-    let found = web.issuance.list(Some(&bearer.user), MOST_LISTED).await?;
+    let found = web.issuance.list_own(&bearer).await?;
     let view = |session: &Session| SessionView::of(session, Some(&bearer.session));
     let sessions = found.iter().map(view).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
 }
 
 /// End all my sessions, or all but this one
+///
+/// For a session that was opened by a password, or a token with the scope SESSIONS_SCOPE.
 #[utoipa::path(
     delete, path = "/sessions", tag = "Sessions",
     params(("except" = Option<String>, Query, description = "`current`: all but the one that asks")),
@@ -176,6 +207,8 @@ pub(super) async fn list(
     responses(
         (status = 200, description = "So many have ended; with memcached, which cannot count them, 1", body = EndedAnswer),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
+        (status = 503, description = "The store does not answer: some may live on", body = ErrorBody),
         (status = 501, description = "All but this one, and sessions are in memcached, which cannot list them", body = ErrorBody),
     ),
 )]
@@ -186,20 +219,27 @@ pub(super) async fn end_all(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = web.bearer(&method, &headers).await?;
+    let ends_itself = query.except.is_none();
+    let bearer = match web.bearer(&method, &headers).await {
+        Ok(bearer) => bearer,
+        Err(error) if ends_itself => return Ok(web.refused_to_end(error, &method, &headers)),
+        Err(error) => return Err(error),
+    };
     let ended = match query.except.as_deref() {
-        None => web.issuance.end_all(&bearer.user, &caller).await?,
-        Some("current") => web.issuance.end_others(&bearer.user, &bearer.session, &caller).await?,
+        None => web.issuance.end_all_own(&bearer, &caller).await?,
+        Some("current") => web.issuance.end_others(&bearer, &caller).await?,
         Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
     };
     let mut response = reply(StatusCode::OK, &EndedAnswer { ended });
-    if let (Some(pair), None) = (web.terms.cookies, query.except) {
-        cookies::clear(pair, &mut response);
+    if ends_itself {
+        web.clear_cookies(&mut response, &method, &headers);
     }
     Ok(response)
 }
 
 /// End one of my sessions
+///
+/// Another than the one that asks takes what the list takes.
 #[utoipa::path(
     delete, path = "/sessions/{id}", tag = "Sessions",
     params(("id" = String, Path, description = "Its id, as the list has it")),
@@ -207,7 +247,9 @@ pub(super) async fn end_all(
     responses(
         (status = 200, description = "It has ended", body = EndedAnswer),
         (status = 401, description = "There is no live session", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
         (status = 404, description = "It is not one of mine", body = ErrorBody),
+        (status = 503, description = "The store does not answer: it may live on", body = ErrorBody),
     ),
 )]
 pub(super) async fn end_one(
@@ -219,6 +261,10 @@ pub(super) async fn end_one(
 ) -> Result<Response, IssueError> {
     let bearer = web.bearer(&method, &headers).await?;
     let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
-    web.issuance.end_own(&bearer.user, &id, &caller).await?;
-    Ok(reply(StatusCode::OK, &EndedAnswer { ended: 1 }))
+    web.issuance.end_own(&bearer, &id, &caller).await?;
+    let mut response = reply(StatusCode::OK, &EndedAnswer { ended: 1 });
+    if id == bearer.session {
+        web.clear_cookies(&mut response, &method, &headers);
+    }
+    Ok(response)
 }

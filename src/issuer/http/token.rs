@@ -106,13 +106,17 @@ impl TokenAnswer {
 }
 
 /// Issue tokens
+///
+/// A client authenticates by HTTP Basic, or in the form; a public one sends its id alone; a person,
+/// or a program with an API key, may come without one.
 #[utoipa::path(
-    post, path = "/token", tag = "OAuth 2.0",
+    post, path = "/token", tag = "OAuth 2.0", security(("basic" = []), ()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Tokens", body = TokenAnswer),
         (status = 400, description = "Refused, by the codes of RFC 6749", body = ErrorBody),
         (status = 401, description = "The client did not show who it is", body = ErrorBody),
+        (status = 403, description = "Another site's page asks, where logins set cookies", body = ErrorBody),
         (status = 429, description = "Too many attempts; see Retry-After", body = ErrorBody),
         (status = 500, description = "The user's claims make a token longer than MAX_TOKEN_BYTES", body = ErrorBody),
         (status = 503, description = "A store or the hook does not answer, or too many logins wait", body = ErrorBody),

@@ -9,7 +9,6 @@ use std::{
 use crate::support::{
     PATIENCE,
     gate::Gate,
-    http::{Client, request},
     issuer::{ALICE, Issuer, SCOPES},
     poll,
     proxy::Proxy,
@@ -129,10 +128,8 @@ impl Scene {
     }
 
     fn try_to_revoke(&self, session: &Opened) -> (u16, Instant) {
-        let host = format!("Host: {}", self.issuer.internal);
         let path = format!("/admin/sessions/{}", session.id);
-        let bytes = request("DELETE", &path, &[&host], b"");
-        let answer = Client::connect(self.issuer.internal).exchange(bytes);
+        let answer = self.issuer.as_admin("DELETE", &path, b"");
         (answer.status, Instant::now())
     }
 

@@ -125,12 +125,15 @@ async fn the_administrator_sees_and_ends_anybodys_sessions() {
     for _ in 0..2 {
         fixture.login().await;
     }
-    for (user, expected) in [("", 3), (ALICE, 2), ("bob-id", 1), ("nobody", 0)] {
+    for (user, expected) in [("", 3), (ALICE, 2), (LOGIN.0, 2), ("bob-id", 1), (BOB.0, 1)] {
         let listed = client.list_sessions(with_bearer(ADMIN_TOKEN, list(user))).await;
         assert_eq!(listed.expect("a list").get_ref().sessions.len(), expected, "{user:?}");
     }
+    let nobody = client.list_sessions(with_bearer(ADMIN_TOKEN, list("nobody"))).await;
+    check_refused(nobody, Code::NotFound, "not_found");
     for (request, code, error) in [
         (all("", false), Code::InvalidArgument, "invalid_request"),
+        (all("nobody", false), Code::NotFound, "not_found"),
         (all(ALICE, true), Code::InvalidArgument, "invalid_request"),
         (one("rubbish"), Code::NotFound, "not_found"),
     ] {

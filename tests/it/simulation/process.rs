@@ -321,6 +321,7 @@ fn issuance_terms(lease: Duration, grace: Duration) -> IssuanceTerms {
         scopes: None,
         max_sessions: 10,
         max_key_sessions: 10,
+        sessions_scope: None,
         own_urls: vec![ISS.to_owned()],
     }
 }

@@ -88,6 +88,7 @@ impl Default for Setup {
             scopes: None,
             max_sessions: 10,
             max_key_sessions: 10,
+            sessions_scope: None,
             own_urls: vec![ISS.to_owned()],
         };
         Self { terms, hashing: CHEAP, hashed: None, throttled: true }

@@ -47,6 +47,8 @@ pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 pub struct Setup {
     /// The usual defaults of the settings.
     pub terms: IssuanceTerms,
+    /// By how much the clocks of others may differ.
+    pub leeway: Duration,
     /// 600 a minute, so that only a test of the limits meets them.
     pub throttle: ThrottleTerms,
     /// In memory.
@@ -73,6 +75,7 @@ impl Setup {
             scopes: None,
             max_sessions: 10,
             max_key_sessions: 10,
+            sessions_scope: None,
             own_urls: vec![ISS.to_owned()],
         };
         let throttle = ThrottleTerms {
@@ -83,6 +86,7 @@ impl Setup {
         };
         Self {
             terms,
+            leeway: Duration::ZERO,
             throttle,
             sessions: Arc::new(MemoryStore::new()),
             opaque: Arc::new(MemoryOpaque::new()),
@@ -146,7 +150,7 @@ impl Fixture {
                 clock.clone(),
                 unseen(StoreKind::Sessions),
             )),
-            verifier: Arc::new(verifier(&key, clock.clone())),
+            verifier: Arc::new(verifier(&key, setup.leeway, clock.clone())),
             signers: Arc::new(SigningRing::fixed(key)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),
@@ -233,13 +237,13 @@ fn audit_file(folder: &TempDir) -> PathBuf {
     folder.path().join("audit.jsonl")
 }
 
-fn verifier(key: &SigningKey, clock: Arc<dyn Clock>) -> Verifier {
+fn verifier(key: &SigningKey, leeway: Duration, clock: Arc<dyn Clock>) -> Verifier {
     let issuer = Issuer {
         name: "own".into(),
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
         default_audience: None,
-        leeway: Duration::ZERO,
+        leeway,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![key.verifying().clone()])),
     };

@@ -31,6 +31,8 @@ pub struct Issuer {
     pub internal: SocketAddr,
     /// Where gRPC is served.
     pub grpc: SocketAddr,
+    /// The administrator's token, set or made; empty where there is none.
+    pub admin_token: String,
 }
 
 impl Realm {
@@ -114,7 +116,10 @@ impl Issuer {
             let answer = client.try_exchange(request("GET", "/health", &[], b""))?;
             (answer.status == 200).then_some(())
         });
-        Self { gate, public, internal, grpc }
+        let made = || std::fs::read_to_string(realm.folder().join("admin-token"));
+        let set = realm.setting("ADMIN_TOKEN").map(str::to_owned);
+        let admin_token = set.unwrap_or_else(|| made().unwrap_or_default().trim().to_owned());
+        Self { gate, public, internal, grpc, admin_token }
     }
 
     /// A second process of the same realm, on addresses of its own; its tokens name the same issuer.
@@ -142,17 +147,16 @@ impl Issuer {
         self.send("POST", path, &["Content-Type: application/json"], body.to_string().as_bytes())
     }
 
-    /// POST of JSON to the internal listener, which answers to its own address and to no other name.
+    /// POST of JSON to the internal listener by the administrator.
     pub fn json_internal(&self, path: &str, body: &Value) -> Response {
-        let lines =
-            [format!("Host: {}", self.internal), "Content-Type: application/json".to_owned()];
-        let bytes = request(
-            "POST",
-            path,
-            &lines.each_ref().map(String::as_str),
-            body.to_string().as_bytes(),
-        );
-        Client::connect(self.internal).exchange(bytes)
+        self.as_admin("POST", path, body.to_string().as_bytes())
+    }
+
+    /// What the administrator asks of the internal listener, which answers to its own address and to no other name.
+    pub fn as_admin(&self, method: &str, path: &str, body: &[u8]) -> Response {
+        let (host, token) = (format!("Host: {}", self.internal), bearer(&self.admin_token));
+        let lines = [host.as_str(), "Content-Type: application/json", token.as_str()];
+        Client::connect(self.internal).exchange(request(method, path, &lines, body))
     }
 
     /// One request to the public listener on a connection of its own.
