@@ -34,7 +34,7 @@ use crate::restrict::Restrictions;
 use crate::secret::{Random, Secret};
 use crate::server::{Address, Listeners, Shutdown};
 use crate::session::{CHANGE_TIMEOUT, Sessions, StoreKind, StoreMetrics};
-use crate::telemetry::audit::{AuditLog, AuditWriter};
+use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
 use crate::wire::is_surely_question;
@@ -83,6 +83,9 @@ impl IssuerApp {
     ) -> anyhow::Result<Self> {
         let accounts = super::open_accounts(&config.accounts).await;
         let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
+        if let AuditTarget::File(path) = &issuance.audit {
+            super::make_data_dir(path, &config.data_dir)?;
+        }
         let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
         let clock = shared.clock;
         let restrictions = Arc::new(Restrictions::new(

@@ -37,7 +37,7 @@ use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp};
-pub use stores::{Stores, open_accounts, open_stores};
+pub use stores::{Stores, closing, make_data_dir, open_accounts, open_stores};
 use watch::Watched;
 
 /// How often room is made in the store.
@@ -125,7 +125,7 @@ impl App {
         );
         let admissions = with_opaque(admissions, config, &tokens, &own_keys, &clock);
         let service = Arc::new(GateService::new(
-            Gate::new(admissions, config.gate.cookies.clone()),
+            Gate::new(admissions, config.gate.cookies.clone()).needing_writes(writes(config)),
             ServiceTerms {
                 manners: config.gate.manners.clone(),
                 prefix: config.gate.prefix.clone(),
@@ -236,9 +236,7 @@ impl Bound {
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let (tokens, news, news_state) = (app.tokens, app.news, app.news_state);
-        if !sessions.lists() {
-            tell_of_memcached();
-        }
+        tell_of_store(&service, &sessions);
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
@@ -303,6 +301,28 @@ impl Bound {
         closing.close().await;
         Ok(())
     }
+}
+
+/// Says what an operator should know of the store: also where it, which may come up later, is not of
+/// use now; why, the line before says.
+fn tell_of_store(service: &Arc<GateService>, sessions: &Sessions) {
+    if !sessions.lists() {
+        tell_of_memcached();
+    }
+    let (service, store) = (Arc::clone(service), sessions.describe());
+    tokio::spawn(async move {
+        if !service.gate().readiness().await.store {
+            warn!(
+                store,
+                "started without the store: what needs it is answered 503 until it is there"
+            );
+        }
+    });
+}
+
+/// Whether this process is of no use where its store takes no writes.
+fn writes(config: &Config) -> bool {
+    config.issuance.is_some() || config.sessions.terms.inactivity.is_some()
 }
 
 fn tell_of_memcached() {

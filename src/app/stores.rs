@@ -1,5 +1,6 @@
 //! The stores that the configuration names: nobody else knows which they are.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,45 @@ pub struct Stores {
     pub news_state: Arc<NewsState>,
 }
 
+/// How long closing a store may take; nothing is lost if it takes longer.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// What was opened in the course of [`closing`].
+    static OPENED: RefCell<Vec<Opened>>;
+}
+
+enum Opened {
+    Sessions(Arc<dyn SessionStore>),
+    Accounts(Arc<dyn AccountStore>),
+}
+
+/// Does the work, and then closes all stores that were opened for it, however it ended: only a file
+/// that is closed holds everything itself, so that a copy of it misses nothing.
+pub async fn closing<T>(work: impl Future<Output = T>) -> T {
+    let all = async {
+        let outcome = work.await;
+        for opened in OPENED.with(RefCell::take) {
+            let closed = async {
+                match opened {
+                    Opened::Sessions(store) => store.close().await,
+                    Opened::Accounts(store) => store.close().await,
+                }
+            };
+            if tokio::time::timeout(CLOSE_LIMIT, closed).await.is_err() {
+                tracing::debug!("a store was not closed in time");
+            }
+        }
+        outcome
+    };
+    OPENED.scope(RefCell::default(), all).await
+}
+
+/// Has it closed at the end of the work that it was opened for, if somebody waits for that.
+fn note(opened: Opened) {
+    let _nobody_waits = OPENED.try_with(|all| all.borrow_mut().push(opened));
+}
+
 /// How news come from a source: not yet, before it is followed.
 fn with_news(source: impl NewsSource + 'static) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
     (Some(Arc::new(source)), Arc::new(NewsState::new(Means::Bound)))
@@ -50,10 +90,19 @@ fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
 /// # Errors
 /// Where the embedded store cannot be opened. A server that is down is no error: it may come up.
 pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
+    let stores = stores(config).await?;
+    note(Opened::Sessions(Arc::clone(&stores.sessions)));
+    Ok(stores)
+}
+
+async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     let timeout = config.terms.timeout;
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
-            let database = open_file(path, timeout.max(CHANGE_TIMEOUT)).await?;
+            make_data_dir(path, &config.data_dir)?;
+            let busy_timeout = timeout.max(CHANGE_TIMEOUT);
+            let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
+            let database = Database::open(path, options).await?;
             let (news, news_state) = with_news(SqliteNews::new(database.clone()));
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
@@ -116,9 +165,13 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     })
 }
 
-async fn open_file(path: &Path, busy_timeout: Duration) -> Result<Database, sqlite::OpenError> {
-    let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
-    Database::open(path, options).await
+/// Makes `DATA_DIR` for a file that is to be in it. No other folder is made: one that is not there
+/// may be one that is not mounted, or a slip of the pen.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn make_data_dir(file: &Path, data_dir: &Path) -> Result<(), sqlite::OpenError> {
+    if file.parent() == Some(data_dir) { sqlite::make_folder(data_dir) } else { Ok(()) }
 }
 
 /// Opens the configured store of accounts. A login waits for a hash anyway, so it is given more
@@ -127,12 +180,15 @@ async fn open_file(path: &Path, busy_timeout: Duration) -> Result<Database, sqli
 /// # Errors
 /// Where it cannot be opened; its schema is brought up to date here, so it must be there.
 pub async fn open_accounts(config: &AccountsConfig) -> anyhow::Result<Arc<dyn AccountStore>> {
-    Ok(match &config.store {
+    let store: Arc<dyn AccountStore> = match &config.store {
         AccountStoreConfig::Sqlite(path) => {
+            make_data_dir(path, &config.data_dir)?;
             Arc::new(SqliteAccounts::open(path, sqlite::Options::default()).await?)
         }
         AccountStoreConfig::Postgres(url) => {
             Arc::new(PostgresAccounts::open(url, postgres::Options::default()).await?)
         }
-    })
+    };
+    note(Opened::Accounts(Arc::clone(&store)));
+    Ok(store)
 }

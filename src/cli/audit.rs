@@ -1,12 +1,10 @@
 //! What a command changes is told to the same audit log that the issuer writes to.
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-
 use anyhow::{Context as _, anyhow};
 
 use super::settings::SettingFlags;
 use super::{Failure, surroundings};
+use crate::app::make_data_dir;
 use crate::config::Config;
 use crate::issuer::audit::{Audit, Entry, Event};
 use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
@@ -24,9 +22,13 @@ pub(super) struct CommandLog {
 /// Opens the configured log; to be done before anything is changed, since a change that nobody
 /// could answer for must not be made.
 pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
-    let target = Config::load_audit(&flags.sources()).map_err(Failure::usage)?;
-    let started = make_folder(&target).and_then(|()| AuditLog::start(&target));
-    let started = started.with_context(|| match &target {
+    let loaded = Config::load_audit(&flags.sources()).map_err(Failure::usage)?;
+    let (target, data_dir) = loaded;
+    // A command may be the first to use it.
+    if let AuditTarget::File(path) = &target {
+        make_data_dir(path, &data_dir).map_err(Failure::unavailable)?;
+    }
+    let started = AuditLog::start(&target).with_context(|| match &target {
         AuditTarget::File(path) => {
             let path = path.display();
             anyhow!("cannot open {path}, where the audit log is; AUDIT_LOG names another place")
@@ -36,16 +38,6 @@ pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
     let (log, writer) = started.map_err(Failure::unavailable)?;
     let (clock, _) = surroundings();
     Ok(CommandLog { audit: Audit::new(log, clock), writer: Some(writer) })
-}
-
-/// As with the embedded store, a folder that is missing is made for the owner alone: a command may
-/// be the first to use `DATA_DIR`.
-fn make_folder(target: &AuditTarget) -> io::Result<()> {
-    let AuditTarget::File(path) = target else { return Ok(()) };
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
-        None => Ok(()),
-    }
 }
 
 impl CommandLog {

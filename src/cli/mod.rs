@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::app::closing;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mistakes, SessionConfig};
 use crate::secret::SystemRandom;
@@ -238,14 +239,15 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A runtime for a command that ends at once: one thread is enough.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(closing(work)))
 }
 
 /// A runtime for a server. When the server has ended nothing else is waited for: a read of a file
 /// or a name that hangs must not keep the process from stopping.
 fn run_to_its_end(server: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(server);
+    let outcome = runtime.block_on(closing(server));
     runtime.shutdown_background();
     outcome
 }

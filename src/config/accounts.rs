@@ -17,6 +17,8 @@ const MOST_MEMORY_KIB: u64 = 4 << 20;
 pub struct AccountsConfig {
     /// Where they are.
     pub store: AccountStoreConfig,
+    /// The folder that may be made for them.
+    pub data_dir: PathBuf,
     /// How passwords are hashed.
     pub hashing: HashTerms,
     /// What is asked of new passwords.
@@ -51,6 +53,7 @@ pub(super) fn read(
 ) -> AccountsConfig {
     AccountsConfig {
         store: store(reader, sessions, data_dir),
+        data_dir: data_dir.to_owned(),
         hashing: hashing(reader),
         policy: policy(reader),
     }

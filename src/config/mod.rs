@@ -85,6 +85,8 @@ pub struct Config {
 pub struct SessionConfig {
     /// Where they are.
     pub store: StoreConfig,
+    /// The folder that may be made for them.
+    pub data_dir: PathBuf,
     /// On what terms they are read.
     pub terms: Terms,
 }
@@ -187,17 +189,17 @@ impl Config {
         if mistakes.is_empty() { Ok((accounts, sessions)) } else { Err(mistakes) }
     }
 
-    /// Where a command tells what it changed.
+    /// Where a command tells what it changed, and the folder that may be made for it.
     ///
     /// # Errors
     /// Where the sources cannot be read.
-    pub fn load_audit(sources: &Sources) -> Result<AuditTarget, Mistakes> {
+    pub fn load_audit(sources: &Sources) -> Result<(AuditTarget, PathBuf), Mistakes> {
         let mut mistakes = Mistakes::default();
         let read = sources.read(&mut mistakes);
         let reader = Reader::new(&read, &mut mistakes);
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         let target = issuance::audit(&reader, &data_dir);
-        if mistakes.is_empty() { Ok(target) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok((target, data_dir)) } else { Err(mistakes) }
     }
 
     /// What `dev` has to know beforehand. Whatever is wrong with the sources is left for
@@ -268,7 +270,8 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     let when_down = reader.parsed("SESSION_STORE_DOWN", when_down).unwrap_or(staleness);
     let doubts_when_down = when_down < staleness;
     let terms = Terms { inactivity, timeout, notes_use: true, doubts_when_down };
-    let store = store::read(reader, &PathBuf::from(reader.text("DATA_DIR")));
+    let data_dir = PathBuf::from(reader.text("DATA_DIR"));
+    let store = store::read(reader, &data_dir);
     if store.is_behind_sentinels() && staleness < Duration::from_secs(1) {
         reader.wrong(
             "SESSION_STALENESS",
@@ -278,7 +281,7 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     }
     // A handle and its session are two questions, and no gateway waits for twice the time.
     let patience = timeout.mul_f64(1.2);
-    (SessionConfig { store, terms }, CacheTerms { staleness, when_down, patience, bytes })
+    (SessionConfig { store, data_dir, terms }, CacheTerms { staleness, when_down, patience, bytes })
 }
 
 /// How long what was read may be believed while the store is down; `None`: as long as always.

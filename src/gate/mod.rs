@@ -37,6 +37,8 @@ pub struct Gate {
     admissions: Admissions,
     cookies: Cookies,
     pings: Flights<(), bool>,
+    /// Whether being ready takes a store that can be written.
+    needs_writes: bool,
 }
 
 /// What judging needs, and whether it is there.
@@ -51,7 +53,14 @@ pub struct Readiness {
 impl Gate {
     /// A gate that admits by `admissions`, and looks for credentials also in these cookies.
     pub fn new(admissions: Admissions, cookies: Cookies) -> Self {
-        Self { admissions, cookies, pings: Flights::default() }
+        Self { admissions, cookies, pings: Flights::default(), needs_writes: false }
+    }
+
+    /// The same gate in a process that writes to the store (it issues tokens, or notes uses of
+    /// sessions that end without) and so is ready only where that works.
+    #[must_use]
+    pub fn needing_writes(self, needs_writes: bool) -> Self {
+        Self { needs_writes, ..self }
     }
 
     /// May this request pass, and who is it?
@@ -71,10 +80,15 @@ impl Gate {
         Ok(Grant { admission })
     }
 
-    /// Whether the store answers, and whether the keys of every issuer are at hand. Many who ask
-    /// at once cost the store one question: anybody may ask.
+    /// Whether the store answers (and takes writes, where they are needed), and whether the keys of
+    /// every issuer are at hand. Many who ask at once cost the store one question: anybody may ask.
     pub async fn readiness(&self) -> Readiness {
-        let ping = async { self.admissions.sessions().ping().await.is_ok() };
+        let sessions = self.admissions.sessions();
+        let ping = async {
+            let asked =
+                if self.needs_writes { sessions.prove().await } else { sessions.ping().await };
+            asked.is_ok()
+        };
         Readiness { store: self.pings.join((), ping).await, keys: self.admissions.has_keys() }
     }
 

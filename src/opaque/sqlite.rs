@@ -41,20 +41,18 @@ impl SqliteOpaque {
 #[async_trait]
 impl OpaqueStore for SqliteOpaque {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
         let mut transaction = self.database.begin().await?;
         add(&mut transaction, tokens).await?;
         transaction.commit().await.map_err(failed)
     }
 
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        self.database.check_in_place()?;
         let row = sqlx::query(
             "SELECT kind, session, user_id, client, claims, issued, expires, used \
              FROM opaque_tokens WHERE digest = ?1",
         )
         .bind(digest.as_bytes().as_slice())
-        .fetch_optional(self.database.readers())
+        .fetch_optional(&mut *self.database.reader().await?)
         .await
         .map_err(failed)?;
         row.as_ref().map(|row| read(digest, row)).transpose()
@@ -66,9 +64,9 @@ impl OpaqueStore for SqliteOpaque {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Exchange, StoreError> {
-        self.database.check_in_place()?;
         // Whoever comes late need not queue for the write lock to hear so.
-        if let Some(refused) = refusal(self.database.readers(), old).await? {
+        let refused = refusal(&mut *self.database.reader().await?, old).await?;
+        if let Some(refused) = refused {
             return Ok(refused);
         }
         let mut transaction = self.database.begin().await?;
@@ -92,7 +90,6 @@ impl OpaqueStore for SqliteOpaque {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
-        self.database.check_in_place()?;
         let done = sqlx::query(
             "UPDATE opaque_tokens SET expires = max(expires, ?2), claims = coalesce(?3, claims) \
              WHERE digest = ?1",
@@ -100,17 +97,16 @@ impl OpaqueStore for SqliteOpaque {
         .bind(digest.as_bytes().as_slice())
         .bind(of_time(expires))
         .bind(claims.map(json))
-        .execute(self.database.writer())
+        .execute(&mut *self.database.writer().await?)
         .await
         .map_err(failed)?;
         Ok(done.rows_affected() > 0)
     }
 
     async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        self.database.check_in_place()?;
         let done = sqlx::query("DELETE FROM opaque_tokens WHERE digest = ?1")
             .bind(digest.as_bytes().as_slice())
-            .execute(self.database.writer())
+            .execute(&mut *self.database.writer().await?)
             .await
             .map_err(failed)?;
         Ok(done.rows_affected() > 0)
@@ -123,9 +119,7 @@ impl OpaqueStore for SqliteOpaque {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
-        let asked = sqlx::query("SELECT 1 FROM opaque_tokens LIMIT 1");
-        asked.fetch_optional(self.database.readers()).await.map(drop).map_err(failed)
+        Ok(self.database.ping("SELECT 1 FROM opaque_tokens LIMIT 1").await?)
     }
 
     async fn close(&self) {

@@ -103,7 +103,7 @@ impl Restrictions {
         self.watched.purging(self.store.purge(before)).await
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.timed(Operation::Ping, self.store.ping()).await
     }

@@ -55,9 +55,9 @@ impl RestrictStore for SqliteRestrict {
         at: UnixTime,
         until: UnixTime,
     ) -> Result<Claim, StoreError> {
-        self.database.check_in_place()?;
         let name = &*bounded(name);
-        if let Some(held) = marker(self.database.readers(), name, at).await? {
+        let held = marker(&mut *self.database.reader().await?, name, at).await?;
+        if let Some(held) = held {
             return Ok(Claim::Held(held));
         }
         let mut transaction = self.database.begin().await?;
@@ -85,29 +85,26 @@ impl RestrictStore for SqliteRestrict {
         value: &str,
         until: UnixTime,
     ) -> Result<bool, StoreError> {
-        self.database.check_in_place()?;
         let sql = "UPDATE markers SET value = ?3, expires = ?4 WHERE name = ?1 AND value = ?2";
         let done = sqlx::query(sql)
             .bind(&*bounded(name))
             .bind(expected)
             .bind(value)
             .bind(column(moment(until)))
-            .execute(self.database.writer())
+            .execute(&mut *self.database.writer().await?)
             .await
             .map_err(failed)?;
         Ok(done.rows_affected() > 0)
     }
 
     async fn read(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
-        self.database.check_in_place()?;
-        marker(self.database.readers(), &bounded(name), at).await
+        marker(&mut *self.database.reader().await?, &bounded(name), at).await
     }
 
     async fn clear(&self, name: &str) -> Result<bool, StoreError> {
-        self.database.check_in_place()?;
         let done = sqlx::query("DELETE FROM markers WHERE name = ?1")
             .bind(&*bounded(name))
-            .execute(self.database.writer())
+            .execute(&mut *self.database.writer().await?)
             .await
             .map_err(failed)?;
         Ok(done.rows_affected() > 0)
@@ -120,9 +117,8 @@ impl RestrictStore for SqliteRestrict {
         interval: Duration,
         burst: u32,
     ) -> Result<Option<Duration>, StoreError> {
-        self.database.check_in_place()?;
         let (name, rate) = (&*bounded(name), Rate::new(interval, burst));
-        let seen = spent(self.database.readers(), name, at, rate).await?;
+        let seen = spent(&mut *self.database.reader().await?, name, at, rate).await?;
         if seen.full_at.is_none() {
             return Ok(seen.answer());
         }
@@ -151,10 +147,9 @@ impl RestrictStore for SqliteRestrict {
         delays: &[Duration],
         memory: Duration,
     ) -> Result<Strike, StoreError> {
-        self.database.check_in_place()?;
         let (name, memory) = (&*bounded(name), length(memory));
         let delays: Vec<u64> = delays.iter().copied().map(length).collect();
-        let seen = struck(self.database.readers(), name, at, &delays, memory).await?;
+        let seen = struck(&mut *self.database.reader().await?, name, at, &delays, memory).await?;
         if seen.kept.is_none() {
             return Ok(seen.answer());
         }
@@ -175,9 +170,8 @@ impl RestrictStore for SqliteRestrict {
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
         let forget = sqlx::query("DELETE FROM strikes WHERE name = ?1").bind(&*bounded(name));
-        forget.execute(self.database.writer()).await.map(drop).map_err(failed)
+        forget.execute(&mut *self.database.writer().await?).await.map(drop).map_err(failed)
     }
 
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
@@ -189,9 +183,8 @@ impl RestrictStore for SqliteRestrict {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
-        let asked = sqlx::query("SELECT 1 FROM markers LIMIT 1");
-        asked.fetch_optional(self.database.readers()).await.map(drop).map_err(failed)
+        self.database.ping("SELECT 1 FROM markers LIMIT 1").await?;
+        Ok(self.database.prove().await?)
     }
 
     async fn close(&self) {

@@ -77,7 +77,7 @@ pub trait RestrictStore: Send + Sync + Debug {
     /// Forgets what is over, to make room; says how much.
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers.
+    /// Whether the store answers, and takes writes: only who issues tokens has any use for it.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Leaves the store tidy at the end of the process. Without it nothing is lost.

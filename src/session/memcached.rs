@@ -189,6 +189,11 @@ impl SessionStore for MemcachedStore {
         Ok(self.memcached.ping(SESSION).await?)
     }
 
+    async fn prove(&self) -> Result<(), StoreError> {
+        self.ping().await?;
+        Ok(self.memcached.prove(SESSION).await?)
+    }
+
     fn describe(&self) -> String {
         format!("memcached {}", self.memcached.name())
     }

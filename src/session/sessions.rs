@@ -198,6 +198,12 @@ impl Sessions {
         self.timed(Operation::Ping, self.store.ping()).await
     }
 
+    /// Whether the store takes writes, without which nobody can log in.
+    pub async fn prove(&self) -> Result<(), StoreError> {
+        let timeout = self.terms.timeout.max(CHANGE_TIMEOUT);
+        self.watched.within(timeout, Operation::Ping, self.store.prove()).await
+    }
+
     /// Leaves the store tidy at the end of the process, if that takes less than a second: uses
     /// that were not yet noted are.
     pub async fn close(&self) {

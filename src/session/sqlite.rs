@@ -59,7 +59,7 @@ impl SessionStore for SqliteStore {
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
         .bind(serde_json::Value::Object(session.claims.clone()).to_string())
-        .execute(self.database.writer())
+        .execute(&mut *self.database.writer().await?)
         .await
         .map_err(failed)?;
         match done.rows_affected() {
@@ -69,12 +69,11 @@ impl SessionStore for SqliteStore {
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.database.check_in_place()?;
         let sql = AssertSqlSafe(format!("{SELECT} WHERE s.id = ?1 AND s.user_id = ?2"));
         let row = sqlx::query(sql)
             .bind(id.as_str())
             .bind(user.as_str())
-            .fetch_optional(self.database.readers())
+            .fetch_optional(&mut *self.database.reader().await?)
             .await
             .map_err(failed)?;
         row.as_ref().map(read).transpose()
@@ -97,11 +96,10 @@ impl SessionStore for SqliteStore {
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
-        self.database.check_in_place()?;
         let done = sqlx::query("UPDATE sessions SET expires = max(expires, ?2) WHERE id = ?1")
             .bind(id.as_str())
             .bind(of_time(expires))
-            .execute(self.database.writer())
+            .execute(&mut *self.database.writer().await?)
             .await
             .map_err(failed)?;
         Ok(done.rows_affected() > 0)
@@ -111,7 +109,7 @@ impl SessionStore for SqliteStore {
         // To the last row: SQLite commits when the statement has ended, and may fail then.
         let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
             .bind(id.as_str())
-            .fetch_all(self.database.writer())
+            .fetch_all(&mut *self.database.writer().await?)
             .await
             .map_err(failed)?;
         let owner = |row: &SqliteRow| {
@@ -156,7 +154,7 @@ impl SessionStore for SqliteStore {
             .bind(filter.user.as_ref().map(UserId::as_str))
             .bind(filter.live_at.map(of_time))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(self.database.readers())
+            .fetch_all(&mut *self.database.reader().await?)
             .await
             .map_err(failed)?;
         let readable = rows.iter().map(read).filter_map(|read| {
@@ -174,12 +172,12 @@ impl SessionStore for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
-        sqlx::query("SELECT 1 FROM sessions LIMIT 1")
-            .fetch_optional(self.database.readers())
-            .await
-            .map(drop)
-            .map_err(failed)
+        Ok(self.database.ping("SELECT 1 FROM sessions LIMIT 1").await?)
+    }
+
+    async fn prove(&self) -> Result<(), StoreError> {
+        self.ping().await?;
+        Ok(self.database.prove().await?)
     }
 
     async fn close(&self) {
@@ -244,7 +242,11 @@ mod tests {
 
     async fn expired(store: &SqliteStore) -> u32 {
         let count = sqlx::query("SELECT count(*) FROM sessions WHERE expires = 1");
-        count.fetch_one(store.database.readers()).await.expect("count").get(0)
+        count
+            .fetch_one(&mut *store.database.reader().await.expect("reader"))
+            .await
+            .expect("count")
+            .get(0)
     }
 
     fn session(id: &str) -> Session {
@@ -274,7 +276,7 @@ mod tests {
              INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",
         )
         .bind(EXPIRED)
-        .execute(ours.database.writer())
+        .execute(&mut *ours.database.writer().await.expect("writer"))
         .await
         .expect("fill");
         let purging = std::sync::Arc::clone(&ours);

@@ -76,6 +76,11 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Whether it also takes writes, by one: a full disk or memory shows at nothing less.
+    async fn prove(&self) -> Result<(), StoreError> {
+        self.ping().await
+    }
+
     /// Leaves the store tidy at the end of the process. Without it nothing is lost.
     async fn close(&self) {}
 

@@ -28,6 +28,8 @@ pub use key::{Key, Lifetime};
 /// How often one record is read again because somebody else changed it first. Each time somebody
 /// got on, so that only a crowd comes so far.
 const MOST_TRIES: usize = 256;
+/// For how long a write stays that was to show that writes work.
+const PROOF_SECONDS: u32 = 60;
 
 /// How memcached is reached.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +225,21 @@ impl Memcached {
         let nobody = Key::plain(prefix, "?");
         for server in &*self.servers {
             found(server.run(read(&nobody)).await?).map_err(|failure| server.named(failure))?;
+        }
+        Ok(())
+    }
+
+    /// Whether every server takes writes, by one of `prefix` that nobody reads.
+    ///
+    /// # Errors
+    /// [`Failure`] of the first that does not.
+    pub async fn prove(&self, prefix: &'static str) -> Result<(), Failure> {
+        let nobody = Key::plain(prefix, "?proof");
+        for server in &*self.servers {
+            let write = Set::new(nobody.as_str(), b"").ttl_raw(PROOF_SECONDS);
+            if !server.run(write).await?.applied() {
+                return Err(server.named(Failure::nonsense()));
+            }
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
@@ -100,8 +101,20 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Opens the file and brings its schema up to date. What is missing is made for the owner alone:
-/// the file with mode 0600, its folder with 0700. Modes of what is there are the operator's.
+/// Makes a folder for the owner alone (mode 0700), where it is missing. [`open`] makes none: a
+/// folder that is not there may be one that is not mounted.
+///
+/// # Errors
+/// [`OpenError::Create`].
+pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| OpenError::Create { path: folder.to_path_buf(), source })
+}
+
+/// Opens the file and brings its schema up to date. Where it is missing it is made for its owner
+/// alone (mode 0600), who is the owner of its folder; modes of what is there are the operator's.
 ///
 /// # Errors
 /// [`OpenError`] where that is not possible.
@@ -137,37 +150,37 @@ pub fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
 }
 
-/// Makes the file and its folder where they are missing. SQLite gives its two companion files
-/// the mode of the database.
+/// Makes the file where it is missing. SQLite gives its two companion files the owner and the mode
+/// of the database.
 fn create(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    use std::os::unix::fs::OpenOptionsExt as _;
 
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| OpenError::Create { path, source }
-    };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
-    }
     let mut file = std::fs::OpenOptions::new();
     match file.write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error)),
-        _ => Ok(()),
+        Ok(file) => {
+            give_to_owner_of_folder(&file, path);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::Create { path: path.to_path_buf(), source }),
+    }
+}
+
+/// A command that root runs must not make a file that the server cannot open. Who may not give files
+/// away keeps them.
+fn give_to_owner_of_folder(file: &std::fs::File, path: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Ok(folder) = std::fs::metadata(folder.unwrap_or_else(|| Path::new("."))) {
+        let _not_ours_to_give = fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }
 
 async fn open_once(path: &Path, options: Options) -> Result<SqlitePool, OpenError> {
     let failed = |source| OpenError::Sqlite { path: path.to_path_buf(), source };
-    let pool = SqlitePoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.busy_timeout)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .test_before_acquire(false)
-        .connect_with(connect_options(path, options))
-        .await
-        .map_err(failed)?;
+    let pool = pool_options(options).connect_with(connect_options(path, options)).await;
+    let pool = pool.map_err(failed)?;
     let found = migrate(&pool).await.map_err(failed)?;
     if found > known_version() {
         pool.close().await;
@@ -178,6 +191,26 @@ async fn open_once(path: &Path, options: Options) -> Result<SqlitePool, OpenErro
         });
     }
     Ok(pool)
+}
+
+fn pool_options(options: Options) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.busy_timeout)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_as_new(connection)))
+}
+
+/// Whether a connection may go back to the pool. After a full disk, an I/O error or a lock SQLite may
+/// have ended a transaction by itself; the driver, whose rollback then finds none, takes it for open
+/// for ever, and begins no other.
+async fn is_as_new(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // The rollback of a transaction that was dropped is on its way before this, and has been tried
+    // when it is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 fn connect_options(path: &Path, options: Options) -> SqliteConnectOptions {
@@ -220,7 +253,7 @@ async fn migrate(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
     Ok(reached)
 }
 
-async fn version(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
 }
 
@@ -241,9 +274,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_open_makes_is_for_the_owner_alone() {
+    async fn what_open_makes_is_for_the_owner_alone_and_no_folder() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("data").join("portcullis.db");
+        let refused = open(&path, Options::default()).await;
+        assert!(matches!(refused, Err(OpenError::Create { .. })), "{refused:?}");
+        assert!(!path.parent().expect("parent").exists());
+        make_folder(path.parent().expect("parent")).expect("folder");
         let pool = open(&path, Options::default()).await.expect("open");
         assert_eq!(mode(path.parent().expect("parent")), 0o700);
         for suffix in ["", "-wal", "-shm"] {
@@ -262,6 +299,21 @@ mod tests {
         assert_eq!(pragma(&pool, "PRAGMA journal_mode").await, "wal");
         assert_eq!(pragma(&pool, "PRAGMA busy_timeout").await, "5000");
         drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_transaction_was_ended_by_an_error_is_not_used_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let one = Options { max_connections: 1, ..Options::default() };
+        let pool = open(&folder.path().join("db"), one).await.expect("open");
+        for _ in 0..3 {
+            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.expect("begin");
+            // As SQLite does by itself when the disk is full.
+            sqlx::raw_sql("ROLLBACK").execute(&mut *transaction).await.expect("rollback");
+            drop(transaction);
+        }
+        let transaction = pool.begin_with("BEGIN IMMEDIATE").await.expect("another transaction");
+        transaction.commit().await.expect("commit");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,11 +2,12 @@
 //!
 //! Lines are written by a thread of their own, in order; whoever tells of an event never waits for
 //! the disk, while 65,536 lines may. A line is one `write` to a file opened for appending, so that lines of two processes
-//! never mix. A file that was moved away is opened anew, so that logs can be rotated.
+//! never mix. A file that was moved away is opened anew, so that logs can be rotated: for whom it was,
+//! and with its mode, so that a command of root's does not take it away from the server.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -28,7 +29,7 @@ pub enum AuditTarget {
     Off,
     /// To standard error, among the log.
     Stderr,
-    /// To this file, made for its owner alone.
+    /// To this file, made for the owner of its folder alone.
     File(PathBuf),
 }
 
@@ -131,20 +132,35 @@ struct Appended {
 
 impl Appended {
     fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Self::open_like(path, None)
+    }
+
+    /// The file; where it has to be made, it is like the one that was there, or else its folder's
+    /// owner's alone.
+    fn open_like(path: &Path, before: Option<&Metadata>) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.append(true).mode(0o600);
+        let file = match options.clone().create_new(true).open(path) {
+            Ok(file) => {
+                give(&file, path, before)?;
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
+            Err(error) => return Err(error),
+        };
         Ok(Self { path: path.to_owned(), file, looked: Instant::now() })
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.looked.elapsed() >= LOOK_EVERY && !self.is_in_place() {
-            *self = Self::open(&self.path)?;
+            *self = Self::open_like(&self.path, self.file.metadata().ok().as_ref())?;
         }
         self.file.write_all(line)
     }
 
     fn is_in_place(&mut self) -> bool {
         self.looked = Instant::now();
-        let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
         match (std::fs::metadata(&self.path), self.file.metadata()) {
             (Ok(named), Ok(opened)) => id(named) == id(opened),
             _ => false,
@@ -152,10 +168,22 @@ impl Appended {
     }
 }
 
+/// Gives a new file to whoever had the one before it, or has its folder. Who may not give files away
+/// keeps it.
+fn give(file: &File, path: &Path, before: Option<&Metadata>) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::metadata(folder.unwrap_or_else(|| Path::new("."))).ok();
+    if let Some(like) = before.or(folder.as_ref()) {
+        let _not_ours_to_give = fchown(file, Some(like.uid()), Some(like.gid()));
+    }
+    match before {
+        Some(before) => file.set_permissions(Permissions::from_mode(before.mode() & 0o777)),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
     use serde_json::json;
 
@@ -175,6 +203,36 @@ mod tests {
             assert_eq!(event["number"], number);
         }
         assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_comes_back_with_its_owner_and_its_mode() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("audit.jsonl");
+        let mut file = Appended::open(&path).expect("open");
+        file.file.set_permissions(Permissions::from_mode(0o640)).expect("mode");
+        // Root alone may; others keep theirs, which is as good here.
+        let _kept = std::os::unix::fs::chown(&path, Some(4242), Some(4243));
+        let before = std::fs::metadata(&path).expect("metadata");
+        std::fs::rename(&path, folder.path().join("audit.jsonl.1")).expect("rename");
+        file.looked -= LOOK_EVERY;
+        file.append(b"{}\n").expect("append");
+        let after = std::fs::metadata(&path).expect("metadata");
+        let kept = |of: &Metadata| (of.uid(), of.gid(), of.mode());
+        assert_eq!(kept(&after), kept(&before));
+        assert_eq!(after.len(), 3);
+    }
+
+    #[test]
+    fn a_new_file_belongs_to_whom_its_folder_does() {
+        let folder = tempfile::tempdir().expect("folder");
+        let _kept = std::os::unix::fs::chown(folder.path(), Some(4242), Some(4243));
+        let owner = std::fs::metadata(folder.path()).expect("metadata");
+        let path = folder.path().join("audit.jsonl");
+        Appended::open(&path).expect("open");
+        let made = std::fs::metadata(&path).expect("metadata");
+        assert_eq!((made.uid(), made.gid()), (owner.uid(), owner.gid()));
+        assert_eq!(made.mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -249,6 +249,54 @@ fn a_store_that_cannot_be_opened_is_69() {
 }
 
 #[test]
+fn a_store_in_a_folder_that_is_not_there_is_69_and_no_folder_but_data_dir_is_made() {
+    let realm = Realm::new();
+    let (nowhere, data) = (realm.folder().join("nope"), realm.folder().join("data"));
+    let file = nowhere.join("x.db").display().to_string();
+    let realm = realm.with("DATA_DIR", &data.display().to_string());
+    for name in ["DB_URL", "ACCOUNTS_URL"] {
+        let realm = Realm::new().with(name, &format!("sqlite:{file}"));
+        let output = realm.run(&["user", "lock", "alice"]);
+        assert_eq!(code(&output), 69, "{name}: {}", errors(&output));
+        assert!(errors(&output).contains(&file), "{name}: {}", errors(&output));
+    }
+    let output = realm.run(&["user", "list", "--audit-log", &file]);
+    assert!(!nowhere.exists(), "{}", errors(&output));
+    let realm = realm.without("DB_URL");
+    realm.ask(&["session", "list"]);
+    assert!(data.join("portcullis.db").exists());
+}
+
+#[test]
+fn no_command_leaves_a_log_beside_the_file_whatever_comes_of_it() {
+    let realm = Realm::new();
+    let companions = |suffix| realm.folder().join(format!("portcullis.db-{suffix}")).exists();
+    let token = realm.mint("alice", &[]);
+    for (arguments, expected) in [
+        (&["user", "list"][..], 0),
+        (&["session", "list", "--json"], 0),
+        (&["token", "inspect", &token], 0),
+        (&["explain", "--token", &token], 0),
+        (&["explain", "--token", "rubbish"], 1),
+        (&["user", "lock", "nobody"], 1),
+        (&["session", "revoke", "no such id"], 64),
+        (&["apikey", "revoke", "nothing"], 1),
+        (&["client", "add", "app", "--grant", "password"], 0),
+        (&["client", "add", "app", "--grant", "password"], 1),
+        (&["session", "revoke", "--token", &token], 0),
+        (&["serve", "--listen", "192.0.2.1:1", "--metrics-listen", "off"], 69),
+    ] {
+        let output = realm.run(arguments);
+        assert_eq!(code(&output), expected, "{arguments:?}: {}", errors(&output));
+        assert!(!companions("wal") && !companions("shm"), "{arguments:?}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let mut listing = realm.command(&["client", "list"]);
+    assert!(!listing.stdout(full).status().expect("portcullis runs").success());
+    assert!(!companions("wal"), "what it printed was lost");
+}
+
+#[test]
 fn tokens_are_inspected_without_being_trusted() {
     let realm = Realm::new();
     let good = realm.mint("alice", &["--claim", "team=[\"a\",1]"]);

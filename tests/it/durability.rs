@@ -61,6 +61,20 @@ fn touches(gate: &Gate) -> f64 {
     gate.counter("portcullis_store_seconds_count", &[("operation", "touch")])
 }
 
+/// A copy of the file misses nothing, once nobody uses it.
+#[test]
+fn a_gate_that_was_stopped_leaves_no_log_beside_the_file() {
+    let realm = Realm::new();
+    let mut gate = realm.gate();
+    let token = realm.mint("alice", &[]);
+    assert_eq!(gate.check(&token).status, 200);
+    assert!(gate.stop().success());
+    for suffix in ["wal", "shm"] {
+        let left = realm.folder().join(format!("portcullis.db-{suffix}"));
+        assert!(!left.exists(), "{}", left.display());
+    }
+}
+
 /// What was revoked stays revoked.
 #[test]
 fn an_acknowledged_revocation_survives_kill_9() {

@@ -19,6 +19,7 @@ mod durability;
 mod examples;
 mod faults;
 mod gone_callers;
+mod full_disk;
 mod grpc;
 mod guessing;
 mod http_edge;

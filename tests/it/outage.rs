@@ -53,6 +53,20 @@ fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
     }
 }
 
+#[test]
+fn a_store_that_is_down_at_the_start_is_said_at_the_start() {
+    let Some(mut server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    server.kill();
+    let realm = Realm::new().with("DB_URL", &server.url());
+    let gate = realm.gate();
+    poll("a word for it", PATIENCE, || {
+        gate.log().contains("started without the store").then_some(())
+    });
+    server.restart();
+    let token = realm.mint("alice", &[]);
+    poll("a yes", PATIENCE, || (gate.check(&token).status == 200).then_some(()));
+}
+
 /// No question that was sent later than the bound after the kill got anything but 503.
 fn fails_closed(killed: Instant, answers: &[Answer]) {
     let late: Vec<&Answer> = answers.iter().filter(|a| a.sent >= killed + BOUND).collect();

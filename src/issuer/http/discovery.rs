@@ -212,7 +212,7 @@ impl Web {
     async fn readiness(&self) -> Readiness {
         let word = |good| if good { "ok" } else { "unavailable" };
         let (sessions, accounts, restrictions) = tokio::join!(
-            self.issuance.sessions.ping(),
+            self.issuance.sessions.prove(),
             self.issuance.accounts.ping(),
             self.issuance.restrictions.ping(),
         );

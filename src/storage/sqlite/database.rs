@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Row as _, SqliteTransaction};
+use sqlx::{ConnectOptions as _, Row as _, Sqlite, SqliteTransaction};
 use tokio::time::Instant;
 
-use super::{Failure, OpenError, Options, open};
+use super::{Failure, OpenError, Options, connect_options, open, pool_options};
 use crate::clock::UnixTime;
 
 /// How many rows one transaction forgets, so that nobody waits long for the write lock.
 const PURGE_BATCH: u32 = 200;
 /// How long a change stays in the log, at least: much longer than whoever is alive takes to read it.
 const CHANGES_KEPT: Duration = Duration::from_secs(600);
+
+/// How long a proof that the file can be written stands: anybody may ask for one.
+const PROOF_STANDS: Duration = Duration::from_secs(1);
 
 /// An open file. A clone is the same connections: stores of one process that share a file share
 /// one of these, so that their writes queue for one connection and never for SQLite's lock, which
@@ -25,12 +29,16 @@ pub struct Database {
     /// Apart from the readers: a write waits while another process writes, and reads, which the
     /// write-ahead log never makes wait, must not queue behind it.
     writer: SqlitePool,
+    /// For who reads the log of changes; made when it is needed.
+    watcher: SqlitePool,
     path: PathBuf,
     /// Device and number of the file that was opened.
     opened: (u64, u64),
     /// The highest number in the log of changes, and when it was that; for a later visit to forget
     /// all up to there. So no time is kept in the file.
     changes_seen: Arc<Mutex<Option<(UnixTime, i64)>>>,
+    /// When a write was proved to work last.
+    proved: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 impl Database {
@@ -42,41 +50,102 @@ impl Database {
         let readers = open(path, options).await?;
         let one = Options { max_connections: 1, ..options };
         let writer = open(path, one).await?;
-        let opened = file_id(path).unwrap_or_default();
-        let changes_seen = Arc::default();
-        Ok(Self { readers, writer, path: path.to_owned(), opened, changes_seen })
+        let quiet = connect_options(path, Options::default()).disable_statement_logging();
+        let watcher = pool_options(Options { max_connections: 1, ..Options::default() });
+        Ok(Self {
+            readers,
+            writer,
+            watcher: watcher.connect_lazy_with(quiet),
+            path: path.to_owned(),
+            opened: file_id(path).unwrap_or_default(),
+            changes_seen: Arc::default(),
+            proved: Arc::default(),
+        })
     }
 
     /// For statements that only read.
-    pub fn readers(&self) -> &SqlitePool {
-        &self.readers
+    ///
+    /// # Errors
+    /// [`Failure`] where none is free in time, or the file is not in its place.
+    pub async fn reader(&self) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.hand_out(&self.readers).await
     }
 
-    /// For single statements that write; it has one connection.
-    pub fn writer(&self) -> &SqlitePool {
-        &self.writer
+    /// For single statements that write; there is one.
+    ///
+    /// # Errors
+    /// As of [`Self::reader`].
+    pub async fn writer(&self) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.hand_out(&self.writer).await
+    }
+
+    /// A connection for who reads the log of changes, and nobody else.
+    ///
+    /// # Errors
+    /// As of [`Self::reader`].
+    pub(super) async fn watcher(&self) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.hand_out(&self.watcher).await
     }
 
     /// A transaction that has the write lock from its beginning. One that is dropped before its
     /// commit changes nothing.
     ///
     /// # Errors
-    /// [`Failure`] where the lock does not become free in time.
+    /// [`Failure`] where the lock does not become free in time, or the file is not in its place.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Failure> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        self.check_in_place()?;
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        self.check_in_place()?;
+        Ok(transaction)
+    }
+
+    /// A connection, while the file is the one that was opened: nothing reaches it on another way.
+    /// It is looked twice: no connection is made to another file, and none is used for which somebody
+    /// waited meanwhile.
+    async fn hand_out(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.check_in_place()?;
+        let mut connection = pool.acquire().await?;
+        self.check_in_place().inspect_err(|_| connection.close_on_drop())?;
+        Ok(connection)
     }
 
     /// Whether the file is still the one that was opened. One that was deleted or replaced goes on
-    /// to answer whoever has it open, and nobody can revoke anything in it. To be asked before
-    /// whatever answers a request.
+    /// to answer whoever has it open, and nobody can revoke anything in it.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] where it is not.
-    pub fn check_in_place(&self) -> Result<(), Failure> {
+    pub(super) fn check_in_place(&self) -> Result<(), Failure> {
         if file_id(&self.path).is_ok_and(|now| now == self.opened) {
             return Ok(());
         }
         Err(Failure::Unavailable("its file was deleted or replaced; start again".to_owned()))
+    }
+
+    /// Whether such a question is answered.
+    ///
+    /// # Errors
+    /// [`Failure`] where it is not.
+    pub async fn ping(&self, question: &'static str) -> Result<(), Failure> {
+        sqlx::query(question).fetch_optional(&mut *self.reader().await?).await?;
+        Ok(())
+    }
+
+    /// Whether a write works, by a write: on a full disk, or one that was mounted read-only, reading
+    /// goes on. It writes about as much as a login does, and not the same again, which SQLite would
+    /// leave out.
+    ///
+    /// # Errors
+    /// [`Failure`] where it does not.
+    pub async fn prove(&self) -> Result<(), Failure> {
+        const WRITE: &str = "INSERT INTO markers (name, value, expires) \
+            VALUES ('?proof', hex(randomblob(8192)), 9223372036854775807) \
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let mut proved = self.proved.lock().await;
+        if proved.is_none_or(|at| at.elapsed() >= PROOF_STANDS) {
+            sqlx::query(WRITE).execute(&mut *self.writer().await?).await?;
+            *proved = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Runs a statement that deletes some of what lies at or before `bound`, over and over until
@@ -89,8 +158,8 @@ impl Database {
         let mut removed = 0;
         loop {
             let began = Instant::now();
-            let batch =
-                sqlx::query(sql).bind(bound).bind(PURGE_BATCH).execute(&self.writer).await?;
+            let batch = sqlx::query(sql).bind(bound).bind(PURGE_BATCH);
+            let batch = batch.execute(&mut *self.writer().await?).await?;
             removed += batch.rows_affected();
             if batch.rows_affected() < u64::from(PURGE_BATCH) {
                 return Ok(removed);
@@ -115,7 +184,8 @@ impl Database {
             return Ok(0);
         }
         let highest = "SELECT coalesce(max(seq), 0) FROM changes";
-        let highest: i64 = sqlx::query(highest).fetch_one(&self.readers).await?.try_get(0)?;
+        let highest = sqlx::query(highest).fetch_one(&mut *self.reader().await?).await?;
+        let highest: i64 = highest.try_get(0)?;
         let forgotten = match seen {
             Some((_, bound)) => self.delete_in_batches(FORGET, bound).await?,
             None => 0,
@@ -128,8 +198,9 @@ impl Database {
     /// Waits for the statements under way and closes the file. The log is then folded into the
     /// database, if no other process uses it.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        for pool in [&self.watcher, &self.readers, &self.writer] {
+            pool.close().await;
+        }
     }
 
     /// Where the file is.

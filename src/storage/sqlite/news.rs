@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
+use sqlx::pool::PoolConnection;
+use sqlx::{Row as _, Sqlite, SqliteConnection};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
-use super::{Database, Failure, Options, connect_options};
+use super::{Database, Failure};
 use crate::storage::news::{Heard, Hears, Means, NewsSource, NewsState};
 
 /// How often it is asked whether anything was written.
@@ -41,7 +42,6 @@ impl SqliteNews {
 
     /// Passes on what is heard until something goes wrong.
     async fn listen(&self, hears: &dyn Hears, state: &NewsState) -> Result<(), Failure> {
-        self.database.check_in_place()?;
         let mut log = in_time(Log::open(&self.database)).await?;
         hears.hear(Heard::Missed);
         state.set_means(Means::ChangeLog);
@@ -80,23 +80,27 @@ impl NewsSource for SqliteNews {
     }
 }
 
-async fn in_time<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+async fn in_time<T, E>(asking: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     Ok(tokio::time::timeout(LOOK_LIMIT, asking).await.map_err(|_| Failure::TimedOut)??)
 }
 
 /// The log, as far as it was read, over a connection that nobody else uses: what it calls the
 /// version of the data is of use only to itself.
 struct Log {
-    connection: SqliteConnection,
+    connection: PoolConnection<Sqlite>,
     version: i64,
     /// The highest number that was seen; 0 where there was none yet.
     last: i64,
 }
 
 impl Log {
-    async fn open(database: &Database) -> Result<Self, sqlx::Error> {
-        let options = connect_options(database.path(), Options::default());
-        let mut connection = options.disable_statement_logging().connect().await?;
+    async fn open(database: &Database) -> Result<Self, Failure> {
+        let mut connection = database.watcher().await?;
+        // Whoever comes next begins anew.
+        connection.close_on_drop();
         // In this order: what is written between the two is looked at twice rather than never.
         let version = version(&mut connection).await?;
         let last = highest(&mut connection).await?;
@@ -131,7 +135,7 @@ impl Log {
         )
         .bind(self.last)
         .bind(i64::try_from(MOST + 1).unwrap_or(i64::MAX))
-        .fetch_all(&mut self.connection)
+        .fetch_all(&mut *self.connection)
         .await
     }
 }

@@ -33,7 +33,8 @@ impl Shared {
     }
 
     async fn sql(&self, statement: &'static str) {
-        sqlx::raw_sql(statement).execute(self.other.writer()).await.expect(statement);
+        let mut writer = self.other.writer().await.expect("writer");
+        sqlx::raw_sql(statement).execute(&mut *writer).await.expect(statement);
     }
 
     /// A change to mark the place in what is heard.
@@ -164,11 +165,14 @@ async fn the_log_is_kept_short_and_never_loses_its_last_entry() {
     let database = open(&folder.path().join("portcullis.db")).await;
     let count = async || {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM changes");
-        count.fetch_one(database.readers()).await.expect("count")
+        let mut reader = database.reader().await.expect("reader");
+        count.fetch_one(&mut *reader).await.expect("count")
     };
     let add = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
         INSERT INTO changes (kind, name) SELECT 'session', i FROM n";
-    sqlx::raw_sql(add).execute(database.writer()).await.expect("add");
+    let mut writer = database.writer().await.expect("writer");
+    sqlx::raw_sql(add).execute(&mut *writer).await.expect("add");
+    drop(writer);
     for (seconds, forgotten) in [(0, 0), (599, 0), (600, 499), (1_200, 0)] {
         let at = UnixTime::from_secs(seconds);
         assert_eq!(database.forget_changes(at).await, Ok(forgotten), "{seconds}");

@@ -206,9 +206,21 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
     std::fs::copy(&file, &copy).expect("copy");
     std::fs::rename(&copy, &file).expect("rename");
     for _ in 0..2 {
-        let found = store.get(&user("alice"), &id("s")).await;
-        assert!(matches!(found, Err(StoreError::Unavailable(_))), "{found:?}");
-        assert!(store.ping().await.is_err());
+        let (alice, s) = (user("alice"), id("s"));
+        for (what, refused) in [
+            ("get", store.get(&alice, &s).await.map(drop)),
+            ("list", store.list(&Filter::default(), 9).await.map(drop)),
+            ("put", store.put(&session("other", "alice", 1)).await),
+            ("touch", store.touch(&[(s.clone(), at(9))]).await),
+            ("renew", store.renew(&s, at(99_000)).await.map(drop)),
+            ("revoke", store.revoke(&s).await.map(drop)),
+            ("revoke_user", store.revoke_user(&alice, at(9)).await.map(drop)),
+            ("purge", store.purge(at(99_000)).await.map(drop)),
+            ("ping", store.ping().await),
+            ("prove", store.prove().await),
+        ] {
+            assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{what}: {refused:?}");
+        }
         let _ = std::fs::remove_file(&file);
     }
 }
