@@ -238,7 +238,8 @@ impl RestrictStore for RedisRestrict {
 
     async fn ping(&self) -> Result<(), StoreError> {
         // A name that nobody has: a server that only says PONG may still refuse the keys.
-        self.read("?", UnixTime::EPOCH).await.map(drop)
+        self.read("?", UnixTime::EPOCH).await?;
+        self.redis.prove().await.map_err(unnamed)
     }
 
     fn describe(&self) -> String {

@@ -113,6 +113,25 @@ impl RedisStore {
         self.redis.change(&call, connection).await.map_err(on(id))
     }
 
+    /// Ends those sessions of a user, one by one, that the index names; says how many. What cannot
+    /// be ended does not keep the others.
+    async fn end_each(
+        &self,
+        user: &UserId,
+        at: UnixTime,
+        connection: &mut Connection,
+    ) -> RedisResult<u64> {
+        let mut command = redis::cmd("ZRANGEBYSCORE");
+        command.arg(self.names.user(user)).arg("-inf").arg(at.as_millis());
+        let ids: Vec<String> = command.query_async(connection).await?;
+        let mut ended = 0;
+        for id in ids.iter().filter_map(|id| SessionId::parse(id).ok()) {
+            let gone = self.end(&id, connection).await;
+            ended += u64::from(gone.is_ok_and(|(was_there, _)| was_there));
+        }
+        Ok(ended)
+    }
+
     async fn make_room(&self, pipeline: &Pipeline) -> Result<(), Failure> {
         Ok(pipeline.exec_async(&mut self.redis.connection().await?).await?)
     }
@@ -268,7 +287,15 @@ impl SessionStore for RedisStore {
         let mut call = self.end_all.key(self.names.not_before(user));
         call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let before: String = self.redis.change(&call, &mut lasting).await.map_err(on_user)?;
+        let before: String = match self.redis.change(&call, &mut lasting).await {
+            Ok(before) => before,
+            // It answers: what it may still take is done before it is told what was not.
+            Err(error) if error.code().is_some() => {
+                let ended = self.end_each(user, at, &mut lasting).await;
+                return Err(half_done(ended, on_user(error)));
+            }
+            Err(error) => return Err(on_user(error)),
+        };
         let mut connection = self.connection().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&index).arg("-inf").arg(before);
@@ -342,6 +369,11 @@ impl SessionStore for RedisStore {
         Ok(())
     }
 
+    async fn prove(&self) -> Result<(), StoreError> {
+        self.ping().await?;
+        self.redis.prove().await.map_err(unnamed)
+    }
+
     fn lag(&self) -> Duration {
         self.redis.lag()
     }
@@ -352,6 +384,16 @@ impl SessionStore for RedisStore {
 
     fn concern(&self, key: &[u8]) -> Option<Concern> {
         self.names.concern(std::str::from_utf8(key).ok()?)
+    }
+}
+
+/// What to say of an end of all sessions that the server refused, after each was ended that it let.
+fn half_done(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
+    match (ended, refused) {
+        (Ok(ended @ 1..), StoreError::Unavailable(why)) => StoreError::Unavailable(format!(
+            "{ended} sessions are over; those that are being opened now may live on: {why}"
+        )),
+        (_, refused) => refused,
     }
 }
 

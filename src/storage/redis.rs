@@ -12,9 +12,11 @@ mod changes;
 mod cluster;
 mod connection;
 mod connector;
+mod failure;
 mod keys;
 mod news;
 mod node;
+mod proof;
 mod replicas;
 mod scan;
 mod script;
@@ -23,11 +25,9 @@ mod server;
 mod target;
 mod told;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
-
-use redis::{ErrorKind, RedisError};
 
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -36,6 +36,7 @@ use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
 use connector::{Lasting, Role};
+pub use failure::Failure;
 pub use keys::{Keys, Slot};
 pub use news::RedisNews;
 pub use node::Node;
@@ -219,61 +220,5 @@ impl Redis {
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Redis({})", self.name)
-    }
-}
-
-/// Why a command was not answered as it should. Holds nothing of the URL: a server that does
-/// not know a command repeats its arguments, which for a login are the password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// No answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// Not reached, or not served.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Not let in.
-    #[error("it refuses the user or the password of DB_URL")]
-    Refused,
-    /// What is kept under the key is not of the kind that was asked for.
-    #[error("the record is of another kind")]
-    WrongKind,
-}
-
-impl Failure {
-    /// What an error of the `redis` crate means.
-    pub fn of(error: &RedisError) -> Self {
-        if error.is_timeout() {
-            return Self::TimedOut;
-        }
-        match error.kind() {
-            // The system's, the TLS library's or our words, which know nothing of the URL.
-            ErrorKind::Io => {
-                Self::Unavailable(error.to_string().trim_end_matches(" - Io").to_owned())
-            }
-            ErrorKind::UnexpectedReturnType => Self::WrongKind,
-            _ if error.code() == Some("WRONGTYPE") => Self::WrongKind,
-            _ if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Refused,
-            _ => Self::Unavailable(match error.code() {
-                Some("NOPERM") => "the user of DB_URL lacks a permission".to_owned(),
-                Some(code) => format!("{} ({code})", error.category()),
-                None => error.category().to_owned(),
-            }),
-        }
-    }
-}
-
-impl From<RedisError> for Failure {
-    fn from(error: RedisError) -> Self {
-        Self::of(&error)
-    }
-}
-
-impl From<Failure> for RedisError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::TimedOut => io::Error::from(io::ErrorKind::TimedOut).into(),
-            other => io::Error::other(other).into(),
-        }
     }
 }

@@ -80,9 +80,12 @@ local gone = redis.call('DEL', KEYS[1])
 if type(owner) ~= 'string' then owner = false end
 return {gone, owner}";
 
-/// KEYS: not-before. ARGV: at. Moves it forward, and says where it is.
+/// KEYS: not-before. ARGV: at. Moves it forward, and says where it is. A server at `maxmemory` takes no
+/// SET, but a script that has begun to write is let finish, and a DEL it takes: a user can be shut
+/// out also then.
 pub(super) const END_ALL: &str = r"
 local before = redis.call('GET', KEYS[1])
 if before and tonumber(before) and tonumber(before) > tonumber(ARGV[1]) then return before end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]";

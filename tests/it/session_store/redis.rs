@@ -325,3 +325,70 @@ async fn redis_over_tls_is_trusted_by_its_ca_alone() {
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn a_user_can_be_shut_out_while_redis_is_at_maxmemory() {
+    let Some(server) = RedisServer::start() else { return };
+    let mut admin = Admin::of(&server).await;
+    let store = redis_store(&server.url());
+    for name in ["s1", "s2"] {
+        store.put(&session(name, "alice", 1)).await.expect("put");
+    }
+    store.prove().await.expect("there is memory");
+    let _: () = admin.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused = store.put(&session("s3", "alice", 1)).await;
+    let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
+    assert!(why.contains("maxmemory"), "{why}");
+    assert!(store.prove().await.is_err(), "a login cannot work");
+    store.ping().await.expect("it answers");
+    assert_eq!(store.revoke(&id("s1")).await, Ok(Some(user("alice"))));
+    assert_eq!(store.revoke_user(&user("alice"), at(5)).await, Ok(1));
+    assert_eq!(store.get(&user("alice"), &id("s2")).await, Ok(None));
+    let _: () = admin.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    // One whose login was under way is over from its beginning.
+    store.put(&session("late", "alice", 4)).await.expect("put");
+    let late = store.get(&user("alice"), &id("late")).await.expect("get").expect("a record");
+    assert!(late.ended(at(6), None).is_some());
+}
+
+#[tokio::test]
+async fn what_redis_cannot_save_is_refused_with_the_words_for_it() {
+    let Some(server) = RedisServer::start() else { return };
+    let mut admin = Admin::of(&server).await;
+    let store = redis_store(&server.url());
+    store.put(&session("s1", "alice", 1)).await.expect("put");
+    let (_, folder): (String, String) = admin.run(&["CONFIG", "GET", "dir"]).await;
+    std::fs::create_dir(std::path::Path::new(&folder).join("dump.rdb")).expect("in its way");
+    let _: () = admin.run(&["CONFIG", "SET", "save", "3600 1"]).await;
+    let _: String = admin.run(&["BGSAVE"]).await;
+    let deadline = Instant::now() + crate::support::PATIENCE;
+    loop {
+        let info: String = admin.run(&["INFO", "persistence"]).await;
+        if info.contains("rdb_last_bgsave_status:err") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{info}");
+    }
+    for refused in [
+        store.revoke_user(&user("alice"), at(5)).await.map(drop),
+        store.put(&session("s2", "alice", 1)).await,
+        store.prove().await,
+    ] {
+        let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
+        assert!(why.contains("MISCONF") && why.contains("disk"), "{why}");
+    }
+    store.ping().await.expect("it answers");
+}
+
+#[tokio::test]
+async fn what_an_operator_has_to_do_about_redis_is_said() {
+    let without_eval = ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", ""];
+    for (options, cure) in
+        [(&["--databases", "1"][..], "LOGIN_REDIS_DB"), (&without_eval, "rename-command")]
+    {
+        let Some(server) = RedisServer::start_with(Reach::Unix, options) else { return };
+        let refused = redis_store(&server.url()).prove().await;
+        let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
+        assert!(why.contains(cure), "{why}");
+    }
+}

@@ -7,7 +7,7 @@ use portcullis::opaque::{
     Exchange, OpaqueStore as _, OpaqueToken, RedisOpaque, TokenDigest, TokenKind,
 };
 use portcullis::restrict::{Claim, RedisRestrict, RestrictStore as _};
-use portcullis::session::{Filter, SessionStore as _};
+use portcullis::session::{Filter, SessionStore as _, StoreError};
 use portcullis::storage::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, user, why_not};
@@ -106,7 +106,15 @@ async fn a_user_with_few_rights_is_enough_on_one_server() {
     let _: String = server.ask(0, &RIGHTS).await;
     let url = server.url().replace("redis://", "redis://gate:secret@");
     everything_works(&url).await;
-    let _: String = server.ask(0, &["ACL", "SETUSER", "gate", "-hgetall"]).await;
+    // What is refused in part is done in part, and not acknowledged.
+    let sessions = store(&url);
+    sessions.put(&session("s", "carol")).await.expect("put");
+    let _: String = server.ask(0, &["ACL", "SETUSER", "gate", "-set"]).await;
+    let refused = sessions.revoke_user(&user("carol"), at(5)).await;
+    let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
+    assert!(why.starts_with("1 sessions are over"), "{why}");
+    assert_eq!(sessions.get(&user("carol"), &id("s")).await, Ok(None));
+    let _: String = server.ask(0, &["ACL", "SETUSER", "gate", "+set", "-hgetall"]).await;
     let why = why_not(&url).await;
     assert!(why.contains("lacks a permission"), "{why}");
 }
