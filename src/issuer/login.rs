@@ -4,6 +4,7 @@
 //! another name cost the same questions and the same hash, and get the same answer.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
@@ -16,8 +17,8 @@ use super::keys::is_generated_key;
 use super::subject::Subject;
 use super::terms::Caller;
 use super::throttle::{AttemptName, Counted, Success, TooEarly};
-use crate::account::password::{Checked, PasswordError};
-use crate::account::{Client, KeyDigest, Login, User, UserKind, UserState};
+use crate::account::password::Checked;
+use crate::account::{AccountError, Client, KeyDigest, Login, User, UserKind, UserState};
 use crate::secret::Secret;
 
 /// What every grant may ask for.
@@ -102,7 +103,7 @@ impl Issuance {
             PasswordCheck::Accounts => {
                 let check = self.check_account(login, password, caller);
                 let user = self.throttle.counted(&name, TooEarly::Told, check).await.outcome?;
-                self.note_login(&user, password).await?;
+                self.note_login(&user, password).await;
                 Ok((Subject::of_user(&user.user), Origin::Account))
             }
             PasswordCheck::Hook(hook) => {
@@ -158,23 +159,27 @@ impl Issuance {
         self.settled(counted, &account, caller.address)
     }
 
-    async fn note_login(&self, known: &Known, password: &Secret) -> Result<(), IssueError> {
+    async fn note_login(&self, known: &Known, password: &Secret) {
         if known.is_outdated {
-            self.rehash(&known.user, password).await?;
+            self.noted(self.rehash(&known.user, password).await);
         }
-        self.accounts.note_login(&known.user.id, self.clock.now()).await?;
-        Ok(())
+        self.noted(self.accounts.note_login(&known.user.id, self.clock.now()).await);
     }
 
-    /// Makes the hash anew while the password is at hand; another time, where too many wait.
-    async fn rehash(&self, user: &User, password: &Secret) -> Result<(), IssueError> {
-        let hash = match self.passwords.hash(password).await {
-            Err(PasswordError::Busy) => return Ok(()),
-            hash => hash?,
-        };
+    /// What is only noted about a login must not refuse it: a database may be read, and take no
+    /// writes. It is told once, and again after it has worked.
+    fn noted(&self, outcome: Result<(), AccountError>) {
+        let were_lost = self.notes_are_lost.swap(outcome.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (outcome, were_lost) {
+            tracing::warn!(%error, "logins go on, but when they were cannot be noted");
+        }
+    }
+
+    /// Makes the hash anew while the password is at hand; another time, where that does not work.
+    async fn rehash(&self, user: &User, password: &Secret) -> Result<(), AccountError> {
+        let Ok(hash) = self.passwords.hash(password).await else { return Ok(()) };
         let (old, now) = (user.password.as_ref(), self.clock.now());
-        self.accounts.set_password(&user.id, &hash, old, now).await?;
-        Ok(())
+        self.accounts.set_password(&user.id, &hash, old, now).await.map(drop)
     }
 
     /// Tells of a lock that this failure began.
@@ -225,7 +230,7 @@ impl Issuance {
             Ok((key, user.ok_or(IssueError::InvalidGrant)?))
         };
         let (key, user) = self.throttle.secret(is_generated_key(key), caller, check).await?;
-        self.accounts.note_key_use(&key.id, now).await?;
+        self.noted(self.accounts.note_key_use(&key.id, now).await);
         let mut subject = Subject::of_user(&user);
         if !key.scopes.is_empty() {
             let of_user = subject.scopes.take().unwrap_or_default();

@@ -29,6 +29,7 @@ pub mod terms;
 pub mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use audit::Audit;
 use login::PasswordCheck;
@@ -85,12 +86,15 @@ pub struct Issuance {
     terms: IssuanceTerms,
     turns: Turns,
     tasks: Tasks,
+    /// Whether the account store failed to note the last login.
+    notes_are_lost: AtomicBool,
 }
 
 impl Issuance {
     /// Issuance on these terms.
     pub fn new(parts: Parts, terms: IssuanceTerms) -> Self {
-        Self { parts, terms, turns: Turns::default(), tasks: Tasks::new() }
+        let (turns, tasks) = (Turns::default(), Tasks::new());
+        Self { parts, terms, turns, tasks, notes_are_lost: AtomicBool::new(false) }
     }
 
     /// On what terms.

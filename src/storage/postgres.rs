@@ -4,6 +4,11 @@
 //! may start at once; a database that is up to date is only read, so that the role needs no right
 //! to make tables. What a newer program has left is never touched. Every statement has a deadline
 //! here and on the server.
+//!
+//! Behind a pooler that hands each transaction to another of its connections (pgbouncer with
+//! `pool_mode=transaction`) nothing may be bound to a connection: no prepared statement, no setting.
+//! `?pgbouncer=true` does without, at the price of two more round trips a call; the server has no
+//! deadline of ours then.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -35,7 +40,11 @@ const PARAMETERS: &[&str] = &[
     "password",
     "application_name",
     "options",
+    POOLED,
 ];
+
+/// The parameter of who is behind a pooler in transaction mode; not PostgreSQL's own.
+const POOLED: &str = "pgbouncer";
 
 /// How a database is reached.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +110,7 @@ pub struct Database {
     pool: PgPool,
     place: String,
     timeout: Duration,
+    is_pooled: bool,
 }
 
 impl Database {
@@ -110,7 +120,7 @@ impl Database {
     /// # Errors
     /// [`OpenError`] where that is not possible.
     pub async fn open(url: &Secret, options: Options) -> Result<Self, OpenError> {
-        let connect = connect_options(url)?;
+        let Reach { options: connect, is_pooled } = Reach::parse(url)?;
         let place = place(&connect);
         let migrated = tokio::time::timeout(options.open_timeout, migrate(&connect)).await;
         let timed_out =
@@ -120,12 +130,19 @@ impl Database {
         if found > known_version() {
             return Err(OpenError::NewerSchema { place, found, known: known_version() });
         }
-        Ok(Self { pool: pool(connect, options), place, timeout: options.timeout })
+        let pool = pool(connect, options, is_pooled);
+        Ok(Self { pool, place, timeout: options.timeout, is_pooled })
     }
 
     /// The connections.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Whether each transaction may run on another connection, and nothing outside of one must rely
+    /// on what was before it.
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 
     /// How long a call may take.
@@ -149,7 +166,17 @@ impl Database {
 /// # Errors
 /// [`OpenError::Url`].
 pub fn check(url: &Secret) -> Result<String, OpenError> {
-    connect_options(url).map(|options| place(&options))
+    Reach::parse(url).map(|reach| place(&reach.options))
+}
+
+/// What an operator has to do about an error, where that is known.
+pub fn cure(error: &sqlx::Error) -> Option<&'static str> {
+    const DUPLICATE_STATEMENT: &str = "42P05";
+    const NO_SUCH_STATEMENT: &str = "26000";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    matches!(&*code, DUPLICATE_STATEMENT | NO_SUCH_STATEMENT).then_some(
+        "behind pgbouncer in transaction mode, write ?pgbouncer=true at the end of ACCOUNTS_URL",
+    )
 }
 
 /// Whether the server, or the wait for a connection, gave up.
@@ -166,9 +193,33 @@ pub fn is_timeout(error: &sqlx::Error) -> bool {
 /// # Errors
 /// [`OpenError::Url`]; it quotes no value.
 pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
+    Reach::parse(url).map(|reach| reach.options)
+}
+
+/// What a URL says.
+struct Reach {
+    options: PgConnectOptions,
+    is_pooled: bool,
+}
+
+impl Reach {
+    fn parse(url: &Secret) -> Result<Self, OpenError> {
+        let (url, is_pooled) = parse(url)?;
+        // What sqlx says about a value may quote it.
+        let wrong = "a parameter after the ? has no value that is known";
+        let options = PgConnectOptions::from_str(url.as_str());
+        let options = options.map_err(|_| OpenError::Url(wrong.to_owned()))?;
+        // No number here has a fraction, and pgbouncer refuses what it does not know.
+        let options = options.extra_float_digits(None).disable_statement_logging();
+        Ok(Self { options, is_pooled })
+    }
+}
+
+/// A URL that holds what sqlx knows, and whether a pooler is between.
+fn parse(url: &Secret) -> Result<(url::Url, bool), OpenError> {
     let wrong = |problem: &str| OpenError::Url(problem.to_owned());
     let text = url.expose_str().ok_or_else(|| wrong("it is not UTF-8"))?.trim();
-    let parsed = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    let mut parsed = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err(wrong("write postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
     }
@@ -178,10 +229,16 @@ pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
             return Err(wrong(&format!("after the ? stands none of {known}, options[NAME]")));
         }
     }
-    // What sqlx says about a value may quote it.
-    let options = PgConnectOptions::from_str(text)
-        .map_err(|_| wrong("a parameter after the ? has no value that is known"))?;
-    Ok(options.disable_statement_logging())
+    let (ours, others): (Vec<_>, Vec<_>) =
+        parsed.query_pairs().into_owned().partition(|(name, _)| name == POOLED);
+    let is_pooled = match ours.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>()[..] {
+        [] => return Ok((parsed, false)),
+        ["true"] => true,
+        ["false"] => false,
+        _ => return Err(wrong("pgbouncer is true or false")),
+    };
+    parsed.query_pairs_mut().clear().extend_pairs(others);
+    Ok((parsed, is_pooled))
 }
 
 fn place(options: &PgConnectOptions) -> String {
@@ -194,13 +251,17 @@ fn place(options: &PgConnectOptions) -> String {
 
 /// Connections are made when they are needed. One that lives longer than a call may take would
 /// work on for nobody, so the server has the deadline too.
-fn pool(connect: PgConnectOptions, options: Options) -> PgPool {
+fn pool(connect: PgConnectOptions, options: Options, is_pooled: bool) -> PgPool {
     let millis = options.timeout.as_millis().max(1);
     PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.timeout)
         .after_connect(move |connection, _| {
             Box::pin(async move {
+                if is_pooled {
+                    // It would be another's.
+                    return Ok(());
+                }
                 let set = AssertSqlSafe(format!("SET statement_timeout = {millis}"));
                 connection.execute(set).await.map(drop)
             })
@@ -217,18 +278,19 @@ fn known_version() -> i64 {
 /// before or has now, whichever is higher.
 async fn migrate(options: &PgConnectOptions) -> Result<i64, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
-    let found = version(&mut connection).await?;
+    let mut transaction = connection.begin().await?;
+    let found = version(&mut transaction).await?;
+    transaction.commit().await?;
     if found >= known_version() {
         connection.close().await?;
         return Ok(found);
     }
-    // Before the transaction, whose view of the database may be as old as its first statement; and
-    // whoever waits for an advisory lock is not told meanwhile which tables have come. The end of
-    // the connection gives it back.
-    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK);
-    lock.execute(&mut connection).await?;
-    let mut transaction = connection.begin().await?;
-    // Whoever waited here finds the work done.
+    // Each statement sees what was committed before it, so whoever waited for the lock finds the work
+    // done. It is the transaction's own, since the connection may be another's behind a pooler; and
+    // another transaction than the one before, which remembers which tables there were.
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let lock = AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"));
+    sqlx::raw_sql(lock).execute(&mut *transaction).await?;
     let found = version(&mut transaction).await?;
     let seen = usize::try_from(found).unwrap_or(0);
     for step in MIGRATIONS.iter().skip(seen) {
@@ -249,12 +311,12 @@ async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
          WHERE relname = 'portcullis_schema' AND pg_catalog.pg_table_is_visible(oid))",
     );
-    let is_there: bool = table.fetch_one(&mut *connection).await?;
+    let is_there: bool = table.persistent(false).fetch_one(&mut *connection).await?;
     if !is_there {
         return Ok(0);
     }
     let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM portcullis_schema");
-    version.fetch_one(connection).await
+    version.persistent(false).fetch_one(connection).await
 }
 
 async fn set_version(connection: &mut PgConnection, version: i64) -> Result<(), sqlx::Error> {
@@ -265,7 +327,7 @@ async fn set_version(connection: &mut PgConnection, version: i64) -> Result<(), 
     .execute(&mut *connection)
     .await?;
     let insert = sqlx::query("INSERT INTO portcullis_schema (version) VALUES ($1)").bind(version);
-    insert.execute(connection).await.map(drop)
+    insert.persistent(false).execute(connection).await.map(drop)
 }
 
 #[cfg(test)]
@@ -278,6 +340,7 @@ mod tests {
             "postgres://portcullis:hunter2@db.example:5433/accounts?sslmode=verify-full",
             "postgresql://localhost/accounts",
             "postgres://user@localhost/x?host=/run/postgresql&options[search_path]=auth",
+            "postgres://user@localhost/x?options[search_path]=auth&pgbouncer=true",
         ] {
             let checked = check(&Secret::new(good));
             assert!(checked.is_ok(), "{good}: {checked:?}");
@@ -288,12 +351,26 @@ mod tests {
             "postgres://user@localhost/x?passwd=hunter2",
             "postgres://user@localhost/x?hunter2=yes",
             "postgres://user@localhost/x?sslmode=hunter2",
+            "postgres://user@localhost/x?pgbouncer=hunter2",
+            "postgres://user@localhost/x?pgbouncer=true&pgbouncer=true",
             "postgres://user@localhost/x?port=hunter2",
             "postgres://user:hunter2@localhost:port/x",
         ] {
             let error = check(&Secret::new(bad)).expect_err(bad);
             let told = format!("{error} {error:?}");
             assert!(!told.contains("hunter2"), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_says_that_a_pooler_is_between_is_no_parameter_of_the_server() {
+        for (url, is_pooled, left) in [
+            ("postgres://u:p%40@h/x", false, "postgres://u:p%40@h/x"),
+            ("postgres://u:p%40@h/x?pgbouncer=true", true, "postgres://u:p%40@h/x?"),
+            ("postgres://h/x?user=a&pgbouncer=false", false, "postgres://h/x?user=a"),
+        ] {
+            let (parsed, found) = parse(&Secret::new(url)).expect(url);
+            assert_eq!((parsed.as_str(), found), (left, is_pooled), "{url}");
         }
     }
 

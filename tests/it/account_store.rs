@@ -20,6 +20,7 @@ use portcullis::session::UserId;
 use portcullis::storage;
 use serde_json::{Map, json};
 
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::PostgresServer;
 
 /// Some moment; all times of these tests are milliseconds around it.
@@ -153,6 +154,16 @@ impl Fixture {
         let url = server.database();
         let (store, other) = (open_postgres(&url).await, open_postgres(&url).await);
         Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
+    }
+
+    /// The same by way of a pooler that hands each transaction to another connection.
+    async fn pgbouncer() -> Option<Self> {
+        let server = PostgresServer::shared()?;
+        let bouncer = PgBouncer::before(&server)?;
+        let url = format!("{}&pgbouncer=true", bouncer.url(&server.database()));
+        let (store, other) = (open_postgres(&url).await, open_postgres(&url).await);
+        let kept = Box::new((bouncer, server));
+        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: kept })
     }
 
     async fn add(&self, user: &User) {

@@ -114,7 +114,7 @@ async fn within<T>(
 }
 
 /// What a statement was refused for.
-fn refused(error: &sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> bool) -> Refused {
+fn refused(error: &sqlx::Error, place: usize, kind: &ErrorKinds) -> Refused {
     let database = error.as_database_error();
     if database.is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
         return Refused::Taken(place);
@@ -122,16 +122,30 @@ fn refused(error: &sqlx::Error, place: usize, is_timeout: fn(&sqlx::Error) -> bo
     if database.is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
         return Refused::Orphan;
     }
-    Refused::Failed(if is_timeout(error) {
+    Refused::Failed(if (kind.is_timeout)(error) {
         AccountError::TimedOut
     } else {
-        AccountError::Unavailable(error.to_string())
+        AccountError::Unavailable(match (kind.cure)(error) {
+            Some(cure) => format!("{error}; {cure}"),
+            None => error.to_string(),
+        })
     })
 }
 
+/// What a database's errors say.
+struct ErrorKinds {
+    is_timeout: fn(&sqlx::Error) -> bool,
+    /// What an operator has to do, where that is known.
+    cure: fn(&sqlx::Error) -> Option<&'static str>,
+}
+
+const ON_SQLITE: ErrorKinds = ErrorKinds { is_timeout: is_sqlite_timeout, cure: |_| None };
+const ON_POSTGRES: ErrorKinds =
+    ErrorKinds { is_timeout: postgres::is_timeout, cure: postgres::cure };
+
 /// What differs between the two only in its types.
 macro_rules! engine {
-    ($module:ident, $database:ty, $row:ty, $is_timeout:path) => {
+    ($module:ident, $database:ty, $row:ty, $kinds:expr) => {
         impl Row for $row {
             fn text(&self, column: &'static str) -> Result<String, BadColumn> {
                 self.try_get(column).map_err(|_| BadColumn(column))
@@ -157,11 +171,13 @@ macro_rules! engine {
         mod $module {
             use super::*;
 
-            /// The statement with its values, as the driver takes it.
+            /// The statement with its values, as the driver takes it; `prepared` where the connection
+            /// may remember it.
             fn bound<'q>(
                 statement: Statement,
+                prepared: bool,
             ) -> sqlx::query::Query<'q, $database, <$database as Database>::Arguments> {
-                let query = sqlx::query(statement.sql);
+                let query = sqlx::query(statement.sql).persistent(prepared);
                 statement.values.into_iter().fold(query, |query, value| match value {
                     Value::Text(text) => query.bind(text),
                     Value::Number(number) => query.bind(number),
@@ -170,34 +186,36 @@ macro_rules! engine {
             }
 
             pub(super) async fn rows(
-                pool: &sqlx::Pool<$database>,
+                connection: &mut <$database as Database>::Connection,
                 statement: Statement,
+                prepared: bool,
             ) -> Result<Vec<$row>, Refused> {
-                let rows = bound(statement).fetch_all(pool).await;
-                rows.map_err(|error| refused(&error, 0, $is_timeout))
+                let rows = bound(statement, prepared).fetch_all(connection).await;
+                rows.map_err(|error| refused(&error, 0, &$kinds))
             }
 
             /// Runs them one after another and commits; dropped before that, they change nothing.
             pub(super) async fn run(
                 mut transaction: sqlx::Transaction<'static, $database>,
                 statements: Vec<Statement>,
+                prepared: bool,
             ) -> Result<Vec<u64>, Refused> {
                 let mut touched = Vec::with_capacity(statements.len());
                 for (place, statement) in statements.into_iter().enumerate() {
-                    let done = bound(statement).execute(&mut *transaction).await;
-                    let done = done.map_err(|error| refused(&error, place, $is_timeout))?;
+                    let done = bound(statement, prepared).execute(&mut *transaction).await;
+                    let done = done.map_err(|error| refused(&error, place, &$kinds))?;
                     touched.push(done.rows_affected());
                 }
                 let committed = transaction.commit().await;
-                committed.map_err(|error| refused(&error, 0, $is_timeout))?;
+                committed.map_err(|error| refused(&error, 0, &$kinds))?;
                 Ok(touched)
             }
         }
     };
 }
 
-engine!(on_sqlite, Sqlite, SqliteRow, is_sqlite_timeout);
-engine!(on_postgres, Postgres, PgRow, postgres::is_timeout);
+engine!(on_sqlite, Sqlite, SqliteRow, ON_SQLITE);
+engine!(on_postgres, Postgres, PgRow, ON_POSTGRES);
 
 fn is_sqlite_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::PoolTimedOut) || sqlite::is_busy(error)
@@ -216,14 +234,15 @@ impl Engine for Place<sqlite::Database> {
     type Row = SqliteRow;
 
     async fn rows(&self, statement: Statement) -> Result<Vec<SqliteRow>, Refused> {
-        self.database.check_in_place()?;
-        within(self.timeout, on_sqlite::rows(self.database.readers(), statement)).await
+        within(self.timeout, async {
+            on_sqlite::rows(&mut *self.database.reader().await?, statement, true).await
+        })
+        .await
     }
 
     async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
-        self.database.check_in_place()?;
         within(self.timeout, async {
-            on_sqlite::run(self.database.begin().await?, statements).await
+            on_sqlite::run(self.database.begin().await?, statements, true).await
         })
         .await
     }
@@ -237,18 +256,38 @@ impl Engine for Place<sqlite::Database> {
     }
 }
 
+impl Place<postgres::Database> {
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, Refused> {
+        known(self.database.pool().begin().await)
+    }
+}
+
+fn known<T>(outcome: Result<T, sqlx::Error>) -> Result<T, Refused> {
+    outcome.map_err(|error| refused(&error, 0, &ON_POSTGRES))
+}
+
 impl Engine for Place<postgres::Database> {
     type Row = PgRow;
 
     async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, Refused> {
-        within(self.timeout, on_postgres::rows(self.database.pool(), statement)).await
+        within(self.timeout, async {
+            if self.database.is_pooled() {
+                // What is prepared is known to its own transaction alone.
+                let mut transaction = self.begin().await?;
+                let rows = on_postgres::rows(&mut transaction, statement, false).await?;
+                known(transaction.commit().await)?;
+                return Ok(rows);
+            }
+            let mut connection = known(self.database.pool().acquire().await)?;
+            on_postgres::rows(&mut connection, statement, true).await
+        })
+        .await
     }
 
     async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
         within(self.timeout, async {
-            let begun = self.database.pool().begin().await;
-            let transaction = begun.map_err(|error| refused(&error, 0, postgres::is_timeout))?;
-            on_postgres::run(transaction, statements).await
+            let is_prepared = !self.database.is_pooled();
+            on_postgres::run(self.begin().await?, statements, is_prepared).await
         })
         .await
     }

@@ -1,4 +1,5 @@
-//! What holds for every store: each case runs on SQLite and on a real PostgreSQL.
+//! What holds for every store: each case runs on SQLite and on a real PostgreSQL, straight and by way
+//! of pgbouncer.
 
 use portcullis::account::{AccountError, KeyDigest, User, UserKind, UserState};
 use proptest::prelude::*;
@@ -17,6 +18,13 @@ macro_rules! contract {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let Some(fixture) = crate::account_store::Fixture::postgres().await else { return };
+                super::$case(fixture).await;
+            })*
+        }
+        mod on_pgbouncer {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(fixture) = crate::account_store::Fixture::pgbouncer().await else { return };
                 super::$case(fixture).await;
             })*
         }

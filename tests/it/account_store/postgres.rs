@@ -7,7 +7,10 @@ use portcullis::account::{AccountError, AccountStore as _, PostgresAccounts};
 use portcullis::storage::postgres::{OpenError, Options};
 
 use super::{id, open_postgres, secret, user};
+use crate::support::issuer::{Issuer, SCOPES};
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{PASSWORD, PostgresServer};
+use crate::support::realm::Realm;
 
 async fn open(url: &str, options: Options) -> Result<PostgresAccounts, OpenError> {
     PostgresAccounts::open(&secret(url), options).await
@@ -38,6 +41,64 @@ async fn several_may_open_a_new_database_at_once() {
         }
         assert_eq!(server.psql(&url, "SELECT version FROM portcullis_schema"), "1");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_may_open_a_new_database_at_once_behind_pgbouncer() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let Some(bouncer) = PgBouncer::before(&server) else { return };
+    let url = format!("{}&pgbouncer=true", bouncer.url(&server.database()));
+    let opening: Vec<_> = (0..12)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { open(&url, Options::default()).await })
+        })
+        .collect();
+    for opened in opening {
+        let store = opened.await.expect("task").expect("open");
+        assert_eq!(store.ping().await, Ok(()));
+    }
+}
+
+/// Without the parameter it may work for a while; when it does not, the error says what to write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_pgbouncer_an_error_names_the_parameter() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let Some(bouncer) = PgBouncer::before(&server) else { return };
+    let url = bouncer.url(&server.database());
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        let store = match open(&url, Options::default()).await {
+            Ok(store) => store,
+            Err(error) => panic!("it starts: {}", self::told(&error)),
+        };
+        for name in ["alice", "bob"] {
+            told.extend(store.user(&id(name)).await.err().map(|error| error.to_string()));
+        }
+    }
+    assert!(!told.is_empty(), "pgbouncer in transaction mode remembers statements by now");
+    let has_cure = |told: &String| told.contains("?pgbouncer=true");
+    assert!(told.iter().any(has_cure), "{told:?}");
+}
+
+#[test]
+fn a_database_that_takes_no_writes_refuses_no_login() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.database();
+    let realm = Realm::issuing().with("ACCOUNTS_URL", &url);
+    realm.with_alice_and_demo();
+    let key = realm.ask(&["apikey", "add", "alice"]);
+    server.psql(
+        &url,
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', \
+         current_database()); END $$",
+    );
+    let issuer = Issuer::start(&realm);
+    issuer.log_in();
+    let fields = [("grant_type", "urn:portcullis:grant-type:api-key"), ("api_key", &key)];
+    let by_key = issuer.form("/token", &[&fields[..], &[("scope", SCOPES[0])]].concat(), &[]);
+    assert_eq!(by_key.status, 200, "{by_key:?}");
+    assert!(issuer.gate.log().contains("cannot be noted"), "{}", issuer.gate.log());
 }
 
 #[tokio::test]

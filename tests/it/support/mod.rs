@@ -16,6 +16,7 @@ pub mod issuance;
 pub mod issuer;
 pub mod memcached;
 pub mod nginx;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -64,6 +64,11 @@ impl PostgresServer {
         format!("postgres://portcullis:{PASSWORD}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The certificate that it shows, which is its own CA.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("server.pem")
@@ -123,11 +128,7 @@ fn prepare(programs: &Path, folder: &Path) {
     std::fs::write(folder.join("password"), password).expect("a writable folder");
     std::fs::set_permissions(folder.join("server.key"), std::fs::Permissions::from_mode(0o600))
         .expect("mode");
-    if is_root() {
-        let owner = format!("{UNPRIVILEGED}:");
-        let status = Command::new("chown").args(["-R", &owner]).arg(folder).status();
-        assert!(status.expect("chown").success(), "chown {}", folder.display());
-    }
+    give_away(folder);
     let mut initdb = unprivileged(&programs.join("initdb"), folder);
     initdb.args(["--pgdata", "data", "--username", "portcullis", "--pwfile", "password"]);
     initdb.args(["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"]);
@@ -164,9 +165,18 @@ fn is_ready(programs: &Path, port: u16) -> bool {
     asked.expect("pg_isready runs").success()
 }
 
+/// Gives a folder to whom the program will run as.
+pub(super) fn give_away(folder: &Path) {
+    if is_root() {
+        let owner = format!("{UNPRIVILEGED}:");
+        let status = Command::new("chown").args(["-R", &owner]).arg(folder).status();
+        assert!(status.expect("chown").success(), "chown {}", folder.display());
+    }
+}
+
 /// The program as somebody who is not root, in the folder. `setpriv` becomes the program itself,
 /// so that its process id is the one to end.
-fn unprivileged(program: &Path, folder: &Path) -> Command {
+pub(super) fn unprivileged(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
         let group = "--regid=nogroup";
