@@ -132,12 +132,11 @@ impl RestrictStore for SqliteRestrict {
     }
 
     async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
         let sql =
             "UPDATE budgets SET full_at = MAX(full_at - ?2, 0) WHERE name = ?1 AND full_at > 0";
         let refund =
             sqlx::query(sql).bind(&*bounded(name)).bind(column(Rate::new(interval, 1).interval));
-        refund.execute(self.database.writer()).await.map(drop).map_err(failed)
+        refund.execute(&mut *self.database.writer().await?).await.map(drop).map_err(failed)
     }
 
     async fn strike(
@@ -163,10 +162,9 @@ impl RestrictStore for SqliteRestrict {
     }
 
     async fn uncount(&self, name: &str) -> Result<(), StoreError> {
-        self.database.check_in_place()?;
         let sql = "UPDATE strikes SET count = count - 1 WHERE name = ?1 AND count > 0";
         let uncount = sqlx::query(sql).bind(&*bounded(name));
-        uncount.execute(self.database.writer()).await.map(drop).map_err(failed)
+        uncount.execute(&mut *self.database.writer().await?).await.map(drop).map_err(failed)
     }
 
     async fn pardon(&self, name: &str) -> Result<(), StoreError> {
