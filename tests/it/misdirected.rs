@@ -25,8 +25,7 @@ fn the_issuer_answers_no_gateways_question_but_at_the_gates_own_paths() {
             assert_eq!(response.status, 403, "{path} {lines:?}: {response:?}");
         }
     }
-    let log = issuer.gate.log();
-    assert!(log.contains("/validate_request/traefik"), "the right path is not named: {log}");
+    issuer.gate.tells("/validate_request/traefik (Traefik)");
     for lines in QUESTIONS {
         assert_eq!(http::get(issuer.public, "/validate_request", lines).status, 401, "a verdict");
         let host = format!("Host: {}", issuer.internal);

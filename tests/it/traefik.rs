@@ -162,7 +162,7 @@ fn a_question_at_another_path_lets_nobody_in() {
         let Some(traefik) = Traefik::start(asked, app.address, edits) else { return };
         suite::nobody_gets_in(&to, traefik.address, &app, &good);
     }
-    assert!(gate.log().contains("/validate_request/traefik (Traefik)"), "{}", gate.log());
+    gate.tells("/validate_request/traefik (Traefik)");
 }
 
 #[test]

@@ -44,6 +44,12 @@ impl Gate {
         self.process.log()
     }
 
+    /// Waits until its log holds this: lines are written behind its back.
+    pub fn tells(&self, text: &str) {
+        let told = || self.log().contains(text).then_some(());
+        super::poll(&format!("{text:?} in the log"), super::PATIENCE, told);
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
