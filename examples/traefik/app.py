@@ -4,7 +4,7 @@
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ADDRESS = ("127.0.0.1", 8091)
-IDENTITY = ("User", "Username", "Email", "Scopes", "Roles", "Session")
+IDENTITY = ("User", "Username", "Email", "Scopes", "Roles", "Session", "Issuer")
 
 
 class Echo(BaseHTTPRequestHandler):

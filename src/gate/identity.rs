@@ -17,14 +17,18 @@ use crate::token::{ScopeSet, Verified};
 /// answer into one buffer; the examples give it room for this much.
 const MOST_BYTES: usize = 16 * 1024;
 
+/// Whose word it all is. One subject of two issuers is two persons, and only this tells them apart.
+const ISSUER: &str = "x-auth-issuer";
+
 /// What is sent where the operator says nothing.
-const DEFAULT: [(&str, &str); 6] = [
+const DEFAULT: [(&str, &str); 7] = [
     ("x-auth-user", "sub|user_id|identifier"),
     ("x-auth-username", "preferred_username|username"),
     ("x-auth-email", "email"),
     ("x-auth-scopes", "scope"),
     ("x-auth-roles", "roles|role"),
     ("x-auth-session", "sid"),
+    (ISSUER, "iss"),
 ];
 
 /// Which claim goes into which header.
@@ -64,6 +68,9 @@ impl IdentityHeaders {
         let (mut set, mut mistakes) = (Vec::new(), Vec::new());
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             match Mapping::parse(entry) {
+                Ok(mapping) if mapping.header == ISSUER => {
+                    mistakes.push(format!("{ISSUER} tells the issuer and nothing else"));
+                }
                 Ok(mapping) if set.contains(&mapping.header) => {
                     mistakes.push(format!("{} is there twice", mapping.header));
                 }
@@ -174,7 +181,8 @@ impl Mapping {
         // The session speaks only where the token is silent on every one of the names, lest the
         // two of them be mixed into somebody else.
         let of_session = || {
-            let claims = &session?.claims;
+            // No session vouches for who issued the token.
+            let claims = &session.filter(|_| self.header != ISSUER)?.claims;
             self.claims.iter().find_map(|name| look_up(claims, name).map(render))
         };
         of_token.or_else(of_session).unwrap_or_default()
@@ -289,7 +297,7 @@ mod tests {
         let headers = IdentityHeaders::parse("X-Auth-Email=mail, X-Tenant=tenant|org.id").unwrap();
         assert_eq!(headers.0.len(), DEFAULT.len() + 1);
         assert_eq!(headers.0[2].claims, ["mail"]);
-        assert_eq!(headers.0[6].claims, ["tenant", "org.id"]);
+        assert_eq!(headers.0[7].claims, ["tenant", "org.id"]);
         assert_eq!(IdentityHeaders::parse("").unwrap(), IdentityHeaders::default());
         for (mapping, (name, _)) in IdentityHeaders::default().0.iter().zip(DEFAULT) {
             assert_eq!(mapping.header, name);
@@ -299,8 +307,8 @@ mod tests {
     #[test]
     fn entries_that_cannot_be_used_are_all_named() {
         let mistakes =
-            IdentityHeaders::parse("x, A b=c, X_Y=z, Set-Cookie=c, X-A=, X-B=a||b, X-C=a, X-C=b");
-        assert_eq!(mistakes.unwrap_err().len(), 7);
+            IdentityHeaders::parse("x, A b=c, X_Y=z, Set-Cookie=c, X-A=, X-B=a||b, X-C=a, X-C=b, X-Auth-Issuer=c");
+        assert_eq!(mistakes.unwrap_err().len(), 8);
     }
 
     fn decode(text: &str) -> String {

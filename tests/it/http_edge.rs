@@ -65,12 +65,13 @@ fn a_yes_is_exactly_200_with_every_identity_header_once() {
     let response =
         edge.good(PATH, &["X-Auth-User: root", "X-Auth-Roles: admin", "X_Auth_User: root"]);
     is_yes(&response);
-    for name in ["user", "username", "email", "scopes", "roles", "session"] {
+    for name in ["user", "username", "email", "scopes", "roles", "session", "issuer"] {
         assert_eq!(response.count(&format!("x-auth-{name}")), 1, "{name}: {response:?}");
     }
     assert_eq!(response.header("x-auth-scopes"), Some("user:read"));
     assert_eq!(response.header("x-auth-roles"), Some(""));
     assert_eq!(response.header("x-auth-session"), tokens::claims(&edge.good)["sid"].as_str());
+    assert_eq!(response.header("x-auth-issuer"), Some("prismaticain"));
     assert_eq!(response.count("set-cookie"), 0);
 }
 

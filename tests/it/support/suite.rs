@@ -16,13 +16,14 @@ use super::{
 };
 
 /// The identity headers of the default set.
-pub const IDENTITY: [&str; 6] = [
+pub const IDENTITY: [&str; 7] = [
     "X-Auth-User",
     "X-Auth-Username",
     "X-Auth-Email",
     "X-Auth-Scopes",
     "X-Auth-Roles",
     "X-Auth-Session",
+    "X-Auth-Issuer",
 ];
 
 /// Client, gateway, gate and app. The gateway reaches the gate through a relay that counts connections.
@@ -95,7 +96,8 @@ impl<G> Stack<G> {
 /// The identity of a token made by `Stack::alice`, complete, and no second opinion.
 pub fn is_alice(seen: &Seen, token: &str) {
     let sid = tokens::claims(token)["sid"].as_str().expect("a session").to_owned();
-    for (name, expected) in IDENTITY.into_iter().zip(["alice", "", "", "user:read", "", &sid]) {
+    let expected = ["alice", "", "", "user:read", "", &sid, "prismaticain"];
+    for (name, expected) in IDENTITY.into_iter().zip(expected) {
         assert_eq!(seen.value(name), expected, "{name}: {:?}", seen.headers);
     }
 }
