@@ -14,7 +14,7 @@ use crate::clock::UnixTime;
 use crate::config::{Config, RotationConfig};
 use crate::issuer::audit::Event;
 use crate::secret::Secret;
-use crate::token::key_file::{self, KeyFileError, NewKey, RingKey};
+use crate::token::key_file::{self, KeyFileError, NewKey, Others, RingKey, Rotated};
 use crate::token::rotation::{Handover, State, Term, Timetable};
 use crate::token::{KeyId, algorithm};
 
@@ -26,11 +26,13 @@ pub(super) struct RotateArgs {
     /// Take this private key in PEM over, in place of a new one
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
-    /// How long the new key is published before it signs [default: twice JWKS_REFRESH]
+    /// How long the new key is published before it signs [default: twice JWKS_REFRESH]; with 0 it
+    /// signs at once, and those who do not know it yet refuse its first tokens
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     publish_ahead: Option<u32>,
-    /// Let the new key sign at once; those who do not know it yet refuse its first tokens
-    #[arg(long, conflicts_with = "publish_ahead")]
+    /// A key was stolen: let the new key sign at once, and drop every other one, those that are coming
+    /// too; all tokens that they signed are refused
+    #[arg(long, conflicts_with_all = ["publish_ahead", "token_lifetime"])]
     now: bool,
     /// How long access tokens are good [default: what EXPIRY says]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
@@ -72,11 +74,16 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
     };
     let log = audit::open(&args.settings)?;
     let (clock, random) = surroundings();
-    let handover = args.handover(&config);
-    let table = key_file::rotate(&path, new, handover, clock.as_ref(), random.as_ref())
-        .map_err(|error| failure(&path, error))?;
+    let others = args.others(&config)?;
+    let Rotated { table, dropped } =
+        key_file::rotate(&path, new, others, clock.as_ref(), random.as_ref())
+            .map_err(|error| failure(&path, error))?;
     let (term, key) = table.entries().last().context("the ring is empty")?;
     log.event(Event::SigningKeyAdded).reason(id(key)).write();
+    for key in &dropped {
+        log.event(Event::SigningKeyDropped).reason(id(key)).write();
+        Output::say(&format!("key {} is dropped: no token that it signed is good", id(key)));
+    }
     let now = clock.now();
     if args.json {
         Output::json(&as_json(&table, now))?;
@@ -98,17 +105,22 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
 }
 
 impl RotateArgs {
-    fn handover(&self, config: &RotationConfig) -> Handover {
+    fn others(&self, config: &RotationConfig) -> Result<Others, Failure> {
+        if self.now && self.overlap.is_some_and(|overlap| overlap > 0) {
+            return Err(Failure::usage(anyhow!(
+                "--now drops every other key at once, so that there is no --overlap; \
+                 for a key that signs at once beside the old one write --publish-ahead 0"
+            )));
+        }
+        if self.now {
+            return Ok(Others::Drop);
+        }
         let seconds = |given: u32| Duration::from_secs(given.into());
         let lifetime = self.token_lifetime.map_or(config.token_lifetime, seconds);
-        Handover {
-            publish_ahead: if self.now {
-                Duration::ZERO
-            } else {
-                self.publish_ahead.map_or(config.publish_ahead, seconds)
-            },
+        Ok(Others::HandOver(Handover {
+            publish_ahead: self.publish_ahead.map_or(config.publish_ahead, seconds),
             overlap: self.overlap.map_or(lifetime.saturating_add(config.leeway), seconds),
-        }
+        }))
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Event {
     ClientDeleted,
     /// A new key was added that will sign tokens.
     SigningKeyAdded,
+    /// A key that signed tokens was dropped, and they with it.
+    SigningKeyDropped,
     /// Accounts of an older system were taken over.
     Imported,
 }
@@ -95,6 +97,7 @@ impl Event {
             Self::ClientLocked => "client_locked",
             Self::ClientDeleted => "client_deleted",
             Self::SigningKeyAdded => "signing_key_added",
+            Self::SigningKeyDropped => "signing_key_dropped",
             Self::Imported => "imported",
         }
     }

@@ -136,6 +136,14 @@ impl<K> Timetable<K> {
         term
     }
 
+    /// Makes `key` the only one, which signs at once; yields the others, also those that were to
+    /// sign later. What any of them signed is good no more: one of them was stolen, or all were.
+    pub fn replace(&mut self, key: K, now: UnixTime) -> Vec<(Term, K)> {
+        let now = UnixTime::from_secs(now.as_secs());
+        let term = Term { created: now, signs_from: now, retires: None };
+        std::mem::replace(&mut self.entries, vec![(term, key)])
+    }
+
     fn retire(&mut self, overlap: Duration) {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         // Stable: of those that are due at once, the one that was added last comes last.
@@ -256,6 +264,20 @@ mod tests {
         table.rotate("new", cut, at(100));
         table.rotate("newer", HANDOVER, at(105));
         assert_eq!(states(&table, 110), "stolen retired, new signing, newer coming");
+    }
+
+    #[test]
+    fn a_replacement_leaves_no_other_key_not_even_one_that_is_coming() {
+        let mut table = Timetable::default();
+        table.rotate("old", HANDOVER, at(1000));
+        table.rotate("stolen", HANDOVER, at(5000));
+        assert_eq!(states(&table, 5001), "old signing, stolen coming");
+        let dropped = table.replace("new", at(5001));
+        assert_eq!(dropped.iter().map(|(_, key)| *key).collect::<Vec<_>>(), ["old", "stolen"]);
+        for now in [5001, 5600, 9_999_999] {
+            assert_eq!(states(&table, now), "new signing", "at {now}");
+        }
+        assert!(Timetable::default().replace("first", at(0)).is_empty());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 
 use crate::support::gate::Gate;
-use crate::support::realm::Realm;
-use crate::support::{PATIENCE, http, poll, tokens};
+use crate::support::issuer::{ALICE, Issuer, SCOPES};
+use crate::support::realm::{PORTCULLIS, Realm};
+use crate::support::{PATIENCE, http, in_repository, poll, tokens};
 
 /// A realm whose own keys are in a ring, which is not there yet, and the path of that.
 fn realm() -> (Realm, PathBuf) {
@@ -18,6 +19,9 @@ fn realm() -> (Realm, PathBuf) {
     let realm = realm.without("PRIVATE_KEY_FILE").with("KEY_RING_FILE", &path);
     (realm.with("OPEN_GATE_PATHS", "/jwks"), ring)
 }
+
+/// The new key signs at once, the old one still verifies.
+const AT_ONCE: &[&str] = &["--publish-ahead", "0"];
 
 fn rotate(realm: &Realm, more: &[&str]) -> String {
     realm.ask(&[&["key", "rotate"], more].concat())
@@ -60,7 +64,7 @@ fn a_running_gate_learns_of_a_new_key_and_forgets_a_retired_one() {
     assert_eq!((gate.check(&old).status, kid(&old)), (200, first.clone()));
     assert_eq!(published(&gate), [first.as_str()]);
 
-    let second = rotate(&realm, &["--now"]);
+    let second = rotate(&realm, AT_ONCE);
     let new = realm.mint("alice", &[]);
     assert_eq!(kid(&new), second, "`token mint` signs with the ring's key");
     until("the new key", || gate.check(&new).status == 200);
@@ -90,6 +94,136 @@ fn a_new_key_is_published_before_it_signs() {
     assert_eq!(listed(&realm), states);
     let people = realm.ask(&["key", "ring", "list"]);
     assert!(people.lines().count() == 2 && people.contains("retires"), "{people}");
+}
+
+#[test]
+fn a_key_that_is_coming_is_dropped_with_the_others_when_one_was_stolen() {
+    let (realm, ring) = realm();
+    let first = rotate(&realm, &[]);
+    let coming = rotate(&realm, &["--publish-ahead", "600"]);
+    // Whoever has the file has that key too, and signs with it before it is due.
+    let stolen = std::fs::read_to_string(&ring).expect("the ring");
+    let forged = {
+        let keys: Value = serde_json::from_str(&stolen).expect("JSON");
+        let pem = keys["keys"][1]["private_pem"].as_str().expect("a key").to_owned();
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(pem.as_bytes()).expect("an EC key");
+        let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+        header.kid = Some(coming.clone());
+        let good = tokens::claims(&realm.mint("alice", &["--no-session"]));
+        jsonwebtoken::encode(&header, &good, &key).expect("a token")
+    };
+    let gate = realm.gate();
+    assert_eq!(gate.check(&forged).status, 200, "the thief is in");
+
+    let output = realm.run(&["key", "rotate", "--now", "--overlap", "0"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let told = errors(&output);
+    for dropped in [&first, &coming] {
+        assert!(told.contains(&format!("key {dropped} is dropped")), "{told}");
+    }
+    until("the end of the thief's token", || gate.check(&forged).status == 401);
+    assert_eq!(listed(&realm).len(), 1, "no other key is left");
+    let log = std::fs::read_to_string(realm.folder().join("audit.jsonl")).expect("the audit log");
+    for dropped in [&first, &coming] {
+        let event = log
+            .lines()
+            .find(|line| line.contains("signing_key_dropped") && line.contains(dropped.as_str()));
+        assert!(event.is_some(), "{dropped} in {log}");
+    }
+    let output = realm.run(&["key", "rotate", "--now", "--overlap", "60"]);
+    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+    assert!(errors(&output).contains("--publish-ahead 0"), "{}", errors(&output));
+}
+
+#[test]
+fn what_to_do_about_a_stolen_key_can_be_typed() {
+    let page = std::fs::read_to_string(in_repository("docs/stolen-key.md")).expect("the page");
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands: String = blocks.collect();
+    assert!(commands.contains("--now") && commands.contains("127.0.0.1:8080"), "{commands}");
+    let (realm, _) = realm();
+    rotate(&realm, &[]);
+    rotate(&realm, &["--publish-ahead", "600"]);
+    let gate = realm.gate();
+    let stolen = realm.mint("alice", &[]);
+    assert_eq!(gate.check(&stolen).status, 200);
+    let folder = std::path::Path::new(PORTCULLIS).parent().expect("a folder");
+    let path = std::env::var("PATH").expect("a PATH");
+    let output = std::process::Command::new("bash")
+        .args(["-ec", &commands.replace("127.0.0.1:8080", &gate.address.to_string())])
+        .env_clear()
+        .envs(realm.settings())
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("STOLEN", &stolen)
+        .current_dir(realm.folder())
+        .output()
+        .expect("bash runs");
+    assert!(output.status.success(), "{}", errors(&output));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "the new key, the one that is left, a status: {shown}");
+    assert!(lines[1].contains(lines[0]) && lines[1].contains("signing"), "{shown}");
+    assert_eq!(lines[2], "401");
+    assert_eq!(gate.check(&realm.mint("alice", &[])).status, 200);
+}
+
+#[test]
+fn a_handle_stands_for_a_token_of_a_key_that_is_still_ours() {
+    let realm = Realm::issuing().without("PUBLIC_KEY_FILE").without("PRIVATE_KEY_FILE");
+    let ring = realm.folder().join("ring.json").display().to_string();
+    let realm = realm
+        .without("ALGORITHM")
+        .with("KEY_RING_FILE", &ring)
+        .with("TOKEN_MODE", "opaque")
+        .with("SESSION_STALENESS", "300")
+        .with("UPSTREAM_JWT_HEADER", "X-Auth-Token");
+    let stolen = rotate(&realm, &[]);
+    realm.add_user(ALICE.0, ALICE.1, &SCOPES);
+    let issuer = Issuer::start(&realm);
+    let login = issuer.log_in();
+    let handle = login["access_token"].as_str().expect("a handle");
+    let handed = || {
+        let answer = issuer.gate.check(handle);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        kid(answer.header("x-auth-token").expect("a token"))
+    };
+    assert_eq!((handed(), handed()), (stolen.clone(), stolen));
+    let new = rotate(&realm, &["--now"]);
+    until("a token of the new key, though the handle is remembered", || handed() == new);
+}
+
+#[test]
+fn an_answer_that_is_given_again_holds_no_token_of_a_key_that_was_dropped() {
+    for (policy, value) in [("rotate", "300"), ("sliding", "0")] {
+        let realm = Realm::issuing().without("PUBLIC_KEY_FILE").without("PRIVATE_KEY_FILE");
+        let ring = realm.folder().join("ring.json").display().to_string();
+        let realm = realm
+            .without("ALGORITHM")
+            .with("KEY_RING_FILE", &ring)
+            .with("REFRESH_POLICY", policy)
+            .with("REFRESH_RESTRICT_MINUTES", "10")
+            .with("REFRESH_GRACE_SECONDS", value);
+        rotate(&realm, &[]);
+        realm.add_user(ALICE.0, ALICE.1, &SCOPES);
+        let issuer = Issuer::start(&realm);
+        let login = issuer.log_in();
+        let token = login["refresh_token"].as_str().expect("a refresh token");
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        let refresh = || {
+            let answer = issuer.form("/token", &form, &[]);
+            assert_eq!(answer.status, 200, "{policy}: {answer:?}");
+            answer.json()
+        };
+        let access = |answer: &Value| answer["access_token"].as_str().expect("a token").to_owned();
+        let first = refresh();
+        assert_eq!(access(&refresh()), access(&first), "{policy}: the same answer");
+        let new = rotate(&realm, &["--now"]);
+        until("the end of the old key", || issuer.check(&access(&first)) == 401);
+        let again = refresh();
+        assert_eq!(again["refresh_token"], first["refresh_token"], "{policy}");
+        assert_eq!(kid(&access(&again)), new, "{policy}");
+        assert_eq!(issuer.check(&access(&again)), 200, "{policy}");
+    }
 }
 
 #[test]
@@ -136,7 +270,7 @@ fn a_ring_that_breaks_stops_no_running_gate_but_keeps_one_from_starting() {
     assert_eq!(output.status.code(), Some(69), "a broken ring is not written over");
 
     std::fs::write(&ring, &good).expect("a writable ring");
-    let new = rotate(&realm, &["--now"]);
+    let new = rotate(&realm, AT_ONCE);
     until("the good file", || published(&gate).contains(&new));
     assert_eq!(gate.check(&token).status, 200);
 }
@@ -155,7 +289,7 @@ fn the_present_key_is_taken_over_and_its_tokens_with_it() {
     let taken = rotate(&realm, &["--import", &private]);
     assert_eq!(taken, kid(&old));
     let gate = realm.gate();
-    rotate(&realm, &["--now"]);
+    rotate(&realm, AT_ONCE);
     let new = realm.mint("alice", &[]);
     until("the new key", || gate.check(&new).status == 200);
     assert_eq!((gate.check(&old).status, gate.check(&foreign).status), (200, 200));

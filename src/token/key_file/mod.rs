@@ -67,6 +67,24 @@ pub enum NewKey {
     Import(Secret, Option<Algorithm>),
 }
 
+/// What becomes of the other keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They hand over to the new one.
+    HandOver(Handover),
+    /// They are dropped, those that are coming too: what they sign is good no more.
+    Drop,
+}
+
+/// A ring as it was written.
+#[derive(Debug)]
+pub struct Rotated {
+    /// All its keys, the new one last.
+    pub table: Timetable<RingKey>,
+    /// Those that were dropped.
+    pub dropped: Vec<RingKey>,
+}
+
 /// Why a key ring cannot be read or rotated. Nothing of its content is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
@@ -165,19 +183,18 @@ pub fn read(path: &Path) -> Result<(Timetable<RingKey>, Stamp), KeyFileError> {
     Ok((record::parse(&content)?, Stamp::from(&metadata)))
 }
 
-/// Adds a key as [`Timetable::rotate`] says, and forgets those that are over; makes the file where
-/// there is none. Waits for other rotations of the same file. Yields the ring as it is written, with
-/// the new key last.
+/// Adds a key as [`Timetable::rotate`] or [`Timetable::replace`] says, and forgets those that are
+/// over; makes the file where there is none. Waits for other rotations of the same file.
 ///
 /// # Errors
 /// [`KeyFileError`]; the file is then as it was.
 pub fn rotate(
     path: &Path,
     new: NewKey,
-    handover: Handover,
+    others: Others,
     clock: &dyn Clock,
     random: &dyn Random,
-) -> Result<Timetable<RingKey>, KeyFileError> {
+) -> Result<Rotated, KeyFileError> {
     let place = write::Place::lock(path)?;
     let mut table = match read(place.path()) {
         Ok((table, _)) => table,
@@ -192,9 +209,15 @@ pub fn rotate(
         let id = new.id().cloned().unwrap_or_else(|| KeyId::new(""));
         return Err(KeyFileError::Twice(id));
     }
-    table.rotate(new, handover, now);
+    let dropped = match others {
+        Others::HandOver(handover) => {
+            table.rotate(new, handover, now);
+            Vec::new()
+        }
+        Others::Drop => table.replace(new, now).into_iter().map(|(_, key)| key).collect(),
+    };
     place.replace(&record::render(&table)?)?;
-    Ok(table)
+    Ok(Rotated { table, dropped })
 }
 
 impl NewKey {

@@ -31,7 +31,8 @@ impl Fixture {
     }
 
     fn try_rotate(&self, new: NewKey) -> Result<Timetable<RingKey>, KeyFileError> {
-        rotate(&self.path(), new, HANDOVER, &self.clock, &SystemRandom)
+        let others = Others::HandOver(HANDOVER);
+        rotate(&self.path(), new, others, &self.clock, &SystemRandom).map(|rotated| rotated.table)
     }
 
     fn rotate(&self) -> Timetable<RingKey> {
@@ -79,6 +80,21 @@ fn the_first_rotation_makes_the_file_and_the_others_hand_over() {
     assert_eq!(fixture.states(), [State::Retired, State::Signing]);
     fixture.rotate();
     assert_eq!(fixture.states(), [State::Signing, State::Coming]);
+}
+
+#[test]
+fn a_replacement_drops_every_other_key_and_names_them() {
+    let fixture = fixture();
+    fixture.rotate();
+    let coming = fixture.rotate();
+    let others: Vec<_> = coming.entries().iter().map(|(_, key)| key.id().cloned()).collect();
+    let new = NewKey::Generate(None);
+    let rotated = rotate(&fixture.path(), new, Others::Drop, &fixture.clock, &SystemRandom);
+    let rotated = rotated.unwrap();
+    assert_eq!(rotated.dropped.iter().map(|key| key.id().cloned()).collect::<Vec<_>>(), others);
+    assert_eq!(fixture.states(), [State::Signing]);
+    fixture.clock.advance(Duration::from_secs(600));
+    assert_eq!(fixture.states(), [State::Signing], "the key that was coming does not come back");
 }
 
 #[test]
@@ -201,7 +217,8 @@ fn what_is_no_regular_file_is_no_key_ring() {
     assert!(matches!(read(&fixture.path()), Err(KeyFileError::Missing)));
     assert!(matches!(read(fixture.folder.path()), Err(KeyFileError::Content(_))));
     let nowhere = fixture.folder.path().join("nowhere/ring.json");
-    let outcome = rotate(&nowhere, NewKey::Generate(None), HANDOVER, &fixture.clock, &SystemRandom);
+    let (new, others) = (NewKey::Generate(None), Others::HandOver(HANDOVER));
+    let outcome = rotate(&nowhere, new, others, &fixture.clock, &SystemRandom);
     assert!(matches!(outcome, Err(KeyFileError::Write(_))));
 }
 
@@ -213,7 +230,8 @@ fn a_link_stays_a_link_and_what_a_killed_process_left_is_removed() {
     std::os::unix::fs::symlink(fixture.path(), &link).unwrap();
     let aside = fixture.folder.path().join(".ring.json.new");
     fs::write(&aside, "half a ring").unwrap();
-    rotate(&link, NewKey::Generate(None), HANDOVER, &fixture.clock, &SystemRandom).unwrap();
+    let (new, others) = (NewKey::Generate(None), Others::HandOver(HANDOVER));
+    rotate(&link, new, others, &fixture.clock, &SystemRandom).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && !aside.exists());
     assert_eq!(fixture.states().len(), 2);
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
 use crate::token::issuer::{Issuer, SessionRule};
-use crate::token::key_file::NewKey;
+use crate::token::key_file::{NewKey, Others};
 use crate::token::rotation::Handover;
 use crate::token::{Algorithm, TokenError, Verifier, key};
 
@@ -27,7 +27,8 @@ struct Fixture {
 
 fn rotate(folder: &TempDir, clock: &ManualClock) {
     let path = folder.path().join("ring.json");
-    key_file::rotate(&path, NewKey::Generate(None), HANDOVER, clock, &SystemRandom).unwrap();
+    let others = Others::HandOver(HANDOVER);
+    key_file::rotate(&path, NewKey::Generate(None), others, clock, &SystemRandom).unwrap();
 }
 
 fn fixture() -> Fixture {
@@ -42,6 +43,8 @@ fn fixture() -> Fixture {
         iss: None,
         audiences: Vec::new(),
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::Ignored,
         keys,
