@@ -80,6 +80,8 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         iss: None,
         audiences: Vec::new(),
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),

@@ -170,6 +170,8 @@ async fn issuance(
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),

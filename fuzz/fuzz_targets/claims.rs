@@ -25,6 +25,8 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
         iss: None,
         audiences: vec!["us".to_owned()],
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),
@@ -46,7 +48,7 @@ fuzz_target!(|payload: &[u8]| {
     assert!(verified.usable_until > UnixTime::from_secs(NOW));
     assert!(verified.claims.audiences().is_ok_and(|names| names.contains(&"us")));
     let Ok(headers) = IdentityHeaders::default().render(&verified, None) else { return };
-    assert_eq!(headers.len(), 6);
+    assert_eq!(headers.len(), 7);
     for value in headers.values() {
         assert!(value.as_bytes().iter().all(|byte| (0x20..0x7f).contains(byte)));
     }

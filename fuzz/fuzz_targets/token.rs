@@ -19,6 +19,8 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
         iss: None,
         audiences: Vec::new(),
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::from_secs(600),
         sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),

@@ -34,7 +34,7 @@ use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics, Terms};
 use crate::storage::news::{NewsSource, NewsState};
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
-use crate::token::{Issuer, KeyRing, SigningRing, Verifier, VerifyingKey, keep_ring};
+use crate::token::{Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, keep_ring};
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp};
 pub use stores::{Stores, closing, make_data_dir, open_accounts, open_stores};
@@ -179,9 +179,10 @@ impl App {
         }
         let fetcher = Fetcher::new().context(NO_AUTHORITIES)?;
         for (ring, source) in &self.published {
-            let keys = fetcher.read(source).await;
-            let keys = keys.with_context(|| format!("keys at {}", source.location))?;
-            ring.replace(keys, self.clock.monotonic().saturating_add(source.max_age));
+            let until = UsableUntil::after(source.max_age, self.clock.as_ref());
+            let set = fetcher.read(source).await;
+            let set = set.with_context(|| format!("keys at {}", source.location))?;
+            ring.replace(set.keys, until);
         }
         Ok(())
     }
@@ -372,6 +373,8 @@ fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Issuers {
             iss: issuer.iss.clone(),
             audiences: issuer.audiences.clone(),
             default_audience: issuer.default_audience.clone(),
+            at_jwt_only: issuer.at_jwt_only,
+            user_prefix: issuer.user_prefix.clone(),
             leeway: issuer.leeway,
             sessions: issuer.sessions,
             keys,

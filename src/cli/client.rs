@@ -191,7 +191,11 @@ fn read_jwks(path: &Path) -> anyhow::Result<Value> {
     if jwks::holds_private_key(&content) {
         bail!("{} holds a private key; only the client may have it", path.display());
     }
-    jwks::parse(&content, None).with_context(|| path.display().to_string())?;
+    let set = jwks::parse(&content, None).with_context(|| path.display().to_string())?;
+    for left_out in &set.left_out {
+        Output::say(&left_out.to_string());
+    }
+    set.usable().with_context(|| path.display().to_string())?;
     serde_json::from_slice(&content).with_context(|| path.display().to_string())
 }
 

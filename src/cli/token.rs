@@ -13,7 +13,7 @@ use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
 use crate::app::App;
 use crate::token::claims::{Claims, is_scope};
-use crate::token::{algorithm, parts};
+use crate::token::{algorithm, integers, parts};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -181,6 +181,7 @@ pub(super) fn scopes(text: &str) -> anyhow::Result<String> {
 /// A claim as a flag has it.
 pub(super) fn claim(text: &str) -> anyhow::Result<(String, Value)> {
     let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=VALUE"))?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    let read = serde_json::from_slice(&integers::quoted(value.as_bytes()));
+    let value = read.unwrap_or_else(|_| Value::from(value));
     Ok((name.to_owned(), value))
 }

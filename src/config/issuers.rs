@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::exposure;
+use super::identities;
 use super::published::{PublishedTerms, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
@@ -13,13 +14,19 @@ use crate::token::jwks::Location;
 use crate::token::ring::MOST_CANDIDATES;
 use crate::token::{KeyId, SessionRule, VerifyingKey, algorithm};
 
+/// What holds for a table that says nothing else.
+pub(super) struct UsualRules {
+    pub(super) leeway: Duration,
+    pub(super) sessions: SessionRule,
+    pub(super) at_jwt_only: bool,
+}
+
 /// An issuer of the file.
 pub(super) fn of_table(
     reader: &mut Reader<'_>,
     table: &IssuerTable,
     place: usize,
-    leeway: Duration,
-    usual_rule: SessionRule,
+    usual: &UsualRules,
     terms: &PublishedTerms,
 ) -> Option<IssuerConfig> {
     let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
@@ -32,18 +39,33 @@ pub(super) fn of_table(
     if table.audiences.iter().any(|audience| audience.trim().is_empty()) {
         wrong("`audiences` holds an empty name".to_owned());
     }
-    let sessions = match table.session_rule.as_deref().map(SessionRule::parse) {
-        Some(Ok(rule)) => rule,
-        Some(Err(problem)) => {
-            wrong(format!("session_rule: {problem}"));
-            usual_rule
-        }
-        None => usual_rule,
-    };
+    let sessions = table.session_rule.as_deref().map(SessionRule::parse).transpose();
+    let sessions = sessions.unwrap_or_else(|problem| {
+        wrong(format!("session_rule: {problem}"));
+        None
+    });
+    let at_jwt_only = table.access_token_type.as_deref().map(identities::at_jwt_only).transpose();
+    let at_jwt_only = at_jwt_only.unwrap_or_else(|problem| {
+        wrong(format!("access_token_type: {problem}"));
+        None
+    });
+    let user_prefix = identities::user_prefix(table.user_prefix.as_deref().unwrap_or_default());
+    let user_prefix = user_prefix.unwrap_or_else(|problem| {
+        wrong(format!("user_prefix: {problem}"));
+        String::new()
+    });
     let keys = keys_of_table(table, terms, &mut wrong)?;
-    let iss = Some(table.issuer.clone());
-    let audiences = table.audiences.clone();
-    Some(IssuerConfig { name, iss, audiences, default_audience: None, leeway, sessions, keys })
+    Some(IssuerConfig {
+        name,
+        iss: Some(table.issuer.clone()),
+        audiences: table.audiences.clone(),
+        default_audience: None,
+        at_jwt_only: at_jwt_only.unwrap_or(usual.at_jwt_only),
+        user_prefix,
+        leeway: usual.leeway,
+        sessions: sessions.unwrap_or(usual.sessions),
+        keys,
+    })
 }
 
 /// Warns of files that others may read, or replace.

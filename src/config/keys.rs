@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::beside_tables;
-use super::issuers::of_table;
+use super::identities;
+use super::issuers::{UsualRules, of_table};
 use super::published::{PublishedTerms, published};
 use super::reader::Reader;
 use super::ring;
@@ -99,6 +100,8 @@ pub(super) fn read(
     let audiences = reader.list("JWT_AUDIENCE");
     let leeway = leeway(reader);
     let sessions = reader.parsed("SESSION_RULE", SessionRule::parse);
+    let at_jwt_only = reader.parsed("ACCESS_TOKEN_TYPE", identities::at_jwt_only);
+    let user_prefix = reader.parsed("USER_PREFIX", identities::user_prefix);
     if let Some(keys) = keys {
         let name = iss.clone().unwrap_or_else(|| "any".to_owned());
         // Whoever holds these keys may be our own issuer, which names itself in `aud`.
@@ -108,13 +111,16 @@ pub(super) fn read(
             iss,
             audiences,
             default_audience,
+            at_jwt_only,
+            user_prefix,
             leeway,
             sessions,
             keys,
         });
     }
+    let usual = UsualRules { leeway, sessions, at_jwt_only };
     for (place, table) in tables.iter().enumerate() {
-        config.issuers.extend(of_table(reader, table, place, leeway, sessions, &terms));
+        config.issuers.extend(of_table(reader, table, place, &usual, &terms));
     }
     check_together(reader, &config.issuers);
     config

@@ -6,6 +6,7 @@
 mod accounts;
 mod beside_tables;
 mod exposure;
+mod identities;
 mod issuance;
 mod issuers;
 mod keys;
@@ -313,6 +314,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         }
         IdentityHeaders::default()
     });
+    let identity = identity.sending_unverified(reader.truth("SEND_UNVERIFIED_EMAIL"));
     GateConfig {
         listen: listeners::gate(reader),
         prefix: reader.parsed("URL_PREFIX", prefix),

@@ -104,7 +104,8 @@ pub(super) fn problem_of_key_set(path: &Path, assumed: Option<Algorithm>) -> Opt
     if jwks::holds_private_key(&content) {
         return Some(KeyError::PrivateWherePublic.to_string());
     }
-    jwks::parse(&content, assumed).err().map(|error| error.to_string())
+    let usable = jwks::parse(&content, assumed).and_then(jwks::KeySet::usable);
+    usable.err().map(|error| error.to_string())
 }
 
 /// A file with a key. Its path may be told: it is a path, and not a secret's setting.

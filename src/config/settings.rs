@@ -124,6 +124,18 @@ pub const SETTINGS: &[Setting] = &[
         "1",
         "By how much clocks may differ, for `exp`, `nbf` and `iat`; tp-auth's default is 10",
     ),
+    plain(
+        "ACCESS_TOKEN_TYPE",
+        "any or at+jwt",
+        "any",
+        "What `typ` tokens must have: at+jwt (RFC 9068), or any that names no other kind",
+    ),
+    plain(
+        "USER_PREFIX",
+        "text",
+        "",
+        "What stands before the users of the issuer above in X-Auth-User and X-Auth-Username",
+    ),
     plain("MAX_TOKEN_BYTES", "bytes", "8192", "Longer tokens are refused unread"),
     plain(
         "TOKEN_COOKIE",
@@ -272,6 +284,12 @@ pub const SETTINGS: &[Setting] = &[
         "comma list of Header=claim",
         "",
         "Headers added to, or in place of, the default identity headers",
+    ),
+    plain(
+        "SEND_UNVERIFIED_EMAIL",
+        "true or false",
+        "false",
+        "Send an e-mail also where `email_verified` says that nobody verified it",
     ),
     plain(
         "MISSING_CREDENTIALS_STATUS",

@@ -19,6 +19,10 @@ pub(super) struct IssuerTable {
     pub(super) algorithm: Option<String>,
     /// `required`, `when-present` or `ignored`.
     pub(super) session_rule: Option<String>,
+    /// `any` or `at+jwt`.
+    pub(super) access_token_type: Option<String>,
+    /// What stands before its users' names.
+    pub(super) user_prefix: Option<String>,
     /// Its key, in PEM.
     pub(super) public_key: Option<String>,
     /// A file with its key.

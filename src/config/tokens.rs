@@ -17,6 +17,10 @@ pub struct IssuerConfig {
     pub audiences: Vec<String>,
     /// What `aud` may hold where no audience is named.
     pub default_audience: Option<String>,
+    /// Whether its tokens must declare that they are access tokens.
+    pub at_jwt_only: bool,
+    /// What stands before its users' names.
+    pub user_prefix: String,
     /// By how much clocks may differ.
     pub leeway: Duration,
     /// What `sid` means.

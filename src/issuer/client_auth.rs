@@ -216,7 +216,7 @@ impl Issuance {
         assertion: &Secret,
     ) -> Result<bool, IssueError> {
         let keys = client.jwks.as_ref().and_then(|jwks| {
-            jwks::parse(jwks.to_string().as_bytes(), None).ok().filter(|keys| !keys.is_empty())
+            jwks::parse(jwks.to_string().as_bytes(), None).and_then(jwks::KeySet::usable).ok()
         });
         let (Some(keys), Some(assertion)) = (keys, assertion.expose_str()) else {
             return Ok(false);
@@ -229,6 +229,8 @@ impl Issuance {
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
             default_audience: None,
+            at_jwt_only: false,
+            user_prefix: String::new(),
         };
         let verifier =
             Verifier::new(vec![Arc::new(issuer)], MOST_ASSERTION_BYTES, Arc::clone(&self.clock));

@@ -6,6 +6,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::TokenError;
+use super::integers;
 use crate::clock::UnixTime;
 
 /// The claims of a token: an object whose members each have a name of their own.
@@ -15,12 +16,12 @@ use crate::clock::UnixTime;
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// Reads the payload of a token.
+    /// Reads the payload of a token. An integer beyond 64 bits is kept as the text of its digits.
     ///
     /// # Errors
     /// [`TokenError::Malformed`] for anything but one JSON object without repeated names.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
-        serde_json::from_slice(payload).map_err(|_| TokenError::Malformed)
+        serde_json::from_slice(&integers::quoted(payload)).map_err(|_| TokenError::Malformed)
     }
 
     /// All claims, as they stand in the token.
@@ -58,14 +59,17 @@ impl Claims {
         self.text_or_list("aud")
     }
 
-    /// Who it is about: `sub`, or what the older systems call it (`user_id`, `identifier`).
+    /// Who it is about: `sub`, or what the older systems call it (`user_id`, `identifier`), which
+    /// may be an integer. A fraction or an exponent names nobody: others are written as the same.
     pub fn subject(&self) -> Result<Option<String>, TokenError> {
         for name in ["sub", "user_id", "identifier"] {
             return match self.get(name) {
                 None => continue,
                 // An empty name would be everybody's.
                 Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-                Some(Value::Number(number)) if name != "sub" => Ok(Some(number.to_string())),
+                Some(Value::Number(number)) if name != "sub" && !number.is_f64() => {
+                    Ok(Some(number.to_string()))
+                }
                 Some(_) => Err(TokenError::BadClaim(name)),
             };
         }
@@ -91,7 +95,12 @@ impl Claims {
 
     /// Refuses tokens that say that they are not for access: refresh and identity tokens of the
     /// older systems, of Keycloak (`typ`) and of Cognito (`token_use`) carry no header that tells.
-    pub fn check_use(&self) -> Result<(), TokenError> {
+    /// Those of OpenID Connect may carry nothing that tells but claims which no access token has;
+    /// they are looked for unless the token says what it is, in its header (`is_declared`) or here.
+    pub fn check_use(&self, is_declared: bool) -> Result<(), TokenError> {
+        /// Of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens and
+        /// other events (RFC 8417, section 2.2).
+        const GIVEAWAYS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
         const ACCESS: [&str; 4] = ["access", "access_token", "at+jwt", "bearer"];
         const OTHER: [&str; 8] = [
             "refresh",
@@ -109,6 +118,14 @@ impl Claims {
             if self.text(name)?.is_some_and(|usage| !is_one_of(usage, &ACCESS)) {
                 return Err(TokenError::WrongType);
             }
+        }
+        let says_access = |name: &&str| {
+            self.get(name).and_then(Value::as_str).is_some_and(|usage| is_one_of(usage, &ACCESS))
+        };
+        let is_declared =
+            is_declared || ["token_type", "token_use", "type", "typ"].iter().any(says_access);
+        if !is_declared && GIVEAWAYS.iter().any(|name| self.get(name).is_some()) {
+            return Err(TokenError::WrongType);
         }
         // These names are in use for other things too, so only what is known is refused.
         for name in ["type", "typ"] {
@@ -264,6 +281,9 @@ mod tests {
             (r#"{"sub":"a","user_id":"b"}"#, Some("a")),
             (r#"{"user_id":"b","identifier":"c"}"#, Some("b")),
             (r#"{"user_id":7}"#, Some("7")),
+            (r#"{"user_id":-7}"#, Some("-7")),
+            (r#"{"user_id":18446744073709551617}"#, Some("18446744073709551617")),
+            (r#"{"identifier":18446744073709551999}"#, Some("18446744073709551999")),
             (r#"{"identifier":"c"}"#, Some("c")),
             ("{}", None),
         ] {
@@ -272,6 +292,11 @@ mod tests {
         for json in [r#"{"sub":7}"#, r#"{"sub":"","user_id":"b"}"#, r#"{"user_id":[]}"#] {
             assert!(claims(json).subject().is_err(), "{json}");
         }
+        for number in ["7.0", "7.5", "7e0", "70e-1", "1e400", "-0", "18446744073709551617.0"] {
+            let json = format!(r#"{{"user_id":{number}}}"#);
+            let refused = Claims::parse(json.as_bytes()).and_then(|claims| claims.subject());
+            assert!(refused.is_err(), "{json}");
+        }
     }
 
     #[test]
@@ -279,13 +304,36 @@ mod tests {
         for json in
             [r#"{"token_type":"refresh"}"#, r#"{"type":"Refresh"}"#, r#"{"type":"id_token"}"#]
         {
-            assert_eq!(claims(json).check_use(), Err(TokenError::WrongType), "{json}");
+            for is_declared in [false, true] {
+                let refused = claims(json).check_use(is_declared);
+                assert_eq!(refused, Err(TokenError::WrongType), "{json}");
+            }
         }
-        assert!(claims(r#"{"token_type":["refresh"]}"#).check_use().is_err());
+        assert!(claims(r#"{"token_type":["refresh"]}"#).check_use(true).is_err());
         for json in
             [r#"{"token_type":"access"}"#, r#"{"type":"human"}"#, r#"{"typ":"Bearer"}"#, "{}"]
         {
-            assert!(claims(json).check_use().is_ok(), "{json}");
+            assert!(claims(json).check_use(false).is_ok(), "{json}");
         }
+    }
+
+    #[test]
+    fn claims_of_id_and_logout_tokens_give_them_away_unless_they_say_what_they_are() {
+        for giveaway in [
+            r#""nonce":"n""#,
+            r#""at_hash":"x""#,
+            r#""c_hash":"x""#,
+            r#""s_hash":"x""#,
+            r#""events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#,
+            r#""events":{}"#,
+        ] {
+            let plain = claims(&format!("{{{giveaway}}}"));
+            assert_eq!(plain.check_use(false), Err(TokenError::WrongType), "{giveaway}");
+            assert_eq!(plain.check_use(true), Ok(()), "{giveaway}");
+            // Keycloak's access tokens had a nonce for long, and say `Bearer`.
+            let bearer = claims(&format!(r#"{{{giveaway},"typ":"Bearer"}}"#));
+            assert_eq!(bearer.check_use(false), Ok(()), "{giveaway}");
+        }
+        assert_eq!(claims(r#"{"nonce":null}"#).check_use(false), Ok(()));
     }
 }

@@ -18,6 +18,12 @@ pub struct Issuer {
     /// Where no audience is named: the one that a token may have all the same, the issuer's
     /// default resource indicator (RFC 9068, section 3). Beside `audiences` it means nothing.
     pub default_audience: Option<String>,
+    /// Whether a token must declare that it is an access token, by `typ: at+jwt` (RFC 9068,
+    /// section 4); else it must only not seem to be of another kind.
+    pub at_jwt_only: bool,
+    /// What stands before its users' names where applications are told them: one subject of two
+    /// issuers is two persons.
+    pub user_prefix: String,
     /// By how much clocks may differ, for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
     /// What its tokens' `sid` means.

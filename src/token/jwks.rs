@@ -3,7 +3,9 @@
 //! One task for each source reads it: at start, at every interval, and early where a token names
 //! an unknown key. Being one task, it never fetches twice at once, and it never goes again before
 //! the cooldown is over, so that tokens with invented key names cannot flood the source. Whatever
-//! fails leaves the present keys in use, until they are older than the source's bound.
+//! fails leaves the present keys in use, until they are older than the source's bound. A set that
+//! can be read and holds no key is no failure: its issuer withdrew his keys, and no token of his is
+//! good any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use url::Url;
 
 use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
-use super::ring::KeyRing;
+use super::ring::{KeyRing, UsableUntil};
 use crate::clock::Clock;
 
 /// The largest key set that is read, in bytes.
@@ -79,9 +81,54 @@ pub enum JwksError {
     /// The server did not answer as it should.
     #[error("cannot fetch it: {0}")]
     Fetch(String),
-    /// Not a JWK Set, or none of its keys may be used here.
+    /// Not a JWK Set.
     #[error("{0}")]
     Content(&'static str),
+    /// None of its keys may be used here; why not, of each.
+    #[error("none of its keys can verify signatures here{0}")]
+    NoneUsable(String),
+}
+
+/// What a JWK Set holds for us.
+#[derive(Debug)]
+pub struct KeySet {
+    /// The keys that verify. There may be none.
+    pub keys: Vec<VerifyingKey>,
+    /// The others.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A key that is not used, since it cannot verify signatures here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its place in the set; the first is 1.
+    place: usize,
+    kid: Option<String>,
+    reason: String,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "key {}", self.place)?;
+        if let Some(kid) = &self.kid {
+            write!(f, " ({kid})")?;
+        }
+        write!(f, " is left out: {}", self.reason)
+    }
+}
+
+impl KeySet {
+    /// The keys, where there must be one, as in a file that somebody just wrote.
+    ///
+    /// # Errors
+    /// [`JwksError::NoneUsable`].
+    pub fn usable(self) -> Result<Vec<VerifyingKey>, JwksError> {
+        if self.keys.is_empty() {
+            let told = self.left_out.iter().map(|left_out| format!("; {left_out}"));
+            return Err(JwksError::NoneUsable(told.collect()));
+        }
+        Ok(self.keys)
+    }
 }
 
 /// Reads key sets.
@@ -109,7 +156,7 @@ impl Fetcher {
     /// # Errors
     /// [`JwksError`]; redirects count as failures, since they would let the source's server send
     /// us wherever it likes.
-    pub async fn read(&self, source: &Source) -> Result<Vec<VerifyingKey>, JwksError> {
+    pub async fn read(&self, source: &Source) -> Result<KeySet, JwksError> {
         let content = async {
             match &source.location {
                 Location::File(path) => read_file(path).await,
@@ -157,16 +204,12 @@ pub async fn keep(
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
+    let mut told = None;
     loop {
-        let asked = clock.monotonic();
+        let until = UsableUntil::after(source.max_age, clock.as_ref());
         let pause = match fetcher.read(&source).await {
-            Ok(keys) => {
-                let before = ring.generation();
-                let count = keys.len();
-                ring.replace(keys, asked.saturating_add(source.max_age));
-                if ring.generation() != before {
-                    info!(source = %source.location, count, "keys of the issuer changed");
-                }
+            Ok(set) => {
+                take(&ring, &source, set, until, &mut told);
                 source.refresh.max(source.cooldown)
             }
             Err(error) => {
@@ -187,6 +230,31 @@ pub async fn keep(
     }
 }
 
+/// Swaps in what was read. What cannot be used is told when it is seen first, not at every read.
+fn take(
+    ring: &KeyRing,
+    source: &Source,
+    set: KeySet,
+    until: UsableUntil,
+    told: &mut Option<Vec<LeftOut>>,
+) {
+    let (before, count) = (ring.generation(), set.keys.len());
+    ring.replace(set.keys, until);
+    let is_news = told.as_ref() != Some(&set.left_out);
+    if is_news {
+        for left_out in &set.left_out {
+            info!(source = %source.location, "{left_out}");
+        }
+    }
+    if count == 0 && (is_news || ring.generation() != before) {
+        warn!(source = %source.location, "the issuer publishes no key that can verify: none of its \
+               tokens is good");
+    } else if ring.generation() != before {
+        info!(source = %source.location, count, "keys of the issuer changed");
+    }
+    *told = Some(set.left_out);
+}
+
 /// Whether some key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
 pub fn holds_private_key(content: &[u8]) -> bool {
     let set: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
@@ -195,31 +263,38 @@ pub fn holds_private_key(content: &[u8]) -> bool {
 }
 
 /// Takes the usable keys out of a JWK Set. Keys that are not for signatures, are secrets, or are
-/// of an unsupported kind are left out, as RFC 7517, section 5, asks; the others stay usable.
+/// of an unsupported kind, or can never verify, are left out, as RFC 7517, section 5, asks; the
+/// others stay usable.
 ///
 /// # Errors
-/// [`JwksError::Content`] where it is no key set, or nothing in it is usable.
-pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<Vec<VerifyingKey>, JwksError> {
+/// [`JwksError::Content`] where it is no key set.
+pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<KeySet, JwksError> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,
     }
     let set: Set = serde_json::from_slice(content)
         .map_err(|_| JwksError::Content("it is not a JWK Set: {\"keys\": [...]}"))?;
-    let mut keys = Vec::new();
-    for value in set.keys.into_iter().take(MOST_KEYS) {
+    if set.keys.len() > MOST_KEYS {
+        return Err(JwksError::Content("it holds more than 256 keys"));
+    }
+    let (mut keys, mut left_out) = (Vec::new(), Vec::new());
+    for (place, value) in (1..).zip(set.keys) {
+        let kid = value.get("kid").and_then(serde_json::Value::as_str).map(told);
         let read = serde_json::from_value::<Jwk>(value)
-            .map_err(|error| error.to_string())
+            .map_err(|error| told(&error.to_string()))
             .and_then(|jwk| VerifyingKey::from_jwk(&jwk, assumed).map_err(|e| e.to_string()));
         match read {
             Ok(key) => keys.push(key),
-            Err(reason) => info!(reason, "a key of the set is left out"),
+            Err(reason) => left_out.push(LeftOut { place, kid, reason }),
         }
     }
-    if keys.is_empty() {
-        return Err(JwksError::Content("none of its keys can verify signatures here"));
-    }
-    Ok(keys)
+    Ok(KeySet { keys, left_out })
+}
+
+/// A text of somebody else's, fit for one line: bounded, and without control characters.
+fn told(text: &str) -> String {
+    text.chars().take(160).flat_map(char::escape_debug).collect()
 }
 
 /// An error with its causes, on one line.
@@ -235,6 +310,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
@@ -257,15 +334,84 @@ mod tests {
             published(Algorithm::ES256),
             published(Algorithm::EdDSA),
         ]});
-        let keys = parse(set.to_string().as_bytes(), None).unwrap();
-        assert_eq!(keys.len(), 2);
+        let set = parse(set.to_string().as_bytes(), None).unwrap();
+        assert_eq!((set.keys.len(), set.left_out.len()), (2, 4));
+        let places: Vec<_> = set.left_out.iter().map(|left_out| left_out.place).collect();
+        assert_eq!(places, [1, 2, 3, 4]);
     }
 
     #[test]
-    fn a_set_without_a_usable_key_is_an_error() {
-        for set in ["", "{}", "[]", "{\"keys\":5}", "{\"keys\":[]}", "{\"keys\":[{}]}"] {
+    fn what_is_no_key_set_is_an_error_and_an_empty_one_is_not() {
+        for set in ["", "{}", "[]", "{\"keys\":5}", "null", "<html>"] {
             assert!(parse(set.as_bytes(), None).is_err(), "{set}");
         }
+        for (set, left_out) in [("{\"keys\":[]}", 0), ("{\"keys\":[{}]}", 1)] {
+            let read = parse(set.as_bytes(), None).unwrap();
+            assert_eq!((read.keys.len(), read.left_out.len()), (0, left_out), "{set}");
+            assert!(read.usable().is_err(), "where there must be one");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_left_out_is_named_on_one_line() {
+        let mut key = published(Algorithm::ES256);
+        (key["kid"], key["use"]) = ("a\nb".into(), "enc".into());
+        let set = json!({ "keys": [key] }).to_string();
+        let told = parse(set.as_bytes(), None).unwrap().usable().unwrap_err().to_string();
+        assert!(told.contains("key 1 (a\\nb) is left out: its `use`"), "{told}");
+        assert!(!told.contains('\n'), "{told}");
+    }
+
+    /// `n` and `e` as the faulty libraries write them: with the sign byte of ASN.1 before them.
+    #[test]
+    fn leading_zeros_of_an_rsa_key_are_as_good_as_not_there() {
+        let pem = key::generate(Algorithm::RS256, &SystemRandom).unwrap();
+        let signer = SigningKey::from_private_pem(Algorithm::RS256, &pem).unwrap();
+        let token = signer.sign(&json!({"sub": "alice"})).unwrap();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let good = serde_json::to_value(signer.verifying().public().unwrap().jwk()).unwrap();
+        for zeros in [0, 1, 3] {
+            let mut padded = good.clone();
+            for name in ["n", "e"] {
+                let number = URL_SAFE_NO_PAD.decode(good[name].as_str().unwrap()).unwrap();
+                let number = [vec![0; zeros], number].concat();
+                padded[name] = URL_SAFE_NO_PAD.encode(number).into();
+            }
+            let set = json!({ "keys": [padded] }).to_string();
+            let keys = parse(set.as_bytes(), None).unwrap().keys;
+            assert!(keys[0].verifies(message.as_bytes(), signature), "{zeros} zeros");
+            let numbers = |key: &VerifyingKey| key.public().unwrap().jwk().algorithm.clone();
+            assert_eq!(numbers(&keys[0]), numbers(signer.verifying()), "one key, one thumbprint");
+        }
+    }
+
+    #[test]
+    fn keys_that_can_never_verify_are_left_out() {
+        let rsa = published(Algorithm::RS256);
+        let with = |mut key: serde_json::Value, name: &str, bytes: &[u8]| {
+            key[name] = URL_SAFE_NO_PAD.encode(bytes).into();
+            key
+        };
+        let even = {
+            let mut n = URL_SAFE_NO_PAD.decode(rsa["n"].as_str().unwrap()).unwrap();
+            *n.last_mut().unwrap() &= 0xfe;
+            n
+        };
+        let ec = published(Algorithm::ES256);
+        let set = json!({"keys": [
+            with(rsa.clone(), "n", &even),
+            with(rsa.clone(), "n", &[0xff; 1025]),
+            with(rsa.clone(), "n", &[0; 256]),
+            with(rsa.clone(), "e", &[]),
+            with(rsa.clone(), "e", &[1]),
+            with(rsa.clone(), "e", &[2]),
+            with(rsa.clone(), "e", &[0xff; 5]),
+            // Not a point of the curve.
+            with(ec.clone(), "x", &[7; 32]),
+            with(ec, "y", &[0; 32]),
+        ]});
+        let read = parse(set.to_string().as_bytes(), None).unwrap();
+        assert_eq!((read.keys.len(), read.left_out.len()), (0, 9), "{:?}", read.keys);
     }
 
     #[test]
@@ -276,7 +422,7 @@ mod tests {
         for (assumed, found) in
             [(None, Algorithm::RS256), (Some(Algorithm::PS512), Algorithm::PS512)]
         {
-            assert_eq!(parse(set.as_bytes(), assumed).unwrap()[0].algorithm(), found);
+            assert_eq!(parse(set.as_bytes(), assumed).unwrap().keys[0].algorithm(), found);
         }
     }
 

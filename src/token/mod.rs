@@ -15,6 +15,7 @@
 pub mod algorithm;
 pub mod claims;
 mod error;
+pub mod integers;
 pub mod issuer;
 pub mod jwks;
 pub mod key;
@@ -30,6 +31,6 @@ pub use claims::{Claims, ScopeSet, is_scope};
 pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
-pub use ring::KeyRing;
+pub use ring::{KeyRing, UsableUntil};
 pub use signers::{SigningRing, keep_ring};
 pub use verify::{Signature, Verified, Verifier};

@@ -30,6 +30,8 @@ pub struct Header {
     pub algorithm: Algorithm,
     /// The name of the key.
     pub key_id: Option<String>,
+    /// Whether `typ` says that it is an access token (RFC 9068, section 2.1).
+    pub is_access_token: bool,
 }
 
 /// As it stands in the token. Repeated names are refused by serde's derived code.
@@ -50,8 +52,11 @@ struct RawHeader {
     enc: Presence,
 }
 
-/// The types that an access token may declare (RFC 9068, section 2.1; RFC 8725, section 3.11).
-const ACCEPTED_TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
+/// The type of an access token (RFC 9068, section 2.1).
+const ACCESS_TOKEN: &str = "at+jwt";
+/// The types that a token may declare: that one, and those that say nothing of what it is for
+/// (RFC 7519, section 5.1; RFC 7515, section 4.1.9; RFC 8725, section 3.11).
+const ACCEPTED_TYPES: [&str; 3] = [ACCESS_TOKEN, "jwt", "jose"];
 
 /// Takes `token` apart. `max_bytes` bounds it before any of it is parsed.
 ///
@@ -87,13 +92,25 @@ fn read_header(part: &str) -> Result<Header, TokenError> {
     if [raw.crit, raw.b64, raw.zip, raw.enc].contains(&Presence::There) {
         return Err(TokenError::UnsupportedHeader);
     }
-    if let Some(declared) = &raw.typ
-        && !ACCEPTED_TYPES.iter().any(|accepted| declared.eq_ignore_ascii_case(accepted))
-    {
+    let declared = raw.typ.as_deref().map(without_application);
+    let is_one_of = |types: &[&str]| {
+        declared.is_some_and(|it| types.iter().any(|t| it.eq_ignore_ascii_case(t)))
+    };
+    if declared.is_some() && !is_one_of(&ACCEPTED_TYPES) {
         return Err(TokenError::WrongType);
     }
+    let is_access_token = is_one_of(&[ACCESS_TOKEN]);
     let algorithm = algorithm::parse(&raw.alg).map_err(|_| TokenError::UnsupportedAlgorithm)?;
-    Ok(Header { algorithm, key_id: raw.kid })
+    Ok(Header { algorithm, key_id: raw.kid, is_access_token })
+}
+
+/// A media type without `application/`, which may be left out (RFC 7515, section 4.1.9).
+fn without_application(declared: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match declared.split_at_checked(PREFIX.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(PREFIX) => rest,
+        _ => declared,
+    }
 }
 
 /// Whether a parameter stands in the header at all, whatever its value.
@@ -124,6 +141,27 @@ mod tests {
         let header = with_header(r#"{"alg":"ES256","kid":"k","typ":"at+JWT","x":1}"#).unwrap();
         assert_eq!(header.algorithm, Algorithm::ES256);
         assert_eq!(header.key_id.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn the_types_that_the_field_uses_are_known_with_and_without_application() {
+        for (declared, is_access_token) in [
+            ("JWT", false),
+            ("application/jwt", false),
+            ("JOSE", false),
+            ("application/jose", false),
+            ("at+jwt", true),
+            ("AT+JWT", true),
+            ("Application/at+jwt", true),
+        ] {
+            let header = with_header(&format!(r#"{{"alg":"ES256","typ":"{declared}"}}"#)).unwrap();
+            assert_eq!(header.is_access_token, is_access_token, "{declared}");
+        }
+        assert!(!with_header(r#"{"alg":"ES256"}"#).unwrap().is_access_token);
+        for declared in ["", "application/", "text/jwt", "application/application/jwt", "jwté"] {
+            let header = format!(r#"{{"alg":"ES256","typ":"{declared}"}}"#);
+            assert_eq!(with_header(&header).unwrap_err(), TokenError::WrongType, "{declared}");
+        }
     }
 
     #[test]

@@ -9,10 +9,34 @@ use tokio::sync::Notify;
 
 use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
+use crate::clock::{Clock, UnixTime};
 
 /// How many keys at most are tried for one token, so that a token costs a bounded number of
 /// signature checks however its issuer names its keys.
 pub const MOST_CANDIDATES: usize = 8;
+
+/// Until when keys may be used, by whichever clock runs further: nobody can set the monotonic one
+/// back, and the wall's goes on while the host sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsableUntil {
+    monotonic: Duration,
+    wall: UnixTime,
+}
+
+impl UsableUntil {
+    /// No bound: the keys are our own.
+    pub const FOR_EVER: Self =
+        Self { monotonic: Duration::MAX, wall: UnixTime::from_millis(u64::MAX) };
+
+    /// So long from now on.
+    pub fn after(age: Duration, clock: &dyn Clock) -> Self {
+        Self { monotonic: clock.monotonic().saturating_add(age), wall: clock.now().after(age) }
+    }
+
+    fn monotonic_millis(self) -> u64 {
+        u64::try_from(self.monotonic.as_millis()).unwrap_or(u64::MAX)
+    }
+}
 
 /// A set of keys that is always complete: a refresh builds its successor aside and swaps it in.
 #[derive(Debug)]
@@ -20,8 +44,8 @@ pub struct KeyRing {
     keys: ArcSwap<Vec<VerifyingKey>>,
     /// Grows with every change of the keys; what was checked with an older one is checked again.
     generation: AtomicU64,
-    /// Until when the keys may be used, in milliseconds of the monotonic clock.
-    usable_until: AtomicU64,
+    /// Until when the keys may be used, in milliseconds of the monotonic clock, and of the wall's.
+    usable_until: (AtomicU64, AtomicU64),
     /// Rung when a token names a key that is not here.
     wanted: Notify,
 }
@@ -29,26 +53,29 @@ pub struct KeyRing {
 impl KeyRing {
     /// A ring that never changes, for keys from the configuration.
     pub fn fixed(keys: Vec<VerifyingKey>) -> Self {
-        Self::new(keys, u64::MAX)
+        Self::new(keys, UsableUntil::FOR_EVER)
     }
 
     /// A ring that is empty, and not usable, until keys have been fetched.
     pub fn awaiting() -> Self {
-        Self::new(Vec::new(), 0)
+        Self::new(Vec::new(), UsableUntil { monotonic: Duration::ZERO, wall: UnixTime::EPOCH })
     }
 
-    fn new(keys: Vec<VerifyingKey>, usable_until: u64) -> Self {
+    fn new(keys: Vec<VerifyingKey>, until: UsableUntil) -> Self {
         Self {
             keys: ArcSwap::from_pointee(keys),
             generation: AtomicU64::new(0),
-            usable_until: AtomicU64::new(usable_until),
+            usable_until: (until.monotonic_millis().into(), until.wall.as_millis().into()),
             wanted: Notify::new(),
         }
     }
 
-    /// Whether there are keys, and they are not older than their issuer's bound.
-    pub fn is_usable(&self, monotonic: Duration) -> bool {
-        monotonic.as_millis() < u128::from(self.usable_until.load(Ordering::Acquire))
+    /// Whether the keys were read, be it that there are none, and are not older than their
+    /// issuer's bound.
+    pub fn is_usable(&self, now: UnixTime, monotonic: Duration) -> bool {
+        let (until, wall) = &self.usable_until;
+        monotonic.as_millis() < u128::from(until.load(Ordering::Acquire))
+            && now.as_millis() < wall.load(Ordering::Acquire)
     }
 
     /// The number of the present keys.
@@ -77,9 +104,9 @@ impl KeyRing {
         }
     }
 
-    /// Swaps in fetched keys, usable until `until` on the monotonic clock. The generation grows
-    /// only where something changed, so that a quiet refresh flushes no cache.
-    pub fn replace(&self, keys: Vec<VerifyingKey>, until: Duration) {
+    /// Swaps in fetched keys, usable until `until`. None at all are a set too: that of an issuer
+    /// who withdrew his keys. The generation grows only where something changed, so that a quiet refresh flushes no cache.
+    pub fn replace(&self, keys: Vec<VerifyingKey>, until: UsableUntil) {
         let present = self.keys.load();
         let unchanged = present.len() == keys.len()
             && present.iter().all(|mine| keys.iter().any(|theirs| mine.same_as(theirs)))
@@ -88,8 +115,8 @@ impl KeyRing {
             self.keys.store(Arc::new(keys));
             self.generation.fetch_add(1, Ordering::Release);
         }
-        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        self.usable_until.store(until, Ordering::Release);
+        self.usable_until.0.store(until.monotonic_millis(), Ordering::Release);
+        self.usable_until.1.store(until.wall.as_millis(), Ordering::Release);
     }
 
     /// Says that a token named an unknown key. Cheap, and never more than a hint: the fetching
@@ -107,6 +134,7 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
     use crate::secret::{Secret, SystemRandom};
     use crate::token::{KeyId, SigningKey, key};
 
@@ -157,12 +185,46 @@ mod tests {
 
     #[test]
     fn fetched_keys_are_usable_until_their_bound() {
+        let clock = ManualClock::at(UnixTime::from_secs(1_000));
         let ring = KeyRing::awaiting();
-        assert!(!ring.is_usable(Duration::ZERO));
-        ring.replace(vec![key(None, Algorithm::HS256)], Duration::from_secs(10));
-        assert!(ring.is_usable(Duration::from_secs(9)));
-        assert!(!ring.is_usable(Duration::from_secs(10)));
+        let is_usable = || ring.is_usable(clock.now(), clock.monotonic());
+        assert!(!is_usable());
+        let keys = vec![key(None, Algorithm::HS256)];
+        ring.replace(keys.clone(), UsableUntil::after(Duration::from_secs(10), &clock));
+        clock.advance(Duration::from_secs(9));
+        assert!(is_usable());
+        clock.advance(Duration::from_secs(1));
+        assert!(!is_usable());
         assert_eq!(ring.generation(), 1);
+        ring.replace(keys, UsableUntil::FOR_EVER);
+        clock.advance(Duration::from_secs(1 << 40));
+        assert!(is_usable());
+    }
+
+    #[test]
+    fn keys_age_by_the_clock_that_ran_further() {
+        let ring = KeyRing::awaiting();
+        let clock = ManualClock::at(UnixTime::from_secs(1_000));
+        ring.replace(Vec::new(), UsableUntil::after(Duration::from_secs(10), &clock));
+        let is_usable = || ring.is_usable(clock.now(), clock.monotonic());
+        // The host slept: the monotonic clock stood still.
+        clock.set_wall(UnixTime::from_secs(1_010));
+        assert!(!is_usable());
+        // Somebody set the clock back.
+        clock.set_wall(UnixTime::from_secs(500));
+        assert!(is_usable());
+        clock.advance(Duration::from_secs(10));
+        assert!(!is_usable());
+    }
+
+    #[test]
+    fn an_empty_set_is_a_set() {
+        let ring = KeyRing::awaiting();
+        ring.replace(vec![key(None, Algorithm::HS256)], UsableUntil::FOR_EVER);
+        let before = ring.generation();
+        ring.replace(Vec::new(), UsableUntil::FOR_EVER);
+        assert!(ring.is_usable(UnixTime::EPOCH, Duration::ZERO) && ring.generation() > before);
+        assert!(ring.candidates(Algorithm::HS256, None).is_empty());
     }
 
     #[test]
@@ -181,7 +243,7 @@ mod tests {
             (vec![a.clone(), b.clone()], 3),
             (vec![a.clone()], 4),
         ] {
-            ring.replace(keys, Duration::from_secs(10));
+            ring.replace(keys, UsableUntil::FOR_EVER);
             assert_eq!(ring.generation(), generation);
         }
     }

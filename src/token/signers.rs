@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::key::{KeyId, PublicJwk, SigningKey, VerifyingKey};
 use super::key_file::{self, KeyFileError, RingKey, Stamp};
-use super::ring::KeyRing;
+use super::ring::{KeyRing, UsableUntil};
 use super::rotation::{Term, Timetable};
 use crate::clock::{Clock, UnixTime};
 
@@ -191,7 +191,7 @@ impl Keeper {
             self.read_again(stamp);
         }
         let now = self.clock.now();
-        self.verifying.replace(self.own.verifying(now), Duration::MAX);
+        self.verifying.replace(self.own.verifying(now), UsableUntil::FOR_EVER);
         let signs = self.own.signing(now).and_then(|key| key.id().cloned());
         if signs != self.signs {
             info!(key = signs.as_ref().map(KeyId::as_str), "another key signs");

@@ -52,7 +52,7 @@ impl Verified {
             && now < self.usable_until
             && self.signature.as_ref().is_none_or(|signature| {
                 self.issuer.keys.generation() == signature.keys_generation
-                    && self.issuer.keys.is_usable(monotonic)
+                    && self.issuer.keys.is_usable(now, monotonic)
             })
     }
 }
@@ -102,7 +102,10 @@ impl Verifier {
         let issuer = self.issuer_of(&claims)?;
         let keys_generation = issuer.keys.generation();
         let key = self.check_signature(issuer, &parts)?;
-        claims.check_use()?;
+        claims.check_use(parts.header.is_access_token)?;
+        if issuer.at_jwt_only && !parts.header.is_access_token {
+            return Err(TokenError::WrongType);
+        }
         let (usable_from, usable_until) = check_times(issuer, &claims, self.clock.now())?;
         let algorithm = parts.header.algorithm;
         let session = session_of(issuer, &claims)?;
@@ -120,7 +123,8 @@ impl Verifier {
     /// The first [`TokenError`] that was found, never one about keys or signatures.
     pub fn verify_kept(&self, claims: Claims, expires: UnixTime) -> Result<Verified, TokenError> {
         let issuer = self.issuer_of(&claims)?;
-        claims.check_use()?;
+        // Nothing but access tokens is kept.
+        claims.check_use(true)?;
         let usable_from = claims.time("nbf")?.unwrap_or_default();
         in_time(self.clock.now(), usable_from, expires)?;
         check_audience(issuer, &claims)?;
@@ -145,7 +149,7 @@ impl Verifier {
         issuer: &Issuer,
         parts: &Parts<'_>,
     ) -> Result<Option<KeyId>, TokenError> {
-        if !issuer.keys.is_usable(self.clock.monotonic()) {
+        if !issuer.keys.is_usable(self.clock.now(), self.clock.monotonic()) {
             issuer.keys.want_refresh();
             return Err(TokenError::KeysUnavailable);
         }
@@ -248,6 +252,7 @@ mod tests {
         verifier: Verifier,
         clock: Arc<ManualClock>,
         signer: SigningKey,
+        pem: Secret,
     }
 
     fn fixture(change: impl FnOnce(&mut Issuer)) -> Fixture {
@@ -258,6 +263,8 @@ mod tests {
             iss: Some("us".to_owned()),
             audiences: Vec::new(),
             default_audience: None,
+            at_jwt_only: false,
+            user_prefix: String::new(),
             leeway: Duration::from_secs(60),
             sessions: SessionRule::WhenPresent,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
@@ -265,7 +272,7 @@ mod tests {
         change(&mut issuer);
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
         let verifier = Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone());
-        Fixture { verifier, clock, signer }
+        Fixture { verifier, clock, signer, pem }
     }
 
     fn good() -> Value {
@@ -285,6 +292,16 @@ mod tests {
     }
 
     impl Fixture {
+        /// The same key's token with another `typ`.
+        fn typed(&self, typ: &str, claims: &Value) -> Result<Verified, TokenError> {
+            let header = jsonwebtoken::Header {
+                typ: Some(typ.to_owned()),
+                ..jsonwebtoken::Header::new(Algorithm::ES256)
+            };
+            let key = jsonwebtoken::EncodingKey::from_ec_pem(self.pem.expose()).unwrap();
+            self.verifier.verify(&jsonwebtoken::encode(&header, claims, &key).unwrap())
+        }
+
         fn outcome(&self, claims: &Value) -> Result<Verified, TokenError> {
             self.verifier.verify(&self.signer.sign(claims).unwrap())
         }
@@ -325,6 +342,25 @@ mod tests {
             (with("token_type", json!("refresh")), TokenError::WrongType),
         ] {
             assert_eq!(fixture.outcome(&claims).unwrap_err(), error, "{claims}");
+        }
+    }
+
+    #[test]
+    fn an_id_token_is_refused_unless_its_header_declares_an_access_token() {
+        let fixture = fixture(|_| {});
+        let id_token = with("nonce", json!("n"));
+        assert!(fixture.outcome(&id_token).is_ok(), "what is signed here says at+jwt");
+        assert_eq!(fixture.typed("JWT", &id_token).unwrap_err(), TokenError::WrongType);
+        assert!(fixture.typed("JWT", &good()).is_ok());
+    }
+
+    #[test]
+    fn an_issuer_may_demand_that_its_tokens_declare_what_they_are() {
+        let fixture = fixture(|issuer| issuer.at_jwt_only = true);
+        assert!(fixture.outcome(&good()).is_ok());
+        assert!(fixture.typed("application/at+jwt", &good()).is_ok());
+        for typ in ["JWT", "JOSE"] {
+            assert_eq!(fixture.typed(typ, &good()).unwrap_err(), TokenError::WrongType, "{typ}");
         }
     }
 
@@ -482,6 +518,8 @@ mod tests {
                 iss: Some(name.to_owned()),
                 audiences: Vec::new(),
                 default_audience: None,
+                at_jwt_only: false,
+                user_prefix: String::new(),
                 leeway: Duration::ZERO,
                 sessions: SessionRule::Ignored,
                 keys: Arc::new(KeyRing::fixed(vec![verifying])),

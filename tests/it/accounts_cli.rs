@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis::account::password::{Checked, HashTerms, Passwords};
 use portcullis::account::{
     AccountStore as _, ApiKey, Client, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
@@ -525,11 +526,36 @@ fn a_client_without_a_secret_has_none() {
     assert_eq!((&shown["secret"], &shown["jwks"]), (&Value::Null, &parsed(&jwks)));
     let mut private: Value = parsed(&jwks);
     private["keys"][0]["d"] = json!("AAAA");
-    for bad in [private.to_string(), "{}".to_owned(), "x".to_owned()] {
+    let empty = json!({"keys": []}).to_string();
+    for bad in [private.to_string(), empty, "{}".to_owned(), "x".to_owned()] {
         std::fs::write(&file, bad).expect("a writable folder");
         let output = typed(&realm, &["client", "add", "bad", "--jwks", &file], "");
         assert_eq!(code(&output), 64, "{}", told(&output));
     }
+}
+
+#[test]
+fn a_faulty_librarys_key_is_taken_and_what_can_never_verify_is_named() {
+    let realm = realm();
+    let file = realm.folder().join("jwks.json").display().to_string();
+    let rsa = realm.folder().join("rsa.pem").display().to_string();
+    done(&realm, &["key", "generate", "--algorithm", "RS256", "--out", &rsa], "");
+    let public = ["key", "public", &rsa, "--jwks", "--algorithm", "RS256"];
+    let mut padded = parsed(&done(&realm, &public, ""))["keys"][0].clone();
+    for name in ["n", "e"] {
+        let number = URL_SAFE_NO_PAD.decode(padded[name].as_str().expect("a number"));
+        let number = [vec![0], number.expect("base64url")].concat();
+        padded[name] = URL_SAFE_NO_PAD.encode(number).into();
+    }
+    let mut encrypts = padded.clone();
+    encrypts["use"] = json!("enc");
+    let set = json!({"keys": [padded, encrypts]});
+    std::fs::write(&file, set.to_string()).expect("a writable folder");
+    let output = typed(&realm, &["client", "add", "padded", "--jwks", &file], "");
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let said = told(&output);
+    assert!(said.contains("key 2 (") && said.contains("is left out: its `use`"), "{said}");
+    assert!(!said.contains("key 1 ("), "{said}");
 }
 
 const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";

@@ -153,6 +153,8 @@ fn fixture(setup: Setup) -> Fixture {
         iss: Some("us".to_owned()),
         audiences: Vec::new(),
         default_audience: Some("us".to_owned()),
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::from_secs(600),
         sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),

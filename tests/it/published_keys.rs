@@ -136,7 +136,7 @@ fn keys_stay_in_use_while_the_source_is_broken() {
     let gate = realm.gate();
     let good = token(&known);
     poll("the first fetch", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
-    for broken in ["", "{}", "{\"keys\":[]}", "<html>"] {
+    for broken in ["", "{}", "{\"keys\":5}", "<html>"] {
         *source.body.lock().expect("no test panics with it") = broken.to_owned();
         let before = source.fetches();
         poll("another fetch", PATIENCE, || (source.fetches() > before).then_some(()));
@@ -145,9 +145,36 @@ fn keys_stay_in_use_while_the_source_is_broken() {
 }
 
 #[test]
+fn an_issuer_that_withdraws_its_keys_is_believed_at_once() {
+    let known = new_key();
+    let source = Source::start(&[&known]);
+    let realm = source.realm("1");
+    let gate = realm.gate();
+    let good = token(&known);
+    let until = |what: &str, status: u16| {
+        poll(what, PATIENCE, || (gate.check(&good).status == status).then_some(()));
+    };
+    until("the first fetch", 200);
+    // None at all, and none that is for signatures: both are the issuer's word.
+    let mut encrypts = json!(known.verifying().public().expect("a public key").jwk());
+    (encrypts["use"], encrypts["kid"]) = ("enc".into(), "enc-1".into());
+    for withdrawn in [json!({"keys": []}), json!({"keys": [encrypts]})] {
+        *source.body.lock().expect("no test panics with it") = withdrawn.to_string();
+        until("the end of its tokens", 401);
+        assert_eq!(http::get(gate.metrics, "/ready", &[]).status, 200, "others may have keys");
+        source.publish(&[&known]);
+        until("the keys again", 200);
+    }
+    for line in ["no key that can verify", "key 1 (enc-1) is left out"] {
+        poll(line, PATIENCE, || gate.log().contains(line).then_some(()));
+    }
+}
+
+#[test]
 fn without_keys_nobody_is_let_in_and_the_gate_is_not_ready() {
     let known = new_key();
     let source = Source::start(&[]);
+    *source.body.lock().expect("no test panics with it") = "not yet".to_owned();
     let realm = source.realm("1");
     let gate = realm.gate();
     assert_eq!(gate.check(&token(&known)).status, 503);

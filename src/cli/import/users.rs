@@ -22,6 +22,7 @@ use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
 use crate::session::UserId;
 use crate::token::claims::is_scope;
+use crate::token::integers;
 
 /// How many mistakes are told; a file of another form has one in each line.
 const MOST_TOLD: usize = 20;
@@ -136,7 +137,8 @@ fn read_all(
 
 /// A user out of a line. No mistake quotes the line: it may hold a hash.
 fn read(line: &str, passwords: &Passwords, now: UnixTime) -> anyhow::Result<Read> {
-    let line: Line = serde_json::from_str(line).map_err(|error| without_values(&error))?;
+    let line: Line = serde_json::from_slice(&integers::quoted(line.as_bytes()))
+        .map_err(|error| without_values(&error))?;
     let id = line.id.as_deref().map(user_id).transpose().context("id")?;
     let username: Login = login(&line.username).context("username")?;
     let email = line.email.as_deref().map(login).transpose().context("email")?;

@@ -147,6 +147,7 @@ fn several_issuers_each_have_their_own_terms() {
         format!(
             "[[issuers]]\nissuer = \"a\"\nalgorithm = \"ES256\"\npublic_key_file = \"{place}/a.pem\"\n\
              session_rule = \"required\"\naudiences = [\"x\"]\n\
+             access_token_type = \"at+jwt\"\nuser_prefix = \"a:\"\n\
              [[issuers]]\nissuer = \"b\"\njwks_url = \"https://idp.example/keys\"\n\
              session_rule = \"ignored\"\n\
              [[issuers]]\nissuer = \"c\"\n\
@@ -161,6 +162,9 @@ fn several_issuers_each_have_their_own_terms() {
     let expected = [SessionRule::Required, SessionRule::Ignored, SessionRule::WhenPresent];
     assert_eq!(rules, expected);
     assert_eq!(issuers[0].audiences, ["x"]);
+    let types: Vec<_> = issuers.iter().map(|issuer| issuer.at_jwt_only).collect();
+    assert_eq!(types, [true, false, false]);
+    assert_eq!((issuers[0].user_prefix.as_str(), issuers[1].user_prefix.as_str()), ("a:", ""));
     assert!(matches!(&issuers[1].keys, KeysConfig::Published(_)));
     assert!(matches!(&issuers[2].keys, KeysConfig::Fixed(keys) if keys[0].id().is_some()));
 }

@@ -11,7 +11,7 @@ use crate::session::{
     Concern, Device, Filter, MemoryStore, SessionStore, StoreError, StoreMetrics, Terms,
 };
 use crate::storage::news::{Heard, Hears as _};
-use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, key};
+use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, UsableUntil, key};
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: Duration = Duration::from_secs(1);
@@ -96,12 +96,14 @@ fn fixture_behind(lag: Duration, terms: CacheTerms) -> Fixture {
     let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
     let ring = Arc::new(KeyRing::awaiting());
-    ring.replace(vec![signer.verifying().clone()], Duration::from_secs(1_000_000));
+    ring.replace(vec![signer.verifying().clone()], UsableUntil::FOR_EVER);
     let issuer = Issuer {
         name: "test".into(),
         iss: None,
         audiences: Vec::new(),
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::WhenPresent,
         keys: ring.clone(),
@@ -462,7 +464,7 @@ async fn a_key_that_was_withdrawn_is_noticed_at_the_next_request() {
     assert_eq!(fixture.outcome(&token).await, Ok(()));
     let other = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
     let other = SigningKey::from_private_pem(Algorithm::EdDSA, &other).unwrap();
-    fixture.ring.replace(vec![other.verifying().clone()], Duration::from_secs(1_000_000));
+    fixture.ring.replace(vec![other.verifying().clone()], UsableUntil::FOR_EVER);
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::BadSignature));
 }
 

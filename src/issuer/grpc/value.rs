@@ -17,7 +17,11 @@ pub(super) fn timestamp(time: UnixTime) -> Timestamp {
     }
 }
 
-/// Claims; every number becomes a double.
+/// The integers up to here are doubles as they are; beyond, two become one.
+const MOST_EXACT: u64 = 1 << 53;
+
+/// Claims; every number becomes a double, save an integer that no double holds, which becomes the
+/// text of its digits.
 pub(super) fn structure(claims: Map<String, serde_json::Value>) -> Struct {
     let fields: BTreeMap<_, _> =
         claims.into_iter().map(|(name, claim)| (name, value(claim))).collect();
@@ -28,7 +32,14 @@ fn value(json: serde_json::Value) -> Value {
     let kind = match json {
         serde_json::Value::Null => Kind::NullValue(0),
         serde_json::Value::Bool(truth) => Kind::BoolValue(truth),
-        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        serde_json::Value::Number(number) => {
+            let magnitude = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
+            if magnitude.is_some_and(|magnitude| magnitude > MOST_EXACT) {
+                Kind::StringValue(number.to_string())
+            } else {
+                Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN))
+            }
+        }
         serde_json::Value::String(text) => Kind::StringValue(text),
         serde_json::Value::Array(list) => {
             Kind::ListValue(ListValue { values: list.into_iter().map(value).collect() })
@@ -62,6 +73,19 @@ mod tests {
             ("e".to_owned(), of(Kind::ListValue(ListValue { values: list }))),
         ];
         assert_eq!(structure(claims), Struct { fields: expected.into() });
+    }
+
+    #[test]
+    fn integers_that_no_double_holds_keep_their_digits() {
+        for (number, kind) in [
+            (json!(MOST_EXACT), Kind::NumberValue(9_007_199_254_740_992.0)),
+            (json!(MOST_EXACT + 1), Kind::StringValue("9007199254740993".into())),
+            (json!(u64::MAX), Kind::StringValue("18446744073709551615".into())),
+            (json!(i64::MIN), Kind::StringValue("-9223372036854775808".into())),
+            (json!(0.5), Kind::NumberValue(0.5)),
+        ] {
+            assert_eq!(value(number.clone()), Value { kind: Some(kind) }, "{number}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Keys: each bound to the one algorithm that it serves (RFC 8725, section 3.1).
 
 mod disguise;
+mod parameters;
 mod pem;
 mod prepared;
 mod signing;
@@ -310,6 +311,38 @@ mod tests {
             serde_json::json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"});
         let secret = serde_json::from_value::<Jwk>(secret).unwrap();
         assert!(VerifyingKey::from_jwk(&secret, Some(Algorithm::HS256)).is_err());
+    }
+
+    #[test]
+    fn line_ends_that_are_written_out_are_line_ends() {
+        for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
+            let private = new_key(algorithm);
+            let key = SigningKey::from_private_pem(algorithm, &private).unwrap();
+            let text = private.expose_str().unwrap().replace("\r\n", "\n");
+            let public = key.public_pem().unwrap().replace("\r\n", "\n");
+            for written_out in ["\\n", "\\r\\n", "\\n\n"] {
+                let private = Secret::new(text.replace('\n', written_out));
+                let read = SigningKey::from_private_pem(algorithm, &private).unwrap();
+                assert!(read.verifying().same_as(key.verifying()), "{written_out:?}");
+                assert!(is_private_pem(private.expose()));
+                let public = public.replace('\n', written_out);
+                let read = VerifyingKey::from_public_pem(None, algorithm, public.as_bytes());
+                assert!(read.unwrap().same_as(key.verifying()), "{written_out:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ecparam_writes_is_refused_with_the_cure() {
+        let parameters = ::pem::Pem::new("EC PARAMETERS", vec![6, 8]);
+        let key = ::pem::Pem::new("EC PRIVATE KEY", vec![0x30, 0]);
+        let both = Secret::new(::pem::encode_many(&[parameters.clone(), key]));
+        let refused = SigningKey::from_private_pem(Algorithm::ES256, &both).unwrap_err();
+        assert!(refused.to_string().contains("openssl pkcs8 -topk8"), "{refused}");
+        // The block before the key is no second key.
+        let pkcs8 = new_key(Algorithm::ES256);
+        let both = Secret::new(::pem::encode(&parameters) + pkcs8.expose_str().unwrap());
+        assert!(SigningKey::from_private_pem(Algorithm::ES256, &both).is_ok());
     }
 
     #[test]

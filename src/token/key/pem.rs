@@ -1,5 +1,7 @@
 //! What a PEM file holds, before a library is asked to read it: a key in the wrong place is told in
-//! words that say what to do.
+//! words that say what to do, and what tools and settings do to PEM on its way is undone.
+
+use zeroize::Zeroizing;
 
 use super::KeyError;
 
@@ -9,27 +11,72 @@ pub(super) enum PemKind {
     Private,
 }
 
-impl PemKind {
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, KeyError> {
-        let blocks = pem::parse_many(bytes).unwrap_or_default();
+/// One key in PEM, as libraries read it.
+pub(super) struct PemKey {
+    pub(super) kind: PemKind,
+    pub(super) text: Zeroizing<String>,
+}
+
+impl PemKey {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, KeyError> {
+        let blocks = blocks(bytes);
         let [block] = blocks.as_slice() else {
             return Err(KeyError::NotPem("this is not one key in PEM (-----BEGIN ... KEY-----)"));
         };
-        match block.tag() {
-            "PUBLIC KEY" | "RSA PUBLIC KEY" => Ok(Self::Public),
-            "PRIVATE KEY" | "RSA PRIVATE KEY" => Ok(Self::Private),
-            "EC PRIVATE KEY" => Err(KeyError::NotPem(
-                "this is an EC key in the SEC1 form; PKCS#8 is needed: openssl pkcs8 -topk8 -nocrypt",
-            )),
-            "ENCRYPTED PRIVATE KEY" => Err(KeyError::NotPem(
-                "this private key is encrypted; decrypt it first: openssl pkey -in KEY.pem",
-            )),
-            "CERTIFICATE" => Err(KeyError::NotPem(
-                "this is a certificate; take the key out: openssl x509 -pubkey -noout",
-            )),
-            _ => Err(KeyError::NotPem("this PEM holds neither a public nor a private key")),
-        }
+        let kind = match block.tag() {
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => PemKind::Public,
+            "PRIVATE KEY" | "RSA PRIVATE KEY" => PemKind::Private,
+            "EC PRIVATE KEY" => {
+                return Err(KeyError::NotPem(
+                    "this is an EC key in the SEC1 form; PKCS#8 is needed: \
+                     openssl pkcs8 -topk8 -nocrypt -in KEY.pem",
+                ));
+            }
+            "ENCRYPTED PRIVATE KEY" => {
+                return Err(KeyError::NotPem(
+                    "this private key is encrypted; decrypt it first: openssl pkey -in KEY.pem",
+                ));
+            }
+            "CERTIFICATE" => {
+                return Err(KeyError::NotPem(
+                    "this is a certificate; take the key out: \
+                     openssl x509 -pubkey -noout -in CERTIFICATE.pem",
+                ));
+            }
+            _ => {
+                return Err(KeyError::NotPem("this PEM holds neither a public nor a private key"));
+            }
+        };
+        Ok(Self { kind, text: Zeroizing::new(pem::encode(block)) })
     }
+}
+
+/// The blocks that may be keys. `openssl ecparam -genkey` writes the name of the curve before the
+/// key, which names it too.
+fn blocks(bytes: &[u8]) -> Vec<pem::Pem> {
+    let mut blocks = pem::parse_many(with_line_ends(bytes).as_slice()).unwrap_or_default();
+    blocks.retain(|block| block.tag() != "EC PARAMETERS");
+    blocks
+}
+
+/// The same with the line ends that somebody wrote out as `\n`, as settings on one line have them.
+/// PEM itself holds no backslash; empty lines between others are none of it either.
+fn with_line_ends(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    if !bytes.contains(&b'\\') {
+        text.extend_from_slice(bytes);
+        return text;
+    }
+    let mut rest = bytes;
+    while let Some((byte, tail)) = rest.split_first() {
+        let is_written_out = *byte == b'\\' && matches!(tail.first(), Some(b'n' | b'r'));
+        let byte = if is_written_out { b'\n' } else { *byte };
+        if byte != b'\n' || text.last() != Some(&b'\n') {
+            text.push(byte);
+        }
+        rest = &tail[usize::from(is_written_out)..];
+    }
+    text
 }
 
 /// Whether the bytes look like PEM of any kind, which no HMAC secret does.
@@ -39,8 +86,5 @@ pub fn looks_like_pem(bytes: &[u8]) -> bool {
 
 /// Whether this is a private key in PEM.
 pub fn is_private_pem(bytes: &[u8]) -> bool {
-    pem::parse_many(bytes)
-        .unwrap_or_default()
-        .iter()
-        .any(|block| block.tag().ends_with("PRIVATE KEY"))
+    blocks(bytes).iter().any(|block| block.tag().ends_with("PRIVATE KEY"))
 }

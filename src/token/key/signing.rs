@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{AlgorithmFamily, EncodingKey};
 use serde::Serialize;
 
-use super::pem::PemKind;
+use super::pem::{PemKey, PemKind};
 use super::prepared::{Prepared, curve};
 use super::{KeyError, KeyId, VerifyingKey, check_secret};
 use crate::secret::{Random, RandomFailed, Secret};
@@ -47,17 +47,19 @@ impl SigningKey {
         Self::assemble(algorithm, &EncodingKey::from_secret(secret.expose()))
     }
 
-    /// A private key in PEM: PKCS#8, or PKCS#1 for RSA.
+    /// A private key in PEM: PKCS#8, or PKCS#1 for RSA. Its line ends may be written out as `\n`.
     pub fn from_private_pem(algorithm: Algorithm, pem: &Secret) -> Result<Self, KeyError> {
-        match PemKind::of(pem.expose())? {
+        let read = PemKey::read(pem.expose())?;
+        match read.kind {
             PemKind::Public => return Err(KeyError::PublicWherePrivate),
             PemKind::Private => {}
         }
+        let pem = read.text.as_bytes();
         let encoding = match algorithm.family() {
             AlgorithmFamily::Hmac => return Err(KeyError::WrongFamily(algorithm)),
-            AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem.expose()),
-            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem.expose()),
-            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem.expose()),
+            AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem),
+            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
+            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
         }
         .map_err(|_| KeyError::WrongFamily(algorithm))?;
         Self::assemble(algorithm, &encoding)

@@ -3,21 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations,
     PublicKeyUse, ThumbprintHash,
 };
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey};
 
-use super::pem::PemKind;
-use super::{KeyError, KeyId, check_secret};
+use super::pem::{PemKey, PemKind};
+use super::{KeyError, KeyId, check_secret, parameters};
 use crate::secret::Secret;
 use crate::token::algorithm::{self, Algorithm};
-
-/// The smallest RSA modulus that is accepted, in bits (RFC 7518, section 3.3).
-const LEAST_RSA_BITS: usize = 2048;
 
 /// A key that checks signatures made with one algorithm.
 #[derive(Clone)]
@@ -41,16 +36,19 @@ impl VerifyingKey {
         Ok(Self { id, algorithm, decoding, public: None })
     }
 
-    /// A public key in PEM (SubjectPublicKeyInfo, or PKCS#1 for RSA).
+    /// A public key in PEM (SubjectPublicKeyInfo, or PKCS#1 for RSA). Its line ends may be written
+    /// out as `\n`.
     pub fn from_public_pem(
         id: Option<KeyId>,
         algorithm: Algorithm,
         pem: &[u8],
     ) -> Result<Self, KeyError> {
-        match PemKind::of(pem)? {
+        let read = PemKey::read(pem)?;
+        match read.kind {
             PemKind::Private => return Err(KeyError::PrivateWherePublic),
             PemKind::Public => {}
         }
+        let pem = read.text.as_bytes();
         let decoding = match algorithm.family() {
             AlgorithmFamily::Hmac => return Err(KeyError::WrongFamily(algorithm)),
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
@@ -104,7 +102,7 @@ impl VerifyingKey {
         algorithm: Algorithm,
         parameters: AlgorithmParameters,
     ) -> Result<Self, KeyError> {
-        check_parameters(algorithm, &parameters)?;
+        let parameters = parameters::sound(algorithm, parameters)?;
         let mut jwk = Jwk { common: CommonParameters::default(), algorithm: parameters };
         let thumbprint = jwk
             .thumbprint(ThumbprintHash::SHA256)
@@ -212,61 +210,5 @@ fn natural_algorithm(
             Err(KeyError::UnusableJwk("it is a shared secret (`kty` is `oct`)"))
         }
         _ => Err(KeyError::UnusableJwk("its `kty` is not supported here")),
-    }
-}
-
-/// Whether the key's own numbers are sound for the algorithm: kind, curve, and lengths.
-fn check_parameters(
-    algorithm: Algorithm,
-    parameters: &AlgorithmParameters,
-) -> Result<(), KeyError> {
-    let bytes = |text: &str| {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| KeyError::UnusableJwk("its numbers are not base64url without padding"))
-    };
-    let fits = match (algorithm.family(), parameters) {
-        (AlgorithmFamily::Rsa, AlgorithmParameters::RSA(key)) => {
-            let bits = significant_bits(&bytes(&key.n)?);
-            if bits < LEAST_RSA_BITS {
-                return Err(KeyError::RsaTooShort(bits));
-            }
-            // An even or tiny exponent makes forgeries easy; 3 is the least in use.
-            bytes(&key.e)?.last().is_some_and(|low| low % 2 == 1)
-                && significant_bits(&bytes(&key.e)?) >= 2
-        }
-        (AlgorithmFamily::Ec, AlgorithmParameters::EllipticCurve(key)) => {
-            let (curve, length) = match algorithm {
-                Algorithm::ES384 => (EllipticCurve::P384, 48),
-                _ => (EllipticCurve::P256, 32),
-            };
-            key.curve == curve && bytes(&key.x)?.len() == length && bytes(&key.y)?.len() == length
-        }
-        (AlgorithmFamily::Ed, AlgorithmParameters::OctetKeyPair(key)) => {
-            key.curve == EllipticCurve::Ed25519 && bytes(&key.x)?.len() == 32
-        }
-        _ => false,
-    };
-    if fits { Ok(()) } else { Err(KeyError::WrongFamily(algorithm)) }
-}
-
-fn significant_bits(number: &[u8]) -> usize {
-    let digits = number.iter().skip_while(|byte| **byte == 0);
-    digits.clone().next().map_or(0, |first| {
-        digits.count() * 8 - usize::try_from(first.leading_zeros()).unwrap_or_default()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn significant_bits_ignores_leading_zeros() {
-        for (number, bits) in
-            [(&[][..], 0), (&[0], 0), (&[1], 1), (&[0, 0x80], 8), (&[1, 0], 9), (&[3], 2)]
-        {
-            assert_eq!(significant_bits(number), bits);
-        }
     }
 }

@@ -296,6 +296,8 @@ fn verifier(clock: &Arc<dyn Clock>) -> Verifier {
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![KEY.verifying().clone()])),

@@ -328,6 +328,8 @@ fn verifier(signer: &SigningKey, clock: &Arc<ManualClock>) -> Verifier {
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),

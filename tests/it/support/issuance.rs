@@ -243,6 +243,8 @@ fn verifier(key: &SigningKey, leeway: Duration, clock: Arc<dyn Clock>) -> Verifi
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
         default_audience: None,
+        at_jwt_only: false,
+        user_prefix: String::new(),
         leeway,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![key.verifying().clone()])),
