@@ -25,7 +25,7 @@ use super::flights::Flights;
 use super::handle::{Handles, is_handle};
 use super::identity::{self, IdentityHeaders};
 use super::metrics::{CacheOutcome, GateMetrics};
-use super::upstream::UpstreamJwt;
+use super::upstream::{SignedBy, UpstreamJwt};
 use super::weight::weight;
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::TokenMark;
@@ -48,6 +48,8 @@ pub struct Admission {
     read: Option<Read>,
     /// Of a handle: what had been changed by the time that it was read.
     handle: Option<TokenMark>,
+    /// Who signed the token for the application, where there is one.
+    signed: Option<SignedBy>,
 }
 
 /// How a session was read.
@@ -229,8 +231,8 @@ impl Admissions {
 
     /// Whether tokens of every issuer could be verified now.
     pub fn has_keys(&self) -> bool {
-        let now = self.clock.monotonic();
-        self.verifier.issuers().iter().all(|issuer| issuer.keys.is_usable(now))
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        self.verifier.issuers().iter().all(|issuer| issuer.keys.is_usable(now, at))
     }
 
     /// How many admissions are kept, and their weight in bytes; both as of the last maintenance.
@@ -355,28 +357,31 @@ impl Admissions {
                 (Some(session), Some(read))
             }
         };
-        let headers = self.headers(&good, session.as_ref())?;
-        Ok(Arc::new(Admission { token: good.token, session, headers, read, handle: good.handle }))
+        let (headers, signed) = self.headers(&good, session.as_ref())?;
+        let Good { token, handle, .. } = good;
+        Ok(Arc::new(Admission { token, session, headers, read, handle, signed }))
     }
 
-    /// The headers of the answer.
-    fn headers(&self, good: &Good<'_>, session: Option<&Session>) -> Result<HeaderMap, DenialCode> {
-        let too_large = |_| DenialCode::IdentityTooLarge;
-        let mut headers = self.identity.render(&good.token, session).map_err(too_large)?;
+    /// The headers of the answer, and who signed the token among them.
+    fn headers(
+        &self,
+        good: &Good<'_>,
+        session: Option<&Session>,
+    ) -> Result<(HeaderMap, Option<SignedBy>), DenialCode> {
+        let mut headers = self.identity.render(&good.token, session)?;
+        let mut signed = None;
         if let Some(upstream) = &self.upstream {
-            // Signing takes its time, so what was signed is used for as long as it says the same.
-            let same = |earlier: &&Arc<Admission>| Arc::ptr_eq(&earlier.token, &good.token);
-            let signed = good.earlier.as_ref().filter(same);
-            let value = match signed.and_then(|earlier| earlier.headers.get(upstream.header())) {
-                Some(value) => value.clone(),
+            let (value, by) = match signed_before(upstream, good) {
+                Some(before) => before,
                 None => upstream
                     .value(&good.token, good.credential)
                     .map_err(|_| DenialCode::KeysUnavailable)?,
             };
-            identity::add(&mut headers, upstream.header().clone(), value).map_err(too_large)?;
+            identity::add(&mut headers, upstream.header().clone(), value)?;
+            signed = Some(by);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(headers)
+        Ok((headers, signed))
     }
 
     fn standing(&self, admission: &Admission, at: Duration) -> Standing {
@@ -392,15 +397,17 @@ impl Admissions {
         }
     }
 
-    /// What was learnt since the admission was found out; the worse of what concerns its session
-    /// and its handle.
+    /// What was learnt since the admission was found out; the worst of what concerns its session,
+    /// its handle, and the key that signed the token for the application.
     fn since(&self, admission: &Admission) -> Since {
         let of_session = admission.read.as_ref().map(|read| self.sessions.since(&read.mark));
         let of_handle = admission
             .handle
             .as_ref()
             .map(|mark| self.handles.as_ref().map_or(Since::Change, |handles| handles.since(mark)));
-        of_session.max(of_handle).unwrap_or(Since::Nothing)
+        let is_outdated = |by| self.upstream.as_ref().is_none_or(|it| !it.is_current(by));
+        let of_key = admission.signed.as_ref().filter(|by| is_outdated(by)).map(|_| Since::Change);
+        of_session.max(of_handle).max(of_key).unwrap_or(Since::Nothing)
     }
 }
 
@@ -424,6 +431,15 @@ impl Admission {
             _ => true,
         }
     }
+}
+
+/// Signing takes its time, so what was signed is used for as long as it says the same, and would
+/// be signed by the same.
+fn signed_before(upstream: &UpstreamJwt, good: &Good<'_>) -> Option<(HeaderValue, SignedBy)> {
+    let earlier = good.earlier.as_ref()?;
+    let by = earlier.signed.as_ref().filter(|by| upstream.is_current(by))?;
+    let value = earlier.headers.get(upstream.header())?;
+    Arc::ptr_eq(&earlier.token, &good.token).then(|| (value.clone(), by.clone()))
 }
 
 /// Whose session the token names, if it names one.

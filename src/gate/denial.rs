@@ -1,5 +1,6 @@
 //! Why a request may not pass, in one fixed word.
 
+use super::identity::IdentityError;
 use crate::session::{Ended, NotLive};
 use crate::token::TokenError;
 
@@ -98,6 +99,15 @@ denial_codes! {
     WrongPath "wrong_path" Misconfigured "The gateway asked at a path at which nobody is judged",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
+}
+
+impl From<IdentityError> for DenialCode {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::TooLarge => Self::IdentityTooLarge,
+            IdentityError::NotAnInteger => Self::BadClaim,
+        }
+    }
 }
 
 impl From<TokenError> for DenialCode {

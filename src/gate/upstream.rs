@@ -2,7 +2,7 @@
 //! themselves what a client's credential stands for, or pass it on.
 //!
 //! A client that came with a token has it handed on as it is. For a handle one is signed from the
-//! claims that are kept under it, once for as long as they stay the same.
+//! claims that are kept under it, once for as long as they stay the same and the same key signs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::identity::{self, IdentityHeaders};
 use crate::clock::Clock;
-use crate::token::{KeyError, SigningRing, Verified};
+use crate::token::{KeyError, KeyId, SigningRing, Verified};
 
 /// In which header, and by which key.
 #[derive(Clone)]
@@ -19,6 +19,17 @@ pub struct UpstreamJwt {
     header: HeaderName,
     signers: Arc<SigningRing>,
     clock: Arc<dyn Clock>,
+}
+
+/// By whom a token for the application was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SignedBy {
+    /// Whoever signed the client's own, which was handed on.
+    Client,
+    /// Us, with the key of this name; a shared secret has none.
+    Us(Option<KeyId>),
+    /// Nobody: no key signed, and the header is empty.
+    Nobody,
 }
 
 impl UpstreamJwt {
@@ -50,7 +61,19 @@ impl UpstreamJwt {
         &self.header
     }
 
-    /// What the header holds for a client that sent `credential` and was found to be `token`.
+    /// Whether it would be signed by the same now. What another key signed may be a thief's word,
+    /// and a key is dropped because it was stolen.
+    pub(super) fn is_current(&self, by: &SignedBy) -> bool {
+        let signer = || self.signers.signing(self.clock.now());
+        match by {
+            SignedBy::Client => true,
+            SignedBy::Us(key) => signer().is_some_and(|signer| signer.id() == key.as_ref()),
+            SignedBy::Nobody => signer().is_none(),
+        }
+    }
+
+    /// What the header holds for a client that sent `credential` and was found to be `token`, and
+    /// by whom it was signed.
     ///
     /// # Errors
     /// Where the key does not sign.
@@ -58,17 +81,20 @@ impl UpstreamJwt {
         &self,
         token: &Verified,
         credential: &str,
-    ) -> Result<HeaderValue, KeyError> {
-        let mut value = match (&token.signature, self.signers.signing(self.clock.now())) {
-            (Some(_), _) => HeaderValue::from_str(credential),
-            (None, Some(signer)) => HeaderValue::try_from(signer.sign(token.claims.as_map())?),
-            (None, None) => Ok(HeaderValue::from_static("")),
-        }
+    ) -> Result<(HeaderValue, SignedBy), KeyError> {
+        let (value, by) = match (&token.signature, self.signers.signing(self.clock.now())) {
+            (Some(_), _) => (HeaderValue::from_str(credential), SignedBy::Client),
+            (None, Some(signer)) => {
+                let value = HeaderValue::try_from(signer.sign(token.claims.as_map())?);
+                (value, SignedBy::Us(signer.id().cloned()))
+            }
+            (None, None) => (Ok(HeaderValue::from_static("")), SignedBy::Nobody),
+        };
         // A token holds nothing but letters, digits, dots, dashes and underscores.
-        .unwrap_or(HeaderValue::from_static(""));
+        let mut value = value.unwrap_or(HeaderValue::from_static(""));
         // So that it shows up nowhere but in the answer.
         value.set_sensitive(true);
-        Ok(value)
+        Ok((value, by))
     }
 }
 

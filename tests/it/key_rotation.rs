@@ -149,8 +149,9 @@ fn what_to_do_about_a_stolen_key_can_be_typed() {
     assert_eq!(gate.check(&stolen).status, 200);
     let folder = std::path::Path::new(PORTCULLIS).parent().expect("a folder");
     let path = std::env::var("PATH").expect("a PATH");
-    let output = std::process::Command::new("bash")
-        .args(["-ec", &commands.replace("127.0.0.1:8080", &gate.address.to_string())])
+    // A gate that never refuses the token would keep the page's loop going for ever.
+    let output = std::process::Command::new("timeout")
+        .args(["60", "bash", "-ec", &commands.replace("127.0.0.1:8080", &gate.address.to_string())])
         .env_clear()
         .envs(realm.settings())
         .env("PATH", format!("{}:{path}", folder.display()))

@@ -24,6 +24,7 @@ mod grpc;
 mod guessing;
 mod http_edge;
 mod issuance_bounds;
+mod identities;
 mod issuance_faults;
 mod issuance_timing;
 mod issuer_admin;

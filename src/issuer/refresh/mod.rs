@@ -6,6 +6,7 @@
 //! is one to the same question.
 
 mod answer;
+mod present_key;
 mod rotation;
 mod sliding;
 mod turns;

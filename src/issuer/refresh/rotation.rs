@@ -268,7 +268,7 @@ impl Issuance {
         if let Some(first) = first {
             self.asked(request, &lineage_of(old)?).check_same(&first)?;
         }
-        Ok(Some(issued))
+        Ok(Some(self.of_a_present_key(request, old, issued).await?))
     }
 }
 

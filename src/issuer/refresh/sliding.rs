@@ -91,7 +91,8 @@ impl Issuance {
         let sealed = sealed::seal(&kept.to_bytes()?, request.token, self.random.as_ref())?;
         if let Claim::Held(held) = self.restrict_sliding(digest, &sealed, now).await? {
             let last = Answer::unsealed(&held, request.token);
-            return self.last_answer(&asked, &old, last, now).await;
+            let last = self.last_answer(&asked, &old, last, now).await?;
+            return self.of_a_present_key(request, &old, last).await;
         }
         let moved = self.move_end(&old, end, None).await;
         self.unless_moved(digest, moved).await.map(|()| answer)

@@ -3,6 +3,8 @@
 //! A key that no signature fits is as bad as a wrong one: it counts as a key, and every token is
 //! refused. A key that signatures of anybody fit is worse.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, VerificationAlgorithm,
 };
@@ -107,7 +109,10 @@ fn has_small_order(point: &[u8]) -> bool {
     if let Some(last) = y.last_mut() {
         *last &= 0x7f;
     }
-    let hex: String = y.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = y.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     SMALL_ORDER.contains(&hex.as_str())
 }
 

@@ -1,0 +1,201 @@
+//! Where in the claims something is: by a name, or by a path of names with dots between them.
+//!
+//! Names hold dots themselves (`kubernetes.io`, `https://example.com/roles`), so every reading of a
+//! path is tried, the one with the longest first name first. Where that is not what is meant, a
+//! backslash makes the character behind it a part of the name; then the other dots separate.
+
+use serde_json::{Map, Value};
+
+/// The claims of a token or of a session, or an object within them.
+type Object = Map<String, Value>;
+
+/// A claim that an operator named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClaimPath {
+    /// As it was written.
+    text: String,
+    /// The names, where the operator said which they are.
+    names: Option<Vec<String>>,
+}
+
+/// A claim that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Found<'c> {
+    pub(super) value: &'c Value,
+    /// Its own name, the last of its path.
+    pub(super) name: &'c str,
+    /// The object that it is a member of.
+    pub(super) parent: &'c Object,
+}
+
+impl ClaimPath {
+    /// Reads a path. A backslash at the very end stands for itself.
+    pub(super) fn parse(text: &str) -> Self {
+        let names =
+            text.contains('\\').then(|| split(text, '.').into_iter().map(unescaped).collect());
+        Self { text: text.to_owned(), names }
+    }
+
+    /// As it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it is among these claims. A null is as good as absent.
+    pub(super) fn find<'c>(&self, claims: &'c Object) -> Option<Found<'c>> {
+        match &self.names {
+            None => by_any_reading(claims, &self.text),
+            Some(names) => by_names(claims, names),
+        }
+    }
+}
+
+fn by_any_reading<'c>(object: &'c Object, path: &str) -> Option<Found<'c>> {
+    member(object, path).or_else(|| {
+        path.rmatch_indices('.').find_map(|(dot, _)| {
+            let (first, rest) = (&path[..dot], &path[dot + 1..]);
+            by_any_reading(object.get(first)?.as_object()?, rest)
+        })
+    })
+}
+
+fn by_names<'c>(object: &'c Object, names: &[String]) -> Option<Found<'c>> {
+    match names {
+        [] => None,
+        [name] => member(object, name),
+        [first, rest @ ..] => by_names(object.get(first)?.as_object()?, rest),
+    }
+}
+
+fn member<'c>(parent: &'c Object, name: &str) -> Option<Found<'c>> {
+    let (name, value) = parent.get_key_value(name).filter(|(_, value)| !value.is_null())?;
+    Some(Found { value, name, parent })
+}
+
+/// The parts between those separators that no backslash stands before. The backslashes stay.
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut start, mut is_escaped) = (Vec::new(), 0, false);
+    for (place, character) in text.char_indices() {
+        if character == separator && !is_escaped {
+            parts.push(&text[start..place]);
+            start = place + character.len_utf8();
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Each backslash gives way to the character behind it.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(claims: &Value, path: &str) -> Option<Value> {
+        let found = ClaimPath::parse(path).find(claims.as_object().unwrap());
+        found.map(|found| found.value.clone())
+    }
+
+    #[test]
+    fn claims_are_found_by_name_and_by_path() {
+        let claims = json!({"a.b": 1, "a": {"b": 2, "c": {"d": 3}, "n": null}, "n": null});
+        for (path, value) in [
+            ("a.b", Some(json!(1))),
+            ("a.c.d", Some(json!(3))),
+            ("a.x.d", None),
+            ("a.b.c", None),
+            ("a.n", None),
+            ("n", None),
+            ("", None),
+            (".", None),
+            ("a.", None),
+        ] {
+            assert_eq!(found(&claims, path), value, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_hold_dots_are_found_by_the_longest_prefix_that_leads_somewhere() {
+        let claims = json!({
+            "kubernetes.io": {"namespace": "prod", "serviceaccount": {"name": "api"}},
+            "https://example.test/roles": ["admin"],
+            "resource_access": {"com.example.app": {"roles": ["editor"]}, "com": {"x": 1}},
+            "org": {"id": 5},
+            "org.id": {"x": 6},
+        });
+        for (path, value) in [
+            ("kubernetes.io.namespace", json!("prod")),
+            ("kubernetes.io.serviceaccount.name", json!("api")),
+            ("https://example.test/roles", json!(["admin"])),
+            ("resource_access.com.example.app.roles", json!(["editor"])),
+            ("resource_access.com.x", json!(1)),
+            ("org.id", json!({"x": 6})),
+            ("org.id.x", json!(6)),
+        ] {
+            assert_eq!(found(&claims, path), Some(value), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_says_which_dots_separate() {
+        let claims = json!({
+            "a.b": {"c": 1},
+            "a": {"b": {"c": 2}, "b.c": 3},
+            "x|y": 4, "x,y": 5, "x\\y": 6, "x\\": 7,
+        });
+        for (path, value) in [
+            ("a.b.c", Some(json!(1))),
+            (r"a\.b.c", Some(json!(1))),
+            (r"a.b\.c", Some(json!(3))),
+            (r"\a.b.c", Some(json!(2))),
+            (r"a\.b\.c", None),
+            (r"x\|y", Some(json!(4))),
+            (r"x\,y", Some(json!(5))),
+            (r"x\\y", Some(json!(6))),
+            (r"x\", Some(json!(7))),
+        ] {
+            assert_eq!(found(&claims, path), value, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_split_where_no_backslash_stands() {
+        for (text, parts) in [
+            ("a,b", &["a", "b"][..]),
+            (r"a\,b,c", &[r"a\,b", "c"]),
+            (r"a\\,b", &[r"a\\", "b"]),
+            (",", &["", ""]),
+            (r"\", &[r"\"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(split(text, ','), parts, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_can_be_written(names in prop::collection::vec("[a-z.\\\\|,é]{1,8}", 1..5)) {
+            let mut claims = json!("here");
+            for name in names.iter().rev() {
+                claims = json!({ name: claims });
+            }
+            let escape = |name: &String| {
+                name.chars().flat_map(|c| ['\\', c]).collect::<String>()
+            };
+            let path = names.iter().map(escape).collect::<Vec<_>>().join(".");
+            prop_assert_eq!(found(&claims, &path), Some(json!("here")));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! An answer that is given again must be worth something still: where the key that signed its access
+//! token was dropped since, a new one is made, from what is true of its subject now.
+
+use super::{RefreshRequest, lineage_of};
+use crate::issuer::Issuance;
+use crate::issuer::error::IssueError;
+use crate::issuer::issue::{Family, Issued};
+use crate::opaque::OpaqueToken;
+use crate::secret::Secret;
+use crate::token::parts;
+
+impl Issuance {
+    /// The same answer, with an access token of a key that is still published.
+    pub(super) async fn of_a_present_key(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        answer: Issued,
+    ) -> Result<Issued, IssueError> {
+        if self.is_of_a_present_key(&answer.access_token) {
+            return Ok(answer);
+        }
+        let lineage = lineage_of(old)?;
+        let (subject, _) = self.renewed(request, old, &lineage).await?;
+        let client = old.client.as_deref();
+        let audiences = self.audiences(request, &lineage)?;
+        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
+        let access = self.access_token(&subject, &family, &answer.scopes, self.clock.now())?;
+        Ok(Issued { access_token: access.token, expires: access.expires, ..answer })
+    }
+
+    /// A handle is of no key, and a shared secret has no name and is never dropped.
+    fn is_of_a_present_key(&self, access_token: &Secret) -> bool {
+        let text = access_token.expose_str().unwrap_or_default();
+        let Some(named) = parts::split(text, usize::MAX).ok().and_then(|it| it.header.key_id)
+        else {
+            return true;
+        };
+        let published = self.signers.published(self.clock.now());
+        published.iter().any(|key| key.id().as_str() == named)
+    }
+}
