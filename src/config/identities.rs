@@ -1,5 +1,8 @@
 //! Whose users are who: what stands before their names, and what their tokens must declare.
 
+use super::reader::Reader;
+use super::tokens::IssuerConfig;
+
 /// The longest prefix, in bytes.
 const MOST_PREFIX_BYTES: usize = 128;
 
@@ -21,6 +24,25 @@ pub(super) fn user_prefix(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// Warns where users of several issuers may go by one name. A name may itself begin like a prefix,
+/// so that users are told apart only by prefixes of which none is the beginning of another.
+pub(super) fn check_told_apart(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
+    let clashes = |(place, issuer): (usize, &IssuerConfig)| {
+        let others = issuers.iter().enumerate().filter(|(other, _)| *other != place);
+        others
+            .map(|(_, other)| other)
+            .any(|other| other.user_prefix.starts_with(&issuer.user_prefix))
+    };
+    if issuers.iter().enumerate().any(clashes) {
+        reader.mistakes.warn(
+            "issuers",
+            "several issuers may name their users alike, and X-Auth-User does not tell them apart: \
+             let the app look at X-Auth-Issuer too, or give each a `user_prefix` (USER_PREFIX for the \
+             issuer outside [[issuers]]) of which none is the beginning of another",
+        );
+    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,7 @@ pub(super) fn read(
         config.issuers.extend(of_table(reader, table, place, &usual, &terms));
     }
     check_together(reader, &config.issuers);
+    identities::check_told_apart(reader, &config.issuers);
     config
 }
 

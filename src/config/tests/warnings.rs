@@ -27,6 +27,33 @@ fn a_variable_that_looks_like_a_setting_is_told_with_the_nearest_name() {
 }
 
 #[test]
+fn issuers_whose_users_are_not_told_apart_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    for (prefixes, is_told) in [
+        (&["a:"][..], false),
+        (&["", ""], true),
+        (&["a:", ""], true),
+        (&["a:", "a:b:"], true),
+        (&["a:", "a:"], true),
+        (&["a:", "b:"], false),
+        (&["a:", "b:", "c:"], false),
+    ] {
+        let table = |(place, prefix): (usize, &&str)| {
+            format!(
+                "[[issuers]]\nissuer = \"{place}\"\njwks_url = \"https://idp.example/{place}\"\n\
+                 user_prefix = \"{prefix}\"\n"
+            )
+        };
+        let content: String = prefixes.iter().enumerate().map(table).collect();
+        std::fs::write(&path, content).unwrap();
+        let sources = Sources { file: Some(path.clone()), ..Sources::default() };
+        let told = Config::load(&sources).unwrap().warnings;
+        assert_eq!(told.iter().any(|line| line.contains("X-Auth-Issuer")), is_told, "{prefixes:?}");
+    }
+}
+
+#[test]
 fn what_has_no_use_here_is_told() {
     let told = warnings(&[("TOKEN_HOOK_SECRET", SECRET)]);
     assert_eq!(told, ["TOKEN_HOOK_SECRET: is not used: there is no TOKEN_HOOK_URL"]);
