@@ -304,7 +304,7 @@ impl Admissions {
             (Some(kept), Some(Standing::SessionUnsure)) => Some(Arc::clone(kept)),
             _ => None,
         };
-        let outcome = self.look_afresh(&key, credential, earlier).await;
+        let outcome = self.look_afresh(&key, credential, earlier, kept.is_some()).await;
         match &outcome {
             Ok(admission) => self.cache.insert(key, Arc::clone(admission)),
             // What failed for want of an answer was not found bad; it is asked again.
@@ -316,20 +316,25 @@ impl Admissions {
         outcome
     }
 
-    /// Asks whoever has to be asked, given what was known `earlier` and is still good by itself.
+    /// Asks whoever has to be asked, given what was known `earlier` and is still good by itself;
+    /// where it `is_known`, the credential was good once.
     async fn look_afresh(
         &self,
         key: &CacheKey,
         credential: &str,
         earlier: Option<Arc<Admission>>,
+        is_known: bool,
     ) -> Outcome {
-        let is_known = earlier.is_some();
-        self.metrics.cache(if is_known { CacheOutcome::Recheck } else { CacheOutcome::Miss });
+        self.metrics.cache(if earlier.is_some() {
+            CacheOutcome::Recheck
+        } else {
+            CacheOutcome::Miss
+        });
         let since = (self.clock.monotonic(), self.clock.now());
         let known = earlier.as_ref().map(|earlier| Arc::clone(&earlier.token));
         let (token, handle) = match (key.kind, &self.handles) {
             (CredentialKind::Handle, Some(handles)) => {
-                let (found, mark) = handles.verify(credential, &self.verifier).await?;
+                let (found, mark) = handles.verify(credential, is_known, &self.verifier).await?;
                 let is_same = |known: &Arc<Verified>| {
                     known.usable_until == found.usable_until && known.claims == found.claims
                 };

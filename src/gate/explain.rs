@@ -109,7 +109,8 @@ async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<V
     let verifier = gate.admissions.verifier();
     match (kind, gate.admissions.handles()) {
         (CredentialKind::Handle, Some(handles)) => {
-            let found = handles.verify(credential, verifier).await.map(|(verified, _)| verified);
+            let found =
+                handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
             found.map_err(|error| error.to_string())
         }
         (CredentialKind::Handle | CredentialKind::Jwt, _) => {

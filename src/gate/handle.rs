@@ -46,18 +46,22 @@ impl Handles {
         Self(tokens)
     }
 
-    /// What a handle stands for, and the mark of when that was read.
+    /// What a handle stands for, and the mark of when that was read. Where it `is_known`, it was
+    /// found good before.
     ///
     /// # Errors
     /// Why the handle is not good now. That its session lives is for others to find out.
     pub async fn verify(
         &self,
         handle: &str,
+        is_known: bool,
         verifier: &Verifier,
     ) -> Result<(Verified, TokenMark), HandleError> {
         let digest = TokenDigest::of(handle);
         let mark = self.0.mark(&digest);
-        let record = self.0.get(&digest).await?.ok_or(HandleError::Unknown)?;
+        let found =
+            if is_known { self.0.get_known(&digest).await } else { self.0.get(&digest).await };
+        let record = found?.ok_or(HandleError::Unknown)?;
         match record {
             OpaqueToken { kind: TokenKind::Refresh, .. } => Err(HandleError::NotForAccess),
             OpaqueToken { used: Some(_), .. } => Err(HandleError::Used),

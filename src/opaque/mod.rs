@@ -8,6 +8,7 @@ pub mod memcached;
 pub mod memory;
 mod record;
 pub mod redis;
+mod seen;
 pub mod sqlite;
 mod store;
 mod tokens;

@@ -8,9 +8,12 @@ use serde_json::{Map, Value};
 
 use super::marks::{Marks, TokenMark};
 use super::record::{OpaqueToken, TokenDigest};
+use super::seen::{Existing, Unknown};
 use super::store::{Exchange, OpaqueStore};
 use crate::clock::{Clock, UnixTime};
-use crate::session::{CHANGE_TIMEOUT, Operation, Since, StoreError, StoreMetrics, Watched};
+use crate::session::{
+    CHANGE_TIMEOUT, Operation, Priority, Since, StoreError, StoreMetrics, Watched,
+};
 use crate::storage::news::{Heard, Hears};
 
 /// Opaque tokens, wherever they are kept, of which this process knows at once what it changed.
@@ -21,7 +24,10 @@ pub struct Tokens {
     store: Arc<dyn OpaqueStore>,
     timeout: Duration,
     watched: Watched,
+    clock: Arc<dyn Clock>,
     marks: Marks,
+    existing: Existing,
+    unknown: Unknown,
     doubts_when_down: bool,
     /// How often the store had been found to be down when that was looked at last.
     downs_seen: AtomicU64,
@@ -36,9 +42,18 @@ impl Tokens {
         clock: Arc<dyn Clock>,
         metrics: StoreMetrics,
     ) -> Self {
-        let watched = Watched::new(store.describe(), clock, metrics);
-        let (marks, downs_seen) = (Marks::new(), AtomicU64::new(0));
-        Self { store, timeout, watched, marks, doubts_when_down: false, downs_seen }
+        let watched = Watched::new(store.describe(), Arc::clone(&clock), metrics);
+        Self {
+            store,
+            timeout,
+            watched,
+            clock,
+            marks: Marks::new(),
+            existing: Existing::new(),
+            unknown: Unknown::new(),
+            doubts_when_down: false,
+            downs_seen: AtomicU64::new(0),
+        }
     }
 
     /// The same; where `doubts`, everything that was read is in doubt from the moment on at which
@@ -61,13 +76,41 @@ impl Tokens {
 
     /// Adds tokens, all or none.
     pub async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
+        let _told = Added { to: self, tokens };
         self.timed(Operation::Put, self.store.put(tokens)).await
     }
 
-    /// The token of that digest, expired and used ones too.
+    /// The token of that digest, expired and used ones too. One that this process has never met may
+    /// be a stranger's guess: then it is asked for within the part of the store that strangers
+    /// have, and that there is none is remembered for a second, unless it is heard of before.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        let (mark, now) = (self.marks.mark(digest), self.clock.monotonic());
+        if self.unknown.holds(digest, mark, now) {
+            return Ok(None);
+        }
+        let is_known = self.existing.holds(digest);
+        let found = self.ask(digest, is_known).await;
+        match &found {
+            Ok(Some(_)) if !is_known => self.existing.note(digest),
+            Ok(None) => self.unknown.note(digest, mark, now),
+            Ok(Some(_)) | Err(_) => {}
+        }
+        found
+    }
+
+    /// The same for one that was found to exist before.
+    pub async fn get_known(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        self.ask(digest, true).await
+    }
+
+    async fn ask(
+        &self,
+        digest: &TokenDigest,
+        is_known: bool,
+    ) -> Result<Option<OpaqueToken>, StoreError> {
+        let priority = if is_known { Priority::Known } else { Priority::Unknown };
         let asked = self.store.get(digest);
-        let found = self.watched.asking(self.timeout, Operation::Get, asked).await;
+        let found = self.watched.asking(self.timeout, priority, Operation::Get, asked).await;
         if self.doubts_when_down && self.watched.was_down_since(&self.downs_seen) {
             self.marks.doubt();
         }
@@ -87,7 +130,7 @@ impl Tokens {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Exchange, StoreError> {
-        let _told = self.marks.changing(old);
+        let _told = (self.marks.changing(old), Added { to: self, tokens: successors });
         self.timed(Operation::Exchange, self.store.exchange(old, at, successors)).await
     }
 
@@ -148,9 +191,29 @@ impl Hears for Tokens {
             Heard::Missed => self.marks.doubt(),
             Heard::Changed(key) => {
                 if let Some(digest) = self.store.concern(key) {
+                    self.existing.note(&digest);
                     self.marks.changed(&digest);
                 }
             }
         }
     }
 }
+
+/// Takes note of new tokens when it goes: also after an error, and when the caller was cancelled,
+/// they may be there.
+struct Added<'a> {
+    to: &'a Tokens,
+    tokens: &'a [OpaqueToken],
+}
+
+impl Drop for Added<'_> {
+    fn drop(&mut self) {
+        for token in self.tokens {
+            self.to.existing.note(&token.digest);
+            self.to.marks.changed(&token.digest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,10 @@
 //! failed, the lane *rests*: nobody asks for a moment, then one may try. When that one is answered
 //! the lane starts narrow and widens with every answer, so that a store that comes back is not
 //! met by everybody at once.
+//!
+//! Whoever shows a credential that was never seen here may be making it up, as often as he likes.
+//! So strangers have a part of the lane and a shorter queue, and the rest is left to those who are
+//! known.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +24,10 @@ const WIDEST: usize = 256;
 const AFTER_REST: usize = 8;
 /// How many may wait for a place.
 const MOST_WAITING: usize = 2_048;
+/// How many of the unknown may.
+const MOST_UNKNOWN_WAITING: usize = 1_024;
+/// The unknown may take every n-th place.
+const UNKNOWN_SHARE: usize = 2;
 /// Of so many questions ...
 const LAST: u32 = 16;
 /// ... so many failures make the lane rest.
@@ -34,16 +42,26 @@ const LONGEST_REST: Duration = Duration::from_millis(800);
 pub(crate) struct Lane {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Somebody may enter.
-    opened: Notify,
+    /// Somebody may enter; one for each priority.
+    opened: [Notify; 2],
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// For a credential that was good before, or that is signed.
+    Known,
+    /// For one that anybody could have made up.
+    Unknown,
 }
 
 #[derive(Debug)]
 struct State {
     /// How many may be under way.
     width: usize,
-    under_way: usize,
-    waiting: usize,
+    /// By priority.
+    under_way: [usize; 2],
+    waiting: [usize; 2],
     /// The last outcomes, a bit each, set where it was a failure; the newest is the lowest.
     failures: u32,
     rest: Option<Rest>,
@@ -78,44 +96,62 @@ impl From<NotAsked> for StoreError {
 impl Lane {
     /// An open lane.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let state =
-            State { width: WIDEST, under_way: 0, waiting: 0, failures: 0, rest: None, rests: 0 };
-        Self { clock, state: Mutex::new(state), opened: Notify::new() }
+        let state = State {
+            width: WIDEST,
+            under_way: [0; 2],
+            waiting: [0; 2],
+            failures: 0,
+            rest: None,
+            rests: 0,
+        };
+        Self { clock, state: Mutex::new(state), opened: [Notify::new(), Notify::new()] }
     }
 
     /// Waits for a place, which is left when it is dropped. To be cancelled by a deadline.
     ///
     /// # Errors
     /// [`NotAsked`], without waiting.
-    pub(crate) async fn enter(&self) -> Result<Place<'_>, NotAsked> {
-        if let Some(place) = self.try_enter()? {
+    pub(crate) async fn enter(&self, priority: Priority) -> Result<Place<'_>, NotAsked> {
+        if let Some(place) = self.try_enter(priority)? {
             return Ok(place);
         }
-        let _waiting = Waiting::join(self)?;
+        let _waiting = Waiting::join(self, priority)?;
         loop {
-            let opened = self.opened.notified();
+            let opened = self.opened[priority as usize].notified();
             tokio::pin!(opened);
             // From here on a place that becomes free is heard of.
             opened.as_mut().enable();
-            if let Some(place) = self.try_enter()? {
+            if let Some(place) = self.try_enter(priority)? {
                 return Ok(place);
             }
             opened.await;
         }
     }
 
-    fn try_enter(&self) -> Result<Option<Place<'_>>, NotAsked> {
+    fn try_enter(&self, priority: Priority) -> Result<Option<Place<'_>>, NotAsked> {
         let mut state = self.lock();
+        let all: usize = state.under_way.iter().sum();
         if let Some(rest) = state.rest
-            && (self.clock.monotonic() < rest.until || state.under_way > 0)
+            && (self.clock.monotonic() < rest.until || all > 0)
         {
             return Err(NotAsked::Resting);
         }
-        if state.under_way >= state.width {
+        let has_share = match priority {
+            Priority::Known => true,
+            Priority::Unknown => {
+                state.under_way[priority as usize] < (state.width / UNKNOWN_SHARE).max(1)
+            }
+        };
+        if all >= state.width || !has_share {
             return Ok(None);
         }
-        state.under_way += 1;
-        Ok(Some(Place { lane: self }))
+        state.under_way[priority as usize] += 1;
+        Ok(Some(Place { lane: self, priority }))
+    }
+
+    /// Wakes one of each priority: whoever finds no place after all waits on.
+    fn wake(&self) {
+        self.opened.iter().for_each(Notify::notify_one);
     }
 
     /// Takes note of an answer.
@@ -133,7 +169,7 @@ impl Lane {
         }
         drop(state);
         // One for the place that will be left, one for the place that is new.
-        self.opened.notify_one();
+        self.wake();
     }
 
     /// How often it began to rest.
@@ -162,7 +198,7 @@ impl Lane {
                 state.rests += 1;
                 drop(state);
                 // Whoever waits is told now, and not when his time is up.
-                self.opened.notify_waiters();
+                self.opened.iter().for_each(Notify::notify_waiters);
                 true
             }
             None => false,
@@ -179,37 +215,44 @@ impl Lane {
 #[derive(Debug)]
 pub(crate) struct Place<'l> {
     lane: &'l Lane,
+    priority: Priority,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.lane.lock().under_way -= 1;
-        self.lane.opened.notify_one();
+        self.lane.lock().under_way[self.priority as usize] -= 1;
+        self.lane.wake();
     }
 }
 
 /// A place in the queue.
-struct Waiting<'l>(&'l Lane);
+struct Waiting<'l>(&'l Lane, Priority);
 
 impl<'l> Waiting<'l> {
-    fn join(lane: &'l Lane) -> Result<Self, NotAsked> {
+    fn join(lane: &'l Lane, priority: Priority) -> Result<Self, NotAsked> {
+        let most = match priority {
+            Priority::Known => MOST_WAITING,
+            Priority::Unknown => MOST_UNKNOWN_WAITING,
+        };
         let mut state = lane.lock();
-        if state.waiting >= MOST_WAITING {
+        let waiting = &mut state.waiting[priority as usize];
+        if *waiting >= most {
             return Err(NotAsked::Crowded);
         }
-        state.waiting += 1;
-        Ok(Self(lane))
+        *waiting += 1;
+        Ok(Self(lane, priority))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock().waiting -= 1;
+        self.0.lock().waiting[self.1 as usize] -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Priority::{Known, Unknown};
     use super::*;
     use crate::clock::{ManualClock, UnixTime};
 
@@ -219,7 +262,7 @@ mod tests {
     }
 
     async fn enter(lane: &Lane) -> Result<(), NotAsked> {
-        lane.enter().await.map(drop)
+        lane.enter(Known).await.map(drop)
     }
 
     fn fail(lane: &Lane, times: u32) -> u32 {
@@ -252,18 +295,18 @@ mod tests {
         let (clock, lane) = lane();
         fail(&lane, FAILURES);
         clock.advance(SHORTEST_REST);
-        let trial = lane.enter().await.expect("the trial");
+        let trial = lane.enter(Known).await.expect("the trial");
         assert_eq!(enter(&lane).await, Err(NotAsked::Resting));
         lane.answered();
         drop(trial);
         assert!(lane.lock().rest.is_none());
         let mut inside = Vec::new();
         for _ in 0..AFTER_REST {
-            inside.push(lane.enter().await.expect("narrow"));
+            inside.push(lane.enter(Known).await.expect("narrow"));
         }
-        assert!(lane.try_enter().expect("open").is_none(), "it starts narrow");
+        assert!(lane.try_enter(Known).expect("open").is_none(), "it starts narrow");
         lane.answered();
-        assert!(lane.try_enter().expect("open").is_some(), "every answer widens it");
+        assert!(lane.try_enter(Known).expect("open").is_some(), "every answer widens it");
     }
 
     #[tokio::test]
@@ -274,7 +317,7 @@ mod tests {
             clock.advance(Duration::from_millis(expected - 1));
             assert_eq!(enter(&lane).await, Err(NotAsked::Resting), "{expected}");
             clock.advance(Duration::from_millis(1));
-            let trial = lane.enter().await.expect("a trial");
+            let trial = lane.enter(Known).await.expect("a trial");
             lane.failed();
             drop(trial);
         }
@@ -285,7 +328,7 @@ mod tests {
         let (_, lane) = lane();
         let mut inside = Vec::new();
         for _ in 0..WIDEST {
-            inside.push(lane.enter().await.expect("a place"));
+            inside.push(lane.enter(Known).await.expect("a place"));
         }
         let waiting: Vec<_> = (0..MOST_WAITING)
             .map(|_| {
@@ -293,24 +336,24 @@ mod tests {
                 tokio::spawn(async move { enter(&lane).await })
             })
             .collect();
-        while lane.lock().waiting < MOST_WAITING {
+        while lane.lock().waiting[0] < MOST_WAITING {
             tokio::task::yield_now().await;
         }
         assert_eq!(enter(&lane).await, Err(NotAsked::Crowded));
         inside.pop();
-        while lane.lock().waiting > 0 {
+        while lane.lock().waiting[0] > 0 {
             // Each that enters leaves at once, so all get their turn.
             tokio::task::yield_now().await;
         }
         for task in waiting {
             assert_eq!(task.await.expect("task"), Ok(()));
         }
-        inside.push(lane.enter().await.expect("a place"));
+        inside.push(lane.enter(Known).await.expect("a place"));
         let late = tokio::spawn({
             let lane = lane.clone();
             async move { enter(&lane).await }
         });
-        while lane.lock().waiting == 0 {
+        while lane.lock().waiting[0] == 0 {
             tokio::task::yield_now().await;
         }
         fail(&lane, FAILURES);
@@ -322,13 +365,61 @@ mod tests {
         let (_, lane) = lane();
         let mut inside = Vec::new();
         for _ in 0..WIDEST {
-            inside.push(lane.enter().await.expect("a place"));
+            inside.push(lane.enter(Known).await.expect("a place"));
         }
-        let impatient = tokio::time::timeout(Duration::ZERO, lane.enter()).await;
+        let impatient = tokio::time::timeout(Duration::ZERO, lane.enter(Known)).await;
         assert!(impatient.is_err());
-        assert_eq!(lane.lock().waiting, 0);
+        assert_eq!(lane.lock().waiting, [0; 2]);
         drop(inside);
-        assert_eq!(lane.lock().under_way, 0);
+        assert_eq!(lane.lock().under_way, [0; 2]);
+        assert_eq!(enter(&lane).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_unknown_leave_half_of_the_lane_to_the_known_and_queue_apart() {
+        let (_, lane) = lane();
+        let mut strangers = Vec::new();
+        for _ in 0..WIDEST / UNKNOWN_SHARE {
+            strangers.push(lane.enter(Unknown).await.expect("a place"));
+        }
+        let waiting: Vec<_> = (0..MOST_UNKNOWN_WAITING)
+            .map(|_| {
+                let lane = lane.clone();
+                tokio::spawn(async move { lane.enter(Unknown).await.map(drop) })
+            })
+            .collect();
+        while lane.lock().waiting[1] < MOST_UNKNOWN_WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lane.enter(Unknown).await.map(drop), Err(NotAsked::Crowded));
+        let mut known = Vec::new();
+        for _ in 0..WIDEST - WIDEST / UNKNOWN_SHARE {
+            known.push(lane.enter(Known).await.expect("a place of his own"));
+        }
+        let late = tokio::spawn({
+            let lane = lane.clone();
+            async move { enter(&lane).await }
+        });
+        while lane.lock().waiting[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+        known.pop();
+        assert_eq!(late.await.expect("task"), Ok(()), "no stranger takes it");
+        strangers.pop();
+        for stranger in waiting {
+            assert_eq!(stranger.await.expect("task"), Ok(()));
+        }
+        drop((known, strangers));
+        assert_eq!(lane.lock().under_way, [0; 2]);
+    }
+
+    #[tokio::test]
+    async fn a_narrow_lane_lets_one_of_the_unknown_in_at_least() {
+        let (_, lane) = lane();
+        lane.lock().width = 1;
+        let stranger = lane.enter(Unknown).await.expect("a place");
+        assert!(lane.try_enter(Known).expect("open").is_none());
+        drop(stranger);
         assert_eq!(enter(&lane).await, Ok(()));
     }
 }

@@ -56,7 +56,7 @@ pub enum Operation {
 
 impl Operation {
     /// The value of its label.
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Claim => "claim",
             Self::Clear => "clear",

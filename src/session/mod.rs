@@ -21,6 +21,7 @@ mod watched;
 
 pub use freshness::{Freshness, Mark, Since};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
+pub(crate) use lane::Priority;
 pub use memcached::MemcachedStore;
 pub use memory::MemoryStore;
 pub(crate) use metrics::Operation;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::freshness::{Freshness, Mark, Since};
+use super::lane::Priority;
 use super::metrics::{Operation, StoreMetrics};
 use super::uses::{Noted, Uses};
 use super::watched::Watched;
@@ -110,7 +111,9 @@ impl Sessions {
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
         let asked = self.store.get(user, id);
-        let found = self.watched.asking(self.terms.timeout, Operation::Get, asked).await;
+        // Whoever names a session has shown a signed token, or a handle that exists.
+        let (timeout, known) = (self.terms.timeout, Priority::Known);
+        let found = self.watched.asking(timeout, known, Operation::Get, asked).await;
         if self.terms.doubts_when_down && self.watched.was_down_since(&self.downs_seen) {
             self.freshness.doubt();
         }

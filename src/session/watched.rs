@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::StoreError;
-use super::lane::Lane;
+use super::lane::{Lane, Priority};
 use super::metrics::{Operation, StoreMetrics};
 use crate::clock::Clock;
 
@@ -43,11 +43,12 @@ impl Watched {
     pub(crate) async fn asking<T>(
         &self,
         limit: Duration,
+        priority: Priority,
         operation: Operation,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let entered = self.clock.monotonic();
-        let entering = tokio::time::timeout(limit, self.lane.enter()).await;
+        let entering = tokio::time::timeout(limit, self.lane.enter(priority)).await;
         let left = limit.saturating_sub(self.clock.monotonic().saturating_sub(entered));
         let _place = match entering {
             Ok(Ok(place)) if left >= limit / 2 => place,
@@ -102,7 +103,8 @@ impl Watched {
         let (store, kind) = (&*self.store, self.metrics.kind());
         match &outcome {
             Err(error) if !matches!(error, StoreError::Conflict(_)) && self.trouble.failed(now) => {
-                warn!(%error, ?operation, store, "the {kind} failed");
+                let operation = operation.as_str();
+                warn!(%error, operation, store, "the {kind} failed");
             }
             Ok(_) if self.trouble.answered() => info!(store, "the {kind} answers again"),
             Ok(_) | Err(_) => {}

@@ -1,0 +1,178 @@
+//! What is asked of a store that strangers keep busy, and what need not be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::opaque::{MemoryOpaque, TokenKind};
+use crate::session::{SessionId, StoreKind, UserId};
+
+/// A store that answers for existing tokens at once, and for others when it is let.
+#[derive(Debug)]
+struct Slow {
+    kept: MemoryOpaque,
+    asked: AtomicUsize,
+    let_go: Semaphore,
+}
+
+#[async_trait]
+impl OpaqueStore for Slow {
+    async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
+        self.kept.put(tokens).await
+    }
+
+    async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let found = self.kept.get(digest).await?;
+        if found.is_none() {
+            let _go = self.let_go.acquire().await;
+        }
+        Ok(found)
+    }
+
+    async fn exchange(
+        &self,
+        old: &TokenDigest,
+        at: UnixTime,
+        successors: &[OpaqueToken],
+    ) -> Result<Exchange, StoreError> {
+        self.kept.exchange(old, at, successors).await
+    }
+
+    async fn extend(
+        &self,
+        digest: &TokenDigest,
+        expires: UnixTime,
+        claims: Option<&Map<String, Value>>,
+    ) -> Result<bool, StoreError> {
+        self.kept.extend(digest, expires, claims).await
+    }
+
+    async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
+        self.kept.remove(digest).await
+    }
+
+    async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
+        self.kept.purge(expired_before).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.kept.ping().await
+    }
+
+    fn concern(&self, key: &[u8]) -> Option<TokenDigest> {
+        std::str::from_utf8(key).ok().map(TokenDigest::of)
+    }
+
+    fn describe(&self) -> String {
+        "a slow store".to_owned()
+    }
+}
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    store: Arc<Slow>,
+    tokens: Arc<Tokens>,
+}
+
+impl Scene {
+    fn new(is_slow: bool) -> Self {
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_000)));
+        let let_go = Semaphore::new(if is_slow { 0 } else { Semaphore::MAX_PERMITS });
+        let store = Slow { kept: MemoryOpaque::new(), asked: AtomicUsize::new(0), let_go };
+        let (store, metrics) = (Arc::new(store), StoreMetrics::unseen(StoreKind::Tokens));
+        let timeout = Duration::from_secs(60);
+        let tokens = Arc::new(Tokens::new(store.clone(), timeout, clock.clone(), metrics));
+        Self { clock, store, tokens }
+    }
+
+    fn asked(&self) -> usize {
+        self.store.asked.load(Ordering::SeqCst)
+    }
+
+    async fn is_there(&self, name: &str) -> bool {
+        self.tokens.get(&TokenDigest::of(name)).await.expect("an answer").is_some()
+    }
+}
+
+fn token(name: &str) -> OpaqueToken {
+    OpaqueToken {
+        digest: TokenDigest::of(name),
+        kind: TokenKind::Handle,
+        session: SessionId::parse("s").expect("id"),
+        user: UserId::parse("alice").expect("user"),
+        client: None,
+        claims: Map::new(),
+        issued: UnixTime::from_secs(1_000),
+        expires: UnixTime::from_secs(2_000),
+        used: None,
+    }
+}
+
+#[tokio::test]
+async fn fresh_tokens_are_found_while_strangers_keep_the_store_busy() {
+    let scene = Scene::new(true);
+    let flood: Vec<_> = (0..1_000)
+        .map(|number| {
+            let tokens = Arc::clone(&scene.tokens);
+            tokio::spawn(async move { tokens.get(&TokenDigest::of(&format!("x{number}"))).await })
+        })
+        .collect();
+    while scene.asked() < 128 {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..60 {
+        let name = format!("fresh {number}");
+        scene.tokens.put(&[token(&name)]).await.expect("put");
+        assert!(scene.is_there(&name).await, "{name}");
+    }
+    assert_eq!(scene.asked(), 128 + 60, "strangers have their part and no more");
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn that_there_is_none_is_remembered_for_a_second_and_not_a_moment_longer() {
+    let scene = Scene::new(false);
+    for _ in 0..100 {
+        assert!(!scene.is_there("made up").await);
+    }
+    assert_eq!(scene.asked(), 1);
+    scene.clock.advance(Duration::from_millis(999));
+    assert!(!scene.is_there("made up").await);
+    assert_eq!(scene.asked(), 1);
+    scene.clock.advance(Duration::from_millis(1));
+    assert!(!scene.is_there("made up").await);
+    assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_new_token_is_found_at_once_whatever_was_remembered_before() {
+    let scene = Scene::new(false);
+    for name in ["put", "exchanged", "heard of", "after doubt"] {
+        assert!(!scene.is_there(name).await, "{name}");
+    }
+    scene.tokens.put(&[token("put")]).await.expect("put");
+    assert!(scene.is_there("put").await);
+    let (old, at) = (TokenDigest::of("put"), UnixTime::from_secs(1_000));
+    scene.tokens.exchange(&old, at, &[token("exchanged")]).await.expect("exchange");
+    assert!(scene.is_there("exchanged").await);
+    // Those of other processes.
+    scene.store.put(&[token("heard of"), token("after doubt")]).await.expect("put");
+    scene.tokens.hear(Heard::Changed(b"heard of"));
+    assert!(scene.is_there("heard of").await);
+    scene.tokens.hear(Heard::Missed);
+    assert!(scene.is_there("after doubt").await);
+}
+
+#[tokio::test]
+async fn what_a_store_that_failed_did_not_say_is_not_remembered() {
+    let scene = Scene::new(true);
+    let digest = TokenDigest::of("a");
+    let asking = scene.tokens.get(&digest);
+    assert!(tokio::time::timeout(Duration::from_millis(1), asking).await.is_err());
+    scene.store.put(&[token("a")]).await.expect("put");
+    assert!(scene.is_there("a").await);
+}
