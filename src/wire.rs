@@ -1,7 +1,15 @@
-//! What services and the server tell each other beside requests and responses, and how all of
-//! them know a gateway's question.
+//! What services and the server tell each other beside requests and responses, how all of them know
+//! a gateway's question, and the bounds that listeners of all kinds share.
+
+pub mod networks;
+pub mod places;
 
 use http::HeaderMap;
+
+/// The name of log lines about requests that were let in: who asks for these wants all of them.
+pub const ACCESS_ALLOWED: &str = "access_allowed";
+/// The name of log lines about requests that were refused, which anybody can cause.
+pub const ACCESS_REFUSED: &str = "access_refused";
 
 /// Put by a service into the extensions of its response: the request's body was read to its end.
 ///

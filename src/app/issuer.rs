@@ -134,7 +134,10 @@ impl IssuerApp {
         if let Some(tls) = &tls {
             tls.check().context("cannot use GRPC_TLS_CERT_FILE, its key or the client CA")?;
         }
-        let grpc = GrpcTerms { tls, admin_token };
+        let (per_address, gateways) =
+            (config.limits.max_per_address, config.limits.gateways.clone());
+        let places = GrpcTerms::places(per_address, gateways);
+        let grpc = GrpcTerms { tls, admin_token, places };
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         Ok(Self { issuance: core, public, internal, grpc, audit })
@@ -301,7 +304,7 @@ impl Answering {
                 if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
                     head.uri = uri;
                 }
-                return gate.service.answer(Request::from_parts(head, body)).await;
+                return gate.service.answer(peer, Request::from_parts(head, body)).await;
             }
             // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.
             if is_surely_question(&head.headers)

@@ -425,14 +425,8 @@ fn secret(reader: &mut Reader<'_>, name: &str, least: usize) -> Option<Secret> {
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
-    if reader.text("TRUSTED_PROXIES") == "off" {
-        return TrustedProxies::default();
-    }
-    let networks = reader.list("TRUSTED_PROXIES");
-    TrustedProxies::parse(&networks).unwrap_or_else(|problem| {
-        reader.wrong("TRUSTED_PROXIES", problem);
-        TrustedProxies::default()
-    })
+    // What is wrong with them is told where the gate's are read.
+    TrustedProxies(super::listed_networks(reader).unwrap_or_default())
 }
 
 fn throttle(reader: &mut Reader<'_>) -> ThrottleTerms {

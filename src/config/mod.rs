@@ -49,6 +49,7 @@ use crate::server::{Address, Limits};
 use crate::session::Terms;
 use crate::telemetry::audit::AuditTarget;
 use crate::telemetry::logs::{Format, LogConfig};
+use crate::wire::networks::Networks;
 
 /// Everything that was configured, checked.
 #[derive(Debug)]
@@ -111,6 +112,8 @@ pub struct GateConfig {
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
+    /// The gateways whose word is taken on who the client is.
+    pub gateways: Networks,
 }
 
 /// What `dev` has to know before everything is checked, since it makes what is missing.
@@ -325,6 +328,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         manners: Manners { missing_credentials, realm: reader.parsed("REALM", realm) },
         access_log: reader.parsed("ACCESS_LOG", AccessLog::parse),
         open: reader.parsed("OPEN_GATE_PATHS", OpenPaths::parse),
+        gateways: gateways(reader),
     }
 }
 
@@ -353,9 +357,32 @@ fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tokens: &Token
     }
 }
 
+/// The gateways that are believed.
+fn gateways(reader: &mut Reader<'_>) -> Networks {
+    listed_networks(reader).unwrap_or_else(|problem| {
+        reader.wrong("TRUSTED_PROXIES", problem);
+        Networks::default()
+    })
+}
+
+fn listed_networks(reader: &Reader<'_>) -> Result<Networks, String> {
+    match reader.text("TRUSTED_PROXIES").as_str() {
+        "off" => Ok(Networks::default()),
+        _ => Networks::parse(&reader.list("TRUSTED_PROXIES")),
+    }
+}
+
 fn limits(reader: &mut Reader<'_>) -> Limits {
+    let max_connections = bytes(reader.number("MAX_CONNECTIONS", 1, 1 << 20));
+    let max_per_address = match bytes(reader.number("MAX_CONNECTIONS_PER_ADDRESS", 0, 1 << 20)) {
+        0 => max_connections.div_ceil(4),
+        number => number,
+    };
     Limits {
-        max_connections: bytes(reader.number("MAX_CONNECTIONS", 1, 1 << 20)),
+        max_connections,
+        max_per_address,
+        // What is wrong with them is told where the gate's are read.
+        gateways: listed_networks(reader).unwrap_or_default(),
         max_headers: bytes(reader.number("MAX_HEADERS", 1, 65_535)),
         idle_timeout: reader.seconds("IDLE_TIMEOUT", 1.0, 86_400.0),
         socket_mode: reader.parsed("SOCKET_MODE", |text| {

@@ -299,6 +299,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("REALM", "text", "portcullis", "The realm in WWW-Authenticate"),
     plain("MAX_CONNECTIONS", "number", "8192", "Connections at once; more wait"),
+    plain(
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "number",
+        "0",
+        "Connections of one address at once (IPv6: of its /64); more are closed. Unix sockets and \
+         TRUSTED_PROXIES may have all; 0: a quarter of MAX_CONNECTIONS",
+    ),
     plain("MAX_HEADERS", "number", "1024", "Header lines of one request; more are answered 431"),
     plain("IDLE_TIMEOUT", "seconds", "120", "How long a connection may stay without a request"),
     plain("SHUTDOWN_GRACE", "seconds", "30", "How long a stop waits for requests under way"),

@@ -14,10 +14,12 @@ use tokio::time::Instant;
 use super::connection::Protocols;
 use super::drain::{DrainReport, drain};
 use super::failure::{EXHAUSTED_PAUSE, is_of_one_connection};
+use super::heads::HeadBudget;
 use super::links::{Links, Phase};
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
-use super::stream::{Socket, Stream};
+use super::stream::Socket;
+use crate::wire::places::Places;
 
 /// At most one warning of a kind in this time.
 const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ impl Listeners {
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
@@ -49,22 +51,33 @@ impl Listeners {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        let links = Links::new();
+        let links = Links::new(HeadBudget::new(self.limits().unfinished_heads));
         let _cut = CutOnDrop(Arc::clone(&links));
         let protocols = Arc::new(Protocols::new(self.limits()));
         let permits = Arc::new(Semaphore::new(
             self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS),
         ));
         let (idle, request) = (self.limits().idle_timeout, self.limits().request_timeout);
+        let places = Places::new(self.limits().max_per_address, self.limits().gateways.clone());
         let spawn = |socket: Socket, permit| {
-            let service = service(socket.peer());
+            let peer = socket.peer();
+            let Some(place) = places.take(peer) else {
+                let client = peer.map(tracing::field::display);
+                tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
+                return;
+            };
+            let service = service(peer);
             links.spawn(permit, |link| {
-                let stream = Stream::new(socket, Arc::clone(&link));
-                Arc::clone(&protocols).run(stream, link, service)
+                let stream = protocols.stream(socket, Arc::clone(&link));
+                let run = Arc::clone(&protocols).run(stream, link, service);
+                async move {
+                    let _place = place;
+                    run.await;
+                }
             });
         };
         tokio::select! {

@@ -5,15 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::Limits;
-use super::links::{Link, Phase};
-use super::stream::{Protocol, Stream};
+use super::heads::memory_of;
+use super::links::{InFlight, Link, Phase};
+use super::stream::{Protocol, Socket, Stream};
 use crate::wire::BodyRead;
 
 /// Streams that one HTTP/2 connection may have open at once.
@@ -21,6 +22,12 @@ const MAX_STREAMS: u32 = 250;
 /// How much of unread bodies HTTP/2 clients may send ahead, a stream and a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// The memory of the heads that one HTTP/2 connection may have in flight, about. One head may
+/// always be.
+const HEADS_IN_FLIGHT: usize = 4 << 20;
+/// Streams of one HTTP/2 connection that may bring a body at the same time.
+const BODIES_IN_FLIGHT: u32 = 32;
 
 /// How many headers hyper allows by itself.
 const HYPERS_MAX_HEADERS: usize = 100;
@@ -30,6 +37,8 @@ const HYPERS_MAX_HEADERS: usize = 100;
 pub(super) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    head_bytes: usize,
+    max_headers: usize,
 }
 
 impl Protocols {
@@ -48,7 +57,12 @@ impl Protocols {
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
-        Self { http1, http2 }
+        Self { http1, http2, head_bytes, max_headers: limits.max_headers }
+    }
+
+    /// The bytes of a connection, as these protocols read them.
+    pub(super) fn stream(&self, socket: Socket, link: Arc<Link>) -> Stream {
+        Stream::new(socket, link, self.head_bytes)
     }
 
     /// Serves one connection to its end.
@@ -56,13 +70,14 @@ impl Protocols {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
         let opened = link.drive(pin!(stream.open()), Phase::Finish, |_, _| ()).await;
         let Some(Ok(Some(protocol))) = opened else { return };
-        let (io, service) = (TokioIo::new(stream), counted(Arc::clone(&link), service));
+        let service = counted(Arc::clone(&link), service, self.max_headers);
+        let io = TokioIo::new(stream);
         let end = match protocol {
             Protocol::Http1 => {
                 let connection = pin!(self.http1.serve_connection(io, service));
@@ -88,11 +103,12 @@ impl Protocols {
     }
 }
 
-/// `service`, with its requests counted in `link`, and its answers marked as the connection's
-/// last where a body was left unread or the server drains.
+/// `service`, with its requests counted in `link` and bounded, and its answers marked as the
+/// connection's last where a body was left unread or the server drains.
 fn counted<S, B>(
     link: Arc<Link>,
     service: S,
+    max_headers: usize,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<B>,
@@ -102,15 +118,33 @@ fn counted<S, B>(
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
-    B: Body + Send,
+    B: Body + Default + Send,
 {
     service_fn(move |request: Request<Incoming>| {
-        let flight = link.start();
         let http1 = request.version() < Version::HTTP_2;
         let announced = http1 && !request.body().is_end_stream();
-        let answer = service.call(request);
+        let (flight, refused) = if http1 {
+            (link.start_http1(), None)
+        } else {
+            start_http2(&link, &request, max_headers)
+        };
+        // What is refused is dropped here, before more of it is read.
+        let answer = match refused {
+            None => Ok(service.call(request)),
+            Some(status) => Err(status),
+        };
         async move {
-            let Ok(mut response) = answer.await;
+            let mut response = match answer {
+                Ok(answer) => {
+                    let Ok(response) = answer.await;
+                    response
+                }
+                Err(status) => {
+                    let mut response = Response::new(B::default());
+                    *response.status_mut() = status;
+                    response
+                }
+            };
             let unread = announced && response.extensions().get::<BodyRead>().is_none();
             if unread {
                 flight.link().leave_unread();
@@ -121,4 +155,28 @@ where
             Ok(response)
         }
     })
+}
+
+/// Counts a request of an HTTP/2 connection, and says with what it is refused, if it is. HPACK makes
+/// a field of a single byte, so the size of a head, which is all that hyper bounds, says little of
+/// the memory that it takes; and many streams share a connection.
+fn start_http2(
+    link: &Arc<Link>,
+    request: &Request<Incoming>,
+    max_headers: usize,
+) -> (InFlight, Option<StatusCode>) {
+    let has_body = !request.body().is_end_stream();
+    let head = memory_of(request.headers());
+    let (heads, bodies) = link.in_flight();
+    let refused = if request.headers().len() > max_headers {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if (heads > 0 && heads + head > HEADS_IN_FLIGHT)
+        || (has_body && bodies >= BODIES_IN_FLIGHT)
+    {
+        Some(StatusCode::SERVICE_UNAVAILABLE)
+    } else {
+        None
+    };
+    let (head, has_body) = if refused.is_some() { (0, false) } else { (head, has_body) };
+    (link.start_http2(head, has_body), refused)
 }

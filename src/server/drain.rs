@@ -37,7 +37,11 @@ pub(super) async fn drain(
     links.advance(Phase::Drain);
     listeners.accept_backlog(spawn).await;
     let open = links.len();
-    tracing::info!(connections = open, grace = ?grace, "draining");
+    tracing::info!(
+        connections = open,
+        seconds = grace.as_secs_f64(),
+        "draining for so long at most"
+    );
     tokio::select! {
         biased;
         () = finish(links, grace.min(LINGER)) => {}
@@ -49,7 +53,7 @@ pub(super) async fn drain(
     let _ = timeout(CUT_TIME, links.ended()).await;
     let report = DrainReport { finished: open.saturating_sub(aborted), aborted };
     let DrainReport { finished, aborted } = report;
-    tracing::info!(finished, aborted, elapsed = ?started.elapsed(), "drained");
+    tracing::info!(finished, aborted, seconds = started.elapsed().as_secs_f64(), "drained");
     report
 }
 

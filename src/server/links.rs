@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -15,8 +15,13 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
+use super::heads::{HeadBudget, HeadShare};
+
 /// How many looks of the sweep make up a timeout: the last quarter is its error.
 const LOOKS: u32 = 4;
+
+/// What an HTTP/2 connection reads at once, before the requests in it are looked at.
+const READ_AT_ONCE: usize = 32 << 10;
 
 /// How far a connection may still go. It only ever grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,16 +45,27 @@ pub(super) struct Link {
     started: AtomicU32,
     ended: AtomicU32,
     unread: AtomicBool,
+    /// What is held of the budget of unfinished heads.
+    share: HeadShare,
+    /// The memory of the heads in flight, and how many of them bring a body; HTTP/2's alone.
+    heads: AtomicUsize,
+    bodies: AtomicU32,
+    /// What may still be read before the connection's task is polled again; for HTTP/2 alone.
+    readable: AtomicUsize,
 }
 
 impl Link {
-    fn new(phase: Phase) -> Self {
+    fn new(phase: Phase, heads: &Arc<HeadBudget>) -> Self {
         Self {
+            share: HeadShare::new(heads),
             phase: AtomicU8::new(phase as u8),
             waker: Mutex::new(None),
             started: AtomicU32::new(0),
             ended: AtomicU32::new(0),
             unread: AtomicBool::new(false),
+            heads: AtomicUsize::new(0),
+            bodies: AtomicU32::new(0),
+            readable: AtomicUsize::new(READ_AT_ONCE),
         }
     }
 
@@ -86,9 +102,45 @@ impl Link {
     }
 
     /// Counts a request from here until the guard falls.
-    pub(super) fn start(self: &Arc<Self>) -> InFlight {
+    pub(super) fn start_http1(self: &Arc<Self>) -> InFlight {
         self.started.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { link: Arc::clone(self), stream: None }
+    }
+
+    /// The same, with the memory of its head, and whether it brings a body.
+    pub(super) fn start_http2(self: &Arc<Self>, head: usize, has_body: bool) -> InFlight {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        let bodies = u32::from(has_body);
+        self.heads.fetch_add(head, Ordering::Relaxed);
+        self.bodies.fetch_add(bodies, Ordering::Relaxed);
+        InFlight { link: Arc::clone(self), stream: Some((head, bodies)) }
+    }
+
+    /// What is held of the budget of unfinished heads.
+    pub(super) fn share(&self) -> &HeadShare {
+        &self.share
+    }
+
+    /// Requests that have started, and that have ended.
+    pub(super) fn requests(&self) -> (u32, u32) {
+        (self.started.load(Ordering::Relaxed), self.ended.load(Ordering::Relaxed))
+    }
+
+    /// The memory of the heads in flight, and how many of them bring a body.
+    pub(super) fn in_flight(&self) -> (usize, u32) {
+        (self.heads.load(Ordering::Relaxed), self.bodies.load(Ordering::Relaxed))
+    }
+
+    /// Whether more may be read before the requests that came are looked at.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable.load(Ordering::Relaxed) > 0
+    }
+
+    /// So much was read.
+    pub(super) fn has_read(&self, bytes: usize) {
+        // The connection's own task alone comes here.
+        let left = self.readable.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.readable.store(left, Ordering::Relaxed);
     }
 
     /// Drives `future`, which is told of every new phase before it is polled on. `None` once the
@@ -106,6 +158,7 @@ impl Link {
                 known = Some(cx.waker().clone());
                 lock(&self.waker).clone_from(&known);
             }
+            self.readable.store(READ_AT_ONCE, Ordering::Relaxed);
             let phase = self.phase();
             if phase >= until {
                 return Poll::Ready(None);
@@ -122,17 +175,31 @@ impl Link {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Link>);
+pub(super) struct InFlight {
+    link: Arc<Link>,
+    /// In HTTP/2: the memory of its head, and how many bodies it brings.
+    stream: Option<(usize, u32)>,
+}
 
 impl InFlight {
     pub(super) fn link(&self) -> &Link {
-        &self.0
+        &self.link
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.link.ended.fetch_add(1, Ordering::Relaxed);
+        match self.stream {
+            None => {
+                // Giving back cannot fail.
+                let _ = self.link.share.hold(0);
+            }
+            Some((head, bodies)) => {
+                self.link.heads.fetch_sub(head, Ordering::Relaxed);
+                self.link.bodies.fetch_sub(bodies, Ordering::Relaxed);
+            }
+        }
         if std::thread::panicking() {
             tracing::error!("the service panicked; this request goes unanswered");
         }
@@ -142,6 +209,7 @@ impl Drop for InFlight {
 /// All open connections.
 #[derive(Debug)]
 pub(super) struct Links {
+    heads: Arc<HeadBudget>,
     table: Mutex<Table>,
     tasks: TaskTracker,
 }
@@ -162,9 +230,10 @@ struct Entry {
 }
 
 impl Links {
-    pub(super) fn new() -> Arc<Self> {
+    /// None yet; their unfinished heads share `heads`.
+    pub(super) fn new(heads: Arc<HeadBudget>) -> Arc<Self> {
         let table = Table { phase: Phase::Serve, next: 0, entries: HashMap::new() };
-        Arc::new(Self { table: Mutex::new(table), tasks: TaskTracker::new() })
+        Arc::new(Self { heads, table: Mutex::new(table), tasks: TaskTracker::new() })
     }
 
     /// Runs a connection in a task of its own, listed until it ends.
@@ -185,7 +254,7 @@ impl Links {
 
     fn list(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> (Arc<Link>, Listed) {
         let mut table = lock(&self.table);
-        let (id, link) = (table.next, Arc::new(Link::new(table.phase)));
+        let (id, link) = (table.next, Arc::new(Link::new(table.phase, &self.heads)));
         table.next += 1;
         table.entries.insert(id, Entry { link: Arc::clone(&link), seen: (0, 0), quiet: 0 });
         (link, Listed { links: Arc::clone(self), id, _permit: permit })
@@ -236,8 +305,7 @@ impl Links {
 impl Entry {
     /// Counts the looks since the last one that saw a request start or end.
     fn look(&mut self) -> u32 {
-        let now =
-            (self.link.started.load(Ordering::Relaxed), self.link.ended.load(Ordering::Relaxed));
+        let now = self.link.requests();
         self.quiet = if now == self.seen { self.quiet.saturating_add(1) } else { 0 };
         self.seen = now;
         self.quiet

@@ -23,6 +23,7 @@ mod address;
 mod connection;
 mod drain;
 mod failure;
+mod heads;
 mod links;
 mod listener;
 mod shutdown;
@@ -37,22 +38,31 @@ pub use drain::DrainReport;
 pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};
 
+use crate::wire::networks::Networks;
+
 /// What the listeners allow their clients.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Connections of one address at once (IPv6: of one /64); more are closed.
+    pub max_per_address: usize,
+    /// Those who may have as many as they like, beside clients of unix sockets.
+    pub gateways: Networks,
     /// A connection on which no request starts for this long is closed: one that never sent a
     /// byte, one whose head never ends, an idle keep-alive one. At most a quarter late.
     pub idle_timeout: Duration,
     /// A request that has no answer after this long, such as one whose body never ends, is cut.
     /// At most a quarter late.
     pub request_timeout: Duration,
-    /// Header fields of one HTTP/1 request; more are answered 431. Room for them is taken anew for
-    /// every request: 512 cost about 1 µs of processor time each, 1024 nearly 2.
+    /// Header fields of one request; more are answered 431. In HTTP/1 room for them is taken anew
+    /// for every request: 512 cost about 1 µs of processor time each, 1024 nearly 2.
     pub max_headers: usize,
-    /// Bytes of one request's head; more are answered 431 (HTTP/2: the stream is refused).
+    /// Bytes of one request's head; more are answered 431.
     pub max_head_bytes: usize,
+    /// Memory of all heads that are not finished, beyond the 8 KiB that each may have; a connection
+    /// that needs more is closed.
+    pub unfinished_heads: usize,
     /// Permission bits of unix sockets, as in `0o660`.
     pub socket_mode: u32,
 }
@@ -62,10 +72,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 8192,
+            max_per_address: 2048,
+            gateways: Networks::default(),
             idle_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_mins(1),
             max_headers: 1024,
             max_head_bytes: (1 << 20) + (16 << 10),
+            unfinished_heads: 64 << 20,
             socket_mode: 0o660,
         }
     }

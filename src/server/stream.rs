@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
+use super::heads::{Frames, Http1Head};
 use super::links::Link;
 
 /// What every HTTP/2 connection with prior knowledge begins with (RFC 9113 section 3.4).
@@ -58,7 +59,17 @@ pub(super) struct Stream {
     socket: Socket,
     ahead: Bytes,
     link: Arc<Link>,
+    reading: Reading,
+    /// The largest list of fields in HTTP/2, in bytes.
+    most_head_bytes: usize,
     discard: Discard,
+}
+
+/// How what is read is to be understood.
+#[derive(Debug)]
+enum Reading {
+    Http1(Http1Head),
+    Http2(Frames),
 }
 
 #[derive(Debug)]
@@ -72,8 +83,15 @@ enum Discard {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, link: Arc<Link>) -> Self {
-        Self { socket, ahead: Bytes::new(), link, discard: Discard::NotYet }
+    pub(super) fn new(socket: Socket, link: Arc<Link>, most_head_bytes: usize) -> Self {
+        Self {
+            socket,
+            ahead: Bytes::new(),
+            link,
+            reading: Reading::Http1(Http1Head::default()),
+            most_head_bytes,
+            discard: Discard::NotYet,
+        }
     }
 
     /// Reads until the first bytes differ from HTTP/2's preface or hold all of it. What was read
@@ -89,11 +107,30 @@ impl Stream {
                 break Some(Protocol::Http1);
             }
             if compared == PREFACE.len() {
+                self.reading = Reading::Http2(Frames::after(PREFACE.len()));
                 break Some(Protocol::Http2);
             }
         };
         self.ahead = first.into();
         Ok(protocol)
+    }
+
+    /// Takes note of what was read, and of the memory that an unfinished head takes with it.
+    fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let held = match &mut self.reading {
+            Reading::Http1(head) => {
+                let (started, ended) = self.link.requests();
+                head.received(bytes.len(), started, ended)
+            }
+            Reading::Http2(frames) => {
+                self.link.has_read(bytes.len());
+                frames.received(bytes, self.most_head_bytes)
+            }
+        };
+        self.link.share().hold(held).map_err(|_| {
+            tracing::warn!("closed a connection: unfinished heads take all of their memory");
+            io::ErrorKind::OutOfMemory.into()
+        })
     }
 
     /// Reads away what still comes, within bounds. Without a known unread body, only what is
@@ -145,21 +182,29 @@ impl Discard {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let this = self.get_mut();
+        if matches!(this.reading, Reading::Http2(_)) && !this.link.is_readable() {
+            // The requests that came are looked at first.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        let taken = self.ahead.len().min(buffer.remaining());
-        buffer.put_slice(&self.ahead[..taken]);
-        self.ahead.advance(taken);
-        if self.ahead.is_empty() {
-            // Gives the buffer back rather than keeping it for the connection's life.
-            self.ahead = Bytes::new();
+        let before = buffer.filled().len();
+        if this.ahead.is_empty() {
+            ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+        } else {
+            let taken = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead[..taken]);
+            this.ahead.advance(taken);
+            if this.ahead.is_empty() {
+                // Gives the buffer back rather than keeping it for the connection's life.
+                this.ahead = Bytes::new();
+            }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.received(&buffer.filled()[before..]))
     }
 }
 

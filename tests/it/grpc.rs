@@ -39,7 +39,7 @@ struct Server {
 impl Server {
     async fn start(fixture: &Fixture) -> Self {
         let admin_token = Some(Secret::new(ADMIN_TOKEN));
-        Self::start_with(fixture, GrpcTerms { tls: None, admin_token }, PATIENCE).await
+        Self::start_with(fixture, GrpcTerms { admin_token, ..GrpcTerms::default() }, PATIENCE).await
     }
 
     async fn start_with(fixture: &Fixture, terms: GrpcTerms, grace: Duration) -> Self {

@@ -16,8 +16,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::wire::places::{Place, Places};
+
 /// How many connections are open at once; more wait for their turn in the kernel's queue.
-const MOST_CONNECTIONS: usize = 1024;
+pub(super) const MOST_CONNECTIONS: usize = 1024;
 /// How long nothing is accepted after the system could not.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4). After them its own pings find silence.
@@ -30,7 +32,7 @@ pub(super) struct Connection {
     peer: SocketAddr,
     opening: Option<Opening>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Place),
 }
 
 /// What has to come before when.
@@ -41,24 +43,32 @@ struct Opening {
 }
 
 /// Accepts until the stream is dropped. A connection that has not begun to speak HTTP/2, or TLS,
-/// `within` this time is closed; `cut` closes all of them.
+/// `within` this time is closed, and so is one for whose address there is no place; `cut` closes all
+/// of them.
 ///
 /// tonic's own stream of connections would spin where the process may open no more files.
 pub(super) fn accept(
     listener: TcpListener,
     within: Duration,
+    places: Arc<Places>,
     cut: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, accepted) = mpsc::channel(1);
     tokio::spawn(async move {
         let accepting = async {
-            let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-            while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+            while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
                 let (io, peer) = next(&listener).await;
+                let Some(place) = places.take(Some(peer.ip())) else {
+                    let client = tracing::field::display(peer.ip());
+                    tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
+                    continue;
+                };
                 let until = Box::pin(tokio::time::sleep(within));
                 let opening = Some(Opening { missing: PREFACE_BYTES, until });
                 let cut = Box::pin(cut.clone().cancelled_owned());
-                let connection = Connection { io, peer, opening, cut, _place: place };
+                let held = (permit, place);
+                let connection = Connection { io, peer, opening, cut, _held: held };
                 if sender.send(Ok(connection)).await.is_err() {
                     return;
                 }
@@ -177,7 +187,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let cut = CancellationToken::new();
-        let mut accepted = accept(listener, within, cut.clone());
+        let mut accepted = accept(listener, within, Places::unbounded(), cut.clone());
         let client = TcpStream::connect(address).await.expect("a connection");
         let connection = accepted.next().await.expect("open").expect("accepted");
         assert_eq!(connection.connect_info().remote_addr, client.local_addr().ok());
@@ -209,7 +219,7 @@ mod tests {
     async fn nobody_listens_once_the_stream_is_dropped() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        drop(accept(listener, HOUR, CancellationToken::new()));
+        drop(accept(listener, HOUR, Places::unbounded(), CancellationToken::new()));
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }

@@ -1,23 +1,28 @@
-//! A call ends in time: at the client's deadline or ours, whichever comes first.
+//! A call ends in time, at the client's deadline or ours, whichever comes first; and there are so
+//! many at once, so that those who wait for a message that never comes take no more.
 //!
 //! tonic knows the client's deadline too, but answers it with CANCELLED; the specification of gRPC
 //! says DEADLINE_EXCEEDED. This stands inside of it and its time begins first, so it is first to
 //! answer. What the call was doing goes on in its task (`finishing.rs`).
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 /// Puts a service under deadlines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DeadlineLayer {
     /// How long a call may take at most.
     pub(super) longest: Duration,
+    /// One for each call that may be under way.
+    pub(super) places: Arc<Semaphore>,
 }
 
 /// A service under deadlines.
@@ -25,13 +30,14 @@ pub(super) struct DeadlineLayer {
 pub(super) struct Deadline<S> {
     inner: S,
     longest: Duration,
+    places: Arc<Semaphore>,
 }
 
 impl<S> Layer<S> for DeadlineLayer {
     type Service = Deadline<S>;
 
     fn layer(&self, inner: S) -> Deadline<S> {
-        Deadline { inner, longest: self.longest }
+        Deadline { inner, longest: self.longest, places: Arc::clone(&self.places) }
     }
 }
 
@@ -49,10 +55,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let status = Status::unavailable("too many calls at once");
+            return Box::pin(async move { Ok(status.into_http()) });
+        };
         let asked = asked_for(request.headers()).unwrap_or(self.longest);
         // Here, not in the block: the time begins before that of whatever stands around this.
         let answer = tokio::time::timeout(asked.min(self.longest), self.inner.call(request));
         Box::pin(async move {
+            let _place = place;
             answer.await.unwrap_or_else(|_| {
                 let status = Status::deadline_exceeded("the call took too long and was given up");
                 Ok(status.into_http())
@@ -125,10 +136,27 @@ mod tests {
             if let Some(asked) = asked {
                 request.headers_mut().insert("grpc-timeout", asked.parse().expect("a header"));
             }
-            let answer = DeadlineLayer { longest }.layer(never).oneshot(request).await;
+            let places = Arc::new(Semaphore::new(1));
+            let answer = DeadlineLayer { longest, places }.layer(never).oneshot(request).await;
             let answer = answer.expect("an answer");
             let status = Status::from_header_map(answer.headers()).expect("a status");
             assert_eq!(status.code(), Code::DeadlineExceeded, "{longest:?} {asked:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_call_too_many_is_told_at_once() {
+        let never = service_fn(|_: Request<()>| {
+            std::future::pending::<Result<Response<Body>, Infallible>>()
+        });
+        let (longest, places) = (Duration::from_secs(3_600), Arc::new(Semaphore::new(1)));
+        let layer = DeadlineLayer { longest, places: Arc::clone(&places) };
+        let mut first = layer.layer(never);
+        let first = first.call(Request::new(()));
+        let answer = layer.layer(never).oneshot(Request::new(())).await.expect("an answer");
+        let status = Status::from_header_map(answer.headers()).expect("a status");
+        assert_eq!(status.code(), Code::Unavailable);
+        drop(first);
+        assert_eq!(places.available_permits(), 1);
     }
 }

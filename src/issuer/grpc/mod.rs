@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -35,11 +36,20 @@ use tp_auth::TpAuth;
 
 use super::Issuance;
 use crate::secret::Secret;
+use crate::wire::networks::Networks;
+use crate::wire::places::Places;
 
 /// The largest message that is read, in bytes.
 const MOST_MESSAGE_BYTES: usize = 64 * 1024;
 /// How many calls a connection may have open at once.
-const MOST_CALLS: u32 = 256;
+const MOST_STREAMS: u32 = 100;
+/// How many calls may be under way, on all connections.
+const MOST_CALLS: usize = 1_024;
+/// The largest head of a call, in bytes, each field with 32 more.
+const MOST_HEAD_BYTES: u32 = 16 * 1024;
+/// How much of unread messages clients may send ahead, a call and a connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How long a call may take, whatever the client is willing to wait.
 const LONGEST_CALL: Duration = Duration::from_secs(10);
 /// How long a connection may take to begin, and a TLS handshake to end.
@@ -57,12 +67,29 @@ const SERVICES: [&str; 3] = [
 ];
 
 /// What the operator decides about gRPC.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct GrpcTerms {
     /// How connections are encrypted; `None`: not at all.
     pub tls: Option<TlsTerms>,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
+    /// How many connections each address may have.
+    pub places: Arc<Places>,
+}
+
+impl GrpcTerms {
+    /// Places for each address: so many, and never more than a quarter of all.
+    #[must_use]
+    pub fn places(per_address: usize, gateways: Networks) -> Arc<Places> {
+        Places::new(per_address.min(connections::MOST_CONNECTIONS / 4), gateways)
+    }
+}
+
+impl Default for GrpcTerms {
+    /// No encryption, no administrator, and no bound for an address.
+    fn default() -> Self {
+        Self { tls: None, admin_token: None, places: Places::unbounded() }
+    }
 }
 
 /// How connections are encrypted, all in PEM.
@@ -122,10 +149,16 @@ pub async fn serve(
     grace: Duration,
 ) -> Result<(), GrpcError> {
     let mut server = Server::builder()
-        .max_concurrent_streams(MOST_CALLS)
+        .max_concurrent_streams(MOST_STREAMS)
+        .http2_max_header_list_size(MOST_HEAD_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
-        .layer(DeadlineLayer { longest: LONGEST_CALL })
+        .layer(DeadlineLayer {
+            longest: LONGEST_CALL,
+            places: Arc::new(Semaphore::new(MOST_CALLS)),
+        })
         .layer(CallsLayer);
     if let Some(tls) = &terms.tls {
         server = server.tls_config(tls.config()).map_err(GrpcError::Tls)?;
@@ -149,7 +182,8 @@ pub async fn serve(
         end_health(health).await;
         stopping.cancel();
     };
-    let serving = router.serve_with_incoming_shutdown(accept(listener, OPENING, cut), stopped);
+    let accepted = accept(listener, OPENING, terms.places, cut);
+    let serving = router.serve_with_incoming_shutdown(accepted, stopped);
     let overdue = async {
         stopping.cancelled().await;
         tokio::time::sleep(grace).await;

@@ -32,6 +32,7 @@ use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 pub use callers::TrustedProxies;
@@ -49,6 +50,8 @@ use crate::wire::BodyRead;
 const MOST_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bodies are waited for at once.
+const MOST_BODIES: usize = 1_024;
 
 /// What the operator decides about the routes.
 #[derive(Clone, Debug)]
@@ -80,6 +83,8 @@ pub struct WebTerms {
 pub struct Web {
     issuance: Arc<Issuance>,
     terms: WebTerms,
+    /// One permit for each body that is being read.
+    bodies: Semaphore,
 }
 
 /// A listener's routes, ready to answer.
@@ -92,7 +97,7 @@ pub struct Routes {
 impl Web {
     /// The routes of `issuance`, on these terms.
     pub fn new(issuance: Arc<Issuance>, terms: WebTerms) -> Arc<Self> {
-        Arc::new(Self { issuance, terms })
+        Arc::new(Self { issuance, terms, bodies: Semaphore::new(MOST_BODIES) })
     }
 
     /// Those for applications and people, behind the gateway.
@@ -125,8 +130,13 @@ impl Routes {
         if head.headers.get_all(HOST).iter().count() > 1 {
             return empty(StatusCode::BAD_REQUEST);
         }
+        let Ok(place) = self.web.bodies.try_acquire() else {
+            return empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
         let reading = Limited::new(body, MOST_BODY_BYTES).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+        let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
+        drop(place);
+        let body = match read {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
             Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),

@@ -3,6 +3,7 @@
 mod bind;
 mod drain;
 mod http;
+mod memory;
 mod silence;
 
 use std::convert::Infallible;

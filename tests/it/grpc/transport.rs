@@ -70,7 +70,7 @@ async fn validate_rubbish(channel: Channel) -> Result<(), Status> {
 async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
     let fixture = Fixture::usual().await;
     let (servers, clients, strangers) = (authority(), authority(), authority());
-    let terms = GrpcTerms { tls: Some(tls(&servers, Some(&clients))), admin_token: None };
+    let terms = GrpcTerms { tls: Some(tls(&servers, Some(&clients))), ..GrpcTerms::default() };
     let server = Server::start_with(&fixture, terms, PATIENCE).await;
     let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
     let with = |authority| {
@@ -92,7 +92,7 @@ async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
 async fn with_tls_alone_nobody_needs_a_certificate() {
     let fixture = Fixture::usual().await;
     let servers = authority();
-    let terms = GrpcTerms { tls: Some(tls(&servers, None)), admin_token: None };
+    let terms = GrpcTerms { tls: Some(tls(&servers, None)), ..GrpcTerms::default() };
     let server = Server::start_with(&fixture, terms, PATIENCE).await;
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
     call(&server, trusting).await.expect("an encrypted answer");

@@ -1,0 +1,172 @@
+//! What strangers can make the server hold: fields, heads, bodies, connections.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use ::http::{HeaderValue, Request, StatusCode};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinSet;
+
+use super::{Limits, PATIENCE, Server};
+use crate::wire::networks::Networks;
+
+type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
+
+async fn http2(server: &Server) -> Sender {
+    let io = TokioIo::new(server.connect().await.0);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn with_fields(path: &str, fields: usize) -> Request<BoxBody<Bytes, Infallible>> {
+    let uri = format!("http://a{path}");
+    let mut request = Request::get(uri).body(Empty::new().boxed()).unwrap();
+    for _ in 0..fields {
+        request.headers_mut().append("x", HeaderValue::from_static("v"));
+    }
+    request
+}
+
+/// A head of so many bytes for this path; `end` ends it or does not.
+fn head(path: &str, bytes: usize, end: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {}{end}", "c".repeat(bytes))
+}
+
+/// Waits until a fresh connection is answered.
+async fn until_answered(server: &Server, request: &str) {
+    let answered = async {
+        loop {
+            let mut client = server.connect().await;
+            client.send(request).await;
+            let mut first = [0; 12];
+            let read = tokio::io::AsyncReadExt::read_exact(&mut client.0, &mut first).await;
+            if read.is_ok() && first.ends_with(b"200") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("no answer");
+}
+
+#[tokio::test]
+async fn http_2_has_no_more_fields_than_http_1() {
+    let server = Server::start();
+    let mut sender = http2(&server).await;
+    for (fields, expected) in [(1_024, 200), (1_025, 431), (31_000, 431), (3, 200)] {
+        let answer = sender.send_request(with_fields("/headers", fields)).await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn the_streams_of_a_connection_share_the_memory_of_heads() {
+    let server = Server::start();
+    let sender = http2(&server).await;
+    let mut asking = JoinSet::new();
+    for _ in 0..40 {
+        let mut sender = sender.clone();
+        asking.spawn(async move {
+            sender.send_request(with_fields("/hold", 1_000)).await.unwrap().status()
+        });
+    }
+    for _ in 0..8 {
+        let refused = asking.join_next().await.unwrap().unwrap();
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let mut sender = sender.clone();
+    let small = sender.send_request(with_fields("/", 3)).await.unwrap();
+    assert_eq!(small.status(), 200, "there is room for usual heads");
+    for _ in 0..32 {
+        server.stage.release.notify_one();
+        assert_eq!(asking.join_next().await.unwrap().unwrap(), 200);
+    }
+    let again = sender.send_request(with_fields("/", 1_000)).await.unwrap();
+    assert_eq!(again.status(), 200);
+}
+
+#[tokio::test]
+async fn so_many_streams_of_a_connection_wait_for_a_body() {
+    let server = Server::start();
+    let sender = http2(&server).await;
+    let mut asking = JoinSet::new();
+    for _ in 0..40 {
+        let mut sender = sender.clone();
+        asking.spawn(async move {
+            let never = stream::pending::<Result<Frame<Bytes>, Infallible>>();
+            let request = Request::post("http://a/read").body(StreamBody::new(never).boxed());
+            sender.send_request(request.unwrap()).await.unwrap().status()
+        });
+    }
+    for _ in 0..8 {
+        let refused = asking.join_next().await.unwrap().unwrap();
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let mut sender = sender.clone();
+    assert_eq!(sender.send_request(with_fields("/", 3)).await.unwrap().status(), 200);
+    asking.abort_all();
+}
+
+#[tokio::test]
+async fn large_heads_share_one_budget_until_they_are_answered() {
+    let limits = Limits { unfinished_heads: 100 << 10, ..Limits::default() };
+    let server = Server::with(&limits, PATIENCE);
+    let mut held = server.connect().await;
+    held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
+    server.stage.holding.notified().await;
+    let mut late = server.connect().await;
+    late.send(&head("/", 60 << 10, "")).await;
+    late.assert_cut().await;
+    server.assert_alive().await;
+    server.stage.release.notify_one();
+    assert!(held.answer().await.ends_with("held"));
+    // The first connection lives on, and what its head took is given back.
+    until_answered(&server, &head("/", 60 << 10, "\r\n\r\n")).await;
+    held.send(&head("/", 60 << 10, "\r\n\r\n")).await;
+    assert!(held.answer().await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn an_unfinished_http_2_head_counts_by_what_its_fields_take() {
+    let limits = Limits { unfinished_heads: 1 << 20, ..Limits::default() };
+    let server = Server::with(&limits, PATIENCE);
+    for (fields, is_cut) in [(4_000_usize, false), (9_000, true)] {
+        let mut client = server.connect().await;
+        let [.., a, b, c] = fields.to_be_bytes();
+        // "accept-encoding: gzip, deflate" as one byte each, in HEADERS without END_HEADERS; PING.
+        let opening = [
+            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..],
+            &[a, b, c, 1, 0, 0, 0, 0, 1],
+            &vec![0x90; fields],
+        ]
+        .concat();
+        tokio::io::AsyncWriteExt::write_all(&mut client.0, &opening).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = tokio::io::AsyncReadExt::read_to_end(&mut client.0, &mut answer);
+        let patience = if is_cut { PATIENCE } else { Duration::from_millis(50) };
+        let ended = tokio::time::timeout(patience, reading).await;
+        assert_eq!(ended.is_ok(), is_cut, "{fields}");
+    }
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_unless_it_is_a_listed_gateways() {
+    let limits = Limits { max_per_address: 2, ..Limits::default() };
+    let server = Server::with(&limits, PATIENCE);
+    let (first, _second) = (server.connect().await, server.connect().await);
+    server.connect().await.assert_cut().await;
+    drop(first);
+    until_answered(&server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let gateways = Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap();
+    let server = Server::with(&Limits { gateways, ..limits }, PATIENCE);
+    let _open = [server.connect().await, server.connect().await, server.connect().await];
+    server.assert_alive().await;
+}

@@ -1,0 +1,101 @@
+//! Networks that the operator lists: the gateways, of which more is believed than of others.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+/// A list of networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Reads a list of networks and addresses.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn parse(list: &[String]) -> Result<Self, String> {
+        let network = |text: &String| {
+            let single = || text.parse::<IpAddr>().map(IpNet::from);
+            let network = text.parse::<IpNet>().or_else(|_| single());
+            network
+                .map_err(|_| format!("{text:?} is no network such as 10.0.0.0/8, and no address"))
+        };
+        list.iter().map(network).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether an address is in one of them.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client of a request that `peer` sent, where these are the gateways that are believed;
+    /// `None` is a peer on a unix socket, which is this host's. Of `X-Forwarded-For` the last
+    /// address counts that no gateway has: whatever stands before it anybody could have written.
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        match peer {
+            Some(peer) if !self.holds(peer) => Some(peer.to_canonical()),
+            peer => self.forwarded(headers).or(peer),
+        }
+    }
+
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut farthest = None;
+        for line in headers.get_all("x-forwarded-for").iter().rev() {
+            for text in line.to_str().ok()?.rsplit(',') {
+                let address = address(text.trim())?;
+                if !self.holds(address) {
+                    return Some(address);
+                }
+                farthest = Some(address);
+            }
+        }
+        farthest
+    }
+}
+
+/// An address, also with a port, as some proxies write it.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim_start_matches('[');
+    let plain = text.split(']').next().unwrap_or_default();
+    plain
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.rsplit_once(':').and_then(|(host, _)| host.parse().ok()))
+        .map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_last_that_no_listed_gateway_is() {
+        let trusted = ["127.0.0.0/8", "::1", "10.0.0.0/8"].map(str::to_owned);
+        let trusted = Networks::parse(&trusted).expect("networks");
+        for (peer, forwarded, expected) in [
+            (Some("192.0.2.1"), &["198.51.100.1"][..], Some("192.0.2.1")),
+            (Some("127.0.0.1"), &["198.51.100.1"], Some("198.51.100.1")),
+            (Some("127.0.0.1"), &["203.0.113.9, 198.51.100.1"], Some("198.51.100.1")),
+            (Some("127.0.0.1"), &["203.0.113.9, 198.51.100.1, 10.1.1.1"], Some("198.51.100.1")),
+            (Some("127.0.0.1"), &["203.0.113.9", "198.51.100.1"], Some("198.51.100.1")),
+            (Some("127.0.0.1"), &["10.2.2.2, 10.1.1.1"], Some("10.2.2.2")),
+            (Some("127.0.0.1"), &["rubbish"], Some("127.0.0.1")),
+            (Some("127.0.0.1"), &["1.2.3.4, rubbish"], Some("127.0.0.1")),
+            (Some("127.0.0.1"), &[], Some("127.0.0.1")),
+            (Some("::ffff:127.0.0.1"), &["198.51.100.1:4711"], Some("198.51.100.1")),
+            (Some("::1"), &["[2001:db8::1]:80"], Some("2001:db8::1")),
+            (None, &["198.51.100.1"], Some("198.51.100.1")),
+            (None, &[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in forwarded {
+                headers.append("x-forwarded-for", line.parse().expect("a header"));
+            }
+            let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+            let client = trusted.client(peer.map(address), &headers);
+            assert_eq!(client, expected.map(address), "{peer:?} {forwarded:?}");
+        }
+    }
+}
