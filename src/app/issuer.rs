@@ -308,7 +308,7 @@ impl Answering {
             }
             // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.
             if is_surely_question(&head.headers)
-                && let Some(refusal) = gate.service.refuse_misdirected(&head, "issuer")
+                && let Some(refusal) = gate.service.refuse_misdirected(peer, &head, "issuer")
             {
                 return refusal;
             }

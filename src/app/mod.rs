@@ -8,11 +8,14 @@ mod stores;
 mod watch;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +35,7 @@ use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
 use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics, Terms};
 use crate::storage::news::{NewsSource, NewsState};
+use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::jwks::{Fetcher, Source, keep};
 use crate::token::{Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, keep_ring};
@@ -107,6 +111,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
         let metrics = GateMetrics::register(&mut registry);
+        lost::register(&mut registry);
         let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
         let (news, news_state) = (stores.news.clone(), Arc::clone(&stores.news_state));
         news_state.register(&mut registry);
@@ -131,6 +136,7 @@ impl App {
                 prefix: config.gate.prefix.clone(),
                 access_log: config.gate.access_log,
                 open: config.gate.open.clone(),
+                gateways: config.gate.gateways.clone(),
                 own_keys: Arc::clone(&own_keys),
                 clock: Arc::clone(&clock),
                 news: Arc::clone(&news_state),
@@ -274,11 +280,11 @@ impl Bound {
             let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
             tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
         });
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = move |peer| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.answer(request).await) }
-        });
-        let report = gate.serve(answer, &shutdown);
+            service_fn(move |request| ask(Arc::clone(&service), peer, request))
+        };
+        let report = gate.serve_each(answer, &shutdown);
         let report = match issuing {
             None => report.await,
             // Half of a service is worse than none: a gateway would lead logins nowhere.
@@ -324,6 +330,14 @@ fn tell_of_store(service: &Arc<GateService>, sessions: &Sessions) {
 /// Whether this process is of no use where its store takes no writes.
 fn writes(config: &Config) -> bool {
     config.issuance.is_some() || config.sessions.terms.inactivity.is_some()
+}
+
+async fn ask(
+    service: Arc<GateService>,
+    peer: Option<IpAddr>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(service.answer(peer, request).await)
 }
 
 fn tell_of_memcached() {

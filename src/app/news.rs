@@ -47,7 +47,8 @@ pub(super) async fn follow(
             ended = following => {
                 listeners.state.set_means(Means::Bound);
                 listeners.hear(Heard::Missed);
-                error!(?ended, "the source of news ended; it is started again");
+                let why = ended.err().map(tracing::field::display);
+                error!(why, "the source of news ended; it is started again");
             }
         }
         tokio::select! {

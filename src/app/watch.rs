@@ -1,6 +1,7 @@
 //! The metrics listener: `/metrics`, and how the gate does, also while it drains.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,18 +27,25 @@ pub(super) struct Watched {
 
 /// Serves metrics and readiness until `ended`.
 pub(super) async fn serve(listeners: Listeners, watched: Watched, ended: &Shutdown) {
-    let answer = service_fn(move |request: Request<Incoming>| {
+    let answer = move |peer| {
         let watched = watched.clone();
-        async move { Ok::<_, Infallible>(watched.answer(request).await) }
-    });
-    listeners.serve(answer, ended).await;
+        service_fn(move |request: Request<Incoming>| {
+            let watched = watched.clone();
+            async move { Ok::<_, Infallible>(watched.answer(peer, request).await) }
+        })
+    };
+    listeners.serve_each(answer, ended).await;
 }
 
 impl Watched {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        peer: Option<IpAddr>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
         let (request, _) = request.into_parts();
         // A gateway takes every 200 for a yes, also that of a probe.
-        if let Some(refusal) = self.service.refuse_misdirected(&request, "metrics") {
+        if let Some(refusal) = self.service.refuse_misdirected(peer, &request, "metrics") {
             return refusal;
         }
         let is_reading = matches!(request.method, Method::GET | Method::HEAD);

@@ -365,7 +365,7 @@ fn gateways(reader: &mut Reader<'_>) -> Networks {
     })
 }
 
-fn listed_networks(reader: &Reader<'_>) -> Result<Networks, String> {
+fn listed_networks(reader: &mut Reader<'_>) -> Result<Networks, String> {
     match reader.text("TRUSTED_PROXIES").as_str() {
         "off" => Ok(Networks::default()),
         _ => Networks::parse(&reader.list("TRUSTED_PROXIES")),

@@ -11,11 +11,21 @@ pub struct Denial {
     pub code: DenialCode,
     /// The scopes that would have been needed, where that is why; separated by spaces.
     pub scopes: Option<String>,
+    /// Who it is, where the credentials are good and do not suffice. For the log alone.
+    pub user: Option<String>,
+}
+
+impl Denial {
+    /// The same, of somebody who is known.
+    #[must_use]
+    pub fn of(self, user: &str) -> Self {
+        Self { user: Some(user.to_owned()), ..self }
+    }
 }
 
 impl From<DenialCode> for Denial {
     fn from(code: DenialCode) -> Self {
-        Self { code, scopes: None }
+        Self { code, scopes: None, user: None }
     }
 }
 

@@ -6,6 +6,9 @@ use http::request::Parts;
 use super::denial::DenialCode;
 use super::requirement::Requirement;
 
+/// How much of a path, a host or a user's name is logged, in bytes.
+const MOST_LOGGED_BYTES: usize = 512;
+
 /// One question: the client's request, as the gateway told it.
 #[derive(Debug)]
 pub struct Inquiry<'r> {
@@ -41,25 +44,33 @@ impl<'r> Inquiry<'r> {
         }
     }
 
-    /// The client's method.
+    /// The client's method, as much of it as a log line takes.
     pub fn method(&self) -> Option<&'r str> {
-        self.text(self.original?.method)
+        self.text(self.original?.method).map(cut)
     }
 
-    /// The host that the client asked for.
+    /// The host that the client asked for, as much of it as a log line takes.
     pub fn host(&self) -> Option<&'r str> {
-        self.text(self.original?.host)
+        self.text(self.original?.host).map(cut)
     }
 
-    /// The path without its query, which may hold credentials and so stays out of logs.
+    /// The path without its query, which may hold credentials and so stays out of logs; as much of
+    /// it as a log line takes.
     pub fn path(&self) -> Option<&'r str> {
         let uri = self.text(self.original?.uri)?;
-        Some(uri.split(['?', '#']).next().unwrap_or(uri))
+        Some(cut(uri.split(['?', '#']).next().unwrap_or(uri)))
     }
 
+    /// A header's text, in UTF-8 as many gateways write paths; none where it could move a cursor.
     fn text(&self, header: &str) -> Option<&'r str> {
-        self.headers.get(header)?.to_str().ok()
+        let text = std::str::from_utf8(self.headers.get(header)?.as_bytes()).ok()?;
+        (!text.chars().any(char::is_control)).then_some(text)
     }
+}
+
+/// As much of what a client wrote as a log line takes.
+pub(super) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_LOGGED_BYTES)]
 }
 
 #[cfg(test)]
@@ -78,6 +89,22 @@ mod tests {
             let inquiry = Inquiry { headers: &headers, requirement, original: Some(original) };
             assert_eq!(inquiry.path(), Some(path));
             assert_eq!(inquiry.method(), None);
+        }
+    }
+
+    #[test]
+    fn what_a_client_wrote_is_cut_for_the_log_and_moves_no_cursor() {
+        for (uri, path) in [
+            ("/é".repeat(900).as_bytes(), Some("/é".repeat(170) + "/")),
+            (&b"/\xff"[..], None),
+            ("/\u{9b}2J".as_bytes(), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-uri", HeaderValue::from_bytes(uri).unwrap());
+            let original = Original { method: "x-method", host: "x-host", uri: "x-uri" };
+            let requirement = Ok(Requirement::default());
+            let inquiry = Inquiry { headers: &headers, requirement, original: Some(original) };
+            assert_eq!(inquiry.path(), path.as_deref());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! judges, and the dialect renders the [`verdict`]. Nothing here talks to a user, opens or
 //! ends a session; nothing here answers yes after an error.
 
+mod access;
 pub mod admission;
 pub mod credential;
 pub mod denial;
@@ -76,7 +77,8 @@ impl Gate {
         let found = credential::find(inquiry.headers, &self.cookies)?;
         let admission = self.admissions.admit(found.credential).await?;
         found.place.check(&admission.token.subject)?;
-        requirement.check(&admission.token.scopes)?;
+        let subject = &admission.token.subject;
+        requirement.check(&admission.token.scopes).map_err(|denial| denial.of(subject))?;
         Ok(Grant { admission })
     }
 

@@ -46,6 +46,15 @@ impl Requirement {
         Self::scopes(scopes)
     }
 
+    /// The first parameter of a query that demands something unknown, for the log: by its name,
+    /// where that looks like one that an operator mistyped, and never by its value.
+    pub fn misread(query: Option<&str>) -> Option<&str> {
+        let names = query?.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
+        let name = names.into_iter().find(|name| !name.is_empty() && *name != "scope")?;
+        let in_name = |b: u8| b.is_ascii_lowercase() || b == b'_' || b == b'-';
+        (name.len() <= 24 && name.bytes().all(in_name)).then_some(name)
+    }
+
     /// Whether `granted` suffices.
     ///
     /// # Errors
@@ -54,7 +63,8 @@ impl Requirement {
         if self.scopes.iter().all(|scope| granted.contains(scope)) {
             return Ok(());
         }
-        Err(Denial { code: DenialCode::InsufficientScope, scopes: Some(self.scopes.join(" ")) })
+        let scopes = Some(self.scopes.join(" "));
+        Err(Denial { scopes, ..DenialCode::InsufficientScope.into() })
     }
 }
 
@@ -84,6 +94,21 @@ mod tests {
         assert!(requirement.check(&granted(&["user:read"])).is_ok());
         for near in ["user:rea", "user:reads", "USER:READ", "user", "user:*"] {
             assert!(requirement.check(&granted(&[near])).is_err(), "{near}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_parameter_is_named_and_nothing_that_could_be_a_credential() {
+        for (query, named) in [
+            ("scop=a", Some("scop")),
+            ("scope=a&role=admin", Some("role")),
+            ("access_token=eyJhbGciOi.eyJzdWIi.c2ln", Some("access_token")),
+            ("eyJhbGciOi.eyJzdWIi.c2ln", None),
+            ("deadbeef0123", None),
+            ("scope=%22", None),
+            ("", None),
+        ] {
+            assert_eq!(Requirement::misread(Some(query)), named, "{query}");
         }
     }
 

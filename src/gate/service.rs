@@ -1,5 +1,6 @@
 //! The gate over HTTP: its routes, its access log, and what every answer has in common.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
-use tracing::{info, warn};
+use tokio::sync::Semaphore;
+use tracing::warn;
 
+use super::access::Line;
 use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{Dialect, Manners};
-use super::inquiry::Inquiry;
+use super::inquiry::{Inquiry, cut};
 use super::metrics::{Door, GateMetrics};
 use super::misdirected::Telling;
 use super::open::{Document, OpenPaths};
@@ -24,14 +27,15 @@ use crate::clock::Clock;
 use crate::secret::Random;
 use crate::storage::news::NewsState;
 use crate::token::SigningRing;
+use crate::wire::networks::Networks;
 use crate::wire::{BodyRead, is_question};
 
 /// The largest body that `/validate` reads, in bytes.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a path or a host is logged, in bytes.
-const MOST_LOGGED_BYTES: usize = 1024;
+/// How many bodies are waited for at once.
+const MOST_BODIES: usize = 1_024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which answers are written to the log.
@@ -72,6 +76,8 @@ pub struct ServiceTerms {
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
+    /// The networks whose word is taken on who the client is, for the log.
+    pub gateways: Networks,
     /// The keys that `/jwks` publishes. Those of other issuers are not ours to vouch for.
     pub own_keys: Arc<SigningRing>,
     /// By which it is decided which of them are published.
@@ -88,6 +94,8 @@ pub struct GateService {
     metrics: GateMetrics,
     random: Arc<dyn Random>,
     telling: Telling,
+    /// One permit for each body that is being read.
+    bodies: Semaphore,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -100,7 +108,8 @@ impl GateService {
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { gate, terms, metrics, random, telling: Telling::default() }
+        let (telling, bodies) = (Telling::default(), Semaphore::new(MOST_BODIES));
+        Self { gate, terms, metrics, random, telling, bodies }
     }
 
     /// The judge.
@@ -108,15 +117,15 @@ impl GateService {
         &self.gate
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
+    pub async fn answer(&self, peer: Option<IpAddr>, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
         let path = request.uri.path().strip_prefix(self.terms.prefix.as_str());
         if let Some(dialect) = path.and_then(Dialect::at) {
-            return self.ask(dialect, &request).await;
+            return self.ask(dialect, peer, &request).await;
         }
         // Boxed, as is all that waits for something: an answer from memory stays small.
-        Box::pin(self.answer_elsewhere(path, &request, body)).await
+        Box::pin(self.answer_elsewhere(path, peer, &request, body)).await
     }
 
     /// What is answered where no gateway should ask. Nothing but a good token in a body is a 200
@@ -124,15 +133,16 @@ impl GateService {
     async fn answer_elsewhere(
         &self,
         path: Option<&str>,
+        peer: Option<IpAddr>,
         request: &Parts,
         body: Incoming,
     ) -> Answer {
-        if let Some(refusal) = self.refuse_misdirected(request, "gate") {
+        if let Some(refusal) = self.refuse_misdirected(peer, request, "gate") {
             return refusal;
         }
         match path.map(|path| (path, self.terms.open.at(path))) {
             Some(("/validate", _)) if request.method == Method::POST => {
-                self.validate(request, body).await
+                self.validate(peer, request, body).await
             }
             Some(("/validate", _)) => wrong_method("POST"),
             Some((_, Some(document))) if is_reading(request) => self.show(document).await,
@@ -157,7 +167,12 @@ impl GateService {
 
     /// The refusal of a gateway's question where nobody is judged, on whichever listener: 403, and
     /// the log says where to ask. None where this is no question.
-    pub fn refuse_misdirected(&self, request: &Parts, listener: &'static str) -> Option<Answer> {
+    pub fn refuse_misdirected(
+        &self,
+        peer: Option<IpAddr>,
+        request: &Parts,
+        listener: &'static str,
+    ) -> Option<Answer> {
         if !is_question(&request.headers) {
             return None;
         }
@@ -167,7 +182,7 @@ impl GateService {
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
         // With a body, which those gateways ignore that do not show it to the client.
         let mut response = Dialect::Traefik.render(&verdict, &self.terms.manners);
-        self.account(Door::Elsewhere, &inquiry, &verdict, &mut response);
+        self.account(Door::Elsewhere, peer, &inquiry, &verdict, &mut response);
         Some(response)
     }
 
@@ -188,41 +203,46 @@ impl GateService {
     }
 
     /// A gateway's question.
-    async fn ask(&self, dialect: Dialect, request: &Parts) -> Answer {
+    async fn ask(&self, dialect: Dialect, peer: Option<IpAddr>, request: &Parts) -> Answer {
         let inquiry = dialect.read(request);
         let verdict = self.gate.check(&inquiry).await;
         if verdict.denied() == Some(DenialCode::UnknownRequirement) {
-            let query = request.uri.query().map(cut);
-            warn!(?query, "the gateway's address asks for something else than ?scope=...");
+            // Not the query: a client's own may have got there, and a credential in it.
+            let parameter = Requirement::misread(request.uri.query());
+            warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
         let mut response = dialect.render(&verdict, &self.terms.manners);
         if request.method == Method::HEAD && response.body().is_end_stream() {
             // hyper leaves it out here, and some gateways wait for a body without it.
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        self.account(dialect.door(), &inquiry, &verdict, &mut response);
+        self.account(dialect.door(), peer, &inquiry, &verdict, &mut response);
         response
     }
 
     /// jwthenticator's `POST /validate`.
-    async fn validate(&self, request: &Parts, body: Incoming) -> Answer {
+    async fn validate(&self, peer: Option<IpAddr>, request: &Parts, body: Incoming) -> Answer {
+        let Ok(reading) = self.bodies.try_acquire() else {
+            return json(StatusCode::SERVICE_UNAVAILABLE, jwthenticator::BAD.to_owned());
+        };
         let read =
-            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MOST_BODY_BYTES).collect());
-        let Ok(body) = read.await else {
+            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MOST_BODY_BYTES).collect()).await;
+        drop(reading);
+        let Ok(body) = read else {
             return json(StatusCode::REQUEST_TIMEOUT, jwthenticator::BAD.to_owned());
         };
         let Ok(body) = body else {
             return json(StatusCode::PAYLOAD_TOO_LARGE, jwthenticator::BAD.to_owned());
         };
         let mut response = match jwthenticator::read(&body.to_bytes()) {
-            Ok(token) => self.validate_token(request, &token).await,
+            Ok(token) => self.validate_token(peer, request, &token).await,
             Err((status, body)) => json(status, body),
         };
         response.extensions_mut().insert(BodyRead);
         response
     }
 
-    async fn validate_token(&self, request: &Parts, token: &str) -> Answer {
+    async fn validate_token(&self, peer: Option<IpAddr>, request: &Parts, token: &str) -> Answer {
         let mut headers = http::HeaderMap::new();
         match HeaderValue::from_str(&format!("Bearer {token}")) {
             Ok(value) => headers.insert(http::header::AUTHORIZATION, value),
@@ -242,7 +262,7 @@ impl GateService {
             Verdict::Deny(_) => (StatusCode::UNAUTHORIZED, jwthenticator::BAD),
         };
         let mut response = json(status, body.to_owned());
-        self.account(Door::Validate, &inquiry, &verdict, &mut response);
+        self.account(Door::Validate, peer, &inquiry, &verdict, &mut response);
         response
     }
 
@@ -263,7 +283,14 @@ impl GateService {
     }
 
     /// Counts the answer, gives it the request's id, and writes it to the log where it belongs.
-    fn account(&self, door: Door, inquiry: &Inquiry<'_>, verdict: &Verdict, response: &mut Answer) {
+    fn account(
+        &self,
+        door: Door,
+        peer: Option<IpAddr>,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+        response: &mut Answer,
+    ) {
         self.metrics.verdict(door, verdict.denied());
         let is_logged = match (self.terms.access_log, verdict) {
             (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
@@ -271,7 +298,9 @@ impl GateService {
         };
         let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            log(door, inquiry, verdict, response.status(), id.as_ref());
+            let client = self.terms.gateways.client(peer, inquiry.headers);
+            Line { door, client, inquiry, status: response.status(), id: id.as_ref() }
+                .write(verdict);
         }
         if let Some(id) = id {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -293,37 +322,6 @@ impl GateService {
 /// The answer to whether the process lives; jwthenticator's.
 pub fn health() -> Answer {
     json(StatusCode::OK, jwthenticator::GOOD.to_owned())
-}
-
-fn log(
-    door: Door,
-    inquiry: &Inquiry<'_>,
-    verdict: &Verdict,
-    status: StatusCode,
-    id: Option<&HeaderValue>,
-) {
-    let (verdict, code, user) = match verdict {
-        Verdict::Allow(grant) => ("allow", "ok", Some(grant.admission.token.subject.as_str())),
-        Verdict::Deny(denial) => ("deny", DenialCode::as_str(denial.code), None),
-    };
-    // Debug formatting: whatever a client wrote stays on one line, within its quotes.
-    info!(
-        target: "portcullis::access",
-        request_id = id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
-        door = door.as_str(),
-        verdict,
-        code,
-        status = status.as_u16(),
-        user = ?user.map(cut),
-        method = ?inquiry.method().map(cut),
-        host = ?inquiry.host().map(cut),
-        path = ?inquiry.path().map(cut),
-    );
-}
-
-/// As much of what a client wrote as a log line takes.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MOST_LOGGED_BYTES)]
 }
 
 fn is_request_id(id: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 //! An event holds names and reasons, and never a password, a token or a key.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,13 @@ use super::error::IssueError;
 use crate::clock::Clock;
 use crate::session::SessionId;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::rate::{LineBudget, LineRate};
+
+/// The longest value of a field, in bytes: names may come from anybody.
+const MOST_FIELD_BYTES: usize = 254;
+/// How many refusals of a kind are written; the rest are counted, and the next that is written says
+/// how many there were.
+const REFUSALS: LineRate = LineRate { burst: 500, per_second: 50 };
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,17 +110,39 @@ impl Event {
     }
 }
 
+impl Event {
+    /// What strangers can cause as often as they like.
+    const REFUSALS: [Self; 4] =
+        [Self::LoginRefused, Self::RefreshRefused, Self::ClientRefused, Self::AdminRefused];
+}
+
 /// The audit log of the issuer.
 #[derive(Clone, Debug)]
 pub struct Audit {
     log: AuditLog,
     clock: Arc<dyn Clock>,
+    /// A budget for each of [`Event::REFUSALS`].
+    refusals: Arc<[Mutex<LineBudget>; 4]>,
 }
 
 impl Audit {
     /// Writes to `log`, with times from `clock`.
     pub fn new(log: AuditLog, clock: Arc<dyn Clock>) -> Self {
-        Self { log, clock }
+        let refusals = Event::REFUSALS.map(|_| Mutex::new(LineBudget::new(REFUSALS)));
+        Self { log, clock, refusals: Arc::new(refusals) }
+    }
+
+    /// How many of its kind were left out before this one; `None` where this is left out too.
+    fn left_out(&self, event: Event) -> Option<u64> {
+        let Some(place) = Event::REFUSALS.iter().position(|refusal| *refusal == event) else {
+            return Some(0);
+        };
+        let mut budget = self.refusals[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = budget.take(self.clock.monotonic());
+        if left_out.is_none() {
+            self.log.leave_out();
+        }
+        left_out
     }
 
     /// Begins a line about an event.
@@ -121,7 +150,7 @@ impl Audit {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), json!(self.clock.now().to_string()));
         fields.insert("event".to_owned(), json!(event.as_str()));
-        Entry { audit: self, fields }
+        Entry { audit: self, event, fields, is_told: true }
     }
 }
 
@@ -130,60 +159,136 @@ impl Audit {
 #[must_use = "an entry that is not written says nothing"]
 pub struct Entry<'a> {
     audit: &'a Audit,
+    event: Event,
     fields: Map<String, Value>,
+    /// Whether it may be written at all.
+    is_told: bool,
 }
 
 impl Entry<'_> {
-    fn with(mut self, name: &str, value: Option<Value>) -> Self {
-        if let Some(value) = value {
-            self.fields.insert(name.to_owned(), value);
-        }
+    /// Adds a text, cut to what a line should hold.
+    fn text(mut self, name: &str, text: &str) -> Self {
+        let cut = &text[..text.floor_char_boundary(MOST_FIELD_BYTES)];
+        self.fields.insert(name.to_owned(), json!(cut));
         self
     }
 
     /// Whose account: the user's id.
     pub fn user(self, user: &str) -> Self {
-        self.with("user", Some(json!(user)))
+        self.text("user", user)
     }
 
-    /// The name that somebody wrote who may not exist, cut to what a line should hold.
+    /// The name that somebody wrote who may not exist.
     pub fn login(self, login: &str) -> Self {
-        let cut = &login[..login.floor_char_boundary(254)];
-        self.with("login", Some(json!(cut)))
+        self.text("login", login)
     }
 
     /// The client that asked.
     pub fn client(self, client: Option<&str>) -> Self {
-        self.with("client", client.map(|client| json!(client)))
+        match client {
+            Some(client) => self.text("client", client),
+            None => self,
+        }
     }
 
     /// From which address, as far as the gateway is believed.
     pub fn address(self, address: Option<IpAddr>) -> Self {
-        self.with("address", address.map(|address| json!(address.to_string())))
+        match address {
+            Some(address) => self.text("address", &address.to_string()),
+            None => self,
+        }
     }
 
     /// Which session.
     pub fn session(self, session: &SessionId) -> Self {
-        self.with("session", Some(json!(session.as_str())))
+        self.text("session", session.as_str())
     }
 
     /// By which grant, or because of what.
     pub fn reason(self, reason: &str) -> Self {
-        self.with("reason", Some(json!(reason)))
+        self.text("reason", reason)
     }
 
-    /// The error that the client was told.
-    pub fn error(self, error: &IssueError) -> Self {
-        self.with("error", Some(json!(error.code())))
+    /// The error that the client was told. What is refused for coming too often is not written.
+    pub fn error(mut self, error: &IssueError) -> Self {
+        self.is_told &= error.is_told();
+        self.text("error", error.code())
     }
 
     /// How many it concerned.
-    pub fn count(self, count: u64) -> Self {
-        self.with("count", Some(json!(count)))
+    pub fn count(mut self, count: u64) -> Self {
+        self.fields.insert("count".to_owned(), json!(count));
+        self
     }
 
-    /// Writes the line.
-    pub fn write(self) {
+    /// Writes the line, unless too many of its kind come at once.
+    pub fn write(mut self) {
+        if !self.is_told {
+            return;
+        }
+        let Some(left_out) = self.audit.left_out(self.event) else { return };
+        if left_out > 0 {
+            self.fields.insert("left_out".to_owned(), json!(left_out));
+        }
         self.audit.log.write(&Value::Object(self.fields));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{ManualClock, UnixTime};
+    use crate::telemetry::audit::AuditTarget;
+
+    /// What `tell` wrote, line by line.
+    fn written(tell: impl FnOnce(&Audit, &ManualClock)) -> Vec<Value> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("audit.jsonl");
+        let (log, writer) = AuditLog::start(&AuditTarget::File(path.clone())).expect("open");
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1)));
+        tell(&Audit::new(log, clock.clone()), &clock);
+        writer.finish();
+        let text = std::fs::read_to_string(&path).expect("read");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    #[test]
+    fn no_name_or_path_makes_a_line_long() {
+        let long = "é".repeat(300_000);
+        let lines = written(|audit, _| {
+            audit.event(Event::ClientRefused).client(Some(&long)).write();
+            audit.event(Event::AdminRefused).reason(&long).write();
+            audit.event(Event::LoginRefused).login(&long).user(&long).write();
+        });
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            assert!(line.to_string().len() < 1_000, "{line:.100}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_cut_and_counted_and_hides_nothing_else() {
+        let lines = written(|audit, clock| {
+            let refuse = || audit.event(Event::AdminRefused).error(&IssueError::InvalidToken);
+            (0..5_000).for_each(|_| refuse().write());
+            audit.event(Event::Login).user("alice").write();
+            clock.advance(Duration::from_secs(60));
+            refuse().write();
+        });
+        let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+        assert_eq!((of("admin_refused"), of("login")), (501, 1));
+        assert_eq!(lines.last().expect("lines")["left_out"], 4_500);
+    }
+
+    #[test]
+    fn what_came_too_often_is_not_written_whoever_tells_of_it() {
+        let lines = written(|audit, _| {
+            let error = IssueError::SlowDown(Duration::from_secs(1));
+            audit.event(Event::AdminRefused).error(&error).reason("/admin/sessions").write();
+            audit.event(Event::ClientRefused).error(&IssueError::Busy).write();
+        });
+        assert_eq!(lines, Vec::<Value>::new());
     }
 }

@@ -1,24 +1,26 @@
 //! The audit log: one JSON object a line, appended to a file that several processes may share.
 //!
 //! Lines are written by a thread of their own, in order; whoever tells of an event never waits for
-//! the disk, while 65,536 lines may. A line is one `write` to a file opened for appending, so that lines of two processes
-//! never mix. A file that was moved away is opened anew, so that logs can be rotated: for whom it was,
-//! and with its mode, so that a command of root's does not take it away from the server.
+//! the disk, while 16 MiB of lines may. A line is one `write` to a file opened for appending, so
+//! that lines of two processes never mix. A file that was moved away is opened anew, so that logs
+//! can be rotated: for whom it was, and with its mode, so that a command of root's does not take it
+//! away from the server.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tracing::error;
 
-/// Lines that may wait to be written. More are lost, and the log says so: whoever tells of an event
-/// may be answering gateways, and a disk that hangs must not stop them.
-const MOST_WAITING: usize = 65_536;
+use super::lost::{Log, Reason, lost};
+use super::queue::{LineWriter, Lines};
+
+/// Bytes of lines that may wait to be written. More are lost, and the log says so: whoever tells of
+/// an event may be answering gateways, and a disk that hangs must not stop them.
+const MOST_WAITING_BYTES: usize = 16 << 20;
 /// How often it is looked whether the file was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,14 +37,11 @@ pub enum AuditTarget {
 
 /// A handle for those who tell of events. A clone writes to the same log.
 #[derive(Clone, Debug)]
-pub struct AuditLog(Option<SyncSender<String>>);
+pub struct AuditLog(Option<Lines>);
 
 /// Writes what was told until it is dropped; then everything told so far is on the disk's way.
 #[derive(Debug)]
-pub struct AuditWriter {
-    log: AuditLog,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct AuditWriter(Option<LineWriter>);
 
 impl AuditLog {
     /// A log that keeps nothing.
@@ -55,44 +54,38 @@ impl AuditLog {
     /// # Errors
     /// Where the file cannot be opened for appending.
     pub fn start(target: &AuditTarget) -> io::Result<(Self, AuditWriter)> {
-        let output = match target {
-            AuditTarget::Off => {
-                return Ok((Self(None), AuditWriter { log: Self(None), thread: None }));
-            }
+        let mut output = match target {
+            AuditTarget::Off => return Ok((Self(None), AuditWriter(None))),
             AuditTarget::Stderr => Output::Stderr,
             AuditTarget::File(path) => Output::File(Appended::open(path)?),
         };
-        let (sender, lines) = sync_channel(MOST_WAITING);
-        let thread = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || write_all(output, &lines))?;
-        let log = Self(Some(sender));
-        Ok((log.clone(), AuditWriter { log, thread: Some(thread) }))
+        let mut has_failed = false;
+        let write = move |line: &[u8]| has_failed = output.write(line, has_failed);
+        let (lines, writer) = Lines::start(Log::Audit, MOST_WAITING_BYTES, write)?;
+        Ok((Self(Some(lines)), AuditWriter(Some(writer))))
     }
 
     /// Tells of an event.
     pub fn write(&self, event: &Value) {
-        if let Some(sender) = &self.0 {
-            match sender.try_send(format!("{event}\n")) {
-                // Gone: the writer was dropped, at the very end of the process.
-                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                Err(TrySendError::Full(_)) => {
-                    error!(event = %event["event"], "the audit log cannot keep up; an event is lost");
-                }
-            }
+        if let Some(lines) = &self.0
+            && !lines.push(format!("{event}\n").as_bytes())
+        {
+            let event = event["event"].as_str().unwrap_or_default();
+            error!(event, "the audit log cannot keep up; an event is lost");
         }
+    }
+
+    /// Counts events that are left out, since too many of their kind came at once.
+    pub fn leave_out(&self) {
+        lost(Log::Audit, Reason::Rate, 1);
     }
 }
 
 impl AuditWriter {
     /// Waits until everything told so far is written. Handles that others still hold tell nobody.
     pub fn finish(mut self) {
-        if let Some(sender) = self.log.0.take() {
-            // An empty line is the end: other handles may outlive us.
-            let _ = sender.send(String::new());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(writer) = self.0.take() {
+            writer.finish(None);
         }
     }
 }
@@ -102,24 +95,19 @@ enum Output {
     File(Appended),
 }
 
-fn write_all(mut output: Output, lines: &Receiver<String>) {
-    let mut failed = false;
-    for line in lines {
-        if line.is_empty() {
-            return;
-        }
-        let outcome = match &mut output {
-            Output::Stderr => io::stderr().write_all(line.as_bytes()),
-            Output::File(file) => file.append(line.as_bytes()),
+impl Output {
+    /// Writes a line, and tells of the first failure after a success. Says whether this failed.
+    fn write(&mut self, line: &[u8], has_failed: bool) -> bool {
+        let outcome = match self {
+            Self::Stderr => io::stderr().write_all(line),
+            Self::File(file) => file.append(line),
         };
-        match outcome {
-            Ok(()) => failed = false,
-            Err(error) if !failed => {
-                failed = true;
-                error!(%error, "the audit log cannot be written; events are lost");
-            }
-            Err(_) => {}
+        let Err(error) = outcome else { return false };
+        lost(Log::Audit, Reason::Write, 1);
+        if !has_failed {
+            error!(%error, "the audit log cannot be written; events are lost");
         }
+        true
     }
 }
 

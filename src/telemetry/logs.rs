@@ -1,10 +1,33 @@
 //! Logs, on standard error: text for people, or one JSON object a line for machines.
+//!
+//! Whatever is written is bounded: by the bytes that wait for a slow reader, and by how often one
+//! place in the code may speak, since what makes it speak may be a stranger.
 
-use std::io::IsTerminal as _;
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing::callsite::Identifier;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::lost::{Log, Reason, count_all, lost};
+use super::queue::{LineWriter, Lines};
+use super::rate::{LineBudget, LineRate};
+use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
+
+/// Bytes of lines that may wait for the reader.
+const MOST_WAITING_BYTES: usize = 8 << 20;
+/// How often one place in the code may write a line at `info` and above.
+const USUAL_RATE: LineRate = LineRate { burst: 100, per_second: 10 };
+/// The same for refused requests.
+const REFUSED_RATE: LineRate = LineRate { burst: 2_000, per_second: 500 };
+/// How often it is told that lines were lost.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for the reader.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,20 +76,117 @@ impl LogConfig {
 
     /// Starts logging, once in a process; a second call changes nothing. Lines are written by a
     /// thread of their own, so that a reader of the log that is stuck delays no answer; what does
-    /// not fit into its queue is lost. Dropping the guard writes out what is left.
-    pub fn start(&self) -> WorkerGuard {
-        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    /// not fit into its queue is lost and counted. Dropping the guard writes out what is left.
+    pub fn start(&self) -> LogGuard {
+        let Ok((lines, writer)) = Lines::start(Log::Process, MOST_WAITING_BYTES, to_stderr())
+        else {
+            return LogGuard(None);
+        };
         let filter = EnvFilter::try_new(with_quiet_libraries(&self.filter)).unwrap_or_default();
-        let builder = fmt()
+        let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(writer)
-            .with_ansi(std::io::stderr().is_terminal());
+            .with_writer(Sink::new(lines))
+            .with_ansi(io::stderr().is_terminal());
         // It fails only where something else logs already, as in tests.
         let _ = match self.format {
             Format::Text => builder.try_init(),
             Format::Json => builder.json().flatten_event(true).try_init(),
         };
-        guard
+        LogGuard(Some(writer))
+    }
+}
+
+/// Writes out what is left of the log when it is dropped, unless that takes longer than a second.
+#[derive(Debug)]
+#[must_use = "without it the end of the log is lost"]
+pub struct LogGuard(Option<LineWriter>);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            writer.finish(Some(LAST_PATIENCE));
+        }
+    }
+}
+
+/// Writes lines to standard error, and now and then how many could not be.
+fn to_stderr() -> impl FnMut(&[u8]) {
+    let (mut told, mut told_at) = (0, None::<Instant>);
+    move |line| {
+        // A log that nobody reads any more is no reason to stop.
+        let _ = io::stderr().write_all(line);
+        let lines = count_all(Log::Process);
+        if lines > told && told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            tracing::warn!(
+                lines = lines - told,
+                "lines of this log were lost: too many came at once"
+            );
+            (told, told_at) = (lines, Some(Instant::now()));
+        }
+    }
+}
+
+/// Puts lines into the queue, no more of a kind than its budget allows.
+#[derive(Debug)]
+struct Sink {
+    lines: Lines,
+    started: Instant,
+    /// By the place in the code; so there are no more of them than such places.
+    budgets: Mutex<HashMap<Identifier, LineBudget>>,
+}
+
+impl Sink {
+    fn new(lines: Lines) -> Self {
+        Self { lines, started: Instant::now(), budgets: Mutex::default() }
+    }
+
+    fn is_within_budget(&self, line: &Metadata<'_>) -> bool {
+        let Some(rate) = rate(line) else { return true };
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets.entry(line.callsite()).or_insert_with(|| LineBudget::new(rate));
+        budget.take(self.started.elapsed()).is_some()
+    }
+}
+
+/// How often such a line may be written; `None`: as often as it comes, since somebody asked for it.
+fn rate(line: &Metadata<'_>) -> Option<LineRate> {
+    match line.name() {
+        ACCESS_ALLOWED => None,
+        ACCESS_REFUSED => Some(REFUSED_RATE),
+        _ if *line.level() > Level::INFO => None,
+        _ => Some(USUAL_RATE),
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = SinkWriter<'a>;
+
+    fn make_writer(&'a self) -> SinkWriter<'a> {
+        SinkWriter(Some(&self.lines))
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> SinkWriter<'a> {
+        SinkWriter(self.is_within_budget(line).then_some(&self.lines))
+    }
+}
+
+/// Takes one line, or takes it for lost.
+#[derive(Debug)]
+struct SinkWriter<'a>(Option<&'a Lines>);
+
+impl Write for SinkWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0 {
+            Some(lines) => {
+                lines.push(line);
+            }
+            None => lost(Log::Process, Reason::Rate, 1),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -2,4 +2,7 @@
 
 pub mod audit;
 pub mod logs;
+pub mod lost;
 pub mod metrics;
+mod queue;
+pub mod rate;

@@ -266,7 +266,8 @@ impl Cluster {
         }
         let map = latest.ok_or(why)?;
         if known.is_none_or(|known| known.primaries() != map.primaries()) {
-            tracing::info!(primaries = ?map.primaries(), "the servers of the cluster");
+            let primaries: Vec<_> = map.primaries().iter().map(ToString::to_string).collect();
+            tracing::info!(primaries = primaries.join(","), "the servers of the cluster");
         }
         self.forget_all_but(&map);
         Ok(Arc::new(map))
