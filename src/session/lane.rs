@@ -7,8 +7,7 @@
 //! met by everybody at once.
 //!
 //! Whoever shows a credential that was never seen here may be making it up, as often as he likes.
-//! So strangers have a part of the lane and a shorter queue, and the rest is left to those who are
-//! known.
+//! So some places are kept from strangers, and none of them enters while somebody waits who is known.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,8 +25,8 @@ const AFTER_REST: usize = 8;
 const MOST_WAITING: usize = 2_048;
 /// How many of the unknown may.
 const MOST_UNKNOWN_WAITING: usize = 1_024;
-/// The unknown may take every n-th place.
-const UNKNOWN_SHARE: usize = 2;
+/// One place of so many is kept from the unknown.
+const KEPT_FOR_KNOWN: usize = 8;
 /// Of so many questions ...
 const LAST: u32 = 16;
 /// ... so many failures make the lane rest.
@@ -139,7 +138,9 @@ impl Lane {
         let has_share = match priority {
             Priority::Known => true,
             Priority::Unknown => {
-                state.under_way[priority as usize] < (state.width / UNKNOWN_SHARE).max(1)
+                let [_, unknown] = state.under_way;
+                let [waiting, _] = state.waiting;
+                unknown < state.width - state.width / KEPT_FOR_KNOWN && waiting == 0
             }
         };
         if all >= state.width || !has_share {
@@ -247,6 +248,8 @@ impl<'l> Waiting<'l> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.lock().waiting[self.1 as usize] -= 1;
+        // Those who were held back by this one may go on.
+        self.0.wake();
     }
 }
 
@@ -376,10 +379,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_unknown_leave_half_of_the_lane_to_the_known_and_queue_apart() {
+    async fn some_places_are_kept_from_the_unknown_who_queue_apart_and_enter_last() {
         let (_, lane) = lane();
         let mut strangers = Vec::new();
-        for _ in 0..WIDEST / UNKNOWN_SHARE {
+        for _ in 0..WIDEST - WIDEST / KEPT_FOR_KNOWN {
             strangers.push(lane.enter(Unknown).await.expect("a place"));
         }
         let waiting: Vec<_> = (0..MOST_UNKNOWN_WAITING)
@@ -393,7 +396,7 @@ mod tests {
         }
         assert_eq!(lane.enter(Unknown).await.map(drop), Err(NotAsked::Crowded));
         let mut known = Vec::new();
-        for _ in 0..WIDEST - WIDEST / UNKNOWN_SHARE {
+        for _ in 0..WIDEST / KEPT_FOR_KNOWN {
             known.push(lane.enter(Known).await.expect("a place of his own"));
         }
         let late = tokio::spawn({
