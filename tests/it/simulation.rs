@@ -35,12 +35,12 @@ const ROTATION: Model = Model { name: "issuers", run: |run| simulated(rotation::
 
 #[test]
 fn no_gate_says_yes_for_longer_than_promised_after_an_acknowledged_revocation() {
-    PROMISE.hold(1_000);
+    PROMISE.hold(400);
 }
 
 #[test]
 fn of_all_refreshes_of_a_token_one_wins_and_nothing_is_lost_whoever_goes_away() {
-    ROTATION.hold(1_500);
+    ROTATION.hold(600);
 }
 
 #[test]
