@@ -1,8 +1,9 @@
 //! `portcullis serve` that issues tokens too, and the accounts that it needs.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, sync::Arc};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{
     PATIENCE, free_address,
@@ -33,6 +34,8 @@ pub struct Issuer {
     pub grpc: SocketAddr,
     /// The administrator's token, set or made; empty where there is none.
     pub admin_token: String,
+    /// Last, so that it goes after the process.
+    _folder: Arc<TempDir>,
 }
 
 impl Realm {
@@ -119,7 +122,7 @@ impl Issuer {
         let made = || std::fs::read_to_string(realm.folder().join("admin-token"));
         let set = realm.setting("ADMIN_TOKEN").map(str::to_owned);
         let admin_token = set.unwrap_or_else(|| made().unwrap_or_default().trim().to_owned());
-        Self { gate, public, internal, grpc, admin_token }
+        Self { gate, public, internal, grpc, admin_token, _folder: realm.keep_folder() }
     }
 
     /// A second process of the same realm, on addresses of its own; its tokens name the same issuer.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
 };
 
 use tempfile::TempDir;
@@ -13,9 +14,9 @@ use super::gate::Gate;
 /// The program under test.
 pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
 
-/// Keys and settings in a folder of their own that goes when the value goes.
+/// Keys and settings in a folder of their own that goes when nobody has it any more.
 pub struct Realm {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     settings: BTreeMap<String, String>,
 }
 
@@ -36,7 +37,7 @@ impl Realm {
             ("STORE_TIMEOUT", "3".to_owned()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { folder, settings }
+        Self { folder: Arc::new(folder), settings }
     }
 
     /// The same realm with one more setting, or another value of it.
@@ -59,6 +60,11 @@ impl Realm {
     /// All settings.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
+    }
+
+    /// Keeps the folder for a process that outlives this value.
+    pub fn keep_folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The folder of the keys, the store and the logs.
