@@ -145,6 +145,9 @@ pub(super) fn read(
     };
     if is_on {
         check_tokens(reader, tokens);
+        if config.terms.policy != RefreshPolicy::Rotate && !config.terms.grace.is_zero() {
+            reader.warn("REFRESH_GRACE_SECONDS", "is not used: REFRESH_POLICY is not `rotate`");
+        }
     } else {
         tell_of_no_use(reader);
     }

@@ -62,6 +62,10 @@ fn what_has_no_use_here_is_told() {
     assert!(told[0].ends_with("without use: PUBLIC_URL, ADMIN_TOKEN"), "{told:?}");
     let on = ("AUTHORIZATION_SERVER", "true");
     assert_eq!(warnings(&[("ADMIN_TOKEN", SECRET), on]), [""; 0]);
+    let grace = ("REFRESH_GRACE_SECONDS", "5");
+    assert_eq!(warnings(&[on, grace]), [""; 0]);
+    let told = warnings(&[on, grace, ("REFRESH_POLICY", "reusable")]);
+    assert_eq!(told, ["REFRESH_GRACE_SECONDS: is not used: REFRESH_POLICY is not `rotate`"]);
 }
 
 #[test]
