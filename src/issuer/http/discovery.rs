@@ -162,7 +162,7 @@ pub(super) async fn root() -> Response {
     health().await
 }
 
-/// Whether the process lives, as tp-auth's clients ask
+/// Whether all stores answer, as tp-auth's clients ask
 #[utoipa::path(
     get, path = "/api/healthcheck", tag = "Health",
     responses(

@@ -42,7 +42,7 @@ impl Demo {
         ] {
             command.args([flag, &address.to_string()]);
         }
-        // What is tried here is not how long a debug build takes to hash.
+        // What is tried here is not how long a hash takes.
         for flag in ["--password-memory-kib=64", "--password-passes=1", "--password-lanes=1"] {
             command.arg(flag);
         }
