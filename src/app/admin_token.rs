@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
+use crate::config::LEAST_TOKEN_BYTES;
 use crate::opaque;
 use crate::secret::{Random, Secret};
 
@@ -30,8 +31,8 @@ fn read(path: &Path) -> anyhow::Result<Secret> {
     }
     let text = Secret::new(fs::read(path)?);
     let token = Secret::new(text.expose().trim_ascii());
-    if token.expose().is_empty() {
-        bail!("it is empty: remove it for a new one");
+    if token.expose().len() < LEAST_TOKEN_BYTES {
+        bail!("it has less than {LEAST_TOKEN_BYTES} bytes: remove it for a new one");
     }
     Ok(token)
 }
@@ -79,13 +80,15 @@ mod tests {
     fn what_others_can_read_or_nobody_wrote_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("admin-token");
-        fs::write(&path, "a token that somebody chose\n").expect("written");
+        fs::write(&path, "a long token that somebody chose himself\n").expect("written");
         for (mode, is_good) in [(0o600, true), (0o400, true), (0o640, false), (0o602, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
             assert_eq!(read_or_make(&path, &SystemRandom).is_ok(), is_good, "{mode:o}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
-        fs::write(&path, "\n").expect("written");
-        assert!(read_or_make(&path, &SystemRandom).is_err(), "an empty one");
+        for short in ["\n", "hunter2\n"] {
+            fs::write(&path, short).expect("written");
+            assert!(read_or_make(&path, &SystemRandom).is_err(), "{short:?}");
+        }
     }
 }

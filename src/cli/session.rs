@@ -90,7 +90,9 @@ pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure
 
 /// Whom `--user` means.
 struct Whom {
-    id: UserId,
+    /// The user of that name; and whoever has the name itself for an id, as the hook's users and
+    /// clients may.
+    ids: Vec<UserId>,
     /// Whether accounts know him. Users of the hook and clients have sessions, and no account.
     is_known: bool,
 }
@@ -105,7 +107,11 @@ impl Whom {
             Ok::<_, anyhow::Error>(account::find(store.as_ref(), who).await?)
         };
         match asked.await {
-            Ok(Named::One(user)) => return Ok(Self { id: user.id, is_known: true }),
+            Ok(Named::One(user)) => {
+                let by_id = UserId::parse(who).ok().filter(|id| *id != user.id);
+                let ids = [user.id].into_iter().chain(by_id).collect();
+                return Ok(Self { ids, is_known: true });
+            }
             Ok(Named::Two { by_login, .. }) => return Err(two_are_meant(who, &by_login)),
             Ok(Named::Nobody) => {}
             Err(error) => Output::say(&format!(
@@ -113,7 +119,7 @@ impl Whom {
             )),
         }
         let id = UserId::parse(who).map_err(Failure::usage)?;
-        Ok(Self { id, is_known: false })
+        Ok(Self { ids: vec![id], is_known: false })
     }
 
     /// The answer where he has no session.
@@ -121,7 +127,7 @@ impl Whom {
         if self.is_known {
             return Ok(());
         }
-        let who = self.id.as_str();
+        let who = self.ids.first().map_or("", UserId::as_str);
         Err(Failure::no(anyhow!("there is no user {who:?}, and no session of one")))
     }
 }
@@ -142,12 +148,20 @@ async fn list(args: &ListArgs) -> Outcome {
     };
     let (clock, _) = surroundings();
     let live_at = (!args.all).then(|| clock.now());
-    let filter = Filter { user: whom.as_ref().map(|whom| whom.id.clone()), live_at };
+    let of = |user: Option<&UserId>| Filter { user: user.cloned(), live_at };
+    let filters = match &whom {
+        Some(whom) => whom.ids.iter().map(|id| of(Some(id))).collect(),
+        None => vec![of(None)],
+    };
     let sessions = sessions(&config).await?;
-    let found = sessions.list(&filter, args.limit).await.map_err(|error| match error {
-        StoreError::CannotList => Failure::usage(CannotList),
-        error => Failure::unavailable(error),
-    })?;
+    let mut found = Vec::new();
+    for filter in &filters {
+        let listed = sessions.list(filter, args.limit).await.map_err(|error| match error {
+            StoreError::CannotList => Failure::usage(CannotList),
+            error => Failure::unavailable(error),
+        })?;
+        found.extend(listed);
+    }
     if let Some(whom) = whom.filter(|_| found.is_empty()) {
         whom.without_sessions()?;
     }
@@ -204,11 +218,16 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     let sessions = Arc::new(sessions(&config).await?);
     let (ended, all_there) = if let Some(who) = &args.user {
         let whom = Whom::find(&args.settings, who).await?;
-        let ended = sessions.revoke_user(&whom.id).await.map_err(Failure::unavailable)?;
-        if ended > 0 {
-            let all = log.event(Event::RevokeAll).user(whom.id.as_str()).reason(COMMAND);
-            all.count(ended).write();
-        } else {
+        let mut ended = 0;
+        for id in &whom.ids {
+            let of_user = sessions.revoke_user(id).await.map_err(Failure::unavailable)?;
+            if of_user > 0 {
+                let all = log.event(Event::RevokeAll).user(id.as_str()).reason(COMMAND);
+                all.count(of_user).write();
+            }
+            ended += of_user;
+        }
+        if ended == 0 {
             whom.without_sessions()?;
         }
         (ended, true)

@@ -29,14 +29,14 @@ use crate::token::key::{self, KeyError};
 const LEAST_SECRET_BYTES: usize = 16;
 /// The shortest token of administrators, in bytes: it may be chosen, and is compared as often as
 /// anybody likes, so that nobody can lock the administrator out.
-const LEAST_TOKEN_BYTES: usize = 32;
+pub(crate) const LEAST_TOKEN_BYTES: usize = 32;
 /// The file in DATA_DIR with the administrator's token of who set none.
 const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// The audit log's file in DATA_DIR.
 const AUDIT_FILE: &str = "audit.jsonl";
 
 /// What is of no use to a gate alone, and of which an operator would expect something.
-const OF_AN_ISSUER: [&str; 12] = [
+const OF_AN_ISSUER: [&str; 15] = [
     "ISSUER_LISTEN",
     "INTERNAL_LISTEN",
     "GRPC_LISTEN",
@@ -47,6 +47,9 @@ const OF_AN_ISSUER: [&str; 12] = [
     "TOKEN_URL",
     "TOKEN_HOOK_URL",
     "MAX_SESSIONS_PER_USER",
+    "MAX_SESSIONS_PER_KEY",
+    "SESSIONS_SCOPE",
+    "OPEN_KEY_REGISTRATION",
     "RATE_LIMIT_PER_MINUTE",
     "CORS_URLS",
 ];
@@ -183,7 +186,17 @@ fn internal_terms(
             "any host that reaches INTERNAL_LISTEN could register keys: it is for loopback alone",
         );
     }
-    let socket_is_guarded = !has_token && matches!(listen, Some(Address::Unix(_)));
+    if open_registration && (listen.is_none() || reader.truth("DISABLE_INTERNAL_API")) {
+        reader.warn(
+            "OPEN_KEY_REGISTRATION",
+            "has no effect: INTERNAL_LISTEN or DISABLE_INTERNAL_API switches its routes off",
+        );
+    }
+    // A socket that everybody may open guards nothing. What cannot be read is told elsewhere.
+    let mode = reader.optional("SOCKET_MODE").and_then(|text| u32::from_str_radix(&text, 8).ok());
+    let is_for_everybody = mode.is_none_or(|mode| mode & 0o006 != 0);
+    let is_socket = matches!(listen, Some(Address::Unix(_)));
+    let socket_is_guarded = !has_token && is_socket && !is_for_everybody;
     InternalTerms { is_of_this_host, socket_is_guarded, open_registration }
 }
 

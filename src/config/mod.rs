@@ -28,6 +28,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 pub use accounts::{AccountStoreConfig, AccountsConfig};
+pub(crate) use issuance::LEAST_TOKEN_BYTES;
 pub use issuance::{GrpcTls, IssuanceConfig};
 pub use keys::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;

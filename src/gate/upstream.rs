@@ -61,13 +61,18 @@ impl UpstreamJwt {
         &self.header
     }
 
-    /// Whether it would be signed by the same now. What another key signed may be a thief's word,
-    /// and a key is dropped because it was stolen.
+    /// Whether it is still good: a key that is still published signed it. One that is not may have
+    /// been stolen, and what it signed may be a thief's word. A key that only handed over signed
+    /// nothing that is wrong, and all handles at once are not signed anew for it.
     pub(super) fn is_current(&self, by: &SignedBy) -> bool {
-        let signer = || self.signers.signing(self.clock.now());
+        let now = self.clock.now();
+        let signer = || self.signers.signing(now);
         match by {
             SignedBy::Client => true,
-            SignedBy::Us(key) => signer().is_some_and(|signer| signer.id() == key.as_ref()),
+            SignedBy::Us(key) => {
+                signer().is_some_and(|signer| signer.id() == key.as_ref())
+                    || key.as_ref().is_some_and(|key| self.signers.publishes(key.as_str(), now))
+            }
             SignedBy::Nobody => signer().is_none(),
         }
     }

@@ -29,7 +29,9 @@ pub struct Bearer {
 
 /// Somebody whom an administrator names.
 struct Whom {
-    user: UserId,
+    /// The user of that name; and whoever has the name itself for an id, as the hook's users and
+    /// clients may: their sessions must not live on for somebody of that name.
+    users: Vec<UserId>,
     /// What to say where he has no session; nothing where he is known.
     otherwise: Option<IssueError>,
 }
@@ -73,7 +75,7 @@ impl Issuance {
             };
             return Ok(verified.and_then(|good| self.of_verified(&good)));
         }
-        let found = self.tokens.get(&TokenDigest::of(token)).await?;
+        let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
         let is_good = |kept: &crate::opaque::OpaqueToken| {
             kept.kind == TokenKind::Handle && kept.used.is_none() && self.clock.now() < kept.expires
         };
@@ -132,7 +134,7 @@ impl Issuance {
             let found = verified.and_then(|verified| self.of_verified(&verified));
             return Ok(found.map(|(belonging, _)| belonging));
         }
-        let found = self.tokens.get(&TokenDigest::of(token)).await?;
+        let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
         Ok(found.map(|kept| Belonging {
             session: kept.session,
             user: kept.user,
@@ -198,12 +200,18 @@ impl Issuance {
     /// [`IssueError::NotFound`] where there is nobody of that name; the others as above.
     pub async fn end_all_of(&self, whom: &str, caller: &Caller) -> Result<u64, IssueError> {
         let whom = self.whom(whom).await?;
-        let ended = self.sessions.revoke_user(&whom.user).await?;
-        if let (0, Some(error)) = (ended, whom.otherwise) {
-            return Err(error);
+        let mut ended = 0;
+        for user in &whom.users {
+            let of_user = self.sessions.revoke_user(user).await?;
+            if of_user > 0 || whom.otherwise.is_none() {
+                self.tell_of_all(user, of_user, caller);
+            }
+            ended += of_user;
         }
-        self.tell_of_all(&whom.user, ended, caller);
-        Ok(ended)
+        match whom.otherwise {
+            Some(error) if ended == 0 => Err(error),
+            _ => Ok(ended),
+        }
     }
 
     fn tell_of_all(&self, user: &UserId, ended: u64, caller: &Caller) {
@@ -216,7 +224,11 @@ impl Issuance {
     /// by their ids alone; neither must accounts that do not answer keep an id's sessions alive.
     async fn whom(&self, text: &str) -> Result<Whom, IssueError> {
         let otherwise = match account::find(self.accounts.as_ref(), text).await {
-            Ok(Named::One(user)) => return Ok(Whom { user: user.id, otherwise: None }),
+            Ok(Named::One(user)) => {
+                let by_id = UserId::parse(text).ok().filter(|id| *id != user.id);
+                let users = [user.id].into_iter().chain(by_id).collect();
+                return Ok(Whom { users, otherwise: None });
+            }
             Ok(Named::Two { .. }) => {
                 return Err(IssueError::invalid_request(
                     "this is the id of one user and a name of another: name the first by username \
@@ -227,7 +239,7 @@ impl Issuance {
             Err(error) => error.into(),
         };
         let user = UserId::parse(text).map_err(|_| IssueError::NotFound)?;
-        Ok(Whom { user, otherwise: Some(otherwise) })
+        Ok(Whom { users: vec![user], otherwise: Some(otherwise) })
     }
 
     /// Ends all sessions of the bearer's user but his own.
@@ -265,7 +277,10 @@ impl Issuance {
     /// [`IssueError::NotFound`] where there is nobody of that name; [`IssueError::Unavailable`].
     pub async fn list_of(&self, whom: &str) -> Result<Vec<Session>, IssueError> {
         let whom = self.whom(whom).await?;
-        let found = self.list(Some(&whom.user), MOST_LISTED).await?;
+        let mut found = Vec::new();
+        for user in &whom.users {
+            found.extend(self.list(Some(user), MOST_LISTED).await?);
+        }
         match whom.otherwise {
             Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),

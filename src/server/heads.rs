@@ -103,7 +103,9 @@ pub(super) struct Frames {
     /// Of a frame's own head: what has come.
     head: [u8; 9],
     has_come: usize,
-    /// Bytes of the blocks' frames so far.
+    /// Whether the payload is a part of a header block that is not finished.
+    is_of_block: bool,
+    /// Bytes of such payloads that have come. What a frame announces costs nobody anything yet.
     block: usize,
 }
 
@@ -124,6 +126,9 @@ impl Frames {
         loop {
             let skipped = self.skipped.min(bytes.len());
             self.skipped -= skipped;
+            if self.is_of_block {
+                self.block += skipped;
+            }
             bytes = &bytes[skipped..];
             if bytes.is_empty() {
                 return self.block.saturating_mul(MEMORY_OF_BYTE).min(most.saturating_mul(5));
@@ -142,8 +147,10 @@ impl Frames {
         let [a, b, c, kind, flags, ..] = self.head;
         self.skipped = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.has_come = 0;
-        if matches!(kind, HEADERS | CONTINUATION) {
-            self.block = if flags & END_HEADERS == 0 { self.block + self.skipped } else { 0 };
+        let is_of_head = matches!(kind, HEADERS | CONTINUATION);
+        self.is_of_block = is_of_head && flags & END_HEADERS == 0;
+        if is_of_head && !self.is_of_block {
+            self.block = 0;
         }
     }
 }
@@ -212,7 +219,8 @@ mod tests {
             assert_eq!(read(&ended), 0);
             assert_eq!(read(&data), 0);
             let many = frame(16_384, HEADERS, 0);
-            assert_eq!(read(&many), 16_384 * MEMORY_OF_BYTE);
+            assert_eq!(read(&many[..9]), 0, "what is announced has not come");
+            assert_eq!(read(&many[9..]), 16_384 * MEMORY_OF_BYTE);
             let more = frame(16_384, CONTINUATION, 0).repeat(20);
             assert_eq!(read(&more), 5 * MOST, "no more than a list of its size can take");
         }

@@ -180,6 +180,28 @@ impl Discard {
     }
 }
 
+/// How much of HTTP/1 is read at once. hyper reads more and more ahead of the heads that it has
+/// looked at, which would count for nobody.
+const MOST_AT_ONCE: usize = 16 * 1024;
+
+impl Stream {
+    fn poll_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let socket = Pin::new(&mut self.socket);
+        if !matches!(self.reading, Reading::Http1(..)) || buffer.remaining() <= MOST_AT_ONCE {
+            return socket.poll_read(cx, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(MOST_AT_ONCE));
+        ready!(socket.poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -194,7 +216,7 @@ impl AsyncRead for Stream {
         }
         let before = buffer.filled().len();
         if this.ahead.is_empty() {
-            ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+            ready!(this.poll_socket(cx, buffer))?;
         } else {
             let taken = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead[..taken]);

@@ -87,6 +87,13 @@ impl SigningRing {
         keys.table.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
     }
 
+    /// Whether a key of that name is shown to everybody now.
+    pub fn publishes(&self, name: &str, now: UnixTime) -> bool {
+        let keys = self.keys.load();
+        let mut published = keys.table.published(now);
+        published.any(|key| key.verifying.public().is_some_and(|key| key.id().as_str() == name))
+    }
+
     /// The keys that check our tokens now.
     pub fn verifying(&self, now: UnixTime) -> Vec<VerifyingKey> {
         let keys = self.keys.load();

@@ -309,3 +309,30 @@ fn no_key_is_registered_for_a_person() {
     let users: Value = serde_json::from_str(&realm.ask(&["user", "list", "--json"])).expect("JSON");
     assert_eq!(users.as_array().map(Vec::len), Some(2), "nobody was made for it");
 }
+
+#[test]
+fn sessions_end_by_a_name_that_is_somebody_elses_id_too() {
+    let realm = Realm::issuing();
+    realm.add_user(ALICE.0, ALICE.1, &[]);
+    // The hook's users have ids of their own, which an account may have for a username.
+    let token = realm.mint(ALICE.0, &[]);
+    let issuer = Issuer::start(&realm);
+    let path = format!("/admin/users/{}/sessions", ALICE.0);
+    assert_eq!(issuer.check(&token), 200);
+    assert_eq!(issuer.as_admin("DELETE", &path, b"").json(), json!({"ended": 1}));
+    assert_eq!(issuer.check(&token), 401);
+    let token = realm.mint(ALICE.0, &[]);
+    assert_eq!(code(&realm, &["session", "revoke", "--user", ALICE.0]), Some(0));
+    assert_eq!(issuer.check(&token), 401);
+}
+
+#[test]
+fn the_administrators_token_is_guessed_within_the_budget_where_services_ask_too() {
+    let limits = Realm::issuing().with("RATE_LIMITS", "true").with("RATE_LIMIT_PER_MINUTE", "5");
+    let issuer = Issuer::start(&limits);
+    let guess =
+        |token: &str| issuer.form("/introspect", &[("token", "x")], &[&bearer(token)]).status;
+    let said: Vec<u16> = (0..12).map(|n| guess(&format!("guess {n}"))).collect();
+    assert_eq!((said.first(), said.last()), (Some(&401), Some(&429)), "{said:?}");
+    assert_eq!(guess(&issuer.admin_token), 200, "the right one is never refused for others'");
+}

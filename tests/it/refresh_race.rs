@@ -187,7 +187,8 @@ fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
     }
     let events = pair.audited();
     let count = |event: &str| events.get(event).copied().unwrap_or_default();
-    assert_eq!(count("refresh_reuse"), 1, "{store}: {events:?}");
+    // Again by whoever had no answer from the store when he ended the family.
+    assert!(count("refresh_reuse") >= 1, "{store}: {events:?}");
     assert_eq!(count("refresh"), 1, "{store}: {events:?}");
     // Those of the race, and who came after it; a store that was too busy to answer in time is a refusal too.
     assert!(count("refresh_refused") >= RACERS - 1, "{store}: {events:?}");

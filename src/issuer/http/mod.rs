@@ -31,7 +31,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
@@ -45,6 +45,7 @@ use super::Issuance;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
+use crate::wire::places::Places;
 
 /// The largest body that is read, in bytes.
 const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -83,8 +84,38 @@ pub struct WebTerms {
 pub struct Web {
     issuance: Arc<Issuance>,
     terms: WebTerms,
-    /// One permit for each body that is being read.
-    bodies: Semaphore,
+}
+
+/// How many bodies a listener reads at once, and how many of one address, so that nobody who sends
+/// none of what he announced shuts out the others.
+#[derive(Debug)]
+struct Bodies {
+    all: Semaphore,
+    of_address: Arc<Places>,
+}
+
+impl Bodies {
+    fn new(proxies: &TrustedProxies) -> Arc<Self> {
+        let of_address = Places::new(MOST_BODIES / 4, proxies.0.clone());
+        Arc::new(Self { all: Semaphore::new(MOST_BODIES), of_address })
+    }
+
+    /// The whole body, or what to answer in its place. Where there is none nobody waits.
+    async fn read(&self, peer: Option<IpAddr>, body: Incoming) -> Result<Bytes, StatusCode> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let place = self.of_address.take(peer).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        let permit = self.all.try_acquire().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let reading = Limited::new(body, MOST_BODY_BYTES).collect();
+        let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
+        drop((place, permit));
+        match read {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        }
+    }
 }
 
 /// A listener's routes, ready to answer.
@@ -92,22 +123,28 @@ pub struct Web {
 pub struct Routes {
     web: Arc<Web>,
     router: Router,
+    bodies: Arc<Bodies>,
 }
 
 impl Web {
     /// The routes of `issuance`, on these terms.
     pub fn new(issuance: Arc<Issuance>, terms: WebTerms) -> Arc<Self> {
-        Arc::new(Self { issuance, terms, bodies: Semaphore::new(MOST_BODIES) })
+        Arc::new(Self { issuance, terms })
     }
 
     /// Those for applications and people, behind the gateway.
     pub fn public(self: &Arc<Self>) -> Routes {
-        Routes { web: Arc::clone(self), router: router::public(self) }
+        self.routes(router::public(self))
     }
 
     /// Those for other services of this host, and for administrators.
     pub fn internal(self: &Arc<Self>) -> Routes {
-        Routes { web: Arc::clone(self), router: router::internal(self) }
+        self.routes(router::internal(self))
+    }
+
+    fn routes(self: &Arc<Self>, router: Router) -> Routes {
+        let bodies = Bodies::new(&self.terms.trusted_proxies);
+        Routes { web: Arc::clone(self), router, bodies }
     }
 }
 
@@ -130,16 +167,9 @@ impl Routes {
         if head.headers.get_all(HOST).iter().count() > 1 {
             return empty(StatusCode::BAD_REQUEST);
         }
-        let Ok(place) = self.web.bodies.try_acquire() else {
-            return empty(StatusCode::SERVICE_UNAVAILABLE);
-        };
-        let reading = Limited::new(body, MOST_BODY_BYTES).collect();
-        let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-        drop(place);
-        let body = match read {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
+        let body = match self.bodies.read(peer, body).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
         };
         if head.uri.path() == self.web.terms.token_path {
             head.uri = Uri::from_static("/token");

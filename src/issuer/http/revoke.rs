@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::Web;
 use super::form::Form;
 use super::reply::{ErrorBody, json as reply, keep_nowhere};
+use super::sessions::bearer_token;
 use super::token::content_type;
 use crate::issuer::audit::Event;
 use crate::issuer::error::IssueError;
@@ -96,6 +97,13 @@ pub(super) async fn introspect(
 ) -> Result<Response, IssueError> {
     let mut form = Form::read(content_type(&headers), &body)?;
     if !web.is_administrator(&headers) {
+        // Whoever shows a bearer token tries to be the administrator.
+        if !matches!(bearer_token(&headers), Ok(None)) {
+            let refused = web.issuance.throttle.failure(IssueError::InvalidToken, &caller).await;
+            let event = web.issuance.audit.event(Event::AdminRefused).error(&refused);
+            event.reason("/introspect").address(caller.address).write();
+            return Err(refused);
+        }
         let client = web.client(&headers, &mut form, &caller).await?;
         let Some(client) = client else {
             // Nothing was shown that could have been guessed.

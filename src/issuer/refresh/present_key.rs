@@ -21,12 +21,12 @@ impl Issuance {
             return Ok(answer);
         }
         let lineage = lineage_of(old)?;
-        let (subject, _) = self.renewed(request, old, &lineage).await?;
+        let (subject, scopes) = self.renewed(request, old, &lineage).await?;
         let client = old.client.as_deref();
         let audiences = self.audiences(request, &lineage)?;
         let family = Family { session: &old.session, client, lineage: &lineage, audiences };
-        let access = self.access_token(&subject, &family, &answer.scopes, self.clock.now())?;
-        Ok(Issued { access_token: access.token, expires: access.expires, ..answer })
+        let access = self.access_token(&subject, &family, &scopes, self.clock.now())?;
+        Ok(Issued { access_token: access.token, expires: access.expires, scopes, ..answer })
     }
 
     /// A handle is of no key, and a shared secret has no name and is never dropped.
@@ -36,7 +36,6 @@ impl Issuance {
         else {
             return true;
         };
-        let published = self.signers.published(self.clock.now());
-        published.iter().any(|key| key.id().as_str() == named)
+        self.signers.publishes(&named, self.clock.now())
     }
 }

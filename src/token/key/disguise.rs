@@ -49,6 +49,10 @@ fn is_jwk(bytes: &[u8]) -> bool {
 /// or a number (a private key, RSA's own form of both). Readers of files take line ends away, and
 /// editors add them. A secret by chance: one in a million.
 fn is_der(bytes: &[u8]) -> bool {
+    // A text may begin like one: `0` is 0x30.
+    if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
+        return false;
+    }
     let [SEQUENCE, first, rest @ ..] = bytes else { return false };
     let more = usize::from(first.saturating_sub(0x80));
     if more > 3 || rest.len() < more {
