@@ -274,7 +274,8 @@ mod tests {
         fn anything_is_judged(password in any::<String>(), about in any::<Vec<String>>()) {
             let about: Vec<_> = about.iter().map(String::as_str).collect();
             let judged = check(&PolicyTerms::default(), &password, &about);
-            prop_assert!(judged.is_err() || password.chars().count() >= 12);
+            // Some letters are two once they are prepared.
+            prop_assert!(judged.is_err() || prepare(&password).chars().count() >= 12);
         }
     }
 }
