@@ -47,7 +47,6 @@ async fn whatever_changes_a_remembered_key_is_heard_and_nothing_else() {
             "portcullis:session:last",
         ]
     );
-    assert!(listening.misses().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,7 +93,6 @@ async fn every_change_by_another_is_heard_and_no_login_and_no_use() {
         "user last",
     ];
     assert_eq!(concerns, expected);
-    assert!(shared.listening.misses().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +122,7 @@ async fn a_change_by_hand_is_heard() {
 async fn what_cannot_be_read_one_by_one_is_missed() {
     let shared = Shared::new().await;
     shared.mark().await;
-    for (round, statements) in [
+    for statements in [
         // Forgotten before it was read.
         "BEGIN; DELETE FROM sessions; INSERT INTO user_not_before VALUES ('x', 1), ('y', 1);
          DELETE FROM changes WHERE name = 'x'; COMMIT",
@@ -133,17 +132,15 @@ async fn what_cannot_be_read_one_by_one_is_missed() {
         // Too many.
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
          INSERT INTO user_not_before SELECT 'user-' || i, 1 FROM n",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ] {
+        // A machine that stands still for a while is a miss of its own.
+        let before = shared.listening.misses().len();
         shared.sql(statements).await;
-        shared.listening.missed(round + 1);
+        shared.listening.missed(before + 1);
     }
     assert_eq!(shared.listening.state.means(), Means::ChangeLog);
     shared.sql("INSERT INTO user_not_before VALUES ('last', 1)").await;
     shared.listening.when("user:last");
-    assert_eq!(shared.listening.misses().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
