@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::{
-    account::{AccountStore as _, ApiKey, KeyDigest, Login, UserKind},
+    account::{AccountStore as _, ApiKey, KeyDigest, Login, UserKind, UserState},
     issuer::{error::IssueError, login::Asking, terms::Caller},
     opaque,
     secret::{Secret, SystemRandom},
@@ -157,4 +157,33 @@ async fn a_key_that_looks_like_ours_is_registered_by_nobody_else() {
         let registered = fixture.issuance.is_key_registered(&key, &fixture.caller).await;
         assert_eq!(registered, Ok(is_taken));
     }
+}
+
+/// How long it takes is measured by `benches/login_timing`; that every check hashes the same, whoever is named, is a test of
+/// the passwords themselves.
+#[tokio::test]
+async fn a_refused_login_asks_the_same_whoever_is_named() {
+    let fixture = with_bob().await;
+    let hash = fixture.issuance.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
+    fixture
+        .accounts
+        .inner
+        .add_user(&user("locked", UserKind::Person, Some(hash)))
+        .await
+        .expect("new");
+    let locked = fixture.accounts.inner.set_state(&id("locked"), UserState::Locked, START).await;
+    assert_eq!(locked, Ok(true));
+    let mut asked = Vec::new();
+    for (name, password) in
+        [("nobody", "wrong"), (BOB, "wrong"), (MAIL, "wrong"), ("locked", PASSWORD)]
+    {
+        fixture.faults.calm();
+        assert_eq!(
+            fixture.log_in_as(name, password).await,
+            Err(IssueError::InvalidGrant),
+            "{name}"
+        );
+        asked.push(fixture.faults.made());
+    }
+    assert!(asked.windows(2).all(|two| two[0] == two[1]), "{asked:?}");
 }

@@ -26,7 +26,6 @@ mod http_edge;
 mod identities;
 mod issuance_bounds;
 mod issuance_faults;
-mod issuance_timing;
 mod issuer_admin;
 mod issuer_document;
 mod issuer_http;

@@ -1,13 +1,21 @@
 //! Whether a login tells by its time what it does not tell by its answer: that a user exists, or is locked.
+//! `cargo bench --bench login_timing`; exits 1 where it does. That each asks the same is a test,
+//! `guessing::a_refused_login_asks_the_same_whoever_is_named`.
 //!
 //! Samples of all kinds are taken in turn, in random order, so that a busy machine slows all alike, and are compared by
 //! their ranks (Mann and Whitney), so that a few slow ones count for little. The same comparison has to notice a login
 //! that hashes half as much, else it would say nothing.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+#![allow(
+    clippy::pedantic,
+    missing_docs,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints"
+)]
+#![allow(unreachable_pub, reason = "nothing here is reachable from outside")]
+
+use std::time::{Duration, Instant};
 
 use portcullis::{
     account::{
@@ -19,7 +27,10 @@ use portcullis::{
     secret::{Random as _, Secret, SystemRandom},
 };
 
-use crate::support::fallible::{ALICE, CHEAP, Fixture, Setup, id, user};
+use support::fallible::{ALICE, CHEAP, Fixture, Setup, id, user};
+
+#[path = "../tests/it/support/mod.rs"]
+mod support;
 
 /// How many logins of each kind are measured at once.
 const SAMPLES: usize = 180;
@@ -146,8 +157,8 @@ fn median(samples: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-#[test]
-fn the_comparison_tells_a_shift_from_none() {
+/// A comparison that told nothing would find everything alike.
+fn check_comparison() {
     let even: Vec<f64> = (0..100).map(|n| f64::from(n * 2)).collect();
     let odd: Vec<f64> = (0..100).map(|n| f64::from(n * 2 + 1)).collect();
     let later: Vec<f64> = even.iter().map(|x| x + 80.0).collect();
@@ -155,11 +166,20 @@ fn the_comparison_tells_a_shift_from_none() {
     assert!(deviation(&later, &even) > BOUND && deviation(&even, &later) < -BOUND);
 }
 
-#[tokio::test]
-async fn no_refused_login_tells_by_its_time_whether_there_is_such_a_user() {
+fn main() {
+    check_comparison();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    if !runtime.expect("a runtime").block_on(are_alike()) {
+        println!(
+            "in none of {ROUNDS} rounds were the times of refused logins alike, and those of half a hash not"
+        );
+        std::process::exit(1);
+    }
+}
+
+async fn are_alike() -> bool {
     let logins = Logins::new().await;
     let pairs = [(0, 1), (0, 2), (1, 2), (0, 3)];
-    let mut found = Vec::new();
     for round in 1..=ROUNDS {
         let samples = logins.samples().await;
         let medians: Vec<String> = samples
@@ -169,20 +189,14 @@ async fn no_refused_login_tells_by_its_time_whether_there_is_such_a_user() {
             .collect();
         let z = pairs.map(|(a, b)| deviation(&samples[a], &samples[b]));
         let control = deviation(&samples[0], &samples[4]);
-        writeln!(
-            std::io::stderr(),
+        println!(
             "round {round}: {}; z of {pairs:?}: {z:.2?}; of half a hash: {control:.2}",
             medians.join(", "),
-        )
-        .expect("stderr is open");
+        );
         // A round that does not see half a hash sees nothing, and says nothing.
         if control > BOUND && z.iter().all(|z| z.abs() < BOUND) {
-            return;
+            return true;
         }
-        found.push((z, control));
     }
-    panic!(
-        "in none of {ROUNDS} rounds were the times of refused logins alike, {pairs:?}, and those of half a hash not: \
-         {found:.2?}"
-    );
+    false
 }
