@@ -105,7 +105,7 @@ fn among_sentinels() {
         case.run(
             |number, _| revoke(&stage, &case.victims[number].1),
             || {
-                runtime.block_on(is_copied(&watched.servers));
+                runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
                 runtime.block_on(watched.fail_over(1));
                 Some(Instant::now())
             },
@@ -117,7 +117,7 @@ fn among_sentinels() {
     case.run(
         |number, _| revoke(&stage, &case.victims[number].1),
         || {
-            runtime.block_on(is_copied(&watched.servers));
+            runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
             let elected = runtime.block_on(watched.kill_master(0));
             println!("    (another was elected {:.0} ms after)", millis(elected));
             Some(Instant::now())

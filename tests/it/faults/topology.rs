@@ -22,7 +22,7 @@ fn a_fail_over_that_was_asked_for_brings_no_yes_back() {
     let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
     let mut watch = Watch::start("fail-over", &scene, 2);
     watch.revoke_next();
-    runtime.block_on(is_copied(&watched.servers));
+    runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
     runtime.block_on(watched.fail_over(1));
     let over = Instant::now();
     // At once, while some may still take the old one for the master.
@@ -38,7 +38,7 @@ fn a_revocation_in_the_midst_of_a_fail_over_holds_though_the_old_master_takes_an
     let Some(watched) = runtime.block_on(Watched::start(&[])) else { return };
     let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
     let mut watch = Watch::start("midst of a fail-over", &scene, 4);
-    runtime.block_on(is_copied(&watched.servers));
+    runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
     runtime.block_on(watched.begin_to_fail_over());
     let begun = Instant::now();
     // From now on there are two masters, and all still name the old one.
@@ -74,7 +74,7 @@ fn a_master_that_is_killed_is_no_yes_beyond_the_bound_until_another_is_one() {
     let scene = Scene::start(&watched.url(), &watched.url(), BOUND, &[], &[&[], &[]]);
     let mut watch = Watch::start("master killed", &scene, 2);
     watch.revoke_next();
-    runtime.block_on(is_copied(&watched.servers));
+    runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
     let killed = Instant::now();
     let elected = runtime.block_on(watched.kill_master(0));
     watch.wait_until_well(killed + elected);

@@ -26,11 +26,11 @@ pub async fn move_slot_of(cluster: &RedisCluster, key: &str) {
     cluster.end_to_move(slot, from, to).await;
 }
 
-/// Waits until the second server has all that the first one has acknowledged by now.
-pub async fn is_copied(servers: &[RedisServer]) {
-    let wanted = offset(&servers[0]).await;
+/// Waits until a replica has all that its server has acknowledged by now.
+pub async fn is_copied(server: &RedisServer, replica: &RedisServer) {
+    let wanted = offset(server).await;
     let deadline = Instant::now() + PATIENCE;
-    while offset(&servers[1]).await < wanted {
+    while offset(replica).await < wanted {
         assert!(Instant::now() < deadline, "the replica does not follow");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -12,6 +12,7 @@ use portcullis::storage::redis::Options;
 use super::{at, id, options, redis, redis_with, session, store, until_it_answers, user, why_not};
 use crate::support::redis::{Reach, RedisServer};
 use crate::support::redis_cluster::RedisCluster;
+use crate::support::topology::is_copied;
 
 fn token(name: &str) -> OpaqueToken {
     OpaqueToken {
@@ -108,6 +109,8 @@ async fn a_killed_primary_is_replaced_by_its_replica() {
     asked.put(&session("gone", "alice")).await.expect("put");
     assert_eq!(asked.revoke(&id("gone")).await, Ok(Some(user("alice"))));
     assert_eq!(redis(&cluster.url()).primaries().await.expect("primaries").len(), 3);
+    // Who dies earlier takes it along.
+    is_copied(&cluster.servers[place], &cluster.servers[3 + place]).await;
     cluster.servers[place].kill();
     let started = Instant::now();
     let found = loop {

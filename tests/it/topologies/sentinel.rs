@@ -114,7 +114,7 @@ async fn what_a_silent_replica_has_not_is_not_acknowledged_when_it_is_promoted()
     for n in 0..40 {
         asked.put(&session(&format!("s{n}"), &format!("u{n}"))).await.expect("put");
     }
-    is_copied(&watched.servers).await;
+    is_copied(&watched.servers[0], &watched.servers[1]).await;
     watched.servers[1].pause();
     let revoking: Vec<JoinHandle<bool>> = (0..40)
         .map(|n| {
