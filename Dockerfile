@@ -6,8 +6,8 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 # Not compiled, but Cargo refuses a manifest whose targets are missing.
 COPY benches benches
-RUN cargo build --release --locked --bin portcullis \
-    && install -D target/release/portcullis /out/portcullis \
+RUN cargo build --profile dist --locked --bin portcullis \
+    && install -D target/dist/portcullis /out/portcullis \
     && install -d -m 0700 /out/data
 
 # The libraries that the program is linked with, and CA certificates; nothing is installed.
