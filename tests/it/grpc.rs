@@ -43,7 +43,8 @@ impl Server {
     }
 
     async fn start_with(fixture: &Fixture, terms: GrpcTerms, grace: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        // Nobody else gets a port of this loopback address once it is closed.
+        let listener = TcpListener::bind("127.3.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let until = async { stopped.await.unwrap_or(()) };

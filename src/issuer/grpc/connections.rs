@@ -217,7 +217,8 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_listens_once_the_stream_is_dropped() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        // Nobody else gets a port of this loopback address once it is closed.
+        let listener = TcpListener::bind("127.2.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         drop(accept(listener, HOUR, Places::unbounded(), CancellationToken::new()));
         while TcpStream::connect(address).await.is_ok() {

@@ -9,6 +9,7 @@ mod silence;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use ::http::{Request, Response};
@@ -51,7 +52,10 @@ impl Server {
     }
 
     fn with(limits: &Limits, grace: Duration) -> Self {
-        let any = Address::Tcp(([127, 0, 0, 1], 0).into());
+        // A loopback address for each server: nobody else gets its port once it is closed.
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let ip = [127, 1, 0, NEXT.fetch_add(1, Ordering::Relaxed)];
+        let any = Address::Tcp((ip, 0).into());
         let listeners = Listeners::bind(&[any], limits).unwrap();
         let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one TCP address") };
         let (shutdown, stage) = (Shutdown::new(grace), Arc::new(Stage::default()));

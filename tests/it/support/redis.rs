@@ -1,6 +1,6 @@
 //! A real redis-server of one's own: in a temporary folder, ended by its process id.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -41,9 +41,9 @@ impl RedisServer {
             write_certificates(folder.path());
         }
         let extra: Vec<String> = extra.iter().map(|option| (*option).to_owned()).collect();
-        // The free port may be taken by somebody else before the server binds it.
+        // Another process may take the free port before the server binds it.
         for _ in 0..5 {
-            let port = if reach == Reach::Unix { 0 } else { free_port() };
+            let port = if reach == Reach::Unix { 0 } else { super::free_address().port() };
             let mut child = spawn(&program, folder.path(), reach, port, &extra);
             if wait_until_ready(&mut child, folder.path(), port) {
                 return Some(Self { program, folder, reach, port, extra, child });
@@ -173,11 +173,6 @@ fn wait_until_ready(child: &mut Child, folder: &Path, port: u16) -> bool {
 
 fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("redis.log")).unwrap_or_default()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("free port");
-    listener.local_addr().expect("address").port()
 }
 
 /// `ca.pem`, and `server.pem` with `server.key` that it signed for 127.0.0.1.
