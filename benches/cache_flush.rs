@@ -28,14 +28,14 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis::{
     clock::{Clock, ManualClock, UnixTime},
     gate::{
-        admission::{Admissions, CacheTerms},
+        cached_decision::{CacheConfig, DecisionCache},
         identity::IdentityHeaders,
         metrics::GateMetrics,
     },
     secret::Secret,
     session::{
-        Device, MemoryStore, Session, SessionId, SessionStore, Sessions, StoreMetrics, Terms,
-        UserId,
+        Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions,
+        StoreMetrics, UserId,
     },
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier},
 };
@@ -51,7 +51,7 @@ const OVERHEAD: u32 = 350;
 const TIME_TO_LIVE: Duration = Duration::from_secs(3);
 
 fn main() {
-    weigh();
+    compare_memory();
     println!("{ENTRIES} entries stale at once, then one request for each; microseconds");
     println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>12}", "", "flush", "p50", "p99", "p99.9", "max");
     gates_own("the gate: all revoked", Gate::revoke_all);
@@ -64,7 +64,7 @@ fn main() {
 /// The gate's cache, filled with a token and a session for each entry.
 struct Gate {
     runtime: Runtime,
-    admissions: Admissions,
+    decisions: DecisionCache,
     clock: Arc<ManualClock>,
     tokens: Vec<String>,
 }
@@ -109,17 +109,17 @@ impl Gate {
             sessions: SessionRule::Required,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
         };
-        let terms = Terms { timeout: LIFETIME, ..Terms::default() };
-        let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
-        let admissions = Admissions::new(
+        let policy = SessionPolicy { timeout: LIFETIME, ..SessionPolicy::default() };
+        let sessions = Sessions::new(store, policy, clock.clone(), StoreMetrics::default());
+        let decisions = DecisionCache::new(
             Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
             Arc::new(sessions),
             IdentityHeaders::default(),
-            CacheTerms { bytes: 8 * CAPACITY, ..CacheTerms::within(LIFETIME) },
+            CacheConfig { bytes: 8 * CAPACITY, ..CacheConfig::with_staleness(LIFETIME) },
             clock.clone(),
             GateMetrics::default(),
         );
-        Self { runtime, admissions, clock, tokens }
+        Self { runtime, decisions, clock, tokens }
     }
 
     fn fill(&self) {
@@ -127,12 +127,12 @@ impl Gate {
     }
 
     fn lets_in(&self, token: &str) -> bool {
-        self.runtime.block_on(self.admissions.admit(token)).is_ok()
+        self.runtime.block_on(self.decisions.decide(token)).is_ok()
     }
 
     fn revoke_all(&self) {
         let alice = UserId::parse("alice").expect("a name");
-        let ended = self.runtime.block_on(self.admissions.sessions().revoke_user(&alice));
+        let ended = self.runtime.block_on(self.decisions.sessions().revoke_user(&alice));
         assert_eq!(ended, Ok(ENTRIES));
     }
 
@@ -142,14 +142,14 @@ impl Gate {
 }
 
 /// Prints how the estimate of an entry's memory compares with what the process took for it.
-fn weigh() {
+fn compare_memory() {
     let gate = Gate::new();
     let before = resident_bytes();
     gate.fill();
     let grown = resident_bytes().saturating_sub(before) / ENTRIES;
-    let (entries, weight) = gate.admissions.size();
-    let weight = weight / entries.max(1);
-    println!("an entry weighs {weight} bytes by estimate; the process grew by {grown} for each");
+    let (entries, bytes) = gate.decisions.size();
+    let bytes = bytes / entries.max(1);
+    println!("an entry takes {bytes} bytes by estimate; the process grew by {grown} for each");
 }
 
 /// The resident memory of this process (Linux; zero elsewhere).

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use portcullis::clock::{Clock, SystemClock, UnixTime};
-use portcullis::gate::admission::{Admissions, CacheKey, CacheTerms, CredentialKind};
+use portcullis::gate::cached_decision::{CacheConfig, CacheKey, CredentialKind, DecisionCache};
 use portcullis::gate::credential::Cookies;
 use portcullis::gate::identity::IdentityHeaders;
 use portcullis::gate::metrics::GateMetrics;
 use portcullis::gate::verdict::Verdict;
-use portcullis::gate::{Dialect, Gate, Manners, credential};
+use portcullis::gate::{DenialConfig, Dialect, Gate, credential};
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionStore, Sessions, StoreMetrics, Terms, UserId,
+    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, StoreMetrics,
+    UserId,
 };
 use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier, key};
 use serde_json::json;
@@ -32,8 +33,8 @@ fn main() {
     let (gate, token) = runtime.block_on(gate(&clock));
     let mut request = http::Request::get("/validate_request").body(()).unwrap().into_parts().0;
     request.headers = headers(&token);
-    let manners =
-        Manners { missing_credentials: http::StatusCode::UNAUTHORIZED, realm: "x".to_owned() };
+    let denial_config =
+        DenialConfig { missing_credentials: http::StatusCode::UNAUTHORIZED, realm: "x".to_owned() };
     let check = || runtime.block_on(gate.check(&Dialect::Nginx.read(&request)));
     let verdict = check();
     assert!(matches!(verdict, Verdict::Allow(_)), "{verdict:?}");
@@ -44,7 +45,7 @@ fn main() {
     report("finding the credential", || credential::find(&request.headers, &cookies));
     report("the digest of the token", || CacheKey::of(CredentialKind::Jwt, &token));
     report("the check, from memory", check);
-    report("rendering the answer", || Dialect::Nginx.render(&verdict, &manners));
+    report("rendering the answer", || Dialect::Nginx.render(&verdict, &denial_config));
 }
 
 fn report<T>(what: &str, mut call: impl FnMut() -> T) {
@@ -99,13 +100,17 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         not_before: UnixTime::EPOCH,
     };
     store.put(&session).await.unwrap();
-    let terms = Terms { timeout: Duration::from_secs(1), notes_use: true, ..Terms::default() };
-    let sessions = Sessions::new(store, terms, Arc::clone(clock), StoreMetrics::default());
-    let admissions = Admissions::new(
+    let policy = SessionPolicy {
+        timeout: Duration::from_secs(1),
+        records_use: true,
+        ..SessionPolicy::default()
+    };
+    let sessions = Sessions::new(store, policy, Arc::clone(clock), StoreMetrics::default());
+    let decisions = DecisionCache::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, Arc::clone(clock))),
         Arc::new(sessions),
         IdentityHeaders::default(),
-        CacheTerms::within(Duration::from_secs(3_600)),
+        CacheConfig::with_staleness(Duration::from_secs(3_600)),
         Arc::clone(clock),
         GateMetrics::default(),
     );
@@ -114,5 +119,5 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
         "email": "alice@example.com", "scope": "user:read user:write", "roles": ["demo"],
         "sid": "BcLA2_krSZ39lCRkR9Gdig", "iat": now.as_secs(), "exp": now.as_secs() + 86_400,
     });
-    (Gate::new(admissions, Cookies::default()), signer.sign(&claims).unwrap())
+    (Gate::new(decisions, Cookies::default()), signer.sign(&claims).unwrap())
 }

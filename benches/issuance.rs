@@ -9,24 +9,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::account::password::{Checked, HashTerms, Passwords};
+use portcullis::account::password::{Checked, HashConfig, Passwords};
 use portcullis::account::{
     AccountStore, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
 };
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::issuer::audit::Audit;
 use portcullis::issuer::issue::Issued;
-use portcullis::issuer::login::{Asking, PasswordCheck};
+use portcullis::issuer::login::{GrantParams, PasswordCheck};
 use portcullis::issuer::metrics::IssuerMetrics;
+use portcullis::issuer::policy::{Caller, IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
-use portcullis::issuer::terms::{Caller, IssuanceTerms, RefreshPolicy};
-use portcullis::issuer::throttle::{Throttle, ThrottleTerms};
+use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
 use portcullis::issuer::{Issuance, Parts};
-use portcullis::opaque::{MemoryOpaque, OpaqueStore, SqliteOpaque, Tokens};
-use portcullis::restrict::{MemoryRestrict, RestrictStore, Restrictions, SqliteRestrict};
+use portcullis::limit::{LimitStore, Limits, MemoryLimitStore, SqliteLimitStore};
+use portcullis::opaque::{MemoryTokenStore, OpaqueTokenStore, SqliteTokenStore, Tokens};
 use portcullis::secret::{Random, Secret, SystemRandom};
 use portcullis::session::{
-    MemoryStore, SessionStore, Sessions, SqliteStore, StoreKind, StoreMetrics, Terms, UserId,
+    MemoryStore, SessionPolicy, SessionStore, Sessions, SqliteStore, StoreKind, StoreMetrics,
+    UserId,
 };
 use portcullis::storage::sqlite::{Database, Options};
 use portcullis::telemetry::audit::AuditLog;
@@ -43,7 +44,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let passwords = Arc::new(Passwords::new(hash_terms(), Arc::new(SystemRandom)).unwrap());
+        let passwords = Arc::new(Passwords::new(hash_config(), Arc::new(SystemRandom)).unwrap());
         let password = Secret::new("wonderland");
         let hash = passwords.hash(&password).await.unwrap();
         let check = async || {
@@ -63,9 +64,9 @@ fn main() {
 async fn measure(issuance: &Issuance, argon: f64) {
     let caller = Caller::default();
     let client = issuance.accounts.client("demo").await.unwrap().unwrap();
-    let asking = || Asking { client: Some(&client), ..Asking::default() };
+    let params = || GrantParams { client: Some(&client), ..GrantParams::default() };
     let password = Secret::new("wonderland");
-    let log_in = async || issuance.password("alice", &password, asking(), &caller).await.unwrap();
+    let log_in = async || issuance.password("alice", &password, params(), &caller).await.unwrap();
 
     let issued = log_in().await;
     let token = text(&issued.access_token);
@@ -78,7 +79,7 @@ async fn measure(issuance: &Issuance, argon: f64) {
     report("password grant", logins, "bare Argon2id", argon);
 
     let programs = rate(async || {
-        drop(issuance.client_credentials(&client, asking(), &caller).await.unwrap());
+        drop(issuance.client_credentials(&client, params(), &caller).await.unwrap());
     });
     report("client credentials", programs.await, "bare signature", signing);
 
@@ -123,8 +124,8 @@ async fn rate(mut call: impl AsyncFnMut()) -> f64 {
     rounds[ROUNDS / 2]
 }
 
-fn hash_terms() -> HashTerms {
-    HashTerms { threads: 1, ..HashTerms::default() }
+fn hash_config() -> HashConfig {
+    HashConfig { threads: 1, ..HashConfig::default() }
 }
 
 async fn issuance(
@@ -137,32 +138,27 @@ async fn issuance(
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let file = folder.join(format!("{store}.db"));
     let database = Database::open(&file, Options::default()).await.unwrap();
-    let (sessions, opaque, restrict): (
+    let (sessions, opaque, limits): (
         Arc<dyn SessionStore>,
-        Arc<dyn OpaqueStore>,
-        Arc<dyn RestrictStore>,
+        Arc<dyn OpaqueTokenStore>,
+        Arc<dyn LimitStore>,
     ) = match store {
         "memory" => (
             Arc::new(MemoryStore::new()),
-            Arc::new(MemoryOpaque::new()),
-            Arc::new(MemoryRestrict::new()),
+            Arc::new(MemoryTokenStore::new()),
+            Arc::new(MemoryLimitStore::new()),
         ),
         _ => (
             Arc::new(SqliteStore::new(database.clone())),
-            Arc::new(SqliteOpaque::new(database.clone())),
-            Arc::new(SqliteRestrict::new(database.clone())),
+            Arc::new(SqliteTokenStore::new(database.clone())),
+            Arc::new(SqliteLimitStore::new(database.clone())),
         ),
     };
-    let metrics = StoreMetrics::unseen;
-    let terms = Terms { timeout: TIMEOUT, ..Terms::default() };
-    let sessions = Sessions::new(sessions, terms, clock.clone(), metrics(StoreKind::Sessions));
+    let metrics = StoreMetrics::unregistered;
+    let policy = SessionPolicy { timeout: TIMEOUT, ..SessionPolicy::default() };
+    let sessions = Sessions::new(sessions, policy, clock.clone(), metrics(StoreKind::Sessions));
     let tokens = Tokens::new(opaque, TIMEOUT, clock.clone(), metrics(StoreKind::Tokens));
-    let restrictions = Arc::new(Restrictions::new(
-        restrict,
-        TIMEOUT,
-        clock.clone(),
-        metrics(StoreKind::Restrictions),
-    ));
+    let limits = Arc::new(Limits::new(limits, TIMEOUT, clock.clone(), metrics(StoreKind::Limits)));
     let pem = key::generate(Algorithm::ES256, random.as_ref()).unwrap();
     let signer = SigningKey::from_private_pem(Algorithm::ES256, &pem).unwrap();
     let issuer = Issuer {
@@ -176,7 +172,7 @@ async fn issuance(
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
     };
-    let throttle = ThrottleTerms {
+    let throttle = ThrottleConfig {
         enabled: true,
         per_minute: 1_000_000,
         lock_tries: 10,
@@ -187,8 +183,8 @@ async fn issuance(
         passwords: Arc::clone(passwords),
         password_check: PasswordCheck::Accounts,
         tokens: Arc::new(tokens),
-        throttle: Throttle::new(Arc::clone(&restrictions), throttle, clock.clone()),
-        restrictions,
+        throttle: Throttle::new(Arc::clone(&limits), throttle, clock.clone()),
+        limits,
         sessions: Arc::new(sessions),
         signers: Arc::new(SigningRing::fixed(signer)),
         verifier: Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
@@ -197,18 +193,18 @@ async fn issuance(
         clock,
         random,
     };
-    Issuance::new(parts, issuance_terms())
+    Issuance::new(parts, issuance_policy())
 }
 
-fn issuance_terms() -> IssuanceTerms {
-    IssuanceTerms {
+fn issuance_policy() -> IssuancePolicy {
+    IssuancePolicy {
         iss: ISS.to_owned(),
         audiences: vec![ISS.to_owned()],
         access_lifetime: Duration::from_secs(900),
         refresh_lifetime: Duration::from_secs(604_800),
         key_lifetime: Duration::ZERO,
-        policy: RefreshPolicy::Rotate,
-        restrict: Duration::from_secs(120),
+        refresh_policy: RefreshPolicy::Rotate,
+        refresh_window: Duration::from_secs(120),
         grace: Duration::ZERO,
         lease: Duration::from_secs(5),
         opaque: false,

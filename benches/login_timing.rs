@@ -1,6 +1,6 @@
 //! Whether a login tells by its time what it does not tell by its answer: that a user exists, or is locked.
 //! `cargo bench --bench login_timing`; exits 1 where it does. That each asks the same is a test,
-//! `guessing::a_refused_login_asks_the_same_whoever_is_named`.
+//! `brute_force::a_refused_login_asks_the_same_whoever_is_named`.
 //!
 //! Samples of all kinds are taken in turn, in random order, so that a busy machine slows all alike, and are compared by
 //! their ranks (Mann and Whitney), so that a few slow ones count for little. The same comparison has to notice a login
@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 use portcullis::{
     account::{
         AccountStore as _, UserState,
-        password::{HashTerms, Passwords},
+        password::{HashConfig, Passwords},
     },
     clock::Clock as _,
     issuer::error::IssueError,
     secret::{Random as _, Secret, SystemRandom},
 };
 
-use support::fallible::{ALICE, CHEAP, Fixture, Setup, id, user};
+use support::faulty_issuance::{ALICE, CHEAP, Fixture, Setup, id, user};
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;
@@ -58,7 +58,7 @@ struct Logins {
 impl Logins {
     async fn new() -> Self {
         let full = calibrated().await;
-        let half = HashTerms { memory_kib: full.memory_kib / 2, ..full };
+        let half = HashConfig { memory_kib: full.memory_kib / 2, ..full };
         let logins = Self { full: fixture(full).await, half: fixture(half).await };
         // Each thread gets its memory at its first hash.
         for kind in 0..KINDS.len() {
@@ -96,10 +96,11 @@ impl Logins {
 }
 
 /// Parameters with which a hash takes long enough on this machine, in this build.
-async fn calibrated() -> HashTerms {
-    let mut terms = CHEAP;
+async fn calibrated() -> HashConfig {
+    let mut config = CHEAP;
     loop {
-        let passwords = Passwords::new(terms, std::sync::Arc::new(SystemRandom)).expect("terms");
+        let passwords =
+            Passwords::new(config, std::sync::Arc::new(SystemRandom)).expect("valid parameters");
         let mut fastest = Duration::MAX;
         for _ in 0..4 {
             let start = Instant::now();
@@ -107,13 +108,13 @@ async fn calibrated() -> HashTerms {
             fastest = fastest.min(start.elapsed());
         }
         if fastest >= LEAST_HASH {
-            return terms;
+            return config;
         }
-        terms.memory_kib *= 2;
+        config.memory_kib *= 2;
     }
 }
 
-async fn fixture(hashing: HashTerms) -> Fixture {
+async fn fixture(hashing: HashConfig) -> Fixture {
     let fixture = Fixture::of(Setup { hashing, throttled: false, ..Setup::default() }).await;
     let accounts = &fixture.accounts.inner;
     let hash = fixture.issuance.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");

@@ -11,7 +11,7 @@
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
 //! - [`account`]: users, passwords, API keys, clients
 //! - [`opaque`]: refresh tokens and handles, kept by their digest
-//! - [`restrict`]: what many processes must do once, or not too often
+//! - [`limit`]: leases and rate limits that many processes share
 //! - [`session`]: what a token's `sid` refers to, and the stores that keep it
 //! - [`token`]: keys, key sets, claims; bytes in, claims out
 //! - [`storage`]: how databases are reached; knows nothing of sessions
@@ -26,8 +26,8 @@ pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod issuer;
+pub mod limit;
 pub mod opaque;
-pub mod restrict;
 pub mod secret;
 pub mod server;
 pub mod session;

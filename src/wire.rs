@@ -1,8 +1,8 @@
 //! What services and the server tell each other beside requests and responses, how all of them know
 //! a gateway's question, and the bounds that listeners of all kinds share.
 
+pub mod address_limit;
 pub mod networks;
-pub mod places;
 
 use http::HeaderMap;
 
@@ -24,14 +24,16 @@ const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
 const URLS: [&str; 4] =
     ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-auth-request-redirect"];
 
-/// Whether a gateway may be asking by this request, as far as its headers show. nginx alone asks
-/// without any of them, where its configuration sets none. Nothing but a refusal may depend on it.
-pub fn is_question(headers: &HeaderMap) -> bool {
-    is_surely_question(headers) || URLS.iter().any(|name| headers.contains_key(*name))
+/// True where this may be a forward-auth request of a gateway, as far as its headers show. nginx
+/// alone asks without any of them, where its configuration sets none. Nothing but a refusal may
+/// depend on it.
+pub fn may_be_forward_auth(headers: &HeaderMap) -> bool {
+    is_forward_auth(headers) || URLS.iter().any(|name| headers.contains_key(*name))
 }
 
-/// The same where other proxies lead too, some of which tell of the URL.
-pub fn is_surely_question(headers: &HeaderMap) -> bool {
+/// True where this is a forward-auth request for certain: other proxies may tell of the URL, but
+/// never of the method.
+pub fn is_forward_auth(headers: &HeaderMap) -> bool {
     METHODS.iter().any(|name| headers.contains_key(*name))
 }
 
@@ -56,8 +58,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(""));
-            assert_eq!(is_question(&headers), may_be, "{name}");
-            assert_eq!(is_surely_question(&headers), surely, "{name}");
+            assert_eq!(may_be_forward_auth(&headers), may_be, "{name}");
+            assert_eq!(is_forward_auth(&headers), surely, "{name}");
         }
     }
 }

@@ -12,10 +12,10 @@ use portcullis::{
 };
 
 use crate::{
-    figures::Figures,
+    fixture::{Fixture, id},
     load::{Answer, Connection, Load, Prober},
     number,
-    stage::{Stage, id},
+    percentiles::Percentiles,
 };
 
 /// Sessions that others ask with.
@@ -32,31 +32,31 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(1);
 
 pub fn run() {
-    let stage = Stage::start();
-    stage.write(0..OTHERS + 2 * ENDED);
-    println!("news by {}", stage.news());
-    let others = stage.questions(0..OTHERS);
-    stage.warm(&others);
+    let fixture = Fixture::start();
+    fixture.write(0..OTHERS + 2 * ENDED);
+    println!("invalidation by {}", fixture.invalidation());
+    let others = fixture.questions(0..OTHERS);
+    fixture.warm(&others);
     let deleted = OTHERS..OTHERS + ENDED;
-    around("DEL in a pipeline", &stage, &others, deleted.clone(), || delete(&stage, deleted));
+    around("DEL in a pipeline", &fixture, &others, deleted.clone(), || delete(&fixture, deleted));
     let revoked = OTHERS + ENDED..OTHERS + 2 * ENDED;
-    around("revoked through the store", &stage, &others, revoked.clone(), || {
-        revoke(&stage, revoked)
+    around("revoked through the store", &fixture, &others, revoked.clone(), || {
+        revoke(&fixture, revoked)
     });
 }
 
 /// Times other clients before, during and after; all of the sessions are known to the gates when they end.
 fn around(
     how: &str,
-    stage: &Stage,
+    fixture: &Fixture,
     others: &Arc<Vec<Vec<u8>>>,
     numbers: std::ops::Range<usize>,
     end: impl FnOnce(),
 ) {
-    let ending = stage.questions(numbers);
-    stage.warm(&ending);
-    let load = Load::start(&stage.addresses(), number("CONNECTIONS", 16), others);
-    let gates = stage.addresses();
+    let ending = fixture.questions(numbers);
+    fixture.warm(&ending);
+    let load = Load::start(&fixture.addresses(), number("CONNECTIONS", 16), others);
+    let gates = fixture.addresses();
     let probers: Vec<_> = gates
         .iter()
         .flat_map(|gate| [gate; 2])
@@ -88,15 +88,15 @@ fn around(
             from.is_none_or(|from| sent >= from) && until.is_none_or(|until| sent < until)
         };
         let meant = answers.iter().filter(|answer| is_meant(answer.sent));
-        let figures = Figures::of(meant.map(|answer| answer.took));
-        println!("  {when:<32} {} ({} requests)", figures.line(), figures.len());
+        let percentiles = Percentiles::of(meant.map(|answer| answer.took));
+        println!("  {when:<32} {} ({} requests)", percentiles.line(), percentiles.len());
     }
-    refused(stage, &ending, ended);
+    refused(fixture, &ending, ended);
 }
 
 /// How long it takes until none of the ended is let pass.
-fn refused(stage: &Stage, ending: &[Vec<u8>], ended: Instant) {
-    for gate in stage.addresses() {
+fn refused(fixture: &Fixture, ending: &[Vec<u8>], ended: Instant) {
+    for gate in fixture.addresses() {
         let mut connection = Connection::open(gate);
         let yes = ending.iter().filter(|question| connection.ask(question) == 200).count();
         println!(
@@ -106,8 +106,8 @@ fn refused(stage: &Stage, ending: &[Vec<u8>], ended: Instant) {
     }
 }
 
-fn delete(stage: &Stage, numbers: std::ops::Range<usize>) {
-    let mut connection = stage.redis();
+fn delete(fixture: &Fixture, numbers: std::ops::Range<usize>) {
+    let mut connection = fixture.redis();
     let keys: Vec<String> =
         numbers.map(|number| format!("portcullis:session:{}", id(number))).collect();
     let begun = Instant::now();
@@ -122,11 +122,11 @@ fn delete(stage: &Stage, numbers: std::ops::Range<usize>) {
     }
 }
 
-fn revoke(stage: &Stage, numbers: std::ops::Range<usize>) {
+fn revoke(fixture: &Fixture, numbers: std::ops::Range<usize>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options = Options { database: 9, ..Options::default() };
-        let redis = Redis::new(&Secret::new(stage.server().url()), &options).unwrap();
+        let redis = Redis::new(&Secret::new(fixture.server().url()), &options).unwrap();
         let store = Arc::new(RedisStore::new(redis));
         let ids = Arc::new(tokio::sync::Mutex::new(numbers));
         let workers: Vec<_> = (0..AT_ONCE)

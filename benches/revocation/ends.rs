@@ -6,16 +6,16 @@ use std::{
 };
 
 use crate::{
-    figures::{Figures, millis},
+    fixture::Fixture,
     load::{Answer, Connection, Load, Prober, question},
     number,
-    stage::Stage,
+    percentiles::{Percentiles, millis},
     support::{
-        proxy::{Cut, Proxy, Which},
-        redis::{Reach, RedisServer},
+        proxy::{Close, Connections, Proxy},
+        redis::{RedisServer, Transport},
         redis_cluster::RedisCluster,
-        redis_sentinel::Watched,
-        topology::{SAFE, is_copied, key_in_cluster, move_slot_of, runtime},
+        redis_sentinel::RedisSentinel,
+        topology::{SAFE, key_in_cluster, migrate_slot_of, runtime, wait_for_replication},
     },
 };
 
@@ -30,20 +30,20 @@ const OTHERS: usize = 100;
 
 pub fn run() {
     {
-        let stage = Stage::start();
-        println!("news by {}", stage.news());
-        let case = Case::start("through the issuer", &stage);
-        case.run(|number, _| revoke(&stage, &case.victims[number].1), || None);
-        let case = Case::start("DEL by hand", &stage);
-        case.run(|number, _| delete(&stage, &case.victims[number].1), || None);
-        natural_expiry(&stage);
-        let case = Case::start("the server frozen for 3 s", &stage);
+        let fixture = Fixture::start();
+        println!("invalidation by {}", fixture.invalidation());
+        let case = Case::start("through the issuer", &fixture);
+        case.run(|number, _| revoke(&fixture, &case.victims[number].1), || None);
+        let case = Case::start("DEL by hand", &fixture);
+        case.run(|number, _| delete(&fixture, &case.victims[number].1), || None);
+        natural_expiry(&fixture);
+        let case = Case::start("the server frozen for 3 s", &fixture);
         case.run(
-            |number, _| revoke(&stage, &case.victims[number].1),
+            |number, _| revoke(&fixture, &case.victims[number].1),
             || {
-                stage.server().pause();
+                fixture.server().pause();
                 std::thread::sleep(Duration::from_secs(3));
-                stage.server().resume();
+                fixture.server().resume();
                 Some(Instant::now())
             },
         );
@@ -54,14 +54,14 @@ pub fn run() {
 }
 
 /// Sessions whose end was known when they were read: there is no bound to wait for.
-fn natural_expiry(stage: &Stage) {
-    let case = Case::start("natural expiry", stage);
+fn natural_expiry(fixture: &Fixture) {
+    let case = Case::start("natural expiry", fixture);
     let (now, today) = (Instant::now(), SystemTime::now());
     // Time enough for everybody to have been asked for before.
     let ends = |which: usize| Duration::from_secs(8) + APART * u32::try_from(which).unwrap();
-    let mut connection = stage.redis();
+    let mut connection = fixture.redis();
     for (which, (_, id)) in case.victims[..VICTIMS].iter().enumerate() {
-        let expires = crate::stage::millis(today + ends(which));
+        let expires = crate::fixture::millis(today + ends(which));
         let key = format!("portcullis:session:{id}");
         let set = redis::cmd("HSET").arg(key).arg("expires").arg(expires).query(&mut connection);
         let _: i64 = set.unwrap();
@@ -73,22 +73,22 @@ fn natural_expiry(stage: &Stage) {
     case.run(|which, _| wait(which), || None);
 }
 
-/// The connections on which news come are cut every two seconds.
+/// The connections of the invalidation are cut every two seconds.
 fn behind_a_proxy() {
     let server =
-        RedisServer::start_with(Reach::Tcp, &["--appendonly", "no"]).expect("redis-server");
+        RedisServer::start_with(Transport::Tcp, &["--appendonly", "no"]).expect("redis-server");
     let proxy = Proxy::start(server.address());
-    let stage = Stage::on(server, &format!("redis://{}", proxy.address), 2);
-    let case = Case::start("the news cut every 2 s", &stage);
+    let fixture = Fixture::on(server, &format!("redis://{}", proxy.address), 2);
+    let case = Case::start("the invalidation cut every 2 s", &fixture);
     let mut last_cut = Instant::now();
     let cut = std::cell::Cell::new(0);
     case.run(
         |number, _| {
             if last_cut.elapsed() > Duration::from_secs(2) {
-                cut.set(cut.get() + proxy.cut(Which::News, Cut::Rst));
+                cut.set(cut.get() + proxy.cut(Connections::Invalidation, Close::Rst));
                 last_cut = Instant::now();
             }
-            revoke(&stage, &case.victims[number].1)
+            revoke(&fixture, &case.victims[number].1)
         },
         || None,
     );
@@ -99,26 +99,26 @@ fn behind_a_proxy() {
 fn among_sentinels() {
     let runtime = runtime();
     {
-        let watched = runtime.block_on(Watched::start(&SAFE)).expect("redis-sentinel");
-        let stage = Stage::at(&watched.url(), &watched.url(), 2);
-        let case = Case::start("a fail-over among sentinels", &stage);
+        let sentinel = runtime.block_on(RedisSentinel::start(&SAFE)).expect("redis-sentinel");
+        let fixture = Fixture::at(&sentinel.url(), &sentinel.url(), 2);
+        let case = Case::start("a fail-over among sentinels", &fixture);
         case.run(
-            |number, _| revoke(&stage, &case.victims[number].1),
+            |number, _| revoke(&fixture, &case.victims[number].1),
             || {
-                runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
-                runtime.block_on(watched.fail_over(1));
+                runtime.block_on(wait_for_replication(&sentinel.servers[0], &sentinel.servers[1]));
+                runtime.block_on(sentinel.fail_over(1));
                 Some(Instant::now())
             },
         );
     }
-    let mut watched = runtime.block_on(Watched::start(&[])).expect("redis-sentinel");
-    let stage = Stage::at(&watched.url(), &watched.url(), 2);
-    let case = Case::start("the master killed, among sentinels", &stage);
+    let mut sentinel = runtime.block_on(RedisSentinel::start(&[])).expect("redis-sentinel");
+    let fixture = Fixture::at(&sentinel.url(), &sentinel.url(), 2);
+    let case = Case::start("the master killed, among sentinels", &fixture);
     case.run(
-        |number, _| revoke(&stage, &case.victims[number].1),
+        |number, _| revoke(&fixture, &case.victims[number].1),
         || {
-            runtime.block_on(is_copied(&watched.servers[0], &watched.servers[1]));
-            let elected = runtime.block_on(watched.kill_master(0));
+            runtime.block_on(wait_for_replication(&sentinel.servers[0], &sentinel.servers[1]));
+            let elected = runtime.block_on(sentinel.kill_master(0));
             println!("    (another was elected {:.0} ms after)", millis(elected));
             Some(Instant::now())
         },
@@ -129,13 +129,13 @@ fn among_sentinels() {
 fn in_a_cluster() {
     let runtime = runtime();
     let cluster = runtime.block_on(RedisCluster::start()).expect("redis-server");
-    let stage = Stage::at(&cluster.url(), &cluster.url(), 2);
-    let case = Case::start("slots of a cluster moved", &stage);
+    let fixture = Fixture::at(&cluster.url(), &cluster.url(), 2);
+    let case = Case::start("slots of a cluster moved", &fixture);
     case.run(
-        |number, _| revoke(&stage, &case.victims[number].1),
+        |number, _| revoke(&fixture, &case.victims[number].1),
         || {
             for (_, id) in &case.victims[VICTIMS / 2..] {
-                runtime.block_on(move_slot_of(&cluster, &key_in_cluster(id)));
+                runtime.block_on(migrate_slot_of(&cluster, &key_in_cluster(id)));
             }
             Some(Instant::now())
         },
@@ -145,33 +145,33 @@ fn in_a_cluster() {
 /// One of them: the load runs, and a prober at each gate asks for all of the sessions in turn.
 struct Case<'s> {
     name: &'static str,
-    stage: &'s Stage,
+    fixture: &'s Fixture,
     /// Tokens and ids of those that end; the last one's lives on.
     victims: Vec<(String, String)>,
 }
 
 impl<'s> Case<'s> {
-    fn start(name: &'static str, stage: &'s Stage) -> Self {
-        let victims = (0..=VICTIMS).map(|_| stage.log_in()).collect();
-        Self { name, stage, victims }
+    fn start(name: &'static str, fixture: &'s Fixture) -> Self {
+        let victims = (0..=VICTIMS).map(|_| fixture.log_in()).collect();
+        Self { name, fixture, victims }
     }
 
     /// `end` ends one session after the other and says when that was acknowledged; after half of them comes the `fault`,
     /// which says when it was over.
     fn run(
         &self,
-        mut end: impl FnMut(usize, &Stage) -> Instant,
+        mut end: impl FnMut(usize, &Fixture) -> Instant,
         fault: impl FnOnce() -> Option<Instant>,
     ) {
-        let stage = self.stage;
-        let others: Vec<_> = (0..OTHERS).map(|_| question(&stage.log_in().0)).collect();
+        let fixture = self.fixture;
+        let others: Vec<_> = (0..OTHERS).map(|_| question(&fixture.log_in().0)).collect();
         let others = Arc::new(others);
         let questions: Arc<Vec<_>> =
             Arc::new(self.victims.iter().map(|(token, _)| question(token)).collect());
-        stage.warm(&others);
-        stage.warm(&questions);
-        let load = Load::start(&stage.addresses(), number("CONNECTIONS", 16), &others);
-        let probers: Vec<_> = stage
+        fixture.warm(&others);
+        fixture.warm(&questions);
+        let load = Load::start(&fixture.addresses(), number("CONNECTIONS", 16), &others);
+        let probers: Vec<_> = fixture
             .addresses()
             .into_iter()
             .map(|gate| Prober::start(gate, &questions, Duration::ZERO))
@@ -183,7 +183,7 @@ impl<'s> Case<'s> {
                 over = fault.take().and_then(|fault| fault());
             }
             std::thread::sleep(APART);
-            ended.push(end(which, stage));
+            ended.push(end(which, fixture));
         }
         std::thread::sleep(BOUND + Duration::from_millis(700));
         let (counts, seconds) = (load.counts(), started.elapsed().as_secs_f64());
@@ -207,7 +207,7 @@ fn report(ended: &[Instant], answers: &[Answer], over: Option<Instant>) {
         let last = yes.map(|answer| answer.sent).max().unwrap();
         last.saturating_duration_since(ended[which])
     };
-    let last = Figures::of((0..ended.len()).map(last_yes));
+    let last = Percentiles::of((0..ended.len()).map(last_yes));
     println!(
         "    from the end of a session to the last yes: p50 {:.2} ms, max {:.2} ms; later than the bound of {} s: {}",
         millis(last.per_mille(500)),
@@ -215,11 +215,12 @@ fn report(ended: &[Instant], answers: &[Answer], over: Option<Instant>) {
         BOUND.as_secs(),
         if last.max() < BOUND { "none" } else { "SOME" }
     );
-    let slowest = Figures::of(answers.iter().map(|answer| answer.took));
+    let slowest = Percentiles::of(answers.iter().map(|answer| answer.took));
     println!("    answers of the probers: {}", slowest.line());
     if let Some(over) = over {
         let bad = answers.iter().filter(|answer| answer.status == 503);
-        let after = Figures::of(bad.filter_map(|answer| answer.sent.checked_duration_since(over)));
+        let after =
+            Percentiles::of(bad.filter_map(|answer| answer.sent.checked_duration_since(over)));
         println!(
             "    {} of the probers' 503 came after the fault was over: half of them within {:.0} ms, the last after {:.0} ms",
             after.len(),
@@ -235,10 +236,10 @@ fn report(ended: &[Instant], answers: &[Answer], over: Option<Instant>) {
 }
 
 /// Through the issuer, again and again until it is acknowledged: one that was not may have had its effect all the same.
-fn revoke(stage: &Stage, id: &str) -> Instant {
+fn revoke(fixture: &Fixture, id: &str) -> Instant {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let status = Connection::open(stage.issuer.internal).ask(&stage.revocation(id));
+        let status = Connection::open(fixture.issuer.internal).ask(&fixture.revocation(id));
         let answered = Instant::now();
         match status {
             200 | 404 => return answered,
@@ -249,9 +250,9 @@ fn revoke(stage: &Stage, id: &str) -> Instant {
     }
 }
 
-fn delete(stage: &Stage, id: &str) -> Instant {
+fn delete(fixture: &Fixture, id: &str) -> Instant {
     let key = format!("portcullis:session:{id}");
-    let deleted: i64 = redis::cmd("DEL").arg(key).query(&mut stage.redis()).unwrap();
+    let deleted: i64 = redis::cmd("DEL").arg(key).query(&mut fixture.redis()).unwrap();
     assert_eq!(deleted, 1);
     Instant::now()
 }

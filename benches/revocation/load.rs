@@ -125,7 +125,9 @@ impl Load {
         let threads = gates.iter().map(|gate| {
             let (counters, stopped) = (Arc::clone(&counters), Arc::clone(&stopped));
             let (gate, questions) = (*gate, Arc::clone(questions));
-            std::thread::spawn(move || press(gate, connections, &questions, &counters, &stopped))
+            std::thread::spawn(move || {
+                generate_load(gate, connections, &questions, &counters, &stopped)
+            })
         });
         let threads = threads.collect();
         Self { counters, stopped, threads }
@@ -146,7 +148,7 @@ impl Drop for Load {
     }
 }
 
-fn press(
+fn generate_load(
     gate: SocketAddr,
     connections: usize,
     questions: &[Vec<u8>],

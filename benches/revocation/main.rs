@@ -28,11 +28,11 @@
 
 mod burst;
 mod ends;
-mod figures;
+mod fixture;
 mod load;
 mod many;
+mod percentiles;
 mod reach;
-mod stage;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 

@@ -7,13 +7,13 @@ use std::{
 };
 
 use crate::{
-    figures::{Figures, millis},
+    fixture::{Fixture, processor_time, resident},
     load::{Connection, Counts, Load, question},
     number,
-    stage::{Stage, processor_time, resident},
+    percentiles::{Percentiles, millis},
     support::{
         gate::Gate,
-        redis::{Reach, RedisServer},
+        redis::{RedisServer, Transport},
     },
 };
 
@@ -46,21 +46,21 @@ struct Costs {
 
 fn measure(sessions: usize) -> Costs {
     let server =
-        RedisServer::start_with(Reach::Tcp, &["--appendonly", "no"]).expect("redis-server");
+        RedisServer::start_with(Transport::Tcp, &["--appendonly", "no"]).expect("redis-server");
     let url = server.url();
-    let stage = Stage::on(server, &url, 1);
+    let fixture = Fixture::on(server, &url, 1);
     let started = Instant::now();
-    stage.write(0..sessions);
+    fixture.write(0..sessions);
     println!("{sessions} sessions, written in {:.1} s:", started.elapsed().as_secs_f64());
-    let gate = &stage.gates[0];
+    let gate = &fixture.gates[0];
     println!("  resident at the start: {} KiB", resident(gate.id()));
-    let hit = hits(&stage, gate, sessions);
-    let miss = misses(&stage, gate, sessions);
+    let hit = hits(&fixture, gate, sessions);
+    let miss = misses(&fixture, gate, sessions);
     // What the cache has let go of is given back a little later.
     std::thread::sleep(Duration::from_secs(1));
     let resident = resident(gate.id());
     println!(
-        "  resident at the end: {resident} KiB, of the cache {:.0} admissions that weigh {:.0} KiB",
+        "  resident at the end: {resident} KiB, of the cache {:.0} decisions of {:.0} KiB",
         value(gate, "portcullis_cache_entries"),
         value(gate, "portcullis_cache_bytes") / 1_024.0
     );
@@ -68,11 +68,11 @@ fn measure(sessions: usize) -> Costs {
 }
 
 /// Requests whose sessions are spread over all that there are, and known.
-fn hits(stage: &Stage, gate: &Gate, sessions: usize) -> f64 {
+fn hits(fixture: &Fixture, gate: &Gate, sessions: usize) -> f64 {
     let step = sessions / WORKING_SET;
     let questions: Vec<Vec<u8>> =
-        (0..WORKING_SET).map(|n| question(&stage.token(n * step, 0))).collect();
-    stage.warm(&questions);
+        (0..WORKING_SET).map(|n| question(&fixture.token(n * step, 0))).collect();
+    fixture.warm(&questions);
     let load = Load::start(&[gate.address], number("CONNECTIONS", 16), &Arc::new(questions));
     std::thread::sleep(Duration::from_millis(500));
     let (started, spent, before) = (Instant::now(), processor_time(gate.id()), load.counts());
@@ -83,7 +83,7 @@ fn hits(stage: &Stage, gate: &Gate, sessions: usize) -> f64 {
 }
 
 /// Requests with tokens that were never seen, of sessions from all over the store.
-fn misses(stage: &Stage, gate: &Gate, sessions: usize) -> f64 {
+fn misses(fixture: &Fixture, gate: &Gate, sessions: usize) -> f64 {
     let mut connections: Vec<_> = (0..AT_ONCE).map(|_| Connection::open(gate.address)).collect();
     let (started, spent) = (Instant::now(), processor_time(gate.id()));
     let (mut counts, mut variant, mut took) = (Counts::default(), 0, Vec::new());
@@ -92,7 +92,7 @@ fn misses(stage: &Stage, gate: &Gate, sessions: usize) -> f64 {
             .map(|_| {
                 variant += 1;
                 // A step that has no factor in common with the number of sessions visits all of them.
-                question(&stage.token(variant * 7_919 % sessions, variant))
+                question(&fixture.token(variant * 7_919 % sessions, variant))
             })
             .collect();
         let sent = Instant::now();
@@ -109,7 +109,7 @@ fn misses(stage: &Stage, gate: &Gate, sessions: usize) -> f64 {
         took.push(sent.elapsed());
     }
     let spent = processor_time(gate.id()) - spent;
-    let took = Figures::of(took);
+    let took = Percentiles::of(took);
     println!(
         "  {AT_ONCE} new tokens at once are answered within p50 {:.2} ms",
         millis(took.per_mille(500))

@@ -6,10 +6,10 @@ use std::{
 };
 
 use crate::{
-    figures::{Figures, millis},
+    fixture::{Fixture, id},
     load::{Connection, Load, Prober, question},
     number,
-    stage::{Stage, id},
+    percentiles::{Percentiles, millis},
 };
 
 /// Sessions that the load asks with.
@@ -20,30 +20,30 @@ const HELD: Duration = Duration::from_secs(6);
 const AFTER: Duration = Duration::from_millis(4);
 
 pub fn run() {
-    let stage = Stage::start();
+    let fixture = Fixture::start();
     let victims = number("REVOCATIONS", 2_000);
-    stage.write(0..OTHERS + victims);
-    let others = stage.questions(0..OTHERS);
-    stage.warm(&others);
-    println!("news by {}", stage.news());
-    reads_by_rate(&stage, &others);
-    revocations(&stage, &others, OTHERS..OTHERS + victims);
+    fixture.write(0..OTHERS + victims);
+    let others = fixture.questions(0..OTHERS);
+    fixture.warm(&others);
+    println!("invalidation by {}", fixture.invalidation());
+    reads_by_rate(&fixture, &others);
+    revocations(&fixture, &others, OTHERS..OTHERS + victims);
 }
 
 /// Whether the store is asked more often when the gates are.
-fn reads_by_rate(stage: &Stage, others: &Arc<Vec<Vec<u8>>>) {
+fn reads_by_rate(fixture: &Fixture, others: &Arc<Vec<Vec<u8>>>) {
     let connections = number("CONNECTIONS", 16);
     // Until what was read at once at the start is spread over the bound, as it is in a gate that has run for a while.
-    let spreading = Load::start(&stage.addresses(), 1, others);
+    let spreading = Load::start(&fixture.addresses(), 1, others);
     std::thread::sleep(HELD * 2);
     drop(spreading);
     for connections in [1, connections / 4, connections] {
-        let before = stage.calls(["hgetall", "get"]);
-        let load = Load::start(&stage.addresses(), connections.max(1), others);
+        let before = fixture.calls(["hgetall", "get"]);
+        let load = Load::start(&fixture.addresses(), connections.max(1), others);
         std::thread::sleep(HELD);
         let counts = load.counts();
         drop(load);
-        let after = stage.calls(["hgetall", "get"]);
+        let after = fixture.calls(["hgetall", "get"]);
         let seconds = HELD.as_secs_f64();
         println!(
             "{connections:>3} connections a gate: {:>8.0} requests/s, of the store {:>6.0} reads of a session/s \
@@ -57,17 +57,18 @@ fn reads_by_rate(stage: &Stage, others: &Arc<Vec<Vec<u8>>>) {
     }
 }
 
-fn revocations(stage: &Stage, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops::Range<usize>) {
+fn revocations(fixture: &Fixture, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops::Range<usize>) {
     let ids: Vec<String> = numbers.clone().map(id).collect();
-    let questions: Vec<Vec<u8>> = numbers.map(|number| question(&stage.token(number, 0))).collect();
+    let questions: Vec<Vec<u8>> =
+        numbers.map(|number| question(&fixture.token(number, 0))).collect();
     let questions = Arc::new(questions);
-    let load = Load::start(&stage.addresses(), number("CONNECTIONS", 16), others);
-    let probers: Vec<Prober> = stage
+    let load = Load::start(&fixture.addresses(), number("CONNECTIONS", 16), others);
+    let probers: Vec<Prober> = fixture
         .addresses()
         .into_iter()
         .map(|gate| Prober::start(gate, &questions, Duration::ZERO))
         .collect();
-    let mut issuer = Connection::open(stage.issuer.internal);
+    let mut issuer = Connection::open(fixture.issuer.internal);
     let deadline = Instant::now() + Duration::from_secs(number("LIMIT", 240) as u64);
     let (started, before) = (Instant::now(), load.counts());
     let mut revoked = Vec::new();
@@ -79,7 +80,7 @@ fn revocations(stage: &Stage, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops::Ran
         probers.iter().for_each(|prober| prober.only(which));
         wait(|| probers.iter().all(|prober| prober.has_yes(which, 2)));
         let asked = Instant::now();
-        let status = issuer.ask(&stage.revocation(id));
+        let status = issuer.ask(&fixture.revocation(id));
         let acknowledged = Instant::now();
         assert_eq!(status, 200, "a revocation failed");
         revoked.push((asked, acknowledged));
@@ -97,7 +98,7 @@ fn revocations(stage: &Stage, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops::Ran
     }
     let since = |from: fn(&(Instant, Instant)) -> Instant| {
         let pairs = revoked.iter().zip(&last);
-        Figures::of(pairs.map(|(moments, last)| last.saturating_duration_since(from(moments))))
+        Percentiles::of(pairs.map(|(moments, last)| last.saturating_duration_since(from(moments))))
     };
     let (acknowledged, asked) = (since(|moments| moments.1), since(|moments| moments.0));
     println!(
@@ -115,15 +116,15 @@ fn revocations(stage: &Stage, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops::Ran
         acknowledged.len()
     );
     println!("from the request to revoke to the last yes: {}", asked.line());
-    let took = Figures::of(revoked.iter().map(|(asked, acknowledged)| *acknowledged - *asked));
+    let took = Percentiles::of(revoked.iter().map(|(asked, acknowledged)| *acknowledged - *asked));
     println!("the revocation itself: p50 {:.3} ms", millis(took.per_mille(500)));
-    come_back(stage, &questions[..revoked.len()]);
+    come_back(fixture, &questions[..revoked.len()]);
 }
 
 /// Whether one of the revoked is let pass again.
-fn come_back(stage: &Stage, questions: &[Vec<u8>]) {
+fn come_back(fixture: &Fixture, questions: &[Vec<u8>]) {
     let mut yes = 0;
-    for gate in stage.addresses() {
+    for gate in fixture.addresses() {
         let mut connection = Connection::open(gate);
         yes += questions.iter().filter(|question| connection.ask(question) == 200).count();
     }

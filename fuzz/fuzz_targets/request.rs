@@ -5,7 +5,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use portcullis::gate::credential::{self, Cookies, Place};
+use portcullis::gate::credential::{self, Cookies, CredentialSource};
 use portcullis::gate::requirement::Requirement;
 use portcullis::opaque::CookiePair;
 
@@ -23,9 +23,9 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
     if let Ok(found) = credential::find(&headers, &cookies) {
         let is_clean = |text: &str| !text.is_empty() && !text.contains([';', '\r', '\n', '\0']);
         assert!(is_clean(found.credential));
-        if let Place::Pair { user } = found.place {
+        if let CredentialSource::Pair { user } = found.source {
             assert!(is_clean(user));
-            let names_it = found.place.check(user).is_ok();
+            let names_it = found.source.check(user).is_ok();
             assert!(names_it || user.contains('%'), "a plain name names itself");
         }
     }

@@ -49,9 +49,9 @@ impl Login {
 /// Folding may undo the normal form and the reverse, so it goes on until nothing changes. Two
 /// rounds are enough for all that Unicode has today.
 fn canonical(written: &str) -> String {
-    const MOST_ROUNDS: usize = 8;
+    const MAX_ROUNDS: usize = 8;
     let mut text = written.to_owned();
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let next = fold(&text);
         if next == text {
             break;

@@ -8,13 +8,13 @@ use zxcvbn::{Score, zxcvbn};
 use super::password::{MAX_PASSWORD_BYTES, prepare};
 
 /// Beside names shorter than this, similarity says nothing.
-const LEAST_NAME: usize = 3;
+const MIN_NAME: usize = 3;
 /// How many characters of a name are compared; whatever is longer is no name.
-const MOST_COMPARED: usize = 256;
+const MAX_COMPARED: usize = 256;
 
-/// What is asked of new passwords.
+/// Requirements for new passwords.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PolicyTerms {
+pub struct PasswordPolicy {
     /// The least number of characters; any run of white space counts as one.
     pub min_length: usize,
     /// How similar it may be to a name of its owner, in percent; 100 allows anything.
@@ -23,7 +23,7 @@ pub struct PolicyTerms {
     pub max_character_frequency: f64,
 }
 
-impl Default for PolicyTerms {
+impl Default for PasswordPolicy {
     /// As in the older systems: 12 characters, 50 percent, 0.3.
     fn default() -> Self {
         Self { min_length: 12, max_similarity_percent: 50, max_character_frequency: 0.3 }
@@ -73,7 +73,7 @@ impl fmt::Display for PolicyProblem {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(
-    terms: &PolicyTerms,
+    policy: &PasswordPolicy,
     password: &str,
     about: &[&str],
 ) -> Result<(), Vec<PolicyProblem>> {
@@ -88,12 +88,12 @@ pub fn check(
             problems.push(problem);
         }
     };
-    refuse_if(length < terms.min_length, PolicyProblem::TooShort(terms.min_length));
-    let likeness = f64::from(terms.max_similarity_percent) / 100.0;
+    refuse_if(length < policy.min_length, PolicyProblem::TooShort(policy.min_length));
+    let likeness = f64::from(policy.max_similarity_percent) / 100.0;
     let is_like = |name: &&str| likeness < 1.0 && is_similar(&squeezed, name, likeness);
     refuse_if(about.iter().any(is_like), PolicyProblem::LikeAName);
     refuse_if(
-        highest_frequency(&squeezed) > terms.max_character_frequency,
+        highest_frequency(&squeezed) > policy.max_character_frequency,
         PolicyProblem::Monotonous,
     );
     let is_digits = !squeezed.is_empty() && squeezed.chars().all(char::is_numeric);
@@ -105,7 +105,7 @@ pub fn check(
 /// Whether a name, or an e-mail's part before the `@`, makes as much of the password as that.
 fn is_similar(password: &str, name: &str, limit: f64) -> bool {
     let folded = |text: &str| -> Vec<char> {
-        prepare(text).chars().flat_map(char::to_lowercase).take(MOST_COMPARED).collect()
+        prepare(text).chars().flat_map(char::to_lowercase).take(MAX_COMPARED).collect()
     };
     let password = folded(password);
     let local = name.split_once('@').map(|(local, _)| local);
@@ -113,7 +113,7 @@ fn is_similar(password: &str, name: &str, limit: f64) -> bool {
         .into_iter()
         .flatten()
         .map(folded)
-        .any(|name| name.len() >= LEAST_NAME && similarity(&password, &name) >= limit)
+        .any(|name| name.len() >= MIN_NAME && similarity(&password, &name) >= limit)
 }
 
 /// How alike two texts are, from 0 to 1: twice the length of what they share in the same order,
@@ -185,7 +185,7 @@ mod tests {
         &["alice.liddell", "alice@wonder.example", "Alice Liddell", "auth.example.org"];
 
     fn problems(password: &str) -> Vec<PolicyProblem> {
-        check(&PolicyTerms::default(), password, ABOUT).err().unwrap_or_default()
+        check(&PasswordPolicy::default(), password, ABOUT).err().unwrap_or_default()
     }
 
     #[test]
@@ -227,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn the_terms_are_the_callers() {
-        let lax = PolicyTerms {
+    fn the_policy_is_the_callers() {
+        let lax = PasswordPolicy {
             min_length: 1,
             max_similarity_percent: 100,
             max_character_frequency: 1.0,
@@ -273,7 +273,7 @@ mod tests {
         #[test]
         fn anything_is_judged(password in any::<String>(), about in any::<Vec<String>>()) {
             let about: Vec<_> = about.iter().map(String::as_str).collect();
-            let judged = check(&PolicyTerms::default(), &password, &about);
+            let judged = check(&PasswordPolicy::default(), &password, &about);
             // Some letters are two once they are prepared.
             prop_assert!(judged.is_err() || prepare(&password).chars().count() >= 12);
         }

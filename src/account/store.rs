@@ -51,8 +51,8 @@ pub trait AccountStore: Send + Sync + Debug {
         at: UnixTime,
     ) -> Result<bool, AccountError>;
 
-    /// Notes a login.
-    async fn note_login(&self, id: &UserId, at: UnixTime) -> Result<(), AccountError>;
+    /// Records the time of a login.
+    async fn record_login(&self, id: &UserId, at: UnixTime) -> Result<(), AccountError>;
 
     /// Deletes a user and its API keys. Says whether there was one.
     async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;
@@ -76,8 +76,8 @@ pub trait AccountStore: Send + Sync + Debug {
         expires: Option<UnixTime>,
     ) -> Result<bool, AccountError>;
 
-    /// Notes a use; never moves back.
-    async fn note_key_use(&self, id: &str, at: UnixTime) -> Result<(), AccountError>;
+    /// Records the time of a use; never moves back.
+    async fn record_key_use(&self, id: &str, at: UnixTime) -> Result<(), AccountError>;
 
     /// Deletes a key by its id. Says whether there was one.
     async fn delete_key(&self, id: &str) -> Result<bool, AccountError>;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::config::LEAST_TOKEN_BYTES;
+use crate::config::MIN_TOKEN_BYTES;
 use crate::opaque;
 use crate::secret::{Random, Secret};
 
@@ -31,8 +31,8 @@ fn read(path: &Path) -> anyhow::Result<Secret> {
     }
     let text = Secret::new(fs::read(path)?);
     let token = Secret::new(text.expose().trim_ascii());
-    if token.expose().len() < LEAST_TOKEN_BYTES {
-        bail!("it has less than {LEAST_TOKEN_BYTES} bytes: remove it for a new one");
+    if token.expose().len() < MIN_TOKEN_BYTES {
+        bail!("it has less than {MIN_TOKEN_BYTES} bytes: remove it for a new one");
     }
     Ok(token)
 }

@@ -22,22 +22,22 @@ use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
 use crate::gate::service::GateService;
 use crate::issuer::audit::Audit;
-use crate::issuer::grpc::{self, GrpcTerms, TlsTerms};
+use crate::issuer::grpc::{self, GrpcConfig, TlsConfig};
 use crate::issuer::hook::Hook;
-use crate::issuer::http::{Routes, Web, WebTerms};
+use crate::issuer::http::{Routes, Web, WebConfig};
 use crate::issuer::login::PasswordCheck;
 use crate::issuer::metrics::IssuerMetrics;
 use crate::issuer::throttle::Throttle;
 use crate::issuer::{Issuance, Parts};
+use crate::limit::Limits;
 use crate::opaque::Tokens;
-use crate::restrict::Restrictions;
 use crate::secret::{Random, Secret};
 use crate::server::{Address, Listeners, Shutdown};
 use crate::session::{CHANGE_TIMEOUT, Sessions, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
-use crate::wire::is_surely_question;
+use crate::wire::is_forward_auth;
 
 /// How many users' hashes are looked at when the issuer starts.
 const SAMPLED_USERS: usize = 1_000;
@@ -60,7 +60,7 @@ pub struct IssuerApp {
     pub issuance: Arc<Issuance>,
     public: Routes,
     internal: Routes,
-    grpc: GrpcTerms,
+    grpc: GrpcConfig,
     audit: AuditWriter,
 }
 
@@ -88,32 +88,31 @@ impl IssuerApp {
         }
         let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
         let clock = shared.clock;
-        let restrictions = Arc::new(Restrictions::new(
-            shared.stores.restrict,
-            config.sessions.terms.timeout.max(CHANGE_TIMEOUT),
+        let limits = Arc::new(Limits::new(
+            shared.stores.limits,
+            config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
             Arc::clone(&clock),
-            StoreMetrics::register_for(registry, StoreKind::Restrictions),
+            StoreMetrics::register_for(registry, StoreKind::Limits),
         ));
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
-            Some(terms) => PasswordCheck::Hook(Box::new(
-                Hook::new(terms.clone()).context(super::NO_AUTHORITIES)?,
+            Some(hook) => PasswordCheck::Hook(Box::new(
+                Hook::new(hook.clone()).context(super::NO_AUTHORITIES)?,
             )),
         };
         if !issuance.throttle.enabled {
             tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");
         }
-        let throttle =
-            Throttle::new(Arc::clone(&restrictions), issuance.throttle, Arc::clone(&clock));
+        let throttle = Throttle::new(Arc::clone(&limits), issuance.throttle, Arc::clone(&clock));
         let admin_token = admin_token(issuance, shared.random.as_ref())?;
         let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
-        expect_hashes(&passwords, accounts.as_ref()).await;
+        learn_hash_costs(&passwords, accounts.as_ref()).await;
         let parts = Parts {
             accounts,
             passwords: Arc::new(passwords),
             password_check,
             tokens: shared.tokens,
-            restrictions,
+            limits,
             throttle,
             sessions: shared.sessions,
             signers: shared.signers,
@@ -123,10 +122,10 @@ impl IssuerApp {
             clock,
             random: shared.random,
         };
-        let core = Arc::new(Issuance::new(parts, issuance.terms.clone()));
-        let terms = WebTerms { admin_token: admin_token.clone(), ..issuance.web.clone() };
-        let web = Web::new(Arc::clone(&core), terms);
-        let tls = issuance.grpc_tls.clone().map(|tls| TlsTerms {
+        let core = Arc::new(Issuance::new(parts, issuance.policy.clone()));
+        let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
+        let web = Web::new(Arc::clone(&core), web_config);
+        let tls = issuance.grpc_tls.clone().map(|tls| TlsConfig {
             certificate: tls.certificate,
             key: tls.key,
             client_ca: tls.client_ca,
@@ -136,8 +135,8 @@ impl IssuerApp {
         }
         let (per_address, gateways) =
             (config.limits.max_per_address, config.limits.gateways.clone());
-        let places = GrpcTerms::places(per_address, gateways);
-        let grpc = GrpcTerms { tls, admin_token, places };
+        let address_limit = GrpcConfig::address_limit(per_address, gateways);
+        let grpc = GrpcConfig { tls, admin_token, address_limit };
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         Ok(Self { issuance: core, public, internal, grpc, audit })
@@ -165,9 +164,9 @@ impl IssuerApp {
 }
 
 /// Learns what the hashes of present users cost from some of them; of the others, when they log in.
-async fn expect_hashes(passwords: &Passwords, accounts: &dyn AccountStore) {
+async fn learn_hash_costs(passwords: &Passwords, accounts: &dyn AccountStore) {
     match accounts.users(None, SAMPLED_USERS).await {
-        Ok(users) => passwords.expect(users.iter().filter_map(|user| user.password.as_ref())),
+        Ok(users) => passwords.learn_costs(users.iter().filter_map(|user| user.password.as_ref())),
         Err(error) => {
             tracing::warn!(%error, "the time of a login may tell whose password hash is older");
         }
@@ -176,7 +175,7 @@ async fn expect_hashes(passwords: &Passwords, accounts: &dyn AccountStore) {
 
 /// The administrator's token: the operator's, or one that is made for him.
 fn admin_token(issuance: &IssuanceConfig, random: &dyn Random) -> anyhow::Result<Option<Secret>> {
-    let Some(path) = &issuance.made_admin_token else {
+    let Some(path) = &issuance.generated_admin_token else {
         return Ok(issuance.web.admin_token.clone());
     };
     let token = read_or_make(path, random)?;
@@ -214,10 +213,10 @@ impl BoundIssuer {
     ) -> anyhow::Result<()> {
         let Self { app, public, internal, grpc } = self;
         let mut serving = JoinSet::new();
-        let gate = Some(JoinedGate { service: gate, prefix: gate_prefix.into() });
-        serving.spawn(serve(public, Answering { routes: app.public, gate }, shutdown.clone()));
+        let gate = Some(GateMount { service: gate, prefix: gate_prefix.into() });
+        serving.spawn(serve(public, IssuerRoutes { routes: app.public, gate }, shutdown.clone()));
         if let Some(listeners) = internal {
-            let answering = Answering { routes: app.internal, gate: None };
+            let answering = IssuerRoutes { routes: app.internal, gate: None };
             serving.spawn(serve(listeners, answering, shutdown.clone()));
         }
         if let Some(listener) = grpc {
@@ -254,7 +253,7 @@ async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
         biased;
         () = tasks.ended() => {}
         () = shutdown.aborted() => {}
-        () = tokio::time::sleep(issuance.terms().lease) => {}
+        () = tokio::time::sleep(issuance.policy().lease) => {}
     }
     if !tasks.is_empty() {
         tracing::warn!(requests = tasks.len(), "requests were cut: they took too long to end");
@@ -263,7 +262,7 @@ async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
 
 async fn serve(
     listeners: Listeners,
-    answering: Answering,
+    answering: IssuerRoutes,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let service = |peer| {
@@ -280,19 +279,19 @@ async fn serve(
 /// A listener's routes; on the public one also those two by which jwthenticator's clients ask the
 /// gate.
 #[derive(Clone)]
-struct Answering {
+struct IssuerRoutes {
     routes: Routes,
-    gate: Option<JoinedGate>,
+    gate: Option<GateMount>,
 }
 
-/// The gate, and what stands before its paths.
+/// The gate, and the prefix of its paths.
 #[derive(Clone)]
-struct JoinedGate {
+struct GateMount {
     service: Arc<GateService>,
     prefix: Arc<str>,
 }
 
-impl Answering {
+impl IssuerRoutes {
     async fn answer(
         &self,
         peer: Option<IpAddr>,
@@ -300,15 +299,15 @@ impl Answering {
     ) -> Response<Full<Bytes>> {
         let (mut head, body) = request.into_parts();
         if let Some(gate) = &self.gate {
-            if self.routes.leads_to_gate(head.uri.path()) {
+            if self.routes.is_gate_route(head.uri.path()) {
                 if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
                     head.uri = uri;
                 }
                 return gate.service.answer(peer, Request::from_parts(head, body)).await;
             }
             // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.
-            if is_surely_question(&head.headers)
-                && let Some(refusal) = gate.service.refuse_misdirected(peer, &head, "issuer")
+            if is_forward_auth(&head.headers)
+                && let Some(refusal) = gate.service.refuse_wrong_path(peer, &head, "issuer")
             {
                 return refusal;
             }

@@ -2,10 +2,10 @@
 //! from build to bind to run until stopped.
 
 mod admin_token;
+mod invalidation;
 mod issuer;
-mod news;
+mod metrics_endpoint;
 mod stores;
-mod watch;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -24,25 +24,27 @@ use tracing::{debug, info, warn};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Config, KeysConfig, TokenConfig, TokenMode};
 use crate::gate::Gate;
-use crate::gate::admission::Admissions;
+use crate::gate::cached_decision::DecisionCache;
 use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::service::{GateService, ServiceTerms};
+use crate::gate::service::{GateService, ServiceConfig};
 use crate::gate::upstream::UpstreamJwt;
+use crate::limit::Limits;
 use crate::opaque::Tokens;
-use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, signals};
-use crate::session::{Sessions, StoreError, StoreKind, StoreMetrics, Terms};
-use crate::storage::news::{NewsSource, NewsState};
+use crate::session::{SessionPolicy, Sessions, StoreError, StoreKind, StoreMetrics};
+use crate::storage::invalidation::{InvalidationSource, InvalidationState};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
-use crate::token::jwks::{Fetcher, Source, keep};
-use crate::token::{Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, keep_ring};
+use crate::token::jwks::{Fetcher, Source, refresh_periodically};
+use crate::token::{
+    Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, watch_key_file,
+};
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp};
-pub use stores::{Stores, closing, make_data_dir, open_accounts, open_stores};
-use watch::Watched;
+use metrics_endpoint::MetricsEndpoint;
+pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
 
 /// How often room is made in the store.
 const PURGE_INTERVAL: Duration = Duration::from_secs(600);
@@ -68,8 +70,8 @@ pub struct App {
     /// The keys that check our own tokens, where they rotate.
     own_verifying: Option<Arc<KeyRing>>,
     tokens: Arc<Tokens>,
-    news: Option<Arc<dyn NewsSource>>,
-    news_state: Arc<NewsState>,
+    invalidation: Option<Arc<dyn InvalidationSource>>,
+    invalidation_state: Arc<InvalidationState>,
     clock: Arc<dyn Clock>,
     /// What issues, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
@@ -113,14 +115,16 @@ impl App {
         let metrics = GateMetrics::register(&mut registry);
         lost::register(&mut registry);
         let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
-        let (news, news_state) = (stores.news.clone(), Arc::clone(&stores.news_state));
-        news_state.register(&mut registry);
-        let (sessions, tokens) = kept_in(&stores, config.sessions.terms, &clock, &mut registry);
+        let (invalidation, invalidation_state) =
+            (stores.invalidation.clone(), Arc::clone(&stores.invalidation_state));
+        invalidation_state.register(&mut registry);
+        let (sessions, tokens) =
+            sessions_and_tokens(&stores, config.sessions.policy, &clock, &mut registry);
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let admissions = Admissions::new(
+        let decisions = DecisionCache::new(
             Arc::clone(&verifier),
             Arc::clone(&sessions),
             config.gate.identity.clone(),
@@ -128,18 +132,18 @@ impl App {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        let admissions = with_opaque(admissions, config, &tokens, &own_keys, &clock);
+        let decisions = with_opaque(decisions, config, &tokens, &own_keys, &clock);
         let service = Arc::new(GateService::new(
-            Gate::new(admissions, config.gate.cookies.clone()).needing_writes(writes(config)),
-            ServiceTerms {
-                manners: config.gate.manners.clone(),
+            Gate::new(decisions, config.gate.cookies.clone()).needing_writes(needs_writes(config)),
+            ServiceConfig {
+                denial_config: config.gate.denial_config.clone(),
                 prefix: config.gate.prefix.clone(),
                 access_log: config.gate.access_log,
                 open: config.gate.open.clone(),
                 gateways: config.gate.gateways.clone(),
                 own_keys: Arc::clone(&own_keys),
                 clock: Arc::clone(&clock),
-                news: Arc::clone(&news_state),
+                invalidation: Arc::clone(&invalidation_state),
             },
             metrics.clone(),
             Arc::clone(&random),
@@ -168,8 +172,8 @@ impl App {
             own_keys,
             own_verifying,
             tokens,
-            news,
-            news_state,
+            invalidation,
+            invalidation_state,
             clock,
             issuer,
         })
@@ -242,24 +246,25 @@ impl Bound {
         let Self { app, gate, metrics, issuer, gate_prefix, shutdown } = self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
-        let (tokens, news, news_state) = (app.tokens, app.news, app.news_state);
-        tell_of_store(&service, &sessions);
+        let (tokens, invalidation, invalidation_state) =
+            (app.tokens, app.invalidation, app.invalidation_state);
+        log_store_state(&service, &sessions);
         let background = CancellationToken::new();
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
             let clock = Arc::clone(&clock);
-            tokio::spawn(keep_ring(own_keys, verifying, clock, background.clone()));
+            tokio::spawn(watch_key_file(own_keys, verifying, clock, background.clone()));
         }
-        if let Some(source) = news {
+        if let Some(source) = invalidation {
             let (sessions, tokens) = (Arc::clone(&sessions), Arc::clone(&tokens));
-            let listeners = Arc::new(news::Listeners { sessions, tokens, state: news_state });
-            tokio::spawn(news::follow(source, listeners, background.clone()));
+            let caches =
+                Arc::new(invalidation::FanOut { sessions, tokens, state: invalidation_state });
+            tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let restrictions =
-            issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().restrictions));
-        let kept = Kept { sessions: Arc::clone(&sessions), tokens, restrictions };
-        tokio::spawn(make_room(kept, Arc::clone(&clock), background.clone()));
+        let limits = issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().limits));
+        let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, limits };
+        tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {
             if let Err(error) = signals(stopping).await {
@@ -272,9 +277,9 @@ impl Bound {
         let metrics_shutdown = Shutdown::new(Duration::from_millis(100));
         let watching = metrics.map(|listeners| {
             let (service, stopping) = (Arc::clone(&service), shutdown.clone());
-            let watched = Watched { service, counters, exposition, stopping };
+            let endpoint = MetricsEndpoint { service, counters, exposition, stopping };
             let ended = metrics_shutdown.clone();
-            tokio::spawn(async move { watch::serve(listeners, watched, &ended).await })
+            tokio::spawn(async move { metrics_endpoint::serve(listeners, endpoint, &ended).await })
         });
         let issuing = issuer.map(|issuer| {
             let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
@@ -312,9 +317,9 @@ impl Bound {
 
 /// Says what an operator should know of the store: also where it, which may come up later, is not of
 /// use now; why, the line before says.
-fn tell_of_store(service: &Arc<GateService>, sessions: &Sessions) {
+fn log_store_state(service: &Arc<GateService>, sessions: &Sessions) {
     if !sessions.lists() {
-        tell_of_memcached();
+        warn_about_memcached();
     }
     let (service, store) = (Arc::clone(service), sessions.describe());
     tokio::spawn(async move {
@@ -327,9 +332,9 @@ fn tell_of_store(service: &Arc<GateService>, sessions: &Sessions) {
     });
 }
 
-/// Whether this process is of no use where its store takes no writes.
-fn writes(config: &Config) -> bool {
-    config.issuance.is_some() || config.sessions.terms.inactivity.is_some()
+/// True if this process is of no use where its store takes no writes.
+fn needs_writes(config: &Config) -> bool {
+    config.issuance.is_some() || config.sessions.policy.inactivity.is_some()
 }
 
 async fn ask(
@@ -340,7 +345,7 @@ async fn ask(
     Ok(service.answer(peer, request).await)
 }
 
-fn tell_of_memcached() {
+fn warn_about_memcached() {
     warn!(
         "sessions are in memcached: one that it forgets is over, revocations elsewhere are learnt of \
          at SESSION_STALENESS, and nothing that lists sessions is served (`GET /sessions`, \
@@ -349,17 +354,18 @@ fn tell_of_memcached() {
 }
 
 /// The sessions and the opaque tokens of these stores.
-fn kept_in(
+fn sessions_and_tokens(
     stores: &Stores,
-    terms: Terms,
+    policy: SessionPolicy,
     clock: &Arc<dyn Clock>,
     registry: &mut Registry,
 ) -> (Arc<Sessions>, Arc<Tokens>) {
     let (store, metrics) = (Arc::clone(&stores.sessions), StoreMetrics::register(registry));
-    let sessions = Sessions::new(store, terms, Arc::clone(clock), metrics);
+    let sessions = Sessions::new(store, policy, Arc::clone(clock), metrics);
     let metrics = StoreMetrics::register_for(registry, StoreKind::Tokens);
-    let tokens = Tokens::new(Arc::clone(&stores.opaque), terms.timeout, Arc::clone(clock), metrics);
-    (Arc::new(sessions), Arc::new(tokens.doubting_when_down(terms.doubts_when_down)))
+    let tokens =
+        Tokens::new(Arc::clone(&stores.opaque), policy.timeout, Arc::clone(clock), metrics);
+    (Arc::new(sessions), Arc::new(tokens.suspecting_when_down(policy.suspect_when_down)))
 }
 
 /// The issuers, and those of their key rings that have to be looked after.
@@ -375,7 +381,7 @@ fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Issuers {
         let keys = Arc::new(match &issuer.keys {
             KeysConfig::Fixed(keys) => KeyRing::fixed(keys.clone()),
             KeysConfig::Ring => KeyRing::fixed(own_keys.to_vec()),
-            KeysConfig::Published(_) => KeyRing::awaiting(),
+            KeysConfig::Published(_) => KeyRing::unfetched(),
         });
         match &issuer.keys {
             KeysConfig::Fixed(_) => {}
@@ -408,52 +414,62 @@ fn start_fetching(
     }
     let fetcher = Fetcher::new().context(NO_AUTHORITIES)?;
     for (ring, source) in published {
-        tokio::spawn(keep(ring, source, fetcher.clone(), Arc::clone(clock), stop.clone()));
+        tokio::spawn(refresh_periodically(
+            ring,
+            source,
+            fetcher.clone(),
+            Arc::clone(clock),
+            stop.clone(),
+        ));
     }
     Ok(())
 }
 
-/// The same admissions, with handles and a token for the app where the operator wants them.
+/// The same cache, with handles and a token for the app where the operator wants them.
 fn with_opaque(
-    mut admissions: Admissions,
+    mut decisions: DecisionCache,
     config: &Config,
     tokens: &Arc<Tokens>,
     signers: &Arc<SigningRing>,
     clock: &Arc<dyn Clock>,
-) -> Admissions {
+) -> DecisionCache {
     if config.tokens.mode == TokenMode::Opaque {
-        admissions = admissions.with_handles(Handles::new(Arc::clone(tokens)));
+        decisions = decisions.with_handles(Handles::new(Arc::clone(tokens)));
     }
     if let Some(header) = &config.gate.upstream_jwt_header {
         let upstream = UpstreamJwt::new(header.clone(), Arc::clone(signers), Arc::clone(clock));
-        admissions = admissions.with_upstream_jwt(upstream);
+        decisions = decisions.with_upstream_jwt(upstream);
     }
-    admissions
+    decisions
 }
 
-/// What grows unless room is made in it.
-struct Kept {
+/// Stores that are purged of expired records.
+struct PurgedStores {
     sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
-    restrictions: Option<Arc<Restrictions>>,
+    limits: Option<Arc<Limits>>,
 }
 
-impl Kept {
+impl PurgedStores {
     /// Forgets what is long over; says how much.
     async fn purge(&self, now: UnixTime) -> Result<u64, StoreError> {
         let before = now.before(PURGE_AFTER);
         let sessions = self.sessions.purge(PURGE_AFTER).await?;
         let tokens = self.tokens.purge(before).await?;
-        let restrictions = match &self.restrictions {
-            Some(restrictions) => restrictions.purge(before).await?,
+        let limits = match &self.limits {
+            Some(limits) => limits.purge(before).await?,
             None => 0,
         };
-        Ok(sessions + tokens + restrictions)
+        Ok(sessions + tokens + limits)
     }
 }
 
-/// Forgets what is long over, now and then.
-async fn make_room(kept: Kept, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// Deletes expired records, now and then.
+async fn purge_expired(
+    purged_stores: PurgedStores,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let mut interval = tokio::time::interval(PURGE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -461,7 +477,7 @@ async fn make_room(kept: Kept, clock: Arc<dyn Clock>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        match kept.purge(clock.now()).await {
+        match purged_stores.purge(clock.now()).await {
             Ok(0) => {}
             Ok(purged) => debug!(purged, "forgot what has expired"),
             Err(error) => warn!(%error, "what has expired could not be forgotten"),

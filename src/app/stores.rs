@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
-use crate::opaque::{MemcachedOpaque, MemoryOpaque, OpaqueStore, RedisOpaque, SqliteOpaque};
-use crate::restrict::{
-    MemcachedRestrict, MemoryRestrict, RedisRestrict, RestrictStore, SqliteRestrict,
+use crate::limit::{
+    LimitStore, MemcachedLimitStore, MemoryLimitStore, RedisLimitStore, SqliteLimitStore,
+};
+use crate::opaque::{
+    MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
 };
 use crate::secret::SystemRandom;
 use crate::session::{
     CHANGE_TIMEOUT, MemcachedStore, MemoryStore, RedisStore, SessionStore, SqliteStore,
 };
+use crate::storage::invalidation::{DeliveryMode, InvalidationSource, InvalidationState};
 use crate::storage::memcached::{self, Memcached};
-use crate::storage::news::{Means, NewsSource, NewsState};
-use crate::storage::redis::{Redis, RedisNews};
-use crate::storage::sqlite::{Database, SqliteNews};
+use crate::storage::redis::{Redis, RedisInvalidation};
+use crate::storage::sqlite::{Database, SqliteInvalidation};
 use crate::storage::{postgres, redis, sqlite};
 
 /// Everything that is kept beside accounts.
@@ -27,38 +29,38 @@ pub struct Stores {
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Refresh tokens and handles, beside the sessions.
-    pub opaque: Arc<dyn OpaqueStore>,
-    /// Restrictions; with Redis in a database of their own.
-    pub restrict: Arc<dyn RestrictStore>,
-    /// Where news of changes by others come from; `None` where there are none.
-    pub news: Option<Arc<dyn NewsSource>>,
-    /// By what means they come.
-    pub news_state: Arc<NewsState>,
+    pub opaque: Arc<dyn OpaqueTokenStore>,
+    /// Leases and limits; with Redis in a database of their own.
+    pub limits: Arc<dyn LimitStore>,
+    /// The source of invalidation events; `None` where there is none.
+    pub invalidation: Option<Arc<dyn InvalidationSource>>,
+    /// The state of that source.
+    pub invalidation_state: Arc<InvalidationState>,
 }
 
 /// How long closing a store may take; nothing is lost if it takes longer.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// What was opened in the course of [`closing`].
-    static OPENED: RefCell<Vec<Opened>>;
+    /// What was opened in the course of [`close_stores_after`].
+    static OPENED: RefCell<Vec<OpenedStore>>;
 }
 
-enum Opened {
+enum OpenedStore {
     Sessions(Arc<dyn SessionStore>),
     Accounts(Arc<dyn AccountStore>),
 }
 
 /// Does the work, and then closes all stores that were opened for it, however it ended: only a file
 /// that is closed holds everything itself, so that a copy of it misses nothing.
-pub async fn closing<T>(work: impl Future<Output = T>) -> T {
+pub async fn close_stores_after<T>(work: impl Future<Output = T>) -> T {
     let all = async {
         let outcome = work.await;
         for opened in OPENED.with(RefCell::take) {
             let closed = async {
                 match opened {
-                    Opened::Sessions(store) => store.close().await,
-                    Opened::Accounts(store) => store.close().await,
+                    OpenedStore::Sessions(store) => store.close().await,
+                    OpenedStore::Accounts(store) => store.close().await,
                 }
             };
             if tokio::time::timeout(CLOSE_LIMIT, closed).await.is_err() {
@@ -70,19 +72,24 @@ pub async fn closing<T>(work: impl Future<Output = T>) -> T {
     OPENED.scope(RefCell::default(), all).await
 }
 
-/// Has it closed at the end of the work that it was opened for, if somebody waits for that.
-fn note(opened: Opened) {
+/// Registers a store to be closed at the end of the work that it was opened for, if somebody waits
+/// for that.
+fn register_for_close(opened: OpenedStore) {
     let _nobody_waits = OPENED.try_with(|all| all.borrow_mut().push(opened));
 }
 
-/// How news come from a source: not yet, before it is followed.
-fn with_news(source: impl NewsSource + 'static) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
-    (Some(Arc::new(source)), Arc::new(NewsState::new(Means::Bound)))
+/// Invalidation by a source: no events yet, before it is followed.
+fn with_source(
+    source: impl InvalidationSource + 'static,
+) -> (Option<Arc<dyn InvalidationSource>>, Arc<InvalidationState>) {
+    (Some(Arc::new(source)), Arc::new(InvalidationState::new(DeliveryMode::Bound)))
 }
 
-/// How news come of a store that has no source of them.
-fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
-    (None, Arc::new(NewsState::new(means)))
+/// Invalidation of a store that has no source of events.
+fn without_source(
+    mode: DeliveryMode,
+) -> (Option<Arc<dyn InvalidationSource>>, Arc<InvalidationState>) {
+    (None, Arc::new(InvalidationState::new(mode)))
 }
 
 /// Opens the configured stores.
@@ -91,28 +98,29 @@ fn without_news(means: Means) -> (Option<Arc<dyn NewsSource>>, Arc<NewsState>) {
 /// Where the embedded store cannot be opened. A server that is down is no error: it may come up.
 pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     let stores = stores(config).await?;
-    note(Opened::Sessions(Arc::clone(&stores.sessions)));
+    register_for_close(OpenedStore::Sessions(Arc::clone(&stores.sessions)));
     Ok(stores)
 }
 
 async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
-    let timeout = config.terms.timeout;
+    let timeout = config.policy.timeout;
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
             make_data_dir(path, &config.data_dir)?;
             let busy_timeout = timeout.max(CHANGE_TIMEOUT);
             let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
             let database = Database::open(path, options).await?;
-            let (news, news_state) = with_news(SqliteNews::new(database.clone()));
+            let (invalidation, invalidation_state) =
+                with_source(SqliteInvalidation::new(database.clone()));
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
-                opaque: Arc::new(SqliteOpaque::new(database.clone())),
-                restrict: Arc::new(SqliteRestrict::new(database)),
-                news,
-                news_state,
+                opaque: Arc::new(SqliteTokenStore::new(database.clone())),
+                limits: Arc::new(SqliteLimitStore::new(database)),
+                invalidation,
+                invalidation_state,
             }
         }
-        StoreConfig::Redis { url, database, restrict_database, ca_pem } => {
+        StoreConfig::Redis { url, database, limits_database, ca_pem } => {
             let server = |database| {
                 let options = redis::Options {
                     database,
@@ -125,15 +133,17 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
             };
             let logins = server(*database)?;
             let sessions = RedisStore::new(logins.clone());
-            let opaque = RedisOpaque::new(logins.clone());
-            let remembered = sessions.remembered().into_iter().chain(opaque.remembered());
-            let (news, news_state) = with_news(RedisNews::new(logins, remembered));
+            let opaque = RedisTokenStore::new(logins.clone());
+            let prefixes =
+                sessions.invalidation_prefixes().into_iter().chain(opaque.invalidation_prefixes());
+            let (invalidation, invalidation_state) =
+                with_source(RedisInvalidation::new(logins, prefixes));
             Stores {
                 sessions: Arc::new(sessions),
                 opaque: Arc::new(opaque),
-                restrict: Arc::new(RedisRestrict::new(server(*restrict_database)?)),
-                news,
-                news_state,
+                limits: Arc::new(RedisLimitStore::new(server(*limits_database)?)),
+                invalidation,
+                invalidation_state,
             }
         }
         StoreConfig::Memcached(servers) => {
@@ -143,23 +153,23 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
                 ..memcached::Options::default()
             };
             let memcached = Memcached::new(servers, &options);
-            let (news, news_state) = without_news(Means::Bound);
+            let (invalidation, invalidation_state) = without_source(DeliveryMode::Bound);
             Stores {
                 sessions: Arc::new(MemcachedStore::new(memcached.clone(), Arc::new(SystemRandom))),
-                opaque: Arc::new(MemcachedOpaque::new(memcached.clone())),
-                restrict: Arc::new(MemcachedRestrict::new(memcached)),
-                news,
-                news_state,
+                opaque: Arc::new(MemcachedTokenStore::new(memcached.clone())),
+                limits: Arc::new(MemcachedLimitStore::new(memcached)),
+                invalidation,
+                invalidation_state,
             }
         }
         StoreConfig::Memory => {
-            let (news, news_state) = without_news(Means::Own);
+            let (invalidation, invalidation_state) = without_source(DeliveryMode::Own);
             Stores {
                 sessions: Arc::new(MemoryStore::new()),
-                opaque: Arc::new(MemoryOpaque::new()),
-                restrict: Arc::new(MemoryRestrict::new()),
-                news,
-                news_state,
+                opaque: Arc::new(MemoryTokenStore::new()),
+                limits: Arc::new(MemoryLimitStore::new()),
+                invalidation,
+                invalidation_state,
             }
         }
     })
@@ -189,6 +199,6 @@ pub async fn open_accounts(config: &AccountsConfig) -> anyhow::Result<Arc<dyn Ac
             Arc::new(PostgresAccounts::open(url, postgres::Options::default()).await?)
         }
     };
-    note(Opened::Accounts(Arc::clone(&store)));
+    register_for_close(OpenedStore::Accounts(Arc::clone(&store)));
     Ok(store)
 }

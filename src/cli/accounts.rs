@@ -10,9 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::settings::SettingFlags;
-use super::{Failure, be_patient};
+use super::{Failure, extend_timeouts};
 use crate::account::password::Passwords;
-use crate::account::{self, AccountError, AccountStore, Login, Named, User};
+use crate::account::{self, AccountError, AccountStore, Login, User, UserLookup};
 use crate::app::open_accounts;
 use crate::clock::UnixTime;
 use crate::config::{AccountsConfig, Config, SessionConfig};
@@ -23,13 +23,13 @@ use crate::session::UserId;
 /// What stands before the id of a client where it is a token's subject; no user may have it.
 const CLIENT_PREFIX: &str = "client:";
 /// The longest line that is read as a password.
-const MOST_LINE_BYTES: u64 = 1 << 16;
+const MAX_LINE_BYTES: u64 = 1 << 16;
 
 /// The accounts' section, and that of the sessions, for a command.
 pub(super) fn load(flags: &SettingFlags) -> Result<(AccountsConfig, SessionConfig), Failure> {
     let loaded = Config::load_accounts(&flags.sources());
     let (accounts, mut sessions) = loaded.map_err(Failure::usage)?;
-    be_patient(&mut sessions);
+    extend_timeouts(&mut sessions);
     Ok((accounts, sessions))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn failed(error: AccountError) -> Failure {
 }
 
 /// The same failure, after a secret was shown that is now good for nothing.
-pub(super) fn of_no_use(failure: Failure) -> Failure {
+pub(super) fn secret_is_void(failure: Failure) -> Failure {
     let Failure { exit, error } = failure;
     Failure { exit, error: error.context("the secret above is of no use") }
 }
@@ -74,15 +74,15 @@ pub(super) fn passwords(config: &AccountsConfig) -> Result<Passwords, Failure> {
     Ok(Passwords::new(config.hashing, Arc::new(SystemRandom))?)
 }
 
-/// Whom a command is about.
+/// The user that a command is about.
 #[derive(Debug, clap::Args)]
-pub(super) struct Who {
+pub(super) struct UserArg {
     /// The user: a username, an e-mail, or an id
     #[arg(value_name = "USER", allow_hyphen_values = true)]
     who: String,
 }
 
-impl Who {
+impl UserArg {
     /// Whoever has that name or id.
     pub(super) fn named(who: &str) -> Self {
         Self { who: who.to_owned() }
@@ -94,16 +94,16 @@ impl Who {
     /// Where there is none, and where it is the name of one and the id of another: no command may
     /// fall on the wrong one.
     pub(super) async fn find(&self, store: &dyn AccountStore) -> Result<User, Failure> {
-        match account::find(store, &self.who).await.map_err(failed)? {
-            Named::One(user) => Ok(*user),
-            Named::Two { by_login, .. } => Err(two_are_meant(&self.who, &by_login)),
-            Named::Nobody => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
+        match account::find_user(store, &self.who).await.map_err(failed)? {
+            UserLookup::Found(user) => Ok(*user),
+            UserLookup::Ambiguous { by_login, .. } => Err(ambiguous_user(&self.who, &by_login)),
+            UserLookup::NotFound => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
         }
     }
 }
 
 /// A text that is the id of one user and a name of another.
-pub(super) fn two_are_meant(who: &str, by_login: &User) -> Failure {
+pub(super) fn ambiguous_user(who: &str, by_login: &User) -> Failure {
     Failure::usage(anyhow!(
         "{who:?} is the id of one user and a name of another; name the first by username or \
          e-mail, the second by its id {:?}",
@@ -155,7 +155,7 @@ pub(super) fn read_new_password() -> Result<Secret, Failure> {
         first
     } else {
         let mut line = Vec::new();
-        let mut limited = stdin.lock().take(MOST_LINE_BYTES);
+        let mut limited = stdin.lock().take(MAX_LINE_BYTES);
         limited.read_until(b'\n', &mut line).context("cannot read standard input")?;
         let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
         line.truncate(end.map_or(0, |last| last + 1));

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::accounts::{Who, cell, failed, load, of_no_use, open, random_id, time_cell, time_json};
+use super::accounts::{
+    UserArg, cell, failed, load, open, random_id, secret_is_void, time_cell, time_json,
+};
 use super::audit;
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::scopes;
-use super::user::words;
-use super::{Exit, Outcome, block_on, surroundings};
+use super::user::split_scopes;
+use super::{Exit, Outcome, block_on, clock_and_random};
 use crate::account::{ApiKey, KEY_PREFIX, KeyDigest};
 use crate::issuer::audit::Event;
 use crate::opaque;
@@ -35,7 +37,7 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct AddArgs {
     #[command(flatten)]
-    who: Who,
+    who: UserArg,
     /// What people call it
     #[arg(long)]
     label: Option<String>,
@@ -97,7 +99,7 @@ async fn add(args: &AddArgs) -> Outcome {
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let user = args.who.find(store.as_ref()).await?;
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let secret = opaque::generate(random.as_ref())?;
     let text = Secret::new([KEY_PREFIX.as_bytes(), secret.expose()].concat());
     let now = clock.now();
@@ -106,7 +108,7 @@ async fn add(args: &AddArgs) -> Outcome {
         user: user.id.clone(),
         digest: KeyDigest::of(&text),
         label: args.label.clone(),
-        scopes: words(&args.scopes),
+        scopes: split_scopes(&args.scopes),
         created: now,
         expires: args.days.map(|days| now.after(Duration::from_secs(days * DAY))),
         last_used: None,
@@ -120,7 +122,7 @@ async fn add(args: &AddArgs) -> Outcome {
     } else {
         Output::secret(shown)?;
     }
-    store.add_key(&key).await.map_err(|error| of_no_use(failed(error)))?;
+    store.add_key(&key).await.map_err(|error| secret_is_void(failed(error)))?;
     log.event(Event::KeyMade).user(key.user.as_str()).reason(&key.id).write();
     if !args.json {
         let until = key.expires.map_or_else(String::new, |time| format!(", until {time}"));
@@ -137,7 +139,7 @@ async fn list(args: &ListArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
     let store = open(&config).await?;
     let user = match &args.user {
-        Some(who) => Some(Who::named(who).find(store.as_ref()).await?.id),
+        Some(who) => Some(UserArg::named(who).find(store.as_ref()).await?.id),
         None => None,
     };
     let found = store.keys(user.as_ref(), args.limit).await.map_err(failed)?;

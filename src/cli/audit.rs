@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 
 use super::settings::SettingFlags;
-use super::{Failure, surroundings};
+use super::{Failure, clock_and_random};
 use crate::app::make_data_dir;
 use crate::config::Config;
 use crate::issuer::audit::{Audit, Entry, Event};
@@ -36,7 +36,7 @@ pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
         AuditTarget::Off | AuditTarget::Stderr => anyhow!("cannot start the audit log"),
     });
     let (log, writer) = started.map_err(Failure::unavailable)?;
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     Ok(CommandLog { audit: Audit::new(log, clock), writer: Some(writer) })
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::accounts::{cell, failed, load, of_no_use, open, time_json};
+use super::accounts::{cell, failed, load, open, secret_is_void, time_json};
 use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::session::sessions;
 use super::settings::SettingFlags;
 use super::token::scopes;
-use super::user::words;
-use super::{Exit, Failure, Outcome, block_on, surroundings};
+use super::user::split_scopes;
+use super::{Exit, Failure, Outcome, block_on, clock_and_random};
 use crate::account::{AccountError, Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
 use crate::clock::UnixTime;
 use crate::issuer::audit::Event;
@@ -25,9 +25,9 @@ use crate::session::{Filter, Session, Sessions, StoreError, UserId};
 use crate::token::jwks;
 
 /// The longest `client_id`, in bytes.
-const MOST_ID_BYTES: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 /// How long looking through all sessions may take.
-const LOOKING_THROUGH_ALL: Duration = Duration::from_secs(120);
+const SCAN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The grants that there are, as in `grant_type`.
 const GRANTS: [&str; 4] =
     ["password", "client_credentials", "refresh_token", "urn:portcullis:grant-type:api-key"];
@@ -125,7 +125,7 @@ pub(super) fn run(command: &Command) -> Outcome {
 
 async fn add(args: &AddArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let usual = if args.public { PUBLIC_GRANTS } else { CONFIDENTIAL_GRANTS };
     let grants = match args.grants.as_slice() {
         [] => usual.iter().map(|grant| (*grant).to_owned()).collect(),
@@ -146,7 +146,7 @@ async fn add(args: &AddArgs) -> Outcome {
         secrets: secret.iter().map(|(_, kept)| kept.clone()).collect(),
         jwks,
         grants,
-        scopes: words(&args.scopes),
+        scopes: split_scopes(&args.scopes),
         audiences: args.audiences.clone(),
         introspects: args.introspect,
         created: clock.now(),
@@ -165,7 +165,7 @@ async fn add(args: &AddArgs) -> Outcome {
     } else if let Some(secret) = secret {
         Output::secret(secret)?;
     }
-    store.add_client(&client).await.map_err(|error| of_no_use(failed(error)))?;
+    store.add_client(&client).await.map_err(|error| secret_is_void(failed(error)))?;
     log.event(Event::ClientAdded).client(Some(&client.id)).reason(COMMAND).write();
     if !args.json {
         let id = &client.id;
@@ -179,7 +179,7 @@ async fn add(args: &AddArgs) -> Outcome {
 
 /// A secret, and what is kept of it.
 fn new_secret() -> anyhow::Result<(Secret, ClientSecret)> {
-    let (_, random) = surroundings();
+    let (_, random) = clock_and_random();
     let secret = opaque::generate(random.as_ref())?;
     let kept = ClientSecret { digest: KeyDigest::of(&secret), expires: None };
     Ok((secret, kept))
@@ -192,8 +192,8 @@ fn read_jwks(path: &Path) -> anyhow::Result<Value> {
         bail!("{} holds a private key; only the client may have it", path.display());
     }
     let set = jwks::parse(&content, None).with_context(|| path.display().to_string())?;
-    for left_out in &set.left_out {
-        Output::say(&left_out.to_string());
+    for skipped in &set.skipped {
+        Output::say(&skipped.to_string());
     }
     set.usable().with_context(|| path.display().to_string())?;
     serde_json::from_slice(&content).with_context(|| path.display().to_string())
@@ -264,7 +264,7 @@ async fn rotate(args: &RotateArgs) -> Outcome {
     if client.secrets.is_empty() {
         return Err(Failure::usage(anyhow!("client {:?} has no secret to replace", args.id)));
     }
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let (secret, kept) = new_secret()?;
     client.secrets = replaced(&client.secrets, kept, clock.now(), args.overlap);
     let old_until = client.secrets.first().and_then(|secret| secret.expires);
@@ -278,8 +278,8 @@ async fn rotate(args: &RotateArgs) -> Outcome {
         Output::secret(shown)?;
     }
     let changed = store.change_client(&client).await;
-    if !changed.map_err(|error| of_no_use(failed(error)))? {
-        return Err(of_no_use(Failure::no(anyhow!("there is no client {:?}", args.id))));
+    if !changed.map_err(|error| secret_is_void(failed(error)))? {
+        return Err(secret_is_void(Failure::no(anyhow!("there is no client {:?}", args.id))));
     }
     log.event(Event::ClientRotated).client(Some(&client.id)).reason(COMMAND).write();
     if args.json {
@@ -313,7 +313,7 @@ async fn delete(args: &DeleteArgs) -> Outcome {
     let (config, mut session_config) = load(&args.settings)?;
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
-    session_config.terms.timeout = session_config.terms.timeout.max(LOOKING_THROUGH_ALL);
+    session_config.policy.timeout = session_config.policy.timeout.max(SCAN_TIMEOUT);
     let sessions = sessions(&session_config).await?;
     let client = store.client(&args.id).await.map_err(failed)?;
     let Some(client) = client else {
@@ -340,10 +340,10 @@ async fn delete(args: &DeleteArgs) -> Outcome {
             Err(_) => entry.write(),
         }
     }
-    tell_of_deletion(args, &sessions, ended?, deleted?)
+    report_deletion(args, &sessions, ended?, deleted?)
 }
 
-fn tell_of_deletion(args: &DeleteArgs, sessions: &Sessions, ended: u64, is_gone: bool) -> Outcome {
+fn report_deletion(args: &DeleteArgs, sessions: &Sessions, ended: u64, is_gone: bool) -> Outcome {
     let id = cell(&args.id);
     if args.json {
         Output::json(&json!({ "id": args.id, "done": is_gone, "sessions_ended": ended }))?;
@@ -388,8 +388,8 @@ async fn end_sessions_of(sessions: &Sessions, client: &str) -> Result<u64, Failu
 
 fn client_id(text: &str) -> anyhow::Result<String> {
     let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_visible || !(1..=MOST_ID_BYTES).contains(&text.len()) {
-        bail!("a client id is 1 to {MOST_ID_BYTES} visible ASCII characters");
+    if !is_visible || !(1..=MAX_ID_BYTES).contains(&text.len()) {
+        bail!("a client id is 1 to {MAX_ID_BYTES} visible ASCII characters");
     }
     Ok(text.to_owned())
 }

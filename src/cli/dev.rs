@@ -9,7 +9,7 @@ use super::accounts::random_id;
 use super::key::write_new;
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
+use super::{Exit, Failure, Outcome, clock_and_random, run_until_stopped};
 use crate::account::{
     AccountError, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
 };
@@ -56,12 +56,12 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
-    leave_name(&config).map_err(Failure::unavailable)?;
+    write_issuer_name(&config).map_err(Failure::unavailable)?;
     let _logging = config.logs.start();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    run_to_its_end(serve(&config, !before.has_accounts))
+    run_until_stopped(serve(&config, !before.has_accounts))
 }
 
 /// The data folder, with a key in it where none is configured.
@@ -84,10 +84,10 @@ fn prepare(before: &BeforeDev) -> anyhow::Result<PathBuf> {
 }
 
 /// Leaves the issuer's name beside its key, for the commands that use what `dev` left.
-fn leave_name(config: &Config) -> anyhow::Result<()> {
+fn write_issuer_name(config: &Config) -> anyhow::Result<()> {
     let Some(issuance) = &config.issuance else { return Ok(()) };
     let path = config.data_dir.join(DEV_ISSUER_FILE);
-    std::fs::write(&path, format!("{}\n", issuance.terms.iss))
+    std::fs::write(&path, format!("{}\n", issuance.policy.iss))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -108,14 +108,14 @@ fn only_loopback(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config, with_demo: bool) -> Outcome {
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let app =
         App::build(config, clock.clone(), random.clone()).await.map_err(Failure::unavailable)?;
     if let Some(issuer) = app.issuer.as_ref().filter(|_| with_demo) {
         demo(&issuer.issuance, clock.now()).await.map_err(Failure::unavailable)?;
     }
     let bound = app.bind(config).map_err(Failure::unavailable)?;
-    Output::line(&what_to_type(config, &bound, with_demo)?)?;
+    Output::line(&quick_start(config, &bound, with_demo)?)?;
     bound.run().await?;
     Ok(Exit::Done)
 }
@@ -180,7 +180,7 @@ fn curl(addresses: &[Address]) -> anyhow::Result<(String, String)> {
 }
 
 /// What is printed at start: each line can be typed as it stands.
-fn what_to_type(config: &Config, bound: &Bound, with_demo: bool) -> anyhow::Result<String> {
+fn quick_start(config: &Config, bound: &Bound, with_demo: bool) -> anyhow::Result<String> {
     let list = |addresses: Vec<Address>| {
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
@@ -253,25 +253,25 @@ Type in another terminal:
 Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
         minutes = config.issuance.as_ref().map_or(0, |at| at
-            .terms
+            .policy
             .access_lifetime
             .as_secs()
             .div_ceil(60)),
-        admin = as_administrator(config, issuer)?,
+        admin = admin_example(config, issuer)?,
         program = quoted(&program),
         accounts = quoted(Path::new(&accounts)),
     ))
 }
 
 /// What the administrator types, where there is a listener for him.
-fn as_administrator(config: &Config, issuer: &BoundIssuer) -> anyhow::Result<String> {
+fn admin_example(config: &Config, issuer: &BoundIssuer) -> anyhow::Result<String> {
     let internal = issuer.internal_addresses();
     if internal.is_empty() {
         return Ok(String::new());
     }
     let (curl, url) = curl(&internal)?;
     let issuance = config.issuance.as_ref();
-    let token = match issuance.map(|at| (&at.made_admin_token, &at.web.admin_token)) {
+    let token = match issuance.map(|at| (&at.generated_admin_token, &at.web.admin_token)) {
         Some((Some(file), _)) => format!(" -H \"Authorization: Bearer $(cat {})\"", quoted(file)),
         Some((None, Some(_))) => " -H \"Authorization: Bearer $ADMIN_TOKEN\"".to_owned(),
         _ => String::new(),

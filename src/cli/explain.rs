@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
-use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
+use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_for_command};
 use crate::app::App;
 use crate::gate::Dialect;
 use crate::gate::denial::Class;
@@ -44,13 +44,13 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 async fn run_explain(args: &Args) -> Outcome {
     let config = load_for_command(&args.settings)?;
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let app = App::build(&config, clock.clone(), random).await.map_err(Failure::unavailable)?;
     app.read_published_keys().await.map_err(Failure::unavailable)?;
     let request = request(args)?.into_parts().0;
     let explanation =
         explain(app.service.gate(), &args.dialect.read(&request), clock.as_ref()).await;
-    let response = args.dialect.render(&explanation.verdict, &config.gate.manners);
+    let response = args.dialect.render(&explanation.verdict, &config.gate.denial_config);
     if args.json {
         Output::json(&to_json(&explanation, &response))?;
     } else {

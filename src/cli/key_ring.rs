@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::audit;
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, surroundings};
+use super::{Exit, Failure, Outcome, clock_and_random};
 use crate::clock::UnixTime;
 use crate::config::{Config, RotationConfig};
 use crate::issuer::audit::Event;
 use crate::secret::Secret;
-use crate::token::key_file::{self, KeyFileError, NewKey, Others, RingKey, Rotated};
-use crate::token::rotation::{Handover, State, Term, Timetable};
+use crate::token::key_file::{self, KeyFileError, NewKey, OtherKeys, RingKey, Rotated};
+use crate::token::rotation::{KeyLifetime, RotationSchedule, RotationTimes, State};
 use crate::token::{KeyId, algorithm};
 
 #[derive(Debug, clap::Args)]
@@ -73,12 +73,12 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
         None => NewKey::Generate(config.algorithm),
     };
     let log = audit::open(&args.settings)?;
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let others = args.others(&config)?;
-    let Rotated { table, dropped } =
+    let Rotated { schedule, dropped } =
         key_file::rotate(&path, new, others, clock.as_ref(), random.as_ref())
             .map_err(|error| failure(&path, error))?;
-    let (term, key) = table.entries().last().context("the ring is empty")?;
+    let (lifetime, key) = schedule.entries().last().context("the ring is empty")?;
     log.event(Event::SigningKeyAdded).reason(id(key)).write();
     for key in &dropped {
         log.event(Event::SigningKeyDropped).reason(id(key)).write();
@@ -86,18 +86,18 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
     }
     let now = clock.now();
     if args.json {
-        Output::json(&as_json(&table, now))?;
+        Output::json(&as_json(&schedule, now))?;
         return Ok(Exit::Done);
     }
     Output::line(id(key))?;
-    let when = if term.signs_from <= now {
+    let when = if lifetime.signs_from <= now {
         "signs from now on".to_owned()
     } else {
-        format!("is published now, and signs from {}", term.signs_from)
+        format!("is published now, and signs from {}", lifetime.signs_from)
     };
     Output::say(&format!("{} key {} {when}", algorithm::name(key.key().algorithm()), id(key)));
-    for (term, key) in table.entries() {
-        if let Some(retires) = term.retires {
+    for (lifetime, key) in schedule.entries() {
+        if let Some(retires) = lifetime.retires {
             Output::say(&format!("key {} retires at {retires}", id(key)));
         }
     }
@@ -105,7 +105,7 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
 }
 
 impl RotateArgs {
-    fn others(&self, config: &RotationConfig) -> Result<Others, Failure> {
+    fn others(&self, config: &RotationConfig) -> Result<OtherKeys, Failure> {
         if self.now && self.overlap.is_some_and(|overlap| overlap > 0) {
             return Err(Failure::usage(anyhow!(
                 "--now drops every other key at once, so that there is no --overlap; \
@@ -113,11 +113,11 @@ impl RotateArgs {
             )));
         }
         if self.now {
-            return Ok(Others::Drop);
+            return Ok(OtherKeys::Drop);
         }
         let seconds = |given: u32| Duration::from_secs(given.into());
         let lifetime = self.token_lifetime.map_or(config.token_lifetime, seconds);
-        Ok(Others::HandOver(Handover {
+        Ok(OtherKeys::Retire(RotationTimes {
             publish_ahead: self.publish_ahead.map_or(config.publish_ahead, seconds),
             overlap: self.overlap.map_or(lifetime.saturating_add(config.leeway), seconds),
         }))
@@ -128,16 +128,16 @@ pub(super) fn ring(command: &RingCommand) -> Outcome {
     let RingCommand::List(args) = command;
     let config = Config::load_rotation(&args.settings.sources()).map_err(Failure::usage)?;
     let path = path(args.ring.as_deref(), &config)?;
-    let (table, _) = key_file::read(&path).map_err(|error| failure(&path, error))?;
-    let (clock, _) = surroundings();
+    let (schedule, _) = key_file::read(&path).map_err(|error| failure(&path, error))?;
+    let (clock, _) = clock_and_random();
     let now = clock.now();
     if args.json {
-        Output::json(&as_json(&table, now))?;
+        Output::json(&as_json(&schedule, now))?;
         return Ok(Exit::Done);
     }
-    for (state, (term, key)) in table.states(now) {
+    for (state, (lifetime, key)) in schedule.states(now) {
         let name = algorithm::name(key.key().algorithm());
-        Output::line(&format!("{}  {name}  {:<9}  {}", id(key), state.as_str(), times(term)))?;
+        Output::line(&format!("{}  {name}  {:<9}  {}", id(key), state.as_str(), times(lifetime)))?;
     }
     Ok(Exit::Done)
 }
@@ -159,7 +159,7 @@ fn read_pem(file: &Path) -> Result<Secret, Failure> {
 fn failure(path: &Path, error: KeyFileError) -> Failure {
     let is_usage = matches!(
         error,
-        KeyFileError::Symmetric(_) | KeyFileError::NewKey(_) | KeyFileError::Twice(_)
+        KeyFileError::Symmetric(_) | KeyFileError::NewKey(_) | KeyFileError::Duplicate(_)
     );
     let error = anyhow::Error::new(error).context(format!("key ring {}", path.display()));
     if is_usage { Failure::usage(error) } else { Failure::unavailable(error) }
@@ -169,21 +169,21 @@ fn id(key: &RingKey) -> &str {
     key.key().id().map_or("(no name)", KeyId::as_str)
 }
 
-fn times(term: &Term) -> String {
-    let retires = term.retires.map(|at| format!("  retires {at}")).unwrap_or_default();
-    format!("created {}  signs from {}{retires}", term.created, term.signs_from)
+fn times(lifetime: &KeyLifetime) -> String {
+    let retires = lifetime.retires.map(|at| format!("  retires {at}")).unwrap_or_default();
+    format!("created {}  signs from {}{retires}", lifetime.created, lifetime.signs_from)
 }
 
-fn as_json(table: &Timetable<RingKey>, now: UnixTime) -> Value {
-    let key = |(state, (term, key)): (State, &(Term, RingKey))| {
+fn as_json(schedule: &RotationSchedule<RingKey>, now: UnixTime) -> Value {
+    let key = |(state, (lifetime, key)): (State, &(KeyLifetime, RingKey))| {
         json!({
             "kid": id(key),
             "algorithm": algorithm::name(key.key().algorithm()),
             "state": state.as_str(),
-            "created": term.created.as_secs(),
-            "signs_from": term.signs_from.as_secs(),
-            "retires": term.retires.map(UnixTime::as_secs),
+            "created": lifetime.created.as_secs(),
+            "signs_from": lifetime.signs_from.as_secs(),
+            "retires": lifetime.retires.map(UnixTime::as_secs),
         })
     };
-    json!({ "keys": table.states(now).map(key).collect::<Vec<_>>() })
+    json!({ "keys": schedule.states(now).map(key).collect::<Vec<_>>() })
 }

@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::secret::Random;
 use crate::session::{Device, Session, SessionId, UserId};
 
-/// What a token shall say.
+/// Contents of a token that is to be made.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wish {
+pub(super) struct MintRequest {
     pub(super) user: String,
     pub(super) username: Option<String>,
     pub(super) email: Option<String>,
@@ -35,17 +35,17 @@ pub(super) struct Minted {
 /// Makes the token; opens nothing yet.
 pub(super) fn mint(
     config: &Config,
-    wish: &Wish,
+    request: &MintRequest,
     now: UnixTime,
     random: &dyn Random,
 ) -> anyhow::Result<Minted> {
     let key = own_keys(&config.tokens)?
         .signing(now)
         .context("there is no key to sign with: set PRIVATE_KEY, SECRET_KEY or KEY_RING_FILE")?;
-    let user = UserId::parse(&wish.user).context("--user")?;
-    let expires = now.after(wish.lifetime);
-    let id = if wish.with_session { Some(SessionId::generate(random)?) } else { None };
-    let claims = claims(config, wish, id.as_ref(), now, expires)?;
+    let user = UserId::parse(&request.user).context("--user")?;
+    let expires = now.after(request.lifetime);
+    let id = if request.with_session { Some(SessionId::generate(random)?) } else { None };
+    let claims = claims(config, request, id.as_ref(), now, expires)?;
     let session = id.map(|id| Session {
         id,
         user,
@@ -66,7 +66,7 @@ pub(super) fn mint(
 
 fn claims(
     config: &Config,
-    wish: &Wish,
+    request: &MintRequest,
     session: Option<&SessionId>,
     now: UnixTime,
     expires: UnixTime,
@@ -77,28 +77,28 @@ fn claims(
     if let Some(iss) = &issuer.iss {
         set("iss", json!(iss));
     }
-    set("sub", json!(wish.user));
+    set("sub", json!(request.user));
     set("iat", json!(now.as_secs()));
     set("exp", json!(expires.as_secs()));
-    if let Some(audience) = wish.audience.as_ref().or(issuer.audiences.first()) {
+    if let Some(audience) = request.audience.as_ref().or(issuer.audiences.first()) {
         set("aud", json!(audience));
     }
-    if let Some(username) = &wish.username {
+    if let Some(username) = &request.username {
         set("preferred_username", json!(username));
     }
-    if let Some(email) = &wish.email {
+    if let Some(email) = &request.email {
         set("email", json!(email));
     }
-    if !wish.scopes.is_empty() {
-        set("scope", json!(wish.scopes.join(" ")));
+    if !request.scopes.is_empty() {
+        set("scope", json!(request.scopes.join(" ")));
     }
-    if !wish.roles.is_empty() {
-        set("roles", json!(wish.roles));
+    if !request.roles.is_empty() {
+        set("roles", json!(request.roles));
     }
     if let Some(id) = session {
         set("sid", json!(id.as_str()));
     }
-    for (name, value) in &wish.claims {
+    for (name, value) in &request.claims {
         if claims.insert(name.clone(), value.clone()).is_some() {
             bail!("the claim {name:?} has a flag of its own");
         }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::app::closing;
+use crate::app::close_stores_after;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mistakes, SessionConfig};
 use crate::secret::SystemRandom;
@@ -150,7 +150,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(without_help_command(arguments.collect())) {
+    let cli = match Cli::try_parse_from(rewrite_help(arguments.collect())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are printed by the same way, and are no mistakes.
@@ -163,7 +163,7 @@ fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
         Err(Failure { exit, error }) => {
             match error.downcast_ref::<Mistakes>() {
                 Some(mistakes) => Output::say(mistakes.to_string().trim_end()),
-                None => Output::say(&format!("portcullis: {}", told_once(&error))),
+                None => Output::say(&format!("portcullis: {}", error_chain(&error))),
             }
             exit
         }
@@ -171,7 +171,7 @@ fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
 }
 
 /// An error and its causes. Libraries often say in one what they say again in the next.
-fn told_once(error: &anyhow::Error) -> String {
+fn error_chain(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if told.is_empty() {
@@ -184,7 +184,7 @@ fn told_once(error: &anyhow::Error) -> String {
 }
 
 /// `help COMMAND` as `COMMAND --help`: the former would print the settings too.
-fn without_help_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+fn rewrite_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_some_and(|first| first == "help") {
         arguments.remove(1);
         arguments.push("--help".into());
@@ -217,43 +217,43 @@ fn dispatch(command: Command) -> Outcome {
 /// The configuration that these flags, the environment and the file make for a command.
 fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
     let mut config = Config::load_beside_dev(&flags.sources()).map_err(Failure::usage)?;
-    be_patient(&mut config.sessions);
+    extend_timeouts(&mut config.sessions);
     Ok(config)
 }
 
 /// What a command needs that only looks after sessions: no key, and no address.
 fn load_sessions(flags: &SettingFlags) -> Result<SessionConfig, Failure> {
     let mut config = Config::load_sessions(&flags.sources()).map_err(Failure::usage)?;
-    be_patient(&mut config);
+    extend_timeouts(&mut config);
     Ok(config)
 }
 
 /// A command waits longer than a gateway would, and looking at a session is not using it.
-fn be_patient(config: &mut SessionConfig) {
-    config.terms.timeout = config.terms.timeout.max(PATIENCE);
-    config.terms.notes_use = false;
+fn extend_timeouts(config: &mut SessionConfig) {
+    config.policy.timeout = config.policy.timeout.max(COMMAND_TIMEOUT);
+    config.policy.records_use = false;
 }
 
 /// How long a command waits for the store.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const COMMAND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A runtime for a command that ends at once: one thread is enough.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(closing(work)))
+    Ok(runtime.block_on(close_stores_after(work)))
 }
 
 /// A runtime for a server. When the server has ended nothing else is waited for: a read of a file
 /// or a name that hangs must not keep the process from stopping.
-fn run_to_its_end(server: impl Future<Output = Outcome>) -> Outcome {
+fn run_until_stopped(server: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(closing(server));
+    let outcome = runtime.block_on(close_stores_after(server));
     runtime.shutdown_background();
     outcome
 }
 
 /// What commands ask for the time and for chance.
-fn surroundings() -> (Arc<dyn Clock>, Arc<SystemRandom>) {
+fn clock_and_random() -> (Arc<dyn Clock>, Arc<SystemRandom>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemRandom))
 }
 
@@ -297,14 +297,14 @@ mod tests {
     fn what_a_cause_says_again_is_told_once() {
         let cause = anyhow::anyhow!("no such file");
         let error = cause.context("cannot open x: no such file").context("cannot start");
-        assert_eq!(told_once(&error), "cannot start: cannot open x: no such file");
+        assert_eq!(error_chain(&error), "cannot start: cannot open x: no such file");
     }
 
     #[test]
     fn help_before_a_command_is_its_help() {
         let rewritten = |words: &[&str]| {
             let words = words.iter().map(OsString::from).collect();
-            without_help_command(words).join(std::ffi::OsStr::new(" "))
+            rewrite_help(words).join(std::ffi::OsStr::new(" "))
         };
         assert_eq!(rewritten(&["portcullis", "help"]), "portcullis --help");
         let nested = rewritten(&["portcullis", "help", "key", "rotate"]);

@@ -2,8 +2,8 @@
 
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::summary::{self, Accepted};
-use super::{Exit, Failure, Outcome, run_to_its_end, surroundings};
+use super::summary::{self, AcceptedIssuer};
+use super::{Exit, Failure, Outcome, clock_and_random, run_until_stopped};
 use crate::app::{App, Bound};
 use crate::config::{Config, Mistakes, StoreConfig};
 use serde_json::json;
@@ -21,19 +21,19 @@ pub(super) fn run(args: &Args) -> Outcome {
     if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
     }
-    say_what_is_accepted(&config);
-    say_what_is_promised(&config);
-    run_to_its_end(serve(&config))
+    log_accepted_issuers(&config);
+    log_staleness_bounds(&config);
+    run_until_stopped(serve(&config))
 }
 
 /// Whose tokens are let in and what is issued and kept where, a line each; and what may not be
 /// meant.
-fn say_what_is_accepted(config: &Config) {
+fn log_accepted_issuers(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
     for accepted in summary::accepted(&config.tokens) {
-        let Accepted { issuer, algorithms, keys, audiences, sessions, leeway } = accepted;
+        let AcceptedIssuer { issuer, algorithms, keys, audiences, sessions, leeway } = accepted;
         info!(issuer, algorithms, keys, audiences, sessions, leeway, "accepts tokens");
     }
     if let Some(issued) = summary::issued(config) {
@@ -45,7 +45,7 @@ fn say_what_is_accepted(config: &Config) {
 }
 
 /// Every address that is open, with the ports that the system chose.
-fn say_where_it_listens(bound: &Bound) {
+fn log_listeners(bound: &Bound) {
     let mut listeners = vec![("gate", summary::list(&bound.gate_addresses()))];
     listeners.push(("metrics", summary::list(&bound.metrics_addresses())));
     if let Some(issuer) = bound.issuer() {
@@ -61,7 +61,7 @@ fn say_where_it_listens(bound: &Bound) {
 
 /// How late a revocation may be learnt of, where the operator chose something else than the usual
 /// for the time in which the store is down.
-fn say_what_is_promised(config: &Config) {
+fn log_staleness_bounds(config: &Config) {
     if !config.gate.open.is_empty() {
         warn!(
             paths = %config.gate.open,
@@ -69,18 +69,18 @@ fn say_what_is_promised(config: &Config) {
              these paths by mistake may let everybody in"
         );
     }
-    let (bound, when_down) = (config.cache.staleness, config.cache.when_down);
-    if when_down > bound {
+    let (bound, stale_if_error) = (config.cache.staleness, config.cache.stale_if_error);
+    if stale_if_error > bound {
         warn!(
             bound = summary::time(bound),
-            when_down = summary::time(when_down),
+            when_down = summary::time(stale_if_error),
             "SESSION_STORE_DOWN: while the store is down, sessions are believed for longer than \
              SESSION_STALENESS; what is revoked then may be let in for so long"
         );
-    } else if when_down < bound {
+    } else if stale_if_error < bound {
         info!(
             bound = summary::time(bound),
-            when_down = summary::time(when_down),
+            when_down = summary::time(stale_if_error),
             "SESSION_STORE_DOWN: while the store is down, sessions are believed for less than \
              SESSION_STALENESS, then answered 503"
         );
@@ -88,10 +88,10 @@ fn say_what_is_promised(config: &Config) {
 }
 
 async fn serve(config: &Config) -> Outcome {
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let app = App::build(config, clock, random).await.map_err(Failure::unavailable)?;
     let bound = app.bind(config).map_err(Failure::unavailable)?;
-    say_where_it_listens(&bound);
+    log_listeners(&bound);
     bound.run().await?;
     Ok(Exit::Done)
 }

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use super::accounts::{self, two_are_meant};
+use super::accounts::{self, ambiguous_user};
 use super::audit::{self, COMMAND};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
-use super::{Exit, Failure, Outcome, block_on, load_sessions, surroundings};
-use crate::account::{self, AccountStore, Named};
+use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_sessions};
+use crate::account::{self, AccountStore, UserLookup};
 use crate::app::{open_accounts, open_stores};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig};
 use crate::issuer::audit::Event;
 use crate::session::{Filter, Session, SessionId, Sessions, StoreError, StoreMetrics, UserId};
 use crate::token::claims::Claims;
-use crate::token::parts;
+use crate::token::jws;
 
 /// The longest token that is looked into, in bytes.
-const MOST_TOKEN_BYTES: usize = 1 << 20;
+const MAX_TOKEN_BYTES: usize = 1 << 20;
 
 /// Why `session list` lists nothing.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +84,12 @@ pub(super) fn run(command: &Command) -> Outcome {
 /// The sessions of the configured store.
 pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
     let store = open_stores(config).await.map_err(Failure::unavailable)?.sessions;
-    let (clock, _) = surroundings();
-    Ok(Sessions::new(store, config.terms, clock, StoreMetrics::default()))
+    let (clock, _) = clock_and_random();
+    Ok(Sessions::new(store, config.policy, clock, StoreMetrics::default()))
 }
 
-/// Whom `--user` means.
-struct Whom {
+/// Users that `--user` names.
+struct TargetUsers {
     /// The user of that name; and whoever has the name itself for an id, as the hook's users and
     /// clients may.
     ids: Vec<UserId>,
@@ -97,23 +97,27 @@ struct Whom {
     is_known: bool,
 }
 
-impl Whom {
-    /// Whom `who` names. Accounts that do not answer keep nobody's sessions alive: then it is taken
-    /// for an id.
+impl TargetUsers {
+    /// The users that `who` names. Accounts that do not answer keep nobody's sessions alive: then
+    /// it is taken for an id.
     async fn find(settings: &SettingFlags, who: &str) -> Result<Self, Failure> {
         let (config, _) = accounts::load(settings)?;
         let asked = async {
-            let Some(store) = open_if_there(&config).await? else { return Ok(Named::Nobody) };
-            Ok::<_, anyhow::Error>(account::find(store.as_ref(), who).await?)
+            let Some(store) = open_if_there(&config).await? else {
+                return Ok(UserLookup::NotFound);
+            };
+            Ok::<_, anyhow::Error>(account::find_user(store.as_ref(), who).await?)
         };
         match asked.await {
-            Ok(Named::One(user)) => {
+            Ok(UserLookup::Found(user)) => {
                 let by_id = UserId::parse(who).ok().filter(|id| *id != user.id);
                 let ids = [user.id].into_iter().chain(by_id).collect();
                 return Ok(Self { ids, is_known: true });
             }
-            Ok(Named::Two { by_login, .. }) => return Err(two_are_meant(who, &by_login)),
-            Ok(Named::Nobody) => {}
+            Ok(UserLookup::Ambiguous { by_login, .. }) => {
+                return Err(ambiguous_user(who, &by_login));
+            }
+            Ok(UserLookup::NotFound) => {}
             Err(error) => Output::say(&format!(
                 "the accounts do not answer, so {who:?} is taken for an id: {error:#}"
             )),
@@ -142,15 +146,15 @@ async fn open_if_there(config: &AccountsConfig) -> anyhow::Result<Option<Arc<dyn
 
 async fn list(args: &ListArgs) -> Outcome {
     let config = load_sessions(&args.settings)?;
-    let whom = match &args.user {
-        Some(who) => Some(Whom::find(&args.settings, who).await?),
+    let target = match &args.user {
+        Some(who) => Some(TargetUsers::find(&args.settings, who).await?),
         None => None,
     };
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let live_at = (!args.all).then(|| clock.now());
     let of = |user: Option<&UserId>| Filter { user: user.cloned(), live_at };
-    let filters = match &whom {
-        Some(whom) => whom.ids.iter().map(|id| of(Some(id))).collect(),
+    let filters = match &target {
+        Some(target) => target.ids.iter().map(|id| of(Some(id))).collect(),
         None => vec![of(None)],
     };
     let sessions = sessions(&config).await?;
@@ -162,8 +166,8 @@ async fn list(args: &ListArgs) -> Outcome {
         })?;
         found.extend(listed);
     }
-    if let Some(whom) = whom.filter(|_| found.is_empty()) {
-        whom.without_sessions()?;
+    if let Some(target) = target.filter(|_| found.is_empty()) {
+        target.without_sessions()?;
     }
     if args.json {
         Output::json(&found.iter().map(to_json).collect())?;
@@ -217,9 +221,9 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
     let log = audit::open(&args.settings)?;
     let sessions = Arc::new(sessions(&config).await?);
     let (ended, all_there) = if let Some(who) = &args.user {
-        let whom = Whom::find(&args.settings, who).await?;
+        let target = TargetUsers::find(&args.settings, who).await?;
         let mut ended = 0;
-        for id in &whom.ids {
+        for id in &target.ids {
             let of_user = sessions.revoke_user(id).await.map_err(Failure::unavailable)?;
             if of_user > 0 {
                 let all = log.event(Event::RevokeAll).user(id.as_str()).reason(COMMAND);
@@ -228,7 +232,7 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
             ended += of_user;
         }
         if ended == 0 {
-            whom.without_sessions()?;
+            target.without_sessions()?;
         }
         (ended, true)
     } else {
@@ -268,8 +272,8 @@ async fn revoke(args: &RevokeArgs) -> Outcome {
 /// The session that a token names. The token need not be good any more: whoever may write to the
 /// store may end any session, and an expired token's session may well live.
 fn session_of(token: &str) -> Result<String, Failure> {
-    let parts = parts::split(token, MOST_TOKEN_BYTES).map_err(Failure::usage)?;
-    let payload = parts::decode(parts.payload).map_err(Failure::usage)?;
+    let parts = jws::split(token, MAX_TOKEN_BYTES).map_err(Failure::usage)?;
+    let payload = jws::decode(parts.payload).map_err(Failure::usage)?;
     let claims = Claims::parse(&payload).map_err(Failure::usage)?;
     let id = claims.text("sid").map_err(Failure::usage)?.map(str::to_owned);
     id.context("the token names no session").map_err(Failure::usage)

@@ -14,7 +14,7 @@ const CONFIG: &str = "CONFIG";
 /// The setting whose flag says something else where it has no value.
 const ISSUER: &str = "ISSUER";
 /// What stands for its absence; no issuer can be called that.
-const ALONE: &str = "\u{0}";
+const NO_VALUE: &str = "\u{0}";
 
 /// The settings that were given as flags, and the file.
 #[derive(Clone, Default)]
@@ -88,13 +88,13 @@ fn flags_of(setting: &'static Setting) -> impl Iterator<Item = Arg> {
         let help = format!("A file with {} [env: {name}, or {}]", setting.name, setting.name);
         arg(name, "path", help).value_hint(ValueHint::FilePath)
     });
-    let value = value.map(|arg| if setting.name == ISSUER { also_alone(arg) } else { arg });
+    let value = value.map(|arg| if setting.name == ISSUER { optional_value(arg) } else { arg });
     value.into_iter().chain(file)
 }
 
 /// `--issuer` without a value: be one.
-fn also_alone(arg: Arg) -> Arg {
-    arg.num_args(0..=1).allow_hyphen_values(false).default_missing_value(ALONE).help(
+fn optional_value(arg: Arg) -> Arg {
+    arg.num_args(0..=1).allow_hyphen_values(false).default_missing_value(NO_VALUE).help(
         "Without a value: issue tokens too (AUTHORIZATION_SERVER). With one: the `iss` of \
                accepted tokens [env: ISSUER] [default: prismaticain]",
     )
@@ -106,7 +106,7 @@ impl FromArgMatches for SettingFlags {
         let names = SETTINGS.iter().flat_map(flags_of).map(|arg| arg.get_id().to_string());
         let mut given: BTreeMap<_, _> =
             names.filter_map(|name| text(&name).map(|value| (name, value))).collect();
-        if given.get(ISSUER).is_some_and(|value| value == ALONE) {
+        if given.get(ISSUER).is_some_and(|value| value == NO_VALUE) {
             given.remove(ISSUER);
             given.insert("AUTHORIZATION_SERVER".to_owned(), "true".to_owned());
         }

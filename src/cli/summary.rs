@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::config::{Config, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
-use crate::issuer::terms::RefreshPolicy;
+use crate::issuer::policy::RefreshPolicy;
 use crate::server::Address;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::{Algorithm, SessionRule, VerifyingKey, algorithm, key_file};
 
-/// On what terms the tokens of an issuer are accepted.
-pub(super) struct Accepted {
+/// Rules by which the tokens of an issuer are accepted.
+pub(super) struct AcceptedIssuer {
     pub(super) issuer: String,
     pub(super) algorithms: String,
     pub(super) keys: String,
@@ -21,11 +21,11 @@ pub(super) struct Accepted {
 }
 
 /// Those of every issuer.
-pub(super) fn accepted(tokens: &TokenConfig) -> Vec<Accepted> {
-    tokens.issuers.iter().map(|issuer| Accepted::of(issuer, tokens)).collect()
+pub(super) fn accepted(tokens: &TokenConfig) -> Vec<AcceptedIssuer> {
+    tokens.issuers.iter().map(|issuer| AcceptedIssuer::of(issuer, tokens)).collect()
 }
 
-impl Accepted {
+impl AcceptedIssuer {
     fn of(issuer: &IssuerConfig, tokens: &TokenConfig) -> Self {
         let (algorithms, keys) = match &issuer.keys {
             KeysConfig::Fixed(keys) => {
@@ -88,12 +88,12 @@ fn names(algorithms: impl Iterator<Item = Algorithm>) -> String {
 /// What is issued, if anything is.
 pub(super) fn issued(config: &Config) -> Option<String> {
     let issuance = config.issuance.as_ref()?;
-    let terms = &issuance.terms;
+    let policy = &issuance.policy;
     let signs = config.tokens.signing.as_ref();
     let algorithm =
         signs.map_or_else(|| of_ring(&config.tokens), |key| names([key.algorithm()].into_iter()));
-    let kind = if terms.opaque { "handles" } else { "tokens" };
-    let refresh = match terms.policy {
+    let kind = if policy.opaque { "handles" } else { "tokens" };
+    let refresh = match policy.refresh_policy {
         RefreshPolicy::Rotate => "work once",
         RefreshPolicy::Sliding => "slide",
         RefreshPolicy::Reusable => "are reusable",
@@ -101,10 +101,10 @@ pub(super) fn issued(config: &Config) -> Option<String> {
     let mut text = format!(
         "{kind} of {}, signed with {algorithm}, for {}; good for {}; refresh tokens {refresh}, for {}; \
          passwords checked by ",
-        terms.iss,
-        terms.audiences.join(", "),
-        time(terms.access_lifetime),
-        time(terms.refresh_lifetime),
+        policy.iss,
+        policy.audiences.join(", "),
+        time(policy.access_lifetime),
+        time(policy.refresh_lifetime),
     );
     match &issuance.hook {
         None => text.push_str("the built-in accounts"),
@@ -146,10 +146,10 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
         lines.extend(listeners(issuance));
     }
     lines.extend(stores(config).iter().map(|(name, place)| line(name, place)));
-    let (bound, when_down) = (time(config.cache.staleness), time(config.cache.when_down));
+    let (bound, stale_if_error) = (time(config.cache.staleness), time(config.cache.stale_if_error));
     lines.push(line(
         "believed",
-        &format!("sessions for {bound}; while the store is down {when_down}"),
+        &format!("sessions for {bound}; while the store is down {stale_if_error}"),
     ));
     lines.extend(config.warnings.iter().map(|warning| line("warning", warning)));
     lines
@@ -164,7 +164,7 @@ fn listeners(issuance: &IssuanceConfig) -> [String; 3] {
             Some(_) => format!("{at}, TLS"),
         },
     );
-    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.terms.iss);
+    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.policy.iss);
     [
         line("issuer", &issuer),
         line("internal", &or_off(issuance.internal.as_ref())),

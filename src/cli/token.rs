@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use super::accounts::of_no_use;
-use super::mint::{Wish, mint};
+use super::accounts::secret_is_void;
+use super::mint::{MintRequest, mint};
 use super::output::Output;
 use super::settings::SettingFlags;
-use super::{Exit, Failure, Outcome, block_on, load_for_command, surroundings};
+use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_for_command};
 use crate::app::App;
 use crate::token::claims::{Claims, is_scope};
-use crate::token::{algorithm, integers, parts};
+use crate::token::{algorithm, integers, jws};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -79,8 +79,8 @@ pub(super) fn run(command: &Command) -> Outcome {
 
 async fn run_mint(args: &MintArgs) -> Outcome {
     let config = load_for_command(&args.settings)?;
-    let (clock, random) = surroundings();
-    let wish = Wish {
+    let (clock, random) = clock_and_random();
+    let request = MintRequest {
         user: args.user.clone(),
         username: args.username.clone(),
         email: args.email.clone(),
@@ -91,7 +91,7 @@ async fn run_mint(args: &MintArgs) -> Outcome {
         lifetime: Duration::from_secs(args.lifetime * 60),
         with_session: !args.no_session,
     };
-    let minted = mint(&config, &wish, clock.now(), random.as_ref()).map_err(Failure::usage)?;
+    let minted = mint(&config, &request, clock.now(), random.as_ref()).map_err(Failure::usage)?;
     let app = match &minted.session {
         Some(_) => Some(App::build(&config, clock, random).await.map_err(Failure::unavailable)?),
         None => None,
@@ -110,7 +110,7 @@ async fn run_mint(args: &MintArgs) -> Outcome {
     }
     if let (Some(app), Some(session)) = (&app, &minted.session) {
         let opened = app.sessions.put(session).await;
-        opened.map_err(|error| of_no_use(Failure::unavailable(error)))?;
+        opened.map_err(|error| secret_is_void(Failure::unavailable(error)))?;
     }
     if !args.json {
         match session {
@@ -124,13 +124,13 @@ async fn run_mint(args: &MintArgs) -> Outcome {
 async fn run_inspect(args: &InspectArgs) -> Outcome {
     let config = load_for_command(&args.settings)?;
     let token = argument_or_stdin(&args.token)?;
-    let (clock, random) = surroundings();
-    let parts = parts::split(&token, config.max_token_bytes).map_err(not_a_token)?;
-    let payload = parts::decode(parts.payload).map_err(not_a_token)?;
+    let (clock, random) = clock_and_random();
+    let parts = jws::split(&token, config.max_token_bytes).map_err(not_a_token)?;
+    let payload = jws::decode(parts.payload).map_err(not_a_token)?;
     let claims = Claims::parse(&payload).map_err(not_a_token)?;
     let app = App::build(&config, clock, random).await.map_err(Failure::unavailable)?;
     app.read_published_keys().await.map_err(Failure::unavailable)?;
-    let outcome = app.service.gate().admissions().verifier().verify(&token);
+    let outcome = app.service.gate().decisions().verifier().verify(&token);
     let problem = outcome.as_ref().err().map(ToString::to_string);
     let claims = Value::Object(claims.as_map().clone());
     let name = algorithm::name(parts.header.algorithm);

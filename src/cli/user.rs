@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::accounts::{
-    Who, cell, check_claim, failed, load, login, open, passwords, random_id, read_new_password,
+    UserArg, cell, check_claim, failed, load, login, open, passwords, random_id, read_new_password,
     time_cell, user_id, user_json,
 };
 use super::audit::{self, COMMAND, CommandLog};
@@ -12,14 +12,14 @@ use super::output::Output;
 use super::session::sessions;
 use super::settings::SettingFlags;
 use super::token::{claim, scopes};
-use super::{Exit, Failure, Outcome, block_on, surroundings};
+use super::{Exit, Failure, Outcome, block_on, clock_and_random};
 use crate::account::password::PasswordError;
 use crate::account::{AccountStore, Login, User, UserKind, UserState, policy};
 use crate::app::open_stores;
 use crate::config::{AccountsConfig, SessionConfig};
 use crate::issuer::audit::Event;
 use crate::issuer::throttle::AttemptName;
-use crate::restrict::Restrictions;
+use crate::limit::Limits;
 use crate::secret::Secret;
 use crate::session::{Sessions, StoreMetrics, UserId};
 
@@ -102,7 +102,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct OneArgs {
     #[command(flatten)]
-    who: Who,
+    who: UserArg,
     /// Print an object
     #[arg(long)]
     json: bool,
@@ -113,7 +113,7 @@ pub(super) struct OneArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswdArgs {
     #[command(flatten)]
-    who: Who,
+    who: UserArg,
     /// Take a password that the policy would refuse
     #[arg(long)]
     any_password: bool,
@@ -141,7 +141,7 @@ pub(super) fn run(command: &Command) -> Outcome {
 
 async fn add(args: &AddArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let id = match &args.id {
         Some(id) => id.clone(),
         None => UserId::parse(&random_id(random.as_ref())?)?,
@@ -156,7 +156,7 @@ async fn add(args: &AddArgs) -> Outcome {
         kind: args.kind,
         state: UserState::Active,
         roles: args.roles.clone(),
-        scopes: words(&args.scopes),
+        scopes: split_scopes(&args.scopes),
         claims: args.claims.iter().cloned().collect(),
         password: None,
         created: now,
@@ -172,7 +172,7 @@ async fn add(args: &AddArgs) -> Outcome {
         user.password = Some(new_hash(&config, &user, args.any_password).await?);
     }
     store.add_user(&user).await.map_err(failed)?;
-    note(&log, Event::UserAdded, &user, true, None);
+    write_event(&log, Event::UserAdded, &user, true, None);
     if args.json {
         Output::json(&user_json(&user))?;
     } else {
@@ -208,7 +208,7 @@ async fn new_hash(
 async fn list(args: &ListArgs) -> Outcome {
     let (config, _) = load(&args.settings)?;
     let store = open(&config).await?;
-    let found = up_to(store.as_ref(), args.limit).await?;
+    let found = first_users(store.as_ref(), args.limit).await?;
     if args.json {
         Output::json(&found.iter().map(user_json).collect())?;
     } else {
@@ -221,7 +221,7 @@ async fn list(args: &ListArgs) -> Outcome {
 }
 
 /// The first users by id, read page by page.
-async fn up_to(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>, Failure> {
+async fn first_users(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>, Failure> {
     let mut found: Vec<User> = Vec::new();
     while found.len() < limit {
         let wanted = PAGE.min(limit - found.len());
@@ -285,14 +285,14 @@ async fn passwd(args: &PasswdArgs) -> Outcome {
         return Err(Failure::usage(anyhow!("an anonymous user has no password")));
     }
     let hash = new_hash(&config, &user, args.any_password).await?;
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let is_set = store.set_password(&user.id, &hash, None, clock.now()).await.map_err(failed)?;
     let ended = match &sessions {
         Some(sessions) => end_all(sessions, &user.id).await.map(Some),
         None => Ok(None),
     };
-    note(&log, Event::PasswordSet, &user, is_set, ended.as_ref().ok().copied().flatten());
-    tell(args.json, &user, "the password is set", ended?.unwrap_or_default(), is_set)
+    write_event(&log, Event::PasswordSet, &user, is_set, ended.as_ref().ok().copied().flatten());
+    report(args.json, &user, "the password is set", ended?.unwrap_or_default(), is_set)
 }
 
 async fn lock(args: &OneArgs) -> Outcome {
@@ -303,36 +303,36 @@ async fn lock(args: &OneArgs) -> Outcome {
     let sessions = sessions(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
     // First the lock: nobody opens a session after those that are ended here.
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
     let ended = end_all(&sessions, &user.id).await;
-    note(&log, Event::UserLocked, &user, is_set, ended.as_ref().ok().copied());
-    tell(args.json, &user, "locked", ended?, is_set)
+    write_event(&log, Event::UserLocked, &user, is_set, ended.as_ref().ok().copied());
+    report(args.json, &user, "locked", ended?, is_set)
 }
 
 async fn unlock(args: &OneArgs) -> Outcome {
     let (config, session_config) = load(&args.settings)?;
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
-    let restrictions = restrictions(&session_config).await?;
+    let limits = limits(&session_config).await?;
     let user = args.who.find(store.as_ref()).await?;
     // First what was counted: where that cannot be forgotten, the user stays as it is.
     let logins = [Some(&user.username), user.email.as_ref()];
     let written = logins.into_iter().flatten().map(|name| AttemptName::written(name.canonical()));
     for name in written.chain([AttemptName::user(user.id.as_str())]) {
-        restrictions.pardon(name.as_str()).await.map_err(Failure::unavailable)?;
+        limits.reset_failures(name.as_str()).await.map_err(Failure::unavailable)?;
     }
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let is_set = store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
-    note(&log, Event::UserUnlocked, &user, is_set, None);
-    tell(args.json, &user, "unlocked", 0, is_set)
+    write_event(&log, Event::UserUnlocked, &user, is_set, None);
+    report(args.json, &user, "unlocked", 0, is_set)
 }
 
 /// Where failed logins are counted.
-async fn restrictions(config: &SessionConfig) -> Result<Restrictions, Failure> {
-    let store = open_stores(config).await.map_err(Failure::unavailable)?.restrict;
-    let (clock, _) = surroundings();
-    Ok(Restrictions::new(store, config.terms.timeout, clock, StoreMetrics::default()))
+async fn limits(config: &SessionConfig) -> Result<Limits, Failure> {
+    let store = open_stores(config).await.map_err(Failure::unavailable)?.limits;
+    let (clock, _) = clock_and_random();
+    Ok(Limits::new(store, config.policy.timeout, clock, StoreMetrics::default()))
 }
 
 async fn delete(args: &OneArgs) -> Outcome {
@@ -343,7 +343,7 @@ async fn delete(args: &OneArgs) -> Outcome {
     let user = args.who.find(store.as_ref()).await?;
     // In this order, so that the same command said again finishes what failed half-way: nobody opens
     // a session after those that are ended here, and the user is found until all of them are.
-    let (clock, _) = surroundings();
+    let (clock, _) = clock_and_random();
     let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
     let ended = end_all(&sessions, &user.id).await;
     let deleted = match &ended {
@@ -352,10 +352,10 @@ async fn delete(args: &OneArgs) -> Outcome {
     };
     let count = ended.as_ref().ok().copied();
     match (&ended, &deleted) {
-        (Ok(_), Ok(is_gone)) => note(&log, Event::UserDeleted, &user, *is_gone, count),
-        _ => note(&log, Event::UserLocked, &user, is_set, count),
+        (Ok(_), Ok(is_gone)) => write_event(&log, Event::UserDeleted, &user, *is_gone, count),
+        _ => write_event(&log, Event::UserLocked, &user, is_set, count),
     }
-    tell(args.json, &user, "deleted", ended?, deleted?)
+    report(args.json, &user, "deleted", ended?, deleted?)
 }
 
 async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
@@ -369,7 +369,7 @@ async fn end_all(sessions: &Sessions, user: &UserId) -> Result<u64, Failure> {
 
 /// Tells the audit log what was done, and how many sessions ended where that is known. Where
 /// somebody else has deleted the user in between, the end of its sessions is all that was done.
-fn note(log: &CommandLog, event: Event, user: &User, is_done: bool, ended: Option<u64>) {
+fn write_event(log: &CommandLog, event: Event, user: &User, is_done: bool, ended: Option<u64>) {
     let event = match ended {
         _ if is_done => event,
         Some(1..) => Event::RevokeAll,
@@ -383,7 +383,7 @@ fn note(log: &CommandLog, event: Event, user: &User, is_done: bool, ended: Optio
 }
 
 /// Says what was done, and to whom; somebody else may have deleted the user in between.
-fn tell(as_json: bool, user: &User, what: &str, ended: u64, is_done: bool) -> Outcome {
+fn report(as_json: bool, user: &User, what: &str, ended: u64, is_done: bool) -> Outcome {
     if as_json {
         let id = user.id.as_str();
         Output::json(&json!({ "id": id, "done": is_done, "sessions_ended": ended }))?;
@@ -411,6 +411,6 @@ fn kind(text: &str) -> Result<UserKind, &'static str> {
 }
 
 /// Scopes that may stand several in one text.
-pub(super) fn words(texts: &[String]) -> Vec<String> {
+pub(super) fn split_scopes(texts: &[String]) -> Vec<String> {
     texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
 }

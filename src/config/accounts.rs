@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::store::{EMBEDDED_FILE, StoreConfig, may_be_read, sqlite_path};
-use crate::account::password::HashTerms;
-use crate::account::policy::PolicyTerms;
+use crate::account::password::HashConfig;
+use crate::account::policy::PasswordPolicy;
 use crate::secret::Secret;
 
 /// The most memory of one hash, in KiB: 4 GiB.
-const MOST_MEMORY_KIB: u64 = 4 << 20;
+const MAX_MEMORY_KIB: u64 = 4 << 20;
 
 /// The accounts' section.
 #[derive(Clone, Debug)]
@@ -20,9 +20,9 @@ pub struct AccountsConfig {
     /// The folder that may be made for them.
     pub data_dir: PathBuf,
     /// How passwords are hashed.
-    pub hashing: HashTerms,
+    pub hashing: HashConfig,
     /// What is asked of new passwords.
-    pub policy: PolicyTerms,
+    pub policy: PasswordPolicy,
 }
 
 /// Where accounts are.
@@ -95,15 +95,15 @@ fn store(reader: &mut Reader<'_>, sessions: &StoreConfig, data_dir: &Path) -> Ac
     }
 }
 
-fn hashing(reader: &mut Reader<'_>) -> HashTerms {
+fn hashing(reader: &mut Reader<'_>) -> HashConfig {
     let lanes = number(reader, "PASSWORD_LANES", 1, 255);
-    let memory_kib = number(reader, "PASSWORD_MEMORY_KIB", 8, MOST_MEMORY_KIB);
+    let memory_kib = number(reader, "PASSWORD_MEMORY_KIB", 8, MAX_MEMORY_KIB);
     if memory_kib < 8 * lanes {
         reader.wrong("PASSWORD_MEMORY_KIB", "is less than 8 KiB for each of PASSWORD_LANES");
     }
     let threads = super::bytes(reader.number("PASSWORD_THREADS", 0, 1_024));
-    let default = HashTerms::default();
-    HashTerms {
+    let default = HashConfig::default();
+    HashConfig {
         memory_kib,
         passes: number(reader, "PASSWORD_PASSES", 1, 1_000),
         lanes,
@@ -112,9 +112,9 @@ fn hashing(reader: &mut Reader<'_>) -> HashTerms {
     }
 }
 
-fn policy(reader: &mut Reader<'_>) -> PolicyTerms {
+fn policy(reader: &mut Reader<'_>) -> PasswordPolicy {
     let percent = reader.number("PASSWORD_MAX_SIMILARITY", 0, 100);
-    PolicyTerms {
+    PasswordPolicy {
         min_length: super::bytes(reader.number("PASSWORD_MIN_LENGTH", 1, 1_024)),
         max_similarity_percent: u8::try_from(percent).unwrap_or(100),
         max_character_frequency: reader.parsed("PASSWORD_MAX_CHAR_FREQUENCY", |text| {

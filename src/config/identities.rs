@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::tokens::IssuerConfig;
 
 /// The longest prefix, in bytes.
-const MOST_PREFIX_BYTES: usize = 128;
+const MAX_PREFIX_BYTES: usize = 128;
 
 /// ACCESS_TOKEN_TYPE: whether tokens must declare `at+jwt`.
 pub(super) fn at_jwt_only(text: &str) -> Result<bool, &'static str> {
@@ -18,9 +18,9 @@ pub(super) fn at_jwt_only(text: &str) -> Result<bool, &'static str> {
 /// USER_PREFIX. What may stand there is what a header holds as it is.
 pub(super) fn user_prefix(text: &str) -> Result<String, String> {
     let is_plain = |b: u8| b.is_ascii_graphic() && b != b',' && b != b'%';
-    if text.len() > MOST_PREFIX_BYTES || !text.bytes().all(is_plain) {
+    if text.len() > MAX_PREFIX_BYTES || !text.bytes().all(is_plain) {
         return Err(format!(
-            "write at most {MOST_PREFIX_BYTES} visible ASCII characters, no blank, comma or percent sign"
+            "write at most {MAX_PREFIX_BYTES} visible ASCII characters, no blank, comma or percent sign"
         ));
     }
     Ok(text.to_owned())
@@ -28,7 +28,7 @@ pub(super) fn user_prefix(text: &str) -> Result<String, String> {
 
 /// Warns where users of several issuers may go by one name. A name may itself begin like a prefix,
 /// so that users are told apart only by prefixes of which none is the beginning of another.
-pub(super) fn check_told_apart(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
+pub(super) fn check_distinct_users(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
     let clashes = |(place, issuer): (usize, &IssuerConfig)| {
         let others = issuers.iter().enumerate().filter(|(other, _)| *other != place);
         others

@@ -7,16 +7,16 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use url::Url;
 
-use super::exposure;
+use super::file_permissions;
+use super::jwks::{NEVER_SENT, holds_credentials};
 use super::keys::{NO_SIGNER, lacks_signer};
 use super::listeners;
-use super::published::{NEVER_SENT, holds_credentials};
 use super::reader::{NO_MEMBERS, Reader};
 use super::tokens::{TokenConfig, TokenMode};
-use crate::issuer::hook::HookTerms;
-use crate::issuer::http::{CorsTerms, InternalTerms, Pages, TrustedProxies, WebTerms};
-use crate::issuer::terms::{IssuanceTerms, RefreshPolicy};
-use crate::issuer::throttle::ThrottleTerms;
+use crate::issuer::hook::HookConfig;
+use crate::issuer::http::{CorsConfig, InternalConfig, Pages, TrustedProxies, WebConfig};
+use crate::issuer::policy::{IssuancePolicy, RefreshPolicy};
+use crate::issuer::throttle::ThrottleConfig;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::server::Address;
@@ -26,17 +26,17 @@ use crate::token::SessionRule;
 use crate::token::key::{self, KeyError};
 
 /// The shortest secret that signs requests to the hook, in bytes.
-const LEAST_SECRET_BYTES: usize = 16;
+const MIN_SECRET_BYTES: usize = 16;
 /// The shortest token of administrators, in bytes: it may be chosen, and is compared as often as
 /// anybody likes, so that nobody can lock the administrator out.
-pub(crate) const LEAST_TOKEN_BYTES: usize = 32;
+pub(crate) const MIN_TOKEN_BYTES: usize = 32;
 /// The file in DATA_DIR with the administrator's token of who set none.
 const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// The audit log's file in DATA_DIR.
 const AUDIT_FILE: &str = "audit.jsonl";
 
-/// What is of no use to a gate alone, and of which an operator would expect something.
-const OF_AN_ISSUER: [&str; 15] = [
+/// Settings that a gate alone does not use, and of which an operator would expect something.
+const ISSUER_SETTINGS: [&str; 15] = [
     "ISSUER_LISTEN",
     "INTERNAL_LISTEN",
     "GRPC_LISTEN",
@@ -65,16 +65,16 @@ pub struct IssuanceConfig {
     pub grpc: Option<SocketAddr>,
     /// How gRPC is encrypted, if it is.
     pub grpc_tls: Option<GrpcTls>,
-    /// What is decided about tokens.
-    pub terms: IssuanceTerms,
+    /// The policy of tokens.
+    pub policy: IssuancePolicy,
     /// What is decided about the routes.
-    pub web: WebTerms,
-    /// Where the administrator's token is made and kept, where one is needed and none is set.
-    pub made_admin_token: Option<PathBuf>,
+    pub web: WebConfig,
+    /// The file of a generated administrator's token, where one is needed and none is set.
+    pub generated_admin_token: Option<PathBuf>,
     /// The limits.
-    pub throttle: ThrottleTerms,
+    pub throttle: ThrottleConfig,
     /// Who checks passwords, where it is not the built-in accounts.
-    pub hook: Option<HookTerms>,
+    pub hook: Option<HookConfig>,
     /// Where audit events go.
     pub audit: AuditTarget,
 }
@@ -97,11 +97,11 @@ pub(super) fn read(
     data_dir: &Path,
     store_timeout: Duration,
 ) -> Option<IssuanceConfig> {
-    let is_on = reader.truth("AUTHORIZATION_SERVER");
+    let is_on = reader.boolean("AUTHORIZATION_SERVER");
     let listen = listeners::list(reader, "ISSUER_LISTEN");
     let Names { issuer, public_url } = names(reader, listen.first());
     if is_on {
-        name_ourselves(reader, tokens, &issuer);
+        name_own_issuer(reader, tokens, &issuer);
     }
     let tokens = &*tokens;
     let token_path = reader.parsed("TOKEN_URL", path);
@@ -109,23 +109,24 @@ pub(super) fn read(
         "off" => Ok(None),
         address => address.parse::<Address>().map(Some),
     });
-    let admin_token = secret(reader, "ADMIN_TOKEN", LEAST_TOKEN_BYTES);
-    let internal_terms = internal_terms(reader, internal.as_ref(), admin_token.is_some());
+    let admin_token = secret(reader, "ADMIN_TOKEN", MIN_TOKEN_BYTES);
+    let internal_config = internal_config(reader, internal.as_ref(), admin_token.is_some());
     let is_made = admin_token.is_none() && matches!(internal, Some(Address::Tcp(_)));
-    let made_admin_token = is_made.then(|| data_dir.join(ADMIN_TOKEN_FILE));
+    let generated_admin_token = is_made.then(|| data_dir.join(ADMIN_TOKEN_FILE));
     let (grpc, grpc_tls) = grpc(reader);
     let token_url = format!("{public_url}{token_path}");
     let own_urls = vec![issuer.clone(), public_url.clone(), token_url];
-    let terms = IssuanceTerms { own_urls, ..terms(reader, tokens, issuer, store_timeout) };
-    let web = WebTerms {
+    let policy =
+        IssuancePolicy { own_urls, ..issuance_policy(reader, tokens, issuer, store_timeout) };
+    let web = WebConfig {
         public_url,
         token_path,
         cookies: CookiePair::parse(&reader.text("TOKEN_COOKIES")).unwrap_or_default(),
         trusted_proxies: trusted_proxies(reader),
         admin_token,
-        internal: internal_terms,
-        disable_external: reader.truth("DISABLE_EXTERNAL_API"),
-        disable_internal: reader.truth("DISABLE_INTERNAL_API"),
+        internal: internal_config,
+        disable_external: reader.boolean("DISABLE_EXTERNAL_API"),
+        disable_internal: reader.boolean("DISABLE_INTERNAL_API"),
         pages: Pages {
             openapi: page(reader, "OPENAPI_URL"),
             docs: page(reader, "DOCS_URL"),
@@ -139,28 +140,28 @@ pub(super) fn read(
         internal,
         grpc,
         grpc_tls,
-        terms,
+        policy,
         web,
-        made_admin_token,
+        generated_admin_token,
         throttle: throttle(reader),
         hook: hook(reader),
         audit: audit(reader, data_dir),
     };
     if is_on {
         check_tokens(reader, tokens);
-        if config.terms.policy != RefreshPolicy::Rotate && !config.terms.grace.is_zero() {
+        if config.policy.refresh_policy != RefreshPolicy::Rotate && !config.policy.grace.is_zero() {
             reader.warn("REFRESH_GRACE_SECONDS", "is not used: REFRESH_POLICY is not `rotate`");
         }
     } else {
-        tell_of_no_use(reader);
+        warn_of_unused_settings(reader);
     }
     is_on.then_some(config)
 }
 
 /// Settings of an issuer where there is none. Processes may share one environment, so these are no
 /// mistakes.
-fn tell_of_no_use(reader: &mut Reader<'_>) {
-    let set = OF_AN_ISSUER.into_iter().filter(|name| reader.found(name).is_some());
+fn warn_of_unused_settings(reader: &mut Reader<'_>) {
+    let set = ISSUER_SETTINGS.into_iter().filter(|name| reader.found(name).is_some());
     let set: Vec<_> = set.collect();
     if !set.is_empty() {
         let problem = format!("is not set, so nothing is issued; without use: {}", set.join(", "));
@@ -168,25 +169,25 @@ fn tell_of_no_use(reader: &mut Reader<'_>) {
     }
 }
 
-/// Whom the internal listener lets through without the administrator's token.
-fn internal_terms(
+/// Callers that the internal listener lets through without the administrator's token.
+fn internal_config(
     reader: &mut Reader<'_>,
     listen: Option<&Address>,
     has_token: bool,
-) -> InternalTerms {
-    let is_of_this_host = listen.is_none_or(Address::is_loopback);
-    let open_registration = reader.truth("OPEN_KEY_REGISTRATION");
-    if !is_of_this_host && !has_token {
+) -> InternalConfig {
+    let is_local_only = listen.is_none_or(Address::is_loopback);
+    let open_registration = reader.boolean("OPEN_KEY_REGISTRATION");
+    if !is_local_only && !has_token {
         reader
             .wrong("INTERNAL_LISTEN", "can be reached from other hosts: set ADMIN_TOKEN_FILE too");
     }
-    if !is_of_this_host && open_registration {
+    if !is_local_only && open_registration {
         reader.wrong(
             "OPEN_KEY_REGISTRATION",
             "any host that reaches INTERNAL_LISTEN could register keys: it is for loopback alone",
         );
     }
-    if open_registration && (listen.is_none() || reader.truth("DISABLE_INTERNAL_API")) {
+    if open_registration && (listen.is_none() || reader.boolean("DISABLE_INTERNAL_API")) {
         reader.warn(
             "OPEN_KEY_REGISTRATION",
             "has no effect: INTERNAL_LISTEN or DISABLE_INTERNAL_API switches its routes off",
@@ -197,7 +198,7 @@ fn internal_terms(
     let is_for_everybody = mode.is_none_or(|mode| mode & 0o006 != 0);
     let is_socket = matches!(listen, Some(Address::Unix(_)));
     let socket_is_guarded = !has_token && is_socket && !is_for_everybody;
-    InternalTerms { is_of_this_host, socket_is_guarded, open_registration }
+    InternalConfig { is_local_only, socket_is_guarded, open_registration }
 }
 
 /// How the issuer is called.
@@ -233,7 +234,7 @@ fn names(reader: &mut Reader<'_>, listen: Option<&Address>) -> Names {
 }
 
 /// The gate beside the issuer accepts what it issues, and whom that is for.
-fn name_ourselves(reader: &Reader<'_>, tokens: &mut TokenConfig, issuer: &str) {
+fn name_own_issuer(reader: &Reader<'_>, tokens: &mut TokenConfig, issuer: &str) {
     let Some(own) = tokens.issuers.first_mut() else {
         return;
     };
@@ -259,33 +260,33 @@ fn check_tokens(reader: &mut Reader<'_>, tokens: &TokenConfig) {
     }
 }
 
-fn terms(
+fn issuance_policy(
     reader: &mut Reader<'_>,
     tokens: &TokenConfig,
     iss: String,
     store_timeout: Duration,
-) -> IssuanceTerms {
+) -> IssuancePolicy {
     let audiences = tokens.issuers.first().map(|issuer| issuer.audiences.clone());
     let audiences = audiences.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![iss.clone()]);
     let access_lifetime = access_lifetime(reader);
-    let policy = reader.parsed("REFRESH_POLICY", RefreshPolicy::parse);
+    let refresh_policy = reader.parsed("REFRESH_POLICY", RefreshPolicy::parse);
     let minute = Duration::from_secs(60);
-    let restrict = reader.duration("REFRESH_RESTRICT_MINUTES", minute, 0.0, 525_600.0);
-    if policy == RefreshPolicy::Sliding && restrict > access_lifetime {
+    let refresh_window = reader.duration("REFRESH_RESTRICT_MINUTES", minute, 0.0, 525_600.0);
+    if refresh_policy == RefreshPolicy::Sliding && refresh_window > access_lifetime {
         let problem = "longer than EXPIRY: a token would end before it may be refreshed again";
         reader.wrong("REFRESH_RESTRICT_MINUTES", problem);
     }
-    IssuanceTerms {
+    IssuancePolicy {
         iss,
         audiences,
         access_lifetime,
         refresh_lifetime: reader.seconds("REFRESH_TOKEN_EXPIRY", 1.0, 315_360_000.0),
         key_lifetime: reader.seconds("KEY_EXPIRY", 0.0, 315_360_000.0),
-        policy,
-        restrict,
+        refresh_policy,
+        refresh_window,
         grace: reader.seconds("REFRESH_GRACE_SECONDS", 0.0, 300.0),
-        // From when a claim is sent until its exchange took effect: the claim itself, the renewal
-        // of the session, and the exchange, each of which may take as long as a change may.
+        // From when a lease is asked for until the rotation took effect: the lease itself, the
+        // renewal of the session, and the rotation, each of which may take as long as a change may.
         lease: store_timeout
             .max(CHANGE_TIMEOUT)
             .saturating_mul(3)
@@ -390,7 +391,7 @@ fn page(reader: &mut Reader<'_>, name: &str) -> Option<String> {
 }
 
 /// A route must not stand where another does.
-fn check_paths(reader: &mut Reader<'_>, web: &WebTerms) {
+fn check_paths(reader: &mut Reader<'_>, web: &WebConfig) {
     const TAKEN: [&str; 16] = [
         "/token",
         "/refresh",
@@ -434,7 +435,7 @@ fn secret(reader: &mut Reader<'_>, name: &str, least: usize) -> Option<Secret> {
     let secret = Secret::new(secret.expose().trim_ascii());
     if secret.expose().len() < least {
         reader.wrong(name, format!("is shorter than {least} bytes"));
-    } else if key::is_key_of_a_pair(secret.expose()) {
+    } else if key::is_asymmetric_key(secret.expose()) {
         reader.wrong(name, KeyError::PairAsSecret.to_string());
     }
     Some(secret)
@@ -445,20 +446,20 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
     TrustedProxies(super::listed_networks(reader).unwrap_or_default())
 }
 
-fn throttle(reader: &mut Reader<'_>) -> ThrottleTerms {
+fn throttle(reader: &mut Reader<'_>) -> ThrottleConfig {
     let number = |reader: &mut Reader<'_>, name, most| {
         u32::try_from(reader.number(name, 1, most)).unwrap_or(u32::MAX)
     };
-    ThrottleTerms {
-        enabled: reader.truth("RATE_LIMITS"),
+    ThrottleConfig {
+        enabled: reader.boolean("RATE_LIMITS"),
         per_minute: number(reader, "RATE_LIMIT_PER_MINUTE", 1_000_000),
         lock_tries: number(reader, "LOCK_TRIES", 1_000),
         lock_time: reader.seconds("LOCK_TIME", 1.0, 86_400.0),
     }
 }
 
-fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
-    let secret = secret(reader, "TOKEN_HOOK_SECRET", LEAST_SECRET_BYTES);
+fn hook(reader: &mut Reader<'_>) -> Option<HookConfig> {
+    let secret = secret(reader, "TOKEN_HOOK_SECRET", MIN_SECRET_BYTES);
     let timeout = reader.seconds("TOKEN_HOOK_TIMEOUT", 0.1, 30.0);
     let Some(text) = reader.optional("TOKEN_HOOK_URL") else {
         for name in ["TOKEN_HOOK_SECRET", "TOKEN_HOOK_TIMEOUT"] {
@@ -486,7 +487,7 @@ fn hook(reader: &mut Reader<'_>) -> Option<HookTerms> {
         );
         return None;
     };
-    Some(HookTerms { url, secret, timeout })
+    Some(HookConfig { url, secret, timeout })
 }
 
 fn is_this_host(url: &Url) -> bool {
@@ -508,10 +509,10 @@ pub(super) fn audit(reader: &Reader<'_>, data_dir: &Path) -> AuditTarget {
     }
 }
 
-fn cors(reader: &mut Reader<'_>) -> Option<CorsTerms> {
-    let is_on = reader.truth("ENABLE_CORS");
+fn cors(reader: &mut Reader<'_>) -> Option<CorsConfig> {
+    let is_on = reader.boolean("ENABLE_CORS");
     let origins = list(reader, "CORS_URLS");
-    let credentials = reader.truth("CORS_ALLOW_CREDENTIALS");
+    let credentials = reader.boolean("CORS_ALLOW_CREDENTIALS");
     if credentials && origins.iter().any(|origin| origin == "*") {
         reader.wrong(
             "CORS_ALLOW_CREDENTIALS",
@@ -540,7 +541,7 @@ fn cors(reader: &mut Reader<'_>) -> Option<CorsTerms> {
             Err(_) => reader.wrong("CORS_ALLOW_HEADERS", format!("{text:?} is no header")),
         }
     }
-    (is_on && !origins.is_empty()).then_some(CorsTerms { origins, credentials, methods, headers })
+    (is_on && !origins.is_empty()).then_some(CorsConfig { origins, credentials, methods, headers })
 }
 
 /// Where gRPC is served, and how it is encrypted; outside loopback it has to be.
@@ -577,16 +578,16 @@ fn grpc_tls(reader: &mut Reader<'_>) -> Option<GrpcTls> {
     let key = read("GRPC_TLS_KEY_FILE").map(Secret::new);
     let client_ca = read("GRPC_CLIENT_CA_FILE");
     if let Some(path) = reader.path("GRPC_TLS_KEY_FILE") {
-        exposure::warn_of_secret(reader.mistakes, "GRPC_TLS_KEY_FILE", &path);
+        file_permissions::warn_of_secret(reader.mistakes, "GRPC_TLS_KEY_FILE", &path);
     }
     match (certificate, key) {
         (Some(certificate), Some(key)) => Some(GrpcTls { certificate, key, client_ca }),
         (None, None) if client_ca.is_none() => None,
         (certificate, key) => {
             let is_unreadable = |name, is_missing| is_missing && reader.found(name).is_some();
-            let is_told = is_unreadable("GRPC_TLS_CERT_FILE", certificate.is_none())
+            let is_reported = is_unreadable("GRPC_TLS_CERT_FILE", certificate.is_none())
                 || is_unreadable("GRPC_TLS_KEY_FILE", key.is_none());
-            if !is_told {
+            if !is_reported {
                 let problem = "certificate and key go together, and a client CA needs both";
                 reader.wrong("GRPC_TLS_CERT_FILE", problem);
             }

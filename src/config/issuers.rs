@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-use super::exposure;
+use super::file_permissions;
 use super::identities;
-use super::published::{PublishedTerms, problem_of_key_set, read_key_file, read_secret_file};
+use super::jwks::{JwksConfig, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
 use super::tables::{IssuerTable, KeyTable};
 use super::tokens::{IssuerConfig, KeysConfig};
 use crate::secret::Secret;
 use crate::token::jwks::Location;
-use crate::token::ring::MOST_CANDIDATES;
+use crate::token::ring::MAX_CANDIDATES;
 use crate::token::{KeyId, SessionRule, VerifyingKey, algorithm};
 
-/// What holds for a table that says nothing else.
-pub(super) struct UsualRules {
+/// Rules of a table that says nothing else.
+pub(super) struct IssuerDefaults {
     pub(super) leeway: Duration,
     pub(super) sessions: SessionRule,
     pub(super) at_jwt_only: bool,
 }
 
 /// An issuer of the file.
-pub(super) fn of_table(
+pub(super) fn from_table(
     reader: &mut Reader<'_>,
     table: &IssuerTable,
     place: usize,
-    usual: &UsualRules,
-    terms: &PublishedTerms,
+    usual: &IssuerDefaults,
+    jwks: &JwksConfig,
 ) -> Option<IssuerConfig> {
     let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
     let at = format!("issuers[{place}] ({name})");
@@ -54,7 +54,7 @@ pub(super) fn of_table(
         wrong(format!("user_prefix: {problem}"));
         String::new()
     });
-    let keys = keys_of_table(table, terms, &mut wrong)?;
+    let keys = keys_of_table(table, jwks, &mut wrong)?;
     Some(IssuerConfig {
         name,
         iss: Some(table.issuer.clone()),
@@ -73,18 +73,18 @@ fn warn_of_open_files(reader: &mut Reader<'_>, table: &IssuerTable, at: &str) {
     let keys = &table.keys;
     let secrets = keys.iter().filter_map(|key| key.secret_key_file.as_deref());
     for path in secrets.chain(table.secret_key_file.as_deref()) {
-        exposure::warn_of_secret(reader.mistakes, at, path);
+        file_permissions::warn_of_secret(reader.mistakes, at, path);
     }
     let public = keys.iter().filter_map(|key| key.public_key_file.as_deref());
     let public = public.chain(table.public_key_file.as_deref());
     for path in public.chain(table.jwks_file.as_deref()) {
-        exposure::warn_of_public(reader.mistakes, at, path);
+        file_permissions::warn_of_public(reader.mistakes, at, path);
     }
 }
 
 fn keys_of_table(
     table: &IssuerTable,
-    terms: &PublishedTerms,
+    jwks: &JwksConfig,
     wrong: &mut impl FnMut(String),
 ) -> Option<KeysConfig> {
     let named = table.algorithm.as_deref().map(algorithm::parse).transpose();
@@ -108,7 +108,7 @@ fn keys_of_table(
     if has_own_key && own_key.is_none() {
         wrong("a key needs its `algorithm`".to_owned());
     }
-    let url = table.jwks_url.as_deref().map(|url| terms.location(url)).transpose();
+    let url = table.jwks_url.as_deref().map(|url| jwks.location(url)).transpose();
     let url = url.unwrap_or_else(|problem| {
         wrong(format!("jwks_url {problem}"));
         None
@@ -120,7 +120,7 @@ fn keys_of_table(
         wrong(format!("jwks_file: {problem}"));
     }
     let keys = own_key.iter().filter(|_| has_own_key).chain(&table.keys);
-    let keys: Vec<_> = keys.filter_map(|key| of_key_table(key, wrong)).collect();
+    let keys: Vec<_> = keys.filter_map(|key| key_from_table(key, wrong)).collect();
     check_number_of_keys(&keys, wrong);
     let ways =
         [has_own_key, !table.keys.is_empty(), table.jwks_file.is_some(), table.jwks_url.is_some()];
@@ -129,7 +129,7 @@ fn keys_of_table(
         return None;
     }
     if let Some(location) = location {
-        return Some(KeysConfig::Published(terms.source(location, algorithm)));
+        return Some(KeysConfig::Published(jwks.source(location, algorithm)));
     }
     (!keys.is_empty()).then_some(KeysConfig::Fixed(keys))
 }
@@ -139,14 +139,14 @@ fn check_number_of_keys(keys: &[VerifyingKey], wrong: &mut impl FnMut(String)) {
     for key in keys {
         let alike =
             |other: &&VerifyingKey| other.id() == key.id() && other.algorithm() == key.algorithm();
-        if keys.iter().filter(alike).count() > MOST_CANDIDATES {
-            wrong(format!("more than {MOST_CANDIDATES} keys share a `kid`, or have none"));
+        if keys.iter().filter(alike).count() > MAX_CANDIDATES {
+            wrong(format!("more than {MAX_CANDIDATES} keys share a `kid`, or have none"));
             return;
         }
     }
 }
 
-fn of_key_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<VerifyingKey> {
+fn key_from_table(table: &KeyTable, wrong: &mut impl FnMut(String)) -> Option<VerifyingKey> {
     let id = table.kid.as_deref().map(KeyId::new);
     let key = algorithm::parse(&table.algorithm).map_err(|error| error.to_string()).and_then(
         |algorithm| match (&table.public_key, &table.public_key_file, &table.secret_key_file) {

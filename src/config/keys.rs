@@ -6,10 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::beside_tables;
 use super::identities;
-use super::issuers::{UsualRules, of_table};
-use super::published::{PublishedTerms, published};
+use super::issuer_conflicts;
+use super::issuers::{IssuerDefaults, from_table};
+use super::jwks::{JwksConfig, published};
 use super::reader::Reader;
 use super::ring;
 use super::tables::IssuerTable;
@@ -33,8 +33,9 @@ const SIGNERS: [&str; 4] = ["KEY_RING_FILE", "PRIVATE_KEY", "RSA_PRIVATE_KEY", "
 
 /// Whether no key signs, and no mistake about one was told already.
 pub(super) fn lacks_signer(reader: &Reader<'_>, tokens: &TokenConfig) -> bool {
-    let is_told = !reader.mistakes.is_empty() && SIGNERS.iter().any(|name| reader.is_named(name));
-    tokens.signing.is_none() && tokens.ring.is_none() && !is_told
+    let is_reported =
+        !reader.mistakes.is_empty() && SIGNERS.iter().any(|name| reader.is_named(name));
+    tokens.signing.is_none() && tokens.ring.is_none() && !is_reported
 }
 
 /// The unit of LEEWAY.
@@ -63,9 +64,9 @@ pub(super) fn read(
 ) -> TokenConfig {
     let mode = reader.parsed("TOKEN_MODE", TokenMode::parse);
     let mut config = TokenConfig { mode, ..TokenConfig::default() };
-    let material = Material::read(reader);
-    let terms = PublishedTerms::read(reader);
-    let published = published(reader, &terms, material.algorithm_if_set);
+    let material = KeyMaterial::read(reader);
+    let jwks = JwksConfig::read(reader);
+    let published = published(reader, &jwks, material.algorithm_if_set);
     let has_key = material.has_any();
     if has_key && published.is_some() {
         let name = if reader.found("JWKS_URL").is_some() { "JWKS_URL" } else { "JWKS_FILE" };
@@ -92,7 +93,7 @@ pub(super) fn read(
         config.own_keys.clone_from(own);
     }
     if !tables.is_empty() {
-        beside_tables::check(reader, tables, keys.is_some(), mode);
+        issuer_conflicts::check(reader, tables, keys.is_some(), mode);
     }
     let iss = devs_issuer
         .filter(|_| reader.found("ISSUER").is_none())
@@ -118,12 +119,12 @@ pub(super) fn read(
             keys,
         });
     }
-    let usual = UsualRules { leeway, sessions, at_jwt_only };
+    let usual = IssuerDefaults { leeway, sessions, at_jwt_only };
     for (place, table) in tables.iter().enumerate() {
-        config.issuers.extend(of_table(reader, table, place, &usual, &terms));
+        config.issuers.extend(from_table(reader, table, place, &usual, &jwks));
     }
     check_together(reader, &config.issuers);
-    identities::check_told_apart(reader, &config.issuers);
+    identities::check_distinct_users(reader, &config.issuers);
     config
 }
 
@@ -168,7 +169,7 @@ fn check_together(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
 }
 
 /// The key material of the flat settings, under the names of both older systems.
-struct Material {
+struct KeyMaterial {
     public: Option<(&'static str, Vec<u8>)>,
     private: Option<(&'static str, Secret)>,
     secret: Option<Secret>,
@@ -178,7 +179,7 @@ struct Material {
     is_of_jwthenticator: bool,
 }
 
-impl Material {
+impl KeyMaterial {
     fn read(reader: &mut Reader<'_>) -> Self {
         let public = one_of(reader, "PUBLIC_KEY", "RSA_PUBLIC_KEY");
         let private = one_of(reader, "PRIVATE_KEY", "RSA_PRIVATE_KEY");
@@ -344,7 +345,7 @@ fn dev_key(
     let path = data_dir.map(|folder| folder.join(DEV_KEY_FILE));
     let pem = path.as_ref().and_then(|path| std::fs::read(path).ok());
     let (Some(path), Some(pem)) = (path, pem) else {
-        if reader.truth("AUTHORIZATION_SERVER") {
+        if reader.boolean("AUTHORIZATION_SERVER") {
             reader.mistakes.add("AUTHORIZATION_SERVER", NO_SIGNER);
             return (None, None);
         }

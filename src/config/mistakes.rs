@@ -5,13 +5,13 @@ use std::fmt;
 /// The mistakes, in the order in which they were found. None of them quotes a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistakes {
-    found: Vec<Remark>,
-    warnings: Vec<Remark>,
+    found: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 /// One mistake or warning: where it is, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Remark {
+struct Diagnostic {
     place: String,
     text: String,
 }
@@ -44,14 +44,14 @@ impl Mistakes {
 }
 
 /// The same is read more than once, and told once.
-fn put(remarks: &mut Vec<Remark>, place: &str, text: String) {
-    let remark = Remark { place: place.to_owned(), text };
-    if !remarks.contains(&remark) {
-        remarks.push(remark);
+fn put(diagnostics: &mut Vec<Diagnostic>, place: &str, text: String) {
+    let diagnostic = Diagnostic { place: place.to_owned(), text };
+    if !diagnostics.contains(&diagnostic) {
+        diagnostics.push(diagnostic);
     }
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)
     }

@@ -4,16 +4,16 @@
 //! tested and embedded without a single environment variable.
 
 mod accounts;
-mod beside_tables;
-mod exposure;
+mod file_permissions;
 mod identities;
 mod issuance;
+mod issuer_conflicts;
 mod issuers;
+mod jwks;
 mod keys;
 mod listeners;
 mod mistakes;
 mod names;
-mod published;
 mod reader;
 mod ring;
 pub mod settings;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 pub use accounts::{AccountStoreConfig, AccountsConfig};
-pub(crate) use issuance::LEAST_TOKEN_BYTES;
+pub(crate) use issuance::MIN_TOKEN_BYTES;
 pub use issuance::{GrpcTls, IssuanceConfig};
 pub use keys::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
@@ -38,8 +38,8 @@ pub use sources::Sources;
 pub use store::StoreConfig;
 pub use tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 
-use crate::gate::Manners;
-use crate::gate::admission::CacheTerms;
+use crate::gate::DenialConfig;
+use crate::gate::cached_decision::CacheConfig;
 use crate::gate::credential::Cookies;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
@@ -47,7 +47,7 @@ use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
 use crate::opaque::CookiePair;
 use crate::server::{Address, Limits};
-use crate::session::Terms;
+use crate::session::SessionPolicy;
 use crate::telemetry::audit::AuditTarget;
 use crate::telemetry::logs::{Format, LogConfig};
 use crate::wire::networks::Networks;
@@ -59,12 +59,12 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// The longest token that is read, in bytes.
     pub max_token_bytes: usize,
-    /// Where sessions are, and on what terms they are read.
+    /// The store of the sessions, and the policy that they are read under.
     pub sessions: SessionConfig,
     /// Where users, API keys and clients are, and what is asked of passwords.
     pub accounts: AccountsConfig,
-    /// On what terms answers are remembered.
-    pub cache: CacheTerms,
+    /// Limits of the cache of decisions.
+    pub cache: CacheConfig,
     /// What the gate answers, and where.
     pub gate: GateConfig,
     /// Where metrics are served, if anywhere.
@@ -90,8 +90,8 @@ pub struct SessionConfig {
     pub store: StoreConfig,
     /// The folder that may be made for them.
     pub data_dir: PathBuf,
-    /// On what terms they are read.
-    pub terms: Terms,
+    /// The policy that they are read under.
+    pub policy: SessionPolicy,
 }
 
 /// The gate's own section.
@@ -108,7 +108,7 @@ pub struct GateConfig {
     /// The header in which the application is given a signed token, if it is.
     pub upstream_jwt_header: Option<HeaderName>,
     /// How it says no.
-    pub manners: Manners,
+    pub denial_config: DenialConfig,
     /// Which answers are logged.
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
@@ -232,10 +232,10 @@ impl Config {
         let (gate, metrics_listen) = (gate(reader), listeners::metrics(reader));
         let mut tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
         check_upstream_jwt(reader, &gate, &tokens);
-        let timeout = sessions.terms.timeout;
+        let timeout = sessions.policy.timeout;
         let issuance = issuance::read(reader, &mut tokens, &data_dir, timeout);
         if let Some(issuance) = &issuance {
-            store::check_lists(reader, &sessions.store, &issuance.terms);
+            store::check_lists(reader, &sessions.store, &issuance.policy);
         }
         listeners::check(reader, &gate.listen, metrics_listen.as_ref(), issuance.as_ref());
         Self {
@@ -259,7 +259,7 @@ impl Config {
     }
 }
 
-fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
+fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheConfig) {
     let inactivity = reader.seconds("SESSION_INACTIVITY_TIMEOUT", 0.0, 31_536_000.0);
     let inactivity = (!inactivity.is_zero()).then_some(inactivity);
     let staleness = reader.seconds("SESSION_STALENESS", 0.0, 3_600.0);
@@ -272,9 +272,9 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
     }
     let timeout = reader.seconds("STORE_TIMEOUT", 0.001, 60.0);
     let bytes = reader.number("CACHE_BYTES", 1 << 16, 1 << 40);
-    let when_down = reader.parsed("SESSION_STORE_DOWN", when_down).unwrap_or(staleness);
-    let doubts_when_down = when_down < staleness;
-    let terms = Terms { inactivity, timeout, notes_use: true, doubts_when_down };
+    let stale_if_error = reader.parsed("SESSION_STORE_DOWN", stale_if_error).unwrap_or(staleness);
+    let suspect_when_down = stale_if_error < staleness;
+    let policy = SessionPolicy { inactivity, timeout, records_use: true, suspect_when_down };
     let data_dir = PathBuf::from(reader.text("DATA_DIR"));
     let store = store::read(reader, &data_dir);
     if store.is_behind_sentinels() && staleness < Duration::from_secs(1) {
@@ -285,12 +285,15 @@ fn sessions(reader: &mut Reader<'_>) -> (SessionConfig, CacheTerms) {
         );
     }
     // A handle and its session are two questions, and no gateway waits for twice the time.
-    let patience = timeout.mul_f64(1.2);
-    (SessionConfig { store, data_dir, terms }, CacheTerms { staleness, when_down, patience, bytes })
+    let store_timeout = timeout.mul_f64(1.2);
+    (
+        SessionConfig { store, data_dir, policy },
+        CacheConfig { staleness, stale_if_error, store_timeout, bytes },
+    )
 }
 
 /// How long what was read may be believed while the store is down; `None`: as long as always.
-fn when_down(text: &str) -> Result<Option<Duration>, &'static str> {
+fn stale_if_error(text: &str) -> Result<Option<Duration>, &'static str> {
     const WRONG: &str = "write `deny`, or `stale-for` and a number of seconds up to 86400, as in \
                          `stale-for 60`; unset: for as long as SESSION_STALENESS";
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -318,7 +321,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         }
         IdentityHeaders::default()
     });
-    let identity = identity.sending_unverified(reader.truth("SEND_UNVERIFIED_EMAIL"));
+    let identity = identity.sending_unverified(reader.boolean("SEND_UNVERIFIED_EMAIL"));
     GateConfig {
         listen: listeners::gate(reader),
         prefix: reader.parsed("URL_PREFIX", prefix),
@@ -326,7 +329,7 @@ fn gate(reader: &mut Reader<'_>) -> GateConfig {
         upstream_jwt_header: reader
             .parsed("UPSTREAM_JWT_HEADER", |text| UpstreamJwt::parse_header(text, &identity)),
         identity,
-        manners: Manners { missing_credentials, realm: reader.parsed("REALM", realm) },
+        denial_config: DenialConfig { missing_credentials, realm: reader.parsed("REALM", realm) },
         access_log: reader.parsed("ACCESS_LOG", AccessLog::parse),
         open: reader.parsed("OPEN_GATE_PATHS", OpenPaths::parse),
         gateways: gateways(reader),

@@ -5,7 +5,7 @@ use super::settings::{Kind, SETTINGS, Setting};
 /// What people put before the names of a program's settings; these have no such prefix.
 const PREFIX: &str = "PORTCULLIS_";
 /// Shorter names are like too many others; what was typed may lack a letter.
-const LEAST_LETTERS: usize = 6;
+const MIN_LETTERS: usize = 6;
 
 /// What stands behind a name that says which file holds the value.
 pub(super) fn endings(kind: Kind, name: &str) -> &'static [&'static str] {
@@ -46,9 +46,9 @@ pub(super) fn nearest_variable(name: &str) -> Option<String> {
     if let Some(known) = meant(&capitals) {
         return Some(known);
     }
-    let allowed = if capitals.len() < LEAST_LETTERS + 2 { 1 } else { 2 };
+    let allowed = if capitals.len() < MIN_LETTERS + 2 { 1 } else { 2 };
     within(&capitals, allowed)
-        .filter(|known| capitals.len() + 1 >= LEAST_LETTERS && known.len() >= LEAST_LETTERS)
+        .filter(|known| capitals.len() + 1 >= MIN_LETTERS && known.len() >= MIN_LETTERS)
 }
 
 /// The name as it is but for case, our own name before it, or how it says that it is a file's.

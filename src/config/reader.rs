@@ -124,7 +124,7 @@ impl<'r> Reader<'r> {
     }
 
     /// A yes or no.
-    pub(super) fn truth(&mut self, name: &str) -> bool {
+    pub(super) fn boolean(&mut self, name: &str) -> bool {
         self.parsed(name, |text| match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(true),
             "false" | "0" | "no" | "off" => Ok(false),

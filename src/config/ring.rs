@@ -1,4 +1,4 @@
-//! KEY_RING_FILE: our own keys, which rotate; and the terms on which they do.
+//! KEY_RING_FILE: our own keys, which rotate; and the times of a rotation.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         "REFRESH_RESTRICT_DB",
         "number",
         "8",
-        "The Redis database of refresh markers and other restrictions, whatever DB_URL says",
+        "The Redis database of refresh leases and limits, whatever DB_URL says",
     ),
     plain(
         "STORE_TIMEOUT",
@@ -386,7 +386,7 @@ pub const SETTINGS: &[Setting] = &[
         "REFRESH_RESTRICT_MINUTES",
         "minutes",
         "2",
-        "How long a used token's marker is kept; sliding: how often at most a refresh takes effect, at most EXPIRY",
+        "How long the lease on a used token is kept; sliding: how often at most a refresh takes effect, at most EXPIRY",
     ),
     plain(
         "REFRESH_GRACE_SECONDS",

@@ -11,7 +11,7 @@ use super::mistakes::Mistakes;
 use super::reader::NO_MEMBERS;
 use super::settings::{Kind, SETTINGS, Setting};
 use super::tables::IssuerTable;
-use super::{exposure, names};
+use super::{file_permissions, names};
 
 /// The raw material: what the process was started with.
 #[derive(Clone, Default)]
@@ -110,7 +110,7 @@ impl Sources {
                 "is not read; write DB_URL=redis+sentinel://HOST,HOST,HOST/MASTER",
             );
         }
-        self.tell_of_others(mistakes);
+        self.warn_of_unknown_variables(mistakes);
         for name in &self.unreadable {
             if names::is_known(name) {
                 mistakes.add(name, "is not UTF-8");
@@ -137,7 +137,7 @@ impl Sources {
 
 impl Sources {
     /// Variables that look like settings and are none. They may be somebody else's.
-    fn tell_of_others(&self, mistakes: &mut Mistakes) {
+    fn warn_of_unknown_variables(&self, mistakes: &mut Mistakes) {
         for (name, value) in self.environment.iter().filter(|(name, _)| !names::is_known(name)) {
             // Kubernetes tells every service's address so, also that of one called `portcullis`.
             let is_of_a_service = value.starts_with("tcp://");
@@ -211,7 +211,7 @@ impl Level<'_> {
             let origin = self.origin(&name);
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
-                    exposure::warn(mistakes, setting, &origin, Path::new(&path));
+                    file_permissions::warn(mistakes, setting, &origin, Path::new(&path));
                     let text = text.trim_end_matches(LINE_END).to_owned();
                     found.push(Found { text, origin, layer: self.layer() });
                 }
@@ -313,7 +313,7 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> FileContent {
         }
     }
     if holds_secret(&content.values) {
-        exposure::warn_of_secret(mistakes, &place, path);
+        file_permissions::warn_of_secret(mistakes, &place, path);
     }
     content
 }
@@ -362,7 +362,7 @@ fn as_text(value: &toml::Value) -> Option<String> {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Float(number) => Some(number.to_string()),
-        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        toml::Value::Boolean(boolean) => Some(boolean.to_string()),
         toml::Value::Array(members) => {
             members.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>().map(|m| m.join(","))
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
-use crate::issuer::terms::IssuanceTerms;
+use crate::issuer::policy::IssuancePolicy;
 use crate::secret::Secret;
 use crate::storage::memcached::Servers;
 
@@ -22,8 +22,8 @@ pub enum StoreConfig {
         url: Secret,
         /// The number of the database, whatever the URL says.
         database: u32,
-        /// The number of the database of restrictions.
-        restrict_database: u32,
+        /// The number of the database of leases and limits.
+        limits_database: u32,
         /// The CA of the server.
         ca_pem: Option<Vec<u8>>,
     },
@@ -38,10 +38,10 @@ impl fmt::Display for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
-            Self::Redis { url, database, restrict_database, ca_pem } => {
+            Self::Redis { url, database, limits_database, ca_pem } => {
                 let options = options(*database, ca_pem.as_ref());
                 let name = crate::storage::redis::check(url, &options).unwrap_or_default();
-                write!(f, "redis {name}, limits and markers in database {restrict_database}")
+                write!(f, "redis {name}, limits and leases in database {limits_database}")
             }
             Self::Memcached(servers) => write!(f, "memcached {servers}"),
             Self::Memory => f.write_str("memory, until this process ends"),
@@ -65,7 +65,7 @@ impl StoreConfig {
 
 pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     let database = reader.number("LOGIN_REDIS_DB", 0, 65_535);
-    let restrict_database = reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
+    let limits_database = reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
     let ca_pem = reader.path("DB_CA_FILE").and_then(|path| match std::fs::read(&path) {
         Ok(pem) => Some(pem),
         Err(error) => {
@@ -96,8 +96,8 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             if let Err(error) = crate::storage::redis::check(&url, &options) {
                 reader.wrong("DB_URL", error.to_string());
             }
-            let restrict_database = u32::try_from(restrict_database).unwrap_or_default();
-            StoreConfig::Redis { url, database, restrict_database, ca_pem }
+            let limits_database = u32::try_from(limits_database).unwrap_or_default();
+            StoreConfig::Redis { url, database, limits_database, ca_pem }
         }
         _ => {
             reader.wrong(
@@ -122,13 +122,13 @@ fn memcached(reader: &mut Reader<'_>, url: &str) -> StoreConfig {
 }
 
 /// What cannot be done where the store does not list what it holds.
-pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, terms: &IssuanceTerms) {
+pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: &IssuancePolicy) {
     if !matches!(store, StoreConfig::Memcached(_)) {
         return;
     }
     for (name, most) in [
-        ("MAX_SESSIONS_PER_USER", terms.max_sessions),
-        ("MAX_SESSIONS_PER_KEY", terms.max_key_sessions),
+        ("MAX_SESSIONS_PER_USER", policy.max_sessions),
+        ("MAX_SESSIONS_PER_KEY", policy.max_key_sessions),
     ] {
         if most != 0 {
             reader.wrong(

@@ -1,7 +1,7 @@
 //! Finding the credential in a request. It is found here, not believed.
 //!
-//! It may come in three places: as a bearer token, in a cookie of the operator's choice, or in one
-//! of a pair of cookies, of which the other says whose it is. The first that is there is taken.
+//! It may come from three sources: as a bearer token, in a cookie of the operator's choice, or in
+//! one of a pair of cookies, of which the other says whose it is. The first that is there is taken.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -26,13 +26,13 @@ pub struct Cookies {
 pub struct Found<'h> {
     /// A token, a handle, or rubbish.
     pub credential: &'h str,
-    /// Where it was.
-    pub place: Place<'h>,
+    /// The source that it was found in.
+    pub source: CredentialSource<'h>,
 }
 
-/// Where a credential was found.
+/// The source of a credential: header or cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'h> {
+pub enum CredentialSource<'h> {
     /// In the `Authorization` header.
     Bearer,
     /// In a cookie by itself.
@@ -44,8 +44,8 @@ pub enum Place<'h> {
     },
 }
 
-impl Place<'_> {
-    /// Whether a credential of `subject` may come from here.
+impl CredentialSource<'_> {
+    /// Checks that a credential of `subject` may come from here.
     ///
     /// # Errors
     /// [`DenialCode::CookieMismatch`] where the cookie beside it names another user.
@@ -65,18 +65,18 @@ impl Place<'_> {
 /// where the other one of a pair of cookies is missing.
 pub fn find<'h>(headers: &'h HeaderMap, cookies: &Cookies) -> Result<Found<'h>, DenialCode> {
     if let Some(credential) = bearer(headers)? {
-        return Ok(Found { credential, place: Place::Bearer });
+        return Ok(Found { credential, source: CredentialSource::Bearer });
     }
     if let Some(name) = &cookies.single
         && let Some(credential) = in_cookies(headers, name)?
     {
-        return Ok(Found { credential, place: Place::Cookie });
+        return Ok(Found { credential, source: CredentialSource::Cookie });
     }
     if let Some(pair) = cookies.pair
         && let Some(credential) = in_cookies(headers, pair.token)?
     {
         let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
-        return Ok(Found { credential, place: Place::Pair { user } });
+        return Ok(Found { credential, source: CredentialSource::Pair { user } });
     }
     Err(DenialCode::MissingCredentials)
 }
@@ -223,9 +223,15 @@ mod tests {
     #[test]
     fn the_bearer_token_goes_before_the_cookie() {
         let both = headers(&[(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")]);
-        assert_eq!(find(&both, &t()), Ok(Found { credential: "a", place: Place::Bearer }));
+        assert_eq!(
+            find(&both, &t()),
+            Ok(Found { credential: "a", source: CredentialSource::Bearer })
+        );
         let basic = headers(&[(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")]);
-        assert_eq!(find(&basic, &t()), Ok(Found { credential: "b", place: Place::Cookie }));
+        assert_eq!(
+            find(&basic, &t()),
+            Ok(Found { credential: "b", source: CredentialSource::Cookie })
+        );
     }
 
     #[test]
@@ -234,7 +240,7 @@ mod tests {
             let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
             let headers = headers(&lines);
             let found = find(&headers, cookies)?;
-            found.place.check("alice").map(|()| found.credential.to_owned())
+            found.source.check("alice").map(|()| found.credential.to_owned())
         };
         let tp_auth = Cookies { single: None, pair: Some(CookiePair::TP_AUTH) };
         let host = Cookies { single: None, pair: Some(CookiePair::HOST) };
@@ -268,7 +274,7 @@ mod tests {
     fn a_cookie_by_itself_goes_before_the_pair() {
         let both = Cookies { single: Some("t".to_owned()), pair: Some(CookiePair::TP_AUTH) };
         let headers = headers(&[(COOKIE, b"user_id=alice; access_token=x; t=y")]);
-        let found = Found { credential: "y", place: Place::Cookie };
+        let found = Found { credential: "y", source: CredentialSource::Cookie };
         assert_eq!(find(&headers, &both), Ok(found));
     }
 }

@@ -158,9 +158,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_words_and_stand_at_their_own_place() {
-        for (place, code) in DenialCode::ALL.iter().enumerate() {
-            assert_eq!(*code as usize, place);
+    fn codes_are_words_and_stand_at_their_own_index() {
+        for (index, code) in DenialCode::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, index);
             assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
         }
     }

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use super::admission::{CredentialKind, session_of};
-use super::credential::{Found, Place};
+use super::cached_decision::{CredentialKind, session_of};
+use super::credential::{CredentialSource, Found};
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
@@ -50,7 +50,7 @@ async fn take_steps(
     clock: &dyn Clock,
     steps: &mut Vec<Step>,
 ) -> Option<()> {
-    let mut note = |step, outcome: Result<String, String>| {
+    let mut record = |step, outcome: Result<String, String>| {
         let passed = outcome.is_ok();
         let finding = outcome.unwrap_or_else(|failure| failure);
         steps.push(Step { step, passed, finding });
@@ -58,35 +58,35 @@ async fn take_steps(
     };
     let requirement = match &inquiry.requirement {
         Ok(requirement) => requirement,
-        Err(code) => return note("requirement", Err(code.description().to_owned())),
+        Err(code) => return record("requirement", Err(code.description().to_owned())),
     };
-    note("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
+    record("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
     let found = match credential::find(inquiry.headers, &gate.cookies) {
         Ok(found) => found,
-        Err(code) => return note("credential", Err(code.description().to_owned())),
+        Err(code) => return record("credential", Err(code.description().to_owned())),
     };
-    let kind = gate.admissions.kind_of(found.credential);
-    note("credential", Ok(credential_found(kind, &found)))?;
+    let kind = gate.decisions.kind_of(found.credential);
+    record("credential", Ok(credential_found(kind, &found)))?;
     let step = match kind {
         CredentialKind::Jwt => "token",
         CredentialKind::Handle => "handle",
     };
     let verified = match verify(gate, kind, found.credential).await {
         Ok(verified) => verified,
-        Err(refused) => return note(step, Err(refused)),
+        Err(refused) => return record(step, Err(refused)),
     };
-    note(step, Ok(token_found(&verified, clock)))?;
-    note("session", session_found(gate, &verified).await)?;
-    if let Place::Pair { .. } = found.place {
-        note("cookies", cookies_found(&found.place, &verified))?;
+    record(step, Ok(token_found(&verified, clock)))?;
+    record("session", session_found(gate, &verified).await)?;
+    if let CredentialSource::Pair { .. } = found.source {
+        record("cookies", cookies_found(&found.source, &verified))?;
     }
     let scopes: Vec<_> = verified.scopes.iter().collect();
     let granted = format!("the token grants [{}]", scopes.join(" "));
     match requirement.check(&verified.scopes) {
-        Ok(()) => note("scopes", Ok(format!("{granted}, which suffices"))),
+        Ok(()) => record("scopes", Ok(format!("{granted}, which suffices"))),
         Err(denial) => {
             let needed = denial.scopes.unwrap_or_default();
-            note("scopes", Err(format!("{granted}; needed are [{needed}]")))
+            record("scopes", Err(format!("{granted}; needed are [{needed}]")))
         }
     }
 }
@@ -96,18 +96,18 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
         CredentialKind::Jwt => "a token",
         CredentialKind::Handle => "a handle",
     };
-    let place = match found.place {
-        Place::Bearer => "the Authorization header",
-        Place::Cookie => "a cookie",
-        Place::Pair { .. } => "one of a pair of cookies",
+    let source = match found.source {
+        CredentialSource::Bearer => "the Authorization header",
+        CredentialSource::Cookie => "a cookie",
+        CredentialSource::Pair { .. } => "one of a pair of cookies",
     };
-    format!("{what} of {} bytes in {place}", found.credential.len())
+    format!("{what} of {} bytes in {source}", found.credential.len())
 }
 
 /// What the credential says, where it is good by itself; else why not.
 async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<Verified, String> {
-    let verifier = gate.admissions.verifier();
-    match (kind, gate.admissions.handles()) {
+    let verifier = gate.decisions.verifier();
+    match (kind, gate.decisions.handles()) {
         (CredentialKind::Handle, Some(handles)) => {
             let found =
                 handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
@@ -119,15 +119,15 @@ async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<V
     }
 }
 
-fn cookies_found(place: &Place<'_>, verified: &Verified) -> Result<String, String> {
-    match place.check(&verified.subject) {
+fn cookies_found(source: &CredentialSource<'_>, verified: &Verified) -> Result<String, String> {
+    match source.check(&verified.subject) {
         Ok(()) => Ok("the other cookie names the same user".to_owned()),
         Err(code) => Err(code.description().to_owned()),
     }
 }
 
 fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
-    let verifier = gate.admissions.verifier();
+    let verifier = gate.decisions.verifier();
     let advice = match error {
         TokenError::Malformed if is_handle(token) => {
             "; it may be a handle, which are accepted with TOKEN_MODE=opaque".to_owned()
@@ -176,7 +176,7 @@ async fn session_found(gate: &Gate, verified: &Verified) -> Result<String, Strin
         }
         Err(_) => return Err("the token names a session that nobody could own".to_owned()),
     };
-    match gate.admissions.sessions().live(&user, &id).await {
+    match gate.decisions.sessions().live(&user, &id).await {
         Ok(session) => Ok(format!(
             "session {id} of {user} lives: since {}, last seen {}, until {}",
             session.created, session.last_seen, session.expires

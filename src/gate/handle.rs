@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::denial::DenialCode;
-use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, TokenMark, Tokens};
-use crate::session::{Since, StoreError};
+use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenEpoch, TokenKind, Tokens};
+use crate::session::{EpochStatus, StoreError};
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
 /// How long a handle is: 32 bytes in base64url.
@@ -26,8 +26,8 @@ pub enum HandleError {
     /// There is none, or it was revoked.
     #[error("the handle is not known: it was never issued, was revoked, or expired long ago")]
     Unknown,
-    /// It was exchanged for another one.
-    #[error("the handle was exchanged for another one")]
+    /// It was rotated: another one took its place.
+    #[error("the handle was rotated: another one took its place")]
     Used,
     /// It is a refresh token.
     #[error("this is a refresh token, which is not for access")]
@@ -46,8 +46,8 @@ impl Handles {
         Self(tokens)
     }
 
-    /// What a handle stands for, and the mark of when that was read. Where it `is_known`, it was
-    /// found good before.
+    /// The claims that a handle stands for, and the epoch at which they were read. Where it
+    /// `is_known`, it was found good before.
     ///
     /// # Errors
     /// Why the handle is not good now. That its session lives is for others to find out.
@@ -56,9 +56,9 @@ impl Handles {
         handle: &str,
         is_known: bool,
         verifier: &Verifier,
-    ) -> Result<(Verified, TokenMark), HandleError> {
+    ) -> Result<(Verified, TokenEpoch), HandleError> {
         let digest = TokenDigest::of(handle);
-        let mark = self.0.mark(&digest);
+        let epoch = self.0.epoch(&digest);
         let found =
             if is_known { self.0.get_known(&digest).await } else { self.0.get(&digest).await };
         let record = found?.ok_or(HandleError::Unknown)?;
@@ -67,14 +67,14 @@ impl Handles {
             OpaqueToken { used: Some(_), .. } => Err(HandleError::Used),
             good => {
                 let expires = good.expires;
-                Ok((verifier.verify_kept(claims_of(good)?, expires)?, mark))
+                Ok((verifier.verify_stored_claims(claims_of(good)?, expires)?, epoch))
             }
         }
     }
 
-    /// What this process has learnt since `mark` of the handle that it was taken for.
-    pub fn since(&self, mark: &TokenMark) -> Since {
-        self.0.since(mark)
+    /// The status of the handle that this epoch was taken for, as far as this process knows.
+    pub fn status(&self, epoch: &TokenEpoch) -> EpochStatus {
+        self.0.status(epoch)
     }
 }
 

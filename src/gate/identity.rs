@@ -22,7 +22,7 @@ use crate::token::{ScopeSet, Verified};
 
 /// The most bytes that all identity headers may take together. nginx reads the headers of an
 /// answer into one buffer; the examples give it room for this much.
-const MOST_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Whose word it all is. One subject of two issuers is two persons, and only this tells them apart.
 const ISSUER: &str = "x-auth-issuer";
@@ -64,7 +64,7 @@ struct Mapping {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// It does not fit into the 16 KiB that its headers may take.
-    #[error("the identity takes more than {MOST_BYTES} bytes of headers")]
+    #[error("the identity takes more than {MAX_BYTES} bytes of headers")]
     TooLarge,
     /// A number in it has a fraction or an exponent: another one may be written the same.
     #[error("a number in the identity is no integer")]
@@ -143,7 +143,7 @@ impl IdentityHeaders {
         for mapping in &self.mappings {
             let text = mapping.value(token, session, self.sends_unverified)?;
             bytes += line_bytes(&mapping.header, text.len());
-            if bytes > MOST_BYTES {
+            if bytes > MAX_BYTES {
                 return Err(IdentityError::TooLarge);
             }
             // What `encode` leaves is always a value; were it not, the header would be empty.
@@ -184,7 +184,7 @@ pub(super) fn add(
     headers.insert(name, value);
     let line = |(name, value): (&HeaderName, &HeaderValue)| line_bytes(name, value.len());
     let bytes: usize = headers.iter().map(line).sum();
-    if bytes > MOST_BYTES { Err(IdentityError::TooLarge) } else { Ok(()) }
+    if bytes > MAX_BYTES { Err(IdentityError::TooLarge) } else { Ok(()) }
 }
 
 /// What a header takes on its way.
@@ -328,10 +328,10 @@ fn encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let last = text.len().saturating_sub(1);
     let mut encoded = String::with_capacity(text.len());
-    for (place, byte) in text.bytes().enumerate() {
+    for (index, byte) in text.bytes().enumerate() {
         let is_plain = match byte {
             // A blank at either end would be trimmed away on the way.
-            b' ' => place != 0 && place != last,
+            b' ' => index != 0 && index != last,
             b',' | b'%' => false,
             other => other.is_ascii_graphic(),
         };
@@ -408,7 +408,7 @@ mod tests {
             Self { headers: IdentityHeaders::parse(setting).unwrap(), prefix: "" }
         }
 
-        fn told(&self, claims: Value, session: Option<Value>, header: &str) -> String {
+        fn sent(&self, claims: Value, session: Option<Value>, header: &str) -> String {
             let object = |value: Value| value.as_object().unwrap().clone();
             let session = session.map(|claims| Session {
                 id: SessionId::parse("s").unwrap(),
@@ -441,7 +441,7 @@ mod tests {
                 user_prefix: prefix.to_owned(),
                 leeway: Duration::ZERO,
                 sessions: SessionRule::WhenPresent,
-                keys: Arc::new(KeyRing::awaiting()),
+                keys: Arc::new(KeyRing::unfetched()),
             }),
             claims,
             signature: None,
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn the_issuer_is_told_by_the_token_alone() {
         let usual = Case::of("");
-        let of = |claims, session| usual.told(claims, session, "x-auth-issuer");
+        let of = |claims, session| usual.sent(claims, session, "x-auth-issuer");
         assert_eq!(
             of(json!({"iss": "https://a.test"}), Some(json!({"iss": "b"}))),
             "https://a.test"
@@ -472,7 +472,7 @@ mod tests {
             ("x-tenant", "7"),
             ("x-id", ""),
         ] {
-            assert_eq!(case.told(claims.clone(), None, header), value, "{header}");
+            assert_eq!(case.sent(claims.clone(), None, header), value, "{header}");
         }
     }
 
@@ -497,21 +497,21 @@ mod tests {
             (json!({"user": email(json!(false))}), None, "x-inner", ""),
             (json!({"phone_number": "5", "phone_number_verified": false}), None, "x-phone", ""),
         ] {
-            let told = case.told(claims.clone(), session.clone(), header);
-            assert_eq!(told, value, "{header} of {claims} and {session:?}");
-            let told = all.told(claims.clone(), session, header);
-            assert!(!told.is_empty(), "{header} of {claims}, where all is sent");
+            let sent = case.sent(claims.clone(), session.clone(), header);
+            assert_eq!(sent, value, "{header} of {claims} and {session:?}");
+            let sent = all.sent(claims.clone(), session, header);
+            assert!(!sent.is_empty(), "{header} of {claims}, where all is sent");
         }
         let case = Case::of("X-Auth-Email=mail");
         let claims = json!({"mail": "e@x", "email_verified": false});
-        assert_eq!(case.told(claims, None, "x-auth-email"), "", "whatever its claim is called");
+        assert_eq!(case.sent(claims, None, "x-auth-email"), "", "whatever its claim is called");
     }
 
     #[test]
     fn the_setting_adds_and_overrides() {
         let headers = IdentityHeaders::parse("X-Auth-Email=mail, X-Tenant=tenant|org.id").unwrap();
-        let claims = |place: usize| -> Vec<_> {
-            headers.mappings[place].claims.iter().map(ClaimPath::as_str).collect()
+        let claims = |index: usize| -> Vec<_> {
+            headers.mappings[index].claims.iter().map(ClaimPath::as_str).collect()
         };
         assert_eq!(headers.mappings.len(), DEFAULT.len() + 1);
         assert_eq!((claims(2), claims(7)), (vec!["mail"], vec!["tenant", "org.id"]));

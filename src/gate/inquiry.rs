@@ -7,7 +7,7 @@ use super::denial::DenialCode;
 use super::requirement::Requirement;
 
 /// How much of a path, a host or a user's name is logged, in bytes.
-const MOST_LOGGED_BYTES: usize = 512;
+const MAX_LOGGED_BYTES: usize = 512;
 
 /// One question: the client's request, as the gateway told it.
 #[derive(Debug)]
@@ -46,19 +46,19 @@ impl<'r> Inquiry<'r> {
 
     /// The client's method, as much of it as a log line takes.
     pub fn method(&self) -> Option<&'r str> {
-        self.text(self.original?.method).map(cut)
+        self.text(self.original?.method).map(truncated)
     }
 
     /// The host that the client asked for, as much of it as a log line takes.
     pub fn host(&self) -> Option<&'r str> {
-        self.text(self.original?.host).map(cut)
+        self.text(self.original?.host).map(truncated)
     }
 
     /// The path without its query, which may hold credentials and so stays out of logs; as much of
     /// it as a log line takes.
     pub fn path(&self) -> Option<&'r str> {
         let uri = self.text(self.original?.uri)?;
-        Some(cut(uri.split(['?', '#']).next().unwrap_or(uri)))
+        Some(truncated(uri.split(['?', '#']).next().unwrap_or(uri)))
     }
 
     /// A header's text, in UTF-8 as many gateways write paths; none where it could move a cursor.
@@ -68,9 +68,9 @@ impl<'r> Inquiry<'r> {
     }
 }
 
-/// As much of what a client wrote as a log line takes.
-pub(super) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MOST_LOGGED_BYTES)]
+/// Truncates what a client wrote to what a log line takes.
+pub(super) fn truncated(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LOGGED_BYTES)]
 }
 
 #[cfg(test)]

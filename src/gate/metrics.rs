@@ -8,9 +8,9 @@ use prometheus_client::registry::Registry;
 
 use super::denial::DenialCode;
 
-/// Through which door an inquiry came.
+/// The entry point of an inquiry: the path that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum EntryPoint {
     /// `/validate_request`.
     Nginx,
     /// `/validate_request/traefik`.
@@ -21,7 +21,7 @@ pub enum Door {
     Elsewhere,
 }
 
-impl Door {
+impl EntryPoint {
     const ALL: [Self; 4] = [Self::Nginx, Self::Traefik, Self::Validate, Self::Elsewhere];
 
     /// Its name in logs and metrics.
@@ -50,7 +50,7 @@ pub enum CacheOutcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    door: &'static str,
+    entry_point: &'static str,
     verdict: &'static str,
     code: &'static str,
 }
@@ -63,15 +63,15 @@ struct CacheLabels {
 /// The handles.
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
-    /// By door; each the allowed, then the denied by code.
+    /// By entry point; each the allowed, then the denied by code.
     requests: [(Counter, Vec<Counter>); 4],
     hits: Counter,
     rechecks: Counter,
     misses: Counter,
     stale: Counter,
-    /// Admissions in the cache.
+    /// Decisions in the cache.
     pub cache_entries: Gauge,
-    /// Their weight.
+    /// Their estimated memory, in bytes.
     pub cache_bytes: Gauge,
 }
 
@@ -85,7 +85,7 @@ impl GateMetrics {
         registry.register("portcullis_cache_requests", "Look-ups in the cache", cache.clone());
         registry.register(
             "portcullis_cache_entries",
-            "Admissions in the cache",
+            "Decisions in the cache",
             cache_entries.clone(),
         );
         registry.register(
@@ -93,16 +93,21 @@ impl GateMetrics {
             "Estimated memory of the cache, bounded by CACHE_BYTES",
             cache_bytes.clone(),
         );
-        let handle = |door: Door, verdict, code| {
-            requests.get_or_create_owned(&RequestLabels { door: door.as_str(), verdict, code })
+        let handle = |entry_point: EntryPoint, verdict, code| {
+            requests.get_or_create_owned(&RequestLabels {
+                entry_point: entry_point.as_str(),
+                verdict,
+                code,
+            })
         };
-        let of_door = |door: Door| {
-            let denied = DenialCode::ALL.iter().map(|code| handle(door, "deny", code.as_str()));
-            (handle(door, "allow", "ok"), denied.collect())
+        let of_entry_point = |entry_point: EntryPoint| {
+            let denied =
+                DenialCode::ALL.iter().map(|code| handle(entry_point, "deny", code.as_str()));
+            (handle(entry_point, "allow", "ok"), denied.collect())
         };
         let outcome = |outcome| cache.get_or_create_owned(&CacheLabels { outcome });
         Self {
-            requests: Door::ALL.map(of_door),
+            requests: EntryPoint::ALL.map(of_entry_point),
             hits: outcome("hit"),
             rechecks: outcome("recheck"),
             misses: outcome("miss"),
@@ -113,8 +118,8 @@ impl GateMetrics {
     }
 
     /// Counts a verdict: the code of a denial, or none for a yes.
-    pub fn verdict(&self, door: Door, denied: Option<DenialCode>) {
-        let (allowed, by_code) = &self.requests[door as usize];
+    pub fn verdict(&self, entry_point: EntryPoint, denied: Option<DenialCode>) {
+        let (allowed, by_code) = &self.requests[entry_point as usize];
         match denied {
             None => allowed.inc(),
             Some(code) => by_code[code as usize].inc(),

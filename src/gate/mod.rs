@@ -4,45 +4,45 @@
 //! judges, and the dialect renders the [`verdict`]. Nothing here talks to a user, opens or
 //! ends a session; nothing here answers yes after an error.
 
-mod access;
-pub mod admission;
+mod access_log;
+pub mod cached_decision;
 pub mod credential;
 pub mod denial;
 pub mod dialect;
 pub mod explain;
-pub mod flights;
 pub mod handle;
 pub mod identity;
 pub mod inquiry;
 mod jwthenticator;
+mod memory_size;
 pub mod metrics;
-mod misdirected;
 pub mod open;
 pub mod requirement;
 pub mod service;
+pub mod single_flight;
 pub mod upstream;
 pub mod verdict;
-mod weight;
+mod warning_throttle;
 
-use admission::Admissions;
+use cached_decision::DecisionCache;
 use credential::Cookies;
 use denial::Denial;
-pub use dialect::{Dialect, Manners};
-use flights::Flights;
+pub use dialect::{DenialConfig, Dialect};
 use inquiry::Inquiry;
+use single_flight::SingleFlight;
 use verdict::{Grant, Verdict};
 
 /// The judge of requests.
 #[derive(Debug)]
 pub struct Gate {
-    admissions: Admissions,
+    decisions: DecisionCache,
     cookies: Cookies,
-    pings: Flights<(), bool>,
+    pings: SingleFlight<(), bool>,
     /// Whether being ready takes a store that can be written.
     needs_writes: bool,
 }
 
-/// What judging needs, and whether it is there.
+/// The state of what a decision needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Readiness {
     /// The store answers.
@@ -52,9 +52,9 @@ pub struct Readiness {
 }
 
 impl Gate {
-    /// A gate that admits by `admissions`, and looks for credentials also in these cookies.
-    pub fn new(admissions: Admissions, cookies: Cookies) -> Self {
-        Self { admissions, cookies, pings: Flights::default(), needs_writes: false }
+    /// A gate that decides by `decisions`, and looks for credentials also in these cookies.
+    pub fn new(decisions: DecisionCache, cookies: Cookies) -> Self {
+        Self { decisions, cookies, pings: SingleFlight::default(), needs_writes: false }
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or notes uses of
@@ -75,27 +75,30 @@ impl Gate {
     async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
         let requirement = inquiry.requirement.as_ref().map_err(|code| *code)?;
         let found = credential::find(inquiry.headers, &self.cookies)?;
-        let admission = self.admissions.admit(found.credential).await?;
-        found.place.check(&admission.token.subject)?;
-        let subject = &admission.token.subject;
-        requirement.check(&admission.token.scopes).map_err(|denial| denial.of(subject))?;
-        Ok(Grant { admission })
+        let decision = self.decisions.decide(found.credential).await?;
+        found.source.check(&decision.token.subject)?;
+        let subject = &decision.token.subject;
+        requirement.check(&decision.token.scopes).map_err(|denial| denial.of(subject))?;
+        Ok(Grant { decision })
     }
 
     /// Whether the store answers (and takes writes, where they are needed), and whether the keys of
     /// every issuer are at hand. Many who ask at once cost the store one question: anybody may ask.
     pub async fn readiness(&self) -> Readiness {
-        let sessions = self.admissions.sessions();
+        let sessions = self.decisions.sessions();
         let ping = async {
-            let asked =
-                if self.needs_writes { sessions.prove().await } else { sessions.ping().await };
+            let asked = if self.needs_writes {
+                sessions.probe_write().await
+            } else {
+                sessions.ping().await
+            };
             asked.is_ok()
         };
-        Readiness { store: self.pings.join((), ping).await, keys: self.admissions.has_keys() }
+        Readiness { store: self.pings.join((), ping).await, keys: self.decisions.has_keys() }
     }
 
-    /// What is admitted, and how it is found out.
-    pub fn admissions(&self) -> &Admissions {
-        &self.admissions
+    /// The decisions, and their cache.
+    pub fn decisions(&self) -> &DecisionCache {
+        &self.decisions
     }
 }

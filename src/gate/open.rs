@@ -1,11 +1,11 @@
-//! What the gate's own listener tells anybody, where the operator opened a path for that.
+//! Documents that the gate's own listener shows to anybody, where the operator opened a path.
 //!
 //! To a gateway every 2xx is a yes. So the gate answers no path but those at which it judges,
-//! unless `OPEN_GATE_PATHS` names it; and there it still refuses what is told as a question.
+//! unless `OPEN_GATE_PATHS` names it; and there it still refuses a gateway's question.
 
 use std::fmt;
 
-/// What may be told.
+/// A document that may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
     /// That the process lives.
@@ -51,7 +51,7 @@ impl OpenPaths {
         self.0.is_empty()
     }
 
-    /// What is told at `path`, to the letter.
+    /// The document at `path`, to the letter.
     pub(super) fn at(&self, path: &str) -> Option<Document> {
         self.0.iter().find(|(open, _)| *open == path).map(|(_, document)| *document)
     }

@@ -13,29 +13,29 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::access::Line;
+use super::access_log::AccessLine;
 use super::denial::{Class, Denial, DenialCode};
-use super::dialect::{Dialect, Manners};
-use super::inquiry::{Inquiry, cut};
-use super::metrics::{Door, GateMetrics};
-use super::misdirected::Telling;
+use super::dialect::{DenialConfig, Dialect};
+use super::inquiry::{Inquiry, truncated};
+use super::metrics::{EntryPoint, GateMetrics};
 use super::open::{Document, OpenPaths};
 use super::requirement::Requirement;
 use super::verdict::Verdict;
+use super::warning_throttle::WarningThrottle;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
 use crate::secret::Random;
-use crate::storage::news::NewsState;
+use crate::storage::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::networks::Networks;
-use crate::wire::{BodyRead, is_question};
+use crate::wire::{BodyRead, may_be_forward_auth};
 
 /// The largest body that `/validate` reads, in bytes.
-const MOST_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many bodies are waited for at once.
-const MOST_BODIES: usize = 1_024;
+const MAX_CONCURRENT_BODIES: usize = 1_024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which answers are written to the log.
@@ -65,11 +65,11 @@ impl AccessLog {
     }
 }
 
-/// What the operator decides about the service.
+/// The operator's settings for the service.
 #[derive(Clone, Debug)]
-pub struct ServiceTerms {
-    /// How it says no.
-    pub manners: Manners,
+pub struct ServiceConfig {
+    /// The settings for denials.
+    pub denial_config: DenialConfig,
     /// What stands before every path; empty, or starting with a slash.
     pub prefix: String,
     /// Which answers are logged.
@@ -82,18 +82,18 @@ pub struct ServiceTerms {
     pub own_keys: Arc<SigningRing>,
     /// By which it is decided which of them are published.
     pub clock: Arc<dyn Clock>,
-    /// How this process hears of what others change in the store.
-    pub news: Arc<NewsState>,
+    /// The state of the invalidation by what others change in the store.
+    pub invalidation: Arc<InvalidationState>,
 }
 
 /// The gate as a web service.
 #[derive(Debug)]
 pub struct GateService {
     gate: Gate,
-    terms: ServiceTerms,
+    config: ServiceConfig,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
-    telling: Telling,
+    warning_throttle: WarningThrottle,
     /// One permit for each body that is being read.
     bodies: Semaphore,
 }
@@ -101,15 +101,16 @@ pub struct GateService {
 type Answer = Response<Full<Bytes>>;
 
 impl GateService {
-    /// A service for `gate`, on these terms.
+    /// A service for `gate`, with these settings.
     pub fn new(
         gate: Gate,
-        terms: ServiceTerms,
+        config: ServiceConfig,
         metrics: GateMetrics,
         random: Arc<dyn Random>,
     ) -> Self {
-        let (telling, bodies) = (Telling::default(), Semaphore::new(MOST_BODIES));
-        Self { gate, terms, metrics, random, telling, bodies }
+        let (warning_throttle, bodies) =
+            (WarningThrottle::default(), Semaphore::new(MAX_CONCURRENT_BODIES));
+        Self { gate, config, metrics, random, warning_throttle, bodies }
     }
 
     /// The judge.
@@ -120,9 +121,9 @@ impl GateService {
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
     pub async fn answer(&self, peer: Option<IpAddr>, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let path = request.uri.path().strip_prefix(self.terms.prefix.as_str());
+        let path = request.uri.path().strip_prefix(self.config.prefix.as_str());
         if let Some(dialect) = path.and_then(Dialect::at) {
-            return self.ask(dialect, peer, &request).await;
+            return self.answer_inquiry(dialect, peer, &request).await;
         }
         // Boxed, as is all that waits for something: an answer from memory stays small.
         Box::pin(self.answer_elsewhere(path, peer, &request, body)).await
@@ -137,62 +138,65 @@ impl GateService {
         request: &Parts,
         body: Incoming,
     ) -> Answer {
-        if let Some(refusal) = self.refuse_misdirected(peer, request, "gate") {
+        if let Some(refusal) = self.refuse_wrong_path(peer, request, "gate") {
             return refusal;
         }
-        match path.map(|path| (path, self.terms.open.at(path))) {
+        match path.map(|path| (path, self.config.open.at(path))) {
             Some(("/validate", _)) if request.method == Method::POST => {
                 self.validate(peer, request, body).await
             }
             Some(("/validate", _)) => wrong_method("POST"),
-            Some((_, Some(document))) if is_reading(request) => self.show(document).await,
+            Some((_, Some(document))) if is_get_or_head(request) => {
+                self.serve_document(document).await
+            }
             Some((_, Some(_))) => wrong_method("GET, HEAD"),
             Some((_, None)) | None => {
-                self.tell_where_to_ask(request, "gate");
+                self.warn_wrong_path(request, "gate");
                 plain(StatusCode::NOT_FOUND, "404: Not Found")
             }
         }
     }
 
-    async fn show(&self, document: Document) -> Answer {
+    async fn serve_document(&self, document: Document) -> Answer {
         match document {
             Document::Health => health(),
             Document::Readiness => self.ready().await,
             Document::Keys => {
-                let keys = self.terms.own_keys.key_set_json(self.terms.clock.now());
+                let keys = self.config.own_keys.key_set_json(self.config.clock.now());
                 json(StatusCode::OK, keys.to_string())
             }
         }
     }
 
-    /// The refusal of a gateway's question where nobody is judged, on whichever listener: 403, and
-    /// the log says where to ask. None where this is no question.
-    pub fn refuse_misdirected(
+    /// Refuses a gateway's question at a path where nobody is judged, on any listener: 403, and the
+    /// log says where to ask. `None` where this is no question.
+    pub fn refuse_wrong_path(
         &self,
         peer: Option<IpAddr>,
         request: &Parts,
         listener: &'static str,
     ) -> Option<Answer> {
-        if !is_question(&request.headers) {
+        if !may_be_forward_auth(&request.headers) {
             return None;
         }
-        self.tell_where_to_ask(request, listener);
+        self.warn_wrong_path(request, listener);
         let headers = &request.headers;
         let inquiry = Inquiry { headers, requirement: Ok(Requirement::default()), original: None };
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
         // With a body, which those gateways ignore that do not show it to the client.
-        let mut response = Dialect::Traefik.render(&verdict, &self.terms.manners);
-        self.account(Door::Elsewhere, peer, &inquiry, &verdict, &mut response);
+        let mut response = Dialect::Traefik.render(&verdict, &self.config.denial_config);
+        self.record(EntryPoint::Elsewhere, peer, &inquiry, &verdict, &mut response);
         Some(response)
     }
 
-    /// Tells the operator, now and then, at which paths of the gate a gateway is answered.
-    fn tell_where_to_ask(&self, request: &Parts, listener: &'static str) {
-        if !self.telling.is_due(self.terms.clock.monotonic()) {
+    /// Warns the operator, now and then, and names the paths of the gate at which a gateway is
+    /// answered.
+    fn warn_wrong_path(&self, request: &Parts, listener: &'static str) {
+        if !self.warning_throttle.is_due(self.config.clock.monotonic()) {
             return;
         }
-        let path = cut(request.uri.path());
-        let paths = Dialect::ALL.map(|dialect| format!("{}{}", self.terms.prefix, dialect.path()));
+        let path = truncated(request.uri.path());
+        let paths = Dialect::ALL.map(|dialect| format!("{}{}", self.config.prefix, dialect.path()));
         let [nginx, traefik] = paths;
         warn!(
             listener,
@@ -203,7 +207,12 @@ impl GateService {
     }
 
     /// A gateway's question.
-    async fn ask(&self, dialect: Dialect, peer: Option<IpAddr>, request: &Parts) -> Answer {
+    async fn answer_inquiry(
+        &self,
+        dialect: Dialect,
+        peer: Option<IpAddr>,
+        request: &Parts,
+    ) -> Answer {
         let inquiry = dialect.read(request);
         let verdict = self.gate.check(&inquiry).await;
         if verdict.denied() == Some(DenialCode::UnknownRequirement) {
@@ -211,12 +220,12 @@ impl GateService {
             let parameter = Requirement::misread(request.uri.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
-        let mut response = dialect.render(&verdict, &self.terms.manners);
+        let mut response = dialect.render(&verdict, &self.config.denial_config);
         if request.method == Method::HEAD && response.body().is_end_stream() {
             // hyper leaves it out here, and some gateways wait for a body without it.
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        self.account(dialect.door(), peer, &inquiry, &verdict, &mut response);
+        self.record(dialect.entry_point(), peer, &inquiry, &verdict, &mut response);
         response
     }
 
@@ -226,7 +235,7 @@ impl GateService {
             return json(StatusCode::SERVICE_UNAVAILABLE, jwthenticator::BAD.to_owned());
         };
         let read =
-            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MOST_BODY_BYTES).collect()).await;
+            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
         drop(reading);
         let Ok(body) = read else {
             return json(StatusCode::REQUEST_TIMEOUT, jwthenticator::BAD.to_owned());
@@ -262,44 +271,45 @@ impl GateService {
             Verdict::Deny(_) => (StatusCode::UNAUTHORIZED, jwthenticator::BAD),
         };
         let mut response = json(status, body.to_owned());
-        self.account(Door::Validate, peer, &inquiry, &verdict, &mut response);
+        self.record(EntryPoint::Validate, peer, &inquiry, &verdict, &mut response);
         response
     }
 
     /// Whether requests can be judged: the store answers, and every issuer has keys. Beside that,
-    /// how changes by others are heard of.
+    /// how changes by others invalidate what is cached.
     pub async fn ready(&self) -> Answer {
         let Readiness { store, keys } = self.gate.readiness().await;
         let word = |good| if good { "ok" } else { "unavailable" };
         let body = format!(
-            "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\",\"news\":\"{}\"}}\n",
+            "{{\"ready\":{},\"store\":\"{}\",\"keys\":\"{}\",\"invalidation\":\"{}\"}}\n",
             store && keys,
             word(store),
             word(keys),
-            self.terms.news.means(),
+            self.config.invalidation.mode(),
         );
         let status = if store && keys { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, body)
     }
 
-    /// Counts the answer, gives it the request's id, and writes it to the log where it belongs.
-    fn account(
+    /// Records the answer: counts it, gives it the request's id, and writes it to the log where it
+    /// belongs.
+    fn record(
         &self,
-        door: Door,
+        entry_point: EntryPoint,
         peer: Option<IpAddr>,
         inquiry: &Inquiry<'_>,
         verdict: &Verdict,
         response: &mut Answer,
     ) {
-        self.metrics.verdict(door, verdict.denied());
-        let is_logged = match (self.terms.access_log, verdict) {
+        self.metrics.verdict(entry_point, verdict.denied());
+        let is_logged = match (self.config.access_log, verdict) {
             (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
             (AccessLog::Off, _) | (AccessLog::Denied, Verdict::Allow(_)) => false,
         };
         let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            let client = self.terms.gateways.client(peer, inquiry.headers);
-            Line { door, client, inquiry, status: response.status(), id: id.as_ref() }
+            let client = self.config.gateways.client(peer, inquiry.headers);
+            AccessLine { entry_point, client, inquiry, status: response.status(), id: id.as_ref() }
                 .write(verdict);
         }
         if let Some(id) = id {
@@ -329,7 +339,7 @@ fn is_request_id(id: &[u8]) -> bool {
     (1..=128).contains(&id.len()) && id.iter().all(in_alphabet)
 }
 
-fn is_reading(request: &Parts) -> bool {
+fn is_get_or_head(request: &Parts) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
 }
 

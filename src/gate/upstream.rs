@@ -119,7 +119,7 @@ mod tests {
         let parse = |text| UpstreamJwt::parse_header(text, &identity);
         assert_eq!(parse(""), Ok(None));
         assert_eq!(parse("X-Auth-Token"), Ok(Some(HeaderName::from_static("x-auth-token"))));
-        for (text, told) in [
+        for (text, expected) in [
             ("X Y", "not the name of a header"),
             ("X_Y", "underscore"),
             ("Authorization", "a meaning of its own"),
@@ -128,7 +128,7 @@ mod tests {
             ("x-tenant", "already"),
         ] {
             let problem = parse(text).unwrap_err();
-            assert!(problem.contains(told), "{problem}");
+            assert!(problem.contains(expected), "{problem}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admission::Admission;
+use super::cached_decision::CachedDecision;
 use super::denial::{Denial, DenialCode};
 
 /// May this request pass, and who is it?
@@ -27,6 +27,6 @@ impl Verdict {
 /// A request that may pass.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// Who it is, and the headers that tell the application so.
-    pub admission: Arc<Admission>,
+    /// The identity, and the headers that tell the application so.
+    pub decision: Arc<CachedDecision>,
 }

@@ -11,10 +11,10 @@ use super::error::IssueError;
 use crate::clock::Clock;
 use crate::session::SessionId;
 use crate::telemetry::audit::AuditLog;
-use crate::telemetry::rate::{LineBudget, LineRate};
+use crate::telemetry::rate::{LineLimiter, LineRate};
 
 /// The longest value of a field, in bytes: names may come from anybody.
-const MOST_FIELD_BYTES: usize = 254;
+const MAX_FIELD_BYTES: usize = 254;
 /// How many refusals of a kind are written; the rest are counted, and the next that is written says
 /// how many there were.
 const REFUSALS: LineRate = LineRate { burst: 500, per_second: 50 };
@@ -121,14 +121,14 @@ impl Event {
 pub struct Audit {
     log: AuditLog,
     clock: Arc<dyn Clock>,
-    /// A budget for each of [`Event::REFUSALS`].
-    refusals: Arc<[Mutex<LineBudget>; 4]>,
+    /// A rate limiter for each of [`Event::REFUSALS`].
+    refusals: Arc<[Mutex<LineLimiter>; 4]>,
 }
 
 impl Audit {
     /// Writes to `log`, with times from `clock`.
     pub fn new(log: AuditLog, clock: Arc<dyn Clock>) -> Self {
-        let refusals = Event::REFUSALS.map(|_| Mutex::new(LineBudget::new(REFUSALS)));
+        let refusals = Event::REFUSALS.map(|_| Mutex::new(LineLimiter::new(REFUSALS)));
         Self { log, clock, refusals: Arc::new(refusals) }
     }
 
@@ -137,10 +137,10 @@ impl Audit {
         let Some(place) = Event::REFUSALS.iter().position(|refusal| *refusal == event) else {
             return Some(0);
         };
-        let mut budget = self.refusals[place].lock().unwrap_or_else(PoisonError::into_inner);
-        let left_out = budget.take(self.clock.monotonic());
+        let mut limiter = self.refusals[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = limiter.take(self.clock.monotonic());
         if left_out.is_none() {
-            self.log.leave_out();
+            self.log.count_suppressed();
         }
         left_out
     }
@@ -150,7 +150,7 @@ impl Audit {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), json!(self.clock.now().to_string()));
         fields.insert("event".to_owned(), json!(event.as_str()));
-        Entry { audit: self, event, fields, is_told: true }
+        Entry { audit: self, event, fields, is_audited: true }
     }
 }
 
@@ -162,13 +162,13 @@ pub struct Entry<'a> {
     event: Event,
     fields: Map<String, Value>,
     /// Whether it may be written at all.
-    is_told: bool,
+    is_audited: bool,
 }
 
 impl Entry<'_> {
     /// Adds a text, cut to what a line should hold.
     fn text(mut self, name: &str, text: &str) -> Self {
-        let cut = &text[..text.floor_char_boundary(MOST_FIELD_BYTES)];
+        let cut = &text[..text.floor_char_boundary(MAX_FIELD_BYTES)];
         self.fields.insert(name.to_owned(), json!(cut));
         self
     }
@@ -211,7 +211,7 @@ impl Entry<'_> {
 
     /// The error that the client was told. What is refused for coming too often is not written.
     pub fn error(mut self, error: &IssueError) -> Self {
-        self.is_told &= error.is_told();
+        self.is_audited &= error.is_audited();
         self.text("error", error.code())
     }
 
@@ -223,7 +223,7 @@ impl Entry<'_> {
 
     /// Writes the line, unless too many of its kind come at once.
     pub fn write(mut self) {
-        if !self.is_told {
+        if !self.is_audited {
             return;
         }
         let Some(left_out) = self.audit.left_out(self.event) else { return };

@@ -11,10 +11,10 @@ use http::header::AUTHORIZATION;
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
-use super::terms::Caller;
+use super::policy::Caller;
 use crate::account::{Client, KeyDigest};
+use crate::limit::Lease;
 use crate::opaque;
-use crate::restrict::Claim;
 use crate::secret::Secret;
 use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
 
@@ -25,7 +25,7 @@ const LONGEST_ASSERTION: Duration = Duration::from_secs(3_600);
 /// By how much a client's clock may differ.
 const ASSERTION_LEEWAY: Duration = Duration::from_secs(30);
 /// The longest assertion, in bytes.
-const MOST_ASSERTION_BYTES: usize = 8192;
+const MAX_ASSERTION_BYTES: usize = 8192;
 
 /// What a client shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Issuance {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
-        if error.is_told() {
+        if error.is_audited() {
             let event = self.audit.event(Event::ClientRefused).error(&error);
             event.client(named(shown).as_deref()).address(caller.address).write();
         }
@@ -224,7 +224,7 @@ impl Issuance {
         let issuer = Issuer {
             name: client.id.as_str().into(),
             iss: Some(client.id.clone()),
-            audiences: self.terms.own_urls.clone(),
+            audiences: self.policy.own_urls.clone(),
             leeway: ASSERTION_LEEWAY,
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
@@ -233,7 +233,7 @@ impl Issuance {
             user_prefix: String::new(),
         };
         let verifier =
-            Verifier::new(vec![Arc::new(issuer)], MOST_ASSERTION_BYTES, Arc::clone(&self.clock));
+            Verifier::new(vec![Arc::new(issuer)], MAX_ASSERTION_BYTES, Arc::clone(&self.clock));
         let Ok(verified) = verifier.verify(assertion) else {
             return Ok(false);
         };
@@ -244,8 +244,8 @@ impl Issuance {
             return Ok(false);
         };
         let name = format!("assertion:{}:{jti}", client.id);
-        let claimed = self.restrictions.claim(&name, "", now, verified.usable_until).await?;
-        Ok(claimed == Claim::Won)
+        let lease = self.limits.acquire_lease(&name, "", now, verified.usable_until).await?;
+        Ok(lease == Lease::Acquired)
     }
 }
 

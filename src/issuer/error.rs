@@ -48,8 +48,8 @@ pub enum IssueError {
     Unavailable,
     /// More requests wait than can be served soon. Nothing was begun.
     Busy,
-    /// Another refresh of the same token is under way; try again in so long.
-    UnderWay(Duration),
+    /// Another refresh of the same token is in progress; try again in so long.
+    InProgress(Duration),
 }
 
 impl IssueError {
@@ -58,10 +58,10 @@ impl IssueError {
         Self::InvalidRequest(what.into())
     }
 
-    /// Whether the audit log tells of it. What was refused for coming too often is only counted,
+    /// True where the audit log records it. What was refused for coming too often is only counted,
     /// so that nobody fills the disk.
-    pub fn is_told(&self) -> bool {
-        !matches!(self, Self::SlowDown(_) | Self::Busy | Self::UnderWay(_))
+    pub fn is_audited(&self) -> bool {
+        !matches!(self, Self::SlowDown(_) | Self::Busy | Self::InProgress(_))
     }
 
     /// The `error` of the answer, of the audit log and of the metrics.
@@ -81,7 +81,7 @@ impl IssueError {
             Self::SlowDown(_) => "slow_down",
             Self::Unsupported => "not_implemented",
             Self::TokenTooLong => "server_error",
-            Self::Unavailable | Self::Busy | Self::UnderWay(_) => "temporarily_unavailable",
+            Self::Unavailable | Self::Busy | Self::InProgress(_) => "temporarily_unavailable",
         }
     }
 
@@ -110,14 +110,16 @@ impl IssueError {
             }
             Self::Unavailable => "a part of the service does not answer; nothing was issued",
             Self::Busy => "too many requests at once; nothing was begun",
-            Self::UnderWay(_) => "this token is being refreshed; wait as long as Retry-After says",
+            Self::InProgress(_) => {
+                "this token is being refreshed; wait as long as Retry-After says"
+            }
         }
     }
 
     /// How long the client should wait, where waiting helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::SlowDown(wait) | Self::UnderWay(wait) => Some(*wait),
+            Self::SlowDown(wait) | Self::InProgress(wait) => Some(*wait),
             Self::Unavailable => Some(Duration::from_secs(1)),
             Self::Busy => Some(Duration::from_secs(2)),
             _ => None,

@@ -25,8 +25,8 @@ use tracing::warn;
 use url::Url;
 
 use super::error::IssueError;
+use super::policy::Caller;
 use super::subject::{CLIENT_PREFIX, Subject};
-use super::terms::Caller;
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
@@ -35,13 +35,13 @@ use crate::token::{integers, is_scope};
 /// The header of the signature.
 pub const SIGNATURE: &str = "portcullis-signature";
 /// How many questions are under way at once: an application that does not answer holds no more.
-const MOST_QUESTIONS: usize = 256;
+const MAX_QUESTIONS: usize = 256;
 /// The longest answer, in bytes.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
-/// Where the application is asked, and how.
+/// Address, secret and deadline of the application's hook.
 #[derive(Clone, Debug)]
-pub struct HookTerms {
+pub struct HookConfig {
     /// Where.
     pub url: Url,
     /// What requests are signed with.
@@ -53,14 +53,14 @@ pub struct HookTerms {
 /// Asks the application.
 #[derive(Debug)]
 pub struct Hook {
-    terms: HookTerms,
-    places: Semaphore,
+    config: HookConfig,
+    permits: Semaphore,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// What the application is asked.
+/// Question to the application.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct HookRequest<'a> {
     pub(super) username: &'a str,
     pub(super) password: &'a Secret,
     pub(super) scopes: Option<&'a [String]>,
@@ -90,10 +90,10 @@ impl Hook {
     ///
     /// # Errors
     /// Where the system has none that can be read.
-    pub fn new(terms: HookTerms) -> std::io::Result<Self> {
+    pub fn new(config: HookConfig) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
-        connector.set_connect_timeout(Some(terms.timeout));
+        connector.set_connect_timeout(Some(config.timeout));
         connector.set_nodelay(true);
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_native_roots()?
@@ -101,7 +101,7 @@ impl Hook {
             .enable_http1()
             .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { terms, places: Semaphore::new(MOST_QUESTIONS), client })
+        Ok(Self { config, permits: Semaphore::new(MAX_QUESTIONS), client })
     }
 
     /// Asks once. What was not sent for want of a connection is sent again, once; what was sent
@@ -112,13 +112,13 @@ impl Hook {
     /// where too many wait for one; then the application was not asked.
     pub(super) async fn ask(
         &self,
-        asked: &Asked<'_>,
+        asked: &HookRequest<'_>,
         now: UnixTime,
     ) -> Result<HookAnswer, IssueError> {
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(_permit) = self.permits.try_acquire() else {
             return Err(IssueError::Busy);
         };
-        let Ok(answer) = tokio::time::timeout(self.terms.timeout, self.try_ask(asked, now)).await
+        let Ok(answer) = tokio::time::timeout(self.config.timeout, self.try_ask(asked, now)).await
         else {
             warn!("the token hook did not answer in time");
             return Err(IssueError::Unavailable);
@@ -129,11 +129,11 @@ impl Hook {
         })
     }
 
-    async fn try_ask(&self, asked: &Asked<'_>, now: UnixTime) -> Result<HookAnswer, String> {
+    async fn try_ask(&self, asked: &HookRequest<'_>, now: UnixTime) -> Result<HookAnswer, String> {
         let body = Bytes::from(body(asked)?);
-        let signature = signature(&self.terms.secret, now, &body);
+        let signature = signature(&self.config.secret, now, &body);
         let request = || {
-            Request::post(self.terms.url.as_str())
+            Request::post(self.config.url.as_str())
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .header(SIGNATURE, &signature)
                 .body(Full::new(body.clone()))
@@ -149,13 +149,13 @@ impl Hook {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(HookAnswer::Refused),
             other => return Err(format!("it answered {}", other.as_u16())),
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|_| "its answer was cut or is longer than 64 KiB".to_owned())?;
         read(&body.to_bytes()).map(HookAnswer::Granted)
     }
 }
 
-fn body(asked: &Asked<'_>) -> Result<Vec<u8>, String> {
+fn body(asked: &HookRequest<'_>) -> Result<Vec<u8>, String> {
     let password = asked.password.expose_str().ok_or("a password is not UTF-8")?;
     let body = json!({
         "username": asked.username,

@@ -3,17 +3,17 @@
 use serde_json::{Map, Value, json};
 
 use super::Issuance;
-use super::ending::read;
 use super::error::IssueError;
-use super::issue::{LINEAGE, Lineage};
-use super::refresh::Belonging;
+use super::issue::{GRANT_CONTEXT, GrantContext};
+use super::refresh::TokenOwner;
+use super::revocation::valid_token;
 use crate::clock::UnixTime;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::session::{NotLive, SessionId, UserId};
 use crate::token::{TokenError, Verified};
 
-/// Whose a token is, and what is told of it.
-type Introspected = (Belonging, Map<String, Value>);
+/// Owner of a token, and its claims as they are told.
+type Introspected = (TokenOwner, Map<String, Value>);
 
 impl Issuance {
     /// What is known of a token; `None` where it is not good now, for whatever reason.
@@ -28,10 +28,10 @@ impl Issuance {
             kept.filter(|kept| kept.used.is_none() && self.clock.now() < kept.expires)
                 .and_then(introspected)
         };
-        let Some((belonging, mut claims)) = found else {
+        let Some((owner, mut claims)) = found else {
             return Ok(None);
         };
-        match self.sessions.live(&belonging.user, &belonging.session).await {
+        match self.sessions.live(&owner.user, &owner.session).await {
             Ok(_) => {}
             Err(NotLive::Store(error)) => return Err(error.into()),
             Err(NotLive::Unknown | NotLive::Ended(_)) => return Ok(None),
@@ -43,10 +43,10 @@ impl Issuance {
     /// A token of any accepted issuer whose session is kept here, in time to the second (RFC 7662,
     /// section 4).
     fn introspect_jwt(&self, token: &str) -> Result<Option<Introspected>, IssueError> {
-        let verified = match self.verifier.verify_for_anybody(token) {
+        let verified = match self.verifier.verify_ignoring_audience(token) {
             // Nobody accepts it, whatever it says.
             Err(TokenError::TooLarge) => None,
-            verified => read(verified)?,
+            verified => valid_token(verified)?,
         };
         let in_time = verified.filter(|verified| is_in_time(verified, self.clock.now()));
         Ok(in_time.as_ref().and_then(introspected_jwt))
@@ -66,33 +66,32 @@ fn introspected_jwt(verified: &Verified) -> Option<Introspected> {
     let user = UserId::parse(&verified.subject).ok()?;
     let mut claims = verified.claims.as_map().clone();
     claims.insert("token_type".to_owned(), json!("Bearer"));
-    Some((Belonging { session, user, client: None }, claims))
+    Some((TokenOwner { session, user, client: None }, claims))
 }
 
 fn introspected(kept: OpaqueToken) -> Option<Introspected> {
-    let belonging =
-        Belonging { session: kept.session.clone(), user: kept.user.clone(), client: None };
+    let owner = TokenOwner { session: kept.session.clone(), user: kept.user.clone(), client: None };
     let claims = match kept.kind {
         TokenKind::Handle => {
             let mut claims = kept.claims;
-            claims.remove(LINEAGE);
+            claims.remove(GRANT_CONTEXT);
             claims.insert("token_type".to_owned(), json!("Bearer"));
             claims.insert("exp".to_owned(), json!(kept.expires.as_secs()));
             claims
         }
         TokenKind::Refresh => of_refresh(&kept)?,
     };
-    Some((belonging, claims))
+    Some((owner, claims))
 }
 
 fn of_refresh(kept: &OpaqueToken) -> Option<Map<String, Value>> {
-    let lineage: Lineage = serde_json::from_value(Value::Object(kept.claims.clone())).ok()?;
+    let context: GrantContext = serde_json::from_value(Value::Object(kept.claims.clone())).ok()?;
     let mut claims = Map::new();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     set("token_type", json!("refresh_token"));
     set("sub", json!(kept.user.as_str()));
     set("sid", json!(kept.session.as_str()));
-    set("scope", json!(lineage.scopes.join(" ")));
+    set("scope", json!(context.scopes.join(" ")));
     set("iat", json!(kept.issued.as_secs()));
     set("exp", json!(kept.expires.as_secs()));
     if let Some(client) = &kept.client {

@@ -11,9 +11,9 @@ use serde_json::Map;
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
+use super::policy::{Caller, RefreshPolicy};
 use super::scopes::narrow;
-use super::subject::{AccessTerms, Subject, access_claims};
-use super::terms::{Caller, RefreshPolicy};
+use super::subject::{AccessTokenParams, Subject, access_claims};
 use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
@@ -24,13 +24,13 @@ use crate::session::{Filter, Session, SessionId, StoreError, UserId};
 pub(super) const ORIGIN: &str = "origin";
 /// The claim of a session that names the client by which it was opened.
 pub const CLIENT_ID: &str = "client_id";
-/// How many sessions beyond the limit are looked at at once.
-const LOOK_BEYOND: usize = 10_000;
+/// Number of sessions beyond the limit that are read at once.
+const MAX_EXCESS_READ: usize = 10_000;
 
-/// Who is to get tokens, and which.
+/// Request for the first tokens of a session.
 #[derive(Debug)]
-pub struct Wish<'a> {
-    /// Who showed who he is.
+pub struct IssueRequest<'a> {
+    /// The subject that was authenticated.
     pub subject: &'a Subject,
     /// The client that asks for him.
     pub client: Option<&'a Client>,
@@ -66,8 +66,8 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// For how long the access token is good, in whole seconds as its own claims count them.
-    pub fn lasts(&self, now: UnixTime) -> u64 {
+    /// Lifetime that is left to the access token, in whole seconds as its own claims count them.
+    pub fn expires_in(&self, now: UnixTime) -> u64 {
         self.expires.as_secs().saturating_sub(now.as_secs())
     }
 }
@@ -114,9 +114,9 @@ pub(super) fn is_by_password(session: &Session) -> bool {
     matches!(origin, Some(ACCOUNT | HOOK))
 }
 
-/// What a refresh token remembers of its family.
+/// Grant of a token family, as its refresh token keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Lineage {
+pub(super) struct GrantContext {
     pub(super) origin: Origin,
     /// The scopes that were granted at login; no refresh goes beyond (RFC 6749, section 6).
     pub(super) scopes: Vec<String>,
@@ -125,16 +125,16 @@ pub(super) struct Lineage {
     pub(super) identifier: Option<String>,
 }
 
-/// The claim of a session that names the API key by which it was opened.
-const OF_KEY: &str = "api_key";
+/// Claim of a session that names the API key by which it was opened.
+const API_KEY_CLAIM: &str = "api_key";
 
-/// The claim of a handle's record in which its lineage is kept under the sliding policy, where the
+/// Claim of a handle's record that keeps its grant context under the sliding policy, where the
 /// handle is its own refresh token. No token says it.
-pub(super) const LINEAGE: &str = "portcullis:lineage";
+pub(super) const GRANT_CONTEXT: &str = "portcullis:lineage";
 
 /// An access token before it is stored or handed out.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(super) struct NewAccessToken {
     pub(super) token: Secret,
     pub(super) expires: UnixTime,
     /// What is kept of it, where it is a handle.
@@ -146,7 +146,7 @@ pub(super) struct Access {
 pub(super) struct Family<'a> {
     pub(super) session: &'a SessionId,
     pub(super) client: Option<&'a str>,
-    pub(super) lineage: &'a Lineage,
+    pub(super) context: &'a GrantContext,
     /// Whom access tokens are for.
     pub(super) audiences: &'a [String],
 }
@@ -158,40 +158,42 @@ impl Issuance {
     /// [`IssueError`]; then there is no session.
     pub(super) async fn open(
         &self,
-        wish: Wish<'_>,
+        request: IssueRequest<'_>,
         identifier: Option<String>,
     ) -> Result<Issued, IssueError> {
         let now = self.clock.now();
-        let client_scopes = wish.client.map(|client| client.scopes.as_slice());
-        let limits = [wish.subject.scopes.as_deref(), client_scopes, self.terms.scopes.as_deref()];
-        let scopes = narrow(wish.scopes.as_deref(), &limits)?;
-        let with_refresh = wish.origin != Origin::Client && may_refresh(wish.client);
+        let client_scopes = request.client.map(|client| client.scopes.as_slice());
+        let limits =
+            [request.subject.scopes.as_deref(), client_scopes, self.policy.scopes.as_deref()];
+        let scopes = narrow(request.scopes.as_deref(), &limits)?;
+        let with_refresh = request.origin != Origin::Client && may_refresh(request.client);
         let session = SessionId::generate(self.random.as_ref())?;
-        let audiences = wish.audiences;
-        let lineage = Lineage { origin: wish.origin, scopes, audiences, identifier };
-        let client = wish.client.map(|client| client.id.as_str());
-        let audiences = match lineage.audiences.as_slice() {
-            [] => self.terms.audiences.as_slice(),
+        let audiences = request.audiences;
+        let context = GrantContext { origin: request.origin, scopes, audiences, identifier };
+        let client = request.client.map(|client| client.id.as_str());
+        let audiences = match context.audiences.as_slice() {
+            [] => self.policy.audiences.as_slice(),
             asked => asked,
         };
-        let family = Family { session: &session, client, lineage: &lineage, audiences };
-        let access = self.access_token(wish.subject, &family, &lineage.scopes, now)?;
+        let family = Family { session: &session, client, context: &context, audiences };
+        let access = self.access_token(request.subject, &family, &context.scopes, now)?;
         let refresh = if with_refresh && !self.handle_is_refresh() {
-            Some(self.refresh_token(&wish.subject.user, &family, now)?)
+            Some(self.refresh_token(&request.subject.user, &family, now)?)
         } else {
             None
         };
-        let (subject, origin) = (wish.subject, &lineage.origin);
-        let key = wish.key;
-        let opened = Opened { session, subject, origin, key, access, refresh, with_refresh, now };
-        self.store(&opened, wish.caller, client).await?;
-        let Opened { session, access, refresh, .. } = opened;
-        let of_login = self.audit.event(Event::Login).user(wish.subject.user.as_str());
+        let (subject, origin) = (request.subject, &context.origin);
+        let key = request.key;
+        let opened =
+            NewSession { session, subject, origin, key, access, refresh, with_refresh, now };
+        self.store(&opened, request.caller, client).await?;
+        let NewSession { session, access, refresh, .. } = opened;
+        let of_login = self.audit.event(Event::Login).user(request.subject.user.as_str());
         of_login
             .client(client)
-            .address(wish.caller.address)
+            .address(request.caller.address)
             .session(&session)
-            .reason(wish.grant)
+            .reason(request.grant)
             .write();
         let refresh_token = match refresh {
             Some((token, _)) => Some(token),
@@ -202,15 +204,15 @@ impl Issuance {
             access_token: access.token,
             expires: access.expires,
             refresh_token,
-            scopes: lineage.scopes,
-            user: wish.subject.user.clone(),
+            scopes: context.scopes,
+            user: request.subject.user.clone(),
             session,
         })
     }
 
     /// Whether handles are their own refresh tokens: tp-auth's one token.
     pub(super) fn handle_is_refresh(&self) -> bool {
-        self.terms.opaque && self.terms.policy == RefreshPolicy::Sliding
+        self.policy.opaque && self.policy.refresh_policy == RefreshPolicy::Sliding
     }
 
     /// An access token, or the handle that stands for it.
@@ -220,21 +222,21 @@ impl Issuance {
         family: &Family<'_>,
         scopes: &[String],
         now: UnixTime,
-    ) -> Result<Access, IssueError> {
-        let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
+    ) -> Result<NewAccessToken, IssueError> {
+        let expires = UnixTime::from_secs(now.after(self.policy.access_lifetime).as_secs());
         let mut claims = self.claims(subject, family, scopes, now, expires)?;
-        if !self.terms.opaque {
+        if !self.policy.opaque {
             let Some(signer) = self.signers.signing(now) else {
                 tracing::error!(
                     "there is no key that signs now: `portcullis key rotate` makes one"
                 );
                 return Err(IssueError::Unavailable);
             };
-            let token = self.acceptable(signer.sign(&claims)?, subject)?;
-            return Ok(Access { token, expires, record: None });
+            let token = self.check_length(signer.sign(&claims)?, subject)?;
+            return Ok(NewAccessToken { token, expires, record: None });
         }
         if self.handle_is_refresh() {
-            claims.insert(LINEAGE.to_owned(), to_json(family.lineage)?);
+            claims.insert(GRANT_CONTEXT.to_owned(), to_json(family.context)?);
         }
         let token = opaque::generate(self.random.as_ref())?;
         let record = OpaqueToken {
@@ -248,11 +250,11 @@ impl Issuance {
             expires,
             used: None,
         };
-        Ok(Access { token, expires, record: Some(record) })
+        Ok(NewAccessToken { token, expires, record: Some(record) })
     }
 
-    /// A token that is not too long to be read by those who have to accept it, and to end it.
-    fn acceptable(&self, token: String, subject: &Subject) -> Result<Secret, IssueError> {
+    /// Refuses a token that is too long to be read by those who have to accept it, and to end it.
+    fn check_length(&self, token: String, subject: &Subject) -> Result<Secret, IssueError> {
         let (length, most) = (token.len(), self.verifier.max_token_bytes());
         if length <= most {
             return Ok(Secret::new(token));
@@ -274,18 +276,18 @@ impl Issuance {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
-        let terms = AccessTerms {
-            iss: &self.terms.iss,
+        let params = AccessTokenParams {
+            iss: &self.policy.iss,
             audiences: family.audiences,
             client: family.client,
             session: family.session,
             scopes,
-            identifier: family.lineage.identifier.as_deref(),
+            identifier: family.context.identifier.as_deref(),
             issued: now,
             expires,
             id: &id,
         };
-        Ok(access_claims(subject, &terms))
+        Ok(access_claims(subject, &params))
     }
 
     /// A new refresh token, and what is kept of it.
@@ -302,12 +304,12 @@ impl Issuance {
             session: family.session.clone(),
             user: user.clone(),
             client: family.client.map(str::to_owned),
-            claims: match to_json(family.lineage)? {
-                serde_json::Value::Object(lineage) => lineage,
+            claims: match to_json(family.context)? {
+                serde_json::Value::Object(context) => context,
                 _ => return Err(IssueError::Unavailable),
             },
             issued: now,
-            expires: now.after(self.terms.refresh_lifetime),
+            expires: now.after(self.policy.refresh_lifetime),
             used: None,
         };
         Ok((token, record))
@@ -316,7 +318,7 @@ impl Issuance {
     /// Stores what was opened; where a step fails, what was stored is taken back.
     async fn store(
         &self,
-        opened: &Opened<'_>,
+        opened: &NewSession<'_>,
         caller: &Caller,
         client: Option<&str>,
     ) -> Result<(), IssueError> {
@@ -326,7 +328,7 @@ impl Issuance {
             claims.insert(CLIENT_ID.to_owned(), client.into());
         }
         if let Some(key) = opened.key {
-            claims.insert(OF_KEY.to_owned(), key.into());
+            claims.insert(API_KEY_CLAIM.to_owned(), key.into());
         }
         let session = Session {
             id: opened.session.clone(),
@@ -344,20 +346,20 @@ impl Issuance {
             Err(error @ StoreError::Conflict(_)) => return Err(error.into()),
             // It may be there all the same.
             Err(error) => {
-                self.take_back_session(opened).await;
+                self.roll_back_session(opened).await;
                 return Err(error.into());
             }
         }
         let stored = self.store_tokens(opened, caller, client).await;
         if stored.is_err() {
-            self.take_back(opened).await;
+            self.roll_back(opened).await;
         }
         stored
     }
 
     async fn store_tokens(
         &self,
-        opened: &Opened<'_>,
+        opened: &NewSession<'_>,
         caller: &Caller,
         client: Option<&str>,
     ) -> Result<(), IssueError> {
@@ -370,34 +372,34 @@ impl Issuance {
             && let Some(record) = &opened.access.record
         {
             // As with tp-auth, a login counts as a refresh.
-            self.restrict_sliding(&record.digest, "login", opened.now).await?;
+            self.acquire_window(&record.digest, "login", opened.now).await?;
         }
         // Whoever was locked while the password was hashed had all sessions ended but this one.
-        self.subject_again(&opened.subject.user, opened.origin).await?;
-        self.check_client_again(client).await?;
+        self.reload_subject(&opened.subject.user, opened.origin).await?;
+        self.recheck_client(client).await?;
         // Last: nobody's session goes for a login that comes to nothing.
-        self.make_room(opened, caller).await
+        self.enforce_session_limit(opened, caller).await
     }
 
-    /// Whether the client may still be issued to. One that was deleted while it asked had all
-    /// sessions ended but this one.
-    async fn check_client_again(&self, id: Option<&str>) -> Result<(), IssueError> {
+    /// Checks that tokens may still be issued to the client. One that was deleted while it asked
+    /// had all sessions ended but this one.
+    async fn recheck_client(&self, id: Option<&str>) -> Result<(), IssueError> {
         let Some(id) = id else { return Ok(()) };
         let client = self.accounts.client(id).await?.filter(|client| !client.grants.is_empty());
         client.map(drop).ok_or(IssueError::InvalidClient { by_header: false })
     }
 
     /// Without a token for it nobody can use the session; it is ended all the same.
-    async fn take_back(&self, opened: &Opened<'_>) {
+    async fn roll_back(&self, opened: &NewSession<'_>) {
         for record in opened.records() {
             if let Err(error) = self.tokens.remove(&record.digest).await {
                 tracing::warn!(%error, "a token that nobody was given stays behind until it expires");
             }
         }
-        self.take_back_session(opened).await;
+        self.roll_back_session(opened).await;
     }
 
-    async fn take_back_session(&self, opened: &Opened<'_>) {
+    async fn roll_back_session(&self, opened: &NewSession<'_>) {
         if let Err(error) = self.sessions.revoke(&opened.session).await {
             tracing::warn!(%error, "a session that nobody was given stays behind until it expires");
         }
@@ -406,15 +408,19 @@ impl Issuance {
     /// Ends the least recently seen sessions where there are too many; never the new one. Those
     /// that people opened themselves, and those of each API key, are counted apart: a program does
     /// not log its owner out.
-    async fn make_room(&self, opened: &Opened<'_>, caller: &Caller) -> Result<(), IssueError> {
+    async fn enforce_session_limit(
+        &self,
+        opened: &NewSession<'_>,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
         let is_login = opened.subject.is_person && opened.key.is_none();
-        let most = if is_login { self.terms.max_sessions } else { self.terms.max_key_sessions };
+        let most = if is_login { self.policy.max_sessions } else { self.policy.max_key_sessions };
         if most == 0 {
             return Ok(());
         }
         let user = &opened.subject.user;
         let filter = Filter { user: Some(user.clone()), live_at: Some(opened.now) };
-        let mut live = self.sessions.list(&filter, most.saturating_add(LOOK_BEYOND)).await?;
+        let mut live = self.sessions.list(&filter, most.saturating_add(MAX_EXCESS_READ)).await?;
         live.retain(|session| key_of(session) == opened.key);
         // In the same order for everybody who logs in at this moment, so that two do not end each
         // other's session.
@@ -432,23 +438,23 @@ impl Issuance {
 
 /// The API key that a session was opened by, if one was.
 fn key_of(session: &Session) -> Option<&str> {
-    session.claims.get(OF_KEY).and_then(|key| key.as_str())
+    session.claims.get(API_KEY_CLAIM).and_then(|key| key.as_str())
 }
 
-/// What is about to be stored.
+/// A session and its tokens, before they are stored.
 #[derive(Debug)]
-struct Opened<'a> {
+struct NewSession<'a> {
     session: SessionId,
     subject: &'a Subject,
     origin: &'a Origin,
     key: Option<&'a str>,
-    access: Access,
+    access: NewAccessToken,
     refresh: Option<(Secret, OpaqueToken)>,
     with_refresh: bool,
     now: UnixTime,
 }
 
-impl Opened<'_> {
+impl NewSession<'_> {
     fn records(&self) -> impl Iterator<Item = &OpaqueToken> {
         self.access.record.iter().chain(self.refresh.as_ref().map(|(_, record)| record))
     }
@@ -470,6 +476,6 @@ pub(super) fn digest_of(token: &Secret) -> TokenDigest {
     TokenDigest::of(token.expose_str().unwrap_or_default())
 }
 
-fn to_json(lineage: &Lineage) -> Result<serde_json::Value, IssueError> {
-    serde_json::to_value(lineage).map_err(|_| IssueError::Unavailable)
+fn to_json(context: &GrantContext) -> Result<serde_json::Value, IssueError> {
+    serde_json::to_value(context).map_err(|_| IssueError::Unavailable)
 }

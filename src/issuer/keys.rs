@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
-use super::terms::Caller;
+use super::policy::Caller;
 use crate::account::{
     AccountError, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
 };
@@ -32,7 +32,7 @@ impl Issuance {
     ) -> Result<(), IssueError> {
         let now = self.clock.now();
         let digest = KeyDigest::of(key);
-        let expires = Some(now.after(self.terms.key_lifetime)).filter(|_| self.keys_expire());
+        let expires = Some(now.after(self.policy.key_lifetime)).filter(|_| self.keys_expire());
         if let Some(known) = self.accounts.key(&digest).await? {
             self.check_is_service(&known.user).await?;
             self.accounts.renew_key(&digest, expires).await?;
@@ -47,7 +47,7 @@ impl Issuance {
         let is_new = self.add_service(&user, identifier, now).await?;
         let added = self.add_key(&user, digest, expires, now).await;
         if added.is_err() && is_new {
-            self.take_back_service(&user).await;
+            self.roll_back_user(&user).await;
         }
         let id = added?;
         let made = self.audit.event(Event::KeyMade).user(user.as_str());
@@ -83,7 +83,7 @@ impl Issuance {
     }
 
     fn keys_expire(&self) -> bool {
-        self.terms.key_lifetime > Duration::ZERO
+        self.policy.key_lifetime > Duration::ZERO
     }
 
     /// Makes the service's user where it is missing, and says whether it was.
@@ -119,7 +119,7 @@ impl Issuance {
             Err(AccountError::Taken(_)) => self.check_is_service(id).await.map(|()| false),
             Err(error) => {
                 // It may be there all the same.
-                self.take_back_service(id).await;
+                self.roll_back_user(id).await;
                 Err(error.into())
             }
         }
@@ -127,7 +127,7 @@ impl Issuance {
 
     /// A user without a key is of no use to anybody. One who has a key by now was given it by
     /// another request, and keeps it.
-    async fn take_back_service(&self, id: &UserId) {
+    async fn roll_back_user(&self, id: &UserId) {
         let taken_back = async {
             if self.accounts.keys(Some(id), 1).await?.is_empty() {
                 self.accounts.delete_user(id).await?;

@@ -11,19 +11,19 @@ use uuid::Uuid;
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
-use super::hook::{Asked, HookAnswer};
-use super::issue::{Issued, Origin, Wish};
+use super::hook::{HookAnswer, HookRequest};
+use super::issue::{IssueRequest, Issued, Origin};
 use super::keys::is_generated_key;
+use super::policy::Caller;
 use super::subject::Subject;
-use super::terms::Caller;
 use super::throttle::{AttemptName, Counted, Success, TooEarly};
 use crate::account::password::Checked;
 use crate::account::{AccountError, Client, KeyDigest, Login, User, UserKind, UserState};
 use crate::secret::Secret;
 
-/// What every grant may ask for.
+/// Parameters that every grant takes.
 #[derive(Clone, Debug, Default)]
-pub struct Asking<'a> {
+pub struct GrantParams<'a> {
     /// The client, where it showed who it is.
     pub client: Option<&'a Client>,
     /// The scopes.
@@ -41,11 +41,11 @@ pub enum PasswordCheck {
     Hook(Box<super::hook::Hook>),
 }
 
-/// Somebody whose password was right.
-struct Known {
+/// A user whose password was right.
+struct VerifiedUser {
     user: User,
-    /// Whether the hash of it should be made anew.
-    is_outdated: bool,
+    /// True if the hash should be made anew.
+    needs_rehash: bool,
 }
 
 impl Issuance {
@@ -57,11 +57,11 @@ impl Issuance {
         &self,
         login: &str,
         password: &Secret,
-        asking: Asking<'_>,
+        params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        let outcome = self.password_unaudited(login, password, asking, caller).await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
+        let outcome = self.password_unaudited(login, password, params, caller).await;
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
             let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
             refused.reason("password").address(caller.address).write();
         }
@@ -73,20 +73,20 @@ impl Issuance {
         &self,
         login: &str,
         password: &Secret,
-        asking: Asking<'_>,
+        params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        self.check_target(&asking)?;
+        self.check_target(&params)?;
         // First, and whoever is named: in a flood nothing is asked of any store.
         if matches!(self.password_check, PasswordCheck::Accounts) && self.passwords.is_busy() {
             return Err(IssueError::Busy);
         }
         let check = async {
             let login = Login::parse(login).map_err(|_| IssueError::InvalidGrant)?;
-            self.check_password(&login, password, &asking, caller).await
+            self.check_password(&login, password, &params, caller).await
         };
         let (subject, origin) = self.throttle.within_budget(caller, Success::Costs, check).await?;
-        self.open(wish(&subject, asking, origin, "password", caller), None).await
+        self.open(issue_request(&subject, params, origin, "password", caller), None).await
     }
 
     /// Whose name and password these are, if he may log in. Attempts are counted under what was
@@ -95,23 +95,24 @@ impl Issuance {
         &self,
         login: &Login,
         password: &Secret,
-        asking: &Asking<'_>,
+        params: &GrantParams<'_>,
         caller: &Caller,
     ) -> Result<(Subject, Origin), IssueError> {
         let name = AttemptName::written(login.canonical());
         match &self.password_check {
             PasswordCheck::Accounts => {
                 let check = self.check_account(login, password, caller);
-                let user = self.throttle.counted(&name, TooEarly::Told, check).await.outcome?;
-                self.note_login(&user, password).await;
+                let user =
+                    self.throttle.counted(&name, TooEarly::RetryAfter, check).await.outcome?;
+                self.record_login(&user, password).await;
                 Ok((Subject::of_user(&user.user), Origin::Account))
             }
             PasswordCheck::Hook(hook) => {
-                let asked = Asked {
+                let asked = HookRequest {
                     username: login.as_str(),
                     password,
-                    scopes: asking.scopes.as_deref(),
-                    client: asking.client.map(|client| client.id.as_str()),
+                    scopes: params.scopes.as_deref(),
+                    client: params.client.map(|client| client.id.as_str()),
                     caller,
                 };
                 let check = async {
@@ -120,8 +121,8 @@ impl Issuance {
                         HookAnswer::Refused => Err(IssueError::InvalidGrant),
                     }
                 };
-                let counted = self.throttle.counted(&name, TooEarly::Told, check).await;
-                let subject = self.settled(counted, &name, caller.address)?;
+                let counted = self.throttle.counted(&name, TooEarly::RetryAfter, check).await;
+                let subject = self.audit_lock(counted, &name, caller.address)?;
                 Ok((subject.clone(), Origin::Hook { subject }))
             }
         }
@@ -134,7 +135,7 @@ impl Issuance {
         login: &Login,
         password: &Secret,
         caller: &Caller,
-    ) -> Result<Known, IssueError> {
+    ) -> Result<VerifiedUser, IssueError> {
         let user = self.accounts.user_by_login(login).await?;
         let account = match &user {
             Some(user) => AttemptName::user(user.id.as_str()),
@@ -147,30 +148,30 @@ impl Issuance {
                 |user: &User| user.state == UserState::Active && user.kind != UserKind::Anonymous;
             match (user, checked) {
                 (Some(user), Checked::Right) if may_log_in(&user) => {
-                    Ok(Known { user, is_outdated: false })
+                    Ok(VerifiedUser { user, needs_rehash: false })
                 }
-                (Some(user), Checked::RightButOutdated) if may_log_in(&user) => {
-                    Ok(Known { user, is_outdated: true })
+                (Some(user), Checked::NeedsRehash) if may_log_in(&user) => {
+                    Ok(VerifiedUser { user, needs_rehash: true })
                 }
                 _ => Err(IssueError::InvalidGrant),
             }
         };
-        let counted = self.throttle.counted(&account, TooEarly::AsWrong, check).await;
-        self.settled(counted, &account, caller.address)
+        let counted = self.throttle.counted(&account, TooEarly::RefusedAsWrong, check).await;
+        self.audit_lock(counted, &account, caller.address)
     }
 
-    async fn note_login(&self, known: &Known, password: &Secret) {
-        if known.is_outdated {
-            self.noted(self.rehash(&known.user, password).await);
+    async fn record_login(&self, verified: &VerifiedUser, password: &Secret) {
+        if verified.needs_rehash {
+            self.best_effort(self.rehash(&verified.user, password).await);
         }
-        self.noted(self.accounts.note_login(&known.user.id, self.clock.now()).await);
+        self.best_effort(self.accounts.record_login(&verified.user.id, self.clock.now()).await);
     }
 
-    /// What is only noted about a login must not refuse it: a database may be read, and take no
-    /// writes. It is told once, and again after it has worked.
-    fn noted(&self, outcome: Result<(), AccountError>) {
-        let were_lost = self.notes_are_lost.swap(outcome.is_err(), Ordering::Relaxed);
-        if let (Err(error), false) = (outcome, were_lost) {
+    /// Ignores a failed record of a login, which must not refuse the login: a database may be read,
+    /// and take no writes. It is logged once, and again after it has worked.
+    fn best_effort(&self, outcome: Result<(), AccountError>) {
+        let failed_before = self.recording_fails.swap(outcome.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (outcome, failed_before) {
             tracing::warn!(%error, "logins go on, but when they were cannot be noted");
         }
     }
@@ -182,8 +183,8 @@ impl Issuance {
         self.accounts.set_password(&user.id, &hash, old, now).await.map(drop)
     }
 
-    /// Tells of a lock that this failure began.
-    fn settled<T>(
+    /// Writes an audit event if this failure began a lock.
+    fn audit_lock<T>(
         &self,
         counted: Counted<T>,
         name: &AttemptName,
@@ -202,11 +203,11 @@ impl Issuance {
     pub async fn api_key(
         &self,
         key: &Secret,
-        asking: Asking<'_>,
+        params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        let outcome = self.api_key_unaudited(key, asking, caller).await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
+        let outcome = self.api_key_unaudited(key, params, caller).await;
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
             let refused = self.audit.event(Event::LoginRefused).error(error);
             refused.reason("api_key").address(caller.address).write();
         }
@@ -217,10 +218,10 @@ impl Issuance {
     async fn api_key_unaudited(
         &self,
         key: &Secret,
-        asking: Asking<'_>,
+        params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        self.check_target(&asking)?;
+        self.check_target(&params)?;
         let (digest, now) = (KeyDigest::of(key), self.clock.now());
         let check = async {
             let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
@@ -230,7 +231,7 @@ impl Issuance {
             Ok((key, user.ok_or(IssueError::InvalidGrant)?))
         };
         let (key, user) = self.throttle.secret(is_generated_key(key), caller, check).await?;
-        self.noted(self.accounts.note_key_use(&key.id, now).await);
+        self.best_effort(self.accounts.record_key_use(&key.id, now).await);
         let mut subject = Subject::of_user(&user);
         if !key.scopes.is_empty() {
             let of_user = subject.scopes.take().unwrap_or_default();
@@ -241,8 +242,11 @@ impl Issuance {
         // jwthenticator writes whatever the caller says he is; here it is who the key was
         // registered for, by the same name.
         let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());
-        let wish = Wish { key: Some(&key.id), ..wish(&subject, asking, origin, "api_key", caller) };
-        self.open(wish, identifier).await
+        let request = IssueRequest {
+            key: Some(&key.id),
+            ..issue_request(&subject, params, origin, "api_key", caller)
+        };
+        self.open(request, identifier).await
     }
 
     /// The `client_credentials` grant (RFC 6749, section 4.4), for a client that showed who it is.
@@ -252,17 +256,18 @@ impl Issuance {
     pub async fn client_credentials(
         &self,
         client: &Client,
-        asking: Asking<'_>,
+        params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let issue = async {
-            self.check_target(&asking)?;
+            self.check_target(&params)?;
             let subject = Subject::of_client(client)?;
-            let wish = wish(&subject, asking, Origin::Client, "client_credentials", caller);
-            self.open(wish, None).await
+            let request =
+                issue_request(&subject, params, Origin::Client, "client_credentials", caller);
+            self.open(request, None).await
         };
         let outcome = issue.await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_told()) {
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
             let refused = self.audit.event(Event::LoginRefused).client(Some(&client.id));
             refused.reason("client_credentials").error(error).address(caller.address).write();
         }
@@ -270,8 +275,8 @@ impl Issuance {
         outcome
     }
 
-    fn check_target(&self, asking: &Asking<'_>) -> Result<(), IssueError> {
-        self.check_audiences(asking.client, &asking.audiences)
+    fn check_target(&self, params: &GrantParams<'_>) -> Result<(), IssueError> {
+        self.check_audiences(params.client, &params.audiences)
     }
 
     /// Whether tokens for these audiences may be issued to this client.
@@ -282,23 +287,23 @@ impl Issuance {
     ) -> Result<(), IssueError> {
         let of_client = client.map_or(&[][..], |client| client.audiences.as_slice());
         let is_known =
-            |name: &String| self.terms.audiences.contains(name) || of_client.contains(name);
+            |name: &String| self.policy.audiences.contains(name) || of_client.contains(name);
         if audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
     }
 }
 
-fn wish<'a>(
+fn issue_request<'a>(
     subject: &'a Subject,
-    asking: Asking<'a>,
+    params: GrantParams<'a>,
     origin: Origin,
     grant: &'static str,
     caller: &'a Caller,
-) -> Wish<'a> {
-    Wish {
+) -> IssueRequest<'a> {
+    IssueRequest {
         subject,
-        client: asking.client,
-        scopes: asking.scopes,
-        audiences: asking.audiences,
+        client: params.client,
+        scopes: params.scopes,
+        audiences: params.audiences,
         grant,
         origin,
         key: None,

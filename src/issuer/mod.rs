@@ -2,7 +2,7 @@
 //!
 //! [`Issuance`] is the whole of it, over the stores' traits, knowing nothing of HTTP or gRPC:
 //! [`login`] and [`client_auth`] find out who asks, [`issue`] opens a session and makes tokens,
-//! [`refresh`] makes the next ones, [`ending`] and [`introspection`] are what their names say. The
+//! [`refresh`] makes the next ones, [`revocation`] ends them, [`introspection`] describes them. The
 //! two ways in, [`http`] and [`grpc`], read a request, ask it, and render what it says.
 //!
 //! It never judges requests for applications: that is the gate's, which it shares sessions with,
@@ -10,7 +10,6 @@
 
 pub mod audit;
 pub mod client_auth;
-pub mod ending;
 pub mod error;
 pub mod grpc;
 pub mod hook;
@@ -20,12 +19,13 @@ pub mod issue;
 pub mod keys;
 pub mod login;
 pub mod metrics;
+pub mod policy;
 pub mod refresh;
+pub mod revocation;
 mod scopes;
 mod sealed;
 pub mod subject;
 pub mod tasks;
-pub mod terms;
 pub mod throttle;
 
 use std::sync::Arc;
@@ -34,16 +34,16 @@ use std::sync::atomic::AtomicBool;
 use audit::Audit;
 use login::PasswordCheck;
 use metrics::IssuerMetrics;
-use refresh::Turns;
+use policy::IssuancePolicy;
+use refresh::KeyedLocks;
 use tasks::Tasks;
-use terms::IssuanceTerms;
 use throttle::Throttle;
 
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
 use crate::clock::Clock;
+use crate::limit::Limits;
 use crate::opaque::Tokens;
-use crate::restrict::Restrictions;
 use crate::secret::Random;
 use crate::session::Sessions;
 use crate::token::{SigningRing, Verifier};
@@ -59,8 +59,8 @@ pub struct Parts {
     pub password_check: PasswordCheck,
     /// Refresh tokens and handles.
     pub tokens: Arc<Tokens>,
-    /// Markers.
-    pub restrictions: Arc<Restrictions>,
+    /// Leases and limits.
+    pub limits: Arc<Limits>,
     /// The limits.
     pub throttle: Throttle,
     /// The sessions, shared with the gate of this process.
@@ -83,23 +83,23 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Issuance {
     parts: Parts,
-    terms: IssuanceTerms,
-    turns: Turns,
+    policy: IssuancePolicy,
+    rotation_locks: KeyedLocks,
     tasks: Tasks,
-    /// Whether the account store failed to note the last login.
-    notes_are_lost: AtomicBool,
+    /// True while the account store fails to record logins.
+    recording_fails: AtomicBool,
 }
 
 impl Issuance {
-    /// Issuance on these terms.
-    pub fn new(parts: Parts, terms: IssuanceTerms) -> Self {
-        let (turns, tasks) = (Turns::default(), Tasks::new());
-        Self { parts, terms, turns, tasks, notes_are_lost: AtomicBool::new(false) }
+    /// Issuance under this policy.
+    pub fn new(parts: Parts, policy: IssuancePolicy) -> Self {
+        let (rotation_locks, tasks) = (KeyedLocks::default(), Tasks::new());
+        Self { parts, policy, rotation_locks, tasks, recording_fails: AtomicBool::new(false) }
     }
 
-    /// On what terms.
-    pub fn terms(&self) -> &IssuanceTerms {
-        &self.terms
+    /// The policy that tokens are issued under.
+    pub fn policy(&self) -> &IssuancePolicy {
+        &self.policy
     }
 
     /// In what tasks requests run: whoever asks for a change asks within one, so that the change

@@ -113,9 +113,9 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
-/// What an access token says beside who it is about.
+/// Parameters of an access token beside its subject.
 #[derive(Clone, Debug)]
-pub struct AccessTerms<'a> {
+pub struct AccessTokenParams<'a> {
     /// The issuer.
     pub iss: &'a str,
     /// Whom it is for.
@@ -138,30 +138,30 @@ pub struct AccessTerms<'a> {
 
 /// The claims of an access token (RFC 9068, section 2.2), with the names of the older systems
 /// beside them: tp-auth's `user_id` and `token_type`, jwthenticator's `token_id` and `identifier`.
-pub fn access_claims(subject: &Subject, terms: &AccessTerms<'_>) -> Map<String, Value> {
+pub fn access_claims(subject: &Subject, params: &AccessTokenParams<'_>) -> Map<String, Value> {
     let mut claims = subject.claims.clone();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    set("iss", json!(terms.iss));
+    set("iss", json!(params.iss));
     set("sub", json!(subject.user.as_str()));
     set("user_id", json!(subject.user.as_str()));
-    match terms.audiences {
+    match params.audiences {
         [] => None,
         [one] => set("aud", json!(one)),
         several => set("aud", json!(several)),
     };
     // RFC 9068 wants one; where the user asked by himself there is none to name.
-    if let Some(client) = terms.client {
+    if let Some(client) = params.client {
         set("client_id", json!(client));
     }
-    set("iat", json!(terms.issued.as_secs()));
-    set("exp", json!(terms.expires.as_secs()));
-    set("jti", json!(terms.id));
-    set("token_id", json!(terms.id));
-    if let Some(identifier) = terms.identifier {
+    set("iat", json!(params.issued.as_secs()));
+    set("exp", json!(params.expires.as_secs()));
+    set("jti", json!(params.id));
+    set("token_id", json!(params.id));
+    if let Some(identifier) = params.identifier {
         set("identifier", json!(identifier));
     }
-    set("sid", json!(terms.session.as_str()));
-    set("scope", json!(terms.scopes.join(" ")));
+    set("sid", json!(params.session.as_str()));
+    set("scope", json!(params.scopes.join(" ")));
     set("token_type", json!("access"));
     claims
 }

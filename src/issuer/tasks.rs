@@ -2,7 +2,7 @@
 //! closes, or a deadline that passes, drops the answer and nothing else. So no change of state
 //! stops midway, and what was begun is audited and counted.
 //!
-//! There are only so many at once. Whoever finds no place is told to come again, before anything
+//! There are only so many at once. Whoever finds no permit is told to come again, before anything
 //! was begun.
 
 use std::panic::resume_unwind;
@@ -16,24 +16,24 @@ use tracing::Instrument as _;
 use super::error::IssueError;
 
 /// How many requests are under way at once.
-const MOST: usize = 1024;
-/// How long a request may wait for a place.
+const MAX_TASKS: usize = 1024;
+/// How long a request may wait for a permit.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The requests under way.
 #[derive(Debug)]
 pub struct Tasks {
     tracker: TaskTracker,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Tasks {
     pub(super) fn new() -> Self {
-        Self::with_places(MOST)
+        Self::with_permits(MAX_TASKS)
     }
 
-    fn with_places(most: usize) -> Self {
-        Self { tracker: TaskTracker::new(), places: Arc::new(Semaphore::new(most)) }
+    fn with_permits(most: usize) -> Self {
+        Self { tracker: TaskTracker::new(), permits: Arc::new(Semaphore::new(most)) }
     }
 
     /// Runs `work` to its end. Dropping this future drops what it would have answered.
@@ -44,14 +44,14 @@ impl Tasks {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, IssueError> {
-        let place = Arc::clone(&self.places).acquire_owned();
-        match tokio::time::timeout(PATIENCE, place).await {
-            Ok(Ok(place)) => self.spawn(place, work).await,
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        match tokio::time::timeout(PATIENCE, permit).await {
+            Ok(Ok(permit)) => self.spawn(permit, work).await,
             Ok(Err(_)) | Err(_) => Err(IssueError::Busy),
         }
     }
 
-    /// Runs `work` that changes nothing: it never waits for a place, so that a probe is answered
+    /// Runs `work` that changes nothing: it never waits for a permit, so that a probe is answered
     /// while everybody else is told to come again.
     ///
     /// # Errors
@@ -60,19 +60,19 @@ impl Tasks {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, IssueError> {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => self.spawn(place, work).await,
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => self.spawn(permit, work).await,
             Err(_) => Ok(work.await),
         }
     }
 
     async fn spawn<T: Send + 'static>(
         &self,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, IssueError> {
         let work = async move {
-            let _place = place;
+            let _permit = permit;
             work.await
         };
         match self.tracker.spawn(work.in_current_span()).await {
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_place_is_told_so_and_nothing_was_begun() {
-        let tasks = Tasks::with_places(1);
+        let tasks = Tasks::with_permits(1);
         let (first, begun, go_on) = work();
         let (outcome, ()) = tokio::join!(tasks.run(first), async {
             begun.await.expect("it has begun");
@@ -146,6 +146,6 @@ mod tests {
             go_on.send(()).expect("it is still there");
         });
         assert_eq!(outcome, Ok(7));
-        assert_eq!(tasks.run(async { 9 }).await, Ok(9), "the place is free again");
+        assert_eq!(tasks.run(async { 9 }).await, Ok(9), "the permit is free again");
     }
 }

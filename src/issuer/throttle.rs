@@ -1,19 +1,20 @@
-//! Against guessing: budgets by address, and delays that grow with the attempts on one name.
+//! Rate limits against guessing: token buckets by address, and delays that grow with the failed
+//! attempts on one name.
 //!
-//! An attempt is counted before it is checked, so that many at once cannot all slip through before
-//! the first one failed. Only a refusal stays counted: success forgets the attempts, and what was
-//! not checked after all (a store, the hook or the hashing did not answer) is taken back. So the
-//! check itself is handed over as a future, and nobody who counts can forget to settle. Counts are
-//! kept in the restriction store, so that all processes count together.
+//! An attempt is recorded as a failure before it is checked, so that many at once cannot all slip
+//! through before the first one failed. Only a refusal stays recorded: success forgets the
+//! failures, and what was not checked after all (a store, the hook or the hashing did not answer)
+//! is taken back. So the check itself is handed over as a future, and nobody who counts can forget
+//! to settle. Counts are kept in the limit store, so that all processes count together.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::IssueError;
-use super::terms::Caller;
+use super::policy::Caller;
 use crate::clock::Clock;
-use crate::restrict::{Restrictions, Strike};
+use crate::limit::{Attempt, Limits};
 use crate::session::StoreError;
 
 /// How many attempts go through without a delay.
@@ -22,9 +23,9 @@ const FREE_ATTEMPTS: u32 = 3;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const GROWTH: f64 = 1.5;
 
-/// On what terms attempts are let through.
+/// Limits on attempts.
 #[derive(Clone, Copy, Debug)]
-pub struct ThrottleTerms {
+pub struct ThrottleConfig {
     /// Whether there are limits at all.
     pub enabled: bool,
     /// Checks of a secret that one address may ask for in a minute, in the long run; half as many
@@ -37,7 +38,7 @@ pub struct ThrottleTerms {
     pub lock_time: Duration,
 }
 
-/// What attempts are counted under.
+/// The name under which failed attempts are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptName(String);
 
@@ -63,14 +64,14 @@ impl AttemptName {
     }
 }
 
-/// What becomes of an attempt that comes too early.
+/// Treatment of an attempt that comes too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TooEarly {
-    /// It is not checked, and told when to come again.
-    Told,
+    /// It is not checked; the answer says when to come again.
+    RetryAfter,
     /// It is checked like any other, and refused as what is wrong: several names share the count,
     /// and a caller who was told of it would learn that they are one user's, and somebody's at all.
-    AsWrong,
+    RefusedAsWrong,
 }
 
 /// How a check of a secret ended.
@@ -82,32 +83,28 @@ pub struct Counted<T> {
     pub locks: bool,
 }
 
-/// Whether the right secret costs one of the budget too.
+/// Price of a check of the right secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Success {
-    /// It does: a check is dear.
+    /// It takes one from the bucket too: a check is dear.
     Costs,
-    /// It does not.
+    /// What it took is put back.
     IsFree,
 }
 
-/// The limits.
+/// The rate limits, over the store that all processes share.
 #[derive(Debug)]
 pub struct Throttle {
-    restrictions: Arc<Restrictions>,
-    terms: ThrottleTerms,
+    limits: Arc<Limits>,
+    config: ThrottleConfig,
     delays: Vec<Duration>,
     clock: Arc<dyn Clock>,
 }
 
 impl Throttle {
-    /// Limits on these terms, counted in `restrictions`.
-    pub fn new(
-        restrictions: Arc<Restrictions>,
-        terms: ThrottleTerms,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { restrictions, terms, delays: delays(&terms), clock }
+    /// Limits of this configuration, counted in `limits`.
+    pub fn new(limits: Arc<Limits>, config: ThrottleConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { limits, config, delays: delays(&config), clock }
     }
 
     /// What to answer to a check of something random that failed (a client's secret, a key, a
@@ -117,7 +114,7 @@ impl Throttle {
         if !is_refusal(&refused) {
             return refused;
         }
-        self.spend(caller).await.err().unwrap_or(refused)
+        self.take_from_bucket(caller).await.err().unwrap_or(refused)
     }
 
     /// Checks a secret that a program shows. One that `is_random`, of 256 bits that were made here,
@@ -151,7 +148,7 @@ impl Throttle {
         success: Success,
         check: impl Future<Output = Result<T, IssueError>>,
     ) -> Result<T, IssueError> {
-        self.spend(caller).await?;
+        self.take_from_bucket(caller).await?;
         let outcome = check.await;
         match &outcome {
             Ok(_) if success == Success::IsFree => self.refund(caller).await?,
@@ -167,29 +164,29 @@ impl Throttle {
         outcome
     }
 
-    /// Takes one check of a secret from the address's budget.
-    async fn spend(&self, caller: &Caller) -> Result<(), IssueError> {
-        if !self.terms.enabled {
+    /// Takes one check of a secret from the address's token bucket.
+    async fn take_from_bucket(&self, caller: &Caller) -> Result<(), IssueError> {
+        if !self.config.enabled {
             return Ok(());
         }
-        let burst = (self.terms.per_minute / 2).max(1);
-        let (name, now) = (budget_name(caller), self.clock.now());
-        match self.restrictions.spend(&name, now, self.interval(), burst).await? {
+        let burst = (self.config.per_minute / 2).max(1);
+        let (name, now) = (bucket_name(caller), self.clock.now());
+        match self.limits.take(&name, now, self.interval(), burst).await? {
             None => Ok(()),
             Some(wait) => Err(IssueError::SlowDown(wait)),
         }
     }
 
     async fn refund(&self, caller: &Caller) -> Result<(), StoreError> {
-        if !self.terms.enabled {
+        if !self.config.enabled {
             return Ok(());
         }
-        self.restrictions.refund(&budget_name(caller), self.interval()).await
+        self.limits.refund(&bucket_name(caller), self.interval()).await
     }
 
     /// How long one check takes to come back.
     fn interval(&self) -> Duration {
-        Duration::from_secs(60) / self.terms.per_minute.max(1)
+        Duration::from_secs(60) / self.config.per_minute.max(1)
     }
 
     /// Counts an attempt under a name, has it checked, and settles: what was refused stays counted.
@@ -201,12 +198,12 @@ impl Throttle {
     ) -> Counted<T> {
         let failed = |error| Counted { outcome: Err(error), locks: false };
         let before = match self.count(name).await {
-            Ok(Strike::Counted(before)) => before,
-            Ok(Strike::Wait(wait)) if too_early == TooEarly::Told => {
+            Ok(Attempt::Counted(before)) => before,
+            Ok(Attempt::Wait(wait)) if too_early == TooEarly::RetryAfter => {
                 return failed(IssueError::SlowDown(wait));
             }
             // Whatever the check says: a right secret is refused as a wrong one is.
-            Ok(Strike::Wait(_)) => {
+            Ok(Attempt::Wait(_)) => {
                 let outcome = check.await.and(Err(IssueError::InvalidGrant));
                 return Counted { outcome, locks: false };
             }
@@ -224,27 +221,27 @@ impl Throttle {
                 if let Err(error) = settled {
                     tracing::warn!(%error, "an attempt that was not checked stays counted");
                 }
-                let is_last = before.saturating_add(1) == self.terms.lock_tries;
+                let is_last = before.saturating_add(1) == self.config.lock_tries;
                 let locks = is_last && outcome.as_ref().err().is_some_and(is_refusal);
                 Counted { outcome, locks }
             }
         }
     }
 
-    async fn count(&self, name: &AttemptName) -> Result<Strike, StoreError> {
-        if !self.terms.enabled {
-            return Ok(Strike::Counted(0));
+    async fn count(&self, name: &AttemptName) -> Result<Attempt, StoreError> {
+        if !self.config.enabled {
+            return Ok(Attempt::Counted(0));
         }
-        let (now, memory) = (self.clock.now(), self.terms.lock_time);
-        self.restrictions.strike(&name.0, now, &self.delays, memory).await
+        let (now, memory) = (self.clock.now(), self.config.lock_time);
+        self.limits.record_failure(&name.0, now, &self.delays, memory).await
     }
 
     async fn forget(&self, name: &AttemptName) -> Result<(), StoreError> {
-        if self.terms.enabled { self.restrictions.pardon(&name.0).await } else { Ok(()) }
+        if self.config.enabled { self.limits.reset_failures(&name.0).await } else { Ok(()) }
     }
 
     async fn take_back(&self, name: &AttemptName) -> Result<(), StoreError> {
-        if self.terms.enabled { self.restrictions.uncount(&name.0).await } else { Ok(()) }
+        if self.config.enabled { self.limits.undo_failure(&name.0).await } else { Ok(()) }
     }
 }
 
@@ -256,21 +253,21 @@ fn is_refusal(error: &IssueError) -> bool {
     )
 }
 
-fn budget_name(caller: &Caller) -> String {
+fn bucket_name(caller: &Caller) -> String {
     format!("address:{}", caller.address.map_or_else(String::new, network))
 }
 
 /// How long after the attempt before it the n-th may come.
-fn delays(terms: &ThrottleTerms) -> Vec<Duration> {
+fn delays(config: &ThrottleConfig) -> Vec<Duration> {
     let delay = |n: u32| match n.checked_sub(FREE_ATTEMPTS) {
         None => Duration::ZERO,
         Some(later) => {
             let growth = GROWTH.powi(i32::try_from(later).unwrap_or(i32::MAX));
             let seconds = FIRST_DELAY.as_secs_f64() * growth;
-            Duration::try_from_secs_f64(seconds).unwrap_or(terms.lock_time).min(terms.lock_time)
+            Duration::try_from_secs_f64(seconds).unwrap_or(config.lock_time).min(config.lock_time)
         }
     };
-    (0..terms.lock_tries).map(delay).chain([terms.lock_time]).collect()
+    (0..config.lock_tries).map(delay).chain([config.lock_time]).collect()
 }
 
 /// The network that one customer usually has: an IPv4 address, or 64 bits of IPv6.

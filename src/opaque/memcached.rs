@@ -1,34 +1,33 @@
 //! Opaque tokens in memcached, shared by the processes of many hosts, until it forgets them:
 //! `portcullis:opaque:<digest>`.
 //!
-//! Memcached changes one record at a time, and an exchange changes several. So successors are
-//! added *dormant*, each naming its parent; then the parent becomes used and names its heirs, in
-//! one step, which is the exchange; then they are woken. A dormant token is there only where its
-//! parent names it as an heir.
+//! Memcached changes one record at a time, and a rotation changes several. So successors are
+//! added *pending*, each naming its parent; then the parent becomes used and names its successors,
+//! in one step, which is the commit; then they lose their parent. A pending token is there only
+//! where its parent names it as a successor.
 //!
-//! What memcached forgets only refuses. A token that is gone is unknown, and so are its dormant
-//! successors. Of a used token that is gone nobody can tell that it was used: whoever shows it
-//! again is refused, and his family does not end for it.
+//! What memcached forgets only refuses. A token that is gone is unknown, and so are its
+//! pending successors. Of a used token that is gone nobody can tell that it was used: whoever shows
+//! it again is refused, and his family does not end for it.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::record::{OpaqueToken, TokenDigest, TokenKind};
-use super::store::{Exchange, OpaqueStore, check_distinct, corrupt, taken};
+use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
 use crate::clock::UnixTime;
 use crate::session::{SessionId, StoreError, UserId};
-use crate::storage::memcached::{Change, Failure, Found, Key, Lifetime, Memcached, Swap, Version};
+use crate::storage::memcached::{Cas, Change, Failure, Found, Key, Lifetime, Memcached, Version};
 
 const PREFIX: &str = "portcullis:opaque:";
 
-/// How often an exchange looks again because the old token was changed under it, as by an
-/// extension.
-const MOST_TRIES: usize = 32;
+/// Most attempts to rotate a token that is changed meanwhile, as by an extension.
+const MAX_ATTEMPTS: usize = 32;
 
 /// Opaque tokens in memcached.
 #[derive(Debug)]
-pub struct MemcachedOpaque {
+pub struct MemcachedTokenStore {
     memcached: Memcached,
 }
 
@@ -43,10 +42,10 @@ struct Record {
     issued: u64,
     expires: u64,
     used: Option<u64>,
-    /// Whom it was exchanged for, by the names of their digests.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    heirs: Vec<String>,
-    /// It is dormant: there only if this one names it as an heir.
+    /// The tokens that it was rotated into, by the names of their digests.
+    #[serde(default, rename = "heirs", skip_serializing_if = "Vec::is_empty")]
+    successors: Vec<String>,
+    /// It is pending: there only if this one names it as a successor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<String>,
 }
@@ -59,7 +58,7 @@ struct Added {
     keep: Lifetime,
 }
 
-impl MemcachedOpaque {
+impl MemcachedTokenStore {
     /// In these servers.
     pub fn new(memcached: Memcached) -> Self {
         Self { memcached }
@@ -77,7 +76,7 @@ impl MemcachedOpaque {
         let parent = self.memcached.get(&Key::plain(PREFIX, parent)).await?;
         let parent = parent.map(|parent| Record::read(digest, &parent)).transpose()?;
         let name = digest.name();
-        Ok(parent.is_some_and(|it| it.used.is_some() && it.heirs.contains(&name)))
+        Ok(parent.is_some_and(|it| it.used.is_some() && it.successors.contains(&name)))
     }
 
     /// Adds tokens, all or none, as far as it is answered.
@@ -97,8 +96,8 @@ impl MemcachedOpaque {
             match outcome {
                 Ok(Some(version)) => added.push(Added { record, key, version, keep }),
                 refused => {
-                    self.take_back(&added).await;
-                    return Err(refused.err().unwrap_or_else(taken));
+                    self.roll_back(&added).await;
+                    return Err(refused.err().unwrap_or_else(collision));
                 }
             }
         }
@@ -106,41 +105,44 @@ impl MemcachedOpaque {
     }
 
     /// Nobody was told of these; one that stays behind is forgotten in time.
-    async fn take_back(&self, added: &[Added]) {
+    async fn roll_back(&self, added: &[Added]) {
         for token in added {
             let _ = self.memcached.delete(&token.key).await;
         }
     }
 
     /// Lets a token that is there be there without its parent. Where that fails, it is as good with
-    /// its parent, and woken when it is read.
-    async fn wake(&self, token: Added, digest: &TokenDigest) {
+    /// its parent, and loses it when it is read.
+    async fn clear_pending(&self, token: Added, digest: &TokenDigest) {
         let record = Record { parent: None, ..token.record };
         if let Ok(value) = record.bytes(digest) {
-            let _ = self.memcached.swap(&token.key, token.version, &value, token.keep).await;
+            let _ = self
+                .memcached
+                .compare_and_swap(&token.key, token.version, &value, token.keep)
+                .await;
         }
     }
 
-    /// Makes the old token used, with these heirs; `None`: somebody changed it.
-    async fn use_up(
+    /// Marks the old token as used, with these successors; `None`: somebody changed it.
+    async fn commit(
         &self,
         old: &TokenDigest,
         (record, found): (Record, Found),
         at: UnixTime,
-        heirs: &[String],
-    ) -> Result<Option<Exchange>, StoreError> {
-        let (used, heirs) = (Some(at.as_millis()), heirs.to_vec());
-        let value = Record { used, heirs, parent: None, ..record }.bytes(old)?;
-        match self.memcached.swap(&key(old), found.version, &value, found.left).await? {
-            Swap::Done => Ok(Some(Exchange::Done)),
-            Swap::Gone => Ok(Some(Exchange::Unknown)),
-            Swap::Changed => Ok(None),
+        successors: &[String],
+    ) -> Result<Option<Rotation>, StoreError> {
+        let (used, successors) = (Some(at.as_millis()), successors.to_vec());
+        let value = Record { used, successors, parent: None, ..record }.bytes(old)?;
+        match self.memcached.compare_and_swap(&key(old), found.version, &value, found.left).await? {
+            Cas::Stored => Ok(Some(Rotation::Rotated)),
+            Cas::NotFound => Ok(Some(Rotation::Unknown)),
+            Cas::Exists => Ok(None),
         }
     }
 }
 
 #[async_trait]
-impl OpaqueStore for MemcachedOpaque {
+impl OpaqueTokenStore for MemcachedTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         check_distinct(tokens)?;
         self.add(tokens, None).await.map(drop)
@@ -151,52 +153,52 @@ impl OpaqueStore for MemcachedOpaque {
         let token = record.to_token(digest)?;
         if record.parent.is_some() {
             let (version, keep) = (found.version, found.left);
-            self.wake(Added { record, key: key(digest), version, keep }, digest).await;
+            self.clear_pending(Added { record, key: key(digest), version, keep }, digest).await;
         }
         Ok(Some(token))
     }
 
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         check_distinct(successors)?;
         let mut present = match self.find(old).await? {
-            None => return Ok(Exchange::Unknown),
-            Some((record, _)) if record.used.is_some() => return Ok(Exchange::Used),
+            None => return Ok(Rotation::Unknown),
+            Some((record, _)) if record.used.is_some() => return Ok(Rotation::AlreadyUsed),
             Some(present) => present,
         };
         let added = self.add(successors, Some(old)).await?;
-        let heirs: Vec<String> = successors.iter().map(|token| token.digest.name()).collect();
-        for _ in 0..MOST_TRIES {
+        let names: Vec<String> = successors.iter().map(|token| token.digest.name()).collect();
+        for _ in 0..MAX_ATTEMPTS {
             // After an error it may have happened: then the successors are there, and else not.
-            match self.use_up(old, present, at, &heirs).await? {
-                Some(Exchange::Done) => {
+            match self.commit(old, present, at, &names).await? {
+                Some(Rotation::Rotated) => {
                     for (token, successor) in added.into_iter().zip(successors) {
-                        self.wake(token, &successor.digest).await;
+                        self.clear_pending(token, &successor.digest).await;
                     }
-                    return Ok(Exchange::Done);
+                    return Ok(Rotation::Rotated);
                 }
                 Some(outcome) => {
-                    self.take_back(&added).await;
+                    self.roll_back(&added).await;
                     return Ok(outcome);
                 }
                 None => {}
             }
             let outcome = match self.find(old).await? {
-                None => Exchange::Unknown,
-                Some((record, _)) if record.used.is_some() => Exchange::Used,
+                None => Rotation::Unknown,
+                Some((record, _)) if record.used.is_some() => Rotation::AlreadyUsed,
                 Some(changed) => {
                     present = changed;
                     continue;
                 }
             };
-            self.take_back(&added).await;
+            self.roll_back(&added).await;
             return Ok(outcome);
         }
-        self.take_back(&added).await;
+        self.roll_back(&added).await;
         Err(Failure::contended().into())
     }
 
@@ -206,7 +208,7 @@ impl OpaqueStore for MemcachedOpaque {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
-        // What is there does not become dormant again.
+        // What is there does not become pending again.
         if self.find(digest).await?.is_none() {
             return Ok(false);
         }
@@ -256,7 +258,7 @@ impl Record {
             issued: token.issued.as_millis(),
             expires: token.expires.as_millis(),
             used: token.used.map(UnixTime::as_millis),
-            heirs: Vec::new(),
+            successors: Vec::new(),
             parent: parent.map(TokenDigest::name),
         }
     }

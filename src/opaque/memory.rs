@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::record::{OpaqueToken, TokenDigest};
-use super::store::{Exchange, OpaqueStore, check_distinct, taken};
+use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision};
 use crate::clock::UnixTime;
 use crate::session::StoreError;
 
@@ -16,11 +16,11 @@ type Tokens = HashMap<TokenDigest, OpaqueToken>;
 
 /// A store that forgets everything when it is dropped.
 #[derive(Debug, Default)]
-pub struct MemoryOpaque {
+pub struct MemoryTokenStore {
     tokens: Mutex<Tokens>,
 }
 
-impl MemoryOpaque {
+impl MemoryTokenStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
@@ -36,14 +36,14 @@ impl MemoryOpaque {
 fn add(tokens: &mut Tokens, new: &[OpaqueToken]) -> Result<(), StoreError> {
     check_distinct(new)?;
     if new.iter().any(|token| tokens.contains_key(&token.digest)) {
-        return Err(taken());
+        return Err(collision());
     }
     tokens.extend(new.iter().map(|token| (token.digest, token.clone())));
     Ok(())
 }
 
 #[async_trait]
-impl OpaqueStore for MemoryOpaque {
+impl OpaqueTokenStore for MemoryTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         add(&mut self.tokens(), tokens)
     }
@@ -52,22 +52,22 @@ impl OpaqueStore for MemoryOpaque {
         Ok(self.tokens().get(digest).cloned())
     }
 
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         let mut tokens = self.tokens();
         match tokens.get(old) {
-            None => return Ok(Exchange::Unknown),
-            Some(token) if token.used.is_some() => return Ok(Exchange::Used),
+            None => return Ok(Rotation::Unknown),
+            Some(token) if token.used.is_some() => return Ok(Rotation::AlreadyUsed),
             Some(_) => add(&mut tokens, successors)?,
         }
         if let Entry::Occupied(mut token) = tokens.entry(*old) {
             token.get_mut().used = Some(at);
         }
-        Ok(Exchange::Done)
+        Ok(Rotation::Rotated)
     }
 
     async fn extend(

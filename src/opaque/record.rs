@@ -57,7 +57,7 @@ impl fmt::Debug for TokenDigest {
 /// What an opaque token is for. A token of one kind is never taken for one of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
-    /// It is exchanged for new tokens.
+    /// It is shown to get new tokens.
     Refresh,
     /// It stands for an access token that stays here.
     Handle,
@@ -101,7 +101,7 @@ pub struct OpaqueToken {
     pub issued: UnixTime,
     /// From this moment on it is of no use.
     pub expires: UnixTime,
-    /// When it was exchanged for its successor; it works no more.
+    /// When it was rotated: its successor took its place, and it works no more.
     pub used: Option<UnixTime>,
 }
 

@@ -1,21 +1,21 @@
 //! Opaque tokens in Redis, shared by the processes of many hosts: a hash each,
 //! `portcullis:opaque:<digest>`; on a cluster `portcullis:<database>:opaque:{}<digest>`.
 //!
-//! Every key that a script touches is named to the server, as Dragonfly demands; an exchange
+//! Every key that a script touches is named to the server, as Dragonfly demands; a rotation
 //! names the old token's and its successors', which a cluster keeps on different servers:
-//! `spread.rs` is how both or nothing happens there. The server's own expiry only makes room. A
+//! `cross_slot.rs` is how both or nothing happens there. The server's own expiry only makes room. A
 //! used token is kept until its end, so that whoever uses it again is known.
 
+mod cross_slot;
 mod record;
 mod scripts;
-mod spread;
 
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult};
 use serde_json::{Map, Value};
 
 use super::record::{OpaqueToken, TokenDigest};
-use super::store::{Exchange, OpaqueStore, check_distinct, corrupt, taken};
+use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
 use crate::clock::UnixTime;
 use crate::session::StoreError;
 use crate::storage::redis::{
@@ -23,29 +23,29 @@ use crate::storage::redis::{
     time_to_live,
 };
 use record::{Record, bad, fields, json, read};
-use scripts::{ADD, BEQUEATH, EXCHANGE, EXTEND, PURGE, PUT};
+use scripts::{ADD, COMMIT, EXTEND, PURGE, PUT, ROTATE};
 
 /// Opaque tokens in Redis.
 #[derive(Debug)]
-pub struct RedisOpaque {
+pub struct RedisTokenStore {
     redis: Redis,
     keys: Keys,
     put: Script,
-    exchange: Script,
-    bequeath: Script,
+    rotate: Script,
+    commit: Script,
     extend: Script,
     purge: Script,
 }
 
-impl RedisOpaque {
+impl RedisTokenStore {
     /// Over a Redis with the right database.
     pub fn new(redis: Redis) -> Self {
         let adding = |script| Script::new(&format!("{ADD}{script}"));
         Self {
-            keys: redis.keys("opaque", Slot::OfItsOwn),
+            keys: redis.keys("opaque", Slot::WholeKey),
             put: adding(PUT),
-            exchange: adding(EXCHANGE),
-            bequeath: Script::new(BEQUEATH),
+            rotate: adding(ROTATE),
+            commit: Script::new(COMMIT),
             extend: Script::new(EXTEND),
             purge: Script::new(PURGE),
             redis,
@@ -53,7 +53,7 @@ impl RedisOpaque {
     }
 
     /// What the keys of those records begin with that somebody may remember.
-    pub fn remembered(&self) -> Vec<String> {
+    pub fn invalidation_prefixes(&self) -> Vec<String> {
         vec![self.keys.prefix().to_owned()]
     }
 
@@ -84,11 +84,11 @@ impl RedisOpaque {
 }
 
 #[async_trait]
-impl OpaqueStore for RedisOpaque {
+impl OpaqueTokenStore for RedisTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         check_distinct(tokens)?;
         if self.redis.is_cluster() {
-            return self.put_apart(tokens, None).await;
+            return self.put_cross_slot(tokens, None).await;
         }
         let mut call = self.put.call();
         for token in tokens {
@@ -96,35 +96,35 @@ impl OpaqueStore for RedisOpaque {
         }
         let added: bool =
             call.invoke_async(&mut self.connection().await?).await.map_err(unnamed)?;
-        if added { Ok(()) } else { Err(taken()) }
+        if added { Ok(()) } else { Err(collision()) }
     }
 
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
         let record = self.record(digest).await?;
-        if record.is_empty() || !self.is_heir(digest, &record).await? {
+        if record.is_empty() || !self.is_committed(digest, &record).await? {
             return Ok(None);
         }
         read(digest, &record).map(Some)
     }
 
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         check_distinct(successors)?;
         if self.redis.is_cluster() {
-            return self.exchange_apart(old, at, successors).await;
+            return self.rotate_cross_slot(old, at, successors).await;
         }
-        let mut call = self.exchange.key(self.key(old));
+        let mut call = self.rotate.key(self.key(old));
         call.arg(at.as_millis());
         for token in successors {
             self.add(&mut call, token, None);
         }
         let outcome: RedisResult<String> =
             self.redis.change(&call, &mut self.connection().await?).await;
-        exchanged(old, &outcome.map_err(on(old))?)
+        rotation_of(old, &outcome.map_err(on(old))?)
     }
 
     async fn extend(
@@ -191,18 +191,18 @@ impl OpaqueStore for RedisOpaque {
         format!("redis {}", self.redis.name())
     }
 
-    fn concern(&self, key: &[u8]) -> Option<TokenDigest> {
+    fn invalidated_record(&self, key: &[u8]) -> Option<TokenDigest> {
         TokenDigest::parse_name(self.keys.name(std::str::from_utf8(key).ok()?)?)
     }
 }
 
-/// What a script says of an exchange.
-fn exchanged(old: &TokenDigest, outcome: &str) -> Result<Exchange, StoreError> {
+/// Reads what a script says of a rotation.
+fn rotation_of(old: &TokenDigest, outcome: &str) -> Result<Rotation, StoreError> {
     match outcome {
-        "done" => Ok(Exchange::Done),
-        "used" => Ok(Exchange::Used),
-        "unknown" => Ok(Exchange::Unknown),
-        "taken" => Err(taken()),
+        "done" => Ok(Rotation::Rotated),
+        "used" => Ok(Rotation::AlreadyUsed),
+        "unknown" => Ok(Rotation::Unknown),
+        "taken" => Err(collision()),
         _ => Err(corrupt(old, "it is of another kind")),
     }
 }

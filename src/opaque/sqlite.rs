@@ -1,6 +1,6 @@
 //! Opaque tokens in an SQLite file, which several processes of one host may share.
 //!
-//! An exchange is one transaction that took the write lock first: a process killed at any point
+//! A rotation is one transaction that took the write lock first: a process killed at any point
 //! leaves the old token unused, or used with its successors beside it.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::record::{OpaqueToken, TokenDigest, TokenKind};
-use super::store::{Exchange, OpaqueStore, corrupt, taken};
+use super::store::{OpaqueTokenStore, Rotation, collision, corrupt};
 use crate::clock::UnixTime;
 use crate::session::{SessionId, StoreError, UserId};
 use crate::storage::sqlite::column::{of_time, optional_text, optional_time, text, time};
@@ -19,11 +19,11 @@ use crate::storage::sqlite::{self, Database, Failure};
 
 /// Opaque tokens in an SQLite file.
 #[derive(Debug)]
-pub struct SqliteOpaque {
+pub struct SqliteTokenStore {
     database: Database,
 }
 
-impl SqliteOpaque {
+impl SqliteTokenStore {
     /// Opens the file, making it where it is missing.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl SqliteOpaque {
 }
 
 #[async_trait]
-impl OpaqueStore for SqliteOpaque {
+impl OpaqueTokenStore for SqliteTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         add(&mut transaction, tokens).await?;
@@ -58,12 +58,12 @@ impl OpaqueStore for SqliteOpaque {
         row.as_ref().map(|row| read(digest, row)).transpose()
     }
 
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         // Whoever comes late need not queue for the write lock to hear so.
         let refused = refusal(&mut *self.database.reader().await?, old).await?;
         if let Some(refused) = refused {
@@ -81,7 +81,7 @@ impl OpaqueStore for SqliteOpaque {
             .map_err(failed)?;
         add(&mut transaction, successors).await?;
         transaction.commit().await.map_err(failed)?;
-        Ok(Exchange::Done)
+        Ok(Rotation::Rotated)
     }
 
     async fn extend(
@@ -130,24 +130,24 @@ impl OpaqueStore for SqliteOpaque {
         format!("sqlite {}", self.database.path().display())
     }
 
-    fn concern(&self, key: &[u8]) -> Option<TokenDigest> {
+    fn invalidated_record(&self, key: &[u8]) -> Option<TokenDigest> {
         TokenDigest::from_hex(key.strip_prefix(b"token:")?)
     }
 }
 
-/// Why the token cannot be exchanged, if it cannot.
+/// The reason why the token cannot be rotated, if there is one.
 async fn refusal(
     source: impl SqliteExecutor<'_>,
     old: &TokenDigest,
-) -> Result<Option<Exchange>, StoreError> {
+) -> Result<Option<Rotation>, StoreError> {
     let row = sqlx::query("SELECT used FROM opaque_tokens WHERE digest = ?1")
         .bind(old.as_bytes().as_slice())
         .fetch_optional(source)
         .await
         .map_err(failed)?;
-    let Some(row) = row else { return Ok(Some(Exchange::Unknown)) };
+    let Some(row) = row else { return Ok(Some(Rotation::Unknown)) };
     let used = optional_time(&row, "used").map_err(|bad| corrupt(old, bad))?;
-    Ok(used.map(|_| Exchange::Used))
+    Ok(used.map(|_| Rotation::AlreadyUsed))
 }
 
 /// Adds tokens; where one's digest is taken, the transaction must be dropped.
@@ -171,7 +171,7 @@ async fn add(connection: &mut SqliteConnection, tokens: &[OpaqueToken]) -> Resul
         .await
         .map_err(failed)?;
         if done.rows_affected() == 0 {
-            return Err(taken());
+            return Err(collision());
         }
     }
     Ok(())

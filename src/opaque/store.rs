@@ -1,4 +1,4 @@
-//! What every store of opaque tokens can do.
+//! The trait that every store of opaque tokens implements.
 
 use std::collections::HashSet;
 use std::fmt::{Debug, Display};
@@ -9,10 +9,10 @@ use super::record::{OpaqueToken, TokenDigest};
 use crate::clock::UnixTime;
 use crate::session::StoreError;
 
-/// Where opaque tokens are kept, by digest. It remembers and never judges: expired and used tokens
+/// A store of opaque tokens, by digest. It remembers and never judges: expired and used tokens
 /// are handed out until they are purged.
 #[async_trait]
-pub trait OpaqueStore: Send + Sync + Debug {
+pub trait OpaqueTokenStore: Send + Sync + Debug {
     /// Adds tokens, all or none.
     ///
     /// # Errors
@@ -23,14 +23,15 @@ pub trait OpaqueStore: Send + Sync + Debug {
     /// The token of that digest.
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError>;
 
-    /// Marks `old` as used `at` and adds its successors, both or nothing, and only if it is there
-    /// and was not used: of any number of callers exactly one is told [`Exchange::Done`].
-    async fn exchange(
+    /// Rotates a token: marks `old` as used `at` and adds its successors, both or nothing, and only
+    /// if it is there and was not used: of any number of callers exactly one is told
+    /// [`Rotation::Rotated`].
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError>;
+    ) -> Result<Rotation, StoreError>;
 
     /// Moves the end of a token forward, never back, and puts new claims in the place of its own
     /// where given. Says whether it is there.
@@ -56,20 +57,21 @@ pub trait OpaqueStore: Send + Sync + Debug {
     /// What and where this store is, for logs; holds no credentials.
     fn describe(&self) -> String;
 
-    /// Which token a key that its [`NewsSource`](crate::storage::news::NewsSource) named is the
-    /// record of, where it is one of this store's. A store that others cannot change knows none.
-    fn concern(&self, _key: &[u8]) -> Option<TokenDigest> {
+    /// The token of a key that an event of
+    /// [its source](crate::storage::invalidation::InvalidationSource) named, where it is one of
+    /// this store's. A store that others cannot change knows none.
+    fn invalidated_record(&self, _key: &[u8]) -> Option<TokenDigest> {
         None
     }
 }
 
-/// How an exchange ended.
+/// Outcome of [`OpaqueTokenStore::rotate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exchange {
+pub enum Rotation {
     /// The old token is used, its successors are there.
-    Done,
+    Rotated,
     /// It was used before; nothing was changed.
-    Used,
+    AlreadyUsed,
     /// It is not there; nothing was changed.
     Unknown,
 }
@@ -77,11 +79,11 @@ pub enum Exchange {
 /// One token twice is one digest twice, which stores need not look for.
 pub(super) fn check_distinct(tokens: &[OpaqueToken]) -> Result<(), StoreError> {
     let mut digests = HashSet::new();
-    if tokens.iter().all(|token| digests.insert(token.digest)) { Ok(()) } else { Err(taken()) }
+    if tokens.iter().all(|token| digests.insert(token.digest)) { Ok(()) } else { Err(collision()) }
 }
 
 /// Two tokens of one digest: the random source repeats itself.
-pub(super) fn taken() -> StoreError {
+pub(super) fn collision() -> StoreError {
     StoreError::Unavailable("a new token is not new; is the random source broken?".to_owned())
 }
 

@@ -11,24 +11,24 @@ use hyper::service::Service;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::accept_error::{EXHAUSTED_BACKOFF, is_connection_error};
 use super::connection::Protocols;
+use super::connection_registry::{ConnectionRegistry, Phase};
 use super::drain::{DrainReport, drain};
-use super::failure::{EXHAUSTED_PAUSE, is_of_one_connection};
 use super::heads::HeadBudget;
-use super::links::{Links, Phase};
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::Socket;
-use crate::wire::places::Places;
+use crate::wire::address_limit::AddressLimit;
 
-/// At most one warning of a kind in this time.
-const WARN_EVERY: Duration = Duration::from_secs(10);
+/// The time between two warnings of a kind.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Listeners {
     /// Serves until `shutdown` begins, then drains for at most its grace. Every connection gets a
     /// clone of `service` and a task of its own.
     ///
-    /// If the returned future is dropped, every connection is cut.
+    /// If the returned future is dropped, every connection is aborted.
     pub async fn serve<S, B>(self, service: S, shutdown: &Shutdown) -> DrainReport
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -55,27 +55,28 @@ impl Listeners {
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        let links = Links::new(HeadBudget::new(self.limits().unfinished_heads));
-        let _cut = CutOnDrop(Arc::clone(&links));
+        let registry = ConnectionRegistry::new(HeadBudget::new(self.limits().unfinished_heads));
+        let _abort_on_drop = AbortOnDrop(Arc::clone(&registry));
         let protocols = Arc::new(Protocols::new(self.limits()));
         let permits = Arc::new(Semaphore::new(
             self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS),
         ));
         let (idle, request) = (self.limits().idle_timeout, self.limits().request_timeout);
-        let places = Places::new(self.limits().max_per_address, self.limits().gateways.clone());
+        let address_limit =
+            AddressLimit::new(self.limits().max_per_address, self.limits().gateways.clone());
         let spawn = |socket: Socket, permit| {
             let peer = socket.peer();
-            let Some(place) = places.take(peer) else {
+            let Some(address_permit) = address_limit.acquire(peer) else {
                 let client = peer.map(tracing::field::display);
                 tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                 return;
             };
             let service = service(peer);
-            links.spawn(permit, |link| {
-                let stream = protocols.stream(socket, Arc::clone(&link));
-                let run = Arc::clone(&protocols).run(stream, link, service);
+            registry.spawn(permit, |state| {
+                let stream = protocols.stream(socket, Arc::clone(&state));
+                let run = Arc::clone(&protocols).run(stream, state, service);
                 async move {
-                    let _place = place;
+                    let _address_permit = address_permit;
                     run.await;
                 }
             });
@@ -84,9 +85,9 @@ impl Listeners {
             biased;
             () = shutdown.begun() => {}
             never = accept_all(&mut self, &permits, spawn) => match never {},
-            () = links.sweep(idle, request) => {}
+            () = registry.sweep(idle, request) => {}
         }
-        drain(self, &links, |socket| spawn(socket, None), shutdown).await
+        drain(self, &registry, |socket| spawn(socket, None), shutdown).await
     }
 }
 
@@ -96,7 +97,7 @@ async fn accept_all(
     permits: &Arc<Semaphore>,
     spawn: impl Fn(Socket, Option<tokio::sync::OwnedSemaphorePermit>),
 ) -> Infallible {
-    let (mut full, mut failed) = (Warning::new(), Warning::new());
+    let (mut full, mut failed) = (WarningThrottle::new(), WarningThrottle::new());
     loop {
         if permits.available_permits() == 0 && full.is_due() {
             tracing::warn!("all connections are in use; new ones wait (see MAX_CONNECTIONS)");
@@ -105,27 +106,27 @@ async fn accept_all(
         let permit = Arc::clone(permits).acquire_owned().await.ok();
         match listeners.accept().await {
             Ok(socket) => spawn(socket, permit),
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
                 if failed.is_due() {
                     tracing::warn!(%error, "cannot accept connections for now; trying on");
                 }
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                tokio::time::sleep(EXHAUSTED_BACKOFF).await;
             }
         }
     }
 }
 
-/// A warning that does not repeat itself all the time.
-struct Warning(Option<Instant>);
+/// A throttle for a warning that would else repeat itself all the time.
+struct WarningThrottle(Option<Instant>);
 
-impl Warning {
+impl WarningThrottle {
     fn new() -> Self {
         Self(None)
     }
 
     fn is_due(&mut self) -> bool {
-        let due = self.0.is_none_or(|last| last.elapsed() >= WARN_EVERY);
+        let due = self.0.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
         if due {
             self.0 = Some(Instant::now());
         }
@@ -133,11 +134,11 @@ impl Warning {
     }
 }
 
-/// Leaves no connection behind without a sweep over it.
-struct CutOnDrop(Arc<Links>);
+/// Aborts every connection when the server's future is dropped: no sweep would close them.
+struct AbortOnDrop(Arc<ConnectionRegistry>);
 
-impl Drop for CutOnDrop {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.advance(Phase::Cut);
+        self.0.advance(Phase::Aborted);
     }
 }

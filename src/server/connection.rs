@@ -12,8 +12,8 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::Limits;
+use super::connection_registry::{ConnectionState, InFlight, Phase};
 use super::heads::memory_of;
-use super::links::{InFlight, Link, Phase};
 use super::stream::{Protocol, Socket, Stream};
 use crate::wire::BodyRead;
 
@@ -61,39 +61,46 @@ impl Protocols {
     }
 
     /// The bytes of a connection, as these protocols read them.
-    pub(super) fn stream(&self, socket: Socket, link: Arc<Link>) -> Stream {
-        Stream::new(socket, link, self.head_bytes)
+    pub(super) fn stream(&self, socket: Socket, state: Arc<ConnectionState>) -> Stream {
+        Stream::new(socket, state, self.head_bytes)
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn run<S, B>(self: Arc<Self>, mut stream: Stream, link: Arc<Link>, service: S)
-    where
+    pub(super) async fn run<S, B>(
+        self: Arc<Self>,
+        mut stream: Stream,
+        state: Arc<ConnectionState>,
+        service: S,
+    ) where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        let opened = link.drive(pin!(stream.open()), Phase::Finish, |_, _| ()).await;
+        let opened = state.drive(pin!(stream.open()), Phase::Finishing, |_, _| ()).await;
         let Some(Ok(Some(protocol))) = opened else { return };
-        let service = counted(Arc::clone(&link), service, self.max_headers);
+        let service = counted(Arc::clone(&state), service, self.max_headers);
         let io = TokioIo::new(stream);
         let end = match protocol {
             Protocol::Http1 => {
                 let connection = pin!(self.http1.serve_connection(io, service));
-                // Not at `Drain`: a request that is on its way to an idle connection shall still
+                // Not at `Draining`: a request that is on its way to an idle connection shall still
                 // find it open. The counted service says `Connection: close` by itself.
                 let finish = |connection: std::pin::Pin<&mut http1::Connection<_, _>>, phase| {
-                    if phase >= Phase::Finish {
+                    if phase >= Phase::Finishing {
                         connection.graceful_shutdown();
                     }
                 };
-                link.drive(connection, Phase::Cut, finish).await
+                state.drive(connection, Phase::Aborted, finish).await
             }
             Protocol::Http2 => {
                 let connection = pin!(self.http2.serve_connection(io, service));
                 // GOAWAY lets the streams that are on their way arrive.
-                link.drive(connection, Phase::Cut, |connection, _| connection.graceful_shutdown())
+                state
+                    .drive(connection, Phase::Aborted, |connection, _| {
+                        connection.graceful_shutdown();
+                    })
                     .await
             }
         };
@@ -103,10 +110,10 @@ impl Protocols {
     }
 }
 
-/// `service`, with its requests counted in `link` and bounded, and its answers marked as the
+/// `service`, with its requests counted in `state` and bounded, and its answers marked as the
 /// connection's last where a body was left unread or the server drains.
 fn counted<S, B>(
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     service: S,
     max_headers: usize,
 ) -> impl Service<
@@ -123,10 +130,10 @@ where
     service_fn(move |request: Request<Incoming>| {
         let http1 = request.version() < Version::HTTP_2;
         let announced = http1 && !request.body().is_end_stream();
-        let (flight, refused) = if http1 {
-            (link.start_http1(), None)
+        let (in_flight, refused) = if http1 {
+            (state.start_http1(), None)
         } else {
-            start_http2(&link, &request, max_headers)
+            start_http2(&state, &request, max_headers)
         };
         // What is refused is dropped here, before more of it is read.
         let answer = match refused {
@@ -147,9 +154,9 @@ where
             };
             let unread = announced && response.extensions().get::<BodyRead>().is_none();
             if unread {
-                flight.link().leave_unread();
+                in_flight.state().mark_body_unread();
             }
-            if unread || (http1 && flight.link().is_draining()) {
+            if unread || (http1 && in_flight.state().is_draining()) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
@@ -157,17 +164,17 @@ where
     })
 }
 
-/// Counts a request of an HTTP/2 connection, and says with what it is refused, if it is. HPACK makes
-/// a field of a single byte, so the size of a head, which is all that hyper bounds, says little of
-/// the memory that it takes; and many streams share a connection.
+/// Counts a request of an HTTP/2 connection, and says with what it is refused, if it is. HPACK
+/// makes a field of a single byte, so the size of a head, which is all that hyper bounds, says
+/// little of the memory that it takes; and many streams share a connection.
 fn start_http2(
-    link: &Arc<Link>,
+    state: &Arc<ConnectionState>,
     request: &Request<Incoming>,
     max_headers: usize,
 ) -> (InFlight, Option<StatusCode>) {
     let has_body = !request.body().is_end_stream();
     let head = memory_of(request.headers());
-    let (heads, bodies) = link.in_flight();
+    let (heads, bodies) = state.in_flight();
     let refused = if request.headers().len() > max_headers {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if (heads > 0 && heads + head > HEADS_IN_FLIGHT)
@@ -178,5 +185,5 @@ fn start_http2(
         None
     };
     let (head, has_body) = if refused.is_some() { (0, false) } else { (head, has_body) };
-    (link.start_http2(head, has_body), refused)
+    (state.start_http2(head, has_body), refused)
 }

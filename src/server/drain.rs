@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::links::{Links, Phase};
+use super::connection_registry::{ConnectionRegistry, Phase};
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::Socket;
@@ -13,30 +13,30 @@ use super::stream::Socket;
 /// How long an idle connection stays open for a request that was sent before the client could
 /// know; longer than a request needs to cross any network that a gateway is on.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long cut connections get to fall.
-const CUT_TIME: Duration = Duration::from_millis(100);
+/// The time that aborted connections get to end.
+const ABORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainReport {
     /// Connections that were open at its start and ended by themselves.
     pub finished: usize,
-    /// Connections that were cut at the deadline, or by [`Shutdown::abort`].
+    /// Connections that were aborted at the deadline, or by [`Shutdown::abort`].
     pub aborted: usize,
 }
 
 /// Accepts the backlog, closes the listeners, and sees every connection to its end.
 pub(super) async fn drain(
     listeners: Listeners,
-    links: &Arc<Links>,
+    registry: &Arc<ConnectionRegistry>,
     spawn: impl Fn(Socket),
     shutdown: &Shutdown,
 ) -> DrainReport {
     let (started, grace) = (Instant::now(), shutdown.grace());
     // First, so that every answer from here on is its connection's last.
-    links.advance(Phase::Drain);
+    registry.advance(Phase::Draining);
     listeners.accept_backlog(spawn).await;
-    let open = links.len();
+    let open = registry.len();
     tracing::info!(
         connections = open,
         seconds = grace.as_secs_f64(),
@@ -44,22 +44,22 @@ pub(super) async fn drain(
     );
     tokio::select! {
         biased;
-        () = finish(links, grace.min(LINGER)) => {}
+        () = finish(registry, grace.min(LINGER)) => {}
         () = tokio::time::sleep_until(started + grace) => {}
         () = shutdown.aborted() => {}
     }
-    let aborted = links.len();
-    links.advance(Phase::Cut);
-    let _ = timeout(CUT_TIME, links.ended()).await;
+    let aborted = registry.len();
+    registry.advance(Phase::Aborted);
+    let _ = timeout(ABORT_TIMEOUT, registry.ended()).await;
     let report = DrainReport { finished: open.saturating_sub(aborted), aborted };
     let DrainReport { finished, aborted } = report;
     tracing::info!(finished, aborted, seconds = started.elapsed().as_secs_f64(), "drained");
     report
 }
 
-async fn finish(links: &Links, linger: Duration) {
-    if timeout(linger, links.ended()).await.is_err() {
-        links.advance(Phase::Finish);
-        links.ended().await;
+async fn finish(registry: &ConnectionRegistry, linger: Duration) {
+    if timeout(linger, registry.ended()).await.is_err() {
+        registry.advance(Phase::Finishing);
+        registry.ended().await;
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What every connection may hold of a head without asking: most heads are smaller.
+/// The bytes of a head that every connection has without a reservation: most heads are smaller.
 const FREE_BYTES: usize = 8 << 10;
 /// The memory that a byte of a header block can take in HTTP/2: an indexed field is one byte long.
 const MEMORY_OF_BYTE: usize = 128;
@@ -17,57 +17,57 @@ const MEMORY_OF_FIELD: usize = 128;
 /// The budget.
 #[derive(Debug)]
 pub(super) struct HeadBudget {
-    most: usize,
+    max: usize,
     taken: AtomicUsize,
 }
 
 impl HeadBudget {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0) })
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, taken: AtomicUsize::new(0) })
     }
 
     fn take(&self, bytes: usize) -> bool {
-        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.most);
+        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.max);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 }
 
-/// A connection's part of the budget, given back when it is dropped.
+/// A connection's reservation from the budget, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct HeadShare {
+pub(super) struct HeadReservation {
     budget: Arc<HeadBudget>,
     /// Changed by the connection's own task alone.
-    held: AtomicUsize,
+    reserved: AtomicUsize,
 }
 
 /// There is nothing left of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
-impl HeadShare {
+impl HeadReservation {
     pub(super) fn new(budget: &Arc<HeadBudget>) -> Self {
-        Self { budget: Arc::clone(budget), held: AtomicUsize::new(0) }
+        Self { budget: Arc::clone(budget), reserved: AtomicUsize::new(0) }
     }
 
-    /// Holds so much from now on, more or less than before.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), Exhausted> {
-        let held = self.held.load(Ordering::Relaxed);
-        if bytes == held {
+    /// Reserves so much from now on, more or less than before.
+    pub(super) fn reserve(&self, bytes: usize) -> Result<(), Exhausted> {
+        let reserved = self.reserved.load(Ordering::Relaxed);
+        if bytes == reserved {
             return Ok(());
         }
-        if bytes < held {
-            self.budget.taken.fetch_sub(held - bytes, Ordering::Relaxed);
-        } else if !self.budget.take(bytes - held) {
+        if bytes < reserved {
+            self.budget.taken.fetch_sub(reserved - bytes, Ordering::Relaxed);
+        } else if !self.budget.take(bytes - reserved) {
             return Err(Exhausted);
         }
-        self.held.store(bytes, Ordering::Relaxed);
+        self.reserved.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 }
 
-impl Drop for HeadShare {
+impl Drop for HeadReservation {
     fn drop(&mut self) {
-        self.budget.taken.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
+        self.budget.taken.fetch_sub(*self.reserved.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -80,8 +80,8 @@ pub(super) struct Http1Head {
 }
 
 impl Http1Head {
-    /// Bytes came after so many requests had started and ended. Says what is to be held: the head
-    /// that is not finished yet, or that of the request which is being answered.
+    /// Bytes came after so many requests had started and ended. Yields the bytes to reserve: the
+    /// head that is not finished yet, or that of the request which is being answered.
     pub(super) fn received(&mut self, bytes: usize, started: u32, ended: u32) -> usize {
         let is_answered = started == ended;
         if is_answered && self.number != started {
@@ -168,23 +168,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_within_the_budget_and_given_back() {
+    fn what_is_reserved_is_within_the_budget_and_given_back() {
         let budget = HeadBudget::new(100);
-        let (one, other) = (HeadShare::new(&budget), HeadShare::new(&budget));
-        assert_eq!(one.hold(60), Ok(()));
-        assert_eq!(other.hold(41), Err(Exhausted));
-        assert_eq!(other.hold(40), Ok(()));
-        assert_eq!(one.hold(61), Err(Exhausted));
-        assert_eq!(one.hold(10), Ok(()));
-        assert_eq!(other.hold(90), Ok(()));
+        let (one, other) = (HeadReservation::new(&budget), HeadReservation::new(&budget));
+        assert_eq!(one.reserve(60), Ok(()));
+        assert_eq!(other.reserve(41), Err(Exhausted));
+        assert_eq!(other.reserve(40), Ok(()));
+        assert_eq!(one.reserve(61), Err(Exhausted));
+        assert_eq!(one.reserve(10), Ok(()));
+        assert_eq!(other.reserve(90), Ok(()));
         drop(other);
-        assert_eq!(one.hold(100), Ok(()));
+        assert_eq!(one.reserve(100), Ok(()));
         drop(one);
         assert_eq!(budget.taken.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn an_http1_head_is_held_until_its_request_was_answered() {
+    fn an_http1_head_is_reserved_until_its_request_was_answered() {
         let mut head = Http1Head::default();
         assert_eq!(head.received(8_000, 0, 0), 0);
         assert_eq!(head.received(10_192, 0, 0), 10_000);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::failure::{EXHAUSTED_PAUSE, is_of_one_connection};
+use super::accept_error::{EXHAUSTED_BACKOFF, is_connection_error};
 use super::stream::Socket;
 use super::{Address, Limits};
 
@@ -157,11 +157,11 @@ impl Listener {
             match inner.accept() {
                 Ok(socket) => spawn(socket),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) if tries == 0 => return Err(error),
                 Err(_) => {
                     tries -= 1;
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    tokio::time::sleep(EXHAUSTED_BACKOFF).await;
                 }
             }
         }

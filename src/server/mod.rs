@@ -19,12 +19,12 @@
 //! a file that is not its own socket.
 
 mod accept;
+mod accept_error;
 mod address;
 mod connection;
+mod connection_registry;
 mod drain;
-mod failure;
 mod heads;
-mod links;
 mod listener;
 mod shutdown;
 mod stream;
@@ -52,7 +52,7 @@ pub struct Limits {
     /// A connection on which no request starts for this long is closed: one that never sent a
     /// byte, one whose head never ends, an idle keep-alive one. At most a quarter late.
     pub idle_timeout: Duration,
-    /// A request that has no answer after this long, such as one whose body never ends, is cut.
+    /// A request that has no answer after this long, such as one whose body never ends, is aborted.
     /// At most a quarter late.
     pub request_timeout: Duration,
     /// Header fields of one request; more are answered 431. In HTTP/1 room for them is taken anew

@@ -25,7 +25,7 @@ impl Shutdown {
         self.begun.cancel();
     }
 
-    /// Ends at once: what is still open is cut. Idempotent.
+    /// Ends at once: what is still open is aborted. Idempotent.
     pub fn abort(&self) {
         self.aborted.cancel();
         self.begun.cancel();

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
+use super::connection_registry::ConnectionState;
 use super::heads::{Frames, Http1Head};
-use super::links::Link;
 
 /// What every HTTP/2 connection with prior knowledge begins with (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,8 +34,8 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// The address that the connection comes from, or none that anybody has where it is gone; `None`
-    /// on a unix socket.
+    /// The address that the connection comes from, or none that anybody has where it is gone;
+    /// `None` on a unix socket.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(socket) => Some(
@@ -58,10 +58,10 @@ pub(super) enum Protocol {
 pub(super) struct Stream {
     socket: Socket,
     ahead: Bytes,
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     reading: Reading,
     /// The largest list of fields in HTTP/2, in bytes.
-    most_head_bytes: usize,
+    max_head_bytes: usize,
     discard: Discard,
 }
 
@@ -83,13 +83,13 @@ enum Discard {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, link: Arc<Link>, most_head_bytes: usize) -> Self {
+    pub(super) fn new(socket: Socket, state: Arc<ConnectionState>, max_head_bytes: usize) -> Self {
         Self {
             socket,
             ahead: Bytes::new(),
-            link,
+            state,
             reading: Reading::Http1(Http1Head::default()),
-            most_head_bytes,
+            max_head_bytes,
             discard: Discard::NotYet,
         }
     }
@@ -117,17 +117,17 @@ impl Stream {
 
     /// Takes note of what was read, and of the memory that an unfinished head takes with it.
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let held = match &mut self.reading {
+        let reserved = match &mut self.reading {
             Reading::Http1(head) => {
-                let (started, ended) = self.link.requests();
+                let (started, ended) = self.state.requests();
                 head.received(bytes.len(), started, ended)
             }
             Reading::Http2(frames) => {
-                self.link.has_read(bytes.len());
-                frames.received(bytes, self.most_head_bytes)
+                self.state.has_read(bytes.len());
+                frames.received(bytes, self.max_head_bytes)
             }
         };
-        self.link.share().hold(held).map_err(|_| {
+        self.state.reservation().reserve(reserved).map_err(|_| {
             tracing::warn!("closed a connection: unfinished heads take all of their memory");
             io::ErrorKind::OutOfMemory.into()
         })
@@ -151,7 +151,7 @@ impl Stream {
                 Poll::Pending => break,
             }
         }
-        if self.link.has_unread() {
+        if self.state.has_unread_body() {
             self.discard.read_on(self.discard.left());
         }
         match &mut self.discard {
@@ -182,7 +182,7 @@ impl Discard {
 
 /// How much of HTTP/1 is read at once. hyper reads more and more ahead of the heads that it has
 /// looked at, which would count for nobody.
-const MOST_AT_ONCE: usize = 16 * 1024;
+const MAX_AT_ONCE: usize = 16 * 1024;
 
 impl Stream {
     fn poll_socket(
@@ -191,10 +191,10 @@ impl Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let socket = Pin::new(&mut self.socket);
-        if !matches!(self.reading, Reading::Http1(..)) || buffer.remaining() <= MOST_AT_ONCE {
+        if !matches!(self.reading, Reading::Http1(..)) || buffer.remaining() <= MAX_AT_ONCE {
             return socket.poll_read(cx, buffer);
         }
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(MOST_AT_ONCE));
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(MAX_AT_ONCE));
         ready!(socket.poll_read(cx, &mut part))?;
         let read = part.filled().len();
         buffer.advance(read);
@@ -209,7 +209,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if matches!(this.reading, Reading::Http2(_)) && !this.link.is_readable() {
+        if matches!(this.reading, Reading::Http2(_)) && !this.state.is_readable() {
             // The requests that came are looked at first.
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -189,9 +189,9 @@ impl SessionStore for MemcachedStore {
         Ok(self.memcached.ping(SESSION).await?)
     }
 
-    async fn prove(&self) -> Result<(), StoreError> {
+    async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await?;
-        Ok(self.memcached.prove(SESSION).await?)
+        Ok(self.memcached.probe_write(SESSION).await?)
     }
 
     fn describe(&self) -> String {

@@ -1,4 +1,4 @@
-//! How stores do.
+//! Metrics of the stores: latency, failures, and calls that were rejected.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,88 +9,88 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// What a store was asked to do.
+/// An operation of a store: the label of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To set a marker.
-    Claim,
-    /// To take a marker away.
-    Clear,
-    /// To exchange a token for its successors.
-    Exchange,
+    /// To acquire a lease.
+    AcquireLease,
     /// To move the end of a token forward.
     Extend,
     /// To read one record.
     Get,
     /// To list sessions.
     List,
-    /// To forget attempts.
-    Pardon,
     /// To answer at all.
     Ping,
     /// To forget what expired.
     Purge,
     /// To add records.
     Put,
-    /// To read a marker.
-    Read,
-    /// To put one back into a budget.
+    /// To read a lease.
+    ReadLease,
+    /// To record an attempt as a failure.
+    RecordFailure,
+    /// To put one back into a token bucket.
     Refund,
+    /// To release a lease.
+    ReleaseLease,
     /// To delete a token.
     Remove,
     /// To move the end of a session forward.
     Renew,
+    /// To replace a lease.
+    ReplaceLease,
+    /// To forget the failures of a name.
+    ResetFailures,
     /// To end one session, or a user's.
     Revoke,
-    /// To take one from a budget.
-    Spend,
-    /// To count an attempt.
-    Strike,
-    /// To replace a marker.
-    Swap,
+    /// To rotate a token: successors take its place.
+    Rotate,
+    /// To take one from a token bucket.
+    Take,
     /// To note that a session is in use.
     Touch,
-    /// To take a counted attempt back.
-    Uncount,
+    /// To undo a recorded failure.
+    UndoFailure,
 }
 
 impl Operation {
     /// The value of its label.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Claim => "claim",
-            Self::Clear => "clear",
-            Self::Exchange => "exchange",
+            Self::AcquireLease => "acquire_lease",
             Self::Extend => "extend",
             Self::Get => "get",
             Self::List => "list",
-            Self::Pardon => "pardon",
             Self::Ping => "ping",
             Self::Purge => "purge",
             Self::Put => "put",
-            Self::Read => "read",
+            Self::ReadLease => "read_lease",
+            Self::RecordFailure => "record_failure",
             Self::Refund => "refund",
+            Self::ReleaseLease => "release_lease",
             Self::Remove => "remove",
             Self::Renew => "renew",
+            Self::ReplaceLease => "replace_lease",
+            Self::ResetFailures => "reset_failures",
             Self::Revoke => "revoke",
-            Self::Spend => "spend",
-            Self::Strike => "strike",
-            Self::Swap => "swap",
+            Self::Rotate => "rotate",
+            Self::Take => "take",
             Self::Touch => "touch",
-            Self::Uncount => "uncount",
+            Self::UndoFailure => "undo_failure",
         }
     }
 }
 
-/// What a store keeps.
+/// The kind of records that a store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// Sessions.
     Sessions,
     /// Opaque tokens.
     Tokens,
-    /// Restrictions.
-    Restrictions,
+    /// Leases and limits.
+    Limits,
 }
 
 impl StoreKind {
@@ -99,7 +99,7 @@ impl StoreKind {
         match self {
             Self::Sessions => "portcullis_store",
             Self::Tokens => "portcullis_token_store",
-            Self::Restrictions => "portcullis_restriction_store",
+            Self::Limits => "portcullis_limit_store",
         }
     }
 
@@ -110,17 +110,17 @@ impl StoreKind {
             Self::Sessions => {
                 &[O::Get, O::Put, O::Revoke, O::List, O::Touch, O::Renew, O::Purge, O::Ping]
             }
-            Self::Tokens => &[O::Put, O::Get, O::Exchange, O::Extend, O::Remove, O::Purge, O::Ping],
-            Self::Restrictions => &[
-                O::Claim,
-                O::Swap,
-                O::Read,
-                O::Clear,
-                O::Spend,
+            Self::Tokens => &[O::Put, O::Get, O::Rotate, O::Extend, O::Remove, O::Purge, O::Ping],
+            Self::Limits => &[
+                O::AcquireLease,
+                O::ReplaceLease,
+                O::ReadLease,
+                O::ReleaseLease,
+                O::Take,
                 O::Refund,
-                O::Strike,
-                O::Uncount,
-                O::Pardon,
+                O::RecordFailure,
+                O::UndoFailure,
+                O::ResetFailures,
                 O::Purge,
                 O::Ping,
             ],
@@ -134,7 +134,7 @@ impl fmt::Display for StoreKind {
         f.write_str(match self {
             Self::Sessions => "session store",
             Self::Tokens => "token store",
-            Self::Restrictions => "restriction store",
+            Self::Limits => "limit store",
         })
     }
 }
@@ -149,8 +149,8 @@ struct Labels {
 pub struct StoreMetrics {
     kind: StoreKind,
     handles: Vec<(Histogram, Counter)>,
-    not_asked: Counter,
-    uses_dropped: Counter,
+    rejected: Counter,
+    last_seen_dropped: Counter,
 }
 
 impl StoreMetrics {
@@ -176,20 +176,22 @@ impl StoreMetrics {
             format!("Questions to the {kind} that got an error or no answer in time"),
             failures.clone(),
         );
-        let (not_asked, uses_dropped) = (Counter::default(), Counter::default());
-        // What the gate waits for; restrictions are the issuer's, and always asked.
-        if kind != StoreKind::Restrictions {
+        let (rejected, last_seen_dropped) = (Counter::default(), Counter::default());
+        // What the gate waits for; limits are the issuer's, and always asked.
+        if kind != StoreKind::Limits {
             registry.register(
-                format!("{}_not_asked", kind.prefix()),
-                format!("Questions the {kind} was spared: it had just failed, or too many asked"),
-                not_asked.clone(),
+                format!("{}_rejected", kind.prefix()),
+                format!(
+                    "Calls to the {kind} that were rejected: it had just failed, or too many waited"
+                ),
+                rejected.clone(),
             );
         }
         if kind == StoreKind::Sessions {
             registry.register(
-                "portcullis_store_uses_dropped",
-                "Uses of sessions that found no room among those to be noted",
-                uses_dropped.clone(),
+                "portcullis_store_last_seen_dropped",
+                "Last-seen times of sessions that were not written: no room, or the store failed",
+                last_seen_dropped.clone(),
             );
         }
         let handles = kind
@@ -200,11 +202,11 @@ impl StoreMetrics {
                 (seconds.get_or_create_owned(&labels), failures.get_or_create_owned(&labels))
             })
             .collect();
-        Self { kind, handles, not_asked, uses_dropped }
+        Self { kind, handles, rejected, last_seen_dropped }
     }
 
-    /// Metrics that nobody looks at; for commands that end at once.
-    pub fn unseen(kind: StoreKind) -> Self {
+    /// Metrics in no registry; for commands that end at once.
+    pub fn unregistered(kind: StoreKind) -> Self {
         Self::register_for(&mut Registry::default(), kind)
     }
 
@@ -213,14 +215,14 @@ impl StoreMetrics {
         self.kind
     }
 
-    /// Counts a question that was not asked.
-    pub fn not_asked(&self) {
-        self.not_asked.inc();
+    /// Counts a call that the circuit breaker rejected.
+    pub fn rejected(&self) {
+        self.rejected.inc();
     }
 
-    /// Counts uses that were not noted.
-    pub fn uses_dropped(&self, how_many: u64) {
-        self.uses_dropped.inc_by(how_many);
+    /// Counts uses of sessions that were not written down.
+    pub fn last_seen_dropped(&self, how_many: u64) {
+        self.last_seen_dropped.inc_by(how_many);
     }
 
     /// Counts one question and its answer.
@@ -236,8 +238,8 @@ impl StoreMetrics {
 }
 
 impl Default for StoreMetrics {
-    /// Metrics of the store of sessions that nobody looks at.
+    /// Metrics of the store of sessions, in no registry.
     fn default() -> Self {
-        Self::unseen(StoreKind::Sessions)
+        Self::unregistered(StoreKind::Sessions)
     }
 }

@@ -8,9 +8,9 @@
 //! | `portcullis:not-before:<user>` | string | milliseconds; kept for ever, since it also ends sessions that are put late |
 //!
 //! When a session was used has a key of its own: a use is no change of the session, and whoever
-//! listens to changes of sessions must not hear of every use. It only counts where it is later than
-//! what the session itself says; what cannot be read there is as if it were not there, so that no
-//! damage makes a session look more used than it was.
+//! listens to changes of sessions must not be told of every use. It only counts where it is later
+//! than what the session itself says; what cannot be read there is as if it were not there, so that
+//! no damage makes a session look more used than it was.
 //!
 //! On a cluster the number of the database is a part of the name, and `session` and `seen` of one
 //! id are on one server, as are `user` and `not-before` of one user: `portcullis:9:session:{<id>}`,
@@ -32,7 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Pipeline, RedisResult};
 
-use super::{Concern, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId};
 use crate::clock::UnixTime;
 use crate::storage::redis::{
     BATCH, Call, Connection, Failure, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
@@ -75,9 +75,9 @@ impl RedisStore {
         }
     }
 
-    /// What the keys of those records begin with that somebody may remember.
-    pub fn remembered(&self) -> Vec<String> {
-        self.names.remembered()
+    /// The prefixes of the keys whose records may be cached.
+    pub fn invalidation_prefixes(&self) -> Vec<String> {
+        self.names.invalidation_prefixes()
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
@@ -132,12 +132,12 @@ impl RedisStore {
         Ok(ended)
     }
 
-    async fn make_room(&self, pipeline: &Pipeline) -> Result<(), Failure> {
+    async fn clean_up(&self, pipeline: &Pipeline) -> Result<(), Failure> {
         Ok(pipeline.exec_async(&mut self.redis.connection().await?).await?)
     }
 
     /// For how long the sessions are kept, in milliseconds, as the server says it.
-    async fn kept_for(
+    async fn ttls(
         &self,
         uses: &[(SessionId, UnixTime)],
         connection: &mut Connection,
@@ -150,25 +150,25 @@ impl RedisStore {
     }
 
     /// In this order: a not-before that is set in between is seen.
-    async fn look(&self, user: &UserId, id: &SessionId) -> RedisResult<Look> {
+    async fn lookup(&self, user: &UserId, id: &SessionId) -> RedisResult<Lookup> {
         let mut connection = self.redis.connection().await?;
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors().hgetall(self.names.session(id)).get(self.names.seen(id));
         if !self.redis.is_cluster() {
             pipeline.get(self.names.not_before(user));
             let (record, seen, not_before) = pipeline.query_async(&mut connection).await?;
-            return Ok(Look { record, seen, not_before });
+            return Ok(Lookup { record, seen, not_before });
         }
         let (record, seen) = pipeline.query_async(&mut connection).await?;
         let mut command = redis::cmd("GET");
         command.arg(self.names.not_before(user));
         let not_before = command.query_async(&mut connection).await;
-        Ok(Look { record, seen, not_before })
+        Ok(Lookup { record, seen, not_before })
     }
 }
 
-/// What there is about a session.
-struct Look {
+/// The records about a session.
+struct Lookup {
     record: RedisResult<Record>,
     seen: RedisResult<Option<Vec<u8>>>,
     not_before: RedisResult<Option<Vec<u8>>>,
@@ -199,7 +199,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let Look { record, seen, not_before } = self.look(user, id).await.map_err(on(id))?;
+        let Lookup { record, seen, not_before } = self.lookup(user, id).await.map_err(on(id))?;
         let (record, not_before) = (record.map_err(on(id))?, not_before.map_err(on(id))?);
         if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes())
         {
@@ -212,8 +212,8 @@ impl SessionStore for RedisStore {
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         for batch in uses.chunks(BATCH) {
-            let kept_for = if self.redis.is_cluster() {
-                Some(self.kept_for(batch, &mut connection).await.map_err(on_user)?)
+            let ttls = if self.redis.is_cluster() {
+                Some(self.ttls(batch, &mut connection).await.map_err(on_user)?)
             } else {
                 None
             };
@@ -222,11 +222,11 @@ impl SessionStore for RedisStore {
                 .enumerate()
                 .map(|(place, (id, at))| {
                     let mut call = self.touch.call();
-                    match &kept_for {
+                    match &ttls {
                         None => call.key(self.names.session(id)).key(self.names.seen(id)),
                         Some(_) => call.key(self.names.seen(id)),
                     };
-                    call.arg(at.as_millis()).arg(kept_for.as_ref().and_then(|it| it.get(place)));
+                    call.arg(at.as_millis()).arg(ttls.as_ref().and_then(|it| it.get(place)));
                     call
                 })
                 .collect();
@@ -262,16 +262,16 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
+        let mut durable = self.redis.durable_connection().await.map_err(unnamed)?;
         // From here on it is over; the rest makes room.
-        let (removed, owner) = self.end(id, &mut lasting).await?;
+        let (removed, owner) = self.end(id, &mut durable).await?;
         let user = owner.as_deref().and_then(user_of);
         let mut pipeline = redis::pipe();
         pipeline.del(self.names.seen(id));
         if let Some(user) = &user {
             pipeline.zrem(self.names.user(user), id.as_str());
         }
-        if removed && let Err(error) = self.make_room(&pipeline).await {
+        if removed && let Err(error) = self.clean_up(&pipeline).await {
             tracing::warn!(%id, %error, "something about a session that is over is left");
         }
         match (removed, user) {
@@ -282,17 +282,17 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut lasting = self.redis.lasting_connection().await.map_err(unnamed)?;
+        let mut durable = self.redis.durable_connection().await.map_err(unnamed)?;
         let index = self.names.user(user);
         let mut call = self.end_all.key(self.names.not_before(user));
         call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
-        let before: String = match self.redis.change(&call, &mut lasting).await {
+        let before: String = match self.redis.change(&call, &mut durable).await {
             Ok(before) => before,
             // It answers: what it may still take is done before it is told what was not.
             Err(error) if error.code().is_some() => {
-                let ended = self.end_each(user, at, &mut lasting).await;
-                return Err(half_done(ended, on_user(error)));
+                let ended = self.end_each(user, at, &mut durable).await;
+                return Err(partial_failure(ended, on_user(error)));
             }
             Err(error) => return Err(on_user(error)),
         };
@@ -369,9 +369,9 @@ impl SessionStore for RedisStore {
         Ok(())
     }
 
-    async fn prove(&self) -> Result<(), StoreError> {
+    async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await?;
-        self.redis.prove().await.map_err(unnamed)
+        self.redis.probe_write().await.map_err(unnamed)
     }
 
     fn lag(&self) -> Duration {
@@ -382,13 +382,13 @@ impl SessionStore for RedisStore {
         format!("redis {}", self.redis.name())
     }
 
-    fn concern(&self, key: &[u8]) -> Option<Concern> {
-        self.names.concern(std::str::from_utf8(key).ok()?)
+    fn invalidated_record(&self, key: &[u8]) -> Option<InvalidatedRecord> {
+        self.names.invalidated_record(std::str::from_utf8(key).ok()?)
     }
 }
 
 /// What to say of an end of all sessions that the server refused, after each was ended that it let.
-fn half_done(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
+fn partial_failure(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
     match (ended, refused) {
         (Ok(ended @ 1..), StoreError::Unavailable(why)) => StoreError::Unavailable(format!(
             "{ended} sessions are over; those that are being opened now may live on: {why}"

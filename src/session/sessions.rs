@@ -1,23 +1,25 @@
-//! The sessions as the rest of the program uses them: a store under a deadline, judged by the
-//! clock, with whatever ends through this process known to it at once.
+//! The sessions as the rest of the program uses them: a guarded store, judged by the clock. What
+//! ends through this process is known to it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::freshness::{Freshness, Mark, Since};
-use super::lane::Priority;
+use super::circuit_breaker::Priority;
+use super::epoch::{Epoch, EpochStatus, EpochTable};
+use super::guarded::GuardedStore;
+use super::last_seen::{LastSeenBatch, Recorded};
 use super::metrics::{Operation, StoreMetrics};
-use super::uses::{Noted, Uses};
-use super::watched::Watched;
-use super::{Concern, Ended, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{
+    Ended, Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId,
+};
 use crate::clock::{Clock, UnixTime};
-use crate::storage::news::{Heard, Hears};
+use crate::storage::invalidation::{InvalidationEvent, InvalidationListener};
 
-/// How long notes of use are gathered before they are written down together.
-const GATHER_USES: Duration = Duration::from_millis(500);
-/// How many notes of use one question to the store carries.
-const USES_AT_ONCE: usize = 200;
+/// How long last-seen times are gathered before they are written together.
+const LAST_SEEN_INTERVAL: Duration = Duration::from_millis(500);
+/// At most this many last-seen times are in one call to the store.
+const LAST_SEEN_BATCH: usize = 200;
 /// How many sessions of a user are ended one by one between two looks at what is left.
 const AHEAD_AT_ONCE: usize = 100;
 /// How long changing the store, or listing what is in it, may take at least.
@@ -27,31 +29,31 @@ const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many such looks there are at most, so that somebody who opens sessions all the time cannot
 /// keep the end of them going for ever.
-const MOST_ROUNDS: usize = 100;
+const MAX_ROUNDS: usize = 100;
 
-/// On what terms sessions are read.
+/// Rules for reading sessions.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct SessionPolicy {
     /// How long a session may rest; `None`: as long as it lives.
     pub inactivity: Option<Duration>,
     /// How long the store may take to answer; then it counts as down.
     pub timeout: Duration,
-    /// Whether reading a session is a use of it, which the store is told. It is at the gate, and
-    /// is not where somebody only looks.
-    pub notes_use: bool,
-    /// Whether everything that was read is in doubt from the moment on at which the store is found
-    /// to be down; otherwise it is believed for as long as if nothing had happened.
-    pub doubts_when_down: bool,
+    /// True if reading a session is a use of it, which the store records. It is at the gate; it is
+    /// not for commands that only look.
+    pub records_use: bool,
+    /// True if all that was read is suspect from the moment on at which the store is found to be
+    /// down; otherwise it is believed for as long as if nothing had happened.
+    pub suspect_when_down: bool,
 }
 
-impl Default for Terms {
+impl Default for SessionPolicy {
     /// No limit to rest, 150 ms to answer, looking without a trace.
     fn default() -> Self {
         Self {
             inactivity: None,
             timeout: Duration::from_millis(150),
-            notes_use: false,
-            doubts_when_down: false,
+            records_use: false,
+            suspect_when_down: false,
         }
     }
 }
@@ -72,58 +74,58 @@ pub enum NotLive {
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
-    watched: Watched,
-    terms: Terms,
-    freshness: Freshness,
-    uses: Arc<Uses>,
-    /// How often the store had been found to be down when that was looked at last.
-    downs_seen: AtomicU64,
+    guard: GuardedStore,
+    policy: SessionPolicy,
+    epochs: EpochTable,
+    last_seen: Arc<LastSeenBatch>,
+    /// How often the circuit breaker had opened when that was looked at last.
+    opens_seen: AtomicU64,
 }
 
 impl Sessions {
-    /// Sessions in `store`, read on these terms.
+    /// Sessions in `store`, read under this policy.
     pub fn new(
         store: Arc<dyn SessionStore>,
-        terms: Terms,
+        policy: SessionPolicy,
         clock: Arc<dyn Clock>,
         metrics: StoreMetrics,
     ) -> Self {
-        let watched = Watched::new(store.describe(), Arc::clone(&clock), metrics);
-        let (freshness, uses) = (Freshness::new(), Arc::default());
-        let downs_seen = AtomicU64::new(0);
-        Self { store, clock, watched, terms, freshness, uses, downs_seen }
+        let guard = GuardedStore::new(store.describe(), Arc::clone(&clock), metrics);
+        let (epochs, last_seen) = (EpochTable::new(), Arc::default());
+        let opens_seen = AtomicU64::new(0);
+        Self { store, clock, guard, policy, epochs, last_seen, opens_seen }
     }
 
-    /// The present mark of a session; to be taken before [`Sessions::live`].
-    pub fn mark(&self, user: &UserId, id: &SessionId) -> Mark {
-        self.freshness.mark(user, id)
+    /// The present epoch of a session; to be taken before [`Sessions::live`].
+    pub fn epoch(&self, user: &UserId, id: &SessionId) -> Epoch {
+        self.epochs.epoch(user, id)
     }
 
-    /// What this process has learnt since `mark` of the session that it was taken for.
-    pub fn since(&self, mark: &Mark) -> Since {
-        self.freshness.since(mark)
+    /// The status of the session that this epoch was taken for, as far as this process knows.
+    pub fn status(&self, epoch: &Epoch) -> EpochStatus {
+        self.epochs.status(epoch)
     }
 
-    /// The user's session of that id, if it lives. Notes that it is in use, not more often than
-    /// a sixtieth of the inactivity limit needs.
+    /// The user's session of that id, if it lives. Records that it is in use, not more often
+    /// than a sixtieth of the inactivity limit needs.
     ///
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
         let asked = self.store.get(user, id);
         // Whoever names a session has shown a signed token, or a handle that exists.
-        let (timeout, known) = (self.terms.timeout, Priority::Known);
-        let found = self.watched.asking(timeout, known, Operation::Get, asked).await;
-        if self.terms.doubts_when_down && self.watched.was_down_since(&self.downs_seen) {
-            self.freshness.doubt();
+        let (timeout, known) = (self.policy.timeout, Priority::Known);
+        let found = self.guard.call(timeout, known, Operation::Get, asked).await;
+        if self.policy.suspect_when_down && self.guard.opened_since(&self.opens_seen) {
+            self.epochs.suspect_all();
         }
         let session = found.map_err(NotLive::Store)?.ok_or(NotLive::Unknown)?;
         let now = self.clock.now();
-        if let Some(ended) = session.ended(now, self.terms.inactivity) {
+        if let Some(ended) = session.ended(now, self.policy.inactivity) {
             return Err(NotLive::Ended(ended));
         }
-        if self.terms.notes_use && now.since(session.last_seen) >= self.touch_interval() {
-            self.note_use(id, now);
+        if self.policy.records_use && now.since(session.last_seen) >= self.touch_interval() {
+            self.record_use(id, now);
         }
         Ok(session)
     }
@@ -142,7 +144,7 @@ impl Sessions {
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let _told = OnLeaving(|| self.freshness.session_changed(id));
+        let _guard = OnDrop(|| self.epochs.session_changed(id));
         self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
@@ -152,7 +154,7 @@ impl Sessions {
     /// # Errors
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
-        let _told = OnLeaving(|| self.freshness.user_changed(user));
+        let _guard = OnDrop(|| self.epochs.user_changed(user));
         let until_now = self.store.revoke_user(user, self.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         if !self.lists() {
@@ -161,7 +163,7 @@ impl Sessions {
         }
         // A host whose clock is ahead of ours has opened sessions in what we take for the future.
         let of_user = Filter { user: Some(user.clone()), live_at: None };
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let ahead = self.list(&of_user, AHEAD_AT_ONCE).await?;
             for session in &ahead {
                 ended += u64::from(self.revoke(&session.id).await?.is_some());
@@ -193,7 +195,7 @@ impl Sessions {
     pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
         let expired_before: UnixTime = self.clock.now().before(before);
         let purged = self.store.purge(expired_before);
-        self.watched.purging(purged).await
+        self.guard.purge(purged).await
     }
 
     /// Whether the store answers.
@@ -201,20 +203,20 @@ impl Sessions {
         self.timed(Operation::Ping, self.store.ping()).await
     }
 
-    /// Whether the store takes writes, without which nobody can log in.
-    pub async fn prove(&self) -> Result<(), StoreError> {
-        let timeout = self.terms.timeout.max(CHANGE_TIMEOUT);
-        self.watched.within(timeout, Operation::Ping, self.store.prove()).await
+    /// Probes whether the store takes writes, without which nobody can log in.
+    pub async fn probe_write(&self) -> Result<(), StoreError> {
+        let timeout = self.policy.timeout.max(CHANGE_TIMEOUT);
+        self.guard.with_timeout(timeout, Operation::Ping, self.store.probe_write()).await
     }
 
-    /// Leaves the store tidy at the end of the process, if that takes less than a second: uses
-    /// that were not yet noted are.
+    /// Leaves the store tidy at the end of the process, if that takes less than a second:
+    /// last-seen times that were not yet written are.
     pub async fn close(&self) {
         let closed = async {
-            write_uses(&self.store, &self.watched, &self.uses).await;
+            flush_last_seen(&self.store, &self.guard, &self.last_seen).await;
             self.store.close().await;
         };
-        self.watched.closing(closed).await;
+        self.guard.close(closed).await;
     }
 
     /// How old what the store says may be at the moment at which it is said.
@@ -236,66 +238,70 @@ impl Sessions {
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let timeout = match operation {
-            Operation::Ping => self.terms.timeout,
-            _ => self.terms.timeout.max(CHANGE_TIMEOUT),
+            Operation::Ping => self.policy.timeout,
+            _ => self.policy.timeout.max(CHANGE_TIMEOUT),
         };
-        self.watched.within(timeout, operation, asked).await
+        self.guard.with_timeout(timeout, operation, asked).await
     }
 
     fn touch_interval(&self) -> Duration {
-        let needed = self.terms.inactivity.map(|limit| limit / 60);
+        let needed = self.policy.inactivity.map(|limit| limit / 60);
         needed.map_or(USUAL_TOUCH_INTERVAL, |needed| needed.min(USUAL_TOUCH_INTERVAL))
     }
 
-    /// Tells the store that a session is in use, with others and a little later; the request does
-    /// not wait for it.
-    fn note_use(&self, id: &SessionId, now: UnixTime) {
-        match self.uses.note(id, now) {
-            Noted::Beside => {}
-            Noted::Dropped => self.watched.metrics().uses_dropped(1),
-            Noted::First => {
-                let (store, uses) = (Arc::clone(&self.store), Arc::clone(&self.uses));
-                let watched = self.watched.clone();
+    /// Records that a session is in use. The store is told a little later, in a batch; the request
+    /// does not wait for it.
+    fn record_use(&self, id: &SessionId, now: UnixTime) {
+        match self.last_seen.record(id, now) {
+            Recorded::Joined => {}
+            Recorded::Dropped => self.guard.metrics().last_seen_dropped(1),
+            Recorded::First => {
+                let (store, last_seen) = (Arc::clone(&self.store), Arc::clone(&self.last_seen));
+                let guard = self.guard.clone();
                 tokio::spawn(async move {
-                    tokio::time::sleep(GATHER_USES).await;
-                    write_uses(&store, &watched, &uses).await;
+                    tokio::time::sleep(LAST_SEEN_INTERVAL).await;
+                    flush_last_seen(&store, &guard, &last_seen).await;
                 });
             }
         }
     }
 }
 
-impl Hears for Sessions {
-    fn hear(&self, heard: Heard<'_>) {
-        match heard {
-            Heard::Missed => self.freshness.doubt(),
-            Heard::Changed(key) => match self.store.concern(key) {
-                Some(Concern::Session(id)) => self.freshness.session_changed(&id),
-                Some(Concern::User(user)) => self.freshness.user_changed(&user),
+impl InvalidationListener for Sessions {
+    fn on_invalidation(&self, event: InvalidationEvent<'_>) {
+        match event {
+            InvalidationEvent::Lost => self.epochs.suspect_all(),
+            InvalidationEvent::Changed(key) => match self.store.invalidated_record(key) {
+                Some(InvalidatedRecord::Session(id)) => self.epochs.session_changed(&id),
+                Some(InvalidatedRecord::User(user)) => self.epochs.user_changed(&user),
                 None => {}
             },
         }
     }
 }
 
-/// Writes all notes of use down. Where the store fails the rest is dropped: a use that was not
-/// noted is noted at the session's next read, and a store in trouble is not asked for less.
-async fn write_uses(store: &Arc<dyn SessionStore>, watched: &Watched, uses: &Uses) {
-    let noted = uses.take();
-    for (at, batch) in noted.chunks(USES_AT_ONCE).enumerate() {
+/// Writes all last-seen times. Where the store fails the rest is dropped: a use that was not
+/// written is recorded at the session's next read, and a failing store gets no further calls.
+async fn flush_last_seen(
+    store: &Arc<dyn SessionStore>,
+    guard: &GuardedStore,
+    last_seen: &LastSeenBatch,
+) {
+    let times = last_seen.take();
+    for (at, batch) in times.chunks(LAST_SEEN_BATCH).enumerate() {
         let touched = store.touch(batch);
-        if watched.within(CHANGE_TIMEOUT, Operation::Touch, touched).await.is_err() {
-            let dropped = noted.len() - at * USES_AT_ONCE;
-            return watched.metrics().uses_dropped(dropped as u64);
+        if guard.with_timeout(CHANGE_TIMEOUT, Operation::Touch, touched).await.is_err() {
+            let dropped = times.len() - at * LAST_SEEN_BATCH;
+            return guard.metrics().last_seen_dropped(dropped as u64);
         }
     }
 }
 
 /// Does something when it goes, however that comes about: also after an error, and when the
 /// caller was cancelled, the store may have done what it was asked.
-struct OnLeaving<F: Fn()>(F);
+struct OnDrop<F: Fn()>(F);
 
-impl<F: Fn()> Drop for OnLeaving<F> {
+impl<F: Fn()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         self.0();
     }
@@ -311,9 +317,9 @@ mod tests {
     async fn a_renewed_session_lives_longer_and_what_is_known_of_it_stays_good() {
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_000)));
         let timeout = Duration::from_secs(5);
-        let terms = Terms { timeout, ..Terms::default() };
+        let policy = SessionPolicy { timeout, ..SessionPolicy::default() };
         let store = Arc::new(MemoryStore::new());
-        let sessions = Sessions::new(store, terms, clock.clone(), StoreMetrics::default());
+        let sessions = Sessions::new(store, policy, clock.clone(), StoreMetrics::default());
         let session = Session {
             id: SessionId::parse("s").expect("id"),
             user: UserId::parse("alice").expect("user"),
@@ -327,14 +333,14 @@ mod tests {
         let (user, id) = (&session.user, &session.id);
         assert_eq!(sessions.renew(id, session.expires).await, Ok(false));
         sessions.put(&session).await.expect("put");
-        let mark = sessions.mark(user, id);
+        let epoch = sessions.epoch(user, id);
         let later = session.expires.after(Duration::from_secs(60));
         assert_eq!(sessions.renew(id, later).await, Ok(true));
-        assert_eq!(sessions.since(&mark), Since::Nothing);
+        assert_eq!(sessions.status(&epoch), EpochStatus::Current);
         clock.advance(Duration::from_secs(90));
         assert_eq!(sessions.live(user, id).await.map(|found| found.expires), Ok(later));
         sessions.revoke(id).await.expect("revoke");
-        assert_eq!(sessions.since(&mark), Since::Change);
+        assert_eq!(sessions.status(&epoch), EpochStatus::Changed);
         assert_eq!(sessions.renew(id, later).await, Ok(false));
     }
 }

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Concern, Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{
+    Device, Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId,
+};
 use crate::clock::UnixTime;
 use crate::storage::sqlite::column::{
     BadColumn, of_time, optional_text, optional_time, text, time,
@@ -175,9 +177,9 @@ impl SessionStore for SqliteStore {
         Ok(self.database.ping("SELECT 1 FROM sessions LIMIT 1").await?)
     }
 
-    async fn prove(&self) -> Result<(), StoreError> {
+    async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await?;
-        Ok(self.database.prove().await?)
+        Ok(self.database.probe_write().await?)
     }
 
     async fn close(&self) {
@@ -188,11 +190,11 @@ impl SessionStore for SqliteStore {
         format!("sqlite {}", self.database.path().display())
     }
 
-    fn concern(&self, key: &[u8]) -> Option<Concern> {
+    fn invalidated_record(&self, key: &[u8]) -> Option<InvalidatedRecord> {
         let (kind, name) = std::str::from_utf8(key).ok()?.split_once(':')?;
         match kind {
-            "session" => SessionId::parse(name).ok().map(Concern::Session),
-            "user" => UserId::parse(name).ok().map(Concern::User),
+            "session" => SessionId::parse(name).ok().map(InvalidatedRecord::Session),
+            "user" => UserId::parse(name).ok().map(InvalidatedRecord::User),
             _ => None,
         }
     }

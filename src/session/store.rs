@@ -29,9 +29,9 @@ pub trait SessionStore: Send + Sync + Debug {
     /// [`StoreError::Corrupt`] where it is there but cannot be read.
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// Notes when sessions were last used, many at a time. No time ever moves back, and no session
-    /// comes back that is gone. It is no change that anybody hears of. After an error some may be
-    /// noted.
+    /// Records when sessions were last used, many at a time. No time ever moves back, and no
+    /// session comes back that is gone. It invalidates nothing. After an error some may be
+    /// recorded.
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError>;
 
     /// Moves the end of the session forward, never back, and never brings a session back that is
@@ -76,8 +76,8 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Whether it also takes writes, by one: a full disk or memory shows at nothing less.
-    async fn prove(&self) -> Result<(), StoreError> {
+    /// Probes whether it also takes writes, by one: a full disk or memory shows at nothing less.
+    async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await
     }
 
@@ -93,16 +93,17 @@ pub trait SessionStore: Send + Sync + Debug {
         Duration::ZERO
     }
 
-    /// What a key that its [`NewsSource`](crate::storage::news::NewsSource) named is the record
-    /// of, where it is one of this store's. A store that others cannot change knows none.
-    fn concern(&self, _key: &[u8]) -> Option<Concern> {
+    /// The record of a key that an event of
+    /// [its source](crate::storage::invalidation::InvalidationSource) named, where it is one of
+    /// this store's. A store that others cannot change knows none.
+    fn invalidated_record(&self, _key: &[u8]) -> Option<InvalidatedRecord> {
         None
     }
 }
 
-/// Whose sessions a changed record is about.
+/// The sessions that a changed record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Concern {
+pub enum InvalidatedRecord {
     /// This one.
     Session(SessionId),
     /// All of this user's.

@@ -25,11 +25,11 @@ use memcache::exp::{
 pub use address::{InvalidAddress, Servers};
 pub use key::{Key, Lifetime};
 
-/// How often one record is read again because somebody else changed it first. Each time somebody
+/// Most attempts to change a record that somebody else changed first. Each time somebody
 /// got on, so that only a crowd comes so far.
-const MOST_TRIES: usize = 256;
-/// For how long a write stays that was to show that writes work.
-const PROOF_SECONDS: u32 = 60;
+const MAX_ATTEMPTS: usize = 256;
+/// For how long the record of a write probe stays.
+const PROBE_SECONDS: u32 = 60;
 
 /// How memcached is reached.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ pub struct Found {
     pub value: Vec<u8>,
     /// For how much longer the server means to keep it.
     pub left: Lifetime,
-    /// What [`Memcached::swap`] compares.
+    /// What [`Memcached::compare_and_swap`] compares.
     pub version: Version,
 }
 
@@ -92,15 +92,15 @@ pub enum Change<T> {
     },
 }
 
-/// How a swap ended.
+/// Outcome of [`Memcached::compare_and_swap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swap {
+pub enum Cas {
     /// It is done.
-    Done,
+    Stored,
     /// Somebody else was first; nothing was changed.
-    Changed,
+    Exists,
     /// The record is gone; nothing was changed.
-    Gone,
+    NotFound,
 }
 
 impl Memcached {
@@ -151,7 +151,7 @@ impl Memcached {
         key: &Key,
         decide: impl Fn(Option<&Found>) -> Result<Change<T>, E> + Send + Sync,
     ) -> Result<T, E> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let found = self.get(key).await?;
             let (value, keep, outcome) = match decide(found.as_ref())? {
                 Change::Leave(outcome) => return Ok(outcome),
@@ -159,7 +159,9 @@ impl Memcached {
             };
             let is_first = match found {
                 None => self.add(key, &value, keep).await?.is_some(),
-                Some(found) => self.swap(key, found.version, &value, keep).await? == Swap::Done,
+                Some(found) => {
+                    self.compare_and_swap(key, found.version, &value, keep).await? == Cas::Stored
+                }
             };
             if is_first {
                 return Ok(outcome);
@@ -184,28 +186,28 @@ impl Memcached {
         match (answer.applied(), answer.cas) {
             (false, _) => Ok(None),
             (true, Some(version)) => Ok(Some(Version(version))),
-            (true, None) => Err(server.named(Failure::nonsense())),
+            (true, None) => Err(server.named(Failure::unexpected())),
         }
     }
 
-    /// Puts another value in the place of the one of that version.
+    /// Replaces the value, if it is still of that version.
     ///
     /// # Errors
     /// [`Failure`]; it may be done.
-    pub async fn swap(
+    pub async fn compare_and_swap(
         &self,
         key: &Key,
         version: Version,
         value: &[u8],
         keep: Lifetime,
-    ) -> Result<Swap, Failure> {
+    ) -> Result<Cas, Failure> {
         let server = self.server(key);
         let swap = Set::new(key.as_str(), value).ttl(keep.to_ttl()).compare_cas(version.0);
         match server.run(swap).await?.status {
-            MutationStatus::Applied => Ok(Swap::Done),
-            MutationStatus::CasMismatch | MutationStatus::AlreadyExists => Ok(Swap::Changed),
-            MutationStatus::NotFound => Ok(Swap::Gone),
-            _ => Err(server.named(Failure::nonsense())),
+            MutationStatus::Applied => Ok(Cas::Stored),
+            MutationStatus::CasMismatch | MutationStatus::AlreadyExists => Ok(Cas::Exists),
+            MutationStatus::NotFound => Ok(Cas::NotFound),
+            _ => Err(server.named(Failure::unexpected())),
         }
     }
 
@@ -229,16 +231,16 @@ impl Memcached {
         Ok(())
     }
 
-    /// Whether every server takes writes, by one of `prefix` that nobody reads.
+    /// Makes a write on every server, to show that it works, by one of `prefix` that nobody reads.
     ///
     /// # Errors
     /// [`Failure`] of the first that does not.
-    pub async fn prove(&self, prefix: &'static str) -> Result<(), Failure> {
+    pub async fn probe_write(&self, prefix: &'static str) -> Result<(), Failure> {
         let nobody = Key::plain(prefix, "?proof");
         for server in &*self.servers {
-            let write = Set::new(nobody.as_str(), b"").ttl_raw(PROOF_SECONDS);
+            let write = Set::new(nobody.as_str(), b"").ttl_raw(PROBE_SECONDS);
             if !server.run(write).await?.applied() {
-                return Err(server.named(Failure::nonsense()));
+                return Err(server.named(Failure::unexpected()));
             }
         }
         Ok(())
@@ -330,10 +332,10 @@ impl Server {
 
     fn failed(&self, error: &Error) -> Failure {
         // A wait for a connection that came to nothing says only that there are too many of us.
-        let is_crowd = |error: &std::io::Error| {
+        let is_pool_exhausted = |error: &std::io::Error| {
             error.kind() == std::io::ErrorKind::TimedOut && error.get_ref().is_some()
         };
-        if matches!(error, Error::Io(error) if !is_crowd(error)) {
+        if matches!(error, Error::Io(error) if !is_pool_exhausted(error)) {
             // It may have moved. What is under way ends on the pool that it began on.
             self.client.store(None);
         }
@@ -358,7 +360,7 @@ fn found(result: GetResult) -> Result<Option<Found>, Failure> {
         (GetStatus::Hit, Some(value), Some(version), Some(left)) => {
             Ok(Some(Found { value, left: Lifetime::left(left), version: Version(version) }))
         }
-        _ => Err(Failure::nonsense()),
+        _ => Err(Failure::unexpected()),
     }
 }
 
@@ -393,7 +395,7 @@ impl Failure {
                 "it refuses a command of the meta protocol; memcached 1.6 or newer is needed"
                     .to_owned(),
             ),
-            _ => Self::nonsense(),
+            _ => Self::unexpected(),
         }
     }
 
@@ -402,7 +404,7 @@ impl Failure {
         Self::Unavailable("too many change one record at once".to_owned())
     }
 
-    fn nonsense() -> Self {
+    fn unexpected() -> Self {
         Self::Unavailable("its answer makes no sense".to_owned())
     }
 }
@@ -411,7 +413,7 @@ impl Failure {
 mod tests {
     use super::*;
 
-    fn keeper(servers: &str, name: &str) -> String {
+    fn server_of(servers: &str, name: &str) -> String {
         let servers = Servers::parse(&format!("memcached://{servers}")).expect(servers);
         let memcached = Memcached::new(&servers, &Options::default());
         memcached.server(&Key::plain("p:", name)).name.clone()
@@ -424,10 +426,10 @@ mod tests {
         let expected =
             ["three:3", "three:3", "three:3", "one:1", "one:1", "three:3", "one:1", "one:1"];
         for servers in ["two:2,one:1,three:3", "three:3,two:2,one:1"] {
-            let kept: Vec<_> = (0..8).map(|n| keeper(servers, &n.to_string())).collect();
+            let kept: Vec<_> = (0..8).map(|n| server_of(servers, &n.to_string())).collect();
             assert_eq!(kept, expected, "{servers}");
         }
-        assert_eq!(keeper("one:1", "0"), "one:1");
+        assert_eq!(server_of("one:1", "0"), "one:1");
     }
 
     #[test]
@@ -446,9 +448,9 @@ mod tests {
         let mut moved = 0;
         for n in 0..300 {
             let name = n.to_string();
-            match keeper("one,two,three", &name).as_str() {
+            match server_of("one,two,three", &name).as_str() {
                 "three:11211" => moved += 1,
-                kept => assert_eq!(keeper("one,two", &name), kept),
+                kept => assert_eq!(server_of("one,two", &name), kept),
             }
         }
         assert!((60..140).contains(&moved), "{moved} of 300 on the third of three");

@@ -5,25 +5,25 @@
 //! pool and lets go of its place at once. A broken connection is noticed when it breaks (RESP3
 //! pushes a disconnection) or at the first command that fails or gets no answer in time, and is
 //! replaced at the next checkout; no command is ever sent twice that may have been carried out.
-//! The pools do nothing while nobody asks; who follows the news does.
+//! The pools do nothing while nobody asks; who follows the invalidation does.
 
 mod address;
+mod cached_topology;
 mod changes;
 mod cluster;
 mod connection;
 mod connector;
 mod failure;
+mod invalidation;
 mod keys;
-mod news;
 mod node;
-mod proof;
 mod replicas;
 mod scan;
 mod script;
 mod sentinel;
 mod server;
 mod target;
-mod told;
+mod write_probe;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub use address::InvalidAddress;
 use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
-use connector::{Lasting, Role};
+use connector::{Durability, Role};
 pub use failure::Failure;
+pub use invalidation::RedisInvalidation;
 pub use keys::{Keys, Slot};
-pub use news::RedisNews;
 pub use node::Node;
 pub use scan::{BATCH, Scan};
 pub use script::{Call, Script, invoke_all};
@@ -139,7 +139,7 @@ impl Redis {
     /// changes elsewhere since.
     pub fn lag(&self) -> Duration {
         match self.topology {
-            Topology::Sentinel(_) => told::OUTDATED,
+            Topology::Sentinel(_) => cached_topology::EXPIRED_AFTER,
             Topology::Server(_) | Topology::Cluster(_) => Duration::ZERO,
         }
     }
@@ -149,33 +149,33 @@ impl Redis {
     /// # Errors
     /// [`Failure`] as soon as an attempt to connect failed, or none came in time.
     pub async fn connection(&self) -> Result<Connection, Failure> {
-        self.connection_for(Lasting::No).await
+        self.connection_for(Durability::PrimaryOnly).await
     }
 
-    /// The same for commands that are to outlast the server where others may take its place: what
+    /// The same for commands that must survive a failover, where there may be one: what
     /// is sent alone is answered when one of these has it too, or none can be hoped for. For few
     /// commands, which wait for each other, and which may be sent again where they fail: one fails
     /// that was carried out by a server whose place another has taken.
     ///
     /// # Errors
     /// As of [`Self::connection`].
-    pub async fn lasting_connection(&self) -> Result<Connection, Failure> {
-        self.connection_for(Lasting::Yes).await
+    pub async fn durable_connection(&self) -> Result<Connection, Failure> {
+        self.connection_for(Durability::Replicated).await
     }
 
-    async fn connection_for(&self, lasting: Lasting) -> Result<Connection, Failure> {
+    async fn connection_for(&self, durability: Durability) -> Result<Connection, Failure> {
         match &self.topology {
             Topology::Server(server) => server.link().await.map(Connection::to_server),
             Topology::Sentinel(sentinel) => {
-                let link = sentinel.link(lasting).await?;
-                Ok(match lasting {
-                    Lasting::No => Connection::to_server(link),
-                    Lasting::Yes => Connection::to_master(Arc::clone(sentinel), link),
+                let link = sentinel.link(durability).await?;
+                Ok(match durability {
+                    Durability::PrimaryOnly => Connection::to_server(link),
+                    Durability::Replicated => Connection::to_master(Arc::clone(sentinel), link),
                 })
             }
             Topology::Cluster(cluster) => {
                 cluster.check().await?;
-                Ok(Connection::to_cluster(Arc::clone(cluster), lasting))
+                Ok(Connection::to_cluster(Arc::clone(cluster), durability))
             }
         }
     }

@@ -7,7 +7,7 @@
 
 pub mod column;
 mod database;
-mod news;
+mod invalidation;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 pub use database::Database;
-pub use news::SqliteNews;
+pub use invalidation::SqliteInvalidation;
 
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.

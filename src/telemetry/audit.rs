@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tracing::error;
 
-use super::lost::{Log, Reason, lost};
-use super::queue::{LineWriter, Lines};
+use super::lost::{Log, Reason, count_lost};
+use super::queue::{LineQueue, LineWriter};
 
 /// Bytes of lines that may wait to be written. More are lost, and the log says so: whoever tells of
 /// an event may be answering gateways, and a disk that hangs must not stop them.
-const MOST_WAITING_BYTES: usize = 16 << 20;
-/// How often it is looked whether the file was moved away.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The interval at which a file that was moved away is noticed.
+const MOVED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where audit events go.
+/// The target of audit events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditTarget {
     /// Nowhere.
@@ -35,11 +35,11 @@ pub enum AuditTarget {
     File(PathBuf),
 }
 
-/// A handle for those who tell of events. A clone writes to the same log.
+/// A handle to write events. A clone writes to the same log.
 #[derive(Clone, Debug)]
-pub struct AuditLog(Option<Lines>);
+pub struct AuditLog(Option<LineQueue>);
 
-/// Writes what was told until it is dropped; then everything told so far is on the disk's way.
+/// The writer of the log. Once it is dropped, all events so far are on their way to the disk.
 #[derive(Debug)]
 pub struct AuditWriter(Option<LineWriter>);
 
@@ -57,15 +57,15 @@ impl AuditLog {
         let mut output = match target {
             AuditTarget::Off => return Ok((Self(None), AuditWriter(None))),
             AuditTarget::Stderr => Output::Stderr,
-            AuditTarget::File(path) => Output::File(Appended::open(path)?),
+            AuditTarget::File(path) => Output::File(AppendFile::open(path)?),
         };
         let mut has_failed = false;
         let write = move |line: &[u8]| has_failed = output.write(line, has_failed);
-        let (lines, writer) = Lines::start(Log::Audit, MOST_WAITING_BYTES, write)?;
+        let (lines, writer) = LineQueue::start(Log::Audit, MAX_WAITING_BYTES, write)?;
         Ok((Self(Some(lines)), AuditWriter(Some(writer))))
     }
 
-    /// Tells of an event.
+    /// Writes an event.
     pub fn write(&self, event: &Value) {
         if let Some(lines) = &self.0
             && !lines.push(format!("{event}\n").as_bytes())
@@ -75,14 +75,15 @@ impl AuditLog {
         }
     }
 
-    /// Counts events that are left out, since too many of their kind came at once.
-    pub fn leave_out(&self) {
-        lost(Log::Audit, Reason::Rate, 1);
+    /// Counts an event that is not written, since too many of its kind came at once.
+    pub fn count_suppressed(&self) {
+        count_lost(Log::Audit, Reason::Rate, 1);
     }
 }
 
 impl AuditWriter {
-    /// Waits until everything told so far is written. Handles that others still hold tell nobody.
+    /// Waits until all events so far are written. Handles that others still hold write nothing
+    /// more.
     pub fn finish(mut self) {
         if let Some(writer) = self.0.take() {
             writer.finish(None);
@@ -92,7 +93,7 @@ impl AuditWriter {
 
 enum Output {
     Stderr,
-    File(Appended),
+    File(AppendFile),
 }
 
 impl Output {
@@ -103,7 +104,7 @@ impl Output {
             Self::File(file) => file.append(line),
         };
         let Err(error) = outcome else { return false };
-        lost(Log::Audit, Reason::Write, 1);
+        count_lost(Log::Audit, Reason::Write, 1);
         if !has_failed {
             error!(%error, "the audit log cannot be written; events are lost");
         }
@@ -112,13 +113,13 @@ impl Output {
 }
 
 /// A file that is appended to, wherever its name leads.
-struct Appended {
+struct AppendFile {
     path: PathBuf,
     file: File,
-    looked: Instant,
+    checked_at: Instant,
 }
 
-impl Appended {
+impl AppendFile {
     fn open(path: &Path) -> io::Result<Self> {
         Self::open_like(path, None)
     }
@@ -130,24 +131,24 @@ impl Appended {
         options.append(true).mode(0o600);
         let file = match options.clone().create_new(true).open(path) {
             Ok(file) => {
-                give(&file, path, before)?;
+                set_owner(&file, path, before)?;
                 file
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), file, looked: Instant::now() })
+        Ok(Self { path: path.to_owned(), file, checked_at: Instant::now() })
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.looked.elapsed() >= LOOK_EVERY && !self.is_in_place() {
+        if self.checked_at.elapsed() >= MOVED_CHECK_INTERVAL && !self.is_still_named() {
             *self = Self::open_like(&self.path, self.file.metadata().ok().as_ref())?;
         }
         self.file.write_all(line)
     }
 
-    fn is_in_place(&mut self) -> bool {
-        self.looked = Instant::now();
+    fn is_still_named(&mut self) -> bool {
+        self.checked_at = Instant::now();
         let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
         match (std::fs::metadata(&self.path), self.file.metadata()) {
             (Ok(named), Ok(opened)) => id(named) == id(opened),
@@ -156,9 +157,9 @@ impl Appended {
     }
 }
 
-/// Gives a new file to whoever had the one before it, or has its folder. Who may not give files away
-/// keeps it.
-fn give(file: &File, path: &Path, before: Option<&Metadata>) -> io::Result<()> {
+/// Sets the owner of a new file: that of the file before it, or of its folder. A process that may
+/// not give files away keeps it.
+fn set_owner(file: &File, path: &Path, before: Option<&Metadata>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = std::fs::metadata(folder.unwrap_or_else(|| Path::new("."))).ok();
     if let Some(like) = before.or(folder.as_ref()) {
@@ -197,13 +198,13 @@ mod tests {
     fn a_file_that_was_moved_away_comes_back_with_its_owner_and_its_mode() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("audit.jsonl");
-        let mut file = Appended::open(&path).expect("open");
+        let mut file = AppendFile::open(&path).expect("open");
         file.file.set_permissions(Permissions::from_mode(0o640)).expect("mode");
         // Root alone may; others keep theirs, which is as good here.
         let _kept = std::os::unix::fs::chown(&path, Some(4242), Some(4243));
         let before = std::fs::metadata(&path).expect("metadata");
         std::fs::rename(&path, folder.path().join("audit.jsonl.1")).expect("rename");
-        file.looked -= LOOK_EVERY;
+        file.checked_at -= MOVED_CHECK_INTERVAL;
         file.append(b"{}\n").expect("append");
         let after = std::fs::metadata(&path).expect("metadata");
         let kept = |of: &Metadata| (of.uid(), of.gid(), of.mode());
@@ -217,7 +218,7 @@ mod tests {
         let _kept = std::os::unix::fs::chown(folder.path(), Some(4242), Some(4243));
         let owner = std::fs::metadata(folder.path()).expect("metadata");
         let path = folder.path().join("audit.jsonl");
-        Appended::open(&path).expect("open");
+        AppendFile::open(&path).expect("open");
         let made = std::fs::metadata(&path).expect("metadata");
         assert_eq!((made.uid(), made.gid()), (owner.uid(), owner.gid()));
         assert_eq!(made.mode() & 0o777, 0o600);

@@ -13,21 +13,21 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::lost::{Log, Reason, count_all, lost};
-use super::queue::{LineWriter, Lines};
-use super::rate::{LineBudget, LineRate};
+use super::lost::{Log, Reason, count_all, count_lost};
+use super::queue::{LineQueue, LineWriter};
+use super::rate::{LineLimiter, LineRate};
 use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
 
 /// Bytes of lines that may wait for the reader.
-const MOST_WAITING_BYTES: usize = 8 << 20;
+const MAX_WAITING_BYTES: usize = 8 << 20;
 /// How often one place in the code may write a line at `info` and above.
 const USUAL_RATE: LineRate = LineRate { burst: 100, per_second: 10 };
 /// The same for refused requests.
 const REFUSED_RATE: LineRate = LineRate { burst: 2_000, per_second: 500 };
-/// How often it is told that lines were lost.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-/// How long the end of the process waits for the reader.
-const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// The interval between two reports of lines that were lost.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The time that the end of the process waits for the reader.
+const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl LogConfig {
     /// thread of their own, so that a reader of the log that is stuck delays no answer; what does
     /// not fit into its queue is lost and counted. Dropping the guard writes out what is left.
     pub fn start(&self) -> LogGuard {
-        let Ok((lines, writer)) = Lines::start(Log::Process, MOST_WAITING_BYTES, to_stderr())
+        let Ok((lines, writer)) = LineQueue::start(Log::Process, MAX_WAITING_BYTES, to_stderr())
         else {
             return LogGuard(None);
         };
@@ -104,47 +104,47 @@ pub struct LogGuard(Option<LineWriter>);
 impl Drop for LogGuard {
     fn drop(&mut self) {
         if let Some(writer) = self.0.take() {
-            writer.finish(Some(LAST_PATIENCE));
+            writer.finish(Some(FINAL_FLUSH_TIMEOUT));
         }
     }
 }
 
 /// Writes lines to standard error, and now and then how many could not be.
 fn to_stderr() -> impl FnMut(&[u8]) {
-    let (mut told, mut told_at) = (0, None::<Instant>);
+    let (mut reported, mut reported_at) = (0, None::<Instant>);
     move |line| {
         // A log that nobody reads any more is no reason to stop.
         let _ = io::stderr().write_all(line);
         let lines = count_all(Log::Process);
-        if lines > told && told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+        if lines > reported && reported_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
             tracing::warn!(
-                lines = lines - told,
+                lines = lines - reported,
                 "lines of this log were lost: too many came at once"
             );
-            (told, told_at) = (lines, Some(Instant::now()));
+            (reported, reported_at) = (lines, Some(Instant::now()));
         }
     }
 }
 
-/// Puts lines into the queue, no more of a kind than its budget allows.
+/// Puts lines into the queue, no more of a kind than its rate limit allows.
 #[derive(Debug)]
 struct Sink {
-    lines: Lines,
+    lines: LineQueue,
     started: Instant,
     /// By the place in the code; so there are no more of them than such places.
-    budgets: Mutex<HashMap<Identifier, LineBudget>>,
+    limiters: Mutex<HashMap<Identifier, LineLimiter>>,
 }
 
 impl Sink {
-    fn new(lines: Lines) -> Self {
-        Self { lines, started: Instant::now(), budgets: Mutex::default() }
+    fn new(lines: LineQueue) -> Self {
+        Self { lines, started: Instant::now(), limiters: Mutex::default() }
     }
 
-    fn is_within_budget(&self, line: &Metadata<'_>) -> bool {
+    fn is_within_rate(&self, line: &Metadata<'_>) -> bool {
         let Some(rate) = rate(line) else { return true };
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets.entry(line.callsite()).or_insert_with(|| LineBudget::new(rate));
-        budget.take(self.started.elapsed()).is_some()
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = limiters.entry(line.callsite()).or_insert_with(|| LineLimiter::new(rate));
+        limiter.take(self.started.elapsed()).is_some()
     }
 }
 
@@ -166,13 +166,13 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 
     fn make_writer_for(&'a self, line: &Metadata<'_>) -> SinkWriter<'a> {
-        SinkWriter(self.is_within_budget(line).then_some(&self.lines))
+        SinkWriter(self.is_within_rate(line).then_some(&self.lines))
     }
 }
 
 /// Takes one line, or takes it for lost.
 #[derive(Debug)]
-struct SinkWriter<'a>(Option<&'a Lines>);
+struct SinkWriter<'a>(Option<&'a LineQueue>);
 
 impl Write for SinkWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -180,7 +180,7 @@ impl Write for SinkWriter<'_> {
             Some(lines) => {
                 lines.push(line);
             }
-            None => lost(Log::Process, Reason::Rate, 1),
+            None => count_lost(Log::Process, Reason::Rate, 1),
         }
         Ok(line.len())
     }

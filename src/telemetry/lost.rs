@@ -1,4 +1,5 @@
-//! Lines that nobody will read, counted: of a log that could not keep up, or that was too talkative.
+//! Lines that nobody will read, counted: of a log that could not keep up, or that was too
+//! talkative.
 
 use std::sync::LazyLock;
 
@@ -64,7 +65,7 @@ impl Reason {
 }
 
 /// Counts lines that were lost.
-pub(super) fn lost(log: Log, reason: Reason, lines: u64) {
+pub(super) fn count_lost(log: Log, reason: Reason, lines: u64) {
     counter(log, reason).inc_by(lines);
 }
 
@@ -89,7 +90,7 @@ pub fn register(registry: &mut Registry) {
         (Log::Audit, &[Reason::Room, Reason::Rate, Reason::Write]),
     ] {
         for reason in reasons {
-            lost(log, *reason, 0);
+            count_lost(log, *reason, 0);
         }
     }
     registry.register(

@@ -5,28 +5,28 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::lost::{Log, Reason, lost};
+use super::lost::{Log, Reason, count_lost};
 
 /// The longest line that is taken; what anybody else wrote is cut long before.
-const MOST_LINE_BYTES: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
 /// The room that an empty queue keeps.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// Where lines are put. A clone puts them into the same queue.
+/// A queue of lines. A clone puts them into the same queue.
 #[derive(Clone, Debug)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct LineQueue(Arc<Shared>);
 
 /// The end of the queue at which lines are written.
 #[derive(Debug)]
 pub(super) struct LineWriter {
-    lines: Lines,
+    lines: LineQueue,
     thread: JoinHandle<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     log: Log,
-    most_bytes: usize,
+    max_bytes: usize,
     state: Mutex<State>,
     /// Something came, or the end.
     changed: Condvar,
@@ -35,24 +35,24 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Bytes that are being written.
-    in_hand: usize,
+    /// Bytes that are being written now.
+    being_written: usize,
     is_closed: bool,
     has_ended: bool,
 }
 
-impl Lines {
+impl LineQueue {
     /// A queue of at most so many bytes, whose lines `write` gets one by one, each with its end.
     ///
     /// # Errors
     /// Where no thread can be started.
     pub(super) fn start(
         log: Log,
-        most_bytes: usize,
+        max_bytes: usize,
         write: impl FnMut(&[u8]) + Send + 'static,
     ) -> std::io::Result<(Self, LineWriter)> {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let lines = Self(Arc::new(Shared { log, most_bytes, state, changed }));
+        let lines = Self(Arc::new(Shared { log, max_bytes, state, changed }));
         let taken = lines.clone();
         let thread = std::thread::Builder::new()
             .name(log.as_str().to_owned())
@@ -63,9 +63,9 @@ impl Lines {
     /// Adds lines, each with its end, all or none; without waiting. What finds no room is counted.
     pub(super) fn push(&self, lines: &[u8]) -> bool {
         let mut state = self.lock();
-        let taken = state.waiting.len() + state.in_hand;
-        let fits = lines.len() <= MOST_LINE_BYTES
-            && taken.saturating_add(lines.len()) <= self.0.most_bytes
+        let taken = state.waiting.len() + state.being_written;
+        let fits = lines.len() <= MAX_LINE_BYTES
+            && taken.saturating_add(lines.len()) <= self.0.max_bytes
             && !state.is_closed;
         if fits {
             state.waiting.extend_from_slice(lines);
@@ -73,7 +73,7 @@ impl Lines {
             self.0.changed.notify_all();
         } else {
             drop(state);
-            lost(self.0.log, Reason::Room, 1);
+            count_lost(self.0.log, Reason::Room, 1);
         }
         fits
     }
@@ -92,7 +92,7 @@ impl Lines {
         batch.clear();
         batch.shrink_to(KEPT_BYTES);
         let mut state = self.lock();
-        state.in_hand = 0;
+        state.being_written = 0;
         while state.waiting.is_empty() {
             if state.is_closed {
                 state.has_ended = true;
@@ -103,7 +103,7 @@ impl Lines {
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(batch, &mut state.waiting);
-        state.in_hand = batch.len();
+        state.being_written = batch.len();
         true
     }
 
@@ -114,19 +114,19 @@ impl Lines {
 }
 
 impl LineWriter {
-    /// Waits until everything put in so far is written, or `patience` is over. Whatever comes later
+    /// Waits until everything put in so far is written, or `timeout` is over. Whatever comes later
     /// is lost.
-    pub(super) fn finish(self, patience: Option<Duration>) {
+    pub(super) fn finish(self, timeout: Option<Duration>) {
         let mut state = self.lines.lock();
         state.is_closed = true;
         drop(state);
         self.lines.0.changed.notify_all();
-        let Some(patience) = patience else {
+        let Some(timeout) = timeout else {
             let _ = self.thread.join();
             return;
         };
         let state = self.lines.lock();
-        let ended = self.lines.0.changed.wait_timeout_while(state, patience, |s| !s.has_ended);
+        let ended = self.lines.0.changed.wait_timeout_while(state, timeout, |s| !s.has_ended);
         drop(ended);
     }
 }
@@ -138,40 +138,40 @@ mod tests {
     use super::*;
 
     /// A queue of 1,000 bytes whose writer is stuck in a line until it is let go.
-    fn stuck() -> (Lines, LineWriter, Sender<()>, Receiver<Vec<u8>>) {
-        let ((go, may_go), (tell, told)) = (channel::<()>(), channel());
+    fn stuck() -> (LineQueue, LineWriter, Sender<()>, Receiver<Vec<u8>>) {
+        let ((go, may_go), (report, written)) = (channel::<()>(), channel());
         let write = move |line: &[u8]| {
             let _ = may_go.recv();
-            let _ = tell.send(line.to_vec());
+            let _ = report.send(line.to_vec());
         };
-        let (lines, writer) = Lines::start(Log::Test, 1_000, write).expect("a thread");
-        (lines, writer, go, told)
+        let (lines, writer) = LineQueue::start(Log::Test, 1_000, write).expect("a thread");
+        (lines, writer, go, written)
     }
 
     #[test]
     fn a_reader_that_is_stuck_costs_so_many_bytes_and_no_more_and_what_is_lost_is_counted() {
-        let (lines, writer, go, told) = stuck();
+        let (lines, writer, go, written) = stuck();
         let line = [b"x".repeat(99), b"\n".to_vec()].concat();
         let before = super::super::lost::count(Log::Test, Reason::Room);
         let kept = (0..100_000).filter(|_| lines.push(&line)).count();
         assert_eq!(kept, 10);
-        assert!(!lines.push(&vec![b'x'; MOST_LINE_BYTES + 1]), "a line has its own bound");
+        assert!(!lines.push(&vec![b'x'; MAX_LINE_BYTES + 1]), "a line has its own bound");
         let counted = super::super::lost::count(Log::Test, Reason::Room) - before;
         assert!(counted > 100_000 - 10, "{counted}");
         drop(go);
         writer.finish(None);
-        assert_eq!(told.iter().map(|line| line.len()).collect::<Vec<_>>(), [100; 10]);
+        assert_eq!(written.iter().map(|line| line.len()).collect::<Vec<_>>(), [100; 10]);
     }
 
     #[test]
     fn what_was_put_in_before_the_end_is_written_and_nothing_after() {
-        let (tell, told) = channel();
-        let write = move |line: &[u8]| tell.send(line.to_vec()).expect("somebody listens");
-        let (lines, writer) = Lines::start(Log::Test, 1 << 20, write).expect("a thread");
+        let (report, written) = channel();
+        let write = move |line: &[u8]| report.send(line.to_vec()).expect("somebody listens");
+        let (lines, writer) = LineQueue::start(Log::Test, 1 << 20, write).expect("a thread");
         assert!(lines.push(b"one\ntwo\n"));
         assert!(lines.push(b"three\n"));
         writer.finish(Some(Duration::from_secs(60)));
         assert!(!lines.push(b"late\n"));
-        assert_eq!(told.iter().collect::<Vec<_>>(), [&b"one\n"[..], b"two\n", b"three\n"]);
+        assert_eq!(written.iter().collect::<Vec<_>>(), [&b"one\n"[..], b"two\n", b"three\n"]);
     }
 }

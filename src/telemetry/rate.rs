@@ -1,9 +1,9 @@
-//! How many lines of a kind are written: so many at once, then so many a second, so that nobody who
-//! can provoke a line can fill a disk with it.
+//! A rate limit (token bucket) for lines of a kind: so many at once, then so many a second, so that
+//! nobody who can provoke a line can fill a disk with it.
 
 use std::time::Duration;
 
-/// A budget of lines.
+/// The rate and the burst of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineRate {
     /// How many at once.
@@ -12,23 +12,23 @@ pub struct LineRate {
     pub per_second: u32,
 }
 
-/// What is left of a budget, by any clock that is not set back.
+/// A token bucket of lines, by any clock that is not set back.
 #[derive(Clone, Copy, Debug)]
-pub struct LineBudget {
+pub struct LineLimiter {
     rate: LineRate,
-    /// When all of it will be there again.
+    /// The time at which it will be full again.
     full_at: Duration,
     /// Lines that were refused since one was last let through.
     refused: u64,
 }
 
-impl LineBudget {
-    /// An unused one.
+impl LineLimiter {
+    /// A full bucket.
     pub fn new(rate: LineRate) -> Self {
         Self { rate, full_at: Duration::ZERO, refused: 0 }
     }
 
-    /// Takes a line from it: how many were refused since the last that was not, or `None` where
+    /// Takes a token for a line: how many were refused since the last that was not, or `None` where
     /// this one is refused too.
     pub fn take(&mut self, now: Duration) -> Option<u64> {
         let of_one = Duration::from_secs(1) / self.rate.per_second.max(1);
@@ -48,16 +48,16 @@ mod tests {
 
     #[test]
     fn so_many_at_once_then_so_many_a_second_and_what_was_refused_is_told() {
-        let mut budget = LineBudget::new(LineRate { burst: 20, per_second: 5 });
+        let mut limiter = LineLimiter::new(LineRate { burst: 20, per_second: 5 });
         let mut taken = |seconds: u64, lines| -> usize {
             let at = Duration::from_secs(seconds);
-            (0..lines).filter(|_| budget.take(at).is_some()).count()
+            (0..lines).filter(|_| limiter.take(at).is_some()).count()
         };
         assert_eq!(taken(100, 1_000), 20);
         assert_eq!(taken(101, 1_000), 5);
         assert_eq!(taken(103, 1_000), 10);
         assert_eq!(taken(1_000, 30), 20, "a rest saves up no more than the burst");
-        assert_eq!(budget.take(Duration::from_secs(1_001)), Some(10));
-        assert_eq!(budget.take(Duration::from_secs(1_001)), Some(0));
+        assert_eq!(limiter.take(Duration::from_secs(1_001)), Some(10));
+        assert_eq!(limiter.take(Duration::from_secs(1_001)), Some(0));
     }
 }

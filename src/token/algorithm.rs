@@ -55,7 +55,7 @@ pub fn is_symmetric(algorithm: Algorithm) -> bool {
 
 /// The shortest secret that an HMAC algorithm may have, in bytes: as long as its output
 /// (RFC 7518, section 3.2). Zero for the others.
-pub fn least_secret_bytes(algorithm: Algorithm) -> usize {
+pub fn min_secret_bytes(algorithm: Algorithm) -> usize {
     match algorithm {
         Algorithm::HS256 => 32,
         Algorithm::HS384 => 48,

@@ -100,7 +100,7 @@ impl Claims {
     pub fn check_use(&self, is_declared: bool) -> Result<(), TokenError> {
         /// Of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens and
         /// other events (RFC 8417, section 2.2).
-        const GIVEAWAYS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
+        const NON_ACCESS_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
         const ACCESS: [&str; 4] = ["access", "access_token", "at+jwt", "bearer"];
         const OTHER: [&str; 8] = [
             "refresh",
@@ -124,7 +124,7 @@ impl Claims {
         };
         let is_declared =
             is_declared || ["token_type", "token_use", "type", "typ"].iter().any(says_access);
-        if !is_declared && GIVEAWAYS.iter().any(|name| self.get(name).is_some()) {
+        if !is_declared && NON_ACCESS_CLAIMS.iter().any(|name| self.get(name).is_some()) {
             return Err(TokenError::WrongType);
         }
         // These names are in use for other things too, so only what is known is refused.

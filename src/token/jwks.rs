@@ -30,13 +30,13 @@ use super::ring::{KeyRing, UsableUntil};
 use crate::clock::Clock;
 
 /// The largest key set that is read, in bytes.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// The most keys that are taken from one set.
-const MOST_KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a key set is.
+/// The location of a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A file on this host.
@@ -57,7 +57,7 @@ impl std::fmt::Display for Location {
     }
 }
 
-/// A published key set and the terms on which it is read.
+/// A published key set, and how often it is read.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Where it is.
@@ -94,22 +94,22 @@ pub enum JwksError {
 pub struct KeySet {
     /// The keys that verify. There may be none.
     pub keys: Vec<VerifyingKey>,
-    /// The others.
-    pub left_out: Vec<LeftOut>,
+    /// The keys that are not used.
+    pub skipped: Vec<SkippedKey>,
 }
 
 /// A key that is not used, since it cannot verify signatures here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Its place in the set; the first is 1.
-    place: usize,
+pub struct SkippedKey {
+    /// Its position in the set; the first is 1.
+    position: usize,
     kid: Option<String>,
     reason: String,
 }
 
-impl std::fmt::Display for LeftOut {
+impl std::fmt::Display for SkippedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "key {}", self.place)?;
+        write!(f, "key {}", self.position)?;
         if let Some(kid) = &self.kid {
             write!(f, " ({kid})")?;
         }
@@ -124,8 +124,8 @@ impl KeySet {
     /// [`JwksError::NoneUsable`].
     pub fn usable(self) -> Result<Vec<VerifyingKey>, JwksError> {
         if self.keys.is_empty() {
-            let told = self.left_out.iter().map(|left_out| format!("; {left_out}"));
-            return Err(JwksError::NoneUsable(told.collect()));
+            let reported = self.skipped.iter().map(|skipped| format!("; {skipped}"));
+            return Err(JwksError::NoneUsable(reported.collect()));
         }
         Ok(self.keys)
     }
@@ -166,7 +166,7 @@ impl Fetcher {
         let content = tokio::time::timeout(FETCH_TIMEOUT, content)
             .await
             .map_err(|_| JwksError::Fetch("no answer in time".to_owned()))??;
-        if content.len() > MOST_BYTES {
+        if content.len() > MAX_BYTES {
             return Err(JwksError::Content("it is larger than 1 MiB"));
         }
         parse(&content, source.assumed)
@@ -182,7 +182,7 @@ impl Fetcher {
         if response.status() != http::StatusCode::OK {
             return Err(JwksError::Fetch(format!("status {}", response.status().as_u16())));
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| JwksError::Fetch(error.to_string()))?;
         Ok(body.to_bytes().into())
     }
@@ -192,24 +192,24 @@ impl Fetcher {
 async fn read_file(path: &Path) -> Result<Vec<u8>, JwksError> {
     let mut content = Vec::new();
     let file = tokio::fs::File::open(path).await?;
-    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut content).await?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).await?;
     Ok(content)
 }
 
-/// Keeps `ring` filled from `source` until `stop`.
-pub async fn keep(
+/// Refreshes `ring` from `source`, again and again, until `stop`.
+pub async fn refresh_periodically(
     ring: Arc<KeyRing>,
     source: Source,
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
-    let mut told = None;
+    let mut reported = None;
     loop {
         let until = UsableUntil::after(source.max_age, clock.as_ref());
         let pause = match fetcher.read(&source).await {
             Ok(set) => {
-                take(&ring, &source, set, until, &mut told);
+                apply(&ring, &source, set, until, &mut reported);
                 source.refresh.max(source.cooldown)
             }
             Err(error) => {
@@ -220,7 +220,7 @@ pub async fn keep(
         };
         let wanted = async {
             tokio::time::sleep(source.cooldown).await;
-            ring.refresh_wanted().await;
+            ring.refresh_requested().await;
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -230,29 +230,30 @@ pub async fn keep(
     }
 }
 
-/// Swaps in what was read. What cannot be used is told when it is seen first, not at every read.
-fn take(
+/// Swaps in what was read. A key that cannot be used is reported when it is seen first, not at
+/// every read.
+fn apply(
     ring: &KeyRing,
     source: &Source,
     set: KeySet,
     until: UsableUntil,
-    told: &mut Option<Vec<LeftOut>>,
+    reported: &mut Option<Vec<SkippedKey>>,
 ) {
     let (before, count) = (ring.generation(), set.keys.len());
     ring.replace(set.keys, until);
-    let is_news = told.as_ref() != Some(&set.left_out);
-    if is_news {
-        for left_out in &set.left_out {
-            info!(source = %source.location, "{left_out}");
+    let is_new = reported.as_ref() != Some(&set.skipped);
+    if is_new {
+        for skipped in &set.skipped {
+            info!(source = %source.location, "{skipped}");
         }
     }
-    if count == 0 && (is_news || ring.generation() != before) {
+    if count == 0 && (is_new || ring.generation() != before) {
         warn!(source = %source.location, "the issuer publishes no key that can verify: none of its \
                tokens is good");
     } else if ring.generation() != before {
         info!(source = %source.location, count, "keys of the issuer changed");
     }
-    *told = Some(set.left_out);
+    *reported = Some(set.skipped);
 }
 
 /// Whether some key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
@@ -275,25 +276,25 @@ pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<KeySet, JwksE
     }
     let set: Set = serde_json::from_slice(content)
         .map_err(|_| JwksError::Content("it is not a JWK Set: {\"keys\": [...]}"))?;
-    if set.keys.len() > MOST_KEYS {
+    if set.keys.len() > MAX_KEYS {
         return Err(JwksError::Content("it holds more than 256 keys"));
     }
-    let (mut keys, mut left_out) = (Vec::new(), Vec::new());
-    for (place, value) in (1..).zip(set.keys) {
-        let kid = value.get("kid").and_then(serde_json::Value::as_str).map(told);
+    let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+    for (position, value) in (1..).zip(set.keys) {
+        let kid = value.get("kid").and_then(serde_json::Value::as_str).map(sanitized);
         let read = serde_json::from_value::<Jwk>(value)
-            .map_err(|error| told(&error.to_string()))
+            .map_err(|error| sanitized(&error.to_string()))
             .and_then(|jwk| VerifyingKey::from_jwk(&jwk, assumed).map_err(|e| e.to_string()));
         match read {
             Ok(key) => keys.push(key),
-            Err(reason) => left_out.push(LeftOut { place, kid, reason }),
+            Err(reason) => skipped.push(SkippedKey { position, kid, reason }),
         }
     }
-    Ok(KeySet { keys, left_out })
+    Ok(KeySet { keys, skipped })
 }
 
 /// A text of somebody else's, fit for one line: bounded, and without control characters.
-fn told(text: &str) -> String {
+fn sanitized(text: &str) -> String {
     text.chars().take(160).flat_map(char::escape_debug).collect()
 }
 
@@ -335,9 +336,9 @@ mod tests {
             published(Algorithm::EdDSA),
         ]});
         let set = parse(set.to_string().as_bytes(), None).unwrap();
-        assert_eq!((set.keys.len(), set.left_out.len()), (2, 4));
-        let places: Vec<_> = set.left_out.iter().map(|left_out| left_out.place).collect();
-        assert_eq!(places, [1, 2, 3, 4]);
+        assert_eq!((set.keys.len(), set.skipped.len()), (2, 4));
+        let positions: Vec<_> = set.skipped.iter().map(|skipped| skipped.position).collect();
+        assert_eq!(positions, [1, 2, 3, 4]);
     }
 
     #[test]
@@ -345,9 +346,9 @@ mod tests {
         for set in ["", "{}", "[]", "{\"keys\":5}", "null", "<html>"] {
             assert!(parse(set.as_bytes(), None).is_err(), "{set}");
         }
-        for (set, left_out) in [("{\"keys\":[]}", 0), ("{\"keys\":[{}]}", 1)] {
+        for (set, skipped) in [("{\"keys\":[]}", 0), ("{\"keys\":[{}]}", 1)] {
             let read = parse(set.as_bytes(), None).unwrap();
-            assert_eq!((read.keys.len(), read.left_out.len()), (0, left_out), "{set}");
+            assert_eq!((read.keys.len(), read.skipped.len()), (0, skipped), "{set}");
             assert!(read.usable().is_err(), "where there must be one");
         }
     }
@@ -357,9 +358,9 @@ mod tests {
         let mut key = published(Algorithm::ES256);
         (key["kid"], key["use"]) = ("a\nb".into(), "enc".into());
         let set = json!({ "keys": [key] }).to_string();
-        let told = parse(set.as_bytes(), None).unwrap().usable().unwrap_err().to_string();
-        assert!(told.contains("key 1 (a\\nb) is left out: its `use`"), "{told}");
-        assert!(!told.contains('\n'), "{told}");
+        let reported = parse(set.as_bytes(), None).unwrap().usable().unwrap_err().to_string();
+        assert!(reported.contains("key 1 (a\\nb) is left out: its `use`"), "{reported}");
+        assert!(!reported.contains('\n'), "{reported}");
     }
 
     /// `n` and `e` as the faulty libraries write them: with the sign byte of ASN.1 before them.
@@ -411,7 +412,7 @@ mod tests {
             with(ec, "y", &[0; 32]),
         ]});
         let read = parse(set.to_string().as_bytes(), None).unwrap();
-        assert_eq!((read.keys.len(), read.left_out.len()), (0, 9), "{:?}", read.keys);
+        assert_eq!((read.keys.len(), read.skipped.len()), (0, 9), "{:?}", read.keys);
     }
 
     #[test]

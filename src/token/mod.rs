@@ -1,6 +1,6 @@
 //! Tokens: bytes in, claims out.
 //!
-//! A token is bounded in size, taken apart and typed before anything else is looked at ([`parts`],
+//! A token is bounded in size, taken apart and typed before anything else is looked at ([`jws`],
 //! [`claims`]), matched to the one issuer it names ([`issuer`]), and its signature checked with a
 //! key of that issuer that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with
 //! the advice of RFC 8725. What a token says about where its key may be found (`jwk`, `jku`,
@@ -9,8 +9,8 @@
 //! Our own keys are handed over from one to the next by the rules of [`rotation`]; [`key_file`]
 //! keeps them, [`signers`] says which one signs.
 //!
-//! No I/O happens here but two: [`jwks`] fetches published keys and [`signers`] reads the key ring's
-//! file, both in the background. A check of a token never waits for either.
+//! No I/O happens here but two: [`jwks`] fetches published keys and [`signers`] reads the key
+//! ring's file, both in the background. A check of a token never waits for either.
 
 pub mod algorithm;
 pub mod claims;
@@ -18,9 +18,9 @@ mod error;
 pub mod integers;
 pub mod issuer;
 pub mod jwks;
+pub mod jws;
 pub mod key;
 pub mod key_file;
-pub mod parts;
 pub mod ring;
 pub mod rotation;
 pub mod signers;
@@ -32,5 +32,5 @@ pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::{KeyRing, UsableUntil};
-pub use signers::{SigningRing, keep_ring};
+pub use signers::{SigningRing, watch_key_file};
 pub use verify::{Signature, Verified, Verifier};

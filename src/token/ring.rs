@@ -13,7 +13,7 @@ use crate::clock::{Clock, UnixTime};
 
 /// How many keys at most are tried for one token, so that a token costs a bounded number of
 /// signature checks however its issuer names its keys.
-pub const MOST_CANDIDATES: usize = 8;
+pub const MAX_CANDIDATES: usize = 8;
 
 /// Until when keys may be used, by whichever clock runs further: nobody can set the monotonic one
 /// back, and the wall's goes on while the host sleeps.
@@ -46,8 +46,8 @@ pub struct KeyRing {
     generation: AtomicU64,
     /// Until when the keys may be used, in milliseconds of the monotonic clock, and of the wall's.
     usable_until: (AtomicU64, AtomicU64),
-    /// Rung when a token names a key that is not here.
-    wanted: Notify,
+    /// Notified when a token names a key that is not here.
+    refresh: Notify,
 }
 
 impl KeyRing {
@@ -56,8 +56,8 @@ impl KeyRing {
         Self::new(keys, UsableUntil::FOR_EVER)
     }
 
-    /// A ring that is empty, and not usable, until keys have been fetched.
-    pub fn awaiting() -> Self {
+    /// A ring without keys, which is not usable until some have been fetched.
+    pub fn unfetched() -> Self {
         Self::new(Vec::new(), UsableUntil { monotonic: Duration::ZERO, wall: UnixTime::EPOCH })
     }
 
@@ -66,7 +66,7 @@ impl KeyRing {
             keys: ArcSwap::from_pointee(keys),
             generation: AtomicU64::new(0),
             usable_until: (until.monotonic_millis().into(), until.wall.as_millis().into()),
-            wanted: Notify::new(),
+            refresh: Notify::new(),
         }
     }
 
@@ -90,7 +90,7 @@ impl KeyRing {
         let keys = self.keys.load();
         let fitting = || keys.iter().filter(|key| key.algorithm() == algorithm);
         let first = |keys: &mut dyn Iterator<Item = &VerifyingKey>| -> Vec<VerifyingKey> {
-            keys.take(MOST_CANDIDATES).cloned().collect()
+            keys.take(MAX_CANDIDATES).cloned().collect()
         };
         let Some(wanted) = key_id else {
             return first(&mut fitting());
@@ -105,7 +105,8 @@ impl KeyRing {
     }
 
     /// Swaps in fetched keys, usable until `until`. None at all are a set too: that of an issuer
-    /// who withdrew his keys. The generation grows only where something changed, so that a quiet refresh flushes no cache.
+    /// who withdrew his keys. The generation grows only where something changed, so that a quiet
+    /// refresh flushes no cache.
     pub fn replace(&self, keys: Vec<VerifyingKey>, until: UsableUntil) {
         let present = self.keys.load();
         let unchanged = present.len() == keys.len()
@@ -121,13 +122,13 @@ impl KeyRing {
 
     /// Says that a token named an unknown key. Cheap, and never more than a hint: the fetching
     /// task decides when it next goes.
-    pub fn want_refresh(&self) {
-        self.wanted.notify_one();
+    pub fn request_refresh(&self) {
+        self.refresh.notify_one();
     }
 
     /// Completes when an unknown key has been named since the last time.
-    pub async fn refresh_wanted(&self) {
-        self.wanted.notified().await;
+    pub async fn refresh_requested(&self) {
+        self.refresh.notified().await;
     }
 }
 
@@ -180,13 +181,13 @@ mod tests {
     #[test]
     fn the_number_of_candidates_is_bounded() {
         let ring = KeyRing::fixed(vec![key(None, Algorithm::HS256); 50]);
-        assert_eq!(ring.candidates(Algorithm::HS256, None).len(), MOST_CANDIDATES);
+        assert_eq!(ring.candidates(Algorithm::HS256, None).len(), MAX_CANDIDATES);
     }
 
     #[test]
     fn fetched_keys_are_usable_until_their_bound() {
         let clock = ManualClock::at(UnixTime::from_secs(1_000));
-        let ring = KeyRing::awaiting();
+        let ring = KeyRing::unfetched();
         let is_usable = || ring.is_usable(clock.now(), clock.monotonic());
         assert!(!is_usable());
         let keys = vec![key(None, Algorithm::HS256)];
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn keys_age_by_the_clock_that_ran_further() {
-        let ring = KeyRing::awaiting();
+        let ring = KeyRing::unfetched();
         let clock = ManualClock::at(UnixTime::from_secs(1_000));
         ring.replace(Vec::new(), UsableUntil::after(Duration::from_secs(10), &clock));
         let is_usable = || ring.is_usable(clock.now(), clock.monotonic());
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_empty_set_is_a_set() {
-        let ring = KeyRing::awaiting();
+        let ring = KeyRing::unfetched();
         ring.replace(vec![key(None, Algorithm::HS256)], UsableUntil::FOR_EVER);
         let before = ring.generation();
         ring.replace(Vec::new(), UsableUntil::FOR_EVER);
@@ -235,7 +236,7 @@ mod tests {
             key.verifying().clone()
         };
         let (a, b) = (new(), new());
-        let ring = KeyRing::awaiting();
+        let ring = KeyRing::unfetched();
         for (keys, generation) in [
             (vec![a.clone(), b.clone()], 1),
             (vec![b.clone(), a.clone()], 1),

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::key::{KeyId, PublicJwk, SigningKey, VerifyingKey};
-use super::key_file::{self, KeyFileError, RingKey, Stamp};
+use super::key_file::{self, FileVersion, KeyFileError, RingKey};
 use super::ring::{KeyRing, UsableUntil};
-use super::rotation::{Term, Timetable};
+use super::rotation::{KeyLifetime, RotationSchedule};
 use crate::clock::{Clock, UnixTime};
 
-/// How often the file is looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// The interval at which the file is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The keys of our own issuer. What they do depends on the time, which each question brings along.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub struct SigningRing {
 
 #[derive(Debug)]
 struct Keys {
-    table: Timetable<OwnKey>,
+    schedule: RotationSchedule<OwnKey>,
     /// Of the file that they were read from.
-    stamp: Option<Stamp>,
+    version: Option<FileVersion>,
     key_set: ArcSwap<KeySet>,
 }
 
@@ -43,7 +43,7 @@ struct OwnKey {
     verifying: VerifyingKey,
 }
 
-/// The published keys as text, and the time in which they are those.
+/// The published keys as text, and the period in which they are those.
 #[derive(Debug)]
 struct KeySet {
     since: UnixTime,
@@ -65,39 +65,39 @@ impl SigningRing {
         Self { file: None, keys: ArcSwap::from_pointee(Keys::for_ever(own)) }
     }
 
-    /// The keys of a file, which [`keep_ring`] reads again.
+    /// The keys of a file, which [`watch_key_file`] reads again.
     ///
     /// # Errors
     /// Where the file cannot be used.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let (table, stamp) = key_file::read(path)?;
-        let keys = ArcSwap::from_pointee(Keys::of_file(table, stamp));
+        let (schedule, version) = key_file::read(path)?;
+        let keys = ArcSwap::from_pointee(Keys::of_file(schedule, version));
         Ok(Self { file: Some(path.to_owned()), keys })
     }
 
     /// The key that signs now; `None` where there is none, which for a key ring means that its
-    /// terms were written by hand.
+    /// lifetimes were written by hand.
     pub fn signing(&self, now: UnixTime) -> Option<Arc<SigningKey>> {
-        self.keys.load().table.signing(now)?.signing.clone()
+        self.keys.load().schedule.signing(now)?.signing.clone()
     }
 
     /// What is shown to everybody now: all keys that verify, but no shared secret.
     pub fn published(&self, now: UnixTime) -> Vec<PublicJwk> {
         let keys = self.keys.load();
-        keys.table.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
+        keys.schedule.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
     }
 
     /// Whether a key of that name is shown to everybody now.
     pub fn publishes(&self, name: &str, now: UnixTime) -> bool {
         let keys = self.keys.load();
-        let mut published = keys.table.published(now);
+        let mut published = keys.schedule.published(now);
         published.any(|key| key.verifying.public().is_some_and(|key| key.id().as_str() == name))
     }
 
     /// The keys that check our tokens now.
     pub fn verifying(&self, now: UnixTime) -> Vec<VerifyingKey> {
         let keys = self.keys.load();
-        keys.table.published(now).map(|key| key.verifying.clone()).collect()
+        keys.schedule.published(now).map(|key| key.verifying.clone()).collect()
     }
 
     /// What is published now, as a JWK Set (RFC 7517, section 5). It is made anew only when
@@ -108,7 +108,7 @@ impl SigningRing {
         if made.since <= now && made.until.is_none_or(|until| now < until) {
             return Arc::clone(&made.json);
         }
-        let fresh = Arc::new(KeySet::of(&keys.table, now));
+        let fresh = Arc::new(KeySet::of(&keys.schedule, now));
         keys.key_set.store(Arc::clone(&fresh));
         Arc::clone(&fresh.json)
     }
@@ -116,86 +116,88 @@ impl SigningRing {
 
 impl Keys {
     fn for_ever(keys: impl IntoIterator<Item = OwnKey>) -> Self {
-        let term = Term { created: UnixTime::EPOCH, signs_from: UnixTime::EPOCH, retires: None };
-        Self::new(keys.into_iter().map(|key| (term, key)).collect(), None)
+        let lifetime =
+            KeyLifetime { created: UnixTime::EPOCH, signs_from: UnixTime::EPOCH, retires: None };
+        Self::new(keys.into_iter().map(|key| (lifetime, key)).collect(), None)
     }
 
-    fn of_file(table: Timetable<RingKey>, stamp: Stamp) -> Self {
+    fn of_file(schedule: RotationSchedule<RingKey>, version: FileVersion) -> Self {
         let own = |key: RingKey| OwnKey {
             verifying: key.verifying(),
             signing: Some(Arc::clone(key.key())),
         };
-        Self::new(table.map(own), Some(stamp))
+        Self::new(schedule.map(own), Some(version))
     }
 
-    fn new(table: Timetable<OwnKey>, stamp: Option<Stamp>) -> Self {
-        let key_set = ArcSwap::from_pointee(KeySet::of(&table, UnixTime::EPOCH));
-        Self { table, stamp, key_set }
+    fn new(schedule: RotationSchedule<OwnKey>, version: Option<FileVersion>) -> Self {
+        let key_set = ArcSwap::from_pointee(KeySet::of(&schedule, UnixTime::EPOCH));
+        Self { schedule, version, key_set }
     }
 }
 
 impl KeySet {
-    fn of(table: &Timetable<OwnKey>, now: UnixTime) -> Self {
-        let keys = table.published(now).filter_map(|key| key.verifying.public());
+    fn of(schedule: &RotationSchedule<OwnKey>, now: UnixTime) -> Self {
+        let keys = schedule.published(now).filter_map(|key| key.verifying.public());
         let keys: Vec<_> = keys.map(PublicJwk::jwk).collect();
-        let (since, until) = table.unchanged(now);
+        let (since, until) = schedule.unchanged_period(now);
         Self { since, until, json: json!({ "keys": keys }).to_string().into() }
     }
 }
 
-/// Keeps `own` as its file is, and `verifying`, the keys that check our tokens, as `own` is, until
-/// `stop`. Both follow within a second or so. Where there is no file, it ends at once.
-pub async fn keep_ring(
+/// Watches the file of `own` until `stop`: reloads `own` when it changes, and `verifying`, the keys
+/// that check our tokens, with it. Both follow within a second or so. Ends at once where there is
+/// no file.
+pub async fn watch_key_file(
     own: Arc<SigningRing>,
     verifying: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
-    let Some(mut keeper) = Keeper::new(own, verifying, clock) else {
+    let Some(mut watcher) = KeyFileWatcher::new(own, verifying, clock) else {
         return;
     };
-    let keep = async {
+    let watch = async {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             // Reading a file may take its time, and parsing an RSA key does.
-            let look = tokio::task::spawn_blocking(move || {
-                keeper.look();
-                keeper
+            let polled = tokio::task::spawn_blocking(move || {
+                watcher.poll();
+                watcher
             });
-            let Ok(back) = look.await else { return };
-            keeper = back;
+            let Ok(back) = polled.await else { return };
+            watcher = back;
         }
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = keep => warn!("the key ring is no longer looked after; its keys stay as they are"),
+        () = watch => warn!("the key ring is no longer watched; its keys stay as they are"),
     }
 }
 
-/// What [`keep_ring`] does again and again.
-struct Keeper {
+/// The state of [`watch_key_file`] between two polls.
+struct KeyFileWatcher {
     own: Arc<SigningRing>,
     file: PathBuf,
     verifying: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     /// Of the file that the present keys are from.
-    present: Option<Stamp>,
-    /// What was last told to be wrong, and with which file.
-    told: Option<(Option<Stamp>, String)>,
+    present: Option<FileVersion>,
+    /// The last problem that was reported, and the version of the file that had it.
+    reported: Option<(Option<FileVersion>, String)>,
     signs: Option<KeyId>,
 }
 
-impl Keeper {
+impl KeyFileWatcher {
     fn new(own: Arc<SigningRing>, verifying: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Option<Self> {
-        let (file, present) = (own.file.clone()?, own.keys.load().stamp);
+        let (file, present) = (own.file.clone()?, own.keys.load().version);
         let signs = own.signing(clock.now()).and_then(|key| key.id().cloned());
-        Some(Self { own, file, verifying, clock, present, told: None, signs })
+        Some(Self { own, file, verifying, clock, present, reported: None, signs })
     }
 
-    fn look(&mut self) {
-        let stamp = Stamp::of(&self.file);
-        if stamp.is_none() || stamp != self.present {
-            self.read_again(stamp);
+    fn poll(&mut self) {
+        let version = FileVersion::of(&self.file);
+        if version.is_none() || version != self.present {
+            self.read_again(version);
         }
         let now = self.clock.now();
         self.verifying.replace(self.own.verifying(now), UsableUntil::FOR_EVER);
@@ -206,22 +208,22 @@ impl Keeper {
         }
     }
 
-    /// What is wrong is told once, and tried again at every look: it may mend without a change of
-    /// the file.
-    fn read_again(&mut self, found: Option<Stamp>) {
+    /// Reads the file again. A problem is reported once, and the file tried again at every poll: it
+    /// may be solved without a change of the file.
+    fn read_again(&mut self, found: Option<FileVersion>) {
         let file = self.file.display();
         match key_file::read(&self.file) {
-            Ok((table, stamp)) => {
-                let count = table.entries().len();
-                self.own.keys.store(Arc::new(Keys::of_file(table, stamp)));
-                (self.present, self.told) = (Some(stamp), None);
+            Ok((schedule, version)) => {
+                let count = schedule.entries().len();
+                self.own.keys.store(Arc::new(Keys::of_file(schedule, version)));
+                (self.present, self.reported) = (Some(version), None);
                 info!(%file, count, "the key ring was read again");
             }
             Err(error) => {
-                let told = Some((found, error.to_string()));
-                if self.told != told {
+                let reported = Some((found, error.to_string()));
+                if self.reported != reported {
                     warn!(%file, %error, "the key ring cannot be used; the keys at hand stay in use");
-                    self.told = told;
+                    self.reported = reported;
                 }
             }
         }

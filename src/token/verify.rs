@@ -1,4 +1,4 @@
-//! Whether a token is good, and why not.
+//! The verification of tokens.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use super::algorithm::Algorithm;
 use super::claims::{Claims, ScopeSet};
 use super::error::TokenError;
 use super::issuer::{Issuer, SessionRule};
+use super::jws::{self, CompactJws};
 use super::key::{KeyId, PublicJwk};
-use super::parts::{self, Parts};
 use crate::clock::{Clock, UnixTime};
 
 /// A token that was found good, and until when that finding may be used.
@@ -46,8 +46,8 @@ pub struct Signature {
 }
 
 impl Verified {
-    /// Whether the finding still stands: in time, and with the keys that it was made with.
-    pub fn still_stands(&self, now: UnixTime, monotonic: Duration) -> bool {
+    /// True while the token is in time, and its issuer has the keys that it was checked with.
+    pub fn is_valid(&self, now: UnixTime, monotonic: Duration) -> bool {
         self.usable_from <= now
             && now < self.usable_until
             && self.signature.as_ref().is_none_or(|signature| {
@@ -86,19 +86,19 @@ impl Verifier {
     /// # Errors
     /// The first [`TokenError`] that was found, signature before times before audience.
     pub fn verify(&self, token: &str) -> Result<Verified, TokenError> {
-        let verified = self.verify_for_anybody(token)?;
+        let verified = self.verify_ignoring_audience(token)?;
         check_audience(&verified.issuer, &verified.claims)?;
         Ok(verified)
     }
 
-    /// The same, whomever the token is for: for its issuer, who revokes and introspects what he
+    /// Checks one token, but not its audience: for its issuer, who revokes and introspects what he
     /// issued for others. Never for letting anybody in.
     ///
     /// # Errors
     /// The first [`TokenError`] that was found; never one about the audience.
-    pub fn verify_for_anybody(&self, token: &str) -> Result<Verified, TokenError> {
-        let parts = parts::split(token, self.max_token_bytes)?;
-        let claims = Claims::parse(&parts::decode(parts.payload)?)?;
+    pub fn verify_ignoring_audience(&self, token: &str) -> Result<Verified, TokenError> {
+        let parts = jws::split(token, self.max_token_bytes)?;
+        let claims = Claims::parse(&jws::decode(parts.payload)?)?;
         let issuer = self.issuer_of(&claims)?;
         let keys_generation = issuer.keys.generation();
         let key = self.check_signature(issuer, &parts)?;
@@ -111,7 +111,7 @@ impl Verifier {
         let session = session_of(issuer, &claims)?;
         Ok(Verified {
             signature: Some(Signature { key, algorithm, keys_generation }),
-            ..found_good(issuer, claims, session, usable_from..usable_until)?
+            ..verified(issuer, claims, session, usable_from..usable_until)?
         })
     }
 
@@ -121,7 +121,11 @@ impl Verifier {
     ///
     /// # Errors
     /// The first [`TokenError`] that was found, never one about keys or signatures.
-    pub fn verify_kept(&self, claims: Claims, expires: UnixTime) -> Result<Verified, TokenError> {
+    pub fn verify_stored_claims(
+        &self,
+        claims: Claims,
+        expires: UnixTime,
+    ) -> Result<Verified, TokenError> {
         let issuer = self.issuer_of(&claims)?;
         // Nothing but access tokens is kept.
         claims.check_use(true)?;
@@ -129,7 +133,7 @@ impl Verifier {
         in_time(self.clock.now(), usable_from, expires)?;
         check_audience(issuer, &claims)?;
         let session = claims.text("sid")?.ok_or(TokenError::SessionRequired)?.to_owned();
-        found_good(issuer, claims, Some(session), usable_from..expires)
+        verified(issuer, claims, Some(session), usable_from..expires)
     }
 
     /// The issuer that the token names. That is not yet believed: it only says whose keys to try.
@@ -147,10 +151,10 @@ impl Verifier {
     fn check_signature(
         &self,
         issuer: &Issuer,
-        parts: &Parts<'_>,
+        parts: &CompactJws<'_>,
     ) -> Result<Option<KeyId>, TokenError> {
         if !issuer.keys.is_usable(self.clock.now(), self.clock.monotonic()) {
-            issuer.keys.want_refresh();
+            issuer.keys.request_refresh();
             return Err(TokenError::KeysUnavailable);
         }
         let key_id = parts.header.key_id.as_deref();
@@ -161,7 +165,7 @@ impl Verifier {
             return Ok(key.id().or(key.public().map(PublicJwk::id)).cloned());
         }
         // Its issuer may have a new key; where keys are published that is soon found out.
-        issuer.keys.want_refresh();
+        issuer.keys.request_refresh();
         if candidates.is_empty() {
             Err(TokenError::UnknownKey)
         } else {
@@ -170,8 +174,8 @@ impl Verifier {
     }
 }
 
-/// The finding about claims that were looked at, by whatever they were believed.
-fn found_good(
+/// A verified token, of claims that were checked already.
+fn verified(
     issuer: &Arc<Issuer>,
     claims: Claims,
     session: Option<String>,
@@ -371,9 +375,9 @@ mod tests {
         assert!(fixture.outcome(&with("nbf", json!(NOW + 60))).is_ok());
         let verified = fixture.outcome(&good()).unwrap();
         fixture.clock.advance(Duration::from_secs(659));
-        assert!(verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        assert!(verified.is_valid(fixture.clock.now(), fixture.clock.monotonic()));
         fixture.clock.advance(Duration::from_secs(1));
-        assert!(!verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        assert!(!verified.is_valid(fixture.clock.now(), fixture.clock.monotonic()));
     }
 
     #[test]
@@ -420,7 +424,7 @@ mod tests {
         let fixture = fixture(|issuer| issuer.sessions = SessionRule::Ignored);
         let outcome = |claims: Value, expires| {
             let Value::Object(claims) = claims else { panic!("{claims} is no object") };
-            fixture.verifier.verify_kept(claims.into(), UnixTime::from_secs(expires))
+            fixture.verifier.verify_stored_claims(claims.into(), UnixTime::from_secs(expires))
         };
         let kept = || with("sid", json!("s"));
         let and = |name: &str, value| {
@@ -448,14 +452,15 @@ mod tests {
 
     #[test]
     fn kept_claims_stand_whatever_happens_to_keys() {
-        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::awaiting()));
+        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::unfetched()));
         let claims = with("sid", json!("s")).as_object().unwrap().clone();
-        let verified = fixture.verifier.verify_kept(claims.into(), UnixTime::from_secs(NOW + 2));
+        let verified =
+            fixture.verifier.verify_stored_claims(claims.into(), UnixTime::from_secs(NOW + 2));
         let verified = verified.unwrap();
         fixture.clock.advance(Duration::from_secs(1));
-        assert!(verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        assert!(verified.is_valid(fixture.clock.now(), fixture.clock.monotonic()));
         fixture.clock.advance(Duration::from_secs(1));
-        assert!(!verified.still_stands(fixture.clock.now(), fixture.clock.monotonic()));
+        assert!(!verified.is_valid(fixture.clock.now(), fixture.clock.monotonic()));
     }
 
     #[test]
@@ -544,7 +549,7 @@ mod tests {
 
     #[test]
     fn without_keys_nothing_is_verified() {
-        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::awaiting()));
+        let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::unfetched()));
         assert_eq!(fixture.outcome(&good()).unwrap_err(), TokenError::KeysUnavailable);
     }
 }

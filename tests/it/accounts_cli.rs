@@ -5,14 +5,14 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis::account::password::{Checked, HashTerms, Passwords};
+use portcullis::account::password::{Checked, HashConfig, Passwords};
 use portcullis::account::{
     AccountStore as _, ApiKey, Client, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
 };
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::issuer::error::IssueError;
-use portcullis::issuer::throttle::{AttemptName, Throttle, ThrottleTerms, TooEarly};
-use portcullis::restrict::{Restrictions, SqliteRestrict};
+use portcullis::issuer::throttle::{AttemptName, Throttle, ThrottleConfig, TooEarly};
+use portcullis::limit::{Limits, SqliteLimitStore};
 use portcullis::secret::{Secret, SystemRandom};
 use portcullis::session::{StoreMetrics, UserId};
 use portcullis::storage;
@@ -52,14 +52,14 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8").trim_end().to_owned()
 }
 
-fn told(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Runs a command that must succeed.
 fn done(realm: &Realm, arguments: &[&str], input: &str) -> String {
     let output = typed(realm, arguments, input);
-    assert_eq!(code(&output), 0, "{arguments:?}: {}", told(&output));
+    assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
     printed(&output)
 }
 
@@ -92,8 +92,8 @@ fn stored_client(realm: &Realm, id: &str) -> Client {
 }
 
 fn check(user: &User, password: &str) -> Checked {
-    let terms = HashTerms { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 1 };
-    let passwords = Passwords::new(terms, Arc::new(SystemRandom)).expect("terms");
+    let config = HashConfig { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 1 };
+    let passwords = Passwords::new(config, Arc::new(SystemRandom)).expect("valid parameters");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("tokio");
     let password = Secret::new(password);
     let checked = passwords.check(&password, user.password.as_ref());
@@ -155,7 +155,7 @@ fn the_id_of_a_new_user_is_alone_on_standard_output() {
     assert_eq!(listed, ids);
     let limited = typed(&realm, &["user", "list", "--limit", "2"], "");
     assert_eq!(printed(&limited).lines().count(), 3, "a head and two users");
-    assert!(told(&limited).contains("--limit"));
+    assert!(stderr(&limited).contains("--limit"));
 }
 
 #[test]
@@ -205,9 +205,9 @@ fn wrong_usage_changes_nothing() {
         &["import", "jwthenticator", "--from", "postgres://u:hunter2@127.0.0.1:1/x"],
     ] {
         let output = typed(&realm, arguments, GOOD);
-        assert_eq!(code(&output), 64, "{arguments:?}: {}", told(&output));
+        assert_eq!(code(&output), 64, "{arguments:?}: {}", stderr(&output));
         assert_eq!(printed(&output), "", "{arguments:?}");
-        assert!(!told(&output).contains("hunter2"), "{}", told(&output));
+        assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
     }
     assert_eq!(done(&realm, &["user", "list", "--json"], ""), "[]");
     assert_eq!(done(&realm, &["client", "list", "--json"], ""), "[]");
@@ -224,8 +224,8 @@ fn a_password_that_the_policy_refuses_is_a_no_unless_the_operator_insists() {
     ] {
         let output = typed(&realm, &["user", "add", "alice.liddell"], password);
         assert_eq!(code(&output), 1, "{password}");
-        assert!(told(&output).contains(advice), "{password}: {}", told(&output));
-        assert!(!told(&output).contains(password), "{}", told(&output));
+        assert!(stderr(&output).contains(advice), "{password}: {}", stderr(&output));
+        assert!(!stderr(&output).contains(password), "{}", stderr(&output));
     }
     for empty in ["", "\n", "\r\n"] {
         assert_eq!(code(&typed(&realm, &["user", "add", "alice"], empty)), 64, "{empty:?}");
@@ -318,8 +318,8 @@ fn a_deletion_that_failed_half_way_is_finished_by_the_same_command() {
     {
         takes_writes(&server, false);
         let failed = typed(&realm, &[what, "delete", name], "");
-        assert_eq!(code(&failed), 69, "{what}: {}", told(&failed));
-        assert!(told(&failed).contains("run the same again"), "{}", told(&failed));
+        assert_eq!(code(&failed), 69, "{what}: {}", stderr(&failed));
+        assert!(stderr(&failed).contains("run the same again"), "{}", stderr(&failed));
         assert_eq!(audited(&realm).last().expect("a line")["event"], event);
         assert_eq!(gate.check(token).status, 200, "it lives on, as was said");
         takes_writes(&server, true);
@@ -368,8 +368,8 @@ fn a_key_is_shown_once_and_known_by_its_digest() {
         typed(&realm, &["apikey", "add", "alice", "--label", "build", "--scope", "a z"], "");
     let key = printed(&output);
     assert_eq!((code(&output), key.lines().count(), key.len()), (0, 1, 46), "{key}");
-    assert!(key.starts_with("pk_") && !told(&output).contains(&key), "{}", told(&output));
-    assert!(told(&output).contains("no scope z"), "{}", told(&output));
+    assert!(key.starts_with("pk_") && !stderr(&output).contains(&key), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no scope z"), "{}", stderr(&output));
     let stored = stored_key(&realm, &key).expect("a key");
     assert_eq!((stored.label.as_deref(), stored.expires), (Some("build"), None));
     assert_eq!(stored.scopes, ["a", "z"]);
@@ -458,8 +458,8 @@ fn a_secret_that_cannot_be_printed_changes_nothing() {
         &["key", "generate"],
     ] {
         let output = into_the_void(&realm, arguments);
-        assert_eq!(code(&output), 70, "{arguments:?}: {}", told(&output));
-        assert!(told(&output).contains("cannot be printed"), "{}", told(&output));
+        assert_eq!(code(&output), 70, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("cannot be printed"), "{}", stderr(&output));
     }
     assert_eq!(stored_client(&realm, "portal").secrets, before);
     assert_eq!(parsed(&done(&realm, &["apikey", "list", "--json"], "")), json!([]));
@@ -475,7 +475,7 @@ fn a_key_that_is_not_there_is_a_no_beside_those_that_are_revoked() {
     let key = parsed(&done(&realm, &["apikey", "add", "bob", "--json"], ""));
     let id = key["id"].as_str().expect("an id");
     let output = typed(&realm, &["apikey", "revoke", id, "key_typo"], "");
-    assert_eq!(code(&output), 1, "{}", told(&output));
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
     assert!(stored_key(&realm, key["key"].as_str().expect("a key")).is_none());
 }
 
@@ -485,12 +485,12 @@ fn an_import_takes_nobody_for_somebody_else() {
     done(&realm, &["user", "add", "alice", "--id", "u1", "--no-password"], "");
     let import = |lines: &str| typed(&realm, &["import", "users", "-", "--json"], lines);
     let output = import(r#"{"id": "u1", "username": "mallory"}"#);
-    assert_eq!(code(&output), 1, "{}", told(&output));
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
     let counts = json!({"added": 0, "there_already": 0, "refused": 1});
     assert_eq!(parsed(&printed(&output)), counts);
-    assert!(told(&output).contains("line 1: the id or a name of mallory"), "{}", told(&output));
+    assert!(stderr(&output).contains("line 1: the id or a name of mallory"), "{}", stderr(&output));
     let output = import(r#"{"id": "u1", "username": "ALICE"}"#);
-    assert_eq!(parsed(&printed(&output))["there_already"], 1, "{}", told(&output));
+    assert_eq!(parsed(&printed(&output))["there_already"], 1, "{}", stderr(&output));
 }
 
 #[test]
@@ -498,12 +498,12 @@ fn a_claim_that_would_be_dropped_is_refused() {
     let realm = realm();
     for claim in ["sub=x", "iss=x", "scope=a", "email=a@b.example", "roles=[\"admin\"]"] {
         let output = typed(&realm, &["user", "add", "bob", "--no-password", "--claim", claim], "");
-        assert_eq!(code(&output), 64, "{claim}: {}", told(&output));
+        assert_eq!(code(&output), 64, "{claim}: {}", stderr(&output));
     }
     let line = r#"{"username": "bob", "claims": {"sub": "root"}}"#;
     let output = typed(&realm, &["import", "users", "-"], line);
-    assert_eq!(code(&output), 64, "{}", told(&output));
-    assert!(told(&output).contains("\"sub\""), "{}", told(&output));
+    assert_eq!(code(&output), 64, "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"sub\""), "{}", stderr(&output));
     assert_eq!(parsed(&done(&realm, &["user", "list", "--json"], "")), json!([]));
 }
 
@@ -530,7 +530,7 @@ fn a_client_without_a_secret_has_none() {
     for bad in [private.to_string(), empty, "{}".to_owned(), "x".to_owned()] {
         std::fs::write(&file, bad).expect("a writable folder");
         let output = typed(&realm, &["client", "add", "bad", "--jwks", &file], "");
-        assert_eq!(code(&output), 64, "{}", told(&output));
+        assert_eq!(code(&output), 64, "{}", stderr(&output));
     }
 }
 
@@ -552,8 +552,8 @@ fn a_faulty_librarys_key_is_taken_and_what_can_never_verify_is_named() {
     let set = json!({"keys": [padded, encrypts]});
     std::fs::write(&file, set.to_string()).expect("a writable folder");
     let output = typed(&realm, &["client", "add", "padded", "--jwks", &file], "");
-    assert_eq!(code(&output), 0, "{}", told(&output));
-    let said = told(&output);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let said = stderr(&output);
     assert!(said.contains("key 2 (") && said.contains("is left out: its `use`"), "{said}");
     assert!(!said.contains("key 1 ("), "{said}");
 }
@@ -584,8 +584,8 @@ fn check_jwthenticators(realm: &Realm, from: &str, password: &str) {
         let arguments = ["import", "jwthenticator", "--from", from, "--json"];
         let output = realm.command(&arguments).env("PGPASSWORD", password).output();
         let output = output.expect("portcullis runs");
-        assert_eq!(code(&output), 1, "one key is refused: {}", told(&output));
-        assert!(told(&output).contains("key 8"), "{}", told(&output));
+        assert_eq!(code(&output), 1, "one key is refused: {}", stderr(&output));
+        assert!(stderr(&output).contains("key 8"), "{}", stderr(&output));
         parsed(&printed(&output))
     };
     assert_eq!(import(), json!({"added": 3, "there_already": 0, "refused": 1}));
@@ -641,13 +641,13 @@ fn a_source_that_is_not_there_is_69() {
     let file = format!("sqlite:{}/none.db", realm.folder().display());
     for from in [file.as_str(), "postgres://u@127.0.0.1:1/x"] {
         let output = typed(&realm, &["import", "jwthenticator", "--from", from], "");
-        assert_eq!(code(&output), 69, "{}", told(&output));
+        assert_eq!(code(&output), 69, "{}", stderr(&output));
     }
     assert_eq!(code(&typed(&realm, &["import", "users", "/none"], "")), 69);
     let nowhere = realm.with("ACCOUNTS_URL", "postgres://u:hunter2@127.0.0.1:1/x");
     let output = typed(&nowhere, &["user", "list"], "");
-    assert_eq!(code(&output), 69, "{}", told(&output));
-    assert!(!told(&output).contains("hunter2"), "{}", told(&output));
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
 }
 
 #[test]
@@ -669,13 +669,13 @@ fn users_with_older_hashes_are_taken_over_and_log_in() {
     let alice = stored_user(&realm, "A@example.com");
     assert_eq!((alice.id.as_str(), alice.full_name.as_deref()), ("7", Some("Alice")));
     for user in [alice, stored_user(&realm, "bob")] {
-        assert_eq!(check(&user, "Ünder the sea"), Checked::RightButOutdated);
+        assert_eq!(check(&user, "Ünder the sea"), Checked::NeedsRehash);
         assert_eq!(check(&user, "over the sea"), Checked::Wrong);
     }
     let clash = r#"{"id": "8", "username": "Alice"}"#;
     let output = typed(&realm, &["import", "users", "-", "--json"], clash);
     assert_eq!(code(&output), 1);
-    assert!(told(&output).contains("line 1"), "{}", told(&output));
+    assert!(stderr(&output).contains("line 1"), "{}", stderr(&output));
 }
 
 #[test]
@@ -694,10 +694,10 @@ fn a_file_with_a_mistake_imports_nobody_and_is_not_quoted() {
     ] {
         let file = format!("{{\"username\": \"good\"}}\n{bad}\n");
         let output = typed(&realm, &["import", "users", "-"], &file);
-        assert_eq!(code(&output), 64, "{bad}: {}", told(&output));
-        let told = told(&output);
-        assert!(told.contains("line 2: ") && told.contains(told_of), "{bad}: {told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        assert_eq!(code(&output), 64, "{bad}: {}", stderr(&output));
+        let stderr = stderr(&output);
+        assert!(stderr.contains("line 2: ") && stderr.contains(told_of), "{bad}: {stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
     }
     assert_eq!(done(&realm, &["user", "list", "--json"], ""), "[]");
 }
@@ -836,7 +836,7 @@ fn a_command_that_changes_nothing_writes_no_line() {
         (&["import", "users", "/none"], 69),
     ] {
         let output = typed(&realm, arguments, "weak");
-        assert_eq!(code(&output), expected, "{arguments:?}: {}", told(&output));
+        assert_eq!(code(&output), expected, "{arguments:?}: {}", stderr(&output));
         assert_eq!(audit_text(&realm), before, "{arguments:?}");
     }
 }
@@ -875,10 +875,10 @@ fn without_its_audit_log_a_command_changes_nothing() {
     ] {
         let output = typed(&realm, arguments, GOOD);
         assert_eq!((code(&output), printed(&output).as_str()), (69, ""), "{arguments:?}");
-        assert!(told(&output).contains("AUDIT_LOG"), "{}", told(&output));
+        assert!(stderr(&output).contains("AUDIT_LOG"), "{}", stderr(&output));
     }
     let output = typed(&realm, &["import", "users", "-"], r#"{"username": "bob"}"#);
-    assert_eq!(code(&output), 69, "{}", told(&output));
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
     assert_eq!(state(&realm), before);
     assert_eq!(stored_user(&realm, "alice").password, password);
     assert!(!ring.exists());
@@ -895,11 +895,11 @@ fn what_was_done_before_a_command_failed_is_told() {
     let realm = realm.with("DB_URL", "redis://127.0.0.1:1");
     let before = audited(&realm).len();
     let output = typed(&realm, &["user", "lock", "alice"], "");
-    assert_eq!(code(&output), 69, "{}", told(&output));
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
     let locked = json!({"event": "user_locked", "user": "a1", "reason": "command"});
     assert_eq!(audited(&realm)[before..], [locked], "it is locked; nobody knows what ended");
     let output = typed(&realm, &["user", "unlock", "alice"], "");
-    assert_eq!(code(&output), 69, "{}", told(&output));
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
     assert_eq!(stored_user(&realm, "alice").state, UserState::Locked);
     assert_eq!(audited(&realm).len(), before + 1);
 }
@@ -928,22 +928,22 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
             let path = realm.folder().join("portcullis.db");
             let options = crate::support::patient_sqlite();
             let database = storage::sqlite::Database::open(&path, options).await.expect("open");
-            let (store, clock) = (SqliteRestrict::new(database), Arc::new(SystemClock::new()));
-            let restrictions = Restrictions::new(
+            let (store, clock) = (SqliteLimitStore::new(database), Arc::new(SystemClock::new()));
+            let limits = Limits::new(
                 Arc::new(store),
                 std::time::Duration::from_secs(5),
                 clock.clone(),
                 StoreMetrics::default(),
             );
-            let terms = ThrottleTerms {
+            let config = ThrottleConfig {
                 enabled: true,
                 per_minute: 60,
                 lock_tries: 1,
                 lock_time: std::time::Duration::from_secs(3600),
             };
-            let throttle = Throttle::new(Arc::new(restrictions), terms, clock);
+            let throttle = Throttle::new(Arc::new(limits), config, clock);
             let wrong = async { Err::<(), _>(IssueError::InvalidGrant) };
-            throttle.counted(name, TooEarly::Told, wrong).await.outcome
+            throttle.counted(name, TooEarly::RetryAfter, wrong).await.outcome
         })
     };
     let is_refused = |name: &AttemptName| match attempt(name) {

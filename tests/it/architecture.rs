@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["app"],
     &["config"],
     &["gate", "issuer", "server"],
-    &["account", "opaque", "restrict"],
+    &["account", "opaque", "limit"],
     &["session", "token"],
     &["storage", "telemetry"],
     &["clock", "secret", "wire"],

@@ -62,12 +62,12 @@ fn every_mistake_is_told_at_once_and_nothing_is_bound() {
     let realm = Realm::new().with("LEEWAY", "ten").with("PORT", "x").with("ALGORITHM", "none");
     for command in ["serve", "check-config"] {
         let output = realm.run(&[command]);
-        let told = errors(&output);
-        assert_eq!(code(&output), 64, "{told}");
+        let stderr = errors(&output);
+        assert_eq!(code(&output), 64, "{stderr}");
         for name in ["LEEWAY", "PORT", "ALGORITHM"] {
-            assert!(told.contains(&format!("  {name}: ")), "{told}");
+            assert!(stderr.contains(&format!("  {name}: ")), "{stderr}");
         }
-        assert!(!told.contains("ready to answer"), "{told}");
+        assert!(!stderr.contains("ready to answer"), "{stderr}");
     }
 }
 
@@ -75,16 +75,19 @@ fn every_mistake_is_told_at_once_and_nothing_is_bound() {
 fn a_configuration_is_checked_for_people_and_for_machines() {
     let output = Realm::new().run(&["check-config"]);
     assert_eq!(code(&output), 0, "{}", errors(&output));
-    let told = errors(&output);
-    assert!(!told.contains("SqlitePath") && !told.contains("Sqlite("), "no debug text: {told}");
+    let stderr = errors(&output);
+    assert!(
+        !stderr.contains("SqlitePath") && !stderr.contains("Sqlite("),
+        "no debug text: {stderr}"
+    );
     let good = Realm::new().ask(&["check-config", "--json"]);
     assert_eq!(good, r#"{"good":true,"mistakes":[],"warnings":[]}"#);
     let bad = Realm::new().with("LEEWAY", "ten").with("PORT", "x");
     let output = bad.run(&["check-config", "--json"]);
-    let told: Value = serde_json::from_str(&printed(&output)).expect("JSON");
+    let report: Value = serde_json::from_str(&printed(&output)).expect("JSON");
     assert_eq!(code(&output), 64);
-    assert_eq!(told["good"], false);
-    assert_eq!(told["mistakes"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(report["good"], false);
+    assert_eq!(report["mistakes"].as_array().map(Vec::len), Some(2), "{report}");
 }
 
 /// What a full configuration is told to be, before and at start.
@@ -103,7 +106,7 @@ const ISSUER: [(&str, &str); 8] = [
 fn what_is_listened_on_issued_and_stored_is_told_in_words() {
     let realm = ISSUER.iter().fold(Realm::new(), |realm, (name, value)| realm.with(name, value));
     let realm = realm.with("DB_URL", "redis://:hunter2@127.0.0.1:6399");
-    let told = errors(&realm.run(&["check-config"]));
+    let stderr = errors(&realm.run(&["check-config"]));
     for line in [
         "accepts    tokens of https://id.example.com: ES256, keys in the settings; audiences \
          https://id.example.com, or no `aud`; sessions required; leeway 30 min",
@@ -120,10 +123,10 @@ fn what_is_listened_on_issued_and_stored_is_told_in_words() {
         "believed   sessions for 0 s; while the store is down 0 s",
         "warning    LEEWAY: is 30 minutes, not seconds",
     ] {
-        assert!(told.contains(&format!("  {line}")), "{line}\n{told}");
+        assert!(stderr.contains(&format!("  {line}")), "{line}\n{stderr}");
     }
     for debug in ["Some(", "None", "Secret", "hunter2", "{", "\""] {
-        assert!(!told.contains(debug), "{debug}: {told}");
+        assert!(!stderr.contains(debug), "{debug}: {stderr}");
     }
 }
 
@@ -163,8 +166,8 @@ fn at_start_every_issuer_listener_and_store_is_named() {
 
 #[test]
 fn a_mistyped_flag_is_told_the_nearest() {
-    let told = errors(&Realm::new().run(&["serve", "--leway", "5"]));
-    assert!(told.contains("--leeway"), "{told}");
+    let stderr = errors(&Realm::new().run(&["serve", "--leway", "5"]));
+    assert!(stderr.contains("--leeway"), "{stderr}");
 }
 
 #[test]

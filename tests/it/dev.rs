@@ -159,8 +159,8 @@ fn it_binds_loopback_alone() {
         command.env_clear().current_dir(folder.path()).arg("dev").args(arguments);
         let output = command.output().expect("it runs");
         assert_eq!(output.status.code(), Some(64));
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(told.contains("can be reached from other hosts"), "{listener}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("can be reached from other hosts"), "{listener}: {stderr}");
     }
 }
 

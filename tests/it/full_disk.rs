@@ -46,8 +46,9 @@ fn on_a_small_disk() -> Option<PathBuf> {
         .env(DISK, folder.path())
         .output()
         .expect("unshare runs");
-    let told = [again.stdout, again.stderr].map(|told| String::from_utf8_lossy(&told).into_owned());
-    assert!(again.status.success() && told[0].contains("1 passed"), "{}", told.concat());
+    let output =
+        [again.stdout, again.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(again.status.success() && output[0].contains("1 passed"), "{}", output.concat());
     None
 }
 
@@ -90,7 +91,7 @@ async fn a_store_whose_disk_was_full_writes_again_when_there_is_room() {
     let store = SqliteStore::open(&disk.join("db"), Options::default()).await.expect("open");
     let kept = session("kept");
     store.put(&kept).await.expect("put");
-    store.prove().await.expect("there is room");
+    store.probe_write().await.expect("there is room");
     for round in 0..3 {
         let full = Filler::on(&disk);
         // What is left in the log is used up first.
@@ -113,7 +114,7 @@ async fn a_store_whose_disk_was_full_writes_again_when_there_is_room() {
         let found = store.get(&kept.user, &kept.id).await.expect("get").expect("session");
         assert_eq!(found.last_seen, UnixTime::from_secs(at));
         store.put(&session(&format!("after-{round}"))).await.expect("put");
-        store.prove().await.expect("there is room again");
+        store.probe_write().await.expect("there is room again");
     }
     store.close().await;
 }

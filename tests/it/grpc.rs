@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use portcullis::clock::UnixTime;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
-use portcullis::issuer::grpc::{GrpcError, GrpcTerms, serve};
-use portcullis::restrict::{Claim, MemoryRestrict, RestrictStore, Strike};
+use portcullis::issuer::grpc::{GrpcConfig, GrpcError, serve};
+use portcullis::limit::{Attempt, Lease, LimitStore, MemoryLimitStore};
 use portcullis::secret::Secret;
 use portcullis::session::StoreError;
 use tokio::net::TcpListener;
@@ -29,7 +29,7 @@ use crate::support::issuance::Fixture;
 
 const ADMIN_TOKEN: &str = "an administrator's token, 32 bytes";
 
-/// A server of this process. It ends when it is dropped, or told to.
+/// A server of this process. It ends when it is dropped, or stopped.
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -39,16 +39,17 @@ struct Server {
 impl Server {
     async fn start(fixture: &Fixture) -> Self {
         let admin_token = Some(Secret::new(ADMIN_TOKEN));
-        Self::start_with(fixture, GrpcTerms { admin_token, ..GrpcTerms::default() }, PATIENCE).await
+        Self::start_with(fixture, GrpcConfig { admin_token, ..GrpcConfig::default() }, PATIENCE)
+            .await
     }
 
-    async fn start_with(fixture: &Fixture, terms: GrpcTerms, grace: Duration) -> Self {
+    async fn start_with(fixture: &Fixture, config: GrpcConfig, grace: Duration) -> Self {
         // Nobody else gets a port of this loopback address once it is closed.
         let listener = TcpListener::bind("127.3.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let until = async { stopped.await.unwrap_or(()) };
-        let serving = serve(listener, Arc::clone(&fixture.issuance), terms, until, grace);
+        let serving = serve(listener, Arc::clone(&fixture.issuance), config, until, grace);
         Self { address, stop, ended: tokio::spawn(serving) }
     }
 
@@ -80,36 +81,36 @@ fn with_bearer<T>(token: &str, message: T) -> Request<T> {
 #[track_caller]
 fn check_refused<T>(outcome: Result<T, Status>, code: Code, error: &str) {
     let status = outcome.err().expect("a refusal");
-    let told = status.metadata().get("error").map(|value| value.to_str().expect("ASCII"));
-    assert_eq!((status.code(), told), (code, Some(error)), "{status:?}");
+    let found = status.metadata().get("error").map(|value| value.to_str().expect("ASCII"));
+    assert_eq!((status.code(), found), (code, Some(error)), "{status:?}");
 }
 
-/// A store of restrictions that can fail, or keep silent.
+/// A store of leases and limits that can fail, or keep silent.
 #[derive(Debug, Default)]
-struct Moody {
-    store: MemoryRestrict,
-    mood: AtomicU8,
+struct FaultyLimitStore {
+    store: MemoryLimitStore,
+    mode: AtomicU8,
     asked: Notify,
     released: Notify,
 }
 
-const WELL: u8 = 0;
+const HEALTHY: u8 = 0;
 const FAILING: u8 = 1;
 const SILENT: u8 = 2;
 /// It answers when the test says so.
 const HELD: u8 = 3;
 
-impl Moody {
-    fn set(&self, mood: u8) {
-        self.mood.store(mood, Ordering::SeqCst);
+impl FaultyLimitStore {
+    fn set(&self, mode: u8) {
+        self.mode.store(mode, Ordering::SeqCst);
     }
 
-    async fn moody<T>(
+    async fn answer_by_mode<T>(
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match self.mood.load(Ordering::SeqCst) {
-            WELL => answer.await,
+        match self.mode.load(Ordering::SeqCst) {
+            HEALTHY => answer.await,
             FAILING => Err(StoreError::Unavailable("by order of a test".to_owned())),
             HELD => {
                 self.asked.notify_one();
@@ -125,76 +126,76 @@ impl Moody {
 }
 
 #[async_trait]
-impl RestrictStore for Moody {
-    async fn claim(
+impl LimitStore for FaultyLimitStore {
+    async fn acquire_lease(
         &self,
         name: &str,
         value: &str,
         at: UnixTime,
         until: UnixTime,
-    ) -> Result<Claim, StoreError> {
-        self.moody(self.store.claim(name, value, at, until)).await
+    ) -> Result<Lease, StoreError> {
+        self.answer_by_mode(self.store.acquire_lease(name, value, at, until)).await
     }
 
-    async fn swap(
+    async fn replace_lease(
         &self,
         name: &str,
         expected: &str,
         value: &str,
         until: UnixTime,
     ) -> Result<bool, StoreError> {
-        self.moody(self.store.swap(name, expected, value, until)).await
+        self.answer_by_mode(self.store.replace_lease(name, expected, value, until)).await
     }
 
-    async fn read(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
-        self.moody(self.store.read(name, at)).await
+    async fn read_lease(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
+        self.answer_by_mode(self.store.read_lease(name, at)).await
     }
 
-    async fn clear(&self, name: &str) -> Result<bool, StoreError> {
-        self.moody(self.store.clear(name)).await
+    async fn release_lease(&self, name: &str) -> Result<bool, StoreError> {
+        self.answer_by_mode(self.store.release_lease(name)).await
     }
 
-    async fn spend(
+    async fn take(
         &self,
         name: &str,
         at: UnixTime,
         interval: Duration,
         burst: u32,
     ) -> Result<Option<Duration>, StoreError> {
-        self.moody(self.store.spend(name, at, interval, burst)).await
+        self.answer_by_mode(self.store.take(name, at, interval, burst)).await
     }
 
     async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
-        self.moody(self.store.refund(name, interval)).await
+        self.answer_by_mode(self.store.refund(name, interval)).await
     }
 
-    async fn strike(
+    async fn record_failure(
         &self,
         name: &str,
         at: UnixTime,
         delays: &[Duration],
         memory: Duration,
-    ) -> Result<Strike, StoreError> {
-        self.moody(self.store.strike(name, at, delays, memory)).await
+    ) -> Result<Attempt, StoreError> {
+        self.answer_by_mode(self.store.record_failure(name, at, delays, memory)).await
     }
 
-    async fn uncount(&self, name: &str) -> Result<(), StoreError> {
-        self.moody(self.store.uncount(name)).await
+    async fn undo_failure(&self, name: &str) -> Result<(), StoreError> {
+        self.answer_by_mode(self.store.undo_failure(name)).await
     }
 
-    async fn pardon(&self, name: &str) -> Result<(), StoreError> {
-        self.moody(self.store.pardon(name)).await
+    async fn reset_failures(&self, name: &str) -> Result<(), StoreError> {
+        self.answer_by_mode(self.store.reset_failures(name)).await
     }
 
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
-        self.moody(self.store.purge(before)).await
+        self.answer_by_mode(self.store.purge(before)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.moody(self.store.ping()).await
+        self.answer_by_mode(self.store.ping()).await
     }
 
     fn describe(&self) -> String {
-        "moody".to_owned()
+        "faulty".to_owned()
     }
 }

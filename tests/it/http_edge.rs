@@ -299,7 +299,7 @@ fn nothing_but_a_verdict_is_a_yes_on_the_listener_of_the_gate() {
             assert!((400..500).contains(&response.status), "{method} {path}: {response:?}");
         }
     }
-    edge.gate.tells("/validate_request/traefik (Traefik)");
+    edge.gate.wait_for_log("/validate_request/traefik (Traefik)");
 }
 
 #[test]
@@ -321,11 +321,11 @@ fn a_question_where_nobody_is_judged_is_refused_on_every_listener() {
         let bytes = request("POST", "/validate", lines, jwt.as_bytes());
         assert_eq!(edge.connect().exchange(bytes).status, 403, "{lines:?}");
     }
-    let refused = [("door", "elsewhere"), ("code", "wrong_path")];
+    let refused = [("entry_point", "elsewhere"), ("code", "wrong_path")];
     let count = u32::try_from(QUESTIONS.len() * (2 * NOT_JUDGED.len() + 1)).expect("few");
     assert_eq!(edge.gate.counter("portcullis_requests_total", &refused), f64::from(count));
-    edge.gate.tells("OPEN_GATE_PATHS: the gate answers 200 there to anybody");
-    edge.gate.tells("nobody is judged at this path");
+    edge.gate.wait_for_log("OPEN_GATE_PATHS: the gate answers 200 there to anybody");
+    edge.gate.wait_for_log("nobody is judged at this path");
     for path in ["/metrics", "/health", "/ready"] {
         let lines = ["X-Forwarded-For: 192.0.2.1"];
         assert_eq!(http::get(edge.gate.metrics, path, &lines).status, 200, "a proxied {path}");

@@ -26,7 +26,7 @@ fn token(realm: &Realm, claims: &str) -> String {
     token_of(realm, &header, &format!(r#"{{"iss":"prismaticain","exp":4000000000,{claims}}}"#))
 }
 
-fn told<'r>(answer: &'r Response, header: &str) -> &'r str {
+fn identity_header<'r>(answer: &'r Response, header: &str) -> &'r str {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.header(header).unwrap_or_else(|| panic!("no {header} in {answer:?}"))
 }
@@ -37,7 +37,10 @@ fn users_whose_numbers_differ_in_the_last_digit_are_two() {
     let gate = realm.gate();
     for id in ["18446744073709551617", "18446744073709551999", "-9223372036854775809", "7"] {
         let answer = gate.check(&token(&realm, &format!(r#""user_id":{id},"org":{{"id":{id}}}"#)));
-        assert_eq!((told(&answer, "x-auth-user"), told(&answer, "x-tenant")), (id, id));
+        assert_eq!(
+            (identity_header(&answer, "x-auth-user"), identity_header(&answer, "x-tenant")),
+            (id, id)
+        );
     }
     for number in ["1.5", "7.0", "1e3", "1.8446744073709552e19"] {
         let of_user = token(&realm, &format!(r#""user_id":{number}"#));
@@ -57,12 +60,12 @@ fn an_email_that_nobody_verified_is_sent_only_where_the_operator_wants_it() {
     let gate = realm.gate();
     for (verified, email) in [("true", "a@b.test"), ("false", ""), ("\"false\"", "")] {
         let answer = gate.check(&token(&realm, &claims(verified)));
-        assert_eq!(told(&answer, "x-auth-email"), email, "{verified}");
-        assert_eq!(told(&answer, "x-auth-user"), "alice");
+        assert_eq!(identity_header(&answer, "x-auth-email"), email, "{verified}");
+        assert_eq!(identity_header(&answer, "x-auth-user"), "alice");
     }
     let realm = realm.with("SEND_UNVERIFIED_EMAIL", "true");
     let answer = realm.gate().check(&token(&realm, &claims("false")));
-    assert_eq!(told(&answer, "x-auth-email"), "a@b.test");
+    assert_eq!(identity_header(&answer, "x-auth-email"), "a@b.test");
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn claims_whose_names_hold_dots_can_be_sent() {
     for (header, value) in
         [("x-namespace", "prod"), ("x-app-roles", "x,y"), ("x-roles", "editor"), ("x-exact", "2")]
     {
-        assert_eq!(told(&answer, header), value, "{header}");
+        assert_eq!(identity_header(&answer, header), value, "{header}");
     }
 }
 
@@ -137,8 +140,8 @@ fn one_subject_of_two_issuers_is_two_users() {
         let (realm, gate) = with_two_issuers(prefixes);
         for (iss, prefix) in ["https://a.test", "https://b.test"].into_iter().zip(prefixes) {
             let answer = gate.check(&of(&realm, iss));
-            assert_eq!(told(&answer, "x-auth-issuer"), iss);
-            assert_eq!(told(&answer, "x-auth-user"), format!("{prefix}alice"));
+            assert_eq!(identity_header(&answer, "x-auth-issuer"), iss);
+            assert_eq!(identity_header(&answer, "x-auth-user"), format!("{prefix}alice"));
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use portcullis::{
     account::{AccountStore as _, ApiKey, KeyDigest, UserKind},
-    issuer::{error::IssueError, login::Asking},
+    issuer::{error::IssueError, login::GrantParams},
     secret::Secret,
     session::Session,
 };
 use serde_json::json;
 
-use crate::support::fallible::{ALICE, API_KEY, Fixture, START, Setup, id, shown, user};
+use crate::support::faulty_issuance::{ALICE, API_KEY, Fixture, START, Setup, id, shown, user};
 
 /// What the verifier of the fixture reads.
 const MAX_TOKEN_BYTES: usize = 8192;
@@ -68,9 +68,9 @@ async fn what_cannot_be_read_is_not_said_to_be_revoked() {
 const HERS: &str = "a key of alice";
 
 async fn with_limits() -> Fixture {
-    let fixture = Fixture::of(Setup::with(|terms| {
-        terms.max_sessions = 2;
-        terms.max_key_sessions = 3;
+    let fixture = Fixture::of(Setup::with(|policy| {
+        policy.max_sessions = 2;
+        policy.max_key_sessions = 3;
     }))
     .await;
     let key = ApiKey {
@@ -90,7 +90,7 @@ async fn with_limits() -> Fixture {
 async fn by_key(fixture: &Fixture, key: &str) {
     let key = Secret::new(key);
     fixture.wait(1);
-    fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await.expect("tokens");
+    fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await.expect("tokens");
 }
 
 async fn live_of(fixture: &Fixture, user: &str) -> Vec<Session> {
@@ -126,8 +126,8 @@ async fn a_key_has_no_more_sessions_than_it_may_and_pushes_its_owner_out_of_none
 async fn a_client_that_acts_for_itself_has_no_more_sessions_than_it_may() {
     let fixture = with_limits().await;
     for _ in 0..9 {
-        let asking = Asking { client: Some(&fixture.demo), ..Asking::default() };
-        let issued = fixture.issuance.client_credentials(&fixture.demo, asking, &fixture.caller);
+        let params = GrantParams { client: Some(&fixture.demo), ..GrantParams::default() };
+        let issued = fixture.issuance.client_credentials(&fixture.demo, params, &fixture.caller);
         issued.await.expect("tokens");
         fixture.wait(1);
     }

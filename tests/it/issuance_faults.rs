@@ -1,9 +1,9 @@
-//! Every store call of every operation is made to fail in turn: nothing is answered as if it had succeeded, and nothing is
-//! left half done.
+//! Fault injection into every store call of every operation in turn: nothing is answered as if it had succeeded, and
+//! nothing is left half done.
 //!
-//! An operation is run once to learn which calls it makes. Then, each time in a new fixture, one of them fails: either
-//! nothing happened, or it happened and the answer was lost. A refresh is also killed there, as a process is that ends:
-//! what was not yet exchanged is as good as it was, once the lease of whoever was killed is over.
+//! An operation is run once to learn its calls. Then, each time in a new fixture, one of them fails: either nothing
+//! happened, or it happened and the answer was lost. A refresh is also killed there, as a process is that ends: a token
+//! that was not yet rotated is as good as it was, once the lease of the killed process is over.
 
 use std::{collections::BTreeSet, io::Write as _, sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ use portcullis::{
     account::{AccountStore as _, KeyDigest},
     clock::Clock as _,
     issuer::{
-        client_auth::ClientCredentials, ending::Bearer, error::IssueError, issue::Issued,
-        login::Asking, refresh::RefreshRequest, terms::RefreshPolicy,
+        client_auth::ClientCredentials, error::IssueError, issue::Issued, login::GrantParams,
+        policy::RefreshPolicy, refresh::RefreshRequest, revocation::Bearer,
     },
-    opaque::{OpaqueStore as _, OpaqueToken, TokenDigest},
+    opaque::{OpaqueToken, OpaqueTokenStore as _, TokenDigest},
     secret::Secret,
     session::{Session, SessionId},
     token::ScopeSet,
@@ -24,8 +24,8 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    fallible::{ALICE, API_KEY, CHEAP, DEMO, Fixture, ISS, Setup, id, shown},
-    faulty::Fault,
+    faulty_issuance::{ALICE, API_KEY, CHEAP, DEMO, Fixture, ISS, Setup, id, shown},
+    faulty_store::Fault,
 };
 
 const FAILURES: [Fault; 2] = [Fault::NotDone, Fault::AnswerLost];
@@ -33,60 +33,62 @@ const ALL: [Fault; 4] =
     [Fault::NotDone, Fault::AnswerLost, Fault::KilledBefore, Fault::KilledAfter];
 /// The name of a service that registers keys.
 const SERVICE: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
-/// Longer than the lease of a claim, shorter than a grace and than a window.
+/// Longer than a lease, shorter than a grace and than a window.
 const LEASE_OVER: u64 = 6;
 
-/// Which call failed, and how.
+/// The call that failed, and the way in which it failed.
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "all of it is printed where a test fails")]
-struct Struck {
+struct InjectedFault {
     operation: String,
     nth: usize,
     call: &'static str,
     fault: Fault,
 }
 
-impl Struck {
-    /// What is only noted about a login does not refuse it: a database may be read, and take no writes.
+impl InjectedFault {
+    /// Tells whether the call only notes something about a login: that does not refuse it, since a database may be read,
+    /// and take no writes.
     fn is_only_a_note(&self) -> bool {
-        matches!(self.call, "note_login" | "note_key_use" | "set_password")
+        matches!(self.call, "record_login" | "record_key_use" | "set_password")
     }
 }
 
 /// Runs the operation once for each of its calls and each fault, and hands over what is left.
-async fn each<P>(
+async fn with_each_fault<P>(
     name: &str,
     faults: &[Fault],
     setup: impl Fn() -> Setup,
     prepare: impl AsyncFn(&Fixture) -> P,
     act: impl AsyncFn(&Fixture, &P) -> Result<(), IssueError>,
-    check: impl AsyncFn(Fixture, P, Struck),
+    check: impl AsyncFn(Fixture, P, InjectedFault),
 ) -> Vec<&'static str> {
     let fixture = Fixture::of(setup()).await;
     let prepared = prepare(&fixture).await;
-    fixture.faults.calm();
+    fixture.faults.reset();
     assert_eq!(act(&fixture, &prepared).await, Ok(()), "{name}: without faults");
-    let calls = fixture.faults.made();
+    let calls = fixture.faults.calls();
     assert!(!calls.is_empty(), "{name} asks no store");
     for fault in faults.iter().copied() {
         for (index, call) in calls.iter().copied().enumerate() {
-            let struck = Struck { operation: name.to_owned(), nth: index + 1, call, fault };
+            let injected =
+                InjectedFault { operation: name.to_owned(), nth: index + 1, call, fault };
             let fixture = Fixture::of(setup()).await;
             let prepared = prepare(&fixture).await;
-            fixture.faults.plan(struck.nth, fault);
+            fixture.faults.plan(injected.nth, fault);
             let outcome = fixture.faults.run(act(&fixture, &prepared)).await;
-            assert_eq!(fixture.faults.struck(), 1, "{struck:?}");
-            assert_eq!(fixture.faults.made().get(index), Some(&call), "{struck:?}");
-            fixture.faults.calm();
+            assert_eq!(fixture.faults.injected(), 1, "{injected:?}");
+            assert_eq!(fixture.faults.calls().get(index), Some(&call), "{injected:?}");
+            fixture.faults.reset();
             let expected = match fault {
-                // It is found out that the exchange was made, and the answer given after all.
-                Fault::AnswerLost if call == "tokens.exchange" => Some(Ok(())),
-                Fault::NotDone | Fault::AnswerLost if struck.is_only_a_note() => Some(Ok(())),
+                // It is found out that the rotation was committed, and the answer given after all.
+                Fault::AnswerLost if call == "tokens.rotate" => Some(Ok(())),
+                Fault::NotDone | Fault::AnswerLost if injected.is_only_a_note() => Some(Ok(())),
                 Fault::NotDone | Fault::AnswerLost => Some(Err(IssueError::Unavailable)),
                 Fault::KilledBefore | Fault::KilledAfter | Fault::CallerLeaves => None,
             };
-            assert_eq!(outcome, expected, "{struck:?}");
-            check(fixture, prepared, struck).await;
+            assert_eq!(outcome, expected, "{injected:?}");
+            check(fixture, prepared, injected).await;
         }
     }
     let (asked, ways) = (calls.len(), faults.len());
@@ -103,16 +105,16 @@ fn digests(kept: &[OpaqueToken]) -> BTreeSet<String> {
     kept.iter().map(|token| token.digest.name()).collect()
 }
 
-/// What there is.
+/// The sessions and the tokens that the stores keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct There {
+struct StoredState {
     sessions: BTreeSet<String>,
     tokens: BTreeSet<String>,
 }
 
-async fn there(fixture: &Fixture) -> There {
+async fn stored_state(fixture: &Fixture) -> StoredState {
     let (live, kept) = (fixture.live().await, fixture.tokens.kept().await);
-    There { sessions: ids(&live), tokens: digests(&kept) }
+    StoredState { sessions: ids(&live), tokens: digests(&kept) }
 }
 
 async fn is_active(fixture: &Fixture, token: &Secret) -> bool {
@@ -145,40 +147,40 @@ async fn login(
             fixture.log_in().await.expect("alice logs in");
             fixture.wait(10);
         }
-        there(fixture).await
+        stored_state(fixture).await
     };
-    let max = setup().terms.max_sessions;
-    let check = async |fixture: Fixture, was: There, struck: Struck| {
-        let is = there(&fixture).await;
-        if struck.is_only_a_note() {
-            assert_eq!(is.sessions.len(), (was.sessions.len() + 1).min(max), "{struck:?}");
+    let max = setup().policy.max_sessions;
+    let check = async |fixture: Fixture, was: StoredState, injected: InjectedFault| {
+        let is = stored_state(&fixture).await;
+        if injected.is_only_a_note() {
+            assert_eq!(is.sessions.len(), (was.sessions.len() + 1).min(max), "{injected:?}");
             return;
         }
-        assert_eq!(is.tokens, was.tokens, "{struck:?}: a token that nobody was given");
-        assert!(is.sessions.is_subset(&was.sessions), "{struck:?}: a session nobody was given");
+        assert_eq!(is.tokens, was.tokens, "{injected:?}: a token that nobody was given");
+        assert!(is.sessions.is_subset(&was.sessions), "{injected:?}: a session nobody was given");
         // Only what had to make room may be gone, and only where its end was not known to have failed.
-        let may_be_gone = usize::from(before == max && struck.fault == Fault::AnswerLost);
-        assert!(is.sessions.len() + may_be_gone >= was.sessions.len(), "{struck:?}");
+        let may_be_gone = usize::from(before == max && injected.fault == Fault::AnswerLost);
+        assert!(is.sessions.len() + may_be_gone >= was.sessions.len(), "{injected:?}");
         fixture.wait(60);
-        let issued = act(&fixture).await.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-        assert!(is_active(&fixture, &issued.access_token).await, "{struck:?}");
-        assert!(fixture.live().await.len() <= max, "{struck:?}");
+        let issued = act(&fixture).await.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+        assert!(is_active(&fixture, &issued.access_token).await, "{injected:?}");
+        assert!(fixture.live().await.len() <= max, "{injected:?}");
         let events = fixture.audited();
-        assert_eq!(count(&events, "login"), before + 1, "{struck:?}: {events:?}");
-        assert_eq!(count(&events, "login_refused"), 1, "{struck:?}: {events:?}");
+        assert_eq!(count(&events, "login"), before + 1, "{injected:?}: {events:?}");
+        assert_eq!(count(&events, "login_refused"), 1, "{injected:?}: {events:?}");
     };
-    let act_once = async |fixture: &Fixture, _: &There| act(fixture).await.map(drop);
-    each(name, &FAILURES, setup, prepare, act_once, check).await;
+    let act_once = async |fixture: &Fixture, _: &StoredState| act(fixture).await.map(drop);
+    with_each_fault(name, &FAILURES, setup, prepare, act_once, check).await;
 }
 
 fn opaque() -> Setup {
-    Setup::with(|terms| terms.opaque = true)
+    Setup::with(|policy| policy.opaque = true)
 }
 
 fn sliding_handles() -> Setup {
-    Setup::with(|terms| {
-        terms.opaque = true;
-        terms.policy = RefreshPolicy::Sliding;
+    Setup::with(|policy| {
+        policy.opaque = true;
+        policy.refresh_policy = RefreshPolicy::Sliding;
     })
 }
 
@@ -193,7 +195,7 @@ async fn a_login_by_password_that_fails_leaves_nothing() {
 #[tokio::test]
 async fn a_login_that_hashes_again_and_fails_leaves_the_password_as_good_as_it_was() {
     let outdated = || {
-        let hashed = portcullis::account::password::HashTerms { memory_kib: 8, ..CHEAP };
+        let hashed = portcullis::account::password::HashConfig { memory_kib: 8, ..CHEAP };
         Setup { hashed: Some(hashed), ..Setup::default() }
     };
     login("password, hashed again", 0, outdated, async |fixture| fixture.log_in().await).await;
@@ -202,20 +204,20 @@ async fn a_login_that_hashes_again_and_fails_leaves_the_password_as_good_as_it_w
 #[tokio::test]
 async fn a_login_that_makes_room_and_fails_leaves_no_more_sessions_than_there_were() {
     let act = async |fixture: &Fixture| fixture.log_in().await;
-    login("password, making room", 2, || Setup::with(|terms| terms.max_sessions = 2), act).await;
+    login("password, making room", 2, || Setup::with(|policy| policy.max_sessions = 2), act).await;
 }
 
 #[tokio::test]
 async fn a_login_of_a_program_that_fails_leaves_nothing() {
     let by_key = async |fixture: &Fixture| {
         let key = Secret::new(API_KEY);
-        fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await
+        fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await
     };
     login("api key", 0, Setup::default, by_key).await;
     login("api key, opaque", 0, opaque, by_key).await;
     let by_client = async |fixture: &Fixture| {
-        let asking = Asking { client: Some(&fixture.demo), ..Asking::default() };
-        fixture.issuance.client_credentials(&fixture.demo, asking, &fixture.caller).await
+        let params = GrantParams { client: Some(&fixture.demo), ..GrantParams::default() };
+        fixture.issuance.client_credentials(&fixture.demo, params, &fixture.caller).await
     };
     login("client_credentials", 0, Setup::default, by_client).await;
     login("client_credentials, opaque", 0, opaque, by_client).await;
@@ -225,7 +227,7 @@ async fn a_login_of_a_program_that_fails_leaves_nothing() {
 async fn refresh(
     name: &str,
     setup: impl Fn() -> Setup,
-    check: impl AsyncFn(Fixture, Issued, Struck),
+    check: impl AsyncFn(Fixture, Issued, InjectedFault),
 ) {
     let prepare = async |fixture: &Fixture| {
         let issued = fixture.log_in().await.expect("alice logs in");
@@ -235,50 +237,51 @@ async fn refresh(
     let act = async |fixture: &Fixture, issued: &Issued| {
         fixture.refresh(refresh_of(issued)).await.map(drop)
     };
-    each(name, &ALL, setup, prepare, act, check).await;
+    with_each_fault(name, &ALL, setup, prepare, act, check).await;
 }
 
-/// Under rotation, whatever failed: the old token works, or it was exchanged.
-async fn rotated(fixture: Fixture, login: Issued, struck: Struck) {
+/// Under rotation, whatever failed: the old token works, or it was rotated.
+async fn rotated(fixture: Fixture, login: Issued, injected: InjectedFault) {
     let old = refresh_of(&login);
-    assert_eq!(fixture.live().await.len(), 1, "{struck:?}");
-    let was_exchanged = kept(&fixture, old).await.used.is_some();
-    let per_answer = if fixture.issuance.terms().opaque { 2 } else { 1 };
-    let answers = 1 + usize::from(was_exchanged);
+    assert_eq!(fixture.live().await.len(), 1, "{injected:?}");
+    let was_rotated = kept(&fixture, old).await.used.is_some();
+    let per_answer = if fixture.issuance.policy().opaque { 2 } else { 1 };
+    let answers = 1 + usize::from(was_rotated);
     let tokens = fixture.tokens.kept().await.len();
-    assert_eq!(tokens, answers * per_answer, "{struck:?}: a token that nobody was given");
-    let may_be = struck.call == "tokens.exchange"
-        && matches!(struck.fault, Fault::AnswerLost | Fault::KilledAfter);
-    assert_eq!(was_exchanged, may_be, "{struck:?}");
+    assert_eq!(tokens, answers * per_answer, "{injected:?}: a token that nobody was given");
+    let may_be = injected.call == "tokens.rotate"
+        && matches!(injected.fault, Fault::AnswerLost | Fault::KilledAfter);
+    assert_eq!(was_rotated, may_be, "{injected:?}");
     fixture.wait(LEASE_OVER);
-    let has_grace = !fixture.issuance.terms().grace.is_zero();
-    if was_exchanged && !has_grace {
+    let has_grace = !fixture.issuance.policy().grace.is_zero();
+    if was_rotated && !has_grace {
         // Nobody can tell whoever lost the answer from a thief.
-        assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{struck:?}");
-        assert_eq!(fixture.live().await.len(), 0, "{struck:?}");
-        assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{struck:?}");
+        assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{injected:?}");
+        assert_eq!(fixture.live().await.len(), 0, "{injected:?}");
+        assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{injected:?}");
         return;
     }
-    let again = fixture.refresh(old).await.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-    assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
-    assert!(is_active(&fixture, refresh_of(&again)).await, "{struck:?}");
+    let again =
+        fixture.refresh(old).await.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+    assert!(is_active(&fixture, &again.access_token).await, "{injected:?}");
+    assert!(is_active(&fixture, refresh_of(&again)).await, "{injected:?}");
     if has_grace {
-        assert_eq!(fixture.refresh(old).await, Ok(again.clone()), "{struck:?}: one answer");
+        assert_eq!(fixture.refresh(old).await, Ok(again.clone()), "{injected:?}: one answer");
     }
     let next = fixture.refresh(refresh_of(&again)).await;
-    let next = next.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
+    let next = next.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
     fixture.wait(60);
-    assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{struck:?}");
-    assert!(!is_active(&fixture, &next.access_token).await, "{struck:?}: the family has ended");
-    assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{struck:?}");
+    assert_eq!(fixture.refresh(old).await, Err(IssueError::InvalidGrant), "{injected:?}");
+    assert!(!is_active(&fixture, &next.access_token).await, "{injected:?}: the family has ended");
+    assert_eq!(count(&fixture.audited(), "refresh_reuse"), 1, "{injected:?}");
 }
 
 fn with_grace() -> Setup {
-    Setup::with(|terms| terms.grace = Duration::from_secs(10))
+    Setup::with(|policy| policy.grace = Duration::from_secs(10))
 }
 
 #[tokio::test]
-async fn a_rotation_that_fails_or_is_killed_leaves_the_old_token_good_or_exchanged() {
+async fn a_rotation_that_fails_or_is_killed_leaves_the_old_token_good_or_rotated() {
     refresh("rotate", Setup::default, rotated).await;
     refresh("rotate, opaque", opaque, rotated).await;
 }
@@ -288,7 +291,7 @@ async fn with_a_grace_a_rotation_that_fails_or_is_killed_gives_one_answer_afterw
     refresh("rotate, grace", with_grace, rotated).await;
     let opaque = || {
         let mut setup = with_grace();
-        setup.terms.opaque = true;
+        setup.policy.opaque = true;
         setup
     };
     refresh("rotate, grace, opaque", opaque, rotated).await;
@@ -299,7 +302,7 @@ async fn within_the_grace_the_one_answer_is_given_also_after_a_failure() {
     for (name, opaque) in [("asked again", false), ("asked again, opaque", true)] {
         let setup = || {
             let mut setup = with_grace();
-            setup.terms.opaque = opaque;
+            setup.policy.opaque = opaque;
             setup
         };
         let prepare = async |fixture: &Fixture| {
@@ -311,30 +314,31 @@ async fn within_the_grace_the_one_answer_is_given_also_after_a_failure() {
             assert_eq!(fixture.refresh(refresh_of(issued)).await?, *next, "{name}");
             Ok(())
         };
-        let check = async |fixture: Fixture, (issued, next): (Issued, Issued), struck: Struck| {
-            fixture.wait(LEASE_OVER);
-            let again = fixture.refresh(refresh_of(&issued)).await;
-            assert_eq!(again.as_ref(), Ok(&next), "{struck:?}");
-            assert!(is_active(&fixture, &next.access_token).await, "{struck:?}");
-            assert_eq!(count(&fixture.audited(), "refresh_reuse"), 0, "{struck:?}");
-        };
-        each(name, &ALL, setup, prepare, act, check).await;
+        let check =
+            async |fixture: Fixture, (issued, next): (Issued, Issued), injected: InjectedFault| {
+                fixture.wait(LEASE_OVER);
+                let again = fixture.refresh(refresh_of(&issued)).await;
+                assert_eq!(again.as_ref(), Ok(&next), "{injected:?}");
+                assert!(is_active(&fixture, &next.access_token).await, "{injected:?}");
+                assert_eq!(count(&fixture.audited(), "refresh_reuse"), 0, "{injected:?}");
+            };
+        with_each_fault(name, &ALL, setup, prepare, act, check).await;
     }
 }
 
-/// Alice's refresh failed after its claim, and the lease of that is over.
+/// Alice's refresh failed after it had the lease, which is over.
 async fn abandoned(fixture: &Fixture) -> Issued {
     let issued = fixture.log_in().await.expect("alice logs in");
-    claim_and_fail(fixture, &issued).await;
+    lease_and_fail(fixture, &issued).await;
     fixture.wait(LEASE_OVER);
     issued
 }
 
-async fn claim_and_fail(fixture: &Fixture, issued: &Issued) {
+async fn lease_and_fail(fixture: &Fixture, issued: &Issued) {
     fixture.faults.plan(6, Fault::NotDone);
     assert_eq!(fixture.refresh(refresh_of(issued)).await, Err(IssueError::Unavailable));
-    assert!(fixture.faults.made().ends_with(&["tokens.exchange", "tokens.get"]));
-    fixture.faults.calm();
+    assert!(fixture.faults.calls().ends_with(&["tokens.rotate", "tokens.get"]));
+    fixture.faults.reset();
 }
 
 #[tokio::test]
@@ -345,20 +349,20 @@ async fn a_rotation_that_takes_an_abandoned_one_over_and_fails_can_be_taken_over
         let act = async |fixture: &Fixture, issued: &Issued| {
             fixture.refresh(refresh_of(issued)).await.map(drop)
         };
-        let calls = each(name, &ALL, setup, abandoned, act, rotated).await;
-        assert!(calls.contains(&"swap"), "{name}: {calls:?}");
+        let calls = with_each_fault(name, &ALL, setup, abandoned, act, rotated).await;
+        assert!(calls.contains(&"replace_lease"), "{name}: {calls:?}");
     }
 }
 
 #[tokio::test]
-async fn within_the_lease_of_a_claim_others_are_told_to_come_again_and_then_take_over() {
+async fn within_a_lease_others_are_told_to_come_again_and_then_take_over() {
     let fixture = Fixture::new().await;
     let issued = fixture.log_in().await.expect("alice logs in");
-    claim_and_fail(&fixture, &issued).await;
+    lease_and_fail(&fixture, &issued).await;
     let early = fixture.refresh(refresh_of(&issued)).await;
-    assert_eq!(early, Err(IssueError::UnderWay(fixture.issuance.terms().lease)));
+    assert_eq!(early, Err(IssueError::InProgress(fixture.issuance.policy().lease)));
     assert!(
-        fixture.faults.made().iter().filter(|call| **call == "claim").count() > 1,
+        fixture.faults.calls().iter().filter(|call| **call == "acquire_lease").count() > 1,
         "it looks again"
     );
     fixture.wait(LEASE_OVER);
@@ -386,25 +390,25 @@ async fn neighbours(fixture: &Fixture) -> [Issued; 2] {
 
 #[tokio::test]
 async fn who_waits_for_the_rotation_of_one_token_holds_up_no_other() {
-    let mut setup = Setup::with(|terms| terms.max_sessions = 0);
+    let mut setup = Setup::with(|policy| policy.max_sessions = 0);
     setup.throttled = false;
     let fixture = Fixture::of(setup).await;
-    let [claimed, free] = neighbours(&fixture).await;
-    claim_and_fail(&fixture, &claimed).await;
+    let [leased, free] = neighbours(&fixture).await;
+    lease_and_fail(&fixture, &leased).await;
     // The clock stands still: the lease is never over.
     let both = async {
-        tokio::join!(fixture.refresh(refresh_of(&claimed)), fixture.refresh(refresh_of(&free)))
+        tokio::join!(fixture.refresh(refresh_of(&leased)), fixture.refresh(refresh_of(&free)))
     };
     let both = tokio::time::timeout(Duration::from_secs(60), both).await;
     let (waited, passed) = both.expect("nobody waits for the end of a lease");
-    assert!(matches!(waited, Err(IssueError::UnderWay(_))), "{waited:?}");
+    assert!(matches!(waited, Err(IssueError::InProgress(_))), "{waited:?}");
     assert!(passed.is_ok(), "{passed:?}");
 }
 
 #[tokio::test]
 async fn what_a_caller_began_ends_at_whichever_step_he_goes_away() {
-    type Way = fn() -> Setup;
-    let ways: [(&str, Way); 4] = [
+    type MakeSetup = fn() -> Setup;
+    let ways: [(&str, MakeSetup); 4] = [
         ("rotate", Setup::default),
         ("rotate, grace", with_grace),
         ("rotate, opaque", opaque),
@@ -418,15 +422,15 @@ async fn what_a_caller_began_ends_at_whichever_step_he_goes_away() {
             fixture.faults.plan(step, Fault::CallerLeaves);
             let (working, tasks) = (Arc::clone(&fixture), fixture.issuance.tasks());
             let work = async move { working.refresh(refresh_of(&issued)).await.is_ok() };
-            let told = fixture.faults.run(tasks.run(work)).await;
+            let outcome = fixture.faults.run(tasks.run(work)).await;
             tasks.ended().await;
             let events = Arc::into_inner(fixture).expect("nobody else has it").audited();
             assert_eq!(count(&events, "refresh"), 1, "{name}, step {step}: {events:?}");
-            if told == Some(Ok(true)) {
+            if outcome == Some(Ok(true)) {
                 assert!(step > 4, "{name} asks a store more often than {step} times");
                 break;
             }
-            assert_eq!(told, None, "{name}, step {step}");
+            assert_eq!(outcome, None, "{name}, step {step}");
         }
     }
 }
@@ -460,12 +464,12 @@ async fn an_answer_is_given_again_to_the_same_question_alone() {
     const OTHER: &str = "https://other.test";
     let policies: [fn() -> Setup; 3] = [
         with_grace,
-        || Setup::with(|terms| terms.policy = RefreshPolicy::Sliding),
+        || Setup::with(|policy| policy.refresh_policy = RefreshPolicy::Sliding),
         sliding_handles,
     ];
     for (policy, setup) in policies.into_iter().enumerate() {
         let mut setup = setup();
-        setup.terms.audiences.push(OTHER.to_owned());
+        setup.policy.audiences.push(OTHER.to_owned());
         let fixture = Fixture::of(setup).await;
         let issued = fixture.log_in().await.expect("alice logs in");
         fixture.wait(300);
@@ -494,9 +498,9 @@ async fn an_answer_is_given_again_to_the_same_question_alone() {
 #[tokio::test]
 async fn a_slide_that_comes_too_early_is_told_what_is_left_of_the_window() {
     // As the configuration does not allow it: the access token ends within the window.
-    let setup = Setup::with(|terms| {
-        terms.policy = RefreshPolicy::Sliding;
-        terms.restrict = Duration::from_secs(1_000);
+    let setup = Setup::with(|policy| {
+        policy.refresh_policy = RefreshPolicy::Sliding;
+        policy.refresh_window = Duration::from_secs(1_000);
     });
     let fixture = Fixture::of(setup).await;
     let issued = fixture.log_in().await.expect("alice logs in");
@@ -520,62 +524,63 @@ async fn a_used_token_ends_its_family_also_where_that_failed_first() {
             .refresh(refresh_of(issued))
             .await
         {
-            Ok(_) => panic!("a used token was exchanged"),
+            Ok(_) => panic!("a used token was rotated"),
             Err(IssueError::InvalidGrant) => Ok(()),
             Err(error) => Err(error),
         };
-        let check = async |fixture: Fixture, (issued, next): (Issued, Issued), struck: Struck| {
-            let again = fixture.refresh(refresh_of(&issued)).await;
-            assert_eq!(again, Err(IssueError::InvalidGrant), "{struck:?}");
-            assert_eq!(fixture.live().await.len(), 0, "{struck:?}");
-            assert!(!is_active(&fixture, &next.access_token).await, "{struck:?}");
-            assert!(!is_active(&fixture, refresh_of(&next)).await, "{struck:?}");
-            // Also where it ended and nobody was told: who answers for it later has to know.
-            let events = fixture.audited();
-            if struck.fault != Fault::KilledAfter || struck.call != "sessions.revoke" {
-                assert!(count(&events, "refresh_reuse") >= 1, "{struck:?}: {events:?}");
-            }
-        };
-        let setup = || Setup::with(|terms| terms.opaque = opaque);
-        each(name, &ALL, setup, prepare, act, check).await;
+        let check =
+            async |fixture: Fixture, (issued, next): (Issued, Issued), injected: InjectedFault| {
+                let again = fixture.refresh(refresh_of(&issued)).await;
+                assert_eq!(again, Err(IssueError::InvalidGrant), "{injected:?}");
+                assert_eq!(fixture.live().await.len(), 0, "{injected:?}");
+                assert!(!is_active(&fixture, &next.access_token).await, "{injected:?}");
+                assert!(!is_active(&fixture, refresh_of(&next)).await, "{injected:?}");
+                // Also where it ended and nobody was told: who answers for it later has to know.
+                let events = fixture.audited();
+                if injected.fault != Fault::KilledAfter || injected.call != "sessions.revoke" {
+                    assert!(count(&events, "refresh_reuse") >= 1, "{injected:?}: {events:?}");
+                }
+            };
+        let setup = || Setup::with(|policy| policy.opaque = opaque);
+        with_each_fault(name, &ALL, setup, prepare, act, check).await;
     }
 }
 
 #[tokio::test]
 async fn a_slide_that_fails_or_is_killed_never_makes_the_next_one_lie() {
-    let sliding = || Setup::with(|terms| terms.policy = RefreshPolicy::Sliding);
-    let check = async |fixture: Fixture, login: Issued, struck: Struck| {
+    let sliding = || Setup::with(|policy| policy.refresh_policy = RefreshPolicy::Sliding);
+    let check = async |fixture: Fixture, login: Issued, injected: InjectedFault| {
         let tried = fixture.clock.now();
         fixture.wait(LEASE_OVER);
         let again = fixture.refresh(refresh_of(&login)).await;
-        let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-        assert_eq!(again.refresh_token, login.refresh_token, "{struck:?}");
-        assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
-        let end = tried.after(fixture.issuance.terms().refresh_lifetime);
+        let again = again.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+        assert_eq!(again.refresh_token, login.refresh_token, "{injected:?}");
+        assert!(is_active(&fixture, &again.access_token).await, "{injected:?}");
+        let end = tried.after(fixture.issuance.policy().refresh_lifetime);
         let token = kept(&fixture, refresh_of(&login)).await;
-        assert!(token.expires >= end, "{struck:?}: it was told that the end was moved");
+        assert!(token.expires >= end, "{injected:?}: it was outcome that the end was moved");
         let live = fixture.live().await;
-        assert!(live.len() == 1 && live[0].expires >= end, "{struck:?}: {live:?}");
+        assert!(live.len() == 1 && live[0].expires >= end, "{injected:?}: {live:?}");
     };
     refresh("sliding", sliding, check).await;
 }
 
 /// A handle that slides: what is said of its end is true, and the next window moves it.
-async fn slid(fixture: Fixture, login: Issued, struck: Struck) {
+async fn slid(fixture: Fixture, login: Issued, injected: InjectedFault) {
     fixture.wait(LEASE_OVER);
     let again = fixture.refresh(refresh_of(&login)).await;
-    let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-    assert_eq!(again.access_token, login.access_token, "{struck:?}");
-    assert_eq!(kept(&fixture, &login.access_token).await.expires, again.expires, "{struck:?}");
-    if matches!(struck.fault, Fault::NotDone | Fault::AnswerLost) {
-        assert!(again.expires > login.expires, "{struck:?}: the failure cost no window");
+    let again = again.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+    assert_eq!(again.access_token, login.access_token, "{injected:?}");
+    assert_eq!(kept(&fixture, &login.access_token).await.expires, again.expires, "{injected:?}");
+    if matches!(injected.fault, Fault::NotDone | Fault::AnswerLost) {
+        assert!(again.expires > login.expires, "{injected:?}: the failure cost no window");
     }
     fixture.wait(121);
     let later = fixture.refresh(refresh_of(&login)).await;
-    let later = later.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-    assert!(later.expires > again.expires, "{struck:?}: the next window moves it");
-    assert!(is_active(&fixture, &login.access_token).await, "{struck:?}");
-    assert!(fixture.live().await[0].expires >= later.expires, "{struck:?}");
+    let later = later.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+    assert!(later.expires > again.expires, "{injected:?}: the next window moves it");
+    assert!(is_active(&fixture, &login.access_token).await, "{injected:?}");
+    assert!(fixture.live().await[0].expires >= later.expires, "{injected:?}");
 }
 
 #[tokio::test]
@@ -592,27 +597,27 @@ async fn a_handle_whose_slide_fails_or_is_killed_slides_later() {
         assert!(slid, "the window was over");
         Ok(())
     };
-    each("sliding handle, tp-auth", &ALL, sliding_handles, prepare, act, slid).await;
+    with_each_fault("sliding handle, tp-auth", &ALL, sliding_handles, prepare, act, slid).await;
 }
 
 #[tokio::test]
 async fn a_reusable_token_is_reusable_also_after_a_failure() {
     for (name, opaque) in [("reusable", false), ("reusable, opaque", true)] {
         let setup = || {
-            Setup::with(|terms| {
-                terms.policy = RefreshPolicy::Reusable;
-                terms.opaque = opaque;
+            Setup::with(|policy| {
+                policy.refresh_policy = RefreshPolicy::Reusable;
+                policy.opaque = opaque;
             })
         };
-        let check = async |fixture: Fixture, login: Issued, struck: Struck| {
+        let check = async |fixture: Fixture, login: Issued, injected: InjectedFault| {
             let kept = fixture.tokens.kept().await.len();
-            if struck.fault != Fault::KilledAfter {
-                assert_eq!(kept, 1 + usize::from(opaque), "{struck:?}: a token nobody was given");
+            if injected.fault != Fault::KilledAfter {
+                assert_eq!(kept, 1 + usize::from(opaque), "{injected:?}: a token nobody was given");
             }
             let again = fixture.refresh(refresh_of(&login)).await;
-            let again = again.unwrap_or_else(|error| panic!("{struck:?}: {error:?}"));
-            assert!(is_active(&fixture, &again.access_token).await, "{struck:?}");
-            assert_eq!(again.refresh_token, None, "{struck:?}");
+            let again = again.unwrap_or_else(|error| panic!("{injected:?}: {error:?}"));
+            assert!(is_active(&fixture, &again.access_token).await, "{injected:?}");
+            assert_eq!(again.refresh_token, None, "{injected:?}");
         };
         refresh(name, setup, check).await;
     }
@@ -627,64 +632,74 @@ async fn several(fixture: &Fixture) -> (Vec<Issued>, SessionId) {
     }
     logins.swap(0, 1);
     let key = Secret::new(API_KEY);
-    let robot = fixture.issuance.api_key(&key, Asking::default(), &fixture.caller).await;
+    let robot = fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await;
     (logins, robot.expect("the robot logs in").session)
 }
 
-type Several = (Vec<Issued>, SessionId);
+type Logins = (Vec<Issued>, SessionId);
 
-/// An ending: it failed, it is asked for again, and then only these of alice's sessions live, and the other's.
-async fn ending(
+/// A revocation that failed is asked for again, and then only these of alice's sessions live, and the other's.
+async fn check_revocation(
     name: &str,
     setup: impl Fn() -> Setup,
     survivors: &[usize],
-    act: impl AsyncFn(&Fixture, &Several) -> Result<(), IssueError>,
+    act: impl AsyncFn(&Fixture, &Logins) -> Result<(), IssueError>,
 ) {
-    let check = async |fixture: Fixture, prepared: Several, struck: Struck| {
+    let check = async |fixture: Fixture, prepared: Logins, injected: InjectedFault| {
         let (logins, other) = &prepared;
         let survivors = survivors.iter().map(|index| logins[*index].session.as_str());
         let expected: BTreeSet<String> =
             survivors.chain([other.as_str()]).map(str::to_owned).collect();
         let is = ids(&fixture.live().await);
-        assert!(is.is_superset(&expected), "{struck:?}: more has ended than was asked for");
+        assert!(is.is_superset(&expected), "{injected:?}: more has ended than was asked for");
         // What was ended already is as good as ended.
         let again = act(&fixture, &prepared).await;
         let ended = ids(&fixture.live().await);
-        assert_eq!(ended, expected, "{struck:?}: {again:?}");
+        assert_eq!(ended, expected, "{injected:?}: {again:?}");
         let is_gone = matches!(again, Err(IssueError::NotFound)) && is == expected;
-        assert!(again.is_ok() || is_gone, "{struck:?}: {again:?}");
+        assert!(again.is_ok() || is_gone, "{injected:?}: {again:?}");
     };
-    each(name, &FAILURES, setup, several, &act, check).await;
+    with_each_fault(name, &FAILURES, setup, several, &act, check).await;
 }
 
 #[tokio::test]
 async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
     for (name, opaque) in [("jwt", false), ("opaque", true)] {
-        let setup = || Setup::with(|terms| terms.opaque = opaque);
-        ending(&format!("revoke, {name}"), setup, &[1, 2], async |fixture, (logins, _)| {
-            fixture.issuance.revoke(shown(&logins[0].access_token), None, &fixture.caller).await
-        })
+        let setup = || Setup::with(|policy| policy.opaque = opaque);
+        check_revocation(
+            &format!("revoke, {name}"),
+            setup,
+            &[1, 2],
+            async |fixture, (logins, _)| {
+                fixture.issuance.revoke(shown(&logins[0].access_token), None, &fixture.caller).await
+            },
+        )
         .await;
-        ending(&format!("revoke refresh, {name}"), setup, &[1, 2], async |fixture, (logins, _)| {
-            fixture.issuance.revoke(shown(refresh_of(&logins[0])), None, &fixture.caller).await
-        })
+        check_revocation(
+            &format!("revoke refresh, {name}"),
+            setup,
+            &[1, 2],
+            async |fixture, (logins, _)| {
+                fixture.issuance.revoke(shown(refresh_of(&logins[0])), None, &fixture.caller).await
+            },
+        )
         .await;
     }
-    ending("end", Setup::default, &[1, 2], async |fixture, (logins, _)| {
+    check_revocation("end", Setup::default, &[1, 2], async |fixture, (logins, _)| {
         fixture.issuance.end(&logins[0].session, "logout", &fixture.caller).await.map(drop)
     })
     .await;
-    ending("end own", Setup::default, &[1, 2], async |fixture, (logins, _)| {
+    check_revocation("end own", Setup::default, &[1, 2], async |fixture, (logins, _)| {
         let alice = bearer(&logins[1].session);
         fixture.issuance.end_own(&alice, &logins[0].session, &fixture.caller).await
     })
     .await;
-    ending("end others", Setup::default, &[0], async |fixture, (logins, _)| {
+    check_revocation("end others", Setup::default, &[0], async |fixture, (logins, _)| {
         let alice = bearer(&logins[0].session);
         fixture.issuance.end_others(&alice, &fixture.caller).await.map(drop)
     })
     .await;
-    ending("end all", Setup::default, &[], async |fixture, (logins, _)| {
+    check_revocation("end all", Setup::default, &[], async |fixture, (logins, _)| {
         let alice = bearer(&logins[0].session);
         fixture.issuance.end_all_own(&alice, &fixture.caller).await.map(drop)
     })
@@ -701,25 +716,26 @@ fn bearer(session: &SessionId) -> Bearer {
 async fn question(
     name: &str,
     setup: impl Fn() -> Setup,
-    ask: impl AsyncFn(&Fixture, &Several) -> Result<(), IssueError>,
+    ask: impl AsyncFn(&Fixture, &Logins) -> Result<(), IssueError>,
 ) {
     let prepare = async |fixture: &Fixture| {
         let several = several(fixture).await;
-        (there(fixture).await, several)
+        (stored_state(fixture).await, several)
     };
     let act =
-        async |fixture: &Fixture, (_, several): &(There, Several)| ask(fixture, several).await;
-    let check = async |fixture: Fixture, (was, several): (There, Several), struck: Struck| {
-        assert_eq!(there(&fixture).await, was, "{struck:?}");
-        assert_eq!(ask(&fixture, &several).await, Ok(()), "{struck:?}");
-    };
-    each(name, &FAILURES, setup, prepare, act, check).await;
+        async |fixture: &Fixture, (_, several): &(StoredState, Logins)| ask(fixture, several).await;
+    let check =
+        async |fixture: Fixture, (was, several): (StoredState, Logins), injected: InjectedFault| {
+            assert_eq!(stored_state(&fixture).await, was, "{injected:?}");
+            assert_eq!(ask(&fixture, &several).await, Ok(()), "{injected:?}");
+        };
+    with_each_fault(name, &FAILURES, setup, prepare, act, check).await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_known_is_not_answered() {
     for (name, opaque) in [("jwt", false), ("opaque", true)] {
-        let setup = || Setup::with(|terms| terms.opaque = opaque);
+        let setup = || Setup::with(|policy| policy.opaque = opaque);
         question(&format!("introspect, {name}"), setup, async |fixture, (logins, _)| {
             let found = fixture.issuance.introspect(shown(&logins[0].access_token)).await?;
             assert!(found.is_some(), "a good token is never said to be none");
@@ -767,30 +783,30 @@ async fn has_service(fixture: &Fixture) -> bool {
 #[tokio::test]
 async fn a_key_whose_registration_failed_is_not_registered_and_no_user_is_made_for_it() {
     let act = async |fixture: &Fixture, _: &()| register(fixture, "new").await;
-    let check = async |fixture: Fixture, (): (), struck: Struck| {
-        assert!(!has_key(&fixture, "new").await, "{struck:?}");
-        assert!(!has_service(&fixture).await, "{struck:?}: a user without a key");
-        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
-        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{struck:?}");
+    let check = async |fixture: Fixture, (): (), injected: InjectedFault| {
+        assert!(!has_key(&fixture, "new").await, "{injected:?}");
+        assert!(!has_service(&fixture).await, "{injected:?}: a user without a key");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{injected:?}");
+        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{injected:?}");
     };
-    each("register_key", &FAILURES, Setup::default, async |_| (), act, check).await;
+    with_each_fault("register_key", &FAILURES, Setup::default, async |_| (), act, check).await;
 
     // A service that has a key keeps it, whatever becomes of its second one.
     let first = async |fixture: &Fixture| register(fixture, "first").await.expect("a key");
-    let check = async |fixture: Fixture, (): (), struck: Struck| {
-        assert!(!has_key(&fixture, "new").await, "{struck:?}");
-        assert!(has_key(&fixture, "first").await && has_service(&fixture).await, "{struck:?}");
-        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
-        assert!(has_key(&fixture, "new").await, "{struck:?}");
+    let check = async |fixture: Fixture, (): (), injected: InjectedFault| {
+        assert!(!has_key(&fixture, "new").await, "{injected:?}");
+        assert!(has_key(&fixture, "first").await && has_service(&fixture).await, "{injected:?}");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{injected:?}");
+        assert!(has_key(&fixture, "new").await, "{injected:?}");
     };
-    each("register_key, second", &FAILURES, Setup::default, first, act, check).await;
+    with_each_fault("register_key, second", &FAILURES, Setup::default, first, act, check).await;
 
     let known = async |fixture: &Fixture| register(fixture, "new").await.expect("a key");
-    let check = async |fixture: Fixture, (): (), struck: Struck| {
-        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{struck:?}");
-        assert_eq!(register(&fixture, "new").await, Ok(()), "{struck:?}");
+    let check = async |fixture: Fixture, (): (), injected: InjectedFault| {
+        assert!(has_key(&fixture, "new").await && has_service(&fixture).await, "{injected:?}");
+        assert_eq!(register(&fixture, "new").await, Ok(()), "{injected:?}");
     };
-    each("register_key, renewed", &FAILURES, Setup::default, known, act, check).await;
+    with_each_fault("register_key, renewed", &FAILURES, Setup::default, known, act, check).await;
 }
 
 fn assertion(fixture: &Fixture, jti: &str) -> ClientCredentials {
@@ -813,8 +829,8 @@ async fn a_client_is_never_believed_where_a_store_failed() {
         id: "public".to_owned(),
         by_header: false,
     };
-    type Shown = fn(&Fixture, &str) -> ClientCredentials;
-    let ways: [(&str, Shown); 3] =
+    type MakeCredentials = fn(&Fixture, &str) -> ClientCredentials;
+    let ways: [(&str, MakeCredentials); 3] =
         [("secret", secret), ("assertion", assertion), ("public", public)];
     for (name, shown) in ways {
         let prepare = async |fixture: &Fixture| {
@@ -826,14 +842,14 @@ async fn a_client_is_never_believed_where_a_store_failed() {
         let act = async |fixture: &Fixture, shown: &ClientCredentials| {
             fixture.issuance.client(shown, &fixture.caller).await.map(drop)
         };
-        let check = async |fixture: Fixture, _: ClientCredentials, struck: Struck| {
+        let check = async |fixture: Fixture, _: ClientCredentials, injected: InjectedFault| {
             // An assertion is good once; whether it was used up is not known.
             let next = shown(&fixture, "second");
             let client = fixture.issuance.client(&next, &fixture.caller).await;
-            assert!(client.is_ok(), "{struck:?}: {client:?}");
+            assert!(client.is_ok(), "{injected:?}: {client:?}");
         };
         let name = format!("client by {name}");
-        each(&name, &FAILURES, Setup::default, prepare, act, check).await;
+        with_each_fault(&name, &FAILURES, Setup::default, prepare, act, check).await;
     }
 }
 

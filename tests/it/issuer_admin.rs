@@ -3,7 +3,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
-use portcullis::issuer::{error::IssueError, login::Asking, terms::Caller};
+use portcullis::issuer::{error::IssueError, login::GrantParams, policy::Caller};
 use portcullis::secret::Secret;
 use serde_json::{Value, json};
 
@@ -77,9 +77,9 @@ fn a_token_that_others_can_read_stops_the_start() {
     std::fs::write(&file, ADMIN).expect("a writable folder");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a mode");
     let output = realm.run(&["serve"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(69), "{told}");
-    assert!(told.contains("admin-token") && told.contains("chmod 600"), "{told}");
+    let report = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{report}");
+    assert!(report.contains("admin-token") && report.contains("chmod 600"), "{report}");
 }
 
 #[test]
@@ -268,9 +268,9 @@ fn a_client_that_is_deleted_takes_its_sessions_along() {
     let tokens =
         [by(&alice, &demo), by(&[("grant_type", "client_credentials")], &demo), by(&alice, &[])];
     assert_eq!(tokens.each_ref().map(|token| issuer.check(token)), [200; 3]);
-    let told: Value =
+    let report: Value =
         serde_json::from_str(&realm.ask(&["client", "delete", DEMO, "--json"])).expect("JSON");
-    assert_eq!(told, json!({"id": DEMO, "done": true, "sessions_ended": 2}));
+    assert_eq!(report, json!({"id": DEMO, "done": true, "sessions_ended": 2}));
     assert_eq!(tokens.each_ref().map(|token| issuer.check(token)), [401, 401, 200]);
     assert_eq!(code(&realm, &["client", "delete", DEMO]), Some(1));
 }
@@ -282,12 +282,12 @@ async fn whoever_is_logged_in_by_a_client_that_is_gone_by_then_gets_no_session()
     // As it was when it showed its secret.
     let client = accounts.client(CLIENT.0).await.expect("an answer").expect("a client");
     accounts.delete_client(CLIENT.0).await.expect("deleted");
-    let asking = || Asking { client: Some(&client), ..Asking::default() };
+    let params = || GrantParams { client: Some(&client), ..GrantParams::default() };
     let (password, caller) = (Secret::new(LOGIN.1), Caller::default());
     let refused = Err(IssueError::InvalidClient { by_header: false });
-    let login = fixture.issuance.password(LOGIN.0, &password, asking(), &caller).await;
+    let login = fixture.issuance.password(LOGIN.0, &password, params(), &caller).await;
     assert_eq!(login, refused);
-    assert_eq!(fixture.issuance.client_credentials(&client, asking(), &caller).await, refused);
+    assert_eq!(fixture.issuance.client_credentials(&client, params(), &caller).await, refused);
     assert_eq!(fixture.issuance.list(None, 10).await.map(|found| found.len()), Ok(0));
 }
 

@@ -114,15 +114,15 @@ fn no_answer_has_a_status_that_the_document_does_not_tell() {
         ] {
             let answer: Response =
                 Client::connect(at).exchange(request(&method, &path, lines, body.as_bytes()));
-            let told = operation["responses"].get(answer.status.to_string()).is_some();
-            assert!(told, "{method} {path} {lines:?}: {answer:?}");
+            let is_documented = operation["responses"].get(answer.status.to_string()).is_some();
+            assert!(is_documented, "{method} {path} {lines:?}: {answer:?}");
             seen.insert(answer.status);
         }
         if tag != "gate" {
             let two = [&*own, &*own];
             let answer = Client::connect(at).exchange(request(&method, &path, &two, b""));
-            let told = operation["responses"].get(answer.status.to_string()).is_some();
-            assert!(told && answer.status == 400, "{method} {path}: {answer:?}");
+            let is_documented = operation["responses"].get(answer.status.to_string()).is_some();
+            assert!(is_documented && answer.status == 400, "{method} {path}: {answer:?}");
         }
     }
     for status in [200, 400, 401, 403, 404, 413, 429] {

@@ -117,9 +117,9 @@ fn a_key_that_is_coming_is_dropped_with_the_others_when_one_was_stolen() {
 
     let output = realm.run(&["key", "rotate", "--now", "--overlap", "0"]);
     assert!(output.status.success(), "{}", errors(&output));
-    let told = errors(&output);
+    let stderr = errors(&output);
     for dropped in [&first, &coming] {
-        assert!(told.contains(&format!("key {dropped} is dropped")), "{told}");
+        assert!(stderr.contains(&format!("key {dropped} is dropped")), "{stderr}");
     }
     until("the end of the thief's token", || gate.check(&forged).status == 401);
     assert_eq!(listed(&realm).len(), 1, "no other key is left");
@@ -310,12 +310,12 @@ fn signed_with(realm: &Realm, header: &Value, token: &str) -> String {
 #[test]
 fn what_is_set_amiss_is_told_with_the_way_out() {
     let (realm, ring) = realm();
-    let told = |realm: &Realm, command: &[&str]| {
+    let stderr = |realm: &Realm, command: &[&str]| {
         let output = realm.run(command);
         assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
         errors(&output)
     };
-    let missing = told(&realm, &["check-config"]);
+    let missing = stderr(&realm, &["check-config"]);
     assert!(missing.contains("key rotate --ring"), "{missing}");
     rotate(&realm, &[]);
     realm.ask(&["check-config"]);
@@ -326,13 +326,13 @@ fn what_is_set_amiss_is_told_with_the_way_out() {
     ] {
         let realm = Realm::new().without("PRIVATE_KEY_FILE").without("PUBLIC_KEY_FILE");
         let realm = realm.with("KEY_RING_FILE", ring.to_str().expect("UTF-8")).with(name, value);
-        let told = told(&realm, &["check-config"]);
+        let stderr = stderr(&realm, &["check-config"]);
         let name = name.trim_end_matches("_FILE");
-        assert!(told.contains(&format!("KEY_RING_FILE: {name} is set too")), "{told}");
-        assert!(told.contains("--import"), "{told}");
+        assert!(stderr.contains(&format!("KEY_RING_FILE: {name} is set too")), "{stderr}");
+        assert!(stderr.contains("--import"), "{stderr}");
     }
-    let secret = told(&realm, &["key", "rotate", "--algorithm", "HS256"]);
+    let secret = stderr(&realm, &["key", "rotate", "--algorithm", "HS256"]);
     assert!(secret.contains("cannot be published"), "{secret}");
-    let nowhere = told(&realm.without("KEY_RING_FILE"), &["key", "rotate"]);
+    let nowhere = stderr(&realm.without("KEY_RING_FILE"), &["key", "rotate"]);
     assert!(nowhere.contains("--ring FILE"), "{nowhere}");
 }

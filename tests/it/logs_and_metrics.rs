@@ -46,7 +46,7 @@ fn a_json_log_has_one_object_a_line_and_the_gateways_request_id() {
     let lines = accesses(&gate.log());
     let ids: Vec<&str> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();
     assert_eq!(ids, ["yes-1", "no-1", &own, "odd-1", "t-1"]);
-    for (line, verdict, code, status, door) in [
+    for (line, verdict, code, status, entry_point) in [
         (&lines[0], "allow", "ok", 200, "nginx"),
         (&lines[1], "deny", "missing_credentials", 401, "nginx"),
         (&lines[4], "deny", "missing_credentials", 401, "traefik"),
@@ -54,7 +54,7 @@ fn a_json_log_has_one_object_a_line_and_the_gateways_request_id() {
         assert_eq!(line["verdict"], verdict, "{line}");
         assert_eq!(line["code"], code, "{line}");
         assert_eq!(line["status"], status, "{line}");
-        assert_eq!(line["door"], door, "{line}");
+        assert_eq!(line["entry_point"], entry_point, "{line}");
         assert!(line["timestamp"].is_string() && line["level"] == "INFO", "{line}");
     }
     assert_eq!(lines[0]["user"], "alice", "{}", lines[0]);
@@ -82,7 +82,7 @@ fn a_refusal_says_in_plain_words_who_asked_for_what_from_where() {
         assert!(!log.contains("Some(") && !log.contains("None"), "{log}");
         let fields = [
             ("request_id", "no-1"),
-            ("door", "nginx"),
+            ("entry_point", "nginx"),
             ("verdict", "deny"),
             ("code", "insufficient_scope"),
             ("client", "198.51.100.7"),
@@ -125,8 +125,8 @@ fn a_credential_in_the_gateways_query_is_not_written_down_and_a_flood_of_it_is_c
     for part in token.split('.') {
         assert!(!log.contains(part), "a part of the token is in the log");
     }
-    let told = log.lines().filter(|line| line.contains("asks for something else")).count();
-    assert!((1..600).contains(&told), "{told} lines");
+    let lines = log.lines().filter(|line| line.contains("asks for something else")).count();
+    assert!((1..600).contains(&lines), "{lines} lines");
     assert!(log.contains("\"parameter\":\"access_token\""), "{log}");
     assert_eq!(accesses(&log).len(), 601);
 }
@@ -171,7 +171,7 @@ fn the_metrics_count_verdicts_the_cache_and_the_store() {
     let bytes = request("POST", "/validate", &[], body.as_bytes());
     assert_eq!(Client::connect(gate.address).exchange(bytes).status, 200);
 
-    for (door, verdict, code, count) in [
+    for (entry_point, verdict, code, count) in [
         ("nginx", "allow", "ok", 4.0),
         ("nginx", "deny", "missing_credentials", 2.0),
         ("nginx", "deny", "token_malformed", 1.0),
@@ -179,7 +179,7 @@ fn the_metrics_count_verdicts_the_cache_and_the_store() {
         ("traefik", "deny", "insufficient_scope", 1.0),
         ("validate", "allow", "ok", 1.0),
     ] {
-        let labels = [("door", door), ("verdict", verdict), ("code", code)];
+        let labels = [("entry_point", entry_point), ("verdict", verdict), ("code", code)];
         let counted = gate.counter("portcullis_requests_total", &labels);
         assert_eq!(counted, count, "{labels:?}");
     }

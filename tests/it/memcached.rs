@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::support::{
     PATIENCE,
-    asker::Asker,
     http::{Response, bearer},
     issuer::{ALICE, Issuer, SCOPES},
     memcached::MemcachedServer,
     poll,
+    prober::Prober,
     realm::Realm,
 };
 
@@ -39,7 +39,7 @@ fn tokens_are_minted_checked_and_revoked() {
         gate.log().contains("sessions are in memcached").then_some(())
     });
     let ready = gate.ready();
-    assert_eq!((ready.status, ready.json()["news"].as_str()), (200, Some("bound")));
+    assert_eq!((ready.status, ready.json()["invalidation"].as_str()), (200, Some("bound")));
     let [one, two, three] = [(); 3].map(|()| realm.mint("alice", &[]));
     let bobs = realm.mint("bob", &[]);
     for token in [&one, &two, &three, &bobs] {
@@ -70,17 +70,17 @@ fn two_gates_learn_of_a_revocation_within_the_bound() {
     let gates = [realm.gate(), realm.gate()];
     for by_user in [false, true] {
         let token = realm.mint("alice", &[]);
-        let askers = gates.each_ref().map(|gate| Asker::start(gate.address, &token));
+        let probers = gates.each_ref().map(|gate| Prober::start(gate.address, &token));
         poll("the first answers", PATIENCE, || {
-            askers.iter().all(|asker| asker.answered() > 1).then_some(())
+            probers.iter().all(|prober| prober.answered() > 1).then_some(())
         });
         let (how, whom) = if by_user { ("--user", "alice") } else { ("--token", &*token) };
         realm.ask(&["session", "revoke", how, whom]);
         let ended = Instant::now();
         poll("questions after the bound", BOUND * 20, || {
-            askers.iter().all(|asker| asker.last_sent() > ended + BOUND * 3 / 2).then_some(())
+            probers.iter().all(|prober| prober.last_sent() > ended + BOUND * 3 / 2).then_some(())
         });
-        for answers in askers.map(Asker::stop) {
+        for answers in probers.map(Prober::stop) {
             let odd = answers.iter().find(|answer| !matches!(answer.status, 200 | 401));
             assert!(odd.is_none(), "{how}: {odd:?}");
             let yes = answers.iter().filter(|answer| answer.status == 200);
@@ -189,8 +189,8 @@ fn an_issuer_that_should_count_sessions_does_not_start() {
     assert!(fine.status.success(), "{fine:?}");
     let realm = realm.without("MAX_SESSIONS_PER_USER").with("LEEWAY", "no number");
     let refused = realm.run(&["serve"]);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(64), "{told}");
-    assert!(told.contains("MAX_SESSIONS_PER_USER") && told.contains("set it to 0"), "{told}");
-    assert!(told.contains("LEEWAY"), "with all other mistakes: {told}");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("MAX_SESSIONS_PER_USER") && stderr.contains("set it to 0"), "{stderr}");
+    assert!(stderr.contains("LEEWAY"), "with all other mistakes: {stderr}");
 }

@@ -218,11 +218,11 @@ fn a_question_at_another_path_lets_nobody_in() {
     let (realm, app) = (Realm::new(), App::start());
     let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
     let asked = "proxy_pass http://portcullis/validate_request;";
-    let told = "            proxy_set_header X-Original-Method $request_method;\n            proxy_set_header X-Original-URI    $request_uri;\n";
+    let original = "            proxy_set_header X-Original-Method $request_method;\n            proxy_set_header X-Original-URI    $request_uri;\n";
     for path in ["", "/", "/health", "/ready", "/jwks", "/validate", "/validate_request/"] {
         let to = format!("proxy_pass http://portcullis{path};");
         // As in the example, and as in configurations that tell nothing of the client's request.
-        for edits in [&[(asked, to.as_str())][..], &[(asked, &to), (told, "")]] {
+        for edits in [&[(asked, to.as_str())][..], &[(asked, &to), (original, "")]] {
             let Some(nginx) = Nginx::start(gate.address, app.address, edits) else { return };
             suite::nobody_gets_in(&to, nginx.address, &app, &good);
         }
@@ -233,7 +233,7 @@ fn a_question_at_another_path_lets_nobody_in() {
         let Some(nginx) = Nginx::start(gate.metrics, app.address, &edits) else { return };
         suite::nobody_gets_in(&format!("the metrics listener, {to}"), nginx.address, &app, &good);
     }
-    gate.tells("/validate_request (nginx");
+    gate.wait_for_log("/validate_request (nginx");
 }
 
 #[test]

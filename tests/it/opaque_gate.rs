@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderName, Response, StatusCode};
 use portcullis::clock::{Clock as _, ManualClock, UnixTime};
-use portcullis::gate::admission::{Admissions, CacheTerms};
+use portcullis::gate::cached_decision::{CacheConfig, DecisionCache};
 use portcullis::gate::credential::Cookies;
 use portcullis::gate::denial::DenialCode;
 use portcullis::gate::explain::explain;
@@ -20,14 +20,14 @@ use portcullis::gate::identity::IdentityHeaders;
 use portcullis::gate::metrics::GateMetrics;
 use portcullis::gate::upstream::UpstreamJwt;
 use portcullis::gate::verdict::Verdict;
-use portcullis::gate::{Dialect, Gate, Manners};
+use portcullis::gate::{DenialConfig, Dialect, Gate};
 use portcullis::opaque::{
-    CookiePair, Exchange, OpaqueStore, OpaqueToken, TokenDigest, TokenKind, Tokens, generate,
+    CookiePair, OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest, TokenKind, Tokens, generate,
 };
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionStore as _, Sessions, StoreError, StoreKind,
-    StoreMetrics, Terms, UserId,
+    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore as _, Sessions,
+    StoreError, StoreKind, StoreMetrics, UserId,
 };
 use portcullis::token::{
     Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,
@@ -41,7 +41,7 @@ const UPSTREAM: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// A store that counts its reads, and can be made to fail or to wait.
 #[derive(Debug)]
-struct Spy {
+struct ControlledStore {
     kept: Mutex<HashMap<TokenDigest, OpaqueToken>>,
     reads: AtomicU64,
     is_down: AtomicBool,
@@ -50,7 +50,7 @@ struct Spy {
 }
 
 #[async_trait]
-impl OpaqueStore for Spy {
+impl OpaqueTokenStore for ControlledStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         let with_digest = tokens.iter().map(|token| (token.digest, token.clone()));
         self.kept.lock().expect("never poisoned").extend(with_digest);
@@ -65,18 +65,18 @@ impl OpaqueStore for Spy {
         }
         Ok(found)
     }
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         match self.kept.lock().expect("never poisoned").get_mut(old) {
-            None => return Ok(Exchange::Unknown),
-            Some(token) if token.used.is_some() => return Ok(Exchange::Used),
+            None => return Ok(Rotation::Unknown),
+            Some(token) if token.used.is_some() => return Ok(Rotation::AlreadyUsed),
             Some(token) => token.used = Some(at),
         }
-        self.put(successors).await.map(|()| Exchange::Done)
+        self.put(successors).await.map(|()| Rotation::Rotated)
     }
     async fn extend(
         &self,
@@ -105,16 +105,16 @@ impl OpaqueStore for Spy {
         Ok(())
     }
     fn describe(&self) -> String {
-        "spy".to_owned()
+        "controlled".to_owned()
     }
 }
 
-/// A gate, and the stores behind it: `tokens` as another process reaches them, `watched` as this
+/// A gate, and the stores behind it: `tokens` as another process reaches them, `guarded` as this
 /// one does.
 struct Fixture {
     gate: Gate,
-    tokens: Arc<Spy>,
-    watched: Arc<Tokens>,
+    tokens: Arc<ControlledStore>,
+    guarded: Arc<Tokens>,
     sessions: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
     signer: SigningKey,
@@ -161,26 +161,26 @@ fn fixture(setup: Setup) -> Fixture {
     };
     let sessions = Arc::new(MemoryStore::new());
     let timeout = setup.timeout;
-    let terms = Terms { timeout, ..Terms::default() };
-    let asked = Sessions::new(sessions.clone(), terms, clock.clone(), StoreMetrics::default());
-    let tokens = Arc::new(Spy {
+    let policy = SessionPolicy { timeout, ..SessionPolicy::default() };
+    let asked = Sessions::new(sessions.clone(), policy, clock.clone(), StoreMetrics::default());
+    let tokens = Arc::new(ControlledStore {
         kept: Mutex::default(),
         reads: AtomicU64::new(0),
         is_down: AtomicBool::new(false),
         may_answer: Semaphore::new(1),
     });
-    let metrics = StoreMetrics::unseen(StoreKind::Tokens);
-    let watched = Arc::new(Tokens::new(tokens.clone(), timeout, clock.clone(), metrics));
-    let mut admissions = Admissions::new(
+    let metrics = StoreMetrics::unregistered(StoreKind::Tokens);
+    let guarded = Arc::new(Tokens::new(tokens.clone(), timeout, clock.clone(), metrics));
+    let mut decisions = DecisionCache::new(
         Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
         Arc::new(asked),
         IdentityHeaders::default(),
-        CacheTerms { bytes: 1 << 20, ..CacheTerms::within(setup.staleness) },
+        CacheConfig { bytes: 1 << 20, ..CacheConfig::with_staleness(setup.staleness) },
         clock.clone(),
         GateMetrics::default(),
     );
     if setup.has_handles {
-        admissions = admissions.with_handles(Handles::new(watched.clone()));
+        decisions = decisions.with_handles(Handles::new(guarded.clone()));
     }
     if setup.upstream {
         let signers = if setup.has_signer {
@@ -189,10 +189,10 @@ fn fixture(setup: Setup) -> Fixture {
             SigningRing::verifying_only(Vec::new())
         };
         let upstream = UpstreamJwt::new(UPSTREAM, Arc::new(signers), clock.clone());
-        admissions = admissions.with_upstream_jwt(upstream);
+        decisions = decisions.with_upstream_jwt(upstream);
     }
-    let gate = Gate::new(admissions, setup.cookies);
-    Fixture { gate, tokens, watched, sessions, clock, signer }
+    let gate = Gate::new(decisions, setup.cookies);
+    Fixture { gate, tokens, guarded, sessions, clock, signer }
 }
 
 fn usual() -> Fixture {
@@ -259,9 +259,9 @@ impl Fixture {
             request.headers.append(name, value.parse().expect("a value"));
         }
         let verdict = self.gate.check(&Dialect::Nginx.read(&request)).await;
-        let manners =
-            Manners { missing_credentials: StatusCode::FORBIDDEN, realm: "test".to_owned() };
-        let answer = Dialect::Nginx.render(&verdict, &manners);
+        let denial_config =
+            DenialConfig { missing_credentials: StatusCode::FORBIDDEN, realm: "test".to_owned() };
+        let answer = Dialect::Nginx.render(&verdict, &denial_config);
         (verdict, answer)
     }
 
@@ -284,7 +284,7 @@ impl Fixture {
 
     /// A claim of a token, which must be a good one.
     fn claim(&self, token: &str, name: &str) -> Value {
-        let verified = self.gate.admissions().verifier().verify(token).expect("a good token");
+        let verified = self.gate.decisions().verifier().verify(token).expect("a good token");
         verified.claims.get(name).cloned().unwrap_or_default()
     }
 
@@ -383,15 +383,15 @@ async fn what_ends_through_this_process_is_refused_at_the_very_next_request() {
     let (one, other) = (fixture.handle(|_| {}).await, fixture.handle(|_| {}).await);
     assert_eq!(fixture.outcome(&one).await, Ok(()));
     assert_eq!(fixture.outcome(&other).await, Ok(()));
-    assert!(fixture.watched.remove(&TokenDigest::of(&one)).await.unwrap());
+    assert!(fixture.guarded.remove(&TokenDigest::of(&one)).await.unwrap());
     assert_eq!(fixture.outcome(&one).await, Err(DenialCode::HandleUnknown));
     assert_eq!(fixture.outcome(&other).await, Ok(()), "only that handle ended");
     let third = fixture.handle(|_| {}).await;
     assert_eq!(fixture.outcome(&third).await, Ok(()));
-    let used = fixture.watched.exchange(&TokenDigest::of(&third), fixture.clock.now(), &[]).await;
-    assert_eq!(used, Ok(Exchange::Done));
+    let used = fixture.guarded.rotate(&TokenDigest::of(&third), fixture.clock.now(), &[]).await;
+    assert_eq!(used, Ok(Rotation::Rotated));
     assert_eq!(fixture.outcome(&third).await, Err(DenialCode::HandleUnknown));
-    let sessions = fixture.gate.admissions().sessions();
+    let sessions = fixture.gate.decisions().sessions();
     sessions.revoke(&SessionId::parse("s").unwrap()).await.unwrap();
     assert_eq!(fixture.outcome(&other).await, Err(DenialCode::SessionUnknown));
 }
@@ -542,14 +542,14 @@ async fn no_token_is_handed_on_that_the_handle_stands_for_no_longer() {
     let mut changed = claims();
     changed["scope"] = json!("user:read user:write");
     let end = UnixTime::from_secs(NOW + 700);
-    assert!(fixture.watched.extend(&digest, end, Some(object(&changed))).await.unwrap());
+    assert!(fixture.guarded.extend(&digest, end, Some(object(&changed))).await.unwrap());
     let second = fixture.upstream(&handle).await;
     assert_ne!(first, second);
     assert_eq!(fixture.claim(&second, "scope"), changed["scope"]);
     assert_eq!(fixture.claim(&second, "exp"), json!(NOW + 700), "the handle's own end");
     // The claims stay, the end moves.
     let end = UnixTime::from_secs(NOW + 800);
-    assert!(fixture.watched.extend(&digest, end, None).await.unwrap());
+    assert!(fixture.guarded.extend(&digest, end, None).await.unwrap());
     assert_eq!(fixture.claim(&fixture.upstream(&handle).await, "exp"), json!(NOW + 800));
     // Elsewhere: known at the bound.
     let end = UnixTime::from_secs(NOW + 900);
@@ -573,7 +573,7 @@ async fn a_change_during_a_read_is_not_overlooked() {
     // The read has its answer, which is the old one, and has not handed it out.
     let end = UnixTime::from_secs(NOW + 700);
     let digest = TokenDigest::of(&handle);
-    assert!(fixture.watched.extend(&digest, end, None).await.unwrap());
+    assert!(fixture.guarded.extend(&digest, end, None).await.unwrap());
     fixture.tokens.may_answer.add_permits(1);
     assert_eq!(fixture.claim(&asked.await.unwrap(), "exp"), json!(NOW + 700));
     assert_eq!(fixture.claim(&fixture.upstream(&handle).await, "exp"), json!(NOW + 700));

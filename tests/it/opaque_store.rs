@@ -3,9 +3,9 @@
 //! A case of the contract is written once and runs against every store, Redis being a real
 //! server. Time is a number that is passed in; nothing sleeps until something expires.
 
-mod beyond;
 mod contract;
 mod memcached;
+mod store_specific;
 
 use std::any::Any;
 use std::path::Path;
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{
-    MemcachedOpaque, MemoryOpaque, OpaqueStore, OpaqueToken, RedisOpaque, SqliteOpaque,
-    TokenDigest, TokenKind,
+    MemcachedTokenStore, MemoryTokenStore, OpaqueToken, OpaqueTokenStore, RedisTokenStore,
+    SqliteTokenStore, TokenDigest, TokenKind,
 };
 use portcullis::secret::Secret;
 use portcullis::session::{SessionId, UserId};
@@ -53,16 +53,16 @@ fn token(name: &str) -> OpaqueToken {
     }
 }
 
-async fn open_sqlite(folder: &Path) -> SqliteOpaque {
+async fn open_sqlite(folder: &Path) -> SqliteTokenStore {
     let options = crate::support::patient_sqlite();
-    SqliteOpaque::open(&folder.join("portcullis.db"), options).await.expect("open")
+    SqliteTokenStore::open(&folder.join("portcullis.db"), options).await.expect("open")
 }
 
-fn redis_store(server: &RedisServer) -> RedisOpaque {
+fn redis_store(server: &RedisServer) -> RedisTokenStore {
     redis_store_at(&server.url(), DATABASE)
 }
 
-fn redis_store_at(url: &str, database: u32) -> RedisOpaque {
+fn redis_store_at(url: &str, database: u32) -> RedisTokenStore {
     let patience = Duration::from_secs(5);
     let options = storage::redis::Options {
         database,
@@ -70,29 +70,29 @@ fn redis_store_at(url: &str, database: u32) -> RedisOpaque {
         response_timeout: patience,
         ..Default::default()
     };
-    RedisOpaque::new(Redis::new(&Secret::new(url), &options).expect("address"))
+    RedisTokenStore::new(Redis::new(&Secret::new(url), &options).expect("address"))
 }
 
-fn memcached_store(url: &str) -> MemcachedOpaque {
+fn memcached_store(url: &str) -> MemcachedTokenStore {
     let patience = Duration::from_secs(5);
     let options = storage::memcached::Options {
         connect_timeout: patience,
         response_timeout: patience,
         ..Default::default()
     };
-    MemcachedOpaque::new(Memcached::new(&Servers::parse(url).expect(url), &options))
+    MemcachedTokenStore::new(Memcached::new(&Servers::parse(url).expect(url), &options))
 }
 
 /// A store with two handles on the same tokens, as two processes have them.
 struct Fixture {
-    store: Arc<dyn OpaqueStore>,
-    other: Arc<dyn OpaqueStore>,
+    store: Arc<dyn OpaqueTokenStore>,
+    other: Arc<dyn OpaqueTokenStore>,
     _kept: Box<dyn Any + Send>,
 }
 
 impl Fixture {
     async fn memory() -> Option<Self> {
-        let store = Arc::new(MemoryOpaque::new());
+        let store = Arc::new(MemoryTokenStore::new());
         Some(Self { store: store.clone(), other: store, _kept: Box::new(()) })
     }
 
@@ -121,7 +121,7 @@ impl Fixture {
     }
 
     /// One handle or the other.
-    fn either(&self, n: usize) -> Arc<dyn OpaqueStore> {
+    fn either(&self, n: usize) -> Arc<dyn OpaqueTokenStore> {
         Arc::clone(if n.is_multiple_of(2) { &self.store } else { &self.other })
     }
 

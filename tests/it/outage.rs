@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    PATIENCE,
-    asker::{Answer, Asker},
-    http, poll,
+    PATIENCE, http, poll,
+    prober::{Answer, Prober},
     realm::Realm,
-    redis::{Reach, RedisServer},
+    redis::{RedisServer, Transport},
 };
 
 /// `SESSION_STALENESS`: how long an answer of the store may be believed.
@@ -15,7 +14,7 @@ const BOUND: Duration = Duration::from_secs(1);
 
 #[test]
 fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
-    let Some(mut server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(mut server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     let realm = Realm::new()
         .with("SESSION_STALENESS", &BOUND.as_secs().to_string())
         .with("DB_URL", &server.url());
@@ -26,17 +25,17 @@ fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
         // A busy machine may have the first answers come later than the store is allowed to take.
         poll("a yes", PATIENCE, || (gate.check(&good).status == 200).then_some(()));
         poll("a no", PATIENCE, || (gate.check(&ended).status == 401).then_some(()));
-        let askers = [&good, &ended].map(|token| Asker::start(gate.address, token));
-        poll("answers", PATIENCE, || askers.iter().all(|a| a.answered() > 5).then_some(()));
+        let probers = [&good, &ended].map(|token| Prober::start(gate.address, token));
+        poll("answers", PATIENCE, || probers.iter().all(|a| a.answered() > 5).then_some(()));
         server.kill();
         let killed = Instant::now();
         poll("questions after the bound", PATIENCE, || {
-            askers.iter().all(|asker| asker.last_sent() > killed + 2 * BOUND).then_some(())
+            probers.iter().all(|prober| prober.last_sent() > killed + 2 * BOUND).then_some(())
         });
         assert_eq!(http::get(gate.metrics, "/health", &[]).status, 200, "the process lives");
         assert_eq!(gate.ready().status, 503);
         assert!(gate.counter("portcullis_store_failures_total", &[("operation", "get")]) > 0.0);
-        let [good_answers, ended_answers] = askers.map(Asker::stop);
+        let [good_answers, ended_answers] = probers.map(Prober::stop);
         fails_closed(killed, &good_answers);
         assert!(ended_answers.iter().all(|answer| matches!(answer.status, 401 | 503)));
         let last = ended_answers.last().expect("an answer");
@@ -55,7 +54,7 @@ fn without_its_store_the_gate_says_503_and_never_yes_until_it_is_back() {
 
 #[test]
 fn a_store_that_is_down_at_the_start_is_said_at_the_start() {
-    let Some(mut server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(mut server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     server.kill();
     let realm = Realm::new().with("DB_URL", &server.url());
     let gate = realm.gate();

@@ -24,18 +24,18 @@ use crate::support::{
     issuer::{ALICE, Issuer, SCOPES},
     memcached::MemcachedServer,
     realm::Realm,
-    redis::{Reach, RedisServer},
+    redis::{RedisServer, Transport},
 };
 
-/// How many show the token, half of them to each process.
+/// The number of clients that show the token, half of them to each process.
 const RACERS: usize = 1_000;
-/// How long the slowest may wait for its answer on a machine that does other things too.
+/// The time that the slowest may wait for its answer on a machine that does other things too.
 const LONGEST_RACE: Duration = Duration::from_secs(120);
 
-/// What one of them was told.
+/// The answer to one of the clients.
 #[derive(Clone, Debug, PartialEq)]
-struct Told {
-    /// Which process it asked.
+struct RaceResult {
+    /// The process that it asked.
     process: usize,
     status: u16,
     body: Value,
@@ -43,20 +43,20 @@ struct Told {
     answered: Instant,
 }
 
-impl Told {
+impl RaceResult {
     fn text(&self, name: &str) -> &str {
         self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.body))
     }
 }
 
-/// Two processes of one realm, and what alice got from the first of them.
-struct Pair {
+/// Two processes of one realm, and the refresh token that alice got from the first of them.
+struct TwoIssuers {
     issuers: [Issuer; 2],
     realm: Realm,
     refresh: String,
 }
 
-impl Pair {
+impl TwoIssuers {
     fn start(realm: Realm) -> Self {
         realm.add_user(ALICE.0, ALICE.1, &SCOPES);
         let first = Issuer::start(&realm);
@@ -64,9 +64,9 @@ impl Pair {
         let login = first.log_in();
         let token = |name: &str| login[name].as_str().expect(name).to_owned();
         let (access, refresh) = (token("access_token"), token("refresh_token"));
-        let pair = Self { issuers: [first, second], realm, refresh };
-        assert_eq!(pair.gates_say(&access), [200, 200], "nothing is wrong before the race");
-        pair
+        let issuers = Self { issuers: [first, second], realm, refresh };
+        assert_eq!(issuers.gates_say(&access), [200, 200], "nothing is wrong before the race");
+        issuers
     }
 
     fn gates_say(&self, access: &str) -> [u16; 2] {
@@ -83,14 +83,14 @@ impl Pair {
     }
 
     /// Everybody shows the token at once.
-    fn race(&self) -> Vec<Told> {
+    fn race(&self) -> Vec<RaceResult> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let addresses = self.issuers.each_ref().map(|issuer| issuer.public);
         runtime.expect("a runtime").block_on(race(addresses, &self.refresh))
     }
 
-    /// How often each event is told of in the audit log that the two processes share, those among them that were left out
-    /// for coming too often; the processes are stopped before, so that nothing is missing.
+    /// The number of each event in the audit log that the two processes share, those among them that were left out for
+    /// coming too often; the processes are stopped before, so that nothing is missing.
     fn audited(mut self) -> BTreeMap<String, usize> {
         for issuer in &mut self.issuers {
             assert!(issuer.gate.stop().success(), "{}", issuer.gate.log());
@@ -107,7 +107,7 @@ impl Pair {
     }
 }
 
-async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<Told> {
+async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<RaceResult> {
     let form = format!("grant_type=refresh_token&refresh_token={refresh}");
     let lines = ["Content-Type: application/x-www-form-urlencoded", "Connection: close"];
     let bytes: Arc<[u8]> = request("POST", "/token", &lines, form.as_bytes()).into();
@@ -128,7 +128,7 @@ async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<Told> {
                 read.await.expect("an answer in time").expect("a whole answer");
                 let (status, body) = parsed(&answer);
                 if status != 503 {
-                    return Told { process, status, body, sent, answered: Instant::now() };
+                    return RaceResult { process, status, body, sent, answered: Instant::now() };
                 }
                 // As Retry-After asks.
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -146,14 +146,15 @@ fn parsed(answer: &[u8]) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
 }
 
-/// Says how it went, past the capture of the harness: these are the figures of the documentation.
-fn tell(what: &str, told: &[Told]) {
-    let start = told.iter().map(|told| told.sent).min().expect("somebody");
+/// Prints the result, past the capture of the harness: these are the figures of the documentation.
+fn report(what: &str, results: &[RaceResult]) {
+    let start = results.iter().map(|result| result.sent).min().expect("somebody");
     let at = |times: &mut dyn Iterator<Item = Instant>| times.map(|time| time - start).max();
-    let sent = at(&mut told.iter().map(|told| told.sent)).expect("somebody");
-    let ended = at(&mut told.iter().map(|told| told.answered)).expect("somebody");
-    let first = told.iter().map(|told| told.answered - start).min().expect("somebody");
-    let winner = told.iter().find(|told| told.status == 200).map(|told| told.process + 1);
+    let sent = at(&mut results.iter().map(|result| result.sent)).expect("somebody");
+    let ended = at(&mut results.iter().map(|result| result.answered)).expect("somebody");
+    let first = results.iter().map(|result| result.answered - start).min().expect("somebody");
+    let winner =
+        results.iter().find(|result| result.status == 200).map(|result| result.process + 1);
     writeln!(
         std::io::stderr(),
         "{what}: {RACERS} refreshes of one token over two processes: all sent after {} ms, first answer after {} ms, \
@@ -166,28 +167,30 @@ fn tell(what: &str, told: &[Told]) {
 }
 
 fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
-    let pair = Pair::start(realm);
-    let told = pair.race();
-    tell(store, &told);
-    let (won, lost): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| told.status == 200);
-    let odd = lost.iter().find(|told| (told.status, told.text("error")) != (400, "invalid_grant"));
+    let issuers = TwoIssuers::start(realm);
+    let results = issuers.race();
+    report(store, &results);
+    let (won, lost): (Vec<&RaceResult>, Vec<&RaceResult>) =
+        results.iter().partition(|result| result.status == 200);
+    let odd =
+        lost.iter().find(|result| (result.status, result.text("error")) != (400, "invalid_grant"));
     assert!(odd.is_none(), "{store}: {odd:?}");
     assert_eq!((won.len(), lost.len()), (1, RACERS - 1), "{store}");
     for process in 0..2 {
-        let asked = told.iter().filter(|told| told.process == process).count();
+        let asked = results.iter().filter(|result| result.process == process).count();
         assert_eq!(asked, RACERS / 2, "{store}: both processes were asked");
     }
     let (access, refresh) = (won[0].text("access_token"), won[0].text("refresh_token"));
-    assert_ne!(refresh, pair.refresh, "{store}");
-    assert_eq!(pair.gates_say(access), [401, 401], "{store}: the winner's access token");
+    assert_ne!(refresh, issuers.refresh, "{store}");
+    assert_eq!(issuers.gates_say(access), [401, 401], "{store}: the winner's access token");
     let refused = (400, Value::from("invalid_grant"));
     let both = [refused.clone(), refused];
-    assert_eq!(pair.issuers_say(refresh), both, "{store}: the winner's refresh token");
+    assert_eq!(issuers.issuers_say(refresh), both, "{store}: the winner's refresh token");
     // Long enough that each process writes a line again, which tells how many it left out.
     for _ in 0..60 {
-        assert_eq!(pair.issuers_say(&pair.refresh), both, "{store}: the old refresh token");
+        assert_eq!(issuers.issuers_say(&issuers.refresh), both, "{store}: the old refresh token");
     }
-    let events = pair.audited();
+    let events = issuers.audited();
     let count = |event: &str| events.get(event).copied().unwrap_or_default();
     // Again by whoever had no answer from the store when he ended the family.
     assert!(count("refresh_reuse") >= 1, "{store}: {events:?}");
@@ -198,19 +201,19 @@ fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
 
 fn all_get_one_answer(store: &str, realm: Realm) {
     // As long as there may be: on a busy machine the last one comes late.
-    let pair = Pair::start(realm.with("REFRESH_GRACE_SECONDS", "300"));
-    let told = pair.race();
-    tell(&format!("{store}, with a grace"), &told);
-    let (access, refresh) = (told[0].text("access_token"), told[0].text("refresh_token"));
-    for told in &told {
-        let got = (told.status, told.text("access_token"), told.text("refresh_token"));
+    let issuers = TwoIssuers::start(realm.with("REFRESH_GRACE_SECONDS", "300"));
+    let results = issuers.race();
+    report(&format!("{store}, with a grace"), &results);
+    let (access, refresh) = (results[0].text("access_token"), results[0].text("refresh_token"));
+    for result in &results {
+        let got = (result.status, result.text("access_token"), result.text("refresh_token"));
         assert_eq!(got, (200, access, refresh), "{store}: one and the same pair for all");
     }
-    assert_eq!(pair.gates_say(access), [200, 200], "{store}: the family lives");
+    assert_eq!(issuers.gates_say(access), [200, 200], "{store}: the family lives");
     let next = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
-    let next = pair.issuers[1].form("/token", &next, &[]);
+    let next = issuers.issuers[1].form("/token", &next, &[]);
     assert_eq!(next.status, 200, "{store}: {}", next.text());
-    let events = pair.audited();
+    let events = issuers.audited();
     let count = |event: &str| events.get(event).copied().unwrap_or_default();
     assert_eq!(count("refresh_reuse"), 0, "{store}: {events:?}");
     assert_eq!(count("refresh"), RACERS + 1, "{store}: {events:?}");
@@ -223,7 +226,7 @@ fn of_a_thousand_who_show_one_token_over_sqlite_one_wins_and_the_family_ends() {
 
 #[test]
 fn of_a_thousand_who_show_one_token_over_redis_one_wins_and_the_family_ends() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     one_wins_and_the_family_ends("Redis", Realm::issuing().with("DB_URL", &server.url()));
 }
 
@@ -234,7 +237,7 @@ fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_sqlite() {
 
 #[test]
 fn within_the_grace_a_thousand_get_one_and_the_same_answer_over_redis() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     all_get_one_answer("Redis", Realm::issuing().with("DB_URL", &server.url()));
 }
 

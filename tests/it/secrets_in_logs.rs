@@ -4,7 +4,7 @@ use crate::support::{
     free_address, h2c,
     http::{self, Client, bearer, request},
     realm::Realm,
-    redis::{Reach, RedisServer},
+    redis::{RedisServer, Transport},
     tokens,
 };
 
@@ -128,7 +128,8 @@ fn a_store_that_cannot_be_reached_is_named_without_its_password() {
 
 #[test]
 fn a_gate_on_a_store_with_a_password_does_not_write_it_down() {
-    let Some(mut server) = RedisServer::start_with(Reach::Tcp, &["--requirepass", PASSWORD]) else {
+    let Some(mut server) = RedisServer::start_with(Transport::Tcp, &["--requirepass", PASSWORD])
+    else {
         return;
     };
     let url = server.url().replacen("redis://", &format!("redis://:{PASSWORD}@"), 1);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use portcullis::clock::{Clock, ManualClock, UnixTime};
 use portcullis::session::{
-    Device, MemoryStore, NotLive, Session, SessionId, SessionStore, Sessions, SqliteStore,
-    StoreMetrics, Terms, UserId,
+    Device, MemoryStore, NotLive, Session, SessionId, SessionPolicy, SessionStore, Sessions,
+    SqliteStore, StoreMetrics, UserId,
 };
 use portcullis::storage;
 use serde_json::Map;
@@ -33,12 +33,16 @@ fn session(name: &str, created: UnixTime) -> Session {
     }
 }
 
-fn over(store: Arc<dyn SessionStore>, clock: Arc<ManualClock>, terms: Terms) -> Sessions {
-    Sessions::new(store, terms, clock, StoreMetrics::default())
+fn over(store: Arc<dyn SessionStore>, clock: Arc<ManualClock>, policy: SessionPolicy) -> Sessions {
+    Sessions::new(store, policy, clock, StoreMetrics::default())
 }
 
-fn patient() -> Terms {
-    Terms { timeout: Duration::from_secs(10), notes_use: true, ..Terms::default() }
+fn patient() -> SessionPolicy {
+    SessionPolicy {
+        timeout: Duration::from_secs(10),
+        records_use: true,
+        ..SessionPolicy::default()
+    }
 }
 
 #[tokio::test]
@@ -65,19 +69,19 @@ async fn all_sessions_of_a_user_end_also_those_from_a_host_whose_clock_is_ahead(
 async fn a_writer_elsewhere_does_not_hold_up_reads() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions.db");
-    let terms = Terms {
+    let policy = SessionPolicy {
         inactivity: Some(Duration::from_secs(60)),
         timeout: Duration::from_millis(500),
-        notes_use: true,
-        ..Terms::default()
+        records_use: true,
+        ..SessionPolicy::default()
     };
-    let options = storage::sqlite::Options { busy_timeout: terms.timeout, ..Default::default() };
+    let options = storage::sqlite::Options { busy_timeout: policy.timeout, ..Default::default() };
     let store = Arc::new(SqliteStore::open(&path, options).await.expect("open"));
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
     for n in 0..50 {
         store.put(&session(&format!("s{n}"), clock.now())).await.expect("put");
     }
-    let sessions = over(store, clock.clone(), terms);
+    let sessions = over(store, clock.clone(), policy);
     clock.advance(Duration::from_secs(30));
     let elsewhere = storage::sqlite::open(&path, Default::default()).await.expect("open");
     let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.expect("the write lock");

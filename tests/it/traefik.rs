@@ -162,7 +162,7 @@ fn a_question_at_another_path_lets_nobody_in() {
         let Some(traefik) = Traefik::start(asked, app.address, edits) else { return };
         suite::nobody_gets_in(&to, traefik.address, &app, &good);
     }
-    gate.tells("/validate_request/traefik (Traefik)");
+    gate.wait_for_log("/validate_request/traefik (Traefik)");
 }
 
 #[test]

@@ -6,20 +6,20 @@ use std::{
 };
 
 use crate::support::{
-    asker::{Answer, Asker},
     gate::Gate,
     poll,
+    prober::{Answer, Prober},
     realm::Realm,
-    redis::{Reach, RedisServer},
+    redis::{RedisServer, Transport},
 };
 
 /// `SESSION_STALENESS`: no request that is sent later than this after a revocation was acknowledged
 /// gets a yes. Strictly: there is no allowance for a busy machine.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// Within this a gate learns of a revocation where it is told of it (on SQLite, where it looks every
-/// so often), with room for a machine that is busy.
-const TOLD: Duration = Duration::from_millis(500);
+/// The time in which a gate learns of a revocation by invalidation (on SQLite, where it looks every so often), with room
+/// for a machine that is busy.
+const PUSH_BOUND: Duration = Duration::from_millis(500);
 
 /// How often each kind of revocation is measured.
 const ROUNDS: usize = 3;
@@ -31,7 +31,7 @@ fn on_one_sqlite_file_a_revocation_reaches_both_gates_within_the_bound() {
 
 #[test]
 fn on_one_redis_a_revocation_reaches_both_gates_within_the_bound() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     revocations_reach_both("Redis", Realm::new().with("DB_URL", &server.url()));
 }
 
@@ -40,27 +40,27 @@ fn revocations_reach_both(store: &str, realm: Realm) {
     let bound = BOUND.as_secs().to_string();
     let realm = realm.with("SESSION_STALENESS", &bound).with("STORE_TIMEOUT", "10");
     let gates = [realm.gate(), realm.gate()];
-    let within = if gates.iter().all(is_told) { TOLD } else { BOUND };
+    let within = if gates.iter().all(is_pushed) { PUSH_BOUND } else { BOUND };
     let bystander = realm.mint("bob", &[]);
     for (how, by_user) in [("--token", false), ("--user", true)].repeat(ROUNDS) {
         let tokens = [realm.mint("alice", &[]), realm.mint("alice", &[])];
-        let askers: Vec<Asker> =
-            gates.iter().map(|gate| Asker::start(gate.address, &tokens[0])).collect();
+        let probers: Vec<Prober> =
+            gates.iter().map(|gate| Prober::start(gate.address, &tokens[0])).collect();
         poll("the first answers", crate::support::PATIENCE, || {
-            askers.iter().all(|asker| asker.answered() > 30).then_some(())
+            probers.iter().all(|prober| prober.answered() > 30).then_some(())
         });
         realm.ask(&["session", "revoke", how, if by_user { "alice" } else { &tokens[0] }]);
         let acknowledged = Instant::now();
         // Well beyond the bound, so that a yes that comes too late is seen.
         poll("questions after the bound", BOUND * 20, || {
-            askers
+            probers
                 .iter()
-                .all(|asker| asker.last_sent() > acknowledged + BOUND * 3 / 2)
+                .all(|prober| prober.last_sent() > acknowledged + BOUND * 3 / 2)
                 .then_some(())
         });
-        for (which, asker) in askers.into_iter().enumerate() {
+        for (which, prober) in probers.into_iter().enumerate() {
             let place = format!("{store}, {how}, gate {}", which + 1);
-            no_yes_after(within, &place, acknowledged, &asker.stop());
+            no_yes_after(within, &place, acknowledged, &prober.stop());
         }
         for gate in &gates {
             assert_eq!(gate.check(&tokens[0]).status, 401, "it came back");
@@ -72,10 +72,11 @@ fn revocations_reach_both(store: &str, realm: Realm) {
     gates.iter().for_each(answers_from_memory);
 }
 
-/// Whether the gate hears of changes, and does not only look again at the bound.
-fn is_told(gate: &Gate) -> bool {
+/// Whether the gate is told of changes, and does not only look again at the bound.
+fn is_pushed(gate: &Gate) -> bool {
     let ready = gate.ready().json();
-    ready["news"].as_str().unwrap_or_else(|| panic!("no news in {ready}")) != "bound"
+    ready["invalidation"].as_str().unwrap_or_else(|| panic!("no invalidation in {ready}"))
+        != "bound"
 }
 
 fn no_yes_after(bound: Duration, place: &str, acknowledged: Instant, answers: &[Answer]) {

@@ -8,41 +8,41 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::PasswordError;
-use super::hash::{Memory, Stored};
+use super::hash::{Memory, StoredHash};
 use crate::secret::Secret;
 
 /// How many costs are made alike, that of new hashes among them. Beyond that a user of a rare one
 /// takes as much longer as that takes.
-const MOST: usize = 5;
+const MAX_COSTS: usize = 5;
 
 /// One dummy of each cost in use.
 #[derive(Debug)]
-pub(super) struct Dummies(RwLock<Vec<Stored>>);
+pub(super) struct Dummies(RwLock<Vec<StoredHash>>);
 
 /// One hash that a check does.
 pub(super) struct Work {
-    pub(super) stored: Stored,
+    pub(super) stored: StoredHash,
     /// Whether it is the user's; what the others say is not looked at.
     pub(super) is_own: bool,
 }
 
 impl Dummies {
     /// Of the cost of new hashes alone.
-    pub(super) fn new(current: Stored) -> Self {
+    pub(super) fn new(current: StoredHash) -> Self {
         Self(RwLock::new(vec![current]))
     }
 
     /// The work of a check. A cost that was never met before is part of every later one.
-    pub(super) fn work(&self, own: Option<Stored>) -> Vec<Work> {
+    pub(super) fn work(&self, own: Option<StoredHash>) -> Vec<Work> {
         if let Some(own) = &own {
-            self.expect(own);
+            self.learn_cost(own);
         }
         let dummies = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let dummy = |stored: &Stored| Work { stored: stored.clone(), is_own: false };
+        let dummy = |stored: &StoredHash| Work { stored: stored.clone(), is_own: false };
         let mut work: Vec<Work> = dummies.iter().map(dummy).collect();
         if let Some(stored) = own {
             let own = Work { is_own: true, stored };
-            match work.iter_mut().find(|work| work.stored.costs_as(&own.stored)) {
+            match work.iter_mut().find(|work| work.stored.has_same_cost(&own.stored)) {
                 Some(place) => *place = own,
                 None => work.push(own),
             }
@@ -51,9 +51,9 @@ impl Dummies {
     }
 
     /// Learns that hashes of this cost are in use.
-    pub(super) fn expect(&self, stored: &Stored) {
-        let is_known = |known: &[Stored]| {
-            known.len() >= MOST || known.iter().any(|known| known.costs_as(stored))
+    pub(super) fn learn_cost(&self, stored: &StoredHash) {
+        let is_known = |known: &[StoredHash]| {
+            known.len() >= MAX_COSTS || known.iter().any(|known| known.has_same_cost(stored))
         };
         if is_known(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
@@ -86,29 +86,30 @@ pub(super) fn compare(
 
 #[cfg(test)]
 mod tests {
-    use super::super::HashTerms;
+    use super::super::HashConfig;
     use super::super::hash::Hasher;
     use super::*;
 
-    const NOW: HashTerms = HashTerms { memory_kib: 32, passes: 1, lanes: 1, threads: 1, queue: 1 };
+    const NOW: HashConfig =
+        HashConfig { memory_kib: 32, passes: 1, lanes: 1, threads: 1, queue: 1 };
     const FORMER: &str = "$argon2id$v=19$m=16,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
     const BCRYPT: &str = "$2b$04$cNH0a/krC7MXXuEePJhU.uIOJgIcsIc8By2ahCComykkokdXWaQUK";
 
-    fn read(hash: &str) -> Stored {
-        Hasher::new(&NOW).expect("terms").read(&Secret::new(hash)).expect("a hash")
+    fn read(hash: &str) -> StoredHash {
+        Hasher::new(&NOW).expect("valid parameters").read(&Secret::new(hash)).expect("a hash")
     }
 
     fn alike(one: &[Work], other: &[Work]) -> bool {
         one.len() == other.len()
-            && one.iter().zip(other).all(|(one, other)| one.stored.costs_as(&other.stored))
+            && one.iter().zip(other).all(|(one, other)| one.stored.has_same_cost(&other.stored))
     }
 
     #[test]
     fn a_check_costs_the_same_whoever_is_named() {
-        let dummies = Dummies::new(Hasher::new(&NOW).expect("terms").dummy());
+        let dummies = Dummies::new(Hasher::new(&NOW).expect("valid parameters").dummy());
         assert_eq!(dummies.work(None).len(), 1);
         for hash in [FORMER, BCRYPT] {
-            dummies.expect(&read(hash));
+            dummies.learn_cost(&read(hash));
         }
         let unknown = dummies.work(None);
         assert!(unknown.len() == 3 && unknown.iter().all(|work| !work.is_own));
@@ -121,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_cost_that_is_met_is_part_of_all_later_checks_within_bounds() {
-        let dummies = Dummies::new(Hasher::new(&NOW).expect("terms").dummy());
+        let dummies = Dummies::new(Hasher::new(&NOW).expect("valid parameters").dummy());
         let of_passes = |passes: usize| read(&FORMER.replace("t=1", &format!("t={passes}")));
         for passes in 1..=9 {
             let known = dummies.work(Some(of_passes(passes)));
             assert_eq!(known.iter().filter(|work| work.is_own).count(), 1);
-            assert_eq!(known.len(), if passes < MOST { passes + 1 } else { MOST + 1 });
-            assert_eq!(dummies.work(None).len(), (passes + 1).min(MOST));
+            assert_eq!(known.len(), if passes < MAX_COSTS { passes + 1 } else { MAX_COSTS + 1 });
+            assert_eq!(dummies.work(None).len(), (passes + 1).min(MAX_COSTS));
         }
     }
 
@@ -138,7 +139,7 @@ mod tests {
             let work = [Work { stored: read(hash).dummy(), is_own: false }];
             let forms = [Secret::new(password)];
             assert_eq!(compare(&work, &forms, &mut memory), Ok(None));
-            assert!(read(hash).costs_as(&work[0].stored), "{hash}");
+            assert!(read(hash).has_same_cost(&work[0].stored), "{hash}");
         }
         let own = [Work { stored: read(BCRYPT), is_own: true }];
         let forms = [Secret::new("another"), Secret::new("\u{dc}nder the sea")];

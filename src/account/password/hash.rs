@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{HashTerms, PasswordError};
+use super::{HashConfig, PasswordError};
 use crate::secret::Secret;
 
 /// The length of a new salt, as RFC 9106 advises.
@@ -14,20 +14,20 @@ pub(super) const SALT_BYTES: usize = 16;
 /// The length of a new tag.
 const TAG_BYTES: usize = 32;
 /// The most memory that a hash of another system may ask for, in KiB, unless new ones ask for more.
-const MOST_MEMORY_KIB: u32 = 256 * 1024;
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
 /// The most work that it may ask for: KiB times passes. A second or two of one core.
-const MOST_WORK: u64 = 2 * 1024 * 1024;
+const MAX_WORK: u64 = 2 * 1024 * 1024;
 /// The longest text of a hash.
-const MOST_HASH_BYTES: usize = 512;
+const MAX_HASH_BYTES: usize = 512;
 /// bcrypt's cost is a power of two; this one takes some seconds.
-const MOST_BCRYPT_COST: u32 = 15;
+const MAX_BCRYPT_COST: u32 = 15;
 /// bcrypt's least cost.
-const LEAST_BCRYPT_COST: u32 = 4;
+const MIN_BCRYPT_COST: u32 = 4;
 
 /// Argon2 has no such parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidTerms(pub(super) &'static str);
+pub struct InvalidHashConfig(pub(super) &'static str);
 
 /// A text is no hash of a password that can be checked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +44,7 @@ pub(super) struct Hasher {
 }
 
 /// A hash that was just made.
-pub(super) struct Fresh {
+pub(super) struct NewHash {
     params: Params,
     salt: [u8; SALT_BYTES],
     tag: [u8; TAG_BYTES],
@@ -52,26 +52,26 @@ pub(super) struct Fresh {
 
 /// A hash as it is kept, read.
 #[derive(Clone, Debug)]
-pub(super) enum Stored {
+pub(super) enum StoredHash {
     Argon2 { algorithm: Algorithm, version: Version, params: Params, salt: Vec<u8>, tag: Secret },
     Bcrypt { text: Secret, cost: u32 },
 }
 
 impl Hasher {
-    pub(super) fn new(terms: &HashTerms) -> Result<Self, InvalidTerms> {
-        if terms.lanes > 255 {
-            return Err(InvalidTerms("more than 255 lanes are of no use"));
+    pub(super) fn new(config: &HashConfig) -> Result<Self, InvalidHashConfig> {
+        if config.lanes > 255 {
+            return Err(InvalidHashConfig("more than 255 lanes are of no use"));
         }
-        let params = Params::new(terms.memory_kib, terms.passes, terms.lanes, Some(TAG_BYTES))
+        let params = Params::new(config.memory_kib, config.passes, config.lanes, Some(TAG_BYTES))
             .map_err(|_| {
-                InvalidTerms("Argon2 needs a pass, a lane, and 8 KiB of memory for each lane")
-            })?;
+            InvalidHashConfig("Argon2 needs a pass, a lane, and 8 KiB of memory for each lane")
+        })?;
         Ok(Self { params })
     }
 
     /// What no password has: nothing is known whose hash it would be.
-    pub(super) fn dummy(&self) -> Stored {
-        Stored::Argon2 {
+    pub(super) fn dummy(&self) -> StoredHash {
+        StoredHash::Argon2 {
             algorithm: Algorithm::Argon2id,
             version: Version::V0x13,
             params: self.params.clone(),
@@ -85,24 +85,24 @@ impl Hasher {
         password: &Secret,
         salt: &[u8; SALT_BYTES],
         memory: &mut Memory,
-    ) -> Result<Fresh, PasswordError> {
+    ) -> Result<NewHash, PasswordError> {
         let mut tag = [0; TAG_BYTES];
         let params = self.params.clone();
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         fill(&argon2, password, salt, &mut tag, memory)?;
-        Ok(Fresh { params, salt: *salt, tag })
+        Ok(NewHash { params, salt: *salt, tag })
     }
 
     /// Reads a hash; what it asks for is bounded.
-    pub(super) fn read(&self, hash: &Secret) -> Result<Stored, UnreadableHash> {
+    pub(super) fn read(&self, hash: &Secret) -> Result<StoredHash, UnreadableHash> {
         let text = hash.expose_str().ok_or(UnreadableHash("it is not UTF-8"))?;
-        if text.len() > MOST_HASH_BYTES {
+        if text.len() > MAX_HASH_BYTES {
             return Err(UnreadableHash("it is too long"));
         }
         if text.starts_with("$argon2") { self.read_argon2(text) } else { read_bcrypt(text) }
     }
 
-    fn read_argon2(&self, text: &str) -> Result<Stored, UnreadableHash> {
+    fn read_argon2(&self, text: &str) -> Result<StoredHash, UnreadableHash> {
         let parsed = PasswordHash::new(text).map_err(|_| UnreadableHash("it is no PHC string"))?;
         let algorithm = Algorithm::try_from(parsed.algorithm.as_str());
         let algorithm = algorithm.map_err(|_| UnreadableHash("there is no such Argon2"))?;
@@ -111,9 +111,9 @@ impl Hasher {
         let version = version.map_err(|_| UnreadableHash("there is no such version of Argon2"))?;
         let params = Params::try_from(&parsed);
         let params = params.map_err(|_| UnreadableHash("its parameters are not Argon2's"))?;
-        let most_memory = MOST_MEMORY_KIB.max(self.params.m_cost());
+        let most_memory = MAX_MEMORY_KIB.max(self.params.m_cost());
         let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
-        if params.m_cost() > most_memory || work(&params) > MOST_WORK.max(work(&self.params)) {
+        if params.m_cost() > most_memory || work(&params) > MAX_WORK.max(work(&self.params)) {
             return Err(UnreadableHash("it asks for too much memory or time"));
         }
         let salt = parsed.salt.ok_or(UnreadableHash("it has no salt"))?;
@@ -123,14 +123,14 @@ impl Hasher {
             return Err(UnreadableHash("its salt or its tag is too short"));
         }
         let tag = Secret::new(tag.as_bytes());
-        Ok(Stored::Argon2 { algorithm, version, params, salt: salt.to_vec(), tag })
+        Ok(StoredHash::Argon2 { algorithm, version, params, salt: salt.to_vec(), tag })
     }
 
     /// Whether a new hash would be made in the same way.
-    pub(super) fn is_current(&self, stored: &Stored) -> bool {
+    pub(super) fn is_current(&self, stored: &StoredHash) -> bool {
         match stored {
-            Stored::Bcrypt { .. } => false,
-            Stored::Argon2 { algorithm, version, params, salt, tag } => {
+            StoredHash::Bcrypt { .. } => false,
+            StoredHash::Argon2 { algorithm, version, params, salt, tag } => {
                 *algorithm == Algorithm::Argon2id
                     && *version == Version::V0x13
                     && costs(params) == costs(&self.params)
@@ -141,7 +141,7 @@ impl Hasher {
     }
 }
 
-impl Fresh {
+impl NewHash {
     /// The PHC string, as argon2-cffi and others write it.
     pub(super) fn into_phc(self) -> Secret {
         let (m, t, p) = (self.params.m_cost(), self.params.t_cost(), self.params.p_cost());
@@ -154,9 +154,9 @@ impl Fresh {
     }
 }
 
-impl Stored {
+impl StoredHash {
     /// Whether checking a password with the other takes as long.
-    pub(super) fn costs_as(&self, other: &Self) -> bool {
+    pub(super) fn has_same_cost(&self, other: &Self) -> bool {
         match (self, other) {
             (
                 Self::Argon2 { algorithm, version, params, .. },
@@ -212,17 +212,17 @@ fn costs(params: &Params) -> (u32, u32, u32) {
     (params.m_cost(), params.t_cost(), params.p_cost())
 }
 
-fn read_bcrypt(text: &str) -> Result<Stored, UnreadableHash> {
+fn read_bcrypt(text: &str) -> Result<StoredHash, UnreadableHash> {
     // $2x$ is what a mistaken implementation of long ago made; it is not bcrypt.
     if !["$2a$", "$2b$", "$2y$"].iter().any(|start| text.starts_with(start)) {
         return Err(UnreadableHash("it is neither Argon2 nor bcrypt"));
     }
     let parts = text.parse::<bcrypt::HashParts>();
     let parts = parts.map_err(|_| UnreadableHash("it is no bcrypt hash"))?;
-    if !(LEAST_BCRYPT_COST..=MOST_BCRYPT_COST).contains(&parts.get_cost()) {
+    if !(MIN_BCRYPT_COST..=MAX_BCRYPT_COST).contains(&parts.get_cost()) {
         return Err(UnreadableHash("it asks for too much time"));
     }
-    Ok(Stored::Bcrypt { text: Secret::new(text), cost: parts.get_cost() })
+    Ok(StoredHash::Bcrypt { text: Secret::new(text), cost: parts.get_cost() })
 }
 
 /// Argon2 in memory that is there already, or grows where it is not enough.

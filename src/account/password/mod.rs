@@ -16,18 +16,18 @@ use std::sync::Arc;
 
 use crate::secret::{Random, RandomFailed, Secret};
 use dummies::{Dummies, compare};
-use hash::{Fresh, Hasher};
+use hash::{Hasher, NewHash};
 use workers::Workers;
 
-pub use hash::{InvalidTerms, UnreadableHash};
+pub use hash::{InvalidHashConfig, UnreadableHash};
 pub(super) use prepared::prepare;
 
 /// The longest password, in bytes. A longer one is nobody's.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// How new passwords are hashed, and by how many at once.
+/// Parameters of new hashes, and the number of threads that make them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashTerms {
+pub struct HashConfig {
     /// The memory of one hash, in KiB.
     pub memory_kib: u32,
     /// How often that memory is gone through.
@@ -40,7 +40,7 @@ pub struct HashTerms {
     pub queue: usize,
 }
 
-impl Default for HashTerms {
+impl Default for HashConfig {
     /// 64 MiB, three passes, four lanes, as the older systems have it; half of the cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -55,9 +55,10 @@ pub enum Checked {
     Wrong,
     /// The one.
     Right,
-    /// The one, but the hash was made with other parameters, by another algorithm, or of the
-    /// password in another form than a new one would be: to be made again while it is at hand.
-    RightButOutdated,
+    /// The right one, but the hash was made with other parameters, by another algorithm, or of the
+    /// password in another form than a new one would be: to be made again while the password is at
+    /// hand.
+    NeedsRehash,
 }
 
 /// Why there is no answer.
@@ -99,20 +100,20 @@ impl Passwords {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`InvalidTerms`] where Argon2 has no such parameters, or no thread could be started.
-    pub fn new(terms: HashTerms, random: Arc<dyn Random>) -> Result<Self, InvalidTerms> {
-        let hasher = Hasher::new(&terms)?;
+    /// [`InvalidHashConfig`] where Argon2 has no such parameters, or no thread could be started.
+    pub fn new(config: HashConfig, random: Arc<dyn Random>) -> Result<Self, InvalidHashConfig> {
+        let hasher = Hasher::new(&config)?;
         let dummies = Dummies::new(hasher.dummy());
-        let workers = Workers::start(terms.threads, terms.queue)
-            .map_err(|_| InvalidTerms("no thread can be started to hash passwords"))?;
+        let workers = Workers::start(config.threads, config.queue)
+            .map_err(|_| InvalidHashConfig("no thread can be started to hash passwords"))?;
         Ok(Self { hasher, dummies, workers, random })
     }
 
     /// Learns from hashes that are in use what a check has to cost, so that those of users who are
     /// not known take as long as those of users whose hashes are older.
-    pub fn expect<'a>(&self, hashes: impl IntoIterator<Item = &'a Secret>) {
+    pub fn learn_costs<'a>(&self, hashes: impl IntoIterator<Item = &'a Secret>) {
         for stored in hashes.into_iter().filter_map(|hash| self.hasher.read(hash).ok()) {
-            self.dummies.expect(&stored);
+            self.dummies.learn_cost(&stored);
         }
     }
 
@@ -130,7 +131,7 @@ impl Passwords {
         // The best form, of which there is always one.
         let password = prepared::forms(password).swap_remove(0);
         let made = self.workers.run(move |memory| hasher.hash(&password, &salt, memory)).await?;
-        made.map(Fresh::into_phc)
+        made.map(NewHash::into_phc)
     }
 
     /// Whether the password is the one of this hash. For an unknown user (`None`), for a hash that
@@ -146,7 +147,7 @@ impl Passwords {
     ) -> Result<Checked, PasswordError> {
         let stored = hash.and_then(|hash| self.hasher.read(hash).ok());
         let is_possible = password.expose().len() <= MAX_PASSWORD_BYTES;
-        let is_outdated = stored.as_ref().is_some_and(|stored| !self.hasher.is_current(stored));
+        let needs_rehash = stored.as_ref().is_some_and(|stored| !self.hasher.is_current(stored));
         // What is too long is not looked at: hashing it would take longer than any other.
         let forms = if password.expose().len() <= MAX_PASSWORD_BYTES {
             prepared::forms(password)
@@ -157,8 +158,8 @@ impl Passwords {
         let found = self.workers.run(move |memory| compare(&work, &forms, memory)).await??;
         Ok(match found {
             None => Checked::Wrong,
-            Some(0) if !is_outdated => Checked::Right,
-            Some(_) => Checked::RightButOutdated,
+            Some(0) if !needs_rehash => Checked::Right,
+            Some(_) => Checked::NeedsRehash,
         })
     }
 

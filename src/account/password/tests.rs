@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::hash::Stored;
+use super::hash::StoredHash;
 use super::*;
 use crate::secret::SystemRandom;
 
 /// As little as Argon2 can do, so that the tests are quick.
-const CHEAP: HashTerms = HashTerms { memory_kib: 16, passes: 1, lanes: 2, threads: 1, queue: 4 };
+const CHEAP: HashConfig = HashConfig { memory_kib: 16, passes: 1, lanes: 2, threads: 1, queue: 4 };
 
-fn passwords(terms: HashTerms) -> Passwords {
-    Passwords::new(terms, Arc::new(SystemRandom)).expect("terms")
+fn passwords(config: HashConfig) -> Passwords {
+    Passwords::new(config, Arc::new(SystemRandom)).expect("valid parameters")
 }
 
 fn secret(text: &str) -> Secret {
@@ -46,16 +46,16 @@ async fn a_password_is_known_again_and_another_is_not() {
 #[tokio::test]
 async fn a_hash_of_other_parameters_is_right_and_outdated() {
     let old = passwords(CHEAP).hash(&secret("wonderland")).await.expect("a hash");
-    for terms in [
-        HashTerms { memory_kib: 24, ..CHEAP },
-        HashTerms { passes: 2, ..CHEAP },
-        HashTerms { lanes: 1, ..CHEAP },
+    for config in [
+        HashConfig { memory_kib: 24, ..CHEAP },
+        HashConfig { passes: 2, ..CHEAP },
+        HashConfig { lanes: 1, ..CHEAP },
     ] {
-        let passwords = passwords(terms);
+        let passwords = passwords(config);
         let checked = passwords.check(&secret("wonderland"), Some(&old)).await;
-        assert_eq!(checked, Ok(Checked::RightButOutdated), "{terms:?}");
+        assert_eq!(checked, Ok(Checked::NeedsRehash), "{config:?}");
         let checked = passwords.check(&secret("wonderful"), Some(&old)).await;
-        assert_eq!(checked, Ok(Checked::Wrong), "{terms:?}");
+        assert_eq!(checked, Ok(Checked::Wrong), "{config:?}");
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_hash_of_other_parameters_is_right_and_outdated() {
 async fn hashes_of_other_programs_are_checked_with_their_own_parameters() {
     let passwords = passwords(CHEAP);
     for (password, hash) in FOREIGN {
-        assert_eq!(check(&passwords, password, hash).await, Checked::RightButOutdated, "{hash}");
+        assert_eq!(check(&passwords, password, hash).await, Checked::NeedsRehash, "{hash}");
         assert_eq!(check(&passwords, "another", hash).await, Checked::Wrong, "{hash}");
         assert_eq!(passwords.inspect(&secret(hash)), Ok(()), "{hash}");
     }
@@ -105,13 +105,13 @@ async fn an_older_hash_of_a_password_as_it_was_typed_lives_until_it_is_made_anew
     let passwords = passwords(CHEAP);
     let typed = "U\u{308}nder the sea";
     let old = bcrypt::hash(typed, 4).expect("a hash");
-    assert_eq!(check(&passwords, typed, &old).await, Checked::RightButOutdated);
+    assert_eq!(check(&passwords, typed, &old).await, Checked::NeedsRehash);
     assert_eq!(check(&passwords, "\u{dc}nder the sea", &old).await, Checked::Wrong);
     // Argon2 with the parameters of today, over the bytes that were typed.
-    let hasher = Hasher::new(&CHEAP).expect("terms");
+    let hasher = Hasher::new(&CHEAP).expect("valid parameters");
     let fresh = hasher.hash(&secret(typed), &[7; 16], &mut Vec::new()).expect("a hash");
     let old = fresh.into_phc();
-    assert_eq!(passwords.check(&secret(typed), Some(&old)).await, Ok(Checked::RightButOutdated));
+    assert_eq!(passwords.check(&secret(typed), Some(&old)).await, Ok(Checked::NeedsRehash));
     let new = passwords.hash(&secret(typed)).await.expect("a hash");
     for typed in [typed, "\u{dc}nder the sea"] {
         assert_eq!(passwords.check(&secret(typed), Some(&new)).await, Ok(Checked::Right));
@@ -123,7 +123,7 @@ async fn bcrypt_looks_at_72_bytes_as_it_always_did() {
     let passwords = passwords(CHEAP);
     let long = "0123456789".repeat(10);
     let hash = bcrypt::hash(&long[..72], 4).expect("a hash");
-    assert_eq!(check(&passwords, &long, &hash).await, Checked::RightButOutdated);
+    assert_eq!(check(&passwords, &long, &hash).await, Checked::NeedsRehash);
     assert_eq!(check(&passwords, &long[..71], &hash).await, Checked::Wrong);
 }
 
@@ -252,22 +252,22 @@ async fn hashing_yields_to_everything_else() {
 
 #[test]
 fn terms_that_argon2_has_not_are_refused() {
-    for terms in [
-        HashTerms { memory_kib: 0, ..CHEAP },
-        HashTerms { memory_kib: 15, ..CHEAP },
-        HashTerms { passes: 0, ..CHEAP },
-        HashTerms { lanes: 0, ..CHEAP },
-        HashTerms { lanes: u32::MAX, ..CHEAP },
+    for config in [
+        HashConfig { memory_kib: 0, ..CHEAP },
+        HashConfig { memory_kib: 15, ..CHEAP },
+        HashConfig { passes: 0, ..CHEAP },
+        HashConfig { lanes: 0, ..CHEAP },
+        HashConfig { lanes: u32::MAX, ..CHEAP },
     ] {
-        assert!(Passwords::new(terms, Arc::new(SystemRandom)).is_err(), "{terms:?}");
+        assert!(Passwords::new(config, Arc::new(SystemRandom)).is_err(), "{config:?}");
     }
 }
 
 proptest! {
     #[test]
     fn no_text_is_taken_for_a_hash_that_asks_for_too_much(text in hash_like()) {
-        let hasher = Hasher::new(&CHEAP).expect("terms");
-        if let Ok(Stored::Argon2 { params, salt, tag, .. }) = hasher.read(&secret(&text)) {
+        let hasher = Hasher::new(&CHEAP).expect("valid parameters");
+        if let Ok(StoredHash::Argon2 { params, salt, tag, .. }) = hasher.read(&secret(&text)) {
             prop_assert!(params.m_cost() <= 256 * 1024);
             prop_assert!(u64::from(params.m_cost()) * u64::from(params.t_cost()) <= 1 << 21);
             prop_assert!(salt.len() >= 8 && tag.expose().len() >= 16);

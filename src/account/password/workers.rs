@@ -146,7 +146,7 @@ struct Over;
 
 /// The life of a thread.
 fn work(queue: &Queue) {
-    yield_to_everybody();
+    lower_priority();
     let mut memory = Memory::new();
     loop {
         let patience = (!memory.is_empty()).then_some(KEEP_MEMORY);
@@ -167,7 +167,7 @@ fn work(queue: &Queue) {
 
 /// On Linux a priority is a thread's own; elsewhere it would be the whole process's.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn yield_to_everybody() {
+fn lower_priority() {
     let lowered =
         rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST_PRIORITY);
     if let Err(error) = lowered {
@@ -176,7 +176,7 @@ fn yield_to_everybody() {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn yield_to_everybody() {}
+fn lower_priority() {}
 
 /// Nothing that holds these locks can panic.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

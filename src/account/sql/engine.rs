@@ -8,7 +8,7 @@ use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Database, Row as _};
 
-use super::Place;
+use super::AccountDatabase;
 use crate::account::AccountError;
 use crate::storage::{postgres, sqlite};
 
@@ -17,7 +17,7 @@ use crate::storage::{postgres, sqlite};
 pub(super) enum Value {
     Text(Option<String>),
     Number(Option<i64>),
-    Truth(bool),
+    Boolean(bool),
 }
 
 /// A statement and its values. They hold hashes of passwords, so it has no `Debug`.
@@ -47,8 +47,8 @@ impl Statement {
         self.with(Value::Number(number))
     }
 
-    pub(super) fn truth(self, truth: bool) -> Self {
-        self.with(Value::Truth(truth))
+    pub(super) fn boolean(self, boolean: bool) -> Self {
+        self.with(Value::Boolean(boolean))
     }
 
     fn with(mut self, value: Value) -> Self {
@@ -57,13 +57,13 @@ impl Statement {
     }
 }
 
-/// Why statements were not carried out; none of them was.
+/// Error of statements; none of them was carried out.
 #[derive(Debug)]
-pub(super) enum Refused {
-    /// A value that must be unique is there; the statement at this place brought it.
-    Taken(usize),
-    /// It belongs to what is not there.
-    Orphan,
+pub(super) enum StatementError {
+    /// A value that must be unique exists; the statement at this index brought it.
+    UniqueViolation(usize),
+    /// A row that it refers to does not exist.
+    ForeignKeyViolation,
     /// Anything else.
     Failed(AccountError),
 }
@@ -78,7 +78,7 @@ pub(super) trait Row: Send {
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, BadColumn>;
     fn number(&self, column: &'static str) -> Result<i64, BadColumn>;
     fn optional_number(&self, column: &'static str) -> Result<Option<i64>, BadColumn>;
-    fn truth(&self, column: &'static str) -> Result<bool, BadColumn>;
+    fn boolean(&self, column: &'static str) -> Result<bool, BadColumn>;
 }
 
 /// A database that keeps accounts.
@@ -89,13 +89,13 @@ pub(super) trait Engine: Send + Sync + Debug {
     fn rows(
         &self,
         statement: Statement,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, Refused>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Row>, StatementError>> + Send;
 
     /// Runs statements that write, all or none, and says how many rows each touched.
     fn run(
         &self,
         statements: Vec<Statement>,
-    ) -> impl Future<Output = Result<Vec<u64>, Refused>> + Send;
+    ) -> impl Future<Output = Result<Vec<u64>, StatementError>> + Send;
 
     /// Waits for what is under way and lets go of the database.
     fn close(&self) -> impl Future<Output = ()> + Send;
@@ -107,22 +107,22 @@ pub(super) trait Engine: Send + Sync + Debug {
 /// Bounds whatever the database does.
 async fn within<T>(
     limit: Duration,
-    asked: impl Future<Output = Result<T, Refused>>,
-) -> Result<T, Refused> {
+    asked: impl Future<Output = Result<T, StatementError>>,
+) -> Result<T, StatementError> {
     let answer = tokio::time::timeout(limit, asked).await;
-    answer.unwrap_or(Err(Refused::Failed(AccountError::TimedOut)))
+    answer.unwrap_or(Err(StatementError::Failed(AccountError::TimedOut)))
 }
 
-/// What a statement was refused for.
-fn refused(error: &sqlx::Error, place: usize, kind: &ErrorKinds) -> Refused {
+/// The error of the statement at `index`.
+fn statement_error(error: &sqlx::Error, index: usize, kind: &ErrorKinds) -> StatementError {
     let database = error.as_database_error();
     if database.is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
-        return Refused::Taken(place);
+        return StatementError::UniqueViolation(index);
     }
     if database.is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
-        return Refused::Orphan;
+        return StatementError::ForeignKeyViolation;
     }
-    Refused::Failed(if (kind.is_timeout)(error) {
+    StatementError::Failed(if (kind.is_timeout)(error) {
         AccountError::TimedOut
     } else {
         AccountError::Unavailable(match (kind.cure)(error) {
@@ -163,7 +163,7 @@ macro_rules! engine {
                 self.try_get(column).map_err(|_| BadColumn(column))
             }
 
-            fn truth(&self, column: &'static str) -> Result<bool, BadColumn> {
+            fn boolean(&self, column: &'static str) -> Result<bool, BadColumn> {
                 self.try_get(column).map_err(|_| BadColumn(column))
             }
         }
@@ -181,7 +181,7 @@ macro_rules! engine {
                 statement.values.into_iter().fold(query, |query, value| match value {
                     Value::Text(text) => query.bind(text),
                     Value::Number(number) => query.bind(number),
-                    Value::Truth(truth) => query.bind(truth),
+                    Value::Boolean(boolean) => query.bind(boolean),
                 })
             }
 
@@ -189,9 +189,9 @@ macro_rules! engine {
                 connection: &mut <$database as Database>::Connection,
                 statement: Statement,
                 prepared: bool,
-            ) -> Result<Vec<$row>, Refused> {
+            ) -> Result<Vec<$row>, StatementError> {
                 let rows = bound(statement, prepared).fetch_all(connection).await;
-                rows.map_err(|error| refused(&error, 0, &$kinds))
+                rows.map_err(|error| statement_error(&error, 0, &$kinds))
             }
 
             /// Runs them one after another and commits; dropped before that, they change nothing.
@@ -199,15 +199,15 @@ macro_rules! engine {
                 mut transaction: sqlx::Transaction<'static, $database>,
                 statements: Vec<Statement>,
                 prepared: bool,
-            ) -> Result<Vec<u64>, Refused> {
+            ) -> Result<Vec<u64>, StatementError> {
                 let mut touched = Vec::with_capacity(statements.len());
-                for (place, statement) in statements.into_iter().enumerate() {
+                for (index, statement) in statements.into_iter().enumerate() {
                     let done = bound(statement, prepared).execute(&mut *transaction).await;
-                    let done = done.map_err(|error| refused(&error, place, &$kinds))?;
+                    let done = done.map_err(|error| statement_error(&error, index, &$kinds))?;
                     touched.push(done.rows_affected());
                 }
                 let committed = transaction.commit().await;
-                committed.map_err(|error| refused(&error, 0, &$kinds))?;
+                committed.map_err(|error| statement_error(&error, 0, &$kinds))?;
                 Ok(touched)
             }
         }
@@ -221,7 +221,7 @@ fn is_sqlite_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::PoolTimedOut) || sqlite::is_busy(error)
 }
 
-impl From<sqlite::Failure> for Refused {
+impl From<sqlite::Failure> for StatementError {
     fn from(failure: sqlite::Failure) -> Self {
         Self::Failed(match failure {
             sqlite::Failure::TimedOut => AccountError::TimedOut,
@@ -230,17 +230,17 @@ impl From<sqlite::Failure> for Refused {
     }
 }
 
-impl Engine for Place<sqlite::Database> {
+impl Engine for AccountDatabase<sqlite::Database> {
     type Row = SqliteRow;
 
-    async fn rows(&self, statement: Statement) -> Result<Vec<SqliteRow>, Refused> {
+    async fn rows(&self, statement: Statement) -> Result<Vec<SqliteRow>, StatementError> {
         within(self.timeout, async {
             on_sqlite::rows(&mut *self.database.reader().await?, statement, true).await
         })
         .await
     }
 
-    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
+    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, StatementError> {
         within(self.timeout, async {
             on_sqlite::run(self.database.begin().await?, statements, true).await
         })
@@ -256,20 +256,20 @@ impl Engine for Place<sqlite::Database> {
     }
 }
 
-impl Place<postgres::Database> {
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, Refused> {
+impl AccountDatabase<postgres::Database> {
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, StatementError> {
         known(self.database.pool().begin().await)
     }
 }
 
-fn known<T>(outcome: Result<T, sqlx::Error>) -> Result<T, Refused> {
-    outcome.map_err(|error| refused(&error, 0, &ON_POSTGRES))
+fn known<T>(outcome: Result<T, sqlx::Error>) -> Result<T, StatementError> {
+    outcome.map_err(|error| statement_error(&error, 0, &ON_POSTGRES))
 }
 
-impl Engine for Place<postgres::Database> {
+impl Engine for AccountDatabase<postgres::Database> {
     type Row = PgRow;
 
-    async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, Refused> {
+    async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, StatementError> {
         within(self.timeout, async {
             if self.database.is_pooled() {
                 // What is prepared is known to its own transaction alone.
@@ -284,7 +284,7 @@ impl Engine for Place<postgres::Database> {
         .await
     }
 
-    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, Refused> {
+    async fn run(&self, statements: Vec<Statement>) -> Result<Vec<u64>, StatementError> {
         within(self.timeout, async {
             let is_prepared = !self.database.is_pooled();
             on_postgres::run(self.begin().await?, statements, is_prepared).await

@@ -16,22 +16,22 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 use crate::storage::{postgres, sqlite};
-use engine::{Engine, Refused, Statement};
-use rows::of_time;
+use engine::{Engine, Statement, StatementError};
+use rows::to_millis;
 
 /// How long a call on a shared SQLite file may take beyond the wait for its lock.
 const SQLITE_MARGIN: Duration = Duration::from_secs(1);
 
 /// A database, and how long a call may take.
 #[derive(Debug)]
-struct Place<D> {
+struct AccountDatabase<D> {
     database: D,
     timeout: Duration,
 }
 
 /// Accounts in an SQLite file, which several processes of one host may share.
 #[derive(Debug)]
-pub struct SqliteAccounts(Place<sqlite::Database>);
+pub struct SqliteAccounts(AccountDatabase<sqlite::Database>);
 
 impl SqliteAccounts {
     /// Opens the file, making it where it is missing.
@@ -45,13 +45,13 @@ impl SqliteAccounts {
 
     /// Accounts in a file that other stores of this process use too; a call may take `timeout`.
     pub fn new(database: sqlite::Database, timeout: Duration) -> Self {
-        Self(Place { database, timeout })
+        Self(AccountDatabase { database, timeout })
     }
 }
 
 /// Accounts in PostgreSQL, which the processes of any number of hosts may share.
 #[derive(Debug)]
-pub struct PostgresAccounts(Place<postgres::Database>);
+pub struct PostgresAccounts(AccountDatabase<postgres::Database>);
 
 impl PostgresAccounts {
     /// Connects, and brings the schema up to date.
@@ -63,7 +63,7 @@ impl PostgresAccounts {
         options: postgres::Options,
     ) -> Result<Self, postgres::OpenError> {
         let database = postgres::Database::open(url, options).await?;
-        Ok(Self(Place { database, timeout: options.timeout }))
+        Ok(Self(AccountDatabase { database, timeout: options.timeout }))
     }
 }
 
@@ -93,24 +93,24 @@ macro_rules! account_store {
         fn user(id: &UserId) -> Found<User>;
         fn user_by_login(login: &Login) -> Found<User>;
         fn users(after: Option<&UserId>, limit: usize) -> Several<User>;
-        fn change_user(user: &User) -> WasThere;
-        fn set_state(id: &UserId, state: UserState, at: UnixTime) -> WasThere;
+        fn change_user(user: &User) -> Existed;
+        fn set_state(id: &UserId, state: UserState, at: UnixTime) -> Existed;
         fn set_password(
             id: &UserId, hash: &Secret, instead_of: Option<&Secret>, at: UnixTime
-        ) -> WasThere;
-        fn note_login(id: &UserId, at: UnixTime) -> Done;
-        fn delete_user(id: &UserId) -> WasThere;
+        ) -> Existed;
+        fn record_login(id: &UserId, at: UnixTime) -> Done;
+        fn delete_user(id: &UserId) -> Existed;
         fn add_key(key: &ApiKey) -> Done;
         fn key(digest: &KeyDigest) -> Found<ApiKey>;
         fn keys(user: Option<&UserId>, limit: usize) -> Several<ApiKey>;
-        fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> WasThere;
-        fn note_key_use(id: &str, at: UnixTime) -> Done;
-        fn delete_key(id: &str) -> WasThere;
+        fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> Existed;
+        fn record_key_use(id: &str, at: UnixTime) -> Done;
+        fn delete_key(id: &str) -> Existed;
         fn add_client(client: &Client) -> Done;
         fn client(id: &str) -> Found<Client>;
         fn clients() -> Several<Client>;
-        fn change_client(client: &Client) -> WasThere;
-        fn delete_client(id: &str) -> WasThere;
+        fn change_client(client: &Client) -> Existed;
+        fn delete_client(id: &str) -> Existed;
         fn ping() -> Done;
     } })* };
 }
@@ -118,7 +118,7 @@ macro_rules! account_store {
 account_store!(SqliteAccounts, PostgresAccounts);
 
 type Done = Result<(), AccountError>;
-type WasThere = Result<bool, AccountError>;
+type Existed = Result<bool, AccountError>;
 type Found<T> = Result<Option<T>, AccountError>;
 type Several<T> = Result<Vec<T>, AccountError>;
 
@@ -172,17 +172,17 @@ async fn add_user(engine: &impl Engine, user: &User) -> Done {
     let insert = rows::bind_user(insert, user)
         .text(user.id.as_str())
         .optional_text(hash)
-        .number(of_time(user.created))
-        .optional_number(user.last_login.map(of_time));
+        .number(to_millis(user.created))
+        .optional_number(user.last_login.map(to_millis));
     let mut statements = vec![insert];
     statements.extend(names.iter().map(|(canonical, _)| {
         Statement::new("INSERT INTO login_names (canonical, user_id) VALUES ($1, $2)")
             .text(*canonical)
             .text(user.id.as_str())
     }));
-    let taken = |place| match place {
+    let taken = |index| match index {
         0 => "user id",
-        place => names.get(place - 1).map_or("name", |(_, what)| what),
+        index => names.get(index - 1).map_or("name", |(_, what)| what),
     };
     written(engine.run(statements).await, taken).map(drop)
 }
@@ -207,7 +207,7 @@ async fn users(engine: &impl Engine, after: Option<&UserId>, limit: usize) -> Se
     readable(engine, statement, rows::user).await
 }
 
-async fn change_user(engine: &impl Engine, user: &User) -> WasThere {
+async fn change_user(engine: &impl Engine, user: &User) -> Existed {
     let names = login_names(user);
     let update = Statement::new(
         "UPDATE users SET username = $1, email = $2, email_verified = $3, full_name = $4, \
@@ -225,18 +225,18 @@ async fn change_user(engine: &impl Engine, user: &User) -> WasThere {
         .text(user.id.as_str())
     }));
     let before = statements.len() - names.len();
-    let taken = |place: usize| {
-        let name = place.checked_sub(before).and_then(|place| names.get(place));
+    let taken = |index: usize| {
+        let name = index.checked_sub(before).and_then(|index| names.get(index));
         name.map_or("name", |(_, what)| what)
     };
     touched(written(engine.run(statements).await, taken))
 }
 
-async fn set_state(engine: &impl Engine, id: &UserId, state: UserState, at: UnixTime) -> WasThere {
+async fn set_state(engine: &impl Engine, id: &UserId, state: UserState, at: UnixTime) -> Existed {
     let statement = Statement::new("UPDATE users SET state = $2, updated = $3 WHERE id = $1")
         .text(id.as_str())
         .text(state.as_str())
-        .number(of_time(at));
+        .number(to_millis(at));
     change(engine, statement).await
 }
 
@@ -246,7 +246,7 @@ async fn set_password(
     hash: &Secret,
     instead_of: Option<&Secret>,
     at: UnixTime,
-) -> WasThere {
+) -> Existed {
     let statement = Statement::new(
         "UPDATE users SET password = $2, updated = $3 \
          WHERE id = $1 AND ($4 IS NULL OR password = $4)",
@@ -254,20 +254,20 @@ async fn set_password(
     let statement = statement
         .text(id.as_str())
         .text(rows::hash(hash)?)
-        .number(of_time(at))
+        .number(to_millis(at))
         .optional_text(instead_of.map(rows::hash).transpose()?);
     change(engine, statement).await
 }
 
-async fn note_login(engine: &impl Engine, id: &UserId, at: UnixTime) -> Done {
+async fn record_login(engine: &impl Engine, id: &UserId, at: UnixTime) -> Done {
     let statement = Statement::new(
         "UPDATE users SET last_login = $2 \
          WHERE id = $1 AND (last_login IS NULL OR last_login < $2)",
     );
-    change(engine, statement.text(id.as_str()).number(of_time(at))).await.map(drop)
+    change(engine, statement.text(id.as_str()).number(to_millis(at))).await.map(drop)
 }
 
-async fn delete_user(engine: &impl Engine, id: &UserId) -> WasThere {
+async fn delete_user(engine: &impl Engine, id: &UserId) -> Existed {
     // Names and API keys go with it, by their foreign keys.
     change(engine, Statement::new("DELETE FROM users WHERE id = $1").text(id.as_str())).await
 }
@@ -283,9 +283,9 @@ async fn add_key(engine: &impl Engine, key: &ApiKey) -> Done {
         .text(key.digest.as_str())
         .optional_text(key.label.as_deref())
         .text(rows::list(&key.scopes))
-        .number(of_time(key.created))
-        .optional_number(key.expires.map(of_time))
-        .optional_number(key.last_used.map(of_time));
+        .number(to_millis(key.created))
+        .optional_number(key.expires.map(to_millis))
+        .optional_number(key.last_used.map(to_millis));
     written(engine.run(vec![statement]).await, |_| "API key").map(drop)
 }
 
@@ -306,25 +306,21 @@ async fn keys(engine: &impl Engine, user: Option<&UserId>, limit: usize) -> Seve
     readable(engine, statement.number(limit), rows::key).await
 }
 
-async fn renew_key(
-    engine: &impl Engine,
-    digest: &KeyDigest,
-    expires: Option<UnixTime>,
-) -> WasThere {
+async fn renew_key(engine: &impl Engine, digest: &KeyDigest, expires: Option<UnixTime>) -> Existed {
     let statement = Statement::new("UPDATE api_keys SET expires = $2 WHERE digest = $1")
         .text(digest.as_str())
-        .optional_number(expires.map(of_time));
+        .optional_number(expires.map(to_millis));
     change(engine, statement).await
 }
 
-async fn note_key_use(engine: &impl Engine, id: &str, at: UnixTime) -> Done {
+async fn record_key_use(engine: &impl Engine, id: &str, at: UnixTime) -> Done {
     let statement = Statement::new(
         "UPDATE api_keys SET last_used = $2 WHERE id = $1 AND (last_used IS NULL OR last_used < $2)",
     );
-    change(engine, statement.text(id).number(of_time(at))).await.map(drop)
+    change(engine, statement.text(id).number(to_millis(at))).await.map(drop)
 }
 
-async fn delete_key(engine: &impl Engine, id: &str) -> WasThere {
+async fn delete_key(engine: &impl Engine, id: &str) -> Existed {
     change(engine, Statement::new("DELETE FROM api_keys WHERE id = $1").text(id)).await
 }
 
@@ -335,7 +331,7 @@ async fn add_client(engine: &impl Engine, client: &Client) -> Done {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     let statement =
-        rows::bind_client(statement, client).text(&client.id).number(of_time(client.created));
+        rows::bind_client(statement, client).text(&client.id).number(to_millis(client.created));
     written(engine.run(vec![statement]).await, |_| "client id").map(drop)
 }
 
@@ -347,7 +343,7 @@ async fn clients(engine: &impl Engine) -> Several<Client> {
     readable(engine, Statement::new(select_clients!("ORDER BY id")), rows::client).await
 }
 
-async fn change_client(engine: &impl Engine, client: &Client) -> WasThere {
+async fn change_client(engine: &impl Engine, client: &Client) -> Existed {
     let statement = Statement::new(
         "UPDATE clients SET label = $1, secrets = $2, jwks = $3, grants = $4, scopes = $5, \
          audiences = $6, introspects = $7 WHERE id = $8",
@@ -355,7 +351,7 @@ async fn change_client(engine: &impl Engine, client: &Client) -> WasThere {
     change(engine, rows::bind_client(statement, client).text(&client.id)).await
 }
 
-async fn delete_client(engine: &impl Engine, id: &str) -> WasThere {
+async fn delete_client(engine: &impl Engine, id: &str) -> Existed {
     change(engine, Statement::new("DELETE FROM clients WHERE id = $1").text(id)).await
 }
 
@@ -390,22 +386,22 @@ async fn readable<E: Engine, T>(
 }
 
 /// Runs one statement; whether it touched anything.
-async fn change(engine: &impl Engine, statement: Statement) -> WasThere {
+async fn change(engine: &impl Engine, statement: Statement) -> Existed {
     touched(written(engine.run(vec![statement]).await, |_| "value"))
 }
 
-fn touched(counts: Result<Vec<u64>, AccountError>) -> WasThere {
+fn touched(counts: Result<Vec<u64>, AccountError>) -> Existed {
     Ok(counts?.first().is_some_and(|count| *count > 0))
 }
 
 /// The error of the trait; `taken` names what the statement at a place brings.
 fn written<T>(
-    outcome: Result<T, Refused>,
+    outcome: Result<T, StatementError>,
     taken: impl Fn(usize) -> &'static str,
 ) -> Result<T, AccountError> {
-    outcome.map_err(|refused| match refused {
-        Refused::Taken(place) => AccountError::Taken(taken(place)),
-        Refused::Orphan => AccountError::NoSuchUser,
-        Refused::Failed(error) => error,
+    outcome.map_err(|error| match error {
+        StatementError::UniqueViolation(index) => AccountError::Taken(taken(index)),
+        StatementError::ForeignKeyViolation => AccountError::NoSuchUser,
+        StatementError::Failed(error) => error,
     })
 }

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::session::UserId;
 
 /// Signed integers end 292 million years from now; a later time is kept as that.
-pub(super) fn of_time(time: UnixTime) -> i64 {
+pub(super) fn to_millis(time: UnixTime) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -30,14 +30,14 @@ pub(super) fn bind_user(statement: Statement, user: &User) -> Statement {
     statement
         .text(user.username.as_str())
         .optional_text(user.email.as_ref().map(Login::as_str))
-        .truth(user.email_verified)
+        .boolean(user.email_verified)
         .optional_text(user.full_name.as_deref())
         .text(user.kind.as_str())
         .text(user.state.as_str())
         .text(list(&user.roles))
         .text(list(&user.scopes))
         .text(Value::Object(user.claims.clone()).to_string())
-        .number(of_time(user.updated))
+        .number(to_millis(user.updated))
 }
 
 /// Appends what `change_client` may change, in the order of the columns.
@@ -50,7 +50,7 @@ pub(super) fn bind_client(statement: Statement, client: &Client) -> Statement {
         .text(list(&client.grants))
         .text(list(&client.scopes))
         .text(list(&client.audiences))
-        .truth(client.introspects)
+        .boolean(client.introspects)
 }
 
 /// A JSON array.
@@ -72,7 +72,7 @@ impl StoredSecret {
         Self { digest: secret.digest.as_str().to_owned(), expires }
     }
 
-    fn revive(self) -> ClientSecret {
+    fn into_client_secret(self) -> ClientSecret {
         let expires = self.expires.map(UnixTime::from_millis);
         ClientSecret { digest: KeyDigest::from_store(self.digest), expires }
     }
@@ -87,7 +87,7 @@ pub(super) fn user<R: Row>(row: &R) -> Result<User, AccountError> {
             id: user_id(row, "id")?,
             username: login(row.text("username")?, "username")?,
             email: email.map(|email| login(email, "email")).transpose()?,
-            email_verified: row.truth("email_verified")?,
+            email_verified: row.boolean("email_verified")?,
             full_name: row.optional_text("full_name")?,
             kind: UserKind::parse(&row.text("kind")?).ok_or(BadColumn("kind"))?,
             state: UserState::parse(&row.text("state")?).ok_or(BadColumn("state"))?,
@@ -127,12 +127,12 @@ pub(super) fn client<R: Row>(row: &R) -> Result<Client, AccountError> {
         Ok(Client {
             id: row.text("id")?,
             label: row.optional_text("label")?,
-            secrets: secrets.into_iter().map(StoredSecret::revive).collect(),
+            secrets: secrets.into_iter().map(StoredSecret::into_client_secret).collect(),
             jwks: jwks.map_err(|_| BadColumn("jwks"))?,
             grants: json(row, "grants")?,
             scopes: json(row, "scopes")?,
             audiences: json(row, "audiences")?,
-            introspects: row.truth("introspects")?,
+            introspects: row.boolean("introspects")?,
             created: time(row, "created")?,
         })
     })

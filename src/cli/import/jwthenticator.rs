@@ -14,8 +14,8 @@ use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
-use super::super::{Failure, Outcome, surroundings};
-use super::{Counts, Fate, add_user, stamped};
+use super::super::{Failure, Outcome, clock_and_random};
+use super::{Counts, ImportOutcome, add_user, stamped};
 use crate::account::{
     AccountError, AccountStore, ApiKey, KeyDigest, Login, User, UserKind, UserState,
 };
@@ -68,24 +68,24 @@ pub(super) async fn import(args: &Args) -> Outcome {
     let total = source.count().await.map_err(Failure::unavailable)?;
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
-    let (clock, random) = surroundings();
-    let mut taking = Taking {
+    let (clock, random) = clock_and_random();
+    let mut key_import = KeyImport {
         store: store.as_ref(),
         random: random.as_ref(),
         now: clock.now(),
         users: HashSet::new(),
         counts: Counts::default(),
     };
-    let taken = taking.take_all(&mut source, u64::try_from(total).unwrap_or_default()).await;
-    taking.counts.audit(&log, LABEL);
+    let taken = key_import.import_all(&mut source, u64::try_from(total).unwrap_or_default()).await;
+    key_import.counts.audit(&log, LABEL);
     taken?;
-    let users = taking.users.len();
+    let users = key_import.users.len();
     Output::say(&format!("{users} identifiers are users of kind service"));
-    taking.counts.tell("keys", args.json)
+    key_import.counts.report("keys", args.json)
 }
 
-/// The keys that were taken over so far.
-struct Taking<'a> {
+/// An import of keys, as far as it came.
+struct KeyImport<'a> {
     store: &'a dyn AccountStore,
     random: &'a dyn Random,
     now: UnixTime,
@@ -93,8 +93,8 @@ struct Taking<'a> {
     counts: Counts,
 }
 
-impl Taking<'_> {
-    async fn take_all(&mut self, source: &mut Source, total: u64) -> Result<(), Failure> {
+impl KeyImport<'_> {
+    async fn import_all(&mut self, source: &mut Source, total: u64) -> Result<(), Failure> {
         let mut progress = Progress::new(total);
         let mut after = i64::MIN;
         loop {
@@ -102,7 +102,7 @@ impl Taking<'_> {
             let Some((last, ..)) = page.last() else { break };
             after = *last;
             for row in &page {
-                self.take(row).await?;
+                self.import_one(row).await?;
                 progress.step();
             }
         }
@@ -110,24 +110,26 @@ impl Taking<'_> {
         Ok(())
     }
 
-    async fn take(&mut self, row: &Row) -> Result<(), Failure> {
+    async fn import_one(&mut self, row: &Row) -> Result<(), Failure> {
         let Some(key) = read(row) else {
             Output::say(&format!("key {}: it cannot be read", row.0));
-            self.counts.note(Fate::Clashed);
+            self.counts.count(ImportOutcome::Conflict);
             return Ok(());
         };
         if !self.users.contains(&key.user) {
-            if add_user(self.store, &service(&key.user, self.now)?).await? == Fate::Clashed {
+            if add_user(self.store, &service(&key.user, self.now)?).await?
+                == ImportOutcome::Conflict
+            {
                 Output::say(&format!("key {}: {} is another user's id or name", row.0, key.user));
-                self.counts.note(Fate::Clashed);
+                self.counts.count(ImportOutcome::Conflict);
                 return Ok(());
             }
             self.users.insert(key.user.clone());
         }
         let added = self.store.add_key(&self.api_key(key)?).await;
-        self.counts.note(match added {
-            Ok(()) => Fate::Added,
-            Err(AccountError::Taken(_)) => Fate::Kept,
+        self.counts.count(match added {
+            Ok(()) => ImportOutcome::Added,
+            Err(AccountError::Taken(_)) => ImportOutcome::AlreadyPresent,
             Err(error) => return Err(failed(error)),
         });
         Ok(())

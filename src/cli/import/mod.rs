@@ -31,17 +31,17 @@ pub(super) fn run(command: &Command) -> Outcome {
     }
 }
 
-/// What became of a record.
+/// Outcome of the import of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum ImportOutcome {
     Added,
     /// It was there.
-    Kept,
+    AlreadyPresent,
     /// Its id or a name of it is somebody else's.
-    Clashed,
+    Conflict,
 }
 
-/// How many records had which fate.
+/// Number of records by outcome.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     added: u64,
@@ -50,11 +50,11 @@ struct Counts {
 }
 
 impl Counts {
-    fn note(&mut self, fate: Fate) {
-        match fate {
-            Fate::Added => self.added += 1,
-            Fate::Kept => self.kept += 1,
-            Fate::Clashed => self.refused += 1,
+    fn count(&mut self, outcome: ImportOutcome) {
+        match outcome {
+            ImportOutcome::Added => self.added += 1,
+            ImportOutcome::AlreadyPresent => self.kept += 1,
+            ImportOutcome::Conflict => self.refused += 1,
         }
     }
 
@@ -64,7 +64,7 @@ impl Counts {
     }
 
     /// Says how many of each; where some were refused, the answer is no.
-    fn tell(self, what: &str, as_json: bool) -> Outcome {
+    fn report(self, what: &str, as_json: bool) -> Outcome {
         let Self { added, kept, refused } = self;
         if as_json {
             Output::json(&json!({ "added": added, "there_already": kept, "refused": refused }))?;
@@ -77,13 +77,13 @@ impl Counts {
 }
 
 /// Adds a user, unless it is there.
-async fn add_user(store: &dyn AccountStore, user: &User) -> Result<Fate, Failure> {
+async fn add_user(store: &dyn AccountStore, user: &User) -> Result<ImportOutcome, Failure> {
     match store.add_user(user).await {
-        Ok(()) => Ok(Fate::Added),
+        Ok(()) => Ok(ImportOutcome::Added),
         Err(AccountError::Taken(_)) => {
             let found = store.user(&user.id).await.map_err(failed)?;
             let is_same = found.is_some_and(|found| found.username == user.username);
-            Ok(if is_same { Fate::Kept } else { Fate::Clashed })
+            Ok(if is_same { ImportOutcome::AlreadyPresent } else { ImportOutcome::Conflict })
         }
         Err(error) => Err(failed(error)),
     }

@@ -14,8 +14,8 @@ use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
-use super::super::{Failure, Outcome, surroundings};
-use super::{Counts, Fate, add_user, stamped};
+use super::super::{Failure, Outcome, clock_and_random};
+use super::{Counts, ImportOutcome, add_user, stamped};
 use crate::account::password::Passwords;
 use crate::account::{AccountStore, Login, User, UserKind, UserState};
 use crate::clock::UnixTime;
@@ -25,7 +25,7 @@ use crate::token::claims::is_scope;
 use crate::token::integers;
 
 /// How many mistakes are told; a file of another form has one in each line.
-const MOST_TOLD: usize = 20;
+const MAX_TOLD: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -66,20 +66,20 @@ struct Read {
 
 pub(super) async fn import(args: &Args) -> Outcome {
     let (config, _) = load(&args.settings)?;
-    let (clock, random) = surroundings();
+    let (clock, random) = clock_and_random();
     let passwords = passwords(&config)?;
     let text = read_file(args)?;
     let users = read_all(&text, &passwords, clock.now())?;
     let log = audit::open(&args.settings)?;
     let store = open(&config).await?;
     let mut counts = Counts::default();
-    let taken = take_all(store.as_ref(), users, random.as_ref(), &mut counts).await;
+    let taken = import_all(store.as_ref(), users, random.as_ref(), &mut counts).await;
     counts.audit(&log, "users");
     taken?;
-    counts.tell("users", args.json)
+    counts.report("users", args.json)
 }
 
-async fn take_all(
+async fn import_all(
     store: &dyn AccountStore,
     users: Vec<(usize, Read)>,
     random: &dyn Random,
@@ -88,11 +88,11 @@ async fn take_all(
     let mut progress = Progress::new(users.len().try_into().unwrap_or_default());
     for (line, read) in users {
         let name = read.user.username.as_str().escape_debug().to_string();
-        let fate = take(store, read, random).await?;
-        if fate == Fate::Clashed {
+        let outcome = import_one(store, read, random).await?;
+        if outcome == ImportOutcome::Conflict {
             Output::say(&format!("line {line}: the id or a name of {name} is another user's"));
         }
-        counts.note(fate);
+        counts.count(outcome);
         progress.step();
     }
     progress.finish();
@@ -128,7 +128,7 @@ fn read_all(
     if mistakes.is_empty() {
         return Ok(users);
     }
-    for mistake in mistakes.iter().take(MOST_TOLD) {
+    for mistake in mistakes.iter().take(MAX_TOLD) {
         Output::say(mistake);
     }
     let count = mistakes.len();
@@ -189,15 +189,21 @@ fn without_values(error: &serde_json::Error) -> anyhow::Error {
 }
 
 /// One that has no id is the same as the one who has its username already.
-async fn take(store: &dyn AccountStore, read: Read, random: &dyn Random) -> Result<Fate, Failure> {
+async fn import_one(
+    store: &dyn AccountStore,
+    read: Read,
+    random: &dyn Random,
+) -> Result<ImportOutcome, Failure> {
     let Read { id, user } = read;
     let id = if let Some(id) = id {
         id
     } else {
         let found = store.user_by_login(&user.username).await;
         match found.map_err(failed)? {
-            Some(found) if found.username == user.username => return Ok(Fate::Kept),
-            Some(_) => return Ok(Fate::Clashed),
+            Some(found) if found.username == user.username => {
+                return Ok(ImportOutcome::AlreadyPresent);
+            }
+            Some(_) => return Ok(ImportOutcome::Conflict),
             None => UserId::parse(&random_id(random)?)?,
         }
     };

@@ -1,8 +1,8 @@
 //! Where accounts are configured to be, and what is asked of passwords.
 
 use super::*;
-use crate::account::password::HashTerms;
-use crate::account::policy::PolicyTerms;
+use crate::account::password::HashConfig;
+use crate::account::policy::PasswordPolicy;
 
 fn accounts(values: &[(&str, &str)]) -> Result<AccountsConfig, Mistakes> {
     let sources = Sources { environment: pairs(values), ..Sources::default() };
@@ -33,8 +33,8 @@ fn accounts_are_beside_the_sessions_unless_they_are_said_to_be_elsewhere() {
 #[test]
 fn passwords_are_hashed_as_in_the_older_systems_unless_configured() {
     let config = accounts(&[]).unwrap();
-    assert_eq!(config.hashing, HashTerms::default());
-    assert_eq!(config.policy, PolicyTerms::default());
+    assert_eq!(config.hashing, HashConfig::default());
+    assert_eq!(config.policy, PasswordPolicy::default());
     let config = accounts(&[
         ("PASSWORD_MEMORY_KIB", "1024"),
         ("PASSWORD_PASSES", "2"),
@@ -46,10 +46,10 @@ fn passwords_are_hashed_as_in_the_older_systems_unless_configured() {
         ("PASSWORD_MAX_CHAR_FREQUENCY", "0.5"),
     ]);
     let config = config.unwrap();
-    let hashing = HashTerms { memory_kib: 1024, passes: 2, lanes: 1, threads: 3, queue: 5 };
+    let hashing = HashConfig { memory_kib: 1024, passes: 2, lanes: 1, threads: 3, queue: 5 };
     assert_eq!(config.hashing, hashing);
     let policy =
-        PolicyTerms { min_length: 8, max_similarity_percent: 70, max_character_frequency: 0.5 };
+        PasswordPolicy { min_length: 8, max_similarity_percent: 70, max_character_frequency: 0.5 };
     assert_eq!(config.policy, policy);
 }
 

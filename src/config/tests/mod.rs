@@ -1,5 +1,5 @@
 mod accounts;
-mod beside_tables;
+mod issuer_conflicts;
 mod keys;
 mod warnings;
 
@@ -54,14 +54,14 @@ fn the_defaults_are_those_of_the_older_systems() {
     assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.cache.staleness, Duration::from_secs(5));
-    assert_eq!(config.cache.when_down, Duration::from_secs(5));
-    assert_eq!(config.sessions.terms.timeout, Duration::from_millis(150));
-    assert_eq!(config.gate.manners.missing_credentials, StatusCode::UNAUTHORIZED);
+    assert_eq!(config.cache.stale_if_error, Duration::from_secs(5));
+    assert_eq!(config.sessions.policy.timeout, Duration::from_millis(150));
+    assert_eq!(config.gate.denial_config.missing_credentials, StatusCode::UNAUTHORIZED);
 }
 
 #[test]
 fn what_holds_while_the_store_is_down_is_the_bound_or_what_the_operator_says() {
-    for (text, staleness, when_down, doubts) in [
+    for (text, staleness, stale_if_error, suspect) in [
         ("", "7", 7_000, false),
         ("deny", "7", 0, true),
         ("stale-for 2.5", "7", 2_500, true),
@@ -69,8 +69,8 @@ fn what_holds_while_the_store_is_down_is_the_bound_or_what_the_operator_says() {
     ] {
         let values = [("SESSION_STORE_DOWN", text), ("SESSION_STALENESS", staleness)];
         let config = with_secret(&values).unwrap();
-        assert_eq!(config.cache.when_down, Duration::from_millis(when_down), "{text}");
-        assert_eq!(config.sessions.terms.doubts_when_down, doubts, "{text}");
+        assert_eq!(config.cache.stale_if_error, Duration::from_millis(stale_if_error), "{text}");
+        assert_eq!(config.sessions.policy.suspect_when_down, suspect, "{text}");
     }
     for text in ["allow", "deny 5", "stale-for", "stale-for -1", "stale-for x", "stale-for 1e9"] {
         let values = [("SECRET_KEY", SECRET), ("SESSION_STORE_DOWN", text)];

@@ -30,7 +30,7 @@ fn a_variable_that_looks_like_a_setting_is_told_with_the_nearest_name() {
 fn issuers_whose_users_are_not_told_apart_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portcullis.toml");
-    for (prefixes, is_told) in [
+    for (prefixes, is_reported) in [
         (&["a:"][..], false),
         (&["", ""], true),
         (&["a:", ""], true),
@@ -49,7 +49,11 @@ fn issuers_whose_users_are_not_told_apart_are_told() {
         std::fs::write(&path, content).unwrap();
         let sources = Sources { file: Some(path.clone()), ..Sources::default() };
         let told = Config::load(&sources).unwrap().warnings;
-        assert_eq!(told.iter().any(|line| line.contains("X-Auth-Issuer")), is_told, "{prefixes:?}");
+        assert_eq!(
+            told.iter().any(|line| line.contains("X-Auth-Issuer")),
+            is_reported,
+            "{prefixes:?}"
+        );
     }
 }
 
@@ -99,8 +103,8 @@ fn a_file_that_others_can_read_or_replace_is_told() {
         ]);
         let told = config.unwrap().warnings;
         assert_eq!(told.len(), expected.len(), "{told:?}");
-        let is_told = told.iter().zip(expected).all(|(told, start)| told.starts_with(start));
-        assert!(is_told, "{told:?}");
+        let is_reported = told.iter().zip(expected).all(|(told, start)| told.starts_with(start));
+        assert!(is_reported, "{told:?}");
     }
     let config = file("portcullis.toml", &format!("secret_key = \"{SECRET}\""), 0o644);
     let sources = Sources { file: Some(config.into()), ..Sources::default() };

@@ -15,7 +15,7 @@ use http_body_util::Full;
 
 use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
-use super::metrics::Door;
+use super::metrics::EntryPoint;
 use super::verdict::{Grant, Verdict};
 
 /// The gateways whose language is spoken.
@@ -27,9 +27,9 @@ pub enum Dialect {
     Traefik,
 }
 
-/// What the operator decides about denials.
+/// The operator's settings for denials.
 #[derive(Clone, Debug)]
-pub struct Manners {
+pub struct DenialConfig {
     /// The status where there are no credentials: 401, or jwthenticator's 403.
     pub missing_credentials: StatusCode,
     /// The protection space that challenges name (RFC 7235, section 2.2).
@@ -62,21 +62,21 @@ impl Dialect {
     }
 
     /// The answer in the gateway's language.
-    pub fn render(self, verdict: &Verdict, manners: &Manners) -> Response<Full<Bytes>> {
+    pub fn render(self, verdict: &Verdict, denial_config: &DenialConfig) -> Response<Full<Bytes>> {
         match verdict {
             Verdict::Allow(grant) => allow(grant),
             Verdict::Deny(denial) => match self {
-                Self::Nginx => nginx::deny(denial, manners),
-                Self::Traefik => traefik::deny(denial, manners),
+                Self::Nginx => nginx::deny(denial, denial_config),
+                Self::Traefik => traefik::deny(denial, denial_config),
             },
         }
     }
 
-    /// The same for logs and metrics.
-    pub fn door(self) -> Door {
+    /// The entry point, for logs and metrics.
+    pub fn entry_point(self) -> EntryPoint {
         match self {
-            Self::Nginx => Door::Nginx,
-            Self::Traefik => Door::Traefik,
+            Self::Nginx => EntryPoint::Nginx,
+            Self::Traefik => EntryPoint::Traefik,
         }
     }
 }
@@ -84,16 +84,16 @@ impl Dialect {
 /// Exactly 200, nothing in the body, and who it is: what every gateway understands.
 fn allow(grant: &Grant) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.headers_mut() = grant.admission.headers.clone();
+    *response.headers_mut() = grant.decision.headers.clone();
     response
 }
 
 /// The status of a denial, with its challenge.
-fn refuse(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
+fn refuse(denial: &Denial, denial_config: &DenialConfig) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = status(denial, manners);
+    *response.status_mut() = status(denial, denial_config);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
-    if let Some(challenge) = challenge(denial, &manners.realm) {
+    if let Some(challenge) = challenge(denial, &denial_config.realm) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
@@ -102,9 +102,9 @@ fn refuse(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-fn status(denial: &Denial, manners: &Manners) -> StatusCode {
+fn status(denial: &Denial, denial_config: &DenialConfig) -> StatusCode {
     match denial.code.class() {
-        Class::NoCredentials => manners.missing_credentials,
+        Class::NoCredentials => denial_config.missing_credentials,
         Class::BadCredentials => StatusCode::UNAUTHORIZED,
         Class::NotEnough | Class::Misconfigured => StatusCode::FORBIDDEN,
         Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -9,7 +9,7 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::Full;
 
-use super::{Manners, refuse};
+use super::{DenialConfig, refuse};
 use crate::gate::denial::Denial;
 use crate::gate::inquiry::{Inquiry, Original};
 
@@ -18,6 +18,6 @@ pub(super) fn read(request: &Parts) -> Inquiry<'_> {
     Inquiry::of(request, original)
 }
 
-pub(super) fn deny(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
-    refuse(denial, manners)
+pub(super) fn deny(denial: &Denial, denial_config: &DenialConfig) -> Response<Full<Bytes>> {
+    refuse(denial, denial_config)
 }

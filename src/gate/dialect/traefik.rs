@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{Manners, refuse, with_body};
+use super::{DenialConfig, refuse, with_body};
 use crate::gate::denial::Denial;
 use crate::gate::inquiry::{Inquiry, Original};
 
@@ -20,8 +20,8 @@ pub(super) fn read(request: &Parts) -> Inquiry<'_> {
     Inquiry::of(request, original)
 }
 
-pub(super) fn deny(denial: &Denial, manners: &Manners) -> Response<Full<Bytes>> {
-    let mut response = with_body(refuse(denial, manners), denial);
+pub(super) fn deny(denial: &Denial, denial_config: &DenialConfig) -> Response<Full<Bytes>> {
+    let mut response = with_body(refuse(denial, denial_config), denial);
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }

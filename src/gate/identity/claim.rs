@@ -75,10 +75,10 @@ fn member<'c>(parent: &'c Object, name: &str) -> Option<Found<'c>> {
 /// The parts between those separators that no backslash stands before. The backslashes stay.
 pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start, mut is_escaped) = (Vec::new(), 0, false);
-    for (place, character) in text.char_indices() {
+    for (index, character) in text.char_indices() {
         if character == separator && !is_escaped {
-            parts.push(&text[start..place]);
-            start = place + character.len_utf8();
+            parts.push(&text[start..index]);
+            start = index + character.len_utf8();
         }
         is_escaped = character == '\\' && !is_escaped;
     }

@@ -4,7 +4,7 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::issuer::error::IssueError;
-use crate::issuer::terms::Caller;
+use crate::issuer::policy::Caller;
 
 /// The caller of a request. What a proxy says of somebody behind it is not believed: those who
 /// call are services.

@@ -1,5 +1,5 @@
 //! Connections as tonic's server is given them: so many at most, none that never says anything,
-//! and all of them cut where the drain takes too long.
+//! and all of them aborted where the drain takes too long.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,59 +16,59 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::wire::places::{Place, Places};
+use crate::wire::address_limit::{AddressLimit, AddressPermit};
 
 /// How many connections are open at once; more wait for their turn in the kernel's queue.
-pub(super) const MOST_CONNECTIONS: usize = 1024;
+pub(super) const MAX_CONNECTIONS: usize = 1024;
 /// How long nothing is accepted after the system could not.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4). After them its own pings find silence.
 const PREFACE_BYTES: usize = 24;
 
-/// A connection that keeps its place among all of them until it is closed.
+/// A connection that keeps its permits until it is closed.
 #[derive(Debug)]
 pub(super) struct Connection {
     io: TcpStream,
     peer: SocketAddr,
-    opening: Option<Opening>,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _held: (OwnedSemaphorePermit, Place),
+    preface: Option<PrefaceDeadline>,
+    aborted: Pin<Box<WaitForCancellationFutureOwned>>,
+    _held: (OwnedSemaphorePermit, AddressPermit),
 }
 
-/// What has to come before when.
+/// Bytes that are still missing of the preface, and the deadline for them.
 #[derive(Debug)]
-struct Opening {
+struct PrefaceDeadline {
     missing: usize,
     until: Pin<Box<Sleep>>,
 }
 
 /// Accepts until the stream is dropped. A connection that has not begun to speak HTTP/2, or TLS,
-/// `within` this time is closed, and so is one for whose address there is no place; `cut` closes all
-/// of them.
+/// `within` this time is closed, and so is one whose address has all of its permits; `aborted`
+/// closes all of them.
 ///
 /// tonic's own stream of connections would spin where the process may open no more files.
 pub(super) fn accept(
     listener: TcpListener,
     within: Duration,
-    places: Arc<Places>,
-    cut: CancellationToken,
+    address_limit: Arc<AddressLimit>,
+    aborted: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, accepted) = mpsc::channel(1);
     tokio::spawn(async move {
         let accepting = async {
-            let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+            let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
             while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
                 let (io, peer) = next(&listener).await;
-                let Some(place) = places.take(Some(peer.ip())) else {
+                let Some(address_permit) = address_limit.acquire(Some(peer.ip())) else {
                     let client = tracing::field::display(peer.ip());
                     tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                     continue;
                 };
                 let until = Box::pin(tokio::time::sleep(within));
-                let opening = Some(Opening { missing: PREFACE_BYTES, until });
-                let cut = Box::pin(cut.clone().cancelled_owned());
-                let held = (permit, place);
-                let connection = Connection { io, peer, opening, cut, _held: held };
+                let preface = Some(PrefaceDeadline { missing: PREFACE_BYTES, until });
+                let aborted = Box::pin(aborted.clone().cancelled_owned());
+                let held = (permit, address_permit);
+                let connection = Connection { io, peer, preface, aborted, _held: held };
                 if sender.send(Ok(connection)).await.is_err() {
                     return;
                 }
@@ -112,15 +112,15 @@ impl Connected for Connection {
 impl Connection {
     /// Notes that so many bytes came; whether the connection is still to begin, and too late.
     fn is_late(&mut self, came: usize, context: &mut Context<'_>) -> bool {
-        let Some(opening) = &mut self.opening else {
+        let Some(preface) = &mut self.preface else {
             return false;
         };
-        opening.missing = opening.missing.saturating_sub(came);
-        if opening.missing == 0 {
-            self.opening = None;
+        preface.missing = preface.missing.saturating_sub(came);
+        if preface.missing == 0 {
+            self.preface = None;
             return false;
         }
-        opening.until.as_mut().poll(context).is_ready()
+        preface.until.as_mut().poll(context).is_ready()
     }
 }
 
@@ -130,7 +130,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
+        if self.aborted.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let before = into.filled().len();
@@ -182,37 +182,37 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    /// A connection as accepted, its other end, and what cuts it.
+    /// A connection as accepted, its other end, and what aborts it.
     async fn pair(within: Duration) -> (Connection, TcpStream, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let cut = CancellationToken::new();
-        let mut accepted = accept(listener, within, Places::unbounded(), cut.clone());
+        let aborted = CancellationToken::new();
+        let mut accepted = accept(listener, within, AddressLimit::unlimited(), aborted.clone());
         let client = TcpStream::connect(address).await.expect("a connection");
         let connection = accepted.next().await.expect("open").expect("accepted");
         assert_eq!(connection.connect_info().remote_addr, client.local_addr().ok());
-        (connection, client, cut)
+        (connection, client, aborted)
     }
 
     #[tokio::test]
-    async fn who_does_not_begin_in_time_is_cut_off() {
-        let (mut connection, mut client, _cut) = pair(Duration::from_millis(20)).await;
+    async fn who_does_not_begin_in_time_is_aborted() {
+        let (mut connection, mut client, _aborted) = pair(Duration::from_millis(20)).await;
         client.write_all(b"PRI * HTTP/2.0\r\n").await.expect("sent");
         let ended = connection.read_to_end(&mut Vec::new()).await;
         assert_eq!(ended.expect_err("late").kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]
-    async fn who_began_may_be_silent_until_all_are_cut_off() {
-        let (mut connection, mut client, cut) = pair(HOUR).await;
+    async fn who_began_may_be_silent_until_all_are_aborted() {
+        let (mut connection, mut client, aborted) = pair(HOUR).await;
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
-        let mut preface = [0; PREFACE_BYTES];
-        connection.read_exact(&mut preface).await.expect("read");
-        assert!(connection.opening.is_none());
+        let mut bytes = [0; PREFACE_BYTES];
+        connection.read_exact(&mut bytes).await.expect("read");
+        assert!(connection.preface.is_none());
         let reading = tokio::spawn(async move { connection.read_u8().await });
-        cut.cancel();
+        aborted.cancel();
         let ended = reading.await.expect("no panic");
-        assert_eq!(ended.expect_err("cut").kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(ended.expect_err("aborted").kind(), io::ErrorKind::ConnectionAborted);
     }
 
     #[tokio::test]
@@ -220,7 +220,7 @@ mod tests {
         // Nobody else gets a port of this loopback address once it is closed.
         let listener = TcpListener::bind("127.2.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        drop(accept(listener, HOUR, Places::unbounded(), CancellationToken::new()));
+        drop(accept(listener, HOUR, AddressLimit::unlimited(), CancellationToken::new()));
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }

@@ -3,7 +3,7 @@
 //!
 //! tonic knows the client's deadline too, but answers it with CANCELLED; the specification of gRPC
 //! says DEADLINE_EXCEEDED. This stands inside of it and its time begins first, so it is first to
-//! answer. What the call was doing goes on in its task (`finishing.rs`).
+//! answer. What the call was doing goes on in its task (`run_to_completion.rs`).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct DeadlineLayer {
     /// How long a call may take at most.
     pub(super) longest: Duration,
     /// One for each call that may be under way.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
 /// A service under deadlines.
@@ -30,14 +30,14 @@ pub(super) struct DeadlineLayer {
 pub(super) struct Deadline<S> {
     inner: S,
     longest: Duration,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl<S> Layer<S> for DeadlineLayer {
     type Service = Deadline<S>;
 
     fn layer(&self, inner: S) -> Deadline<S> {
-        Deadline { inner, longest: self.longest, places: Arc::clone(&self.places) }
+        Deadline { inner, longest: self.longest, permits: Arc::clone(&self.permits) }
     }
 }
 
@@ -55,7 +55,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             let status = Status::unavailable("too many calls at once");
             return Box::pin(async move { Ok(status.into_http()) });
         };
@@ -63,7 +63,7 @@ where
         // Here, not in the block: the time begins before that of whatever stands around this.
         let answer = tokio::time::timeout(asked.min(self.longest), self.inner.call(request));
         Box::pin(async move {
-            let _place = place;
+            let _permit = permit;
             answer.await.unwrap_or_else(|_| {
                 let status = Status::deadline_exceeded("the call took too long and was given up");
                 Ok(status.into_http())
@@ -136,8 +136,8 @@ mod tests {
             if let Some(asked) = asked {
                 request.headers_mut().insert("grpc-timeout", asked.parse().expect("a header"));
             }
-            let places = Arc::new(Semaphore::new(1));
-            let answer = DeadlineLayer { longest, places }.layer(never).oneshot(request).await;
+            let permits = Arc::new(Semaphore::new(1));
+            let answer = DeadlineLayer { longest, permits }.layer(never).oneshot(request).await;
             let answer = answer.expect("an answer");
             let status = Status::from_header_map(answer.headers()).expect("a status");
             assert_eq!(status.code(), Code::DeadlineExceeded, "{longest:?} {asked:?}");
@@ -149,14 +149,14 @@ mod tests {
         let never = service_fn(|_: Request<()>| {
             std::future::pending::<Result<Response<Body>, Infallible>>()
         });
-        let (longest, places) = (Duration::from_secs(3_600), Arc::new(Semaphore::new(1)));
-        let layer = DeadlineLayer { longest, places: Arc::clone(&places) };
+        let (longest, permits) = (Duration::from_secs(3_600), Arc::new(Semaphore::new(1)));
+        let layer = DeadlineLayer { longest, permits: Arc::clone(&permits) };
         let mut first = layer.layer(never);
         let first = first.call(Request::new(()));
         let answer = layer.layer(never).oneshot(Request::new(())).await.expect("an answer");
         let status = Status::from_header_map(answer.headers()).expect("a status");
         assert_eq!(status.code(), Code::Unavailable);
         drop(first);
-        assert_eq!(places.available_permits(), 1);
+        assert_eq!(permits.available_permits(), 1);
     }
 }

@@ -4,11 +4,11 @@
 //! It knows nothing of proxies: those who call are services, on this host or by mutual TLS.
 
 mod caller;
-mod calls;
 mod connections;
 mod deadline;
-mod finishing;
 pub mod generated;
+mod grpc_only;
+mod run_to_completion;
 mod status;
 mod tokens;
 mod tp_auth;
@@ -25,28 +25,28 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use calls::CallsLayer;
 use connections::accept;
 use deadline::DeadlineLayer;
-use finishing::Finishing;
 use generated::tp_auth::refresh_service_server::RefreshServiceServer;
 use generated::v1::token_service_server::TokenServiceServer;
+use grpc_only::GrpcOnlyLayer;
+use run_to_completion::RunToCompletion;
 use tokens::Tokens;
 use tp_auth::TpAuth;
 
 use super::Issuance;
 use crate::secret::Secret;
+use crate::wire::address_limit::AddressLimit;
 use crate::wire::networks::Networks;
-use crate::wire::places::Places;
 
 /// The largest message that is read, in bytes.
-const MOST_MESSAGE_BYTES: usize = 64 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// How many calls a connection may have open at once.
-const MOST_STREAMS: u32 = 100;
+const MAX_STREAMS: u32 = 100;
 /// How many calls may be under way, on all connections.
-const MOST_CALLS: usize = 1_024;
+const MAX_CALLS: usize = 1_024;
 /// The largest head of a call, in bytes, each field with 32 more.
-const MOST_HEAD_BYTES: u32 = 16 * 1024;
+const MAX_HEAD_BYTES: u32 = 16 * 1024;
 /// How much of unread messages clients may send ahead, a call and a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -66,35 +66,35 @@ const SERVICES: [&str; 3] = [
     RefreshServiceServer::<TpAuth>::NAME,
 ];
 
-/// What the operator decides about gRPC.
+/// Configuration of gRPC.
 #[derive(Clone, Debug)]
-pub struct GrpcTerms {
+pub struct GrpcConfig {
     /// How connections are encrypted; `None`: not at all.
-    pub tls: Option<TlsTerms>,
+    pub tls: Option<TlsConfig>,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
     /// How many connections each address may have.
-    pub places: Arc<Places>,
+    pub address_limit: Arc<AddressLimit>,
 }
 
-impl GrpcTerms {
-    /// Places for each address: so many, and never more than a quarter of all.
+impl GrpcConfig {
+    /// A limit for each address: so many, and never more than a quarter of all.
     #[must_use]
-    pub fn places(per_address: usize, gateways: Networks) -> Arc<Places> {
-        Places::new(per_address.min(connections::MOST_CONNECTIONS / 4), gateways)
+    pub fn address_limit(per_address: usize, gateways: Networks) -> Arc<AddressLimit> {
+        AddressLimit::new(per_address.min(connections::MAX_CONNECTIONS / 4), gateways)
     }
 }
 
-impl Default for GrpcTerms {
+impl Default for GrpcConfig {
     /// No encryption, no administrator, and no bound for an address.
     fn default() -> Self {
-        Self { tls: None, admin_token: None, places: Places::unbounded() }
+        Self { tls: None, admin_token: None, address_limit: AddressLimit::unlimited() }
     }
 }
 
-/// How connections are encrypted, all in PEM.
+/// Certificate, key and client authorities of TLS, all in PEM.
 #[derive(Clone, Debug)]
-pub struct TlsTerms {
+pub struct TlsConfig {
     /// The server's certificate and what leads to its authority.
     pub certificate: Vec<u8>,
     /// The key of that certificate.
@@ -117,16 +117,16 @@ pub enum GrpcError {
     Server(#[source] tonic::transport::Error),
 }
 
-impl TlsTerms {
+impl TlsConfig {
     /// Whether these can be used; to be asked before anything is bound.
     ///
     /// # Errors
     /// [`GrpcError::Tls`].
     pub fn check(&self) -> Result<(), GrpcError> {
-        Server::builder().tls_config(self.config()).map_err(GrpcError::Tls).map(drop)
+        Server::builder().tls_config(self.to_tonic()).map_err(GrpcError::Tls).map(drop)
     }
 
-    fn config(&self) -> ServerTlsConfig {
+    fn to_tonic(&self) -> ServerTlsConfig {
         let identity = Identity::from_pem(&self.certificate, self.key.expose());
         let config = ServerTlsConfig::new().identity(identity).timeout(OPENING);
         match &self.client_ca {
@@ -137,52 +137,52 @@ impl TlsTerms {
 }
 
 /// Answers calls on `listener` until `stop` is over. Then nothing new is accepted, health says so,
-/// and the calls under way have `grace` to end before they are cut.
+/// and the calls under way have `grace` to end before they are aborted.
 ///
 /// # Errors
 /// [`GrpcError`], where it cannot begin, or ended by itself.
 pub async fn serve(
     listener: TcpListener,
     issuance: Arc<Issuance>,
-    terms: GrpcTerms,
+    config: GrpcConfig,
     stop: impl Future<Output = ()> + Send,
     grace: Duration,
 ) -> Result<(), GrpcError> {
     let mut server = Server::builder()
-        .max_concurrent_streams(MOST_STREAMS)
-        .http2_max_header_list_size(MOST_HEAD_BYTES)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEAD_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
         .layer(DeadlineLayer {
             longest: LONGEST_CALL,
-            places: Arc::new(Semaphore::new(MOST_CALLS)),
+            permits: Arc::new(Semaphore::new(MAX_CALLS)),
         })
-        .layer(CallsLayer);
-    if let Some(tls) = &terms.tls {
-        server = server.tls_config(tls.config()).map_err(GrpcError::Tls)?;
+        .layer(GrpcOnlyLayer);
+    if let Some(tls) = &config.tls {
+        server = server.tls_config(tls.to_tonic()).map_err(GrpcError::Tls)?;
     }
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
-    let tokens = Tokens { issuance: Arc::clone(&issuance), admin_token: terms.admin_token };
-    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MOST_MESSAGE_BYTES);
+    let tokens = Tokens { issuance: Arc::clone(&issuance), admin_token: config.admin_token };
+    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let tp_auth = RefreshServiceServer::new(TpAuth { issuance: Arc::clone(&issuance) })
-        .max_decoding_message_size(MOST_MESSAGE_BYTES);
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
     let router = server
-        .add_service(Finishing::new(tokens, &issuance))
-        .add_service(Finishing::new(tp_auth, &issuance))
-        .add_service(health_service.max_decoding_message_size(MOST_MESSAGE_BYTES))
-        .add_service(reflection().build_v1()?.max_decoding_message_size(MOST_MESSAGE_BYTES))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MOST_MESSAGE_BYTES));
-    let (cut, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let _cut_at_the_end = cut.clone().drop_guard();
+        .add_service(RunToCompletion::new(tokens, &issuance))
+        .add_service(RunToCompletion::new(tp_auth, &issuance))
+        .add_service(health_service.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_MESSAGE_BYTES));
+    let (aborted, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let _abort_at_the_end = aborted.clone().drop_guard();
     let stopped = async {
         stop.await;
         end_health(health).await;
         stopping.cancel();
     };
-    let accepted = accept(listener, OPENING, terms.places, cut);
+    let accepted = accept(listener, OPENING, config.address_limit, aborted);
     let serving = router.serve_with_incoming_shutdown(accepted, stopped);
     let overdue = async {
         stopping.cancelled().await;
@@ -191,7 +191,7 @@ pub async fn serve(
     tokio::select! {
         ended = serving => ended.map_err(GrpcError::Server),
         () = overdue => {
-            tracing::warn!("gRPC calls were cut: they took longer than the grace");
+            tracing::warn!("gRPC calls were aborted: they took longer than the grace");
             Ok(())
         }
     }

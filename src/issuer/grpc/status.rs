@@ -33,7 +33,7 @@ fn code(error: &IssueError) -> Code {
         IssueError::SlowDown(_) => Code::ResourceExhausted,
         IssueError::Unsupported => Code::Unimplemented,
         IssueError::TokenTooLong => Code::Internal,
-        IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => Code::Unavailable,
+        IssueError::Unavailable | IssueError::Busy | IssueError::InProgress(_) => Code::Unavailable,
     }
 }
 
@@ -61,8 +61,8 @@ mod tests {
             IssueError::Unsupported => IssueError::TokenTooLong,
             IssueError::TokenTooLong => IssueError::Unavailable,
             IssueError::Unavailable => IssueError::Busy,
-            IssueError::Busy => IssueError::UnderWay(Duration::from_secs(3)),
-            IssueError::UnderWay(_) => return None,
+            IssueError::Busy => IssueError::InProgress(Duration::from_secs(3)),
+            IssueError::InProgress(_) => return None,
         })
     }
 

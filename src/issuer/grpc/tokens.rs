@@ -18,9 +18,9 @@ use super::generated::v1::{
 use super::value::{structure, timestamp};
 use crate::account::Client;
 use crate::issuer::audit::Event;
-use crate::issuer::ending::{Bearer, MOST_LISTED};
 use crate::issuer::error::IssueError;
-use crate::issuer::terms::Caller;
+use crate::issuer::policy::Caller;
+use crate::issuer::revocation::{Bearer, MAX_LISTED};
 use crate::issuer::{Issuance, client_auth, issue, refresh, scopes};
 use crate::secret::Secret;
 use crate::session::{self, SessionId};
@@ -33,8 +33,8 @@ pub(super) struct Tokens {
     pub(super) admin_token: Option<Secret>,
 }
 
-/// Who asks about sessions.
-enum Asker {
+/// Principal of a request about sessions.
+enum Principal {
     /// Somebody, about his own.
     Bearer(Bearer),
     /// The administrator, about anybody's.
@@ -112,7 +112,7 @@ impl Tokens {
         RefreshResponse {
             access_token: text(&issued.access_token),
             token_type: "Bearer".to_owned(),
-            expires_in: issued.lasts(self.issuance.clock.now()),
+            expires_in: issued.expires_in(self.issuance.clock.now()),
             refresh_token: issued.refresh_token.as_ref().map(text).unwrap_or_default(),
             scope: issued.scopes.join(" "),
             user_id: issued.user.as_str().to_owned(),
@@ -137,7 +137,8 @@ impl Tokens {
         self.issuance.client(&shown, caller).await.map(Some)
     }
 
-    /// No budget is spent: nobody guesses a token, and a resource server asks at each request.
+    /// Nothing is taken from a bucket: nobody guesses a token, and a resource server asks at each
+    /// request.
     async fn validated(&self, asked: &ValidateRequest) -> Result<ValidateResponse, IssueError> {
         let token = required(&asked.token, "token")?;
         if !asked.required_scopes.iter().all(|scope| is_scope(scope)) {
@@ -164,11 +165,11 @@ impl Tokens {
         id: &str,
         caller: &Caller,
     ) -> Result<u64, IssueError> {
-        let asker = self.asker(metadata, caller).await?;
+        let principal = self.principal(metadata, caller).await?;
         let id = SessionId::parse(id).map_err(|_| IssueError::NotFound)?;
-        match asker {
-            Asker::Bearer(bearer) => self.issuance.end_own(&bearer, &id, caller).await?,
-            Asker::Administrator => {
+        match principal {
+            Principal::Bearer(bearer) => self.issuance.end_own(&bearer, &id, caller).await?,
+            Principal::Administrator => {
                 if !self.issuance.end(&id, "administrator", caller).await? {
                     return Err(IssueError::NotFound);
                 }
@@ -183,8 +184,8 @@ impl Tokens {
         all: &AllSessions,
         caller: &Caller,
     ) -> Result<u64, IssueError> {
-        match self.asker(metadata, caller).await? {
-            Asker::Bearer(bearer) => {
+        match self.principal(metadata, caller).await? {
+            Principal::Bearer(bearer) => {
                 self.check_own(&bearer, &all.user_id, caller)?;
                 if all.except_current {
                     self.issuance.end_others(&bearer, caller).await
@@ -192,10 +193,10 @@ impl Tokens {
                     self.issuance.end_all_own(&bearer, caller).await
                 }
             }
-            Asker::Administrator if all.except_current => {
+            Principal::Administrator if all.except_current => {
                 Err(IssueError::invalid_request("the administrator has no session to except"))
             }
-            Asker::Administrator => {
+            Principal::Administrator => {
                 self.issuance.end_all_of(required(&all.user_id, "all.user_id")?, caller).await
             }
         }
@@ -207,30 +208,34 @@ impl Tokens {
         user: &str,
         caller: &Caller,
     ) -> Result<Vec<Session>, IssueError> {
-        let (found, current) = match self.asker(metadata, caller).await? {
-            Asker::Bearer(bearer) => {
+        let (found, current) = match self.principal(metadata, caller).await? {
+            Principal::Bearer(bearer) => {
                 self.check_own(&bearer, user, caller)?;
                 (self.issuance.list_own(&bearer).await?, Some(bearer.session))
             }
-            Asker::Administrator if user.is_empty() => {
-                (self.issuance.list(None, MOST_LISTED).await?, None)
+            Principal::Administrator if user.is_empty() => {
+                (self.issuance.list(None, MAX_LISTED).await?, None)
             }
-            Asker::Administrator => (self.issuance.list_of(user).await?, None),
+            Principal::Administrator => (self.issuance.list_of(user).await?, None),
         };
         Ok(found.iter().map(|session| view(session, current.as_ref())).collect())
     }
 
-    /// Who shows which token. The administrator's is too long to be guessed: wrong ones are charged
-    /// to the address, and the right one is never refused for them.
-    async fn asker(&self, metadata: &MetadataMap, caller: &Caller) -> Result<Asker, IssueError> {
+    /// The principal of the token that is shown. The administrator's is too long to be guessed:
+    /// wrong ones are charged to the address, and the right one is never refused for them.
+    async fn principal(
+        &self,
+        metadata: &MetadataMap,
+        caller: &Caller,
+    ) -> Result<Principal, IssueError> {
         let token = bearer_token(metadata)?;
         match self.issuance.bearer(token).await {
             Err(IssueError::InvalidToken) => {}
-            answer => return answer.map(Asker::Bearer),
+            answer => return answer.map(Principal::Bearer),
         }
         let shown = Secret::new(token);
         if self.admin_token.as_ref().is_some_and(|kept| *kept == shown) {
-            return Ok(Asker::Administrator);
+            return Ok(Principal::Administrator);
         }
         Err(self.issuance.throttle.failure(IssueError::InvalidToken, caller).await)
     }

@@ -18,7 +18,7 @@ pub(super) fn timestamp(time: UnixTime) -> Timestamp {
 }
 
 /// The integers up to here are doubles as they are; beyond, two become one.
-const MOST_EXACT: u64 = 1 << 53;
+const MAX_EXACT: u64 = 1 << 53;
 
 /// Claims; every number becomes a double, save an integer that no double holds, which becomes the
 /// text of its digits.
@@ -34,7 +34,7 @@ fn value(json: serde_json::Value) -> Value {
         serde_json::Value::Bool(truth) => Kind::BoolValue(truth),
         serde_json::Value::Number(number) => {
             let magnitude = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
-            if magnitude.is_some_and(|magnitude| magnitude > MOST_EXACT) {
+            if magnitude.is_some_and(|magnitude| magnitude > MAX_EXACT) {
                 Kind::StringValue(number.to_string())
             } else {
                 Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN))
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn integers_that_no_double_holds_keep_their_digits() {
         for (number, kind) in [
-            (json!(MOST_EXACT), Kind::NumberValue(9_007_199_254_740_992.0)),
-            (json!(MOST_EXACT + 1), Kind::StringValue("9007199254740993".into())),
+            (json!(MAX_EXACT), Kind::NumberValue(9_007_199_254_740_992.0)),
+            (json!(MAX_EXACT + 1), Kind::StringValue("9007199254740993".into())),
             (json!(u64::MAX), Kind::StringValue("18446744073709551615".into())),
             (json!(i64::MIN), Kind::StringValue("-9223372036854775808".into())),
             (json!(0.5), Kind::NumberValue(0.5)),

@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::cors::CorsTerms;
+use super::cors::CorsConfig;
 use crate::issuer::error::IssueError;
 use crate::opaque::{CookiePair, cookie_of_user};
 
@@ -39,7 +39,7 @@ pub(super) fn read(pair: CookiePair, headers: &HeaderMap) -> Option<(String, Str
 pub(super) fn check_site(
     method: &Method,
     headers: &HeaderMap,
-    cors: Option<&CorsTerms>,
+    cors: Option<&CorsConfig>,
 ) -> Result<(), IssueError> {
     if method.is_safe() {
         return Ok(());

@@ -3,9 +3,9 @@
 use http::{HeaderName, HeaderValue, Method, request::Parts};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// What the operator allows.
+/// Configuration of CORS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CorsTerms {
+pub struct CorsConfig {
     /// The origins: `https://app.example`, `*.example` for every name below it, or `*`.
     pub origins: Vec<String>,
     /// Whether browsers may send cookies along.
@@ -16,7 +16,7 @@ pub struct CorsTerms {
     pub headers: Vec<HeaderName>,
 }
 
-impl CorsTerms {
+impl CorsConfig {
     /// Whether pages of this origin may call.
     pub(super) fn allows(&self, origin: &str) -> bool {
         self.origins.iter().any(|pattern| is_allowed(pattern, origin))

@@ -57,7 +57,7 @@ const WITH_SECRET: [&str; 3] = ["client_secret_basic", "client_secret_post", "pr
 
 impl Metadata {
     fn of(web: &Web) -> Self {
-        let base = &web.terms.public_url;
+        let base = &web.config.public_url;
         let at = |path: &str| format!("{base}{path}");
         let algorithms = || {
             let asymmetric = algorithm::all().filter(|name| !algorithm::is_symmetric(*name));
@@ -65,8 +65,8 @@ impl Metadata {
         };
         let with_none = || WITH_SECRET.into_iter().chain(["none"]).collect();
         Self {
-            issuer: web.issuance.terms().iss.clone(),
-            token_endpoint: at(&web.terms.token_path),
+            issuer: web.issuance.policy().iss.clone(),
+            token_endpoint: at(&web.config.token_path),
             revocation_endpoint: at("/revoke"),
             introspection_endpoint: at("/introspect"),
             jwks_uri: at("/jwks"),
@@ -78,8 +78,8 @@ impl Metadata {
             revocation_endpoint_auth_signing_alg_values_supported: algorithms(),
             introspection_endpoint_auth_signing_alg_values_supported: algorithms(),
             introspection_endpoint_auth_methods_supported: WITH_SECRET.to_vec(),
-            scopes_supported: web.issuance.terms().scopes.clone(),
-            service_documentation: web.terms.pages.docs.as_deref().map(at),
+            scopes_supported: web.issuance.policy().scopes.clone(),
+            service_documentation: web.config.pages.docs.as_deref().map(at),
         }
     }
 }
@@ -102,7 +102,7 @@ pub(super) async fn metadata_of_path(
     State(web): State<Arc<Web>>,
     Path(path): Path<String>,
 ) -> Response {
-    let issuer = Url::parse(&web.issuance.terms().iss).ok();
+    let issuer = Url::parse(&web.issuance.policy().iss).ok();
     let own = issuer.as_ref().map(|issuer| issuer.path().trim_matches('/'));
     if own.is_some_and(|own| !own.is_empty() && own == path) {
         metadata(State(web)).await
@@ -199,7 +199,8 @@ pub(super) struct Readiness {
     /// `ok` or `unavailable`.
     accounts: &'static str,
     /// `ok` or `unavailable`.
-    restrictions: &'static str,
+    #[serde(rename = "restrictions")]
+    limits: &'static str,
 }
 
 impl Readiness {
@@ -211,18 +212,17 @@ impl Readiness {
 impl Web {
     async fn readiness(&self) -> Readiness {
         let word = |good| if good { "ok" } else { "unavailable" };
-        let (sessions, accounts, restrictions) = tokio::join!(
-            self.issuance.sessions.prove(),
+        let (sessions, accounts, limits) = tokio::join!(
+            self.issuance.sessions.probe_write(),
             self.issuance.accounts.ping(),
-            self.issuance.restrictions.ping(),
+            self.issuance.limits.ping(),
         );
-        let (sessions, accounts, restrictions) =
-            (sessions.is_ok(), accounts.is_ok(), restrictions.is_ok());
+        let (sessions, accounts, limits) = (sessions.is_ok(), accounts.is_ok(), limits.is_ok());
         Readiness {
-            ready: sessions && accounts && restrictions,
+            ready: sessions && accounts && limits,
             sessions: word(sessions),
             accounts: word(accounts),
-            restrictions: word(restrictions),
+            limits: word(limits),
         }
     }
 }

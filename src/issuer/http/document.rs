@@ -6,7 +6,7 @@ use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{self, RefOr, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi};
 
-use super::WebTerms;
+use super::WebConfig;
 use super::reply::ErrorBody;
 use crate::opaque::CookiePair;
 
@@ -100,14 +100,14 @@ fn gates_validate_request() {}
 fn gates_validate_request_traefik() {}
 
 /// The document before any route of the issuer is in it.
-pub(super) fn beginning() -> openapi::OpenApi {
+pub(super) fn base_document() -> openapi::OpenApi {
     Document::openapi()
 }
 
-/// The document of these routes, on these terms.
-pub(super) fn complete(mut document: openapi::OpenApi, terms: &WebTerms) -> openapi::OpenApi {
-    document.servers = Some(vec![Server::new(terms.public_url.as_str())]);
-    let pair = terms.cookies.unwrap_or(CookiePair::HOST);
+/// The document of these routes, for this configuration.
+pub(super) fn complete(mut document: openapi::OpenApi, config: &WebConfig) -> openapi::OpenApi {
+    document.servers = Some(vec![Server::new(config.public_url.as_str())]);
+    let pair = config.cookies.unwrap_or(CookiePair::HOST);
     let cookie = ApiKeyValue::with_description(
         pair.token,
         "Where TOKEN_COOKIES is set: the access token, beside the cookie that names its user",
@@ -120,7 +120,7 @@ pub(super) fn complete(mut document: openapi::OpenApi, terms: &WebTerms) -> open
             complete_operation(operation, method, path);
         }
     }
-    rename_token(&mut document.paths, &terms.token_path);
+    rename_token(&mut document.paths, &config.token_path);
     document
 }
 

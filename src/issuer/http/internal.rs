@@ -20,9 +20,9 @@ use super::Web;
 use super::reply::{ErrorBody, json as reply};
 use super::sessions::{EndedAnswer, SessionList, SessionView, bearer_token};
 use crate::issuer::audit::Event;
-use crate::issuer::ending::MOST_LISTED;
 use crate::issuer::error::IssueError;
-use crate::issuer::terms::Caller;
+use crate::issuer::policy::Caller;
+use crate::issuer::revocation::MAX_LISTED;
 use crate::secret::Secret;
 use crate::session::SessionId;
 
@@ -40,15 +40,15 @@ impl Web {
     /// Whether the request carries the administrator's token.
     pub(super) fn is_administrator(&self, headers: &HeaderMap) -> bool {
         let shown = bearer_token(headers).ok().flatten().map(Secret::new);
-        matches!((&self.terms.admin_token, shown), (Some(token), Some(shown)) if *token == shown)
+        matches!((&self.config.admin_token, shown), (Some(token), Some(shown)) if *token == shown)
     }
 }
 
-/// Whom the internal listener lets through.
+/// Callers that the internal listener lets through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InternalTerms {
-    /// Whether this host alone reaches it, so that nobody has another name for it.
-    pub is_of_this_host: bool,
+pub struct InternalConfig {
+    /// True if this host alone reaches it, so that nobody has another name for it.
+    pub is_local_only: bool,
     /// Whether it is a unix socket whose permissions stand in for the administrator's token.
     pub socket_is_guarded: bool,
     /// Whether jwthenticator's two routes need no token.
@@ -62,7 +62,7 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    match web.admit(&request) {
+    match web.authorize(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => {
             let error = web.issuance.throttle.failure(error, &caller).await;
@@ -74,17 +74,17 @@ pub(super) async fn guard(
 }
 
 impl Web {
-    fn admit(&self, request: &Request) -> Result<(), IssueError> {
-        let terms = self.terms.internal;
+    fn authorize(&self, request: &Request) -> Result<(), IssueError> {
+        let config = self.config.internal;
         let headers = request.headers();
-        if terms.is_of_this_host {
+        if config.is_local_only {
             check_name(request)?;
         }
         if self.is_administrator(headers) {
             return Ok(());
         }
-        let is_open = terms.open_registration && is_jwthenticators(request.uri().path());
-        if terms.socket_is_guarded || is_open {
+        let is_open = config.open_registration && is_jwthenticators(request.uri().path());
+        if config.socket_is_guarded || is_open {
             return check_is_direct(request);
         }
         match bearer_token(headers) {
@@ -151,7 +151,7 @@ fn is_own_name(host: &str) -> bool {
     ),
 )]
 pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, IssueError> {
-    let found = web.issuance.list(None, MOST_LISTED).await?;
+    let found = web.issuance.list(None, MAX_LISTED).await?;
     let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
 }

@@ -13,16 +13,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Web;
-use super::reply::{mark, status_of, text_of_json};
+use super::reply::{add_error_headers, status_of, text_of_json};
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::Issued;
-use crate::issuer::login::Asking;
+use crate::issuer::login::GrantParams;
+use crate::issuer::policy::Caller;
 use crate::issuer::refresh::RefreshRequest;
-use crate::issuer::terms::Caller;
 use crate::secret::Secret;
 
 /// The shortest key that is registered: an empty one would be everybody's.
-const LEAST_KEY_BYTES: usize = 1;
+const MIN_KEY_BYTES: usize = 1;
 
 /// `POST /authenticate` and `POST /register_key`.
 #[derive(Deserialize, ToSchema)]
@@ -89,7 +89,7 @@ impl From<Refusal> for Response {
 
 /// Reads a body by jwthenticator's rules: exactly these fields. The error is its 400.
 fn read<const N: usize>(body: &[u8], fields: [(&str, Kind); N]) -> Result<[String; N], Refusal> {
-    let refuse = |messages: &Value| Refusal(python(messages));
+    let refuse = |messages: &Value| Refusal(python_json(messages));
     let Ok(parsed) = serde_json::from_slice::<Value>(body) else {
         return Err(refuse(&json!({})));
     };
@@ -126,22 +126,22 @@ fn field(value: Option<&Value>, kind: Kind) -> Result<String, &'static str> {
 }
 
 /// JSON with blanks after colons and commas, as Python writes it.
-fn python(value: &Value) -> String {
+fn python_json(value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let members = members
-                .iter()
-                .map(|(name, value)| format!("{}: {}", Value::from(name.as_str()), python(value)));
+            let members = members.iter().map(|(name, value)| {
+                format!("{}: {}", Value::from(name.as_str()), python_json(value))
+            });
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
         Value::Array(members) => {
-            format!("[{}]", members.iter().map(python).collect::<Vec<_>>().join(", "))
+            format!("[{}]", members.iter().map(python_json).collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }
 }
 
-fn yes(status: StatusCode, result: bool) -> Response {
+fn result_body(status: StatusCode, result: bool) -> Response {
     // In its order, which serde's map would not keep.
     text_of_json(status, format!("{{\"result\": {result}, \"message\": null}}"))
 }
@@ -151,7 +151,7 @@ fn tokens(issued: &Issued) -> Response {
     let mut body = Map::new();
     body.insert("jwt".to_owned(), json!(text(&issued.access_token)));
     body.insert("refresh_token".to_owned(), json!(issued.refresh_token.as_ref().and_then(text)));
-    text_of_json(StatusCode::OK, python(&Value::Object(body)))
+    text_of_json(StatusCode::OK, python_json(&Value::Object(body)))
 }
 
 /// 401 with an empty object, which its client takes for "this credential is of no use"; what is
@@ -162,13 +162,13 @@ fn refused(error: &IssueError) -> Response {
         | IssueError::SlowDown(_)
         | IssueError::Unavailable
         | IssueError::Busy
-        | IssueError::UnderWay(_) => status_of(error),
+        | IssueError::InProgress(_) => status_of(error),
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
     let mut response = text_of_json(status, "{}".to_owned());
     if status != StatusCode::UNAUTHORIZED {
-        mark(error, &mut response);
+        add_error_headers(error, &mut response);
     }
     response
 }
@@ -192,7 +192,7 @@ pub(super) async fn authenticate(
         Err(refusal) => return refusal.into(),
     };
     let key = Secret::new(key);
-    let issued = web.issuance.api_key(&key, Asking::default(), &caller).await;
+    let issued = web.issuance.api_key(&key, GrantParams::default(), &caller).await;
     issued.as_ref().map_or_else(refused, tokens)
 }
 
@@ -246,14 +246,14 @@ pub(super) async fn register_key(
         Ok(fields) => fields,
         Err(refusal) => return refusal.into(),
     };
-    if key.len() < LEAST_KEY_BYTES {
+    if key.len() < MIN_KEY_BYTES {
         let messages = json!({ "key": ["Shorter than minimum length 1."] });
-        return text_of_json(StatusCode::BAD_REQUEST, python(&messages));
+        return text_of_json(StatusCode::BAD_REQUEST, python_json(&messages));
     }
     match web.issuance.register_key(&Secret::new(key), &identifier, &caller).await {
-        Ok(()) => yes(StatusCode::CREATED, true),
+        Ok(()) => result_body(StatusCode::CREATED, true),
         Err(IssueError::Forbidden(why)) => {
-            text_of_json(StatusCode::FORBIDDEN, python(&json!({ "identifier": [why] })))
+            text_of_json(StatusCode::FORBIDDEN, python_json(&json!({ "identifier": [why] })))
         }
         Err(error) => refused(&error),
     }
@@ -280,7 +280,7 @@ pub(super) async fn is_key_registered(
         Err(refusal) => return refusal.into(),
     };
     match web.issuance.is_key_registered(&Secret::new(key), &caller).await {
-        Ok(found) => yes(StatusCode::OK, found),
+        Ok(found) => result_body(StatusCode::OK, found),
         Err(error) => refused(&error),
     }
 }
@@ -337,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_spelt_as_python_spells_them() {
-        let (status, body) = body_of(yes(StatusCode::CREATED, true)).await;
+        let (status, body) = body_of(result_body(StatusCode::CREATED, true)).await;
         assert_eq!((status, body.as_str()), (201, r#"{"result": true, "message": null}"#));
     }
 }

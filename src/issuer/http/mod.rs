@@ -36,8 +36,8 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 pub use callers::TrustedProxies;
-pub use cors::{CorsTerms, is_allowed};
-pub use internal::InternalTerms;
+pub use cors::{CorsConfig, is_allowed};
+pub use internal::InternalConfig;
 pub use pages::Pages;
 pub use token::API_KEY_GRANT;
 
@@ -45,18 +45,18 @@ use super::Issuance;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
-use crate::wire::places::Places;
+use crate::wire::address_limit::AddressLimit;
 
 /// The largest body that is read, in bytes.
-const MOST_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many bodies are waited for at once.
-const MOST_BODIES: usize = 1_024;
+const MAX_BODIES: usize = 1_024;
 
-/// What the operator decides about the routes.
+/// Configuration of the routes.
 #[derive(Clone, Debug)]
-pub struct WebTerms {
+pub struct WebConfig {
     /// What stands before the paths of the issuer as clients see them, without a slash at its end.
     pub public_url: String,
     /// The path of the token endpoint.
@@ -67,8 +67,8 @@ pub struct WebTerms {
     pub trusted_proxies: TrustedProxies,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
-    /// Whom the internal listener lets through without it.
-    pub internal: InternalTerms,
+    /// Callers that the internal listener lets through without it.
+    pub internal: InternalConfig,
     /// Whether jwthenticator's external routes are not there.
     pub disable_external: bool,
     /// Whether jwthenticator's internal routes are not there.
@@ -76,14 +76,14 @@ pub struct WebTerms {
     /// Where the document and its pages are.
     pub pages: Pages,
     /// Which pages of other origins may call.
-    pub cors: Option<CorsTerms>,
+    pub cors: Option<CorsConfig>,
 }
 
 /// Issuance as a web service.
 #[derive(Debug)]
 pub struct Web {
     issuance: Arc<Issuance>,
-    terms: WebTerms,
+    config: WebConfig,
 }
 
 /// How many bodies a listener reads at once, and how many of one address, so that nobody who sends
@@ -91,13 +91,13 @@ pub struct Web {
 #[derive(Debug)]
 struct Bodies {
     all: Semaphore,
-    of_address: Arc<Places>,
+    address_limit: Arc<AddressLimit>,
 }
 
 impl Bodies {
     fn new(proxies: &TrustedProxies) -> Arc<Self> {
-        let of_address = Places::new(MOST_BODIES / 4, proxies.0.clone());
-        Arc::new(Self { all: Semaphore::new(MOST_BODIES), of_address })
+        let address_limit = AddressLimit::new(MAX_BODIES / 4, proxies.0.clone());
+        Arc::new(Self { all: Semaphore::new(MAX_BODIES), address_limit })
     }
 
     /// The whole body, or what to answer in its place. Where there is none nobody waits.
@@ -105,11 +105,12 @@ impl Bodies {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
-        let place = self.of_address.take(peer).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        let address_permit =
+            self.address_limit.acquire(peer).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         let permit = self.all.try_acquire().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        let reading = Limited::new(body, MOST_BODY_BYTES).collect();
+        let reading = Limited::new(body, MAX_BODY_BYTES).collect();
         let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-        drop((place, permit));
+        drop((address_permit, permit));
         match read {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
@@ -127,9 +128,9 @@ pub struct Routes {
 }
 
 impl Web {
-    /// The routes of `issuance`, on these terms.
-    pub fn new(issuance: Arc<Issuance>, terms: WebTerms) -> Arc<Self> {
-        Arc::new(Self { issuance, terms })
+    /// The routes of `issuance`, with this configuration.
+    pub fn new(issuance: Arc<Issuance>, config: WebConfig) -> Arc<Self> {
+        Arc::new(Self { issuance, config })
     }
 
     /// Those for applications and people, behind the gateway.
@@ -143,7 +144,7 @@ impl Web {
     }
 
     fn routes(self: &Arc<Self>, router: Router) -> Routes {
-        let bodies = Bodies::new(&self.terms.trusted_proxies);
+        let bodies = Bodies::new(&self.config.trusted_proxies);
         Routes { web: Arc::clone(self), router, bodies }
     }
 }
@@ -151,8 +152,8 @@ impl Web {
 impl Routes {
     /// Whether this is one of the two routes that the gate answers on this listener, for
     /// jwthenticator's clients.
-    pub fn leads_to_gate(&self, path: &str) -> bool {
-        !self.web.terms.disable_external && matches!(path, "/validate" | "/validate_request")
+    pub fn is_gate_route(&self, path: &str) -> bool {
+        !self.web.config.disable_external && matches!(path, "/validate" | "/validate_request")
     }
 
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
@@ -171,12 +172,12 @@ impl Routes {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
-        if head.uri.path() == self.web.terms.token_path {
+        if head.uri.path() == self.web.config.token_path {
             head.uri = Uri::from_static("/token");
         } else if head.uri.path() == "/token" {
             return empty(StatusCode::NOT_FOUND);
         }
-        let caller = self.web.terms.trusted_proxies.caller(peer, &head.headers);
+        let caller = self.web.config.trusted_proxies.caller(peer, &head.headers);
         head.extensions.insert(caller);
         let response = self.route(Request::from_parts(head, Body::from(body))).await;
         let (mut head, body) = response.into_parts();

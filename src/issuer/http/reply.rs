@@ -29,7 +29,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
         IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
         IssueError::TokenTooLong => StatusCode::INTERNAL_SERVER_ERROR,
-        IssueError::Unavailable | IssueError::Busy | IssueError::UnderWay(_) => {
+        IssueError::Unavailable | IssueError::Busy | IssueError::InProgress(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         IssueError::InvalidRequest(_)
@@ -45,13 +45,13 @@ impl IntoResponse for IssueError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: self.code(), error_description: self.description().into() };
         let mut response = json(status_of(&self), &body);
-        mark(&self, &mut response);
+        add_error_headers(&self, &mut response);
         response
     }
 }
 
 /// The headers that go with an error: when to come again, and which scheme is asked for.
-pub(super) fn mark(error: &IssueError, response: &mut Response) {
+pub(super) fn add_error_headers(error: &IssueError, response: &mut Response) {
     if let Some(wait) = error.retry_after() {
         // Rounded up: whoever comes again then is let in.
         let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
@@ -82,12 +82,12 @@ pub(super) fn text_of_json(status: StatusCode, text: String) -> Response {
     let mut response = (status, text).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    keep_nowhere(&mut response);
+    forbid_caching(&mut response);
     response
 }
 
 /// Forbids caches to keep an answer (RFC 6749, section 5.1).
-pub(super) fn keep_nowhere(response: &mut Response) {
+pub(super) fn forbid_caching(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));

@@ -13,12 +13,12 @@ use utoipa::ToSchema;
 
 use super::Web;
 use super::form::Form;
-use super::reply::{ErrorBody, json as reply, keep_nowhere};
+use super::reply::{ErrorBody, forbid_caching, json as reply};
 use super::sessions::bearer_token;
 use super::token::content_type;
 use crate::issuer::audit::Event;
 use crate::issuer::error::IssueError;
-use crate::issuer::terms::Caller;
+use crate::issuer::policy::Caller;
 
 /// The parameters of both.
 #[derive(Deserialize, ToSchema)]
@@ -60,7 +60,7 @@ pub(super) async fn revoke(
     let token = token.expose_str().unwrap_or_default();
     web.issuance.revoke(token, client.as_ref(), &caller).await?;
     let mut response = StatusCode::OK.into_response();
-    keep_nowhere(&mut response);
+    forbid_caching(&mut response);
     Ok(response)
 }
 

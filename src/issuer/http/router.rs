@@ -18,12 +18,12 @@ const METADATA: &str = "/.well-known/oauth-authorization-server";
 pub(super) fn public(web: &Arc<Web>) -> Router {
     let (router, document) = public_routes(web).split_for_parts();
     let (_, internal) = internal_routes(web).split_for_parts();
-    let document = document::complete(document.merge_from(internal), &web.terms);
+    let document = document::complete(document.merge_from(internal), &web.config);
     let below = format!("{METADATA}/{{*path}}");
     let router = router.route(&below, get(discovery::metadata_of_path));
-    let router = router.merge(web.terms.pages.router(document)).fallback(not_found);
+    let router = router.merge(web.config.pages.router(document)).fallback(not_found);
     let router = router.method_not_allowed_fallback(wrong_method).with_state(Arc::clone(web));
-    match &web.terms.cors {
+    match &web.config.cors {
         Some(cors) => router.layer(cors.layer()),
         None => router,
     }
@@ -40,7 +40,7 @@ pub(super) fn internal(web: &Arc<Web>) -> Router {
 }
 
 fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
-    let router = OpenApiRouter::with_openapi(document::beginning())
+    let router = OpenApiRouter::with_openapi(document::base_document())
         .routes(routes!(token::token))
         .routes(routes!(revoke::revoke))
         .routes(routes!(revoke::introspect))
@@ -54,7 +54,7 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(discovery::health))
         .routes(routes!(discovery::healthcheck))
         .routes(routes!(discovery::ready));
-    if web.terms.disable_external {
+    if web.config.disable_external {
         return router;
     }
     router.routes(routes!(jwthenticator::authenticate)).routes(routes!(jwthenticator::refresh))
@@ -65,7 +65,7 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(internal::list_all))
         .routes(routes!(internal::end_one))
         .routes(routes!(internal::list_of_user, internal::end_of_user));
-    if web.terms.disable_internal {
+    if web.config.disable_internal {
         return router;
     }
     router

@@ -17,9 +17,9 @@ use super::{
     reply::{ErrorBody, json as reply},
 };
 use crate::issuer::client_auth::after_scheme;
-use crate::issuer::ending::Bearer;
 use crate::issuer::error::IssueError;
-use crate::issuer::terms::Caller;
+use crate::issuer::policy::Caller;
+use crate::issuer::revocation::Bearer;
 use crate::opaque::names_user;
 use crate::session::{Session, SessionId};
 
@@ -96,9 +96,9 @@ impl Web {
         if let Some(token) = bearer_token(headers)? {
             return self.issuance.bearer(token).await;
         }
-        let both = self.terms.cookies.and_then(|pair| cookies::read(pair, headers));
+        let both = self.config.cookies.and_then(|pair| cookies::read(pair, headers));
         let (user, token) = both.ok_or(IssueError::MissingToken)?;
-        check_site(method, headers, self.terms.cors.as_ref())?;
+        check_site(method, headers, self.config.cors.as_ref())?;
         let bearer = self.issuance.bearer(&token).await?;
         if names_user(&user, bearer.user.as_str()) {
             Ok(bearer)
@@ -109,8 +109,8 @@ impl Web {
 
     /// Has the browser forget cookies that are of no use any more, where its own page asks.
     fn clear_cookies(&self, response: &mut Response, method: &Method, headers: &HeaderMap) {
-        let is_own = || check_site(method, headers, self.terms.cors.as_ref()).is_ok();
-        if let Some(pair) = self.terms.cookies.filter(|_| is_own()) {
+        let is_own = || check_site(method, headers, self.config.cors.as_ref()).is_ok();
+        if let Some(pair) = self.config.cookies.filter(|_| is_own()) {
             cookies::clear(pair, response);
         }
     }

@@ -20,10 +20,10 @@ use crate::clock::UnixTime;
 use crate::issuer::client_auth::ClientCredentials;
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::Issued;
-use crate::issuer::login::Asking;
+use crate::issuer::login::GrantParams;
+use crate::issuer::policy::Caller;
 use crate::issuer::refresh::RefreshRequest;
 use crate::issuer::scopes;
-use crate::issuer::terms::Caller;
 
 /// The name of the API-key grant.
 pub const API_KEY_GRANT: &str = "urn:portcullis:grant-type:api-key";
@@ -96,7 +96,7 @@ impl TokenAnswer {
         Self {
             access_token: text(&issued.access_token),
             token_type: "Bearer",
-            expires_in: issued.lasts(now),
+            expires_in: issued.expires_in(now),
             refresh_token: issued.refresh_token.as_ref().map(text),
             scope: issued.scopes.join(" "),
             user_id: issued.user.as_str().to_owned(),
@@ -129,14 +129,14 @@ pub(super) async fn token(
     body: Bytes,
 ) -> Result<Response, IssueError> {
     // Another site's page must not log its visitor in as somebody else.
-    if web.terms.cookies.is_some() {
-        check_site(&Method::POST, &headers, web.terms.cors.as_ref())?;
+    if web.config.cookies.is_some() {
+        check_site(&Method::POST, &headers, web.config.cors.as_ref())?;
     }
     let mut form = Form::read(content_type(&headers), &body)?;
     let issued = web.grant(&headers, &mut form, &caller).await?;
     let answer = TokenAnswer::of(&issued, web.issuance.clock.now());
     let mut response = json(StatusCode::OK, &answer);
-    if let Some(pair) = web.terms.cookies {
+    if let Some(pair) = web.config.cookies {
         cookies::set(pair, &mut response, issued.user.as_str(), &answer.access_token);
     }
     Ok(response)
@@ -183,21 +183,21 @@ impl Web {
             };
             return self.issuance.refresh(request).await;
         }
-        let asking = Asking { client, scopes, audiences };
+        let params = GrantParams { client, scopes, audiences };
         match grant {
             "password" => {
                 let (username, password) = (form.required("username")?, form.required("password")?);
                 let username = username.expose_str().unwrap_or_default();
-                self.issuance.password(username, &password, asking, caller).await
+                self.issuance.password(username, &password, params, caller).await
             }
             "client_credentials" => {
                 let client = client.filter(|client| is_confidential(client));
                 let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
-                self.issuance.client_credentials(client, asking, caller).await
+                self.issuance.client_credentials(client, params, caller).await
             }
             _ => {
                 let key = form.required("api_key")?;
-                self.issuance.api_key(&key, asking, caller).await
+                self.issuance.api_key(&key, params, caller).await
             }
         }
     }

@@ -5,30 +5,34 @@ use serde::{Deserialize, Serialize};
 use super::RefreshRequest;
 use crate::clock::UnixTime;
 use crate::issuer::error::IssueError;
-use crate::issuer::issue::{Issued, Lineage};
+use crate::issuer::issue::{GrantContext, Issued};
 use crate::issuer::sealed;
 use crate::opaque::OpaqueToken;
 use crate::secret::Secret;
 
-/// What a refresh asked for, in order and without repeats: who leaves something out asks for all
+/// Parameters of a refresh, sorted and without repeats: a parameter that is left out asks for all
 /// that was granted (RFC 6749, section 6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct RefreshParams {
     scopes: Vec<String>,
     audiences: Vec<String>,
 }
 
-impl Asked {
+impl RefreshParams {
     /// What this request asks of a family that was granted these audiences.
-    pub(super) fn of(request: &RefreshRequest<'_>, lineage: &Lineage, granted: &[String]) -> Self {
-        let scopes = request.scopes.unwrap_or(&lineage.scopes);
+    pub(super) fn of(
+        request: &RefreshRequest<'_>,
+        context: &GrantContext,
+        granted: &[String],
+    ) -> Self {
+        let scopes = request.scopes.unwrap_or(&context.scopes);
         let audiences = if request.audiences.is_empty() { granted } else { request.audiences };
         Self { scopes: in_order(scopes), audiences: in_order(audiences) }
     }
 
     /// What a login asked for: all that it was granted.
-    pub(super) fn all(lineage: &Lineage, granted: &[String]) -> Self {
-        Self { scopes: in_order(&lineage.scopes), audiences: in_order(granted) }
+    pub(super) fn all(context: &GrantContext, granted: &[String]) -> Self {
+        Self { scopes: in_order(&context.scopes), audiences: in_order(granted) }
     }
 
     /// Whether the answer to the `first` is an answer to this one.
@@ -45,7 +49,7 @@ impl Asked {
         }
     }
 
-    /// As a marker holds it.
+    /// The text in which a lease holds it.
     pub(super) fn to_text(&self) -> Result<String, IssueError> {
         serde_json::to_string(self).map_err(|_| IssueError::Unavailable)
     }
@@ -71,15 +75,15 @@ pub(super) struct Answer {
     scopes: Vec<String>,
     /// What it answered; `None` in what an older version sealed.
     #[serde(default)]
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<RefreshParams>,
     /// Sliding: what was moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) slid: Option<Slid>,
+    pub(super) slid: Option<SlidingWindow>,
 }
 
-/// What a refresh that took effect under the sliding policy moves, in milliseconds.
+/// The ends that a refresh under the sliding policy moves, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Slid {
+pub(super) struct SlidingWindow {
     /// To where the ends of token and session are moved.
     pub(super) end: u64,
     /// Until when no other one takes effect.
@@ -87,7 +91,7 @@ pub(super) struct Slid {
 }
 
 impl Answer {
-    pub(super) fn of(issued: &Issued, asked: Asked) -> Self {
+    pub(super) fn of(issued: &Issued, asked: RefreshParams) -> Self {
         let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
         Self {
             access: text(&issued.access_token),
@@ -100,7 +104,7 @@ impl Answer {
     }
 
     /// The same, of a refresh that moves these ends.
-    pub(super) fn and_slid(self, slid: Slid) -> Self {
+    pub(super) fn with_window(self, slid: SlidingWindow) -> Self {
         Self { slid: Some(slid), ..self }
     }
 

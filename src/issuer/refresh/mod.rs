@@ -6,22 +6,22 @@
 //! is one to the same question.
 
 mod answer;
-mod present_key;
+mod keyed_locks;
+mod published_key;
 mod rotation;
 mod sliding;
-mod turns;
 
-pub(super) use turns::Turns;
+pub(super) use keyed_locks::KeyedLocks;
 
-use answer::Asked;
+use answer::RefreshParams;
 
 use super::Issuance;
 use super::audit::Event;
 use super::error::IssueError;
-use super::issue::{Access, Family, Issued, Lineage, Origin};
+use super::issue::{Family, GrantContext, Issued, NewAccessToken, Origin};
+use super::policy::{Caller, RefreshPolicy};
 use super::scopes::narrow;
 use super::subject::Subject;
-use super::terms::{Caller, RefreshPolicy};
 use crate::account::{Client, UserState};
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
@@ -53,11 +53,11 @@ impl Issuance {
             Err(error) => Err(self.throttle.failure(error, request.caller).await),
             issued => issued,
         };
-        self.tell_of_refresh(&request, outcome.as_ref());
+        self.audit_refresh(&request, outcome.as_ref());
         outcome
     }
 
-    fn tell_of_refresh(&self, request: &RefreshRequest<'_>, outcome: Result<&Issued, &IssueError>) {
+    fn audit_refresh(&self, request: &RefreshRequest<'_>, outcome: Result<&Issued, &IssueError>) {
         let client = request.client.map(|client| client.id.as_str());
         match outcome {
             Ok(issued) => {
@@ -68,7 +68,7 @@ impl Issuance {
                     .address(request.caller.address)
                     .write();
             }
-            Err(error) if error.is_told() => {
+            Err(error) if error.is_audited() => {
                 let event = self.audit.event(Event::RefreshRefused).error(error);
                 event.client(client).address(request.caller.address).write();
             }
@@ -79,7 +79,7 @@ impl Issuance {
 
     async fn refresh_by_policy(&self, request: &RefreshRequest<'_>) -> Result<Issued, IssueError> {
         let digest = TokenDigest::of(request.token);
-        match self.terms.policy {
+        match self.policy.refresh_policy {
             RefreshPolicy::Rotate => self.rotate(request, &digest).await,
             RefreshPolicy::Sliding => self.slide(request, &digest).await,
             RefreshPolicy::Reusable => self.reuse(request, &digest).await,
@@ -119,9 +119,9 @@ impl Issuance {
     fn audiences<'a>(
         &'a self,
         request: &RefreshRequest<'a>,
-        lineage: &'a Lineage,
+        context: &'a GrantContext,
     ) -> Result<&'a [String], IssueError> {
-        let granted = self.granted(lineage);
+        let granted = self.granted(context);
         let asked = if request.audiences.is_empty() { granted } else { request.audiences };
         if asked.iter().any(|name| !granted.contains(name)) {
             return Err(IssueError::InvalidTarget);
@@ -131,15 +131,19 @@ impl Issuance {
     }
 
     /// The audiences that a family was granted.
-    fn granted<'a>(&'a self, lineage: &'a Lineage) -> &'a [String] {
-        match lineage.audiences.as_slice() {
-            [] => self.terms.audiences.as_slice(),
+    fn granted<'a>(&'a self, context: &'a GrantContext) -> &'a [String] {
+        match context.audiences.as_slice() {
+            [] => self.policy.audiences.as_slice(),
             named => named,
         }
     }
 
-    fn asked(&self, request: &RefreshRequest<'_>, lineage: &Lineage) -> Asked {
-        Asked::of(request, lineage, self.granted(lineage))
+    fn refresh_params(
+        &self,
+        request: &RefreshRequest<'_>,
+        context: &GrantContext,
+    ) -> RefreshParams {
+        RefreshParams::of(request, context, self.granted(context))
     }
 
     /// Who the subject of a family is now, and what the next access token allows.
@@ -147,16 +151,16 @@ impl Issuance {
         &self,
         request: &RefreshRequest<'_>,
         old: &OpaqueToken,
-        lineage: &Lineage,
+        context: &GrantContext,
     ) -> Result<(Subject, Vec<String>), IssueError> {
-        let subject = self.subject_again(&old.user, &lineage.origin).await?;
+        let subject = self.reload_subject(&old.user, &context.origin).await?;
         let subject = subject.ok_or(IssueError::InvalidGrant)?;
-        let asked = request.scopes.unwrap_or(&lineage.scopes);
-        if asked.iter().any(|scope| !lineage.scopes.contains(scope)) {
+        let asked = request.scopes.unwrap_or(&context.scopes);
+        if asked.iter().any(|scope| !context.scopes.contains(scope)) {
             return Err(IssueError::InvalidScope);
         }
         let of_client = request.client.map(|client| client.scopes.as_slice());
-        let limits = [subject.scopes.as_deref(), of_client, self.terms.scopes.as_deref()];
+        let limits = [subject.scopes.as_deref(), of_client, self.policy.scopes.as_deref()];
         let asked = Some(asked).filter(|asked| !asked.is_empty());
         let scopes = match asked {
             Some(asked) => narrow(Some(asked), &limits)?,
@@ -167,7 +171,7 @@ impl Issuance {
 
     /// The subject as he is now; `None` for a client, which is its own. Deleted and locked users get
     /// nothing more, nor does who came by a key that is deleted or over.
-    pub(super) async fn subject_again(
+    pub(super) async fn reload_subject(
         &self,
         user: &UserId,
         origin: &Origin,
@@ -202,15 +206,15 @@ impl Issuance {
         let old = self.presented(request, digest, TokenKind::Refresh).await?;
         // Rotated before the policy was changed.
         if let Some(used) = old.used {
-            return self.replayed(request, &old, used).await;
+            return self.handle_reuse(request, &old, used).await;
         }
-        let lineage = lineage_of(&old)?;
+        let context = grant_context_of(&old)?;
         self.check_session(&old).await?;
         let now = self.clock.now();
-        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let (subject, scopes) = self.renewed(request, &old, &context).await?;
         let client = old.client.as_deref();
-        let audiences = self.audiences(request, &lineage)?;
-        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
+        let audiences = self.audiences(request, &context)?;
+        let family = Family { session: &old.session, client, context: &context, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         if let Some(record) = &access.record {
             self.put_handle(record).await?;
@@ -232,7 +236,7 @@ impl Issuance {
 
 fn issued(
     old: &OpaqueToken,
-    access: Access,
+    access: NewAccessToken,
     refresh_token: Option<Secret>,
     scopes: Vec<String>,
 ) -> Issued {
@@ -246,16 +250,16 @@ fn issued(
     }
 }
 
-fn lineage_of(token: &OpaqueToken) -> Result<Lineage, IssueError> {
+fn grant_context_of(token: &OpaqueToken) -> Result<GrantContext, IssueError> {
     serde_json::from_value(serde_json::Value::Object(token.claims.clone())).map_err(|_| {
         tracing::error!(session = %token.session, "the record of a refresh token cannot be read");
         IssueError::Unavailable
     })
 }
 
-/// Whose session a token is of, as far as revoking needs to know.
+/// Owner of a token: its session, user and client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Belonging {
+pub(super) struct TokenOwner {
     pub(super) session: SessionId,
     pub(super) user: UserId,
     pub(super) client: Option<String>,

@@ -3,24 +3,25 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, Asked, Slid};
-use super::{RefreshRequest, issued, lineage_of};
+use super::answer::{Answer, RefreshParams, SlidingWindow};
+use super::{RefreshRequest, grant_context_of, issued};
 use crate::clock::UnixTime;
 use crate::issuer::Issuance;
 use crate::issuer::error::IssueError;
-use crate::issuer::issue::{Family, Issued, LINEAGE, Lineage};
+use crate::issuer::issue::{Family, GRANT_CONTEXT, GrantContext, Issued};
+use crate::issuer::policy::Caller;
 use crate::issuer::sealed;
-use crate::issuer::terms::Caller;
+use crate::limit::Lease;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
-use crate::restrict::Claim;
 use crate::secret::Secret;
 
 impl Issuance {
     /// tp-auth's `RefreshToken`: a handle of this user lives on, where handles slide. Says whether
     /// its end was moved; it is not where that was done within the window, which nobody is told.
     ///
-    /// No budget is spent: tp-auth's resource servers ask at each request of their users. A handle
-    /// that was issued to a client does not slide here, where no client shows who it is.
+    /// Nothing is taken from a bucket: tp-auth's resource servers ask at each request of their
+    /// users. A handle that was issued to a client does not slide here, where no client shows who
+    /// it is.
     ///
     /// # Errors
     /// [`IssueError::InvalidGrant`] where it is not good, or not this user's.
@@ -36,9 +37,9 @@ impl Issuance {
         let request = RefreshRequest { token, client: None, scopes: None, audiences: &[], caller };
         let outcome = self.slide_handle_of(user, &request).await;
         match &outcome {
-            Ok((issued, true)) => self.tell_of_refresh(&request, Ok(issued)),
+            Ok((issued, true)) => self.audit_refresh(&request, Ok(issued)),
             Ok((_, false)) => {}
-            Err(error) => self.tell_of_refresh(&request, Err(error)),
+            Err(error) => self.audit_refresh(&request, Err(error)),
         }
         outcome.map(|(_, is_moved)| is_moved)
     }
@@ -72,37 +73,37 @@ impl Issuance {
         let old = self.presented(request, digest, TokenKind::Refresh).await?;
         // Rotated before the policy was changed.
         if let Some(used) = old.used {
-            return self.replayed(request, &old, used).await;
+            return self.handle_reuse(request, &old, used).await;
         }
-        let lineage = lineage_of(&old)?;
+        let context = grant_context_of(&old)?;
         self.check_session(&old).await?;
         let now = self.clock.now();
-        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let (subject, scopes) = self.renewed(request, &old, &context).await?;
         let client = old.client.as_deref();
-        let audiences = self.audiences(request, &lineage)?;
-        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
+        let audiences = self.audiences(request, &context)?;
+        let family = Family { session: &old.session, client, context: &context, audiences };
         let access = self.access_token(&subject, &family, &scopes, now)?;
         let answer = issued(&old, access, Some(Secret::new(request.token)), scopes);
         let (end, window) =
-            (now.after(self.terms.refresh_lifetime), now.after(self.terms.restrict));
-        let slid = Slid { end: end.as_millis(), window: window.as_millis() };
-        let asked = self.asked(request, &lineage);
-        let kept = Answer::of(&answer, asked.clone()).and_slid(slid);
+            (now.after(self.policy.refresh_lifetime), now.after(self.policy.refresh_window));
+        let slid = SlidingWindow { end: end.as_millis(), window: window.as_millis() };
+        let asked = self.refresh_params(request, &context);
+        let kept = Answer::of(&answer, asked.clone()).with_window(slid);
         let sealed = sealed::seal(&kept.to_bytes()?, request.token, self.random.as_ref())?;
-        if let Claim::Held(held) = self.restrict_sliding(digest, &sealed, now).await? {
+        if let Lease::Held(held) = self.acquire_window(digest, &sealed, now).await? {
             let last = Answer::unsealed(&held, request.token);
             let last = self.last_answer(&asked, &old, last, now).await?;
-            return self.of_a_present_key(request, &old, last).await;
+            return self.with_published_key(request, &old, last).await;
         }
-        let moved = self.move_end(&old, end, None).await;
-        self.unless_moved(digest, moved).await.map(|()| answer)
+        let moved = self.extend_family(&old, end, None).await;
+        self.release_unless_extended(digest, moved).await.map(|()| answer)
     }
 
     /// What the refresh that has this window gave, as long as it is good; then nothing before its
     /// time.
     async fn last_answer(
         &self,
-        asked: &Asked,
+        asked: &RefreshParams,
         old: &OpaqueToken,
         last: Option<Answer>,
         now: UnixTime,
@@ -111,15 +112,15 @@ impl Issuance {
         let window = slid.map(|slid| UnixTime::from_millis(slid.window).since(now));
         let last = last
             .filter(|last| now < last.expires())
-            .ok_or(IssueError::SlowDown(window.unwrap_or(self.terms.restrict)))?;
+            .ok_or(IssueError::SlowDown(window.unwrap_or(self.policy.refresh_window)))?;
         if let Some(first) = &last.asked {
             asked.check_same(first)?;
         }
-        // Whoever claimed the window may have come to an end before it moved anything.
+        // Whoever acquired the window may have come to an end before it moved anything.
         if let Some(end) = slid.map(|slid| UnixTime::from_millis(slid.end))
             && old.expires < end
         {
-            self.move_end(old, end, None).await?;
+            self.extend_family(old, end, None).await?;
         }
         Ok(last.into_issued(old))
     }
@@ -132,32 +133,32 @@ impl Issuance {
         digest: &TokenDigest,
     ) -> Result<(Issued, Result<(), IssueError>), IssueError> {
         let old = self.presented(request, digest, TokenKind::Handle).await?;
-        let kept = old.claims.get(LINEAGE).cloned().ok_or(IssueError::InvalidGrant)?;
-        let lineage: Lineage =
+        let kept = old.claims.get(GRANT_CONTEXT).cloned().ok_or(IssueError::InvalidGrant)?;
+        let context: GrantContext =
             serde_json::from_value(kept.clone()).map_err(|_| IssueError::Unavailable)?;
         self.check_session(&old).await?;
         let now = self.clock.now();
-        let (subject, scopes) = self.renewed(request, &old, &lineage).await?;
+        let (subject, scopes) = self.renewed(request, &old, &context).await?;
         let client = old.client.as_deref();
-        let audiences = self.audiences(request, &lineage)?;
-        let asked = self.asked(request, &lineage);
-        let marker = asked.to_text()?;
-        if let Claim::Held(held) = self.restrict_sliding(digest, &marker, now).await? {
-            let first = Asked::from_text(&held)
-                .unwrap_or_else(|| Asked::all(&lineage, self.granted(&lineage)));
+        let audiences = self.audiences(request, &context)?;
+        let asked = self.refresh_params(request, &context);
+        let value = asked.to_text()?;
+        if let Lease::Held(held) = self.acquire_window(digest, &value, now).await? {
+            let first = RefreshParams::from_text(&held)
+                .unwrap_or_else(|| RefreshParams::all(&context, self.granted(&context)));
             let as_it_is = slid_handle(&old, request.token, old.expires, scopes_of(&old));
             return Ok((as_it_is, asked.check_same(&first)));
         }
-        let family = Family { session: &old.session, client, lineage: &lineage, audiences };
-        let expires = UnixTime::from_secs(now.after(self.terms.access_lifetime).as_secs());
+        let family = Family { session: &old.session, client, context: &context, audiences };
+        let expires = UnixTime::from_secs(now.after(self.policy.access_lifetime).as_secs());
         let mut claims = self.claims(&subject, &family, &scopes, now, expires)?;
-        claims.insert(LINEAGE.to_owned(), kept);
-        let moved = self.move_end(&old, expires, Some(&claims)).await;
-        self.unless_moved(digest, moved).await?;
+        claims.insert(GRANT_CONTEXT.to_owned(), kept);
+        let moved = self.extend_family(&old, expires, Some(&claims)).await;
+        self.release_unless_extended(digest, moved).await?;
         Ok((slid_handle(&old, request.token, expires, scopes), Ok(())))
     }
 
-    async fn move_end(
+    async fn extend_family(
         &self,
         old: &OpaqueToken,
         end: UnixTime,
@@ -172,44 +173,45 @@ impl Issuance {
     }
 
     /// A refresh that took no effect must not keep the next one from taking it.
-    async fn unless_moved(
+    async fn release_unless_extended(
         &self,
         digest: &TokenDigest,
         moved: Result<(), IssueError>,
     ) -> Result<(), IssueError> {
         if moved.is_err() {
-            self.give_window_back(digest).await;
+            self.release_window(digest).await;
         }
         moved
     }
 
-    async fn give_window_back(&self, digest: &TokenDigest) {
-        if let Err(error) = self.restrictions.clear(&sliding_marker(digest)).await {
+    async fn release_window(&self, digest: &TokenDigest) {
+        if let Err(error) = self.limits.release_lease(&sliding_lease_name(digest)).await {
             tracing::warn!(%error, "the next refresh of this token has to wait for its window");
         }
     }
 
-    /// Claims the one refresh of this window.
-    pub(in crate::issuer) async fn restrict_sliding(
+    /// Acquires the lease on the one refresh of this window.
+    pub(in crate::issuer) async fn acquire_window(
         &self,
         digest: &TokenDigest,
         value: &str,
         now: UnixTime,
-    ) -> Result<Claim, IssueError> {
-        if self.terms.restrict.is_zero() {
-            return Ok(Claim::Won);
+    ) -> Result<Lease, IssueError> {
+        if self.policy.refresh_window.is_zero() {
+            return Ok(Lease::Acquired);
         }
-        let until = now.after(self.terms.restrict);
-        let claimed = self.restrictions.claim(&sliding_marker(digest), value, now, until).await;
-        if claimed.is_err() {
-            // It may be claimed all the same, by us who will do nothing with it.
-            self.give_window_back(digest).await;
+        let until = now.after(self.policy.refresh_window);
+        let acquired =
+            self.limits.acquire_lease(&sliding_lease_name(digest), value, now, until).await;
+        if acquired.is_err() {
+            // It may be ours all the same, and we will do nothing with it.
+            self.release_window(digest).await;
         }
-        Ok(claimed?)
+        Ok(acquired?)
     }
 }
 
-fn sliding_marker(digest: &TokenDigest) -> String {
+fn sliding_lease_name(digest: &TokenDigest) -> String {
     format!("sliding:{}", digest.name())
 }
 

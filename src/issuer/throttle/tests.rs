@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
-use crate::restrict::MemoryRestrict;
+use crate::limit::MemoryLimitStore;
 use crate::session::{StoreKind, StoreMetrics};
 
 const RIGHT: Result<(), IssueError> = Ok(());
@@ -11,22 +11,22 @@ const WRONG: Result<(), IssueError> = Err(IssueError::InvalidGrant);
 /// Three attempts of a name, and two checks of an address at once.
 fn throttle() -> Throttle {
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
-    let restrictions = Restrictions::new(
-        Arc::new(MemoryRestrict::new()),
+    let limits = Limits::new(
+        Arc::new(MemoryLimitStore::new()),
         Duration::from_secs(60),
         clock.clone(),
-        StoreMetrics::unseen(StoreKind::Restrictions),
+        StoreMetrics::unregistered(StoreKind::Limits),
     );
     let lock_time = Duration::from_secs(900);
-    let terms = ThrottleTerms { enabled: true, per_minute: 4, lock_tries: 3, lock_time };
-    Throttle::new(Arc::new(restrictions), terms, clock)
+    let config = ThrottleConfig { enabled: true, per_minute: 4, lock_tries: 3, lock_time };
+    Throttle::new(Arc::new(limits), config, clock)
 }
 
 #[tokio::test]
 async fn only_a_refusal_is_counted_and_the_last_one_locks() {
     let (throttle, name) = (throttle(), AttemptName::written("alice"));
     let attempt = async |outcome: Result<(), IssueError>| {
-        let counted = throttle.counted(&name, TooEarly::Told, async { outcome }).await;
+        let counted = throttle.counted(&name, TooEarly::RetryAfter, async { outcome }).await;
         (counted.outcome, counted.locks)
     };
     for _ in 0..2 {
@@ -53,7 +53,7 @@ async fn what_comes_too_early_for_a_shared_count_is_checked_and_refused_as_wrong
             checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             outcome
         };
-        throttle.counted(&name, TooEarly::AsWrong, check).await.outcome
+        throttle.counted(&name, TooEarly::RefusedAsWrong, check).await.outcome
     };
     for _ in 0..3 {
         assert_eq!(attempt(WRONG).await, WRONG);
@@ -93,13 +93,13 @@ async fn a_budget_pays_for_what_was_checked() {
 
 #[test]
 fn delays_grow_and_end_with_the_lock() {
-    let terms = ThrottleTerms {
+    let config = ThrottleConfig {
         enabled: true,
         per_minute: 60,
         lock_tries: 6,
         lock_time: Duration::from_secs(900),
     };
-    let seconds: Vec<f64> = delays(&terms).iter().map(Duration::as_secs_f64).collect();
+    let seconds: Vec<f64> = delays(&config).iter().map(Duration::as_secs_f64).collect();
     assert_eq!(seconds, [0.0, 0.0, 0.0, 1.0, 1.5, 2.25, 900.0]);
 }
 

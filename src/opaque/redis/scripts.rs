@@ -25,7 +25,7 @@ return 1";
 
 /// KEYS: the old token, its successors. ARGV: at, then of each successor. In this order: if the
 /// server gives up in between, successors that nobody was told of are there, and no token is lost.
-pub(super) const EXCHANGE: &str = r"
+pub(super) const ROTATE: &str = r"
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 'unknown' end
 if kind ~= 'hash' then return 'corrupt' end
@@ -54,9 +54,9 @@ if ttl >= 0 then
 end
 return 1";
 
-/// KEYS: the old token. ARGV: at, its heirs. Beside [`EXCHANGE`] it is the step that decides where its
-/// successors are on other servers.
-pub(super) const BEQUEATH: &str = r"
+/// KEYS: the old token. ARGV: at, its successors. The step that decides a rotation, in the place of
+/// [`ROTATE`], where the successors are on other servers.
+pub(super) const COMMIT: &str = r"
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 'unknown' end
 if kind ~= 'hash' then return 'corrupt' end

@@ -7,19 +7,19 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::opaque::{MemoryOpaque, TokenKind};
+use crate::opaque::{MemoryTokenStore, TokenKind};
 use crate::session::{SessionId, StoreKind, UserId};
 
 /// A store that answers for existing tokens at once, and for others when it is let.
 #[derive(Debug)]
 struct Slow {
-    kept: MemoryOpaque,
+    kept: MemoryTokenStore,
     asked: AtomicUsize,
     let_go: Semaphore,
 }
 
 #[async_trait]
-impl OpaqueStore for Slow {
+impl OpaqueTokenStore for Slow {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         self.kept.put(tokens).await
     }
@@ -33,13 +33,13 @@ impl OpaqueStore for Slow {
         Ok(found)
     }
 
-    async fn exchange(
+    async fn rotate(
         &self,
         old: &TokenDigest,
         at: UnixTime,
         successors: &[OpaqueToken],
-    ) -> Result<Exchange, StoreError> {
-        self.kept.exchange(old, at, successors).await
+    ) -> Result<Rotation, StoreError> {
+        self.kept.rotate(old, at, successors).await
     }
 
     async fn extend(
@@ -63,7 +63,7 @@ impl OpaqueStore for Slow {
         self.kept.ping().await
     }
 
-    fn concern(&self, key: &[u8]) -> Option<TokenDigest> {
+    fn invalidated_record(&self, key: &[u8]) -> Option<TokenDigest> {
         std::str::from_utf8(key).ok().map(TokenDigest::of)
     }
 
@@ -72,18 +72,18 @@ impl OpaqueStore for Slow {
     }
 }
 
-struct Scene {
+struct Fixture {
     clock: Arc<ManualClock>,
     store: Arc<Slow>,
     tokens: Arc<Tokens>,
 }
 
-impl Scene {
+impl Fixture {
     fn new(is_slow: bool) -> Self {
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_000)));
         let let_go = Semaphore::new(if is_slow { 0 } else { Semaphore::MAX_PERMITS });
-        let store = Slow { kept: MemoryOpaque::new(), asked: AtomicUsize::new(0), let_go };
-        let (store, metrics) = (Arc::new(store), StoreMetrics::unseen(StoreKind::Tokens));
+        let store = Slow { kept: MemoryTokenStore::new(), asked: AtomicUsize::new(0), let_go };
+        let (store, metrics) = (Arc::new(store), StoreMetrics::unregistered(StoreKind::Tokens));
         let timeout = Duration::from_secs(60);
         let tokens = Arc::new(Tokens::new(store.clone(), timeout, clock.clone(), metrics));
         Self { clock, store, tokens }
@@ -114,65 +114,65 @@ fn token(name: &str) -> OpaqueToken {
 
 #[tokio::test]
 async fn fresh_tokens_are_found_while_strangers_keep_the_store_busy() {
-    let scene = Scene::new(true);
+    let fixture = Fixture::new(true);
     let flood: Vec<_> = (0..1_000)
         .map(|number| {
-            let tokens = Arc::clone(&scene.tokens);
+            let tokens = Arc::clone(&fixture.tokens);
             tokio::spawn(async move { tokens.get(&TokenDigest::of(&format!("x{number}"))).await })
         })
         .collect();
-    while scene.asked() < 224 {
+    while fixture.asked() < 224 {
         tokio::task::yield_now().await;
     }
     for number in 0..60 {
         let name = format!("fresh {number}");
-        scene.tokens.put(&[token(&name)]).await.expect("put");
-        assert!(scene.is_there(&name).await, "{name}");
+        fixture.tokens.put(&[token(&name)]).await.expect("put");
+        assert!(fixture.is_there(&name).await, "{name}");
     }
-    assert_eq!(scene.asked(), 224 + 60, "strangers have their part and no more");
+    assert_eq!(fixture.asked(), 224 + 60, "strangers have their part and no more");
     flood.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]
 async fn that_there_is_none_is_remembered_for_a_second_and_not_a_moment_longer() {
-    let scene = Scene::new(false);
+    let fixture = Fixture::new(false);
     for _ in 0..100 {
-        assert!(!scene.is_there("made up").await);
+        assert!(!fixture.is_there("made up").await);
     }
-    assert_eq!(scene.asked(), 1);
-    scene.clock.advance(Duration::from_millis(999));
-    assert!(!scene.is_there("made up").await);
-    assert_eq!(scene.asked(), 1);
-    scene.clock.advance(Duration::from_millis(1));
-    assert!(!scene.is_there("made up").await);
-    assert_eq!(scene.asked(), 2);
+    assert_eq!(fixture.asked(), 1);
+    fixture.clock.advance(Duration::from_millis(999));
+    assert!(!fixture.is_there("made up").await);
+    assert_eq!(fixture.asked(), 1);
+    fixture.clock.advance(Duration::from_millis(1));
+    assert!(!fixture.is_there("made up").await);
+    assert_eq!(fixture.asked(), 2);
 }
 
 #[tokio::test]
 async fn a_new_token_is_found_at_once_whatever_was_remembered_before() {
-    let scene = Scene::new(false);
-    for name in ["put", "exchanged", "heard of", "after doubt"] {
-        assert!(!scene.is_there(name).await, "{name}");
+    let fixture = Fixture::new(false);
+    for name in ["put", "rotated", "told of", "after a loss"] {
+        assert!(!fixture.is_there(name).await, "{name}");
     }
-    scene.tokens.put(&[token("put")]).await.expect("put");
-    assert!(scene.is_there("put").await);
+    fixture.tokens.put(&[token("put")]).await.expect("put");
+    assert!(fixture.is_there("put").await);
     let (old, at) = (TokenDigest::of("put"), UnixTime::from_secs(1_000));
-    scene.tokens.exchange(&old, at, &[token("exchanged")]).await.expect("exchange");
-    assert!(scene.is_there("exchanged").await);
+    fixture.tokens.rotate(&old, at, &[token("rotated")]).await.expect("rotate");
+    assert!(fixture.is_there("rotated").await);
     // Those of other processes.
-    scene.store.put(&[token("heard of"), token("after doubt")]).await.expect("put");
-    scene.tokens.hear(Heard::Changed(b"heard of"));
-    assert!(scene.is_there("heard of").await);
-    scene.tokens.hear(Heard::Missed);
-    assert!(scene.is_there("after doubt").await);
+    fixture.store.put(&[token("told of"), token("after a loss")]).await.expect("put");
+    fixture.tokens.on_invalidation(InvalidationEvent::Changed(b"told of"));
+    assert!(fixture.is_there("told of").await);
+    fixture.tokens.on_invalidation(InvalidationEvent::Lost);
+    assert!(fixture.is_there("after a loss").await);
 }
 
 #[tokio::test]
 async fn what_a_store_that_failed_did_not_say_is_not_remembered() {
-    let scene = Scene::new(true);
+    let fixture = Fixture::new(true);
     let digest = TokenDigest::of("a");
-    let asking = scene.tokens.get(&digest);
+    let asking = fixture.tokens.get(&digest);
     assert!(tokio::time::timeout(Duration::from_millis(1), asking).await.is_err());
-    scene.store.put(&[token("a")]).await.expect("put");
-    assert!(scene.is_there("a").await);
+    fixture.store.put(&[token("a")]).await.expect("put");
+    assert!(fixture.is_there("a").await);
 }

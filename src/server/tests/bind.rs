@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::{Address, Limits, Listeners, PATIENCE, Server, Shutdown, Stage, service};
+use super::{Address, HoldSignals, Limits, Listeners, Server, Shutdown, TIMEOUT, service};
 
 fn unix(path: &Path) -> Address {
     Address::Unix(path.to_owned())
@@ -143,9 +143,9 @@ async fn several_listeners_serve_at_once_and_their_sockets_go_with_them() {
     let limits = Limits { max_connections: 2, ..Limits::default() };
     let listeners = Listeners::bind(&[any(), unix(&path), any()], &limits).unwrap();
     let addresses = listeners.addresses();
-    let (shutdown, stage) = (Shutdown::new(PATIENCE), std::sync::Arc::new(Stage::default()));
+    let (shutdown, hold) = (Shutdown::new(TIMEOUT), std::sync::Arc::new(HoldSignals::default()));
     let handle = shutdown.clone();
-    let task = tokio::spawn(async move { listeners.serve(service(stage), &handle).await });
+    let task = tokio::spawn(async move { listeners.serve(service(hold), &handle).await });
     for address in &addresses {
         let mut answer = String::new();
         let get = b"GET / HTTP/1.0\r\n\r\n";

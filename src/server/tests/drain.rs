@@ -10,7 +10,9 @@ use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{Instant, timeout};
 
-use super::{Address, DrainReport, Limits, Listeners, PATIENCE, Server, Shutdown, Stage, service};
+use super::{
+    Address, DrainReport, HoldSignals, Limits, Listeners, Server, Shutdown, TIMEOUT, service,
+};
 use crate::server::signals;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -21,10 +23,10 @@ async fn a_request_in_flight_is_answered_and_its_connection_closed() {
     let server = Server::start();
     let mut client = server.connect().await;
     client.send(HOLD).await;
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     server.shutdown.begin();
     let probes = until_refused(&server).await;
-    server.stage.release.notify_one();
+    server.hold.release.notify_one();
     let answer = client.rest().await;
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("held"), "{answer}");
     let finished = probes + 1;
@@ -75,9 +77,9 @@ async fn the_backlog_is_answered() {
         let unix = std::os::unix::net::UnixStream::connect(&path).unwrap();
         clients.push(exchange(Box::new(unix)));
     }
-    let shutdown = Shutdown::new(PATIENCE);
+    let shutdown = Shutdown::new(TIMEOUT);
     shutdown.begin();
-    let report = listeners.serve(service(Arc::new(Stage::default())), &shutdown).await;
+    let report = listeners.serve(service(Arc::new(HoldSignals::default())), &shutdown).await;
     assert_eq!(report, DrainReport { finished: 200, aborted: 0 });
     for client in clients {
         let answer = client.join().unwrap();
@@ -114,7 +116,7 @@ async fn no_request_sent_in_good_faith_is_lost() {
     }
     server.shutdown.begin();
     for client in clients {
-        timeout(PATIENCE, client).await.unwrap().unwrap();
+        timeout(TIMEOUT, client).await.unwrap().unwrap();
     }
     assert_eq!(server.report().await.aborted, 0);
 }
@@ -128,40 +130,40 @@ async fn http_2_streams_in_flight_are_answered() {
     let connection = tokio::spawn(connection);
     let request = Request::get("http://a/hold").body(Empty::<Bytes>::new()).unwrap();
     let answer = tokio::spawn(sender.send_request(request));
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     server.shutdown.begin();
     let probes = until_refused(&server).await;
-    server.stage.release.notify_one();
+    server.hold.release.notify_one();
     assert_eq!(answer.await.unwrap().unwrap().status(), 200);
-    timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    timeout(TIMEOUT, connection).await.unwrap().unwrap().unwrap();
     let finished = probes + 1;
     assert_eq!(server.report().await, DrainReport { finished, aborted: 0 });
 }
 
 #[tokio::test]
-async fn what_is_open_at_the_deadline_is_cut() {
+async fn what_is_open_at_the_deadline_is_aborted() {
     let grace = Duration::from_millis(200);
     let server = Server::with(&Limits::default(), grace);
     let mut client = server.connect().await;
     client.send(HOLD).await;
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     let started = Instant::now();
     server.shutdown.begin();
-    client.assert_cut().await;
+    client.assert_aborted().await;
     assert!(started.elapsed() >= grace);
     assert_eq!(server.report().await, DrainReport { finished: 0, aborted: 1 });
 }
 
 #[tokio::test]
 async fn an_abort_ends_at_once() {
-    let server = Server::with(&Limits::default(), PATIENCE * 100);
+    let server = Server::with(&Limits::default(), TIMEOUT * 100);
     let mut client = server.connect().await;
     client.send(HOLD).await;
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     server.shutdown.begin();
     let probes = until_refused(&server).await;
     server.shutdown.abort();
-    client.assert_cut().await;
+    client.assert_aborted().await;
     assert_eq!(server.report().await, DrainReport { finished: probes, aborted: 1 });
 }
 
@@ -170,9 +172,9 @@ async fn a_dropped_server_leaves_no_connection_behind() {
     let server = Server::start();
     let mut client = server.connect().await;
     client.send(HOLD).await;
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     server.task.abort();
-    client.assert_cut().await;
+    client.assert_aborted().await;
 }
 
 #[tokio::test]
@@ -180,7 +182,7 @@ async fn one_signal_drains_and_a_second_ends() {
     // Installed before, so that no signal finds the default action.
     let kind = tokio::signal::unix::SignalKind::terminate();
     let mut seen = tokio::signal::unix::signal(kind).unwrap();
-    let shutdown = Shutdown::new(PATIENCE);
+    let shutdown = Shutdown::new(TIMEOUT);
     let task = tokio::spawn(signals(shutdown.clone()));
     tokio::task::yield_now().await;
     let kill = || {
@@ -188,11 +190,11 @@ async fn one_signal_drains_and_a_second_ends() {
         std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap()
     };
     assert!(kill().success());
-    timeout(PATIENCE, shutdown.begun()).await.unwrap();
+    timeout(TIMEOUT, shutdown.begun()).await.unwrap();
     seen.recv().await;
     assert!(shutdown.has_begun() && !task.is_finished());
     assert!(kill().success());
-    timeout(PATIENCE, shutdown.aborted()).await.unwrap();
+    timeout(TIMEOUT, shutdown.aborted()).await.unwrap();
     task.await.unwrap().unwrap();
 }
 
@@ -206,6 +208,6 @@ async fn until_refused(server: &Server) -> usize {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, refused).await.expect("the listener is still open");
+    timeout(TIMEOUT, refused).await.expect("the listener is still open");
     probes
 }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::{Client, Limits, PATIENCE, Server};
+use super::{Client, Limits, Server, TIMEOUT};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -108,7 +108,7 @@ async fn a_body_that_is_announced_and_never_sent_is_not_waited_for() {
             assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
             assert!(answer.contains("connection: close\r\n"), "{answer}");
             assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
-            assert!(started.elapsed() < PATIENCE / 4);
+            assert!(started.elapsed() < TIMEOUT / 4);
         }
     }
 }
@@ -189,7 +189,7 @@ async fn heads_as_large_as_gateways_forward_them_are_read() {
 #[tokio::test]
 async fn a_head_beyond_the_limits_is_answered_431() {
     let limits = Limits { max_head_bytes: 64 << 10, ..Limits::default() };
-    let server = Server::with(&limits, PATIENCE);
+    let server = Server::with(&limits, TIMEOUT);
     for fields in ["X: v\r\n".repeat(1_025), format!("Cookie: {}\r\n", "c".repeat(512 << 10))] {
         let answer = server.exchange(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
@@ -213,7 +213,7 @@ async fn a_panic_of_the_service_ends_its_connection_alone() {
     let mut other = server.connect().await;
     let mut client: Client = server.connect().await;
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    client.assert_cut().await;
+    client.assert_aborted().await;
     let mut sender = http2(&server).await;
     let request = Request::get("http://a/panic").body(Empty::new()).unwrap();
     assert!(sender.send_request(request).await.is_err());

@@ -13,7 +13,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
-use super::{Limits, PATIENCE, Server};
+use super::{Limits, Server, TIMEOUT};
 use crate::wire::networks::Networks;
 
 type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
@@ -53,7 +53,7 @@ async fn until_answered(server: &Server, request: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, answered).await.expect("no answer");
+    tokio::time::timeout(TIMEOUT, answered).await.expect("no answer");
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn the_streams_of_a_connection_share_the_memory_of_heads() {
     let small = sender.send_request(with_fields("/", 3)).await.unwrap();
     assert_eq!(small.status(), 200, "there is room for usual heads");
     for _ in 0..32 {
-        server.stage.release.notify_one();
+        server.hold.release.notify_one();
         assert_eq!(asking.join_next().await.unwrap().unwrap(), 200);
     }
     let again = sender.send_request(with_fields("/", 1_000)).await.unwrap();
@@ -117,15 +117,15 @@ async fn so_many_streams_of_a_connection_wait_for_a_body() {
 #[tokio::test]
 async fn large_heads_share_one_budget_until_they_are_answered() {
     let limits = Limits { unfinished_heads: 100 << 10, ..Limits::default() };
-    let server = Server::with(&limits, PATIENCE);
+    let server = Server::with(&limits, TIMEOUT);
     let mut held = server.connect().await;
     held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
-    server.stage.holding.notified().await;
+    server.hold.started.notified().await;
     let mut late = server.connect().await;
     late.send(&head("/", 60 << 10, "")).await;
-    late.assert_cut().await;
+    late.assert_aborted().await;
     server.assert_alive().await;
-    server.stage.release.notify_one();
+    server.hold.release.notify_one();
     assert!(held.answer().await.ends_with("held"));
     // The first connection lives on, and what its head took is given back.
     until_answered(&server, &head("/", 60 << 10, "\r\n\r\n")).await;
@@ -136,8 +136,8 @@ async fn large_heads_share_one_budget_until_they_are_answered() {
 #[tokio::test]
 async fn an_unfinished_http_2_head_counts_by_what_its_fields_take() {
     let limits = Limits { unfinished_heads: 1 << 20, ..Limits::default() };
-    let server = Server::with(&limits, PATIENCE);
-    for (fields, is_cut) in [(4_000_usize, false), (9_000, true)] {
+    let server = Server::with(&limits, TIMEOUT);
+    for (fields, is_aborted) in [(4_000_usize, false), (9_000, true)] {
         let mut client = server.connect().await;
         let [.., a, b, c] = fields.to_be_bytes();
         // "accept-encoding: gzip, deflate" as one byte each, in HEADERS without END_HEADERS; PING.
@@ -150,9 +150,9 @@ async fn an_unfinished_http_2_head_counts_by_what_its_fields_take() {
         tokio::io::AsyncWriteExt::write_all(&mut client.0, &opening).await.unwrap();
         let mut answer = Vec::new();
         let reading = tokio::io::AsyncReadExt::read_to_end(&mut client.0, &mut answer);
-        let patience = if is_cut { PATIENCE } else { Duration::from_millis(50) };
-        let ended = tokio::time::timeout(patience, reading).await;
-        assert_eq!(ended.is_ok(), is_cut, "{fields}");
+        let limit = if is_aborted { TIMEOUT } else { Duration::from_millis(50) };
+        let ended = tokio::time::timeout(limit, reading).await;
+        assert_eq!(ended.is_ok(), is_aborted, "{fields}");
     }
     server.assert_alive().await;
 }
@@ -160,13 +160,13 @@ async fn an_unfinished_http_2_head_counts_by_what_its_fields_take() {
 #[tokio::test]
 async fn an_address_has_so_many_connections_unless_it_is_a_listed_gateways() {
     let limits = Limits { max_per_address: 2, ..Limits::default() };
-    let server = Server::with(&limits, PATIENCE);
+    let server = Server::with(&limits, TIMEOUT);
     let (first, _second) = (server.connect().await, server.connect().await);
-    server.connect().await.assert_cut().await;
+    server.connect().await.assert_aborted().await;
     drop(first);
     until_answered(&server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let gateways = Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap();
-    let server = Server::with(&Limits { gateways, ..limits }, PATIENCE);
+    let server = Server::with(&Limits { gateways, ..limits }, TIMEOUT);
     let _open = [server.connect().await, server.connect().await, server.connect().await];
     server.assert_alive().await;
 }

@@ -3,8 +3,8 @@
 mod bind;
 mod drain;
 mod http;
+mod idle_clients;
 mod memory;
-mod silence;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,14 +26,14 @@ use tokio::time::timeout;
 use super::{Address, DrainReport, Limits, Listeners, Shutdown};
 use crate::wire::BodyRead;
 
-/// Far more than anything here takes, on any machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A timeout far beyond what anything here takes, on any machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the service under test waits for and tells.
+/// The signals between a test and the service under test.
 #[derive(Debug, Default)]
-struct Stage {
+struct HoldSignals {
     /// `/hold` was called.
-    holding: Notify,
+    started: Notify,
     /// Lets one `/hold` go on.
     release: Notify,
 }
@@ -42,13 +42,13 @@ struct Stage {
 struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
-    stage: Arc<Stage>,
+    hold: Arc<HoldSignals>,
     task: JoinHandle<DrainReport>,
 }
 
 impl Server {
     fn start() -> Self {
-        Self::with(&Limits::default(), PATIENCE)
+        Self::with(&Limits::default(), TIMEOUT)
     }
 
     fn with(limits: &Limits, grace: Duration) -> Self {
@@ -58,10 +58,10 @@ impl Server {
         let any = Address::Tcp((ip, 0).into());
         let listeners = Listeners::bind(&[any], limits).unwrap();
         let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one TCP address") };
-        let (shutdown, stage) = (Shutdown::new(grace), Arc::new(Stage::default()));
-        let (service, handle) = (service(Arc::clone(&stage)), shutdown.clone());
+        let (shutdown, hold) = (Shutdown::new(grace), Arc::new(HoldSignals::default()));
+        let (service, handle) = (service(Arc::clone(&hold)), shutdown.clone());
         let task = tokio::spawn(async move { listeners.serve(service, &handle).await });
-        Self { address, shutdown, stage, task }
+        Self { address, shutdown, hold, task }
     }
 
     async fn connect(&self) -> Client {
@@ -82,7 +82,7 @@ impl Server {
     }
 
     async fn report(self) -> DrainReport {
-        timeout(PATIENCE, self.task).await.unwrap().unwrap()
+        timeout(TIMEOUT, self.task).await.unwrap().unwrap()
     }
 }
 
@@ -96,7 +96,7 @@ impl Client {
 
     /// One answer: its head, and a body as long as the head says.
     async fn answer(&mut self) -> String {
-        timeout(PATIENCE, async {
+        timeout(TIMEOUT, async {
             let mut read = Vec::new();
             while !read.ends_with(b"\r\n\r\n") {
                 read.push(self.0.read_u8().await.unwrap());
@@ -114,14 +114,14 @@ impl Client {
     /// Everything until the server closes the connection, and that it does.
     async fn rest(&mut self) -> String {
         let mut rest = String::new();
-        timeout(PATIENCE, self.0.read_to_string(&mut rest)).await.unwrap().unwrap();
+        timeout(TIMEOUT, self.0.read_to_string(&mut rest)).await.unwrap().unwrap();
         rest
     }
 
     /// That the server closes the connection without another byte, politely or not.
-    async fn assert_cut(&mut self) {
+    async fn assert_aborted(&mut self) {
         let mut rest = Vec::new();
-        let _ = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("still open");
+        let _ = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await.expect("still open");
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
 }
@@ -129,7 +129,7 @@ impl Client {
 /// `/` answers "hello", `/read` how much body it read, `/headers` how many fields there were,
 /// `/hold` when it is told to, `/panic` never.
 fn service(
-    stage: Arc<Stage>,
+    hold: Arc<HoldSignals>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<Full<Bytes>>,
@@ -139,7 +139,7 @@ fn service(
 + Send
 + 'static {
     service_fn(move |request: Request<Incoming>| {
-        let stage = Arc::clone(&stage);
+        let hold = Arc::clone(&hold);
         async move {
             let mut read = None;
             let text = match request.uri().path() {
@@ -154,8 +154,8 @@ fn service(
                     format!("{} fields, {bytes} bytes", request.headers().len())
                 }
                 "/hold" => {
-                    stage.holding.notify_one();
-                    stage.release.notified().await;
+                    hold.started.notify_one();
+                    hold.release.notified().await;
                     "held".to_owned()
                 }
                 "/panic" => panic!("a test asked for it"),

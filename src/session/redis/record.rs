@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::clock::UnixTime;
-use crate::session::{Concern, Device, Session, SessionId, StoreError, UserId};
+use crate::session::{Device, InvalidatedRecord, Session, SessionId, StoreError, UserId};
 use crate::storage::redis::{Failure, Keys, Redis, Slot};
 
 /// How the keys are named.
@@ -17,8 +17,8 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(redis: &Redis) -> Self {
-        let of_session = |kind| redis.keys(kind, Slot::OfItsName(""));
-        let of_user = |kind| redis.keys(kind, Slot::OfItsName("u:"));
+        let of_session = |kind| redis.keys(kind, Slot::HashTag(""));
+        let of_user = |kind| redis.keys(kind, Slot::HashTag("u:"));
         Self {
             session: of_session("session"),
             seen: of_session("seen"),
@@ -69,17 +69,18 @@ impl Names {
         &self.user
     }
 
-    /// What those keys begin with whose changes are about something.
-    pub(super) fn remembered(&self) -> Vec<String> {
+    /// The prefixes of the keys whose changes invalidate a cached session.
+    pub(super) fn invalidation_prefixes(&self) -> Vec<String> {
         [&self.session, &self.not_before].map(|keys| keys.prefix().to_owned()).to_vec()
     }
 
-    /// What a change of a key is about; a use is none, and an index decides nothing.
-    pub(super) fn concern(&self, key: &str) -> Option<Concern> {
+    /// The record that a change of a key invalidates; a use is no change, and an index decides
+    /// nothing.
+    pub(super) fn invalidated_record(&self, key: &str) -> Option<InvalidatedRecord> {
         if let Some(id) = self.session.name(key) {
-            return SessionId::parse(id).ok().map(Concern::Session);
+            return SessionId::parse(id).ok().map(InvalidatedRecord::Session);
         }
-        UserId::parse(self.not_before.name(key)?).ok().map(Concern::User)
+        UserId::parse(self.not_before.name(key)?).ok().map(InvalidatedRecord::User)
     }
 }
 

@@ -21,7 +21,7 @@ pub enum InvalidAddress {
     Credentials,
     /// Something stands behind the servers.
     #[error("it goes on after the servers; write memcached://HOST:PORT,HOST:PORT")]
-    GoesOn,
+    TrailingText,
     /// A server without a host.
     #[error("one of its servers is no host: write HOST, HOST:PORT, or [IPv6]:PORT")]
     Host,
@@ -50,7 +50,7 @@ impl Servers {
         }
         let listed = listed.strip_suffix('/').unwrap_or(listed);
         if listed.contains(['/', '?', '#']) {
-            return Err(InvalidAddress::GoesOn);
+            return Err(InvalidAddress::TrailingText);
         }
         let mut servers = listed.split(',').map(server).collect::<Result<Vec<_>, _>>()?;
         let named = servers.len();
@@ -118,8 +118,8 @@ mod tests {
             ("memcache://a", InvalidAddress::Scheme),
             ("memcached:a", InvalidAddress::Scheme),
             ("memcached://user:secret@a", InvalidAddress::Credentials),
-            ("memcached://a/0", InvalidAddress::GoesOn),
-            ("memcached://a?x=1", InvalidAddress::GoesOn),
+            ("memcached://a/0", InvalidAddress::TrailingText),
+            ("memcached://a?x=1", InvalidAddress::TrailingText),
             ("memcached://", InvalidAddress::Host),
             ("memcached://a,,b", InvalidAddress::Host),
             ("memcached://::1", InvalidAddress::Host),

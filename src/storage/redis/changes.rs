@@ -1,4 +1,4 @@
-//! Telling our other processes which records we change, for those whose server does not tell them.
+//! Publishing our changes to our other processes, for those whose server does not track keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use super::script::is_unknown;
 use super::{Call, Connection, Failure, Redis, Topology};
 
-/// How long somebody who has changed something waits until it is told, where that is another
-/// question; who is not told finds out at the bound.
-const TELL_LIMIT: Duration = Duration::from_millis(50);
+/// How long somebody who has changed something waits until it is published, where that is another
+/// call; who is not told finds out at the bound.
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Where they are told.
+/// The channel on which changes are published.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) name: Arc<str>,
@@ -29,7 +29,7 @@ impl Channel {
 }
 
 impl Redis {
-    /// Has a script change the record under its first key, and tells our other processes.
+    /// Has a script change the record under its first key, and publishes that.
     ///
     /// A single server is sent both at once and does one after the other, but not in one step: who
     /// may not tell may change all the same. What was changed is changed, whoever is told.
@@ -42,9 +42,9 @@ impl Redis {
         connection: &mut Connection,
     ) -> RedisResult<T> {
         let key = call.first_key();
-        match self.tell_after(call.by_hash(), key, connection).await {
+        match self.publish_after(call.by_hash(), key, connection).await {
             Err(error) if is_unknown(&error) => {
-                self.tell_after(call.in_full(), key, connection).await
+                self.publish_after(call.in_full(), key, connection).await
             }
             done => done,
         }
@@ -57,10 +57,10 @@ impl Redis {
     pub async fn remove(&self, key: &str, connection: &mut Connection) -> RedisResult<bool> {
         let mut command = redis::cmd("DEL");
         command.arg(key);
-        self.tell_after(command, key.as_bytes(), connection).await
+        self.publish_after(command, key.as_bytes(), connection).await
     }
 
-    async fn tell_after<T: FromRedisValue>(
+    async fn publish_after<T: FromRedisValue>(
         &self,
         change: Cmd,
         key: &[u8],
@@ -69,20 +69,20 @@ impl Redis {
         let mut message = redis::cmd("PUBLISH");
         message.arg(&*self.channel.name).arg(key);
         if !matches!(self.topology, Topology::Server(_)) {
-            // By two servers, or once another one has it too: nobody must hear of it before.
+            // By two servers, or once another one has it too: nobody must be told of it before.
             let done = change.query_async(connection).await?;
             // The server that passes the message on may be another one, and slow.
-            let telling = tokio::time::timeout(TELL_LIMIT, self.publish(&message)).await;
-            if let Ok(told) = telling {
-                self.note(&told);
+            let publishing = tokio::time::timeout(PUBLISH_TIMEOUT, self.publish(&message)).await;
+            if let Ok(published) = publishing {
+                self.log_refusal(&published);
             }
             return Ok(done);
         }
         let mut both = redis::pipe();
         both.ignore_errors().add_command(change).add_command(message);
-        let (done, told): (RedisResult<T>, RedisResult<Value>) =
+        let (done, published): (RedisResult<T>, RedisResult<Value>) =
             both.query_async(connection).await?;
-        self.note(&told);
+        self.log_refusal(&published);
         done
     }
 
@@ -90,8 +90,8 @@ impl Redis {
         message.query_async(&mut self.connection().await?).await
     }
 
-    fn note(&self, told: &RedisResult<Value>) {
-        if let Err(error) = told
+    fn log_refusal(&self, published: &RedisResult<Value>) {
+        if let Err(error) = published
             && !self.channel.was_refused.swap(true, Ordering::Relaxed)
         {
             let (server, why) = (self.name(), Failure::of(error));

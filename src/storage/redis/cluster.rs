@@ -24,10 +24,10 @@ use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::connector::{Lasting, Link, Role};
+use super::cached_topology::{CachedTopology, TopologyAge};
+use super::connector::{Durability, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
-use super::told::{Standing, Told};
 use super::{Failure, Node, Options};
 use map::Map;
 pub(super) use map::slot_of;
@@ -36,31 +36,31 @@ use redirection::Redirection;
 /// How long the others may take to tell their maps once one has.
 const GRACE: Duration = Duration::from_millis(20);
 /// How often a command is sent on before the cluster is taken for confused.
-const MOST_REDIRECTIONS: usize = 5;
+const MAX_REDIRECTIONS: usize = 5;
 
 /// A cluster.
 pub(super) struct Cluster {
     seeds: Vec<HostPort>,
     access: Access,
     options: Options,
-    told: Told<Map>,
+    topology: CachedTopology<Map>,
     servers: Mutex<HashMap<HostPort, Arc<Server>>>,
 }
 
 impl Cluster {
     /// Prepares everything; nobody is asked before the first use.
     pub(super) fn new(seeds: Vec<HostPort>, access: Access, options: &Options) -> Self {
-        let (options, told) = (options.clone(), Told::new());
-        Self { seeds, access, options, told, servers: Mutex::default() }
+        let (options, topology) = (options.clone(), CachedTopology::new());
+        Self { seeds, access, options, topology, servers: Mutex::default() }
     }
 
     /// Sends a command to who keeps its key.
     pub(super) async fn send(
         self: &Arc<Self>,
         command: &Cmd,
-        lasting: Lasting,
+        durability: Durability,
     ) -> RedisResult<Value> {
-        self.in_time(self.deliver(command, lasting)).await
+        self.in_time(self.route(command, durability)).await
     }
 
     /// Sends each command of a pipeline to who keeps its key, to all of them at once. Those about
@@ -69,7 +69,7 @@ impl Cluster {
         if pipeline.is_transaction() {
             return Err((ErrorKind::Client, "there are no transactions on a cluster").into());
         }
-        self.in_time(self.deliver_all(pipeline)).await
+        self.in_time(self.route_all(pipeline)).await
     }
 
     /// A connection to each server that keeps keys.
@@ -95,21 +95,21 @@ impl Cluster {
         self.map().await.map(drop)
     }
 
-    async fn deliver(self: &Arc<Self>, command: &Cmd, lasting: Lasting) -> RedisResult<Value> {
+    async fn route(self: &Arc<Self>, command: &Cmd, durability: Durability) -> RedisResult<Value> {
         let slot = slot_of(key_of(command)?);
         let mut at = self.map().await?.owner(slot)?.clone();
-        let (mut is_on_its_way, mut redirections) = (false, 0);
+        let (mut is_moving, mut redirections) = (false, 0);
         loop {
-            let answer = self.send_to(&at, command, is_on_its_way, lasting).await;
+            let answer = self.send_to(&at, command, is_moving, durability).await;
             match Redirection::of(&answer, &at) {
                 None => return answer,
-                Some(_) if redirections == MOST_REDIRECTIONS => return answer,
+                Some(_) if redirections == MAX_REDIRECTIONS => return answer,
                 Some(Redirection::Moved(to)) => {
-                    self.told.doubt();
-                    (at, is_on_its_way, redirections) = (to, false, redirections + 1);
+                    self.topology.mark_stale();
+                    (at, is_moving, redirections) = (to, false, redirections + 1);
                 }
                 Some(Redirection::Ask(to)) => {
-                    (at, is_on_its_way, redirections) = (to, true, redirections + 1);
+                    (at, is_moving, redirections) = (to, true, redirections + 1);
                 }
             }
         }
@@ -120,9 +120,9 @@ impl Cluster {
         at: &HostPort,
         command: &Cmd,
         asking: bool,
-        lasting: Lasting,
+        durability: Durability,
     ) -> RedisResult<Value> {
-        let mut link = self.link(at, lasting).await?;
+        let mut link = self.link(at, durability).await?;
         let answer = if asking {
             let mut pipeline = redis::pipe();
             pipeline.cmd("ASKING").add_command(command.clone());
@@ -131,11 +131,11 @@ impl Cluster {
         } else {
             link.req_packed_command(command).await
         };
-        self.note(&answer);
+        self.mark_stale_on(&answer);
         answer
     }
 
-    async fn deliver_all(self: &Arc<Self>, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+    async fn route_all(self: &Arc<Self>, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
         let map = self.map().await?;
         let mut parts: HashMap<HostPort, (Vec<usize>, Pipeline)> = HashMap::new();
         for (at, command) in pipeline.cmd_iter().enumerate() {
@@ -148,9 +148,9 @@ impl Cluster {
         for (at, (places, part)) in parts {
             let this = Arc::clone(self);
             sending.spawn(async move {
-                let mut link = this.link(&at, Lasting::No).await?;
+                let mut link = this.link(&at, Durability::PrimaryOnly).await?;
                 let answers = link.req_packed_commands(&part, 0, part.len()).await;
-                this.note(&answers);
+                this.mark_stale_on(&answers);
                 Ok::<_, RedisError>((at, places, answers?))
             });
         }
@@ -170,7 +170,7 @@ impl Cluster {
         redirected.sort_unstable();
         for (place, command) in pipeline.cmd_iter().enumerate() {
             if redirected.binary_search(&place).is_ok() {
-                answers[place] = self.deliver(command, Lasting::No).await?;
+                answers[place] = self.route(command, Durability::PrimaryOnly).await?;
             }
         }
         Ok(answers)
@@ -183,18 +183,18 @@ impl Cluster {
         sent.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
-    async fn link(&self, at: &HostPort, lasting: Lasting) -> RedisResult<Link> {
-        let link = self.server(at)?.link_for(lasting).await;
+    async fn link(&self, at: &HostPort, durability: Durability) -> RedisResult<Link> {
+        let link = self.server(at)?.link_for(durability).await;
         if link.is_err() {
-            self.told.doubt();
+            self.topology.mark_stale();
         }
         Ok(link?)
     }
 
     /// A server that is gone, or says that the cluster is down, is a reason to look again.
-    fn note<T>(&self, answer: &RedisResult<T>) {
+    fn mark_stale_on<T>(&self, answer: &RedisResult<T>) {
         if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_cluster_error()) {
-            self.told.doubt();
+            self.topology.mark_stale();
         }
     }
 
@@ -212,37 +212,38 @@ impl Cluster {
     }
 
     async fn map(self: &Arc<Self>) -> Result<Arc<Map>, Failure> {
-        match self.told.standing(Instant::now()) {
-            Standing::Young(map) => Ok(map),
-            Standing::Due(map) => {
+        match self.topology.age(Instant::now()) {
+            TopologyAge::Fresh(map) => Ok(map),
+            TopologyAge::Stale(map) => {
                 let this = Arc::clone(self);
                 tokio::spawn(async move {
-                    let asked = this.told.ask(this.learn()).await;
-                    this.told.asked_aside();
-                    if let Err(error) = asked {
+                    let refreshed = this.topology.refresh(this.fetch_map()).await;
+                    this.topology.refresh_ended();
+                    if let Err(error) = refreshed {
                         tracing::warn!(%error, "no server of the cluster says who keeps what");
                     }
                 });
                 Ok(map)
             }
-            Standing::Outdated => {
-                let asking = self.told.ask(self.learn());
-                let asked = tokio::time::timeout(self.options.connect_timeout, asking).await;
-                asked.unwrap_or(Err(Failure::TimedOut))
+            TopologyAge::Expired => {
+                let refreshing = self.topology.refresh(self.fetch_map());
+                let refreshed =
+                    tokio::time::timeout(self.options.connect_timeout, refreshing).await;
+                refreshed.unwrap_or(Err(Failure::TimedOut))
             }
         }
     }
 
     /// Asks all servers that are known, and believes who has seen the latest change.
-    async fn learn(&self) -> Result<Arc<Map>, Failure> {
-        let known = self.told.last();
+    async fn fetch_map(&self) -> Result<Arc<Map>, Failure> {
+        let known = self.topology.last();
         let mut whom = self.seeds.clone();
         whom.extend(known.iter().flat_map(|map| map.primaries()).cloned());
         whom.sort();
         whom.dedup();
         let mut asking = JoinSet::new();
         for at in whom {
-            asking.spawn(map::ask(self.server(&at)?, at));
+            asking.spawn(map::fetch(self.server(&at)?, at));
         }
         let mut latest: Option<Map> = None;
         let mut why = Failure::Unavailable("no server of the cluster answers".to_owned());
@@ -281,7 +282,7 @@ impl Cluster {
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cluster({:?})", self.told.last())
+        write!(f, "Cluster({:?})", self.topology.last())
     }
 }
 

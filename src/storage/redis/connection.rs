@@ -7,7 +7,7 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
 use super::cluster::Cluster;
-use super::connector::{Lasting, Link};
+use super::connector::{Durability, Link};
 use super::sentinel::Sentinel;
 
 /// A connection; its clones share it.
@@ -16,36 +16,36 @@ use super::sentinel::Sentinel;
 /// apart and put together again, its commands in no order but that of those about one slot, and a
 /// transaction is refused.
 #[derive(Clone)]
-pub struct Connection(Way);
+pub struct Connection(Route);
 
 #[derive(Clone)]
-enum Way {
+enum Route {
     Server(Link),
-    /// To the master, for what is to outlast it.
+    /// To the master, for commands that must survive a failover.
     Master(Arc<Sentinel>, Link),
-    Cluster(Arc<Cluster>, Lasting),
+    Cluster(Arc<Cluster>, Durability),
 }
 
 impl Connection {
     pub(super) fn to_server(link: Link) -> Self {
-        Self(Way::Server(link))
+        Self(Route::Server(link))
     }
 
     pub(super) fn to_master(sentinel: Arc<Sentinel>, link: Link) -> Self {
-        Self(Way::Master(sentinel, link))
+        Self(Route::Master(sentinel, link))
     }
 
-    pub(super) fn to_cluster(cluster: Arc<Cluster>, lasting: Lasting) -> Self {
-        Self(Way::Cluster(cluster, lasting))
+    pub(super) fn to_cluster(cluster: Arc<Cluster>, durability: Durability) -> Self {
+        Self(Route::Cluster(cluster, durability))
     }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match &mut self.0 {
-            Way::Server(link) => link.req_packed_command(cmd),
-            Way::Master(sentinel, link) => Box::pin(sentinel.send_lasting(link, cmd)),
-            Way::Cluster(cluster, lasting) => Box::pin(cluster.send(cmd, *lasting)),
+            Route::Server(link) => link.req_packed_command(cmd),
+            Route::Master(sentinel, link) => Box::pin(sentinel.send_durable(link, cmd)),
+            Route::Cluster(cluster, durability) => Box::pin(cluster.send(cmd, *durability)),
         }
     }
 
@@ -56,17 +56,17 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match &mut self.0 {
-            Way::Server(link) | Way::Master(_, link) => {
+            Route::Server(link) | Route::Master(_, link) => {
                 link.req_packed_commands(pipeline, offset, count)
             }
-            Way::Cluster(cluster, _) => Box::pin(cluster.send_all(pipeline)),
+            Route::Cluster(cluster, _) => Box::pin(cluster.send_all(pipeline)),
         }
     }
 
     fn get_db(&self) -> i64 {
         match &self.0 {
-            Way::Server(link) | Way::Master(_, link) => link.get_db(),
-            Way::Cluster(_, _) => 0,
+            Route::Server(link) | Route::Master(_, link) => link.get_db(),
+            Route::Cluster(_, _) => 0,
         }
     }
 }
@@ -74,8 +74,8 @@ impl ConnectionLike for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Way::Server(link) | Way::Master(_, link) => link.fmt(f),
-            Way::Cluster(cluster, _) => cluster.fmt(f),
+            Route::Server(link) | Route::Master(_, link) => link.fmt(f),
+            Route::Cluster(cluster, _) => cluster.fmt(f),
         }
     }
 }

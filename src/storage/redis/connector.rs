@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::replicas::{Copies, Replicas};
+use super::replicas::{Replicas, Replication};
 use super::{Failure, Options};
 
 /// The last attempt to connect that failed, for those who wait for a connection.
@@ -34,13 +34,13 @@ pub(super) enum Role {
     Master,
 }
 
-/// Whether what is sent has to outlast the server.
+/// Durability of a command: the servers that must have it before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lasting {
+pub(super) enum Durability {
     /// The server's own word is enough.
-    No,
+    PrimaryOnly,
     /// It is answered when a replica has it too, or none can be hoped for.
-    Yes,
+    Replicated,
 }
 
 /// Makes connections for the pool and tells it which to drop.
@@ -48,7 +48,7 @@ pub(super) enum Lasting {
 pub(super) struct Connector {
     address: Address,
     role: Role,
-    /// Where what is sent has to outlast the server.
+    /// The replicas to wait for, where commands must survive a failover.
     replicas: Option<Arc<Replicas>>,
     /// Set once and for good: the server is none of ours any more.
     retired: Arc<AtomicBool>,
@@ -64,13 +64,14 @@ impl Connector {
     pub(super) fn new(
         address: Address,
         role: Role,
-        lasting: Lasting,
+        durability: Durability,
         options: &Options,
         retired: Arc<AtomicBool>,
         report: watch::Sender<Option<FailedAttempt>>,
     ) -> Self {
         Self {
-            replicas: (lasting == Lasting::Yes).then(|| Arc::new(Replicas::new(&address.name))),
+            replicas: (durability == Durability::Replicated)
+                .then(|| Arc::new(Replicas::new(&address.name))),
             address,
             role,
             retired,
@@ -117,8 +118,9 @@ impl Connector {
             });
         }
         let inner = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let copies = self.replicas.clone().map(|replicas| Arc::new(Copies::new(replicas)));
-        Ok(Link { inner, broken, retired: Arc::clone(&self.retired), copies })
+        let replication =
+            self.replicas.clone().map(|replicas| Arc::new(Replication::new(replicas)));
+        Ok(Link { inner, broken, retired: Arc::clone(&self.retired), replication })
     }
 }
 
@@ -177,8 +179,8 @@ pub(super) struct Link {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     retired: Arc<AtomicBool>,
-    /// Where what is sent has to outlast the server.
-    copies: Option<Arc<Copies>>,
+    /// The replicas to wait for, where commands must survive a failover.
+    replication: Option<Arc<Replication>>,
 }
 
 impl Link {
@@ -196,32 +198,32 @@ impl Link {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Sends a command, and says whether it is known to outlast the server, or has nothing to.
+    /// Sends a command, and says whether it is known to survive a failover, or has nothing to lose.
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<(Value, bool)> {
         is_in_use(&self.retired)?;
-        let result = match &self.copies {
-            Some(copies) => copies.send(&mut self.inner, command).await,
+        let result = match &self.replication {
+            Some(replication) => replication.send(&mut self.inner, command).await,
             None => self.inner.req_packed_command(command).await.map(|answer| (answer, true)),
         };
         match &result {
-            Ok((value, _)) => self.note_value(value),
-            Err(error) => self.note(error),
+            Ok((value, _)) => self.break_on_value(value),
+            Err(error) => self.break_on_error(error),
         }
         result
     }
 
     /// Whether a replica has by now what was sent on this connection.
-    pub(super) async fn is_copied(&mut self) -> bool {
-        match &self.copies {
-            Some(copies) if !self.is_broken() => copies.are_there(&mut self.inner).await,
+    pub(super) async fn was_replicated(&mut self) -> bool {
+        match &self.replication {
+            Some(replication) if !self.is_broken() => replication.are_there(&mut self.inner).await,
             _ => false,
         }
     }
 
-    /// Says that something was acknowledged which only this server has.
-    pub(super) fn tell_alone(&self) {
-        if let Some(copies) = &self.copies {
-            copies.replicas.tell();
+    /// Warns that something was acknowledged which only this server has.
+    pub(super) fn warn_unreplicated(&self) {
+        if let Some(replication) = &self.replication {
+            replication.replicas.warn();
         }
     }
 
@@ -239,7 +241,7 @@ impl Link {
     /// After these a connection is not used for new commands: the peer is gone or silent, or what
     /// it says makes no sense, or it is a master no more. Whoever waits for an answer on it may
     /// still get it.
-    fn note(&self, error: &RedisError) {
+    fn break_on_error(&self, error: &RedisError) {
         let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         if is_demoted
             || matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
@@ -249,7 +251,7 @@ impl Link {
         }
     }
 
-    fn note_value(&self, value: &Value) {
+    fn break_on_value(&self, value: &Value) {
         if let Value::ServerError(error) = value
             && error.kind() == Some(ServerErrorKind::ReadOnly)
         {
@@ -261,9 +263,9 @@ impl Link {
 impl ConnectionLike for Link {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let (answer, outlasts) = self.send(cmd).await?;
-            if !outlasts {
-                self.tell_alone();
+            let (answer, is_replicated) = self.send(cmd).await?;
+            if !is_replicated {
+                self.warn_unreplicated();
             }
             Ok(answer)
         })
@@ -279,8 +281,8 @@ impl ConnectionLike for Link {
             is_in_use(&self.retired)?;
             let result = self.inner.req_packed_commands(pipeline, offset, count).await;
             match &result {
-                Ok(values) => values.iter().for_each(|value| self.note_value(value)),
-                Err(error) => self.note(error),
+                Ok(values) => values.iter().for_each(|value| self.break_on_value(value)),
+                Err(error) => self.break_on_error(error),
             }
             result
         })

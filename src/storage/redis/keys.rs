@@ -3,13 +3,13 @@
 
 use super::Redis;
 
-/// What decides which server of a cluster keeps a key.
+/// The part of a key that decides which server of a cluster keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// All of the key, whatever is in it: it stands alone.
-    OfItsOwn,
+    WholeKey,
     /// What it is about, with this before it; kept where all others are that say the same.
-    OfItsName(&'static str),
+    HashTag(&'static str),
 }
 
 /// The keys of one kind.
@@ -27,8 +27,8 @@ impl Keys {
         let start = format!("portcullis:{database}:{kind}:");
         match slot {
             // Of a key with an empty tag all counts, and no braces in the name do.
-            Slot::OfItsOwn => Self { before: format!("{start}{{}}"), after: "" },
-            Slot::OfItsName(tag) => Self { before: format!("{start}{{{tag}"), after: "}" },
+            Slot::WholeKey => Self { before: format!("{start}{{}}"), after: "" },
+            Slot::HashTag(tag) => Self { before: format!("{start}{{{tag}"), after: "}" },
         }
     }
 
@@ -65,7 +65,7 @@ mod tests {
         for (database, expected) in
             [(None, "portcullis:user:a}b"), (Some(9), "portcullis:9:user:{u:a}b}")]
         {
-            let keys = Keys::new("user", Slot::OfItsName("u:"), database);
+            let keys = Keys::new("user", Slot::HashTag("u:"), database);
             assert_eq!(keys.of("a}b"), expected);
             assert_eq!(keys.name(expected), Some("a}b"));
             assert!(expected.starts_with(keys.prefix()));
@@ -78,12 +78,12 @@ mod tests {
     fn what_is_about_the_same_is_kept_together_and_the_rest_is_spread() {
         let keys = |kind, slot| Keys::new(kind, slot, Some(9));
         let (index, before) =
-            (keys("user", Slot::OfItsName("u:")), keys("not-before", Slot::OfItsName("u:")));
+            (keys("user", Slot::HashTag("u:")), keys("not-before", Slot::HashTag("u:")));
         for user in ["a", "}", "{", "{}", "a}b", "\u{f6}"] {
             let slots = [index.of(user), before.of(user)].map(|key| slot_of(key.as_bytes()));
             assert_eq!(slots[0], slots[1], "{user}");
         }
-        let own = keys("restrict:marker", Slot::OfItsOwn);
+        let own = keys("restrict:marker", Slot::WholeKey);
         let slots: std::collections::HashSet<u16> =
             (0..100).map(|n| slot_of(own.of(&format!("{{x}}{n}")).as_bytes())).collect();
         assert!(slots.len() > 90, "a name that clients chose gathers nothing in one place");

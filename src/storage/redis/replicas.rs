@@ -1,4 +1,4 @@
-//! Whether a replica has what was just written.
+//! Replication: whether a replica has what was just written.
 //!
 //! A server answers before its replicas have heard; if it dies in between, the one that takes its
 //! place does not know. So who writes what must not be forgotten waits until one of them has it
@@ -14,14 +14,14 @@ use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::told::Told;
+use super::cached_topology::CachedTopology;
 
-/// How long a replica may take, in milliseconds. The connection is blocked for so long.
-const PATIENCE: u32 = 50;
+/// The timeout of `WAIT`, in milliseconds. The connection is blocked for so long.
+const WAIT_TIMEOUT_MILLIS: u32 = 50;
 /// For how long nobody waits after there was no replica, or a slow one.
-const RESIGNED: Duration = Duration::from_secs(1);
-/// How often it is said.
-const SAID: Duration = Duration::from_secs(60);
+const NO_REPLICA_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest time between two warnings.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The replicas of a server.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct Replicas {
 
 #[derive(Debug, Default)]
 struct State {
-    missed: Option<Instant>,
-    said: Option<Instant>,
+    absent_since: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl Replicas {
@@ -42,47 +42,51 @@ impl Replicas {
         Self { server: server.to_owned(), state: Mutex::default() }
     }
 
-    /// Says that something was acknowledged which none of them has, but not every time.
-    pub(super) fn tell(&self) {
-        if self.is_to_be_said(Instant::now()) {
+    /// Warns that something was acknowledged which none of them has, but not every time.
+    pub(super) fn warn(&self) {
+        if self.should_warn(Instant::now()) {
             let server = &self.server;
             tracing::warn!(server, "no replica has what was written, which is lost if it dies");
         }
     }
 
     fn are_missing(&self, now: Instant) -> bool {
-        let missed = self.state.lock().unwrap_or_else(PoisonError::into_inner).missed;
-        missed.is_some_and(|missed| now.saturating_duration_since(missed) < RESIGNED)
+        let absent_since = self.state.lock().unwrap_or_else(PoisonError::into_inner).absent_since;
+        absent_since.is_some_and(|absent_since| {
+            now.saturating_duration_since(absent_since) < NO_REPLICA_PAUSE
+        })
     }
 
-    /// Notes whether there was one in time.
-    fn note(&self, was_there: bool, now: Instant) {
+    /// Records whether there was one in time.
+    fn record(&self, was_there: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.missed = (!was_there).then_some(now);
+        state.absent_since = (!was_there).then_some(now);
     }
 
-    fn is_to_be_said(&self, now: Instant) -> bool {
+    fn should_warn(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_said = state.said.is_some_and(|said| now.saturating_duration_since(said) < SAID);
-        if !is_said {
-            state.said = Some(now);
+        let is_warned = state
+            .warned
+            .is_some_and(|warned| now.saturating_duration_since(warned) < WARN_INTERVAL);
+        if !is_warned {
+            state.warned = Some(now);
         }
-        !is_said
+        !is_warned
     }
 }
 
-/// What replicas have of what one connection carried. `WAIT` is about all of it, so that one speaks
+/// The replication of what one connection carried. `WAIT` is about all of it, so that one speaks
 /// for all who were answered before.
 #[derive(Debug)]
-pub(super) struct Copies {
+pub(super) struct Replication {
     pub(super) replicas: Arc<Replicas>,
-    told: Told<bool>,
+    acknowledged: CachedTopology<bool>,
 }
 
-impl Copies {
+impl Replication {
     /// Of a new connection to the server that has these.
     pub(super) fn new(replicas: Arc<Replicas>) -> Self {
-        Self { replicas, told: Told::new() }
+        Self { replicas, acknowledged: CachedTopology::new() }
     }
 
     /// Sends a command; the answer comes when a replica has carried it out too, or was too slow.
@@ -93,22 +97,25 @@ impl Copies {
         command: &Cmd,
     ) -> RedisResult<(Value, bool)> {
         let answer = connection.req_packed_command(command).await?;
-        let outlasts = matches!(answer, Value::ServerError(_))
+        let is_replicated = matches!(answer, Value::ServerError(_))
             || (!self.replicas.are_missing(Instant::now()) && self.are_there(connection).await);
-        Ok((answer, outlasts))
+        Ok((answer, is_replicated))
     }
 
     /// Whether a replica has all that was answered on this connection, or soon will.
     pub(super) async fn are_there(&self, connection: &mut MultiplexedConnection) -> bool {
         let mut wait = redis::cmd("WAIT");
-        wait.arg(1).arg(PATIENCE);
+        wait.arg(1).arg(WAIT_TIMEOUT_MILLIS);
         let question = async {
             let answer = connection.req_packed_command(&wait).await;
             let are_there = matches!(answer, Ok(Value::Int(1..)));
-            self.replicas.note(are_there, Instant::now());
+            self.replicas.record(are_there, Instant::now());
             Ok(Arc::new(are_there))
         };
-        self.told.ask_since(Instant::now(), question).await.is_ok_and(|are_there| *are_there)
+        self.acknowledged
+            .refresh_since(Instant::now(), question)
+            .await
+            .is_ok_and(|are_there| *are_there)
     }
 }
 
@@ -117,17 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_replica_one_waits_once_a_second_and_it_is_said_once_a_minute() {
+    fn without_a_replica_one_waits_once_a_second_and_it_is_logged_once_a_minute() {
         let replicas = Replicas::new("server");
         let start = Instant::now();
         assert!(!replicas.are_missing(start));
-        replicas.note(false, start);
-        assert!(replicas.are_missing(start + RESIGNED / 2));
-        assert!(!replicas.are_missing(start + RESIGNED));
-        replicas.note(true, start);
+        replicas.record(false, start);
+        assert!(replicas.are_missing(start + NO_REPLICA_PAUSE / 2));
+        assert!(!replicas.are_missing(start + NO_REPLICA_PAUSE));
+        replicas.record(true, start);
         assert!(!replicas.are_missing(start), "there is one again");
-        assert!(replicas.is_to_be_said(start));
-        assert!(!replicas.is_to_be_said(start + RESIGNED));
-        assert!(replicas.is_to_be_said(start + SAID));
+        assert!(replicas.should_warn(start));
+        assert!(!replicas.should_warn(start + NO_REPLICA_PAUSE));
+        assert!(replicas.should_warn(start + WARN_INTERVAL));
     }
 }

@@ -5,14 +5,14 @@
 //! itself, within the last second; without one there is no connection and no answer. A gate that is
 //! cut off together with an old master says no, not yes by what that one remembers.
 //!
-//! Nobody asks while nobody uses the store; who follows the news does, about every second.
+//! Nobody asks while nobody uses the store; who follows the invalidation does, about every second.
 //!
 //! In a fail-over there are two masters for a while: the replica is promoted, and the old master
 //! takes writes until somebody tells it to stop. They are lost. So what must not be lost is
 //! acknowledged when a replica has it. Where none has, the sentinels are asked again, until one has
 //! it after all, or another master is named, which fails the write, or the same one is still named
-//! so long afterwards that the fail-over would have shown ([`SETTLED`]): then there is no replica,
-//! and the write is acknowledged with a word in the log. All who wait share the answers.
+//! so long afterwards that the fail-over would have shown ([`FAILOVER_TIME`]): then there is no
+//! replica, and the write is acknowledged with a word in the log. All who wait share the answers.
 //!
 //! It is left to the administrator (`min-replicas-to-write`) that a replica which was out of reach
 //! for longer is promoted later, and that of several replicas one is promoted which does not have
@@ -28,20 +28,20 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connector::{Lasting, Link, Role};
+use super::cached_topology::{CachedTopology, TopologyAge};
+use super::connector::{Durability, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
-use super::told::{Standing, Told};
 use super::{Failure, Node, Options};
 
 /// How long a sentinel may take to be reached, and to answer; one of them may be gone.
-const PATIENCE: Duration = Duration::from_millis(300);
+const SENTINEL_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long after a replica was promoted a majority of the sentinels names it, at the latest: the
 /// one that promotes it asks it once a second whether it is a master, and then tells the others.
 /// Below the time that a change of the store may take, so that it can be awaited.
-const SETTLED: Duration = Duration::from_millis(1_500);
+const FAILOVER_TIME: Duration = Duration::from_millis(1_500);
 /// How often they are asked meanwhile.
-const PAUSE: Duration = Duration::from_millis(250);
+const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A server, by those who watch over it.
 pub(super) struct Sentinel {
@@ -49,7 +49,7 @@ pub(super) struct Sentinel {
     name: String,
     access: Access,
     options: Options,
-    told: Told<Master>,
+    topology: CachedTopology<Master>,
 }
 
 #[derive(Debug)]
@@ -67,64 +67,64 @@ impl Sentinel {
         options: &Options,
     ) -> Self {
         let short = Options {
-            connect_timeout: options.connect_timeout.min(PATIENCE),
-            response_timeout: options.response_timeout.min(PATIENCE),
+            connect_timeout: options.connect_timeout.min(SENTINEL_TIMEOUT),
+            response_timeout: options.response_timeout.min(SENTINEL_TIMEOUT),
             max_connections: 1,
             ..options.clone()
         };
         let server = |at: &Address| Arc::new(Server::new(at, Role::Any, &short));
         let sentinels = sentinels.iter().map(server).collect();
-        Self { sentinels, name, access, options: options.clone(), told: Told::new() }
+        Self { sentinels, name, access, options: options.clone(), topology: CachedTopology::new() }
     }
 
     /// A connection to the master.
     ///
     /// # Errors
     /// [`Failure`] where there is none that a majority names, or it is not reached.
-    pub(super) async fn link(self: &Arc<Self>, lasting: Lasting) -> Result<Link, Failure> {
-        let link = self.master().await?.server.link_for(lasting).await;
+    pub(super) async fn link(self: &Arc<Self>, durability: Durability) -> Result<Link, Failure> {
+        let link = self.master().await?.server.link_for(durability).await;
         if link.is_err() {
-            self.told.doubt();
+            self.topology.mark_stale();
         }
         link
     }
 
-    /// Sends the master a command that is to outlast it.
+    /// Sends the master a command that must survive a failover.
     ///
     /// # Errors
     /// What the server or the connection says; also where another is the master now, so that what
     /// was written may be lost.
-    pub(super) async fn send_lasting(&self, link: &mut Link, command: &Cmd) -> RedisResult<Value> {
-        let (answer, outlasts) = link.send(command).await?;
-        if !outlasts {
-            self.settle(link, Instant::now()).await?;
+    pub(super) async fn send_durable(&self, link: &mut Link, command: &Cmd) -> RedisResult<Value> {
+        let (answer, is_replicated) = link.send(command).await?;
+        if !is_replicated {
+            self.await_replication(link, Instant::now()).await?;
         }
         Ok(answer)
     }
 
     /// Waits until what was written and answered before that moment is either on a replica, or with
     /// a master whose place none has taken.
-    async fn settle(&self, link: &mut Link, answered: Instant) -> RedisResult<()> {
-        let settled = answered + SETTLED;
+    async fn await_replication(&self, link: &mut Link, answered: Instant) -> RedisResult<()> {
+        let deadline = answered + FAILOVER_TIME;
         let mut since = answered;
         loop {
-            let named = self.told.ask_since(since, self.find_out()).await;
+            let named = self.topology.refresh_since(since, self.resolve_master()).await;
             if link.is_retired() {
                 let why = "the master changed while it was written; it has to be done again";
                 return Err((ErrorKind::Io, why).into());
             }
-            if since == settled {
+            if since == deadline {
                 named?;
-                link.tell_alone();
+                link.warn_unreplicated();
                 return Ok(());
             }
-            if link.is_copied().await {
+            if link.was_replicated().await {
                 return Ok(());
             }
             // What others are told while we sleep is good for us too, but for the last time.
             let now = Instant::now();
-            since = if now + PAUSE < settled { now } else { settled };
-            tokio::time::sleep_until(settled.min(now + PAUSE)).await;
+            since = if now + ASK_INTERVAL < deadline { now } else { deadline };
+            tokio::time::sleep_until(deadline.min(now + ASK_INTERVAL)).await;
         }
     }
 
@@ -134,30 +134,31 @@ impl Sentinel {
     }
 
     async fn master(self: &Arc<Self>) -> Result<Arc<Master>, Failure> {
-        match self.told.standing(Instant::now()) {
-            Standing::Young(master) => Ok(master),
-            Standing::Due(master) => {
+        match self.topology.age(Instant::now()) {
+            TopologyAge::Fresh(master) => Ok(master),
+            TopologyAge::Stale(master) => {
                 let this = Arc::clone(self);
                 tokio::spawn(async move {
-                    let asked = this.told.ask(this.find_out()).await;
-                    this.told.asked_aside();
-                    if let Err(error) = asked {
+                    let refreshed = this.topology.refresh(this.resolve_master()).await;
+                    this.topology.refresh_ended();
+                    if let Err(error) = refreshed {
                         tracing::warn!(master = this.name, %error, "the sentinels name no master");
                     }
                 });
                 Ok(master)
             }
-            Standing::Outdated => {
-                let asking = self.told.ask(self.find_out());
-                let asked = tokio::time::timeout(self.options.connect_timeout, asking).await;
-                asked.unwrap_or(Err(Failure::TimedOut))
+            TopologyAge::Expired => {
+                let refreshing = self.topology.refresh(self.resolve_master());
+                let refreshed =
+                    tokio::time::timeout(self.options.connect_timeout, refreshing).await;
+                refreshed.unwrap_or(Err(Failure::TimedOut))
             }
         }
     }
 
-    async fn find_out(&self) -> Result<Arc<Master>, Failure> {
+    async fn resolve_master(&self) -> Result<Arc<Master>, Failure> {
         let at = self.ask_majority().await?;
-        let known = self.told.last();
+        let known = self.topology.last();
         let master = match &known {
             Some(master) if master.at == at && !master.server.is_retired() => Arc::clone(master),
             known => {
@@ -209,7 +210,7 @@ impl fmt::Debug for Sentinel {
     }
 }
 
-/// Whom a sentinel takes for the master.
+/// Asks a sentinel for the master.
 async fn ask(sentinel: Arc<Server>, name: String) -> Result<HostPort, Failure> {
     let mut link = sentinel.link().await.map_err(of_sentinel)?;
     let mut command = redis::cmd("SENTINEL");

@@ -9,17 +9,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connector::{Connector, FailedAttempt, Lasting, Link, Role};
+use super::connector::{Connector, Durability, FailedAttempt, Link, Role};
 use super::{Failure, Node, Options};
 
-/// How long the answer to what is to outlast a server may take: less than a change may.
-const LASTING_TIMEOUT: Duration = Duration::from_millis(1_600);
+/// Time for the answer to a command that must be replicated: less than a change may take.
+const REPLICATION_TIMEOUT: Duration = Duration::from_millis(1_600);
 
 /// A server.
 pub(super) struct Server {
     pool: Pool,
     /// What waits for replicas, so that nothing else waits behind it.
-    lasting: Pool,
+    durable: Pool,
     connect_timeout: Duration,
     node: Node,
     retired: Arc<AtomicBool>,
@@ -30,17 +30,17 @@ impl Server {
     pub(super) fn new(address: &Address, role: Role, options: &Options) -> Self {
         let node = Node::new(address, options.connect_timeout);
         let retired = Arc::new(AtomicBool::new(false));
-        let pool = |lasting| {
+        let pool = |durability| {
             let (report, failures) = watch::channel(None);
             let retired = Arc::clone(&retired);
-            let patience = match lasting {
-                Lasting::No => options.response_timeout,
+            let patience = match durability {
+                Durability::PrimaryOnly => options.response_timeout,
                 // Those before it may each wait for a replica.
-                Lasting::Yes => options.response_timeout.max(LASTING_TIMEOUT),
+                Durability::Replicated => options.response_timeout.max(REPLICATION_TIMEOUT),
             };
             let options = Options { response_timeout: patience, ..options.clone() };
             let connector =
-                Connector::new(address.clone(), role, lasting, &options, retired, report);
+                Connector::new(address.clone(), role, durability, &options, retired, report);
             let connections = bb8::Pool::builder()
                 .max_size(options.max_connections)
                 .queue_strategy(QueueStrategy::Fifo)
@@ -53,8 +53,8 @@ impl Server {
                 .build_unchecked(connector);
             Pool { connections, failures }
         };
-        let (pool, lasting) = (pool(Lasting::No), pool(Lasting::Yes));
-        Self { pool, lasting, connect_timeout: options.connect_timeout, node, retired }
+        let (pool, durable) = (pool(Durability::PrimaryOnly), pool(Durability::Replicated));
+        Self { pool, durable, connect_timeout: options.connect_timeout, node, retired }
     }
 
     /// A connection that others use at the same time. Cheap where one is there.
@@ -62,14 +62,14 @@ impl Server {
     /// # Errors
     /// [`Failure`] as soon as an attempt to connect failed, or none came in time.
     pub(super) async fn link(&self) -> Result<Link, Failure> {
-        self.link_for(Lasting::No).await
+        self.link_for(Durability::PrimaryOnly).await
     }
 
-    /// The same, for what is to outlast the server or need not.
-    pub(super) async fn link_for(&self, lasting: Lasting) -> Result<Link, Failure> {
-        let pool = match lasting {
-            Lasting::No => &self.pool,
-            Lasting::Yes => &self.lasting,
+    /// The same, by the durability that is needed.
+    pub(super) async fn link_for(&self, durability: Durability) -> Result<Link, Failure> {
+        let pool = match durability {
+            Durability::PrimaryOnly => &self.pool,
+            Durability::Replicated => &self.durable,
         };
         let connecting = tokio::time::timeout(self.connect_timeout, pool.connect());
         connecting.await.unwrap_or(Err(Failure::TimedOut))

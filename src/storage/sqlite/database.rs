@@ -17,8 +17,8 @@ const PURGE_BATCH: u32 = 200;
 /// How long a change stays in the log, at least: much longer than whoever is alive takes to read it.
 const CHANGES_KEPT: Duration = Duration::from_secs(600);
 
-/// How long a proof that the file can be written stands: anybody may ask for one.
-const PROOF_STANDS: Duration = Duration::from_secs(1);
+/// How long the result of a write probe is good: anybody may ask for one.
+const PROBE_LASTS: Duration = Duration::from_secs(1);
 
 /// An open file. A clone is the same connections: stores of one process that share a file share
 /// one of these, so that their writes queue for one connection and never for SQLite's lock, which
@@ -30,15 +30,15 @@ pub struct Database {
     /// write-ahead log never makes wait, must not queue behind it.
     writer: SqlitePool,
     /// For who reads the log of changes; made when it is needed.
-    watcher: SqlitePool,
+    change_reader: SqlitePool,
     path: PathBuf,
     /// Device and number of the file that was opened.
     opened: (u64, u64),
     /// The highest number in the log of changes, and when it was that; for a later visit to forget
     /// all up to there. So no time is kept in the file.
     changes_seen: Arc<Mutex<Option<(UnixTime, i64)>>>,
-    /// When a write was proved to work last.
-    proved: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// When a write probe succeeded last.
+    probed: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 impl Database {
@@ -51,15 +51,15 @@ impl Database {
         let one = Options { max_connections: 1, ..options };
         let writer = open(path, one).await?;
         let quiet = connect_options(path, Options::default()).disable_statement_logging();
-        let watcher = pool_options(Options { max_connections: 1, ..Options::default() });
+        let change_reader = pool_options(Options { max_connections: 1, ..Options::default() });
         Ok(Self {
             readers,
             writer,
-            watcher: watcher.connect_lazy_with(quiet),
+            change_reader: change_reader.connect_lazy_with(quiet),
             path: path.to_owned(),
             opened: file_id(path).unwrap_or_default(),
             changes_seen: Arc::default(),
-            proved: Arc::default(),
+            probed: Arc::default(),
         })
     }
 
@@ -68,7 +68,7 @@ impl Database {
     /// # Errors
     /// [`Failure`] where none is free in time, or the file is not in its place.
     pub async fn reader(&self) -> Result<PoolConnection<Sqlite>, Failure> {
-        self.hand_out(&self.readers).await
+        self.check_out(&self.readers).await
     }
 
     /// For single statements that write; there is one.
@@ -76,15 +76,15 @@ impl Database {
     /// # Errors
     /// As of [`Self::reader`].
     pub async fn writer(&self) -> Result<PoolConnection<Sqlite>, Failure> {
-        self.hand_out(&self.writer).await
+        self.check_out(&self.writer).await
     }
 
     /// A connection for who reads the log of changes, and nobody else.
     ///
     /// # Errors
     /// As of [`Self::reader`].
-    pub(super) async fn watcher(&self) -> Result<PoolConnection<Sqlite>, Failure> {
-        self.hand_out(&self.watcher).await
+    pub(super) async fn change_reader(&self) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.check_out(&self.change_reader).await
     }
 
     /// A transaction that has the write lock from its beginning. One that is dropped before its
@@ -93,28 +93,28 @@ impl Database {
     /// # Errors
     /// [`Failure`] where the lock does not become free in time, or the file is not in its place.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Failure> {
-        self.check_in_place()?;
+        self.check_same_file()?;
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        self.check_in_place()?;
+        self.check_same_file()?;
         Ok(transaction)
     }
 
     /// A connection, while the file is the one that was opened: nothing reaches it on another way.
     /// It is looked twice: no connection is made to another file, and none is used for which somebody
     /// waited meanwhile.
-    async fn hand_out(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, Failure> {
-        self.check_in_place()?;
+    async fn check_out(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, Failure> {
+        self.check_same_file()?;
         let mut connection = pool.acquire().await?;
-        self.check_in_place().inspect_err(|_| connection.close_on_drop())?;
+        self.check_same_file().inspect_err(|_| connection.close_on_drop())?;
         Ok(connection)
     }
 
-    /// Whether the file is still the one that was opened. One that was deleted or replaced goes on
-    /// to answer whoever has it open, and nobody can revoke anything in it.
+    /// Checks that the file is still the one that was opened. One that was deleted or replaced goes
+    /// on to answer whoever has it open, and nobody can revoke anything in it.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] where it is not.
-    pub(super) fn check_in_place(&self) -> Result<(), Failure> {
+    pub(super) fn check_same_file(&self) -> Result<(), Failure> {
         if file_id(&self.path).is_ok_and(|now| now == self.opened) {
             return Ok(());
         }
@@ -130,20 +130,20 @@ impl Database {
         Ok(())
     }
 
-    /// Whether a write works, by a write: on a full disk, or one that was mounted read-only, reading
-    /// goes on. It writes about as much as a login does, and not the same again, which SQLite would
-    /// leave out.
+    /// Makes a write, to show that it works: on a full disk, or one that was mounted read-only,
+    /// reading goes on. It writes about as much as a login does, and not the same again, which
+    /// SQLite would leave out.
     ///
     /// # Errors
     /// [`Failure`] where it does not.
-    pub async fn prove(&self) -> Result<(), Failure> {
+    pub async fn probe_write(&self) -> Result<(), Failure> {
         const WRITE: &str = "INSERT INTO markers (name, value, expires) \
             VALUES ('?proof', hex(randomblob(8192)), 9223372036854775807) \
             ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        let mut proved = self.proved.lock().await;
-        if proved.is_none_or(|at| at.elapsed() >= PROOF_STANDS) {
+        let mut probed = self.probed.lock().await;
+        if probed.is_none_or(|at| at.elapsed() >= PROBE_LASTS) {
             sqlx::query(WRITE).execute(&mut *self.writer().await?).await?;
-            *proved = Some(Instant::now());
+            *probed = Some(Instant::now());
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Database {
     /// Waits for the statements under way and closes the file. The log is then folded into the
     /// database, if no other process uses it.
     pub async fn close(&self) {
-        for pool in [&self.watcher, &self.readers, &self.writer] {
+        for pool in [&self.change_reader, &self.readers, &self.writer] {
             pool.close().await;
         }
     }

@@ -1,6 +1,6 @@
 //! Keys: each bound to the one algorithm that it serves (RFC 8725, section 3.1).
 
-mod disguise;
+mod asymmetric;
 mod parameters;
 mod pem;
 mod prepared;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::algorithm::{self, Algorithm};
 use crate::secret::{RandomFailed, Secret};
 
-pub use disguise::is_key_of_a_pair;
+pub use asymmetric::is_asymmetric_key;
 pub use pem::{is_private_pem, looks_like_pem};
 pub use signing::{SigningKey, generate};
 pub use verifying::{PublicJwk, VerifyingKey};
@@ -99,10 +99,10 @@ fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
     if !algorithm::is_symmetric(algorithm) {
         return Err(KeyError::WrongFamily(algorithm));
     }
-    if is_key_of_a_pair(secret.expose()) {
+    if is_asymmetric_key(secret.expose()) {
         return Err(KeyError::PairAsSecret);
     }
-    let (have, need) = (secret.expose().len(), algorithm::least_secret_bytes(algorithm));
+    let (have, need) = (secret.expose().len(), algorithm::min_secret_bytes(algorithm));
     if have < need {
         return Err(KeyError::SecretTooShort { algorithm, have, need });
     }
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::secret::SystemRandom;
-    use crate::token::parts;
+    use crate::token::jws;
 
     fn new_key(algorithm: Algorithm) -> Secret {
         generate(algorithm, &SystemRandom).unwrap()
@@ -209,11 +209,11 @@ mod tests {
         ) {
             let (key, claims) = (&keys()[which], claims.into_iter().collect::<Map<_, _>>());
             let token = key.sign(&claims).unwrap();
-            let parts = parts::split(&token, 1 << 20).unwrap();
+            let parts = jws::split(&token, 1 << 20).unwrap();
             prop_assert_eq!(parts.header.algorithm, key.algorithm());
             prop_assert_eq!(parts.header.key_id.as_deref(), key.id().map(KeyId::as_str));
             let read: Map<String, Value> =
-                serde_json::from_slice(&parts::decode(parts.payload).unwrap()).unwrap();
+                serde_json::from_slice(&jws::decode(parts.payload).unwrap()).unwrap();
             prop_assert_eq!(read, claims);
             prop_assert!(key.verifying().verifies(parts.message.as_bytes(), parts.signature));
         }
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn short_secrets_are_refused() {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            let need = algorithm::least_secret_bytes(algorithm);
+            let need = algorithm::min_secret_bytes(algorithm);
             let short = Secret::new(vec![b'x'; need - 1]);
             assert_eq!(
                 VerifyingKey::from_secret(None, algorithm, &short).unwrap_err(),

@@ -1,4 +1,5 @@
-//! Whether the numbers of a public key can verify anything, and nothing that they should not.
+//! Validation of the numbers of a public key: they verify something, and nothing that they should
+//! not.
 //!
 //! A key that no signature fits is as bad as a wrong one: it counts as a key, and every token is
 //! refused. A key that signatures of anybody fit is worse.
@@ -17,11 +18,11 @@ use super::KeyError;
 use crate::token::algorithm::Algorithm;
 
 /// The smallest RSA modulus that is accepted, in bits (RFC 7518, section 3.3).
-const LEAST_RSA_BITS: usize = 2048;
+const MIN_RSA_BITS: usize = 2048;
 /// The largest that the library verifies with.
-const MOST_RSA_BITS: usize = 8192;
+const MAX_RSA_BITS: usize = 8192;
 /// The largest exponent that the library verifies with, in bits. An even one, or one, is none.
-const MOST_EXPONENT_BITS: usize = 33;
+const MAX_EXPONENT_BITS: usize = 33;
 
 /// The y of every point of small order on edwards25519, in the form of RFC 8032 with a sign of
 /// zero: 0, 1, -1, the two of order 8, and those of 0 and 1 that are not reduced. Under such a key
@@ -41,14 +42,14 @@ const SMALL_ORDER: [&str; 7] = [
 ///
 /// # Errors
 /// Which rule they break.
-pub(super) fn sound(
+pub(super) fn validated(
     algorithm: Algorithm,
     parameters: AlgorithmParameters,
 ) -> Result<AlgorithmParameters, KeyError> {
     let wrong_family = || KeyError::WrongFamily(algorithm);
     match (algorithm.family(), parameters) {
         (AlgorithmFamily::Rsa, AlgorithmParameters::RSA(key)) => {
-            Ok(AlgorithmParameters::RSA(sound_rsa(key)?))
+            Ok(AlgorithmParameters::RSA(validated_rsa(key)?))
         }
         (AlgorithmFamily::Ec, AlgorithmParameters::EllipticCurve(key)) => {
             let (curve, library, length) = curve(algorithm);
@@ -79,18 +80,18 @@ pub(super) fn sound(
 
 /// Some write the numbers with the zero byte that ASN.1 puts before them (RFC 7518, section 2,
 /// has none); libraries then look for a modulus of a byte more, and no signature fits.
-fn sound_rsa(mut key: RSAKeyParameters) -> Result<RSAKeyParameters, KeyError> {
+fn validated_rsa(mut key: RSAKeyParameters) -> Result<RSAKeyParameters, KeyError> {
     let (n, e) = (decoded(&key.n)?, decoded(&key.e)?);
     let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
     let bits = significant_bits(n);
-    if bits < LEAST_RSA_BITS {
+    if bits < MIN_RSA_BITS {
         return Err(KeyError::RsaTooShort(bits));
     }
-    if bits > MOST_RSA_BITS || !is_odd(n) {
+    if bits > MAX_RSA_BITS || !is_odd(n) {
         return Err(KeyError::UnusableJwk("its `n` is no modulus of at most 8192 bits"));
     }
     // An even or tiny exponent makes forgeries easy; 3 is the least in use.
-    if !is_odd(e) || !(2..=MOST_EXPONENT_BITS).contains(&significant_bits(e)) {
+    if !is_odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&significant_bits(e)) {
         return Err(KeyError::UnusableJwk("its `e` is no exponent that is in use"));
     }
     (key.n, key.e) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
@@ -155,13 +156,13 @@ mod tests {
 
     fn ed25519(point: &[u8]) -> Result<AlgorithmParameters, KeyError> {
         let key = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(point)});
-        sound(Algorithm::EdDSA, serde_json::from_value(key).unwrap())
+        validated(Algorithm::EdDSA, serde_json::from_value(key).unwrap())
     }
 
     #[test]
     fn points_of_small_order_are_refused_with_either_sign() {
         for hex in SMALL_ORDER {
-            let pair = |place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap();
+            let pair = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
             let mut point: Vec<u8> = (0..64).step_by(2).map(pair).collect();
             for _ in 0..2 {
                 let refused = ed25519(&point).unwrap_err();

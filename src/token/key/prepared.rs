@@ -1,4 +1,5 @@
-//! Private keys ready to sign: parsed once, since reading an RSA key costs more than signing with it.
+//! Private keys ready to sign: parsed once, since reading an RSA key costs more than signing with
+//! it.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;

@@ -138,7 +138,7 @@ pub fn generate(algorithm: Algorithm, random: &dyn Random) -> Result<Secret, Key
     let der = match algorithm.family() {
         AlgorithmFamily::Hmac => {
             let mut secret = zeroize::Zeroizing::new([0_u8; 128]);
-            let secret = &mut secret[..2 * algorithm::least_secret_bytes(algorithm)];
+            let secret = &mut secret[..2 * algorithm::min_secret_bytes(algorithm)];
             random.fill(secret)?;
             return Ok(Secret::new(URL_SAFE_NO_PAD.encode(secret)));
         }

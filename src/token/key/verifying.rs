@@ -102,7 +102,7 @@ impl VerifyingKey {
         algorithm: Algorithm,
         parameters: AlgorithmParameters,
     ) -> Result<Self, KeyError> {
-        let parameters = parameters::sound(algorithm, parameters)?;
+        let parameters = parameters::validated(algorithm, parameters)?;
         let mut jwk = Jwk { common: CommonParameters::default(), algorithm: parameters };
         let thumbprint = jwk
             .thumbprint(ThumbprintHash::SHA256)

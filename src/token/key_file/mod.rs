@@ -1,4 +1,4 @@
-//! The key ring in a file: private keys with their terms, as JSON, for the owner's eyes alone.
+//! The key ring in a file: private keys with their lifetimes, as JSON, readable by its owner alone.
 //!
 //! It is written aside and renamed, so that whoever reads it finds it whole; rotations that come
 //! together wait for each other, so that none forgets the other's key. A file that is not in every
@@ -17,15 +17,16 @@ use zeroize::Zeroizing;
 
 use super::algorithm::{self, Algorithm};
 use super::key::{self, KeyError, KeyId, SigningKey, VerifyingKey};
-use super::rotation::{Handover, Timetable};
+use super::rotation::{RotationSchedule, RotationTimes};
 use crate::clock::Clock;
 use crate::secret::{Random, Secret};
 
 /// The largest file that is read, in bytes.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// Any permission for everybody.
 const FOR_OTHERS: u32 = 0o007;
-/// The algorithm of the first key where none is named: short signatures, and every library reads it.
+/// The algorithm of the first key where none is named: short signatures, and every library reads
+/// it.
 const USUAL_ALGORITHM: Algorithm = Algorithm::ES256;
 /// What an imported key may be for where nobody says it, the first that fits.
 const LIKELY: [Algorithm; 4] =
@@ -58,7 +59,7 @@ impl RingKey {
     }
 }
 
-/// Where the next key comes from.
+/// The origin of the next key.
 #[derive(Clone, Debug)]
 pub enum NewKey {
     /// It is made for this algorithm, or for that of the key that signs now.
@@ -67,11 +68,11 @@ pub enum NewKey {
     Import(Secret, Option<Algorithm>),
 }
 
-/// What becomes of the other keys.
+/// The treatment of the keys that are in the ring already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
-    /// They hand over to the new one.
-    HandOver(Handover),
+pub enum OtherKeys {
+    /// They retire once the new one has signed for long enough.
+    Retire(RotationTimes),
     /// They are dropped, those that are coming too: what they sign is good no more.
     Drop,
 }
@@ -80,7 +81,7 @@ pub enum Others {
 #[derive(Debug)]
 pub struct Rotated {
     /// All its keys, the new one last.
-    pub table: Timetable<RingKey>,
+    pub schedule: RotationSchedule<RingKey>,
     /// Those that were dropped.
     pub dropped: Vec<RingKey>,
 }
@@ -109,10 +110,10 @@ pub enum KeyFileError {
     #[error("it is no key ring as `portcullis key rotate` writes it ({0})")]
     Content(String),
     /// One of its keys is not usable. The first is 1.
-    #[error("its key {place}: {problem}")]
+    #[error("its key {position}: {problem}")]
     Key {
-        /// Which one.
-        place: usize,
+        /// The number of the key.
+        position: usize,
         /// What is wrong with it.
         problem: KeyError,
     },
@@ -121,7 +122,7 @@ pub enum KeyFileError {
     WrongId(usize),
     /// A key is there twice.
     #[error("the key {0} is in it already")]
-    Twice(KeyId),
+    Duplicate(KeyId),
     /// A shared secret cannot be published.
     #[error("{} is for a shared secret, which cannot be published; choose another, such as ES256", algorithm::name(*.0))]
     Symmetric(Algorithm),
@@ -130,26 +131,26 @@ pub enum KeyFileError {
     NewKey(#[from] KeyError),
 }
 
-/// By what one sees that a file is another, or was changed.
+/// The version of a file: another one where it was replaced or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    place: (u64, u64),
+pub struct FileVersion {
+    inode: (u64, u64),
     length: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
-    /// The stamp of what is there now, if anything is.
+impl FileVersion {
+    /// The version of what is there now, if anything is.
     pub fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for FileVersion {
     fn from(metadata: &Metadata) -> Self {
         Self {
-            place: (metadata.dev(), metadata.ino()),
+            inode: (metadata.dev(), metadata.ino()),
             length: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -157,11 +158,11 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Reads the keys, and the stamp of the very file that they were read from.
+/// Reads the keys, and the version of the very file that they were read from.
 ///
 /// # Errors
 /// [`KeyFileError`], where any part of the file is not as it should be.
-pub fn read(path: &Path) -> Result<(Timetable<RingKey>, Stamp), KeyFileError> {
+pub fn read(path: &Path) -> Result<(RotationSchedule<RingKey>, FileVersion), KeyFileError> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing,
         _ => KeyFileError::Read(error),
@@ -174,50 +175,51 @@ pub fn read(path: &Path) -> Result<(Timetable<RingKey>, Stamp), KeyFileError> {
         return Err(KeyFileError::OpenToAll);
     }
     // Room for all of it at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or_default() + 1;
+    let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default() + 1;
     let mut content = Zeroizing::new(Vec::with_capacity(room));
-    file.take(MOST_BYTES + 1).read_to_end(&mut content).map_err(KeyFileError::Read)?;
-    if content.len() as u64 > MOST_BYTES {
+    file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(KeyFileError::Read)?;
+    if content.len() as u64 > MAX_BYTES {
         return Err(KeyFileError::Content("it is larger than 1 MiB".to_owned()));
     }
-    Ok((record::parse(&content)?, Stamp::from(&metadata)))
+    Ok((record::parse(&content)?, FileVersion::from(&metadata)))
 }
 
-/// Adds a key as [`Timetable::rotate`] or [`Timetable::replace`] says, and forgets those that are
-/// over; makes the file where there is none. Waits for other rotations of the same file.
+/// Adds a key as [`RotationSchedule::rotate`] or [`RotationSchedule::replace`] says, and removes
+/// those that have retired; makes the file where there is none. Waits for other rotations of the
+/// same file.
 ///
 /// # Errors
 /// [`KeyFileError`]; the file is then as it was.
 pub fn rotate(
     path: &Path,
     new: NewKey,
-    others: Others,
+    others: OtherKeys,
     clock: &dyn Clock,
     random: &dyn Random,
 ) -> Result<Rotated, KeyFileError> {
-    let place = write::Place::lock(path)?;
-    let mut table = match read(place.path()) {
-        Ok((table, _)) => table,
-        Err(KeyFileError::Missing) => Timetable::default(),
+    let locked = write::LockedFile::lock(path)?;
+    let mut schedule = match read(locked.path()) {
+        Ok((schedule, _)) => schedule,
+        Err(KeyFileError::Missing) => RotationSchedule::default(),
         Err(error) => return Err(error),
     };
     // Asked only now: who waited for another rotation comes after it.
     let now = clock.now();
-    let present = table.signing(now).map(|key| key.key.algorithm());
+    let present = schedule.signing(now).map(|key| key.key.algorithm());
     let new = new.take(present, random)?;
-    if table.entries().iter().any(|(_, key)| key.id() == new.id()) {
+    if schedule.entries().iter().any(|(_, key)| key.id() == new.id()) {
         let id = new.id().cloned().unwrap_or_else(|| KeyId::new(""));
-        return Err(KeyFileError::Twice(id));
+        return Err(KeyFileError::Duplicate(id));
     }
     let dropped = match others {
-        Others::HandOver(handover) => {
-            table.rotate(new, handover, now);
+        OtherKeys::Retire(times) => {
+            schedule.rotate(new, times, now);
             Vec::new()
         }
-        Others::Drop => table.replace(new, now).into_iter().map(|(_, key)| key).collect(),
+        OtherKeys::Drop => schedule.replace(new, now).into_iter().map(|(_, key)| key).collect(),
     };
-    place.replace(&record::render(&table)?)?;
-    Ok(Rotated { table, dropped })
+    locked.replace(&record::render(&schedule)?)?;
+    Ok(Rotated { schedule, dropped })
 }
 
 impl NewKey {

@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::token::algorithm;
 use crate::token::key::{KeyError, KeyId, SigningKey};
-use crate::token::rotation::{Term, Timetable};
+use crate::token::rotation::{KeyLifetime, RotationSchedule};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,18 +53,18 @@ struct Written<'k> {
 }
 
 /// All keys of the file, or why not. The error quotes nothing.
-pub(super) fn parse(content: &[u8]) -> Result<Timetable<RingKey>, KeyFileError> {
+pub(super) fn parse(content: &[u8]) -> Result<RotationSchedule<RingKey>, KeyFileError> {
     let ring: Ring<Record> = serde_json::from_slice(content).map_err(|error| {
         // The library's own words may repeat what it found there.
         KeyFileError::Content(format!("line {}, column {}", error.line(), error.column()))
     })?;
-    let mut entries: Vec<(Term, RingKey)> = Vec::new();
-    for (place, record) in (1..).zip(ring.keys) {
-        let (term, key) = read(record, place)?;
+    let mut entries: Vec<(KeyLifetime, RingKey)> = Vec::new();
+    for (position, record) in (1..).zip(ring.keys) {
+        let (lifetime, key) = read(record, position)?;
         if let Some((_, twin)) = entries.iter().find(|(_, other)| other.id() == key.id()) {
-            return Err(KeyFileError::Twice(twin.id().cloned().unwrap_or(KeyId::new(""))));
+            return Err(KeyFileError::Duplicate(twin.id().cloned().unwrap_or(KeyId::new(""))));
         }
-        entries.push((term, key));
+        entries.push((lifetime, key));
     }
     if entries.is_empty() {
         return Err(KeyFileError::Content("it holds no key".to_owned()));
@@ -72,35 +72,37 @@ pub(super) fn parse(content: &[u8]) -> Result<Timetable<RingKey>, KeyFileError> 
     Ok(entries.into_iter().collect())
 }
 
-fn read(record: Record, place: usize) -> Result<(Term, RingKey), KeyFileError> {
+fn read(record: Record, position: usize) -> Result<(KeyLifetime, RingKey), KeyFileError> {
     let unknown = || KeyError::NotPem("its `algorithm` is not supported here");
-    let wrong = |problem| KeyFileError::Key { place, problem };
+    let wrong = |problem| KeyFileError::Key { position, problem };
     let algorithm = algorithm::parse(&record.algorithm).map_err(|_| wrong(unknown()))?;
     let key = SigningKey::from_private_pem(algorithm, &record.private_pem).map_err(wrong)?;
     if key.id().map(KeyId::as_str) != Some(record.kid.as_str()) {
-        return Err(KeyFileError::WrongId(place));
+        return Err(KeyFileError::WrongId(position));
     }
-    let term = Term {
+    let lifetime = KeyLifetime {
         created: UnixTime::from_secs(record.created),
         signs_from: UnixTime::from_secs(record.signs_from),
         retires: record.retires.map(UnixTime::from_secs),
     };
     let (pem, any_kid) = (record.private_pem, record.any_kid);
-    Ok((term, RingKey { pem, key: Arc::new(key), any_kid }))
+    Ok((lifetime, RingKey { pem, key: Arc::new(key), any_kid }))
 }
 
 /// The file's content.
-pub(super) fn render(table: &Timetable<RingKey>) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+pub(super) fn render(
+    schedule: &RotationSchedule<RingKey>,
+) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let no_text = || KeyFileError::NewKey(KeyError::NotPem("this is not text"));
     let mut keys = Vec::new();
-    for (term, key) in table.entries() {
+    for (lifetime, key) in schedule.entries() {
         keys.push(Written {
             kid: key.id().map_or("", KeyId::as_str),
             algorithm: algorithm::name(key.key.algorithm()),
             private_pem: key.pem.expose_str().ok_or_else(no_text)?,
-            created: term.created.as_secs(),
-            signs_from: term.signs_from.as_secs(),
-            retires: term.retires.map(UnixTime::as_secs),
+            created: lifetime.created.as_secs(),
+            signs_from: lifetime.signs_from.as_secs(),
+            retires: lifetime.retires.map(UnixTime::as_secs),
             any_kid: key.any_kid,
         });
     }

@@ -12,8 +12,8 @@ use crate::secret::SystemRandom;
 use crate::token::rotation::State;
 
 const NOW: u64 = 1_800_000_000;
-const HANDOVER: Handover =
-    Handover { publish_ahead: Duration::from_secs(600), overlap: Duration::from_secs(1500) };
+const TIMES: RotationTimes =
+    RotationTimes { publish_ahead: Duration::from_secs(600), overlap: Duration::from_secs(1500) };
 
 struct Fixture {
     folder: TempDir,
@@ -30,18 +30,19 @@ impl Fixture {
         self.folder.path().join("ring.json")
     }
 
-    fn try_rotate(&self, new: NewKey) -> Result<Timetable<RingKey>, KeyFileError> {
-        let others = Others::HandOver(HANDOVER);
-        rotate(&self.path(), new, others, &self.clock, &SystemRandom).map(|rotated| rotated.table)
+    fn try_rotate(&self, new: NewKey) -> Result<RotationSchedule<RingKey>, KeyFileError> {
+        let others = OtherKeys::Retire(TIMES);
+        rotate(&self.path(), new, others, &self.clock, &SystemRandom)
+            .map(|rotated| rotated.schedule)
     }
 
-    fn rotate(&self) -> Timetable<RingKey> {
+    fn rotate(&self) -> RotationSchedule<RingKey> {
         self.try_rotate(NewKey::Generate(None)).unwrap()
     }
 
     fn states(&self) -> Vec<State> {
-        let (table, _) = read(&self.path()).unwrap();
-        table.states(self.clock.now()).map(|(state, _)| state).collect()
+        let (schedule, _) = read(&self.path()).unwrap();
+        schedule.states(self.clock.now()).map(|(state, _)| state).collect()
     }
 
     fn json(&self) -> Value {
@@ -89,7 +90,7 @@ fn a_replacement_drops_every_other_key_and_names_them() {
     let coming = fixture.rotate();
     let others: Vec<_> = coming.entries().iter().map(|(_, key)| key.id().cloned()).collect();
     let new = NewKey::Generate(None);
-    let rotated = rotate(&fixture.path(), new, Others::Drop, &fixture.clock, &SystemRandom);
+    let rotated = rotate(&fixture.path(), new, OtherKeys::Drop, &fixture.clock, &SystemRandom);
     let rotated = rotated.unwrap();
     assert_eq!(rotated.dropped.iter().map(|key| key.id().cloned()).collect::<Vec<_>>(), others);
     assert_eq!(fixture.states(), [State::Signing]);
@@ -106,8 +107,9 @@ fn what_is_written_is_read_again_key_for_key() {
     let written = fixture.rotate();
     let (read, _) = read(&fixture.path()).unwrap();
     assert_eq!(written.entries().len(), 5);
-    for ((term, key), (read_term, read_key)) in written.entries().iter().zip(read.entries()) {
-        assert_eq!((term, key.key().algorithm()), (read_term, read_key.key().algorithm()));
+    for ((lifetime, key), (read_lifetime, read_key)) in written.entries().iter().zip(read.entries())
+    {
+        assert_eq!((lifetime, key.key().algorithm()), (read_lifetime, read_key.key().algorithm()));
         let token = key.key().sign(&json!({})).unwrap();
         let (message, signature) = token.rsplit_once('.').unwrap();
         assert!(read_key.verifying().verifies(message.as_bytes(), signature));
@@ -143,13 +145,13 @@ fn an_imported_key_keeps_its_algorithm_and_serves_tokens_with_any_name() {
     ] {
         let fixture = fixture();
         let pem = pem(algorithm);
-        let table = fixture.try_rotate(NewKey::Import(pem.clone(), named)).unwrap();
-        let (_, key) = &table.entries()[0];
+        let schedule = fixture.try_rotate(NewKey::Import(pem.clone(), named)).unwrap();
+        let (_, key) = &schedule.entries()[0];
         assert_eq!((key.key().algorithm(), key.verifying().id()), (algorithm, None));
         let made = fixture.rotate();
         assert!(made.entries()[1].1.verifying().id().is_some());
         let again = fixture.try_rotate(NewKey::Import(pem, named));
-        assert!(matches!(again, Err(KeyFileError::Twice(_))), "{again:?}");
+        assert!(matches!(again, Err(KeyFileError::Duplicate(_))), "{again:?}");
     }
 }
 
@@ -160,7 +162,7 @@ fn keys_that_cannot_be_taken_leave_the_file_as_it_was() {
     let before = fs::read(fixture.path()).unwrap();
     let key = SigningKey::from_private_pem(Algorithm::ES256, &pem(Algorithm::ES256)).unwrap();
     let public = Secret::new(key.public_pem().unwrap());
-    for (new, told) in [
+    for (new, expected) in [
         (NewKey::Generate(Some(Algorithm::HS256)), "cannot be published"),
         (NewKey::Import(pem(Algorithm::HS512), Some(Algorithm::HS512)), "cannot be published"),
         (NewKey::Import(public, None), "this is a public key"),
@@ -168,7 +170,7 @@ fn keys_that_cannot_be_taken_leave_the_file_as_it_was() {
         (NewKey::Import(Secret::new("rubbish"), None), "not one key in PEM"),
     ] {
         let error = fixture.try_rotate(new).unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert_eq!(fs::read(fixture.path()).unwrap(), before);
     }
 }
@@ -185,7 +187,7 @@ fn a_file_that_is_not_in_every_part_as_it_should_be_is_refused_and_not_quoted() 
         changed.to_string()
     };
     let half = good.to_string().split_at(200).0.to_owned();
-    for (content, told) in [
+    for (content, expected) in [
         (String::new(), "no key ring"),
         (half, "no key ring"),
         ("[]".to_owned(), "no key ring"),
@@ -203,7 +205,7 @@ fn a_file_that_is_not_in_every_part_as_it_should_be_is_refused_and_not_quoted() 
     ] {
         fixture.write(&content);
         let error = read(&fixture.path()).unwrap_err().to_string();
-        assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
+        assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         assert!(fixture.try_rotate(NewKey::Generate(None)).is_err(), "{content}");
         assert_eq!(fs::read_to_string(fixture.path()).unwrap(), content, "nothing is lost");
     }
@@ -217,7 +219,7 @@ fn what_is_no_regular_file_is_no_key_ring() {
     assert!(matches!(read(&fixture.path()), Err(KeyFileError::Missing)));
     assert!(matches!(read(fixture.folder.path()), Err(KeyFileError::Content(_))));
     let nowhere = fixture.folder.path().join("nowhere/ring.json");
-    let (new, others) = (NewKey::Generate(None), Others::HandOver(HANDOVER));
+    let (new, others) = (NewKey::Generate(None), OtherKeys::Retire(TIMES));
     let outcome = rotate(&nowhere, new, others, &fixture.clock, &SystemRandom);
     assert!(matches!(outcome, Err(KeyFileError::Write(_))));
 }
@@ -230,7 +232,7 @@ fn a_link_stays_a_link_and_what_a_killed_process_left_is_removed() {
     std::os::unix::fs::symlink(fixture.path(), &link).unwrap();
     let aside = fixture.folder.path().join(".ring.json.new");
     fs::write(&aside, "half a ring").unwrap();
-    let (new, others) = (NewKey::Generate(None), Others::HandOver(HANDOVER));
+    let (new, others) = (NewKey::Generate(None), OtherKeys::Retire(TIMES));
     rotate(&link, new, others, &fixture.clock, &SystemRandom).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && !aside.exists());
     assert_eq!(fixture.states().len(), 2);
@@ -240,21 +242,21 @@ fn a_link_stays_a_link_and_what_a_killed_process_left_is_removed() {
 fn a_rewritten_file_has_another_stamp() {
     let fixture = fixture();
     fixture.rotate();
-    let (_, stamp) = read(&fixture.path()).unwrap();
-    assert_eq!(Stamp::of(&fixture.path()), Some(stamp));
+    let (_, version) = read(&fixture.path()).unwrap();
+    assert_eq!(FileVersion::of(&fixture.path()), Some(version));
     fixture.rotate();
-    assert_ne!(Stamp::of(&fixture.path()), Some(stamp));
+    assert_ne!(FileVersion::of(&fixture.path()), Some(version));
     fs::remove_file(fixture.path()).unwrap();
-    assert_eq!(Stamp::of(&fixture.path()), None);
+    assert_eq!(FileVersion::of(&fixture.path()), None);
 }
 
 #[test]
 fn no_key_material_is_in_debug_output() {
     let fixture = fixture();
-    let table = fixture.rotate();
+    let schedule = fixture.rotate();
     let json = fixture.json();
     let pem = json["keys"][0]["private_pem"].as_str().unwrap();
-    let shown = format!("{table:?}");
+    let shown = format!("{schedule:?}");
     assert!(shown.contains("[secret]"), "{shown}");
     assert!(!pem.lines().any(|line| shown.contains(line)), "{shown}");
 }

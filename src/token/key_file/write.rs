@@ -1,4 +1,5 @@
-//! Replacing the file: one writer at a time, whole or not at all, and for the same readers as before.
+//! Replacing the file: one writer at a time, whole or not at all, and for the same readers as
+//! before.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -7,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::{FOR_OTHERS, KeyFileError};
 
-/// The place of a ring, which nobody else rotates while this value lives.
-pub(super) struct Place {
+/// The lock on a ring's file, which nobody else rotates while this value lives.
+pub(super) struct LockedFile {
     path: PathBuf,
     /// Locked, and to be synchronised. A lock on the file itself would be lost with its rename.
     folder: File,
 }
 
-impl Place {
+impl LockedFile {
     /// Waits for other rotations in the same folder.
     pub(super) fn lock(path: &Path) -> Result<Self, KeyFileError> {
         // Where the path is a link, what it leads to is replaced, and the link stays.
@@ -32,7 +33,7 @@ impl Place {
         &self.path
     }
 
-    /// Puts `content` into the place, durably.
+    /// Replaces the file by `content`, durably.
     pub(super) fn replace(&self, content: &[u8]) -> Result<(), KeyFileError> {
         let aside = self.aside()?;
         let outcome = self.write(&aside, content).and_then(|()| {

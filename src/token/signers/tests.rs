@@ -8,26 +8,26 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
 use crate::token::issuer::{Issuer, SessionRule};
-use crate::token::key_file::{NewKey, Others};
-use crate::token::rotation::Handover;
+use crate::token::key_file::{NewKey, OtherKeys};
+use crate::token::rotation::RotationTimes;
 use crate::token::{Algorithm, TokenError, Verifier, key};
 
 const NOW: u64 = 1_800_000_000;
-const HANDOVER: Handover =
-    Handover { publish_ahead: Duration::from_secs(600), overlap: Duration::from_secs(1500) };
+const TIMES: RotationTimes =
+    RotationTimes { publish_ahead: Duration::from_secs(600), overlap: Duration::from_secs(1500) };
 
 /// A process that signs and verifies with the keys of one file.
 struct Fixture {
     folder: TempDir,
     clock: Arc<ManualClock>,
     own: Arc<SigningRing>,
-    keeper: Keeper,
+    watcher: KeyFileWatcher,
     verifier: Verifier,
 }
 
 fn rotate(folder: &TempDir, clock: &ManualClock) {
     let path = folder.path().join("ring.json");
-    let others = Others::HandOver(HANDOVER);
+    let others = OtherKeys::Retire(TIMES);
     key_file::rotate(&path, NewKey::Generate(None), others, clock, &SystemRandom).unwrap();
 }
 
@@ -37,7 +37,7 @@ fn fixture() -> Fixture {
     rotate(&folder, &clock);
     let own = Arc::new(SigningRing::open(&folder.path().join("ring.json")).unwrap());
     let keys = Arc::new(KeyRing::fixed(own.verifying(clock.now())));
-    let keeper = Keeper::new(own.clone(), keys.clone(), clock.clone()).unwrap();
+    let watcher = KeyFileWatcher::new(own.clone(), keys.clone(), clock.clone()).unwrap();
     let issuer = Issuer {
         name: "test".into(),
         iss: None,
@@ -50,7 +50,7 @@ fn fixture() -> Fixture {
         keys,
     };
     let verifier = Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone());
-    Fixture { folder, clock, own, keeper, verifier }
+    Fixture { folder, clock, own, watcher, verifier }
 }
 
 impl Fixture {
@@ -60,7 +60,7 @@ impl Fixture {
 
     fn pass(&mut self, secs: u64) {
         self.clock.advance(Duration::from_secs(secs));
-        self.keeper.look();
+        self.watcher.poll();
     }
 
     /// A token that does not expire: only its key may end it.
@@ -110,7 +110,7 @@ fn what_was_found_good_with_a_key_falls_with_it() {
     let mut fixture = fixture();
     let verified = fixture.verifier.verify(&fixture.token()).unwrap();
     let stands =
-        |fixture: &Fixture| verified.still_stands(fixture.clock.now(), fixture.clock.monotonic());
+        |fixture: &Fixture| verified.is_valid(fixture.clock.now(), fixture.clock.monotonic());
     fixture.pass(1);
     assert!(stands(&fixture), "a look that finds nothing new outdates nothing");
     fixture.rotate();
@@ -127,10 +127,10 @@ fn a_file_that_went_bad_changes_nothing_until_it_is_good_again() {
     for bad in [&b""[..], b"{}", &good[..good.len() / 2]] {
         fs::write(&path, bad).unwrap();
         fixture.pass(1);
-        let told = fixture.keeper.told.clone();
-        assert!(told.is_some());
+        let reported = fixture.watcher.reported.clone();
+        assert!(reported.is_some());
         fixture.pass(1);
-        assert_eq!(fixture.keeper.told, told, "told once");
+        assert_eq!(fixture.watcher.reported, reported, "reported once");
         assert_eq!((fixture.verdict(&token), fixture.published()), (Ok(()), 1));
         assert_eq!(fixture.token().split('.').next(), token.split('.').next());
     }
@@ -141,12 +141,12 @@ fn a_file_that_went_bad_changes_nothing_until_it_is_good_again() {
     fs::write(&path, &good).unwrap();
     set_mode(0o604);
     fixture.pass(1);
-    let told = fixture.keeper.told.clone().unwrap().1;
-    assert!(told.contains("chmod"), "{told}");
+    let reported = fixture.watcher.reported.clone().unwrap().1;
+    assert!(reported.contains("chmod"), "{reported}");
     set_mode(0o600);
     fixture.rotate();
     fixture.pass(1);
-    assert_eq!((fixture.keeper.told.clone(), fixture.published()), (None, 2));
+    assert_eq!((fixture.watcher.reported.clone(), fixture.published()), (None, 2));
 }
 
 #[test]
@@ -195,5 +195,5 @@ async fn without_a_file_there_is_nothing_to_keep() {
     let fixture = fixture();
     let ring = Arc::new(SigningRing::verifying_only(Vec::new()));
     let keys = Arc::new(KeyRing::fixed(Vec::new()));
-    keep_ring(ring, keys, fixture.clock, CancellationToken::new()).await;
+    watch_key_file(ring, keys, fixture.clock, CancellationToken::new()).await;
 }

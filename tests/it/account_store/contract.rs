@@ -1,4 +1,4 @@
-//! What holds for every store: each case runs on SQLite and on a real PostgreSQL, straight and by way
+//! The contract of every store: each case runs on SQLite and on a real PostgreSQL, straight and by way
 //! of pgbouncer.
 
 use portcullis::account::{AccountError, KeyDigest, User, UserKind, UserState};
@@ -222,9 +222,9 @@ async fn changing_nobody_says_so(fixture: Fixture) {
     assert_eq!(store.change_user(&user("nobody")).await, Ok(false));
     assert_eq!(store.set_state(&nobody, UserState::Locked, at(1)).await, Ok(false));
     assert_eq!(store.set_password(&nobody, &secret("x"), None, at(1)).await, Ok(false));
-    assert_eq!(store.note_login(&nobody, at(1)).await, Ok(()));
+    assert_eq!(store.record_login(&nobody, at(1)).await, Ok(()));
     assert_eq!(store.delete_user(&nobody).await, Ok(false));
-    assert_eq!(store.note_key_use("nothing", at(1)).await, Ok(()));
+    assert_eq!(store.record_key_use("nothing", at(1)).await, Ok(()));
     assert_eq!(store.delete_key("nothing").await, Ok(false));
     assert_eq!(store.change_client(&client("nothing")).await, Ok(false));
     assert_eq!(store.delete_client("nothing").await, Ok(false));
@@ -257,8 +257,8 @@ async fn notes_never_move_back(fixture: Fixture) {
     fixture.add(&user("alice")).await;
     fixture.store.add_key(&key("k", "alice", 1)).await.expect("key");
     for (when, expected) in [(5, 5), (3, 5), (9, 9)] {
-        fixture.store.note_login(&id("alice"), at(when)).await.expect("note");
-        fixture.store.note_key_use("k", at(when)).await.expect("note");
+        fixture.store.record_login(&id("alice"), at(when)).await.expect("note");
+        fixture.store.record_key_use("k", at(when)).await.expect("note");
         let alice = fixture.user("alice").await.expect("alice");
         assert_eq!((alice.last_login, alice.updated), (Some(at(expected)), at(0)));
         let keys = fixture.store.keys(None, 9).await.expect("keys");

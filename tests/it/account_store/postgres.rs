@@ -1,4 +1,4 @@
-//! What PostgreSQL has to show beyond the contract: its schema, TLS, deadlines, and a server that
+//! Tests of PostgreSQL beyond the contract: its schema, TLS, deadlines, and a server that
 //! goes away.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn open(url: &str, options: Options) -> Result<PostgresAccounts, OpenError
 }
 
 /// An error and all that it stands on, as an operator reads it.
-fn told(error: &OpenError) -> String {
+fn error_text(error: &OpenError) -> String {
     let source = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
     format!("{error}: {source} {error:?}")
 }
@@ -66,19 +66,19 @@ async fn behind_pgbouncer_an_error_names_the_parameter() {
     let Some(server) = PostgresServer::shared() else { return };
     let Some(bouncer) = PgBouncer::before(&server) else { return };
     let url = bouncer.url(&server.database());
-    let mut told = Vec::new();
+    let mut error_text = Vec::new();
     for _ in 0..20 {
         let store = match open(&url, Options::default()).await {
             Ok(store) => store,
-            Err(error) => panic!("it starts: {}", self::told(&error)),
+            Err(error) => panic!("it starts: {}", self::error_text(&error)),
         };
         for name in ["alice", "bob"] {
-            told.extend(store.user(&id(name)).await.err().map(|error| error.to_string()));
+            error_text.extend(store.user(&id(name)).await.err().map(|error| error.to_string()));
         }
     }
-    assert!(!told.is_empty(), "pgbouncer in transaction mode remembers statements by now");
-    let has_cure = |told: &String| told.contains("?pgbouncer=true");
-    assert!(told.iter().any(has_cure), "{told:?}");
+    assert!(!error_text.is_empty(), "pgbouncer in transaction mode remembers statements by now");
+    let has_cure = |error_text: &String| error_text.contains("?pgbouncer=true");
+    assert!(error_text.iter().any(has_cure), "{error_text:?}");
 }
 
 #[test]
@@ -146,9 +146,12 @@ async fn a_server_that_refuses_is_told_without_credentials() {
         ("postgres://x:hunter2@127.0.0.1:1/x".to_owned(), "postgres 127.0.0.1:1/x"),
     ] {
         let error = open(&bad, options).await.expect_err("refused");
-        let told = told(&error);
-        assert!(told.contains(expected), "{told}");
-        assert!(!told.contains("hunter2") && !told.contains("of-nobody"), "{told}");
+        let error_text = error_text(&error);
+        assert!(error_text.contains(expected), "{error_text}");
+        assert!(
+            !error_text.contains("hunter2") && !error_text.contains("of-nobody"),
+            "{error_text}"
+        );
     }
 }
 

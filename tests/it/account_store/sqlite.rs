@@ -1,4 +1,4 @@
-//! What SQLite has to show beyond the contract: damage, locks, and a file that goes away.
+//! Tests of SQLite beyond the contract: damage, locks, and a file that goes away.
 
 use std::time::Duration;
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    scene::{PATIENT, Proxied},
-    watch::{Seen, Watch},
+    fixture::{PATIENT, ProxiedFixture},
+    monitor::{Monitor, Observations},
 };
-use crate::support::proxy::{Cut, Fault, Flow, Proxy, Which};
+use crate::support::proxy::{Close, Connections, Fault, Flow, Proxy};
 
 /// How many sessions end, one after the other, while the fault lasts.
 const VICTIMS: usize = 3;
@@ -24,121 +24,121 @@ const APART: Duration = Duration::from_millis(150);
 fn without_a_fault_a_revocation_reaches_both_gates_by_push() {
     // By age alone nobody would be refused before the test gives up.
     let gates = [[PATIENT[0], ("SESSION_STALENESS", "600")].as_slice(); 2];
-    let Some(scene) = Proxied::with(&[], &gates) else { return };
-    let mut watch = Watch::start("no fault", &scene, VICTIMS);
+    let Some(fixture) = ProxiedFixture::with(&[], &gates) else { return };
+    let mut monitor = Monitor::start("no fault", &fixture, VICTIMS);
     for _ in 0..VICTIMS {
-        watch.revoke_next();
-        watch.wait_until_well(Instant::now());
+        monitor.revoke_next();
+        monitor.wait_until_recovered(Instant::now());
     }
-    assert_eq!(watch.stop().count(503), 0, "nothing was the matter");
+    assert_eq!(monitor.stop().count(503), 0, "nothing was the matter");
 }
 
 #[test]
-fn news_that_are_cut_off_again_and_again_cost_nothing_but_questions() {
+fn invalidation_that_is_cut_off_again_and_again_costs_nothing_but_questions() {
     let gates = [PATIENT.as_slice(); 2];
-    let Some(scene) = Proxied::with(&[], &gates) else { return };
-    let _cutting = Cutting::start(&scene.proxy, Which::News);
-    let seen = sessions_end_during("news cut every 300 ms", &scene, Fault::NONE);
-    assert_eq!(seen.count(503), 0, "the store itself was there all the time");
+    let Some(fixture) = ProxiedFixture::with(&[], &gates) else { return };
+    let _cuts = PeriodicCuts::start(&fixture.proxy, Connections::Invalidation);
+    let observed = sessions_end_during("invalidation cut every 300 ms", &fixture, Fault::NONE);
+    assert_eq!(observed.count(503), 0, "the store itself was there all the time");
 }
 
 #[test]
 fn connections_that_are_cut_again_and_again_are_made_anew() {
-    let Some(scene) = Proxied::start() else { return };
-    let _cutting = Cutting::start(&scene.proxy, Which::All);
-    sessions_end_during("everything cut every 300 ms", &scene, Fault::NONE);
+    let Some(fixture) = ProxiedFixture::start() else { return };
+    let _cuts = PeriodicCuts::start(&fixture.proxy, Connections::All);
+    sessions_end_during("everything cut every 300 ms", &fixture, Fault::NONE);
 }
 
 #[test]
 fn a_server_that_answers_50_ms_late_is_waited_for() {
-    let Some(scene) = Proxied::start() else { return };
+    let Some(fixture) = ProxiedFixture::start() else { return };
     let late = Flow::Delay(Duration::from_millis(50));
-    sessions_end_during("50 ms late", &scene, Fault::to_client(late));
+    sessions_end_during("50 ms late", &fixture, Fault::to_client(late));
 }
 
 #[test]
 fn a_half_open_connection_is_no_yes_beyond_the_bound() {
-    let Some(scene) = Proxied::start() else { return };
+    let Some(fixture) = ProxiedFixture::start() else { return };
     for (name, fault) in [
         ("nothing comes from the server", Fault::to_client(Flow::Swallow)),
         ("nothing reaches the server", Fault::to_server(Flow::Swallow)),
         ("all is held up and comes later", Fault::both(Flow::Stall)),
     ] {
-        let seen = sessions_end_during(name, &scene, fault);
-        assert!(seen.count(503) > 0, "{name}: who had no answer in time said so");
+        let observed = sessions_end_during(name, &fixture, fault);
+        assert!(observed.count(503) > 0, "{name}: who had no answer in time said so");
     }
 }
 
 #[test]
-fn news_that_fall_silent_are_not_trusted() {
-    let Some(scene) = Proxied::start() else { return };
-    let mut watch = Watch::start("silent news", &scene, VICTIMS);
-    scene.proxy.set(Which::News, Fault::to_client(Flow::Swallow));
+fn invalidation_that_falls_silent_is_not_trusted() {
+    let Some(fixture) = ProxiedFixture::start() else { return };
+    let mut monitor = Monitor::start("silent invalidation", &fixture, VICTIMS);
+    fixture.proxy.set(Connections::Invalidation, Fault::to_client(Flow::Swallow));
     for _ in 0..VICTIMS {
-        watch.revoke_next();
+        monitor.revoke_next();
     }
-    watch.wait_beyond_the_bound();
-    ends_well(watch, &scene);
+    monitor.wait_beyond_the_bound();
+    recovers(monitor, &fixture);
 }
 
 #[test]
 fn garbage_is_never_a_yes() {
-    let Some(scene) = Proxied::start() else { return };
-    sessions_end_during("garbage", &scene, Fault::to_client(Flow::Garbage));
+    let Some(fixture) = ProxiedFixture::start() else { return };
+    sessions_end_during("garbage", &fixture, Fault::to_client(Flow::Garbage));
 }
 
 #[test]
 fn answers_that_come_byte_by_byte_are_given_up() {
-    let Some(scene) = Proxied::start() else { return };
+    let Some(fixture) = ProxiedFixture::start() else { return };
     let drip = Flow::Drip(Duration::from_millis(2));
-    sessions_end_during("slow drip", &scene, Fault::to_client(drip));
+    sessions_end_during("slow drip", &fixture, Fault::to_client(drip));
 }
 
 #[test]
 fn a_server_that_refuses_connections_is_found_again() {
-    let Some(scene) = Proxied::start() else { return };
-    let mut watch = Watch::start("refused", &scene, 1);
-    scene.proxy.refuse(true);
-    scene.proxy.cut(Which::All, Cut::Rst);
-    watch.revoke_next();
-    watch.wait_beyond_the_bound();
-    scene.proxy.refuse(false);
-    let seen = ends_well(watch, &scene);
-    assert!(seen.count(503) > 0, "nobody could know");
+    let Some(fixture) = ProxiedFixture::start() else { return };
+    let mut monitor = Monitor::start("refused", &fixture, 1);
+    fixture.proxy.refuse(true);
+    fixture.proxy.cut(Connections::All, Close::Rst);
+    monitor.revoke_next();
+    monitor.wait_beyond_the_bound();
+    fixture.proxy.refuse(false);
+    let observed = recovers(monitor, &fixture);
+    assert!(observed.count(503) > 0, "nobody could know");
 }
 
 /// Sessions end one after the other while the fault lasts; then all is well again.
-fn sessions_end_during(name: &'static str, scene: &Proxied, fault: Fault) -> Seen {
-    let mut watch = Watch::start(name, scene, VICTIMS);
-    scene.proxy.set(Which::All, fault);
+fn sessions_end_during(name: &'static str, fixture: &ProxiedFixture, fault: Fault) -> Observations {
+    let mut monitor = Monitor::start(name, fixture, VICTIMS);
+    fixture.proxy.set(Connections::All, fault);
     for _ in 0..VICTIMS {
         std::thread::sleep(APART);
-        watch.revoke_next();
+        monitor.revoke_next();
     }
-    watch.wait_beyond_the_bound();
-    ends_well(watch, scene)
+    monitor.wait_beyond_the_bound();
+    recovers(monitor, fixture)
 }
 
-fn ends_well(watch: Watch<'_>, scene: &Proxied) -> Seen {
-    scene.proxy.set(Which::All, Fault::NONE);
-    watch.wait_until_well(Instant::now());
-    let seen = watch.stop();
-    seen.holds_the_promise();
-    seen
+fn recovers(monitor: Monitor<'_>, fixture: &ProxiedFixture) -> Observations {
+    fixture.proxy.set(Connections::All, Fault::NONE);
+    monitor.wait_until_recovered(Instant::now());
+    let observed = monitor.stop();
+    observed.holds_the_bound();
+    observed
 }
 
 /// Cuts connections every 300 ms for as long as it lives, by turns as a peer that closes and as one that has forgotten.
-struct Cutting {
+struct PeriodicCuts {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Cutting {
-    fn start(proxy: &Arc<Proxy>, which: Which) -> Self {
+impl PeriodicCuts {
+    fn start(proxy: &Arc<Proxy>, which: Connections) -> Self {
         let (is_over, proxy) = (Arc::<AtomicBool>::default(), Arc::clone(proxy));
         let stop = Arc::clone(&is_over);
         let thread = std::thread::spawn(move || {
-            for how in [Cut::Rst, Cut::Fin].into_iter().cycle() {
+            for how in [Close::Rst, Close::Fin].into_iter().cycle() {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
@@ -150,7 +150,7 @@ impl Cutting {
     }
 }
 
-impl Drop for Cutting {
+impl Drop for PeriodicCuts {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
         let _ = self.thread.take().expect("dropped once").join();

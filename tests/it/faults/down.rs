@@ -1,9 +1,9 @@
-//! What `SESSION_STORE_DOWN` makes of a store that is gone: three gates side by side, and what each answers over time.
+//! `SESSION_STORE_DOWN` and a store that is gone: three gates side by side, and the answers of each over time.
 
 use std::time::{Duration, Instant};
 
-use super::scene::{BOUND, Proxied};
-use crate::support::{PATIENCE, asker::Answer, asker::Asker, poll, say};
+use super::fixture::{BOUND, ProxiedFixture};
+use crate::support::{PATIENCE, poll, prober::Answer, prober::Prober, say};
 
 /// `stale-for` so long: longer than the bound.
 const STALE_FOR: Duration = Duration::from_secs(3);
@@ -12,34 +12,34 @@ const STALE_FOR: Duration = Duration::from_secs(3);
 fn a_store_that_is_gone_is_lived_with_as_the_operator_says() {
     let [unset, deny, stale]: [&[(&str, &str)]; 3] =
         [&[], &[("SESSION_STORE_DOWN", "deny")], &[("SESSION_STORE_DOWN", "stale-for 3")]];
-    let Some(scene) = Proxied::with(&[], &[unset, deny, stale]) else { return };
-    for gate in &scene.gates[1..] {
+    let Some(fixture) = ProxiedFixture::with(&[], &[unset, deny, stale]) else { return };
+    for gate in &fixture.gates[1..] {
         assert!(
             gate.log().contains("SESSION_STORE_DOWN"),
             "it is written at the start: {}",
             gate.log()
         );
     }
-    let (living, ended) = (scene.open(), scene.open());
-    scene.wait_until_well(&ended);
-    scene.revoke(&ended);
-    for gate in &scene.gates {
+    let (living, ended) = (fixture.open(), fixture.open());
+    fixture.wait_until_recovered(&ended);
+    fixture.revoke(&ended);
+    for gate in &fixture.gates {
         poll("a no", PATIENCE, || (gate.check(&ended.token).status == 401).then_some(()));
     }
-    let ask = |token: &str| -> Vec<Asker> {
-        scene.gates.iter().map(|gate| Asker::start(gate.address, token)).collect()
+    let ask = |token: &str| -> Vec<Prober> {
+        fixture.gates.iter().map(|gate| Prober::start(gate.address, token)).collect()
     };
-    let (askers, of_ended) = (ask(&living.token), ask(&ended.token));
+    let (probers, of_ended) = (ask(&living.token), ask(&ended.token));
     poll("a yes", PATIENCE, || {
-        askers.iter().all(|asker| asker.last().is_some_and(|a| a.status == 200)).then_some(())
+        probers.iter().all(|prober| prober.last().is_some_and(|a| a.status == 200)).then_some(())
     });
-    scene.server().kill();
+    fixture.server().kill();
     let killed = Instant::now();
     poll("questions beyond every bound", PATIENCE, || {
-        let is_late = |asker: &Asker| asker.last_sent() > killed + STALE_FOR + BOUND;
-        askers.iter().chain(&of_ended).all(is_late).then_some(())
+        let is_late = |prober: &Prober| prober.last_sent() > killed + STALE_FOR + BOUND;
+        probers.iter().chain(&of_ended).all(is_late).then_some(())
     });
-    let answers: Vec<Vec<Answer>> = askers.into_iter().map(Asker::stop).collect();
+    let answers: Vec<Vec<Answer>> = probers.into_iter().map(Prober::stop).collect();
     let [unset, deny, stale] = answers.as_slice() else { panic!("three gates") };
     for (name, limit, answers) in
         [("unset", BOUND, unset), ("deny", BOUND, deny), ("stale-for 3", STALE_FOR, stale)]
@@ -52,7 +52,7 @@ fn a_store_that_is_gone_is_lived_with_as_the_operator_says() {
     };
     let odd = stale.iter().filter(sure).find(|answer| answer.status != 200);
     assert!(odd.is_none(), "stale-for 3 said no before its time: {odd:?}, killed {killed:?}");
-    for answers in of_ended.into_iter().map(Asker::stop) {
+    for answers in of_ended.into_iter().map(Prober::stop) {
         let odd = answers.iter().find(|answer| answer.status == 200);
         assert!(odd.is_none(), "what is known to have ended is no yes, however long: {odd:?}");
     }

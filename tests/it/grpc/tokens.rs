@@ -9,11 +9,11 @@ use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceC
 use portcullis::issuer::grpc::generated::v1::{
     ClientCredentials, RefreshRequest, ValidateRequest, ValidateResponse,
 };
-use portcullis::issuer::terms::RefreshPolicy;
+use portcullis::issuer::policy::RefreshPolicy;
 use portcullis::opaque::TokenDigest;
 use tonic::Code;
 
-use super::{FAILING, HELD, Moody, Server, WELL, check_refused};
+use super::{FAILING, FaultyLimitStore, HEALTHY, HELD, Server, check_refused};
 use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, START, text};
 
 fn refresh(token: &str) -> RefreshRequest {
@@ -56,7 +56,7 @@ async fn a_refresh_gives_the_next_tokens_and_a_second_one_ends_the_session() {
 
 #[tokio::test]
 async fn a_reusable_token_is_not_replaced() {
-    let fixture = Fixture::new(|setup| setup.terms.policy = RefreshPolicy::Reusable).await;
+    let fixture = Fixture::new(|setup| setup.policy.refresh_policy = RefreshPolicy::Reusable).await;
     let server = Server::start(&fixture).await;
     let token = text(&fixture.login().await.refresh_token.expect("a refresh token"));
     for _ in 0..2 {
@@ -100,7 +100,7 @@ async fn a_refresh_that_cannot_be_is_refused_by_its_code() {
 #[tokio::test]
 async fn a_good_access_token_is_described() {
     for opaque in [false, true] {
-        let fixture = Fixture::new(|setup| setup.terms.opaque = opaque).await;
+        let fixture = Fixture::new(|setup| setup.policy.opaque = opaque).await;
         let server = Server::start(&fixture).await;
         let issued = fixture.login_as(LOGIN, Some(CLIENT.0)).await;
         let token = text(&issued.access_token);
@@ -160,22 +160,22 @@ async fn too_many_attempts_are_told_when_to_come_again() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable_and_nothing_was_issued() {
-    let store = Arc::new(Moody::default());
-    let fixture = Fixture::new(|setup| setup.restrict = store.clone()).await;
+    let store = Arc::new(FaultyLimitStore::default());
+    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
     let token = text(&fixture.login().await.refresh_token.expect("a refresh token"));
     store.set(FAILING);
     let refused = client.refresh(refresh(&token)).await;
     check_refused(refused, Code::Unavailable, "temporarily_unavailable");
-    store.set(WELL);
+    store.set(HEALTHY);
     client.refresh(refresh(&token)).await.expect("the token is still good");
 }
 
 #[tokio::test]
 async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end() {
-    let store = Arc::new(Moody::default());
-    let fixture = Fixture::new(|setup| setup.restrict = store.clone()).await;
+    let store = Arc::new(FaultyLimitStore::default());
+    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
     let server = Server::start(&fixture).await;
     // tonic's own channel would keep the deadline by itself; this one leaves it to the server.
     let channel = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
@@ -188,11 +188,11 @@ async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end(
     let status = client.refresh(request).await.expect_err("too late");
     // The store's own deadline would be `Unavailable`.
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
-    store.set(WELL);
+    store.set(HEALTHY);
     store.released.notify_one();
     fixture.issuance.tasks().ended().await;
     let kept = fixture.issuance.tokens.get(&TokenDigest::of(&first)).await.expect("memory answers");
-    assert!(kept.expect("it is kept").used.is_some(), "it was exchanged all the same");
+    assert!(kept.expect("it is kept").used.is_some(), "it was rotated all the same");
     let events = fixture.into_events();
     assert_eq!(events.iter().filter(|event| event["event"] == "refresh").count(), 1, "{events:?}");
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::tp_auth::refresh_service_client::RefreshServiceClient;
 use portcullis::issuer::grpc::generated::tp_auth::{RefreshRequest, RefreshResponse};
-use portcullis::issuer::terms::RefreshPolicy;
+use portcullis::issuer::policy::RefreshPolicy;
 use tonic::transport::Channel;
 
-use super::{FAILING, Moody, Server};
+use super::{FAILING, FaultyLimitStore, Server};
 use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, Setup, text};
 
 /// tp-auth's one token.
 fn as_tp_auth(setup: &mut Setup) {
-    setup.terms.opaque = true;
-    setup.terms.policy = RefreshPolicy::Sliding;
+    setup.policy.opaque = true;
+    setup.policy.refresh_policy = RefreshPolicy::Sliding;
 }
 
 /// Asks, and is answered with nothing, as always.
@@ -53,7 +53,7 @@ async fn a_handle_lives_on_while_it_is_in_use() {
 async fn a_handle_slides_once_in_a_window_and_a_login_begins_one() {
     let fixture = Fixture::new(|setup| {
         as_tp_auth(setup);
-        setup.terms.restrict = Duration::from_secs(800);
+        setup.policy.refresh_window = Duration::from_secs(800);
     })
     .await;
     let server = Server::start(&fixture).await;
@@ -68,10 +68,10 @@ async fn a_handle_slides_once_in_a_window_and_a_login_begins_one() {
 
 #[tokio::test]
 async fn what_may_not_slide_does_not_and_is_answered_alike() {
-    let moody = Arc::new(Moody::default());
+    let store = Arc::new(FaultyLimitStore::default());
     let fixture = Fixture::new(|setup| {
         as_tp_auth(setup);
-        setup.restrict = moody.clone();
+        setup.limits = store.clone();
     })
     .await;
     let server = Server::start(&fixture).await;
@@ -83,7 +83,7 @@ async fn what_may_not_slide_does_not_and_is_answered_alike() {
     for (user, token) in cases {
         call(&mut client, user, token).await;
     }
-    moody.set(FAILING);
+    store.set(FAILING);
     call(&mut client, ALICE, &own).await;
     fixture.clock.advance(Duration::from_secs(300));
     for token in [&own, &demos] {
@@ -99,8 +99,8 @@ async fn where_handles_do_not_slide_nothing_happens() {
         (true, RefreshPolicy::Reusable),
     ] {
         let fixture = Fixture::new(|setup| {
-            setup.terms.opaque = opaque;
-            setup.terms.policy = policy;
+            setup.policy.opaque = opaque;
+            setup.policy.refresh_policy = policy;
         })
         .await;
         let server = Server::start(&fixture).await;

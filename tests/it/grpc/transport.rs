@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
 use portcullis::issuer::grpc::generated::v1::{RefreshRequest, ValidateRequest};
-use portcullis::issuer::grpc::{GrpcError, GrpcTerms, TlsTerms};
+use portcullis::issuer::grpc::{GrpcConfig, GrpcError, TlsConfig};
 use portcullis::secret::Secret;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::codegen::tokio_stream;
@@ -16,7 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::{Moody, SILENT, Server};
+use super::{FaultyLimitStore, SILENT, Server};
 use crate::support::PATIENCE;
 use crate::support::issuance::Fixture;
 
@@ -42,9 +42,9 @@ fn certified(authority: &Authority) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-fn tls(authority: &Authority, client_ca: Option<&Authority>) -> TlsTerms {
+fn tls(authority: &Authority, client_ca: Option<&Authority>) -> TlsConfig {
     let (certificate, key) = certified(authority);
-    TlsTerms {
+    TlsConfig {
         certificate: certificate.into(),
         key: Secret::new(key),
         client_ca: client_ca.map(|authority| pem(authority).into()),
@@ -70,8 +70,8 @@ async fn validate_rubbish(channel: Channel) -> Result<(), Status> {
 async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
     let fixture = Fixture::usual().await;
     let (servers, clients, strangers) = (authority(), authority(), authority());
-    let terms = GrpcTerms { tls: Some(tls(&servers, Some(&clients))), ..GrpcTerms::default() };
-    let server = Server::start_with(&fixture, terms, PATIENCE).await;
+    let config = GrpcConfig { tls: Some(tls(&servers, Some(&clients))), ..GrpcConfig::default() };
+    let server = Server::start_with(&fixture, config, PATIENCE).await;
     let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
     let with = |authority| {
         let (certificate, key) = certified(authority);
@@ -92,8 +92,8 @@ async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
 async fn with_tls_alone_nobody_needs_a_certificate() {
     let fixture = Fixture::usual().await;
     let servers = authority();
-    let terms = GrpcTerms { tls: Some(tls(&servers, None)), ..GrpcTerms::default() };
-    let server = Server::start_with(&fixture, terms, PATIENCE).await;
+    let config = GrpcConfig { tls: Some(tls(&servers, None)), ..GrpcConfig::default() };
+    let server = Server::start_with(&fixture, config, PATIENCE).await;
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
     call(&server, trusting).await.expect("an encrypted answer");
 }
@@ -104,10 +104,10 @@ fn certificates_that_cannot_be_used_are_told_before_anything_is_bound() {
     let good = tls(&ours, Some(&ours));
     assert!(good.check().is_ok());
     for bad in [
-        TlsTerms { certificate: b"rubbish".to_vec(), ..good.clone() },
-        TlsTerms { key: Secret::new("rubbish"), ..good.clone() },
-        TlsTerms { key: tls(&ours, None).key, ..good.clone() },
-        TlsTerms { client_ca: Some(b"rubbish".to_vec()), ..good.clone() },
+        TlsConfig { certificate: b"rubbish".to_vec(), ..good.clone() },
+        TlsConfig { key: Secret::new("rubbish"), ..good.clone() },
+        TlsConfig { key: tls(&ours, None).key, ..good.clone() },
+        TlsConfig { client_ca: Some(b"rubbish".to_vec()), ..good.clone() },
     ] {
         assert!(matches!(bad.check(), Err(GrpcError::Tls(_))), "{bad:?}");
     }
@@ -198,10 +198,10 @@ async fn health_is_told_and_the_drain_ends_who_watches_it() {
 
 #[tokio::test]
 async fn a_drain_waits_for_a_call_under_way_and_cuts_it_after_the_grace() {
-    let store = Arc::new(Moody::default());
-    let fixture = Fixture::new(|setup| setup.restrict = store.clone()).await;
+    let store = Arc::new(FaultyLimitStore::default());
+    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
     let grace = Duration::from_millis(200);
-    let server = Server::start_with(&fixture, GrpcTerms::default(), grace).await;
+    let server = Server::start_with(&fixture, GrpcConfig::default(), grace).await;
     let address = server.address;
     let mut client = server.tokens().await;
     store.set(SILENT);

@@ -1,9 +1,9 @@
-//! What holds for every store: each case runs on memory, on SQLite, on a real Redis, on one that
+//! The contract of every store: each case runs on memory, on SQLite, on a real Redis, on one that
 //! real sentinels watch over, on a real cluster, and on a real memcached.
 //! Those about purging run where the store does not make room by itself.
 
 use portcullis::clock::UnixTime;
-use portcullis::opaque::{Exchange, OpaqueToken, TokenKind};
+use portcullis::opaque::{OpaqueToken, Rotation, TokenKind};
 use portcullis::session::{SessionId, StoreError, UserId};
 use serde_json::{Map, Value, json};
 
@@ -58,19 +58,19 @@ macro_rules! contract {
         // One setup for all cases, each in a database of its own.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn it_holds_on_what_sentinels_watch_over() {
-            let Some(watched) = crate::support::redis_sentinel::Watched::start(&[]).await else {
+            let Some(sentinel) = crate::support::redis_sentinel::RedisSentinel::start(&[]).await else {
                 return;
             };
             let mut database = 0;
             $(
                 eprintln!("{}", stringify!($case));
                 database += 1;
-                $case(Fixture::of_redis(&watched.url(), database)).await;
+                $case(Fixture::of_redis(&sentinel.url(), database)).await;
             )*
             $(
                 eprintln!("{}", stringify!($purging));
                 database += 1;
-                $purging(Fixture::of_redis(&watched.url(), database)).await;
+                $purging(Fixture::of_redis(&sentinel.url(), database)).await;
             )*
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,16 +97,16 @@ contract! {
     what_was_put_is_got_back_whole
     an_unknown_token_is_not_found
     tokens_are_put_all_or_none
-    an_exchange_uses_the_old_token_and_adds_its_successors
+    a_rotation_uses_the_old_token_and_adds_its_successors
     a_used_token_stays_used_and_brings_nothing_more
     an_unknown_token_brings_nothing
-    an_exchange_that_cannot_add_uses_nothing
-    of_two_hundred_exchanges_at_once_exactly_one_wins
+    a_rotation_that_cannot_add_uses_nothing
+    of_two_hundred_rotations_at_once_exactly_one_wins
     an_end_moves_forward_and_never_back
     claims_are_replaced_only_where_given
     what_is_not_there_is_neither_extended_nor_removed
     a_token_is_removed_once
-    expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same
+    expired_and_used_tokens_are_handed_out_and_rotated_all_the_same
     it_answers_and_says_what_it_is;
     where_it_purges:
     purge_forgets_what_expired_used_or_not_and_nothing_else
@@ -164,30 +164,30 @@ async fn tokens_are_put_all_or_none(fixture: Fixture) {
     fixture.put(&[token("new")]).await;
 }
 
-async fn an_exchange_uses_the_old_token_and_adds_its_successors(fixture: Fixture) {
+async fn a_rotation_uses_the_old_token_and_adds_its_successors(fixture: Fixture) {
     fixture.put(&[token("old"), token("bystander")]).await;
     let handle = OpaqueToken { kind: TokenKind::Handle, ..token("handle") };
     let successors = [token("next"), handle.clone()];
-    let outcome = fixture.store.exchange(&digest("old"), at(5), &successors).await;
-    assert_eq!(outcome, Ok(Exchange::Done));
+    let outcome = fixture.store.rotate(&digest("old"), at(5), &successors).await;
+    assert_eq!(outcome, Ok(Rotation::Rotated));
     assert_eq!(fixture.get("old").await, Some(OpaqueToken { used: Some(at(5)), ..token("old") }));
     assert_eq!(fixture.get("next").await, Some(token("next")));
     assert_eq!(fixture.get("handle").await, Some(handle));
     assert_eq!(fixture.get("bystander").await, Some(token("bystander")));
-    assert_eq!(fixture.store.exchange(&digest("next"), at(6), &[]).await, Ok(Exchange::Done));
+    assert_eq!(fixture.store.rotate(&digest("next"), at(6), &[]).await, Ok(Rotation::Rotated));
 }
 
 async fn a_used_token_stays_used_and_brings_nothing_more(fixture: Fixture) {
     fixture.put(&[token("old")]).await;
-    let exchange = async |when, name: &str| {
-        fixture.other.exchange(&digest("old"), at(when), &[token(name)]).await
+    let rotate = async |when, name: &str| {
+        fixture.other.rotate(&digest("old"), at(when), &[token(name)]).await
     };
-    assert_eq!(exchange(5, "first").await, Ok(Exchange::Done));
+    assert_eq!(rotate(5, "first").await, Ok(Rotation::Rotated));
     for (when, name) in [(5, "second"), (4, "third"), (99_999, "fourth"), (6, "first")] {
-        assert_eq!(exchange(when, name).await, Ok(Exchange::Used), "{name}");
+        assert_eq!(rotate(when, name).await, Ok(Rotation::AlreadyUsed), "{name}");
     }
     fixture.store.extend(&digest("old"), at(70_000), None).await.expect("extend");
-    assert_eq!(exchange(7, "fifth").await, Ok(Exchange::Used));
+    assert_eq!(rotate(7, "fifth").await, Ok(Rotation::AlreadyUsed));
     for name in ["second", "third", "fourth", "fifth"] {
         assert_eq!(fixture.get(name).await, None, "{name}");
     }
@@ -195,13 +195,13 @@ async fn a_used_token_stays_used_and_brings_nothing_more(fixture: Fixture) {
 }
 
 async fn an_unknown_token_brings_nothing(fixture: Fixture) {
-    let outcome = fixture.store.exchange(&digest("never"), at(1), &[token("next")]).await;
-    assert_eq!(outcome, Ok(Exchange::Unknown));
+    let outcome = fixture.store.rotate(&digest("never"), at(1), &[token("next")]).await;
+    assert_eq!(outcome, Ok(Rotation::Unknown));
     assert_eq!(fixture.get("next").await, None);
     assert_eq!(fixture.get("never").await, None);
 }
 
-async fn an_exchange_that_cannot_add_uses_nothing(fixture: Fixture) {
+async fn a_rotation_that_cannot_add_uses_nothing(fixture: Fixture) {
     fixture.put(&[token("old"), token("there")]).await;
     for successors in [
         vec![token("next"), token("there")],
@@ -209,31 +209,31 @@ async fn an_exchange_that_cannot_add_uses_nothing(fixture: Fixture) {
         vec![token("next"), token("next")],
         vec![token("next"), token("old")],
     ] {
-        let refused = fixture.store.exchange(&digest("old"), at(1), &successors).await;
+        let refused = fixture.store.rotate(&digest("old"), at(1), &successors).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         assert_eq!(fixture.get("old").await, Some(token("old")));
         assert_eq!(fixture.get("next").await, None);
     }
-    let outcome = fixture.store.exchange(&digest("old"), at(1), &[token("next")]).await;
-    assert_eq!(outcome, Ok(Exchange::Done));
+    let outcome = fixture.store.rotate(&digest("old"), at(1), &[token("next")]).await;
+    assert_eq!(outcome, Ok(Rotation::Rotated));
 }
 
-async fn of_two_hundred_exchanges_at_once_exactly_one_wins(fixture: Fixture) {
+async fn of_two_hundred_rotations_at_once_exactly_one_wins(fixture: Fixture) {
     fixture.put(&[token("old")]).await;
-    let exchanging: Vec<_> = (0..200)
+    let rotating: Vec<_> = (0..200)
         .map(|n| {
             let store = fixture.either(n);
             tokio::spawn(async move {
                 let next = token(&format!("next{n}"));
-                store.exchange(&digest("old"), at(n as u64), &[next]).await
+                store.rotate(&digest("old"), at(n as u64), &[next]).await
             })
         })
         .collect();
     let mut winners = Vec::new();
-    for (n, task) in exchanging.into_iter().enumerate() {
+    for (n, task) in rotating.into_iter().enumerate() {
         match task.await.expect("task") {
-            Ok(Exchange::Done) => winners.push(n),
-            outcome => assert_eq!(outcome, Ok(Exchange::Used)),
+            Ok(Rotation::Rotated) => winners.push(n),
+            outcome => assert_eq!(outcome, Ok(Rotation::AlreadyUsed)),
         }
     }
     assert_eq!(winners.len(), 1, "{winners:?}");
@@ -283,8 +283,8 @@ async fn a_token_is_removed_once(fixture: Fixture) {
     assert_eq!(fixture.store.remove(&digest("t")).await, Ok(true));
     assert_eq!(fixture.other.remove(&digest("t")).await, Ok(false));
     assert_eq!(fixture.get("t").await, None);
-    let outcome = fixture.store.exchange(&digest("t"), at(1), &[]).await;
-    assert_eq!(outcome, Ok(Exchange::Unknown));
+    let outcome = fixture.store.rotate(&digest("t"), at(1), &[]).await;
+    assert_eq!(outcome, Ok(Rotation::Unknown));
     assert_eq!(fixture.store.extend(&digest("t"), at(99_999), None).await, Ok(false));
     assert!(fixture.get("bystander").await.is_some());
 }
@@ -328,7 +328,7 @@ async fn purging_is_left_to_it(fixture: Fixture) {
     assert!(fixture.get("t").await.is_some());
 }
 
-async fn expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same(fixture: Fixture) {
+async fn expired_and_used_tokens_are_handed_out_and_rotated_all_the_same(fixture: Fixture) {
     // By the machine's clock these ended long ago, or will in an age.
     let old = OpaqueToken {
         issued: UnixTime::from_secs(1),
@@ -340,8 +340,8 @@ async fn expired_and_used_tokens_are_handed_out_and_exchanged_all_the_same(fixtu
     for token in [old, endless] {
         fixture.put(std::slice::from_ref(&token)).await;
         assert_eq!(fixture.other.get(&token.digest).await, Ok(Some(token.clone())));
-        let outcome = fixture.store.exchange(&token.digest, at(99_999_999), &[]).await;
-        assert_eq!(outcome, Ok(Exchange::Done));
+        let outcome = fixture.store.rotate(&token.digest, at(99_999_999), &[]).await;
+        assert_eq!(outcome, Ok(Rotation::Rotated));
     }
 }
 

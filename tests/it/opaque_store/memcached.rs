@@ -1,11 +1,11 @@
-//! What memcached has to show beyond the contract: an exchange is one step although it changes
+//! Tests of memcached beyond the contract: a rotation is one step although it changes
 //! several records, and whatever is forgotten only refuses.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use portcullis::opaque::{Exchange, OpaqueStore, OpaqueToken};
+use portcullis::opaque::{OpaqueToken, OpaqueTokenStore, Rotation};
 use portcullis::session::StoreError;
 
 use super::{Fixture, at, digest, memcached_store, token};
@@ -15,12 +15,12 @@ fn key(name: &str) -> String {
     format!("portcullis:opaque:{}", digest(name).name())
 }
 
-async fn get(store: &dyn OpaqueStore, name: &str) -> Option<OpaqueToken> {
+async fn get(store: &dyn OpaqueTokenStore, name: &str) -> Option<OpaqueToken> {
     store.get(&digest(name)).await.expect("get")
 }
 
-/// A record as it is while an exchange for it is under way.
-fn dormant(record: &str, parent: &str) -> String {
+/// A record as it is while a rotation for it is under way.
+fn pending(record: &str, parent: &str) -> String {
     let parent = digest(parent).name();
     format!("{},\"parent\":\"{parent}\"}}", record.strip_suffix('}').expect("an object"))
 }
@@ -30,13 +30,13 @@ async fn what_is_forgotten_is_unknown_and_its_successors_live_on() {
     let Some(server) = MemcachedServer::start() else { return };
     let store = memcached_store(&server.url());
     store.put(&[token("old")]).await.expect("put");
-    let exchanged = store.exchange(&digest("old"), at(1), &[token("next")]).await;
-    assert_eq!(exchanged, Ok(Exchange::Done));
+    let rotated = store.rotate(&digest("old"), at(1), &[token("next")]).await;
+    assert_eq!(rotated, Ok(Rotation::Rotated));
     // That it was used is forgotten with it: whoever shows it is refused, as a stranger.
     server.forget(&key("old"));
     assert_eq!(get(&store, "old").await, None);
-    let again = store.exchange(&digest("old"), at(2), &[token("thief")]).await;
-    assert_eq!(again, Ok(Exchange::Unknown));
+    let again = store.rotate(&digest("old"), at(2), &[token("thief")]).await;
+    assert_eq!(again, Ok(Rotation::Unknown));
     assert_eq!(get(&store, "thief").await, None);
     assert_eq!(get(&store, "next").await, Some(token("next")));
     server.flush();
@@ -45,24 +45,24 @@ async fn what_is_forgotten_is_unknown_and_its_successors_live_on() {
 }
 
 #[tokio::test]
-async fn a_successor_is_not_there_before_its_exchange() {
+async fn a_successor_is_not_there_before_its_rotation() {
     let Some(server) = MemcachedServer::start() else { return };
     let store = memcached_store(&server.url());
     store.put(&[token("old"), token("next")]).await.expect("put");
     let record = server.value(&key("next")).expect("next");
-    // As if who exchanges had been killed between the two steps.
-    server.set(&key("next"), &dormant(&record, "old"));
+    // As if who rotates it had been killed between the two steps.
+    server.set(&key("next"), &pending(&record, "old"));
     let is_absent = async || {
         assert_eq!(get(&store, "next").await, None);
-        let exchanged = store.exchange(&digest("next"), at(1), &[token("later")]).await;
-        assert_eq!(exchanged, Ok(Exchange::Unknown));
+        let rotated = store.rotate(&digest("next"), at(1), &[token("later")]).await;
+        assert_eq!(rotated, Ok(Rotation::Unknown));
         assert_eq!(get(&store, "later").await, None);
         assert_eq!(store.extend(&digest("next"), at(99_999), None).await, Ok(false));
     };
     is_absent().await;
-    // Another exchange of the same token comes true: this one never does.
-    let exchanged = store.exchange(&digest("old"), at(2), &[token("winner")]).await;
-    assert_eq!(exchanged, Ok(Exchange::Done));
+    // Another rotation of the same token is committed: this one never does.
+    let rotated = store.rotate(&digest("old"), at(2), &[token("winner")]).await;
+    assert_eq!(rotated, Ok(Rotation::Rotated));
     assert_eq!(get(&store, "winner").await, Some(token("winner")));
     is_absent().await;
     server.forget(&key("old"));
@@ -70,21 +70,21 @@ async fn a_successor_is_not_there_before_its_exchange() {
 }
 
 #[tokio::test]
-async fn a_successor_is_there_from_the_exchange_on_although_nobody_woke_it() {
-    for used in ["read", "extended", "exchanged"] {
+async fn a_successor_is_there_from_the_commit_on_although_it_has_its_parent() {
+    for used in ["read", "extended", "rotated"] {
         let Some(server) = MemcachedServer::start() else { return };
         let store = memcached_store(&server.url());
         store.put(&[token("old")]).await.expect("put");
-        store.exchange(&digest("old"), at(1), &[token("next")]).await.expect("exchange");
-        // As if who exchanged had been killed right after it.
+        store.rotate(&digest("old"), at(1), &[token("next")]).await.expect("rotate");
+        // As if who rotated it had been killed right after it.
         let record = server.value(&key("next")).expect("next");
-        server.set(&key("next"), &dormant(&record, "old"));
+        server.set(&key("next"), &pending(&record, "old"));
         match used {
             "read" => assert_eq!(get(&store, "next").await, Some(token("next"))),
             "extended" => assert_eq!(store.extend(&digest("next"), at(1), None).await, Ok(true)),
             _ => {
-                let exchanged = store.exchange(&digest("next"), at(2), &[token("later")]).await;
-                assert_eq!(exchanged, Ok(Exchange::Done));
+                let rotated = store.rotate(&digest("next"), at(2), &[token("later")]).await;
+                assert_eq!(rotated, Ok(Rotation::Rotated));
                 assert_eq!(get(&store, "later").await, Some(token("later")));
             }
         }
@@ -108,7 +108,7 @@ async fn give_up_after(mut waits: usize, work: impl Future) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_that_is_given_up_anywhere_has_happened_or_has_not() {
+async fn a_rotation_that_is_given_up_anywhere_has_happened_or_has_not() {
     let Some(fixture) = Fixture::memcached().await else { return };
     let (mut happened, mut did_not) = (0, 0);
     for n in 0..400 {
@@ -116,8 +116,8 @@ async fn an_exchange_that_is_given_up_anywhere_has_happened_or_has_not() {
         fixture.put(&[token(&old)]).await;
         let successors = [token(&next), token(&handle)];
         let digest = digest(&old);
-        let exchange = fixture.store.exchange(&digest, at(1), &successors);
-        give_up_after(n % 25, exchange).await;
+        let rotation = fixture.store.rotate(&digest, at(1), &successors);
+        give_up_after(n % 25, rotation).await;
         // What was sent may still arrive; what is true before and after is true in between.
         loop {
             let before = fixture.get(&old).await.expect("old").used;
@@ -134,7 +134,7 @@ async fn an_exchange_that_is_given_up_anywhere_has_happened_or_has_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_and_extensions_at_once_lose_nothing() {
+async fn a_rotation_and_extensions_at_once_lose_nothing() {
     let Some(fixture) = Fixture::memcached().await else { return };
     fixture.put(&[token("old")]).await;
     let extending: Vec<_> = (1..=40)
@@ -144,15 +144,15 @@ async fn an_exchange_and_extensions_at_once_lose_nothing() {
             tokio::spawn(async move { store.extend(&digest("old"), end, None).await })
         })
         .collect();
-    let exchanging: Vec<_> = (0..20)
+    let rotating: Vec<_> = (0..20)
         .map(|n| {
             let (store, next) = (fixture.either(n), token(&format!("next{n}")));
-            tokio::spawn(async move { store.exchange(&digest("old"), at(1), &[next]).await })
+            tokio::spawn(async move { store.rotate(&digest("old"), at(1), &[next]).await })
         })
         .collect();
     let mut won = 0;
-    for task in exchanging {
-        won += usize::from(task.await.expect("task") == Ok(Exchange::Done));
+    for task in rotating {
+        won += usize::from(task.await.expect("task") == Ok(Rotation::Rotated));
     }
     for task in extending {
         assert_eq!(task.await.expect("task"), Ok(true));
@@ -188,7 +188,7 @@ async fn a_damaged_record_is_never_a_token() {
         assert!(id.contains(&digest("t").name()[..12]) && !reason.is_empty(), "{id}: {reason}");
     }
     server.set(&key("t"), "no json");
-    let outcome = store.exchange(&digest("t"), at(1), &[token("next")]).await;
+    let outcome = store.rotate(&digest("t"), at(1), &[token("next")]).await;
     assert!(matches!(outcome, Err(StoreError::Corrupt { .. })), "{outcome:?}");
     assert_eq!(get(&store, "next").await, None);
     assert_eq!(store.remove(&digest("t")).await, Ok(true));
@@ -197,13 +197,13 @@ async fn a_damaged_record_is_never_a_token() {
 #[tokio::test]
 async fn a_server_that_is_gone_is_no_answer() {
     let Some(mut server) = MemcachedServer::start() else { return };
-    let store: Arc<dyn OpaqueStore> = Arc::new(memcached_store(&server.url()));
+    let store: Arc<dyn OpaqueTokenStore> = Arc::new(memcached_store(&server.url()));
     store.put(&[token("t")]).await.expect("put");
     server.kill();
     let found = store.get(&digest("t")).await;
     assert!(matches!(found, Err(StoreError::Unavailable(_))), "{found:?}");
-    let exchanged = store.exchange(&digest("t"), at(1), &[token("next")]).await;
-    assert!(matches!(exchanged, Err(StoreError::Unavailable(_))), "{exchanged:?}");
+    let rotated = store.rotate(&digest("t"), at(1), &[token("next")]).await;
+    assert!(matches!(rotated, Err(StoreError::Unavailable(_))), "{rotated:?}");
     assert!(store.ping().await.is_err());
     server.restart();
     assert_eq!(store.ping().await, Ok(()));

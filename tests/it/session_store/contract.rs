@@ -1,4 +1,4 @@
-//! What holds for every store: each case runs on memory, on SQLite, on a real Redis, on one that
+//! The contract of every store: each case runs on memory, on SQLite, on a real Redis, on one that
 //! real sentinels watch over, on a real cluster, and on a real memcached.
 //! Those about lists run where there are any; of the others it is seen that they say so.
 
@@ -60,19 +60,19 @@ macro_rules! contract {
         // One setup for all cases, each in a database of its own.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn it_holds_on_what_sentinels_watch_over() {
-            let Some(watched) = crate::support::redis_sentinel::Watched::start(&[]).await else {
+            let Some(sentinel) = crate::support::redis_sentinel::RedisSentinel::start(&[]).await else {
                 return;
             };
             let mut database = 0;
             $(
                 eprintln!("{}", stringify!($case));
                 database += 1;
-                $case(Fixture::of_redis(&watched.url(), database)).await;
+                $case(Fixture::of_redis(&sentinel.url(), database)).await;
             )*
             $(
                 eprintln!("{}", stringify!($listing));
                 database += 1;
-                $listing(Fixture::of_redis(&watched.url(), database)).await;
+                $listing(Fixture::of_redis(&sentinel.url(), database)).await;
             )*
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What memcached has to show beyond the contract: whatever it forgets only refuses, and what it
+//! Tests of memcached beyond the contract: whatever it forgets only refuses, and what it
 //! cannot say is no answer.
 
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use portcullis::session::{Session, SessionStore, StoreError};
 use serde_json::json;
 
 use super::{Fixture, PATIENCE, at, id, memcached_store, memcached_store_within, session, user};
+use crate::support::canned_response;
 use crate::support::memcached::MemcachedServer;
-use crate::support::rubbish;
 
 /// Where alice's generation is; by `printf alice | sha256sum`, in base64url.
 const ALICE: &str = "portcullis:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
@@ -300,7 +300,7 @@ async fn rubbish_is_no_answer_and_is_not_repeated() {
         (b"VA 100 c1 t-1 O0\r\n{", true),
         (b"E", true),
     ] {
-        let url = format!("memcached://{}", rubbish::answering(answer));
+        let url = format!("memcached://{}", canned_response::answering(answer));
         let patience = if timed_out { Duration::from_millis(300) } else { PATIENCE };
         let store = memcached_store_within(&url, patience);
         let text = String::from_utf8_lossy(answer).into_owned();

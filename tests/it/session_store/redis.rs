@@ -1,4 +1,4 @@
-//! What Redis has to show beyond the contract: damage, databases, outages, passwords, TLS.
+//! Tests of Redis beyond the contract: damage, databases, outages, passwords, TLS.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use portcullis::session::{Filter, SessionStore as _, StoreError};
 use portcullis::storage;
 
 use super::{PATIENCE, at, id, names, of, redis_store, redis_store_with, session, user, within};
-use crate::support::redis::{Reach, RedisServer};
+use crate::support::redis::{RedisServer, Transport};
 
 /// Commands as an administrator types them, in the database of the sessions.
 struct Admin(redis::aio::MultiplexedConnection);
@@ -160,8 +160,8 @@ async fn redis_may_forget_our_scripts() {
 
 #[tokio::test]
 async fn a_killed_redis_is_reported_at_once_and_used_again_when_it_is_back() {
-    for reach in [Reach::Unix, Reach::Tcp] {
-        let Some(mut server) = RedisServer::start_with(reach, &[]) else { return };
+    for transport in [Transport::Unix, Transport::Tcp] {
+        let Some(mut server) = RedisServer::start_with(transport, &[]) else { return };
         let store = redis_store(&server.url());
         let kept = session("s1", "alice", 1);
         store.put(&kept).await.expect("put");
@@ -183,7 +183,7 @@ async fn a_killed_redis_is_reported_at_once_and_used_again_when_it_is_back() {
 
 #[tokio::test]
 async fn a_silent_redis_times_out_and_is_used_again_when_it_speaks() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     let patience = Duration::from_millis(500);
     let store = redis_store_with(&server.url(), &within(patience));
     let kept = session("s1", "alice", 1);
@@ -275,7 +275,7 @@ async fn a_redis_that_speaks_only_resp2_is_good_enough() {
         vec!["--rename-command", "HELLO", ""],
         vec!["--rename-command", "HELLO", "", "--requirepass", "hunter2"],
     ] {
-        let Some(server) = RedisServer::start_with(Reach::Unix, &extra) else { return };
+        let Some(server) = RedisServer::start_with(Transport::Unix, &extra) else { return };
         let store = redis_store(&format!("{}?pass=hunter2", server.url()));
         if extra.len() == 3 {
             // This one wants no password; what it says of ours must not repeat it.
@@ -292,7 +292,8 @@ async fn a_redis_that_speaks_only_resp2_is_good_enough() {
 
 #[tokio::test]
 async fn a_refused_password_is_said_and_not_shown() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &["--requirepass", "correct"]) else {
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &["--requirepass", "correct"])
+    else {
         return;
     };
     let with =
@@ -311,8 +312,8 @@ async fn a_refused_password_is_said_and_not_shown() {
 async fn redis_over_tls_is_trusted_by_its_ca_alone() {
     // Only the first test of the process installs it.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let Some(server) = RedisServer::start_with(Reach::Tls, &[]) else { return };
-    let Some(foreign) = RedisServer::start_with(Reach::Tls, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tls, &[]) else { return };
+    let Some(foreign) = RedisServer::start_with(Transport::Tls, &[]) else { return };
     let store = |ca: Option<&RedisServer>| {
         let ca_pem = ca.map(|of| std::fs::read(of.ca_file()).expect("CA"));
         redis_store_with(&server.url(), &storage::redis::Options { ca_pem, ..within(PATIENCE) })
@@ -334,12 +335,12 @@ async fn a_user_can_be_shut_out_while_redis_is_at_maxmemory() {
     for name in ["s1", "s2"] {
         store.put(&session(name, "alice", 1)).await.expect("put");
     }
-    store.prove().await.expect("there is memory");
+    store.probe_write().await.expect("there is memory");
     let _: () = admin.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = store.put(&session("s3", "alice", 1)).await;
     let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
     assert!(why.contains("maxmemory"), "{why}");
-    assert!(store.prove().await.is_err(), "a login cannot work");
+    assert!(store.probe_write().await.is_err(), "a login cannot work");
     store.ping().await.expect("it answers");
     assert_eq!(store.revoke(&id("s1")).await, Ok(Some(user("alice"))));
     assert_eq!(store.revoke_user(&user("alice"), at(5)).await, Ok(1));
@@ -372,7 +373,7 @@ async fn what_redis_cannot_save_is_refused_with_the_words_for_it() {
     for refused in [
         store.revoke_user(&user("alice"), at(5)).await.map(drop),
         store.put(&session("s2", "alice", 1)).await,
-        store.prove().await,
+        store.probe_write().await,
     ] {
         let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
         assert!(why.contains("MISCONF") && why.contains("disk"), "{why}");
@@ -386,8 +387,8 @@ async fn what_an_operator_has_to_do_about_redis_is_said() {
     for (options, cure) in
         [(&["--databases", "1"][..], "LOGIN_REDIS_DB"), (&without_eval, "rename-command")]
     {
-        let Some(server) = RedisServer::start_with(Reach::Unix, options) else { return };
-        let refused = redis_store(&server.url()).prove().await;
+        let Some(server) = RedisServer::start_with(Transport::Unix, options) else { return };
+        let refused = redis_store(&server.url()).probe_write().await;
         let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
         assert!(why.contains(cure), "{why}");
     }

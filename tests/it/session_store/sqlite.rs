@@ -1,4 +1,4 @@
-//! What SQLite has to show beyond the contract: damage, locks, kill -9, and claims of any kind.
+//! Tests of SQLite beyond the contract: damage, locks, kill -9, and claims of any kind.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -217,7 +217,7 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
             ("revoke_user", store.revoke_user(&alice, at(9)).await.map(drop)),
             ("purge", store.purge(at(99_000)).await.map(drop)),
             ("ping", store.ping().await),
-            ("prove", store.prove().await),
+            ("probe_write", store.probe_write().await),
         ] {
             assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{what}: {refused:?}");
         }

@@ -1,4 +1,4 @@
-//! Accounts that nobody asks: who refreshes in a simulation came by the hook, whose word at login holds.
+//! Accounts that nobody uses: refreshes in a simulation are of a login by the hook, whose word at login holds.
 
 use async_trait::async_trait;
 use portcullis::{
@@ -14,29 +14,29 @@ pub struct NoAccounts;
 
 type Answer<T> = Result<T, AccountError>;
 
-fn not_asked<T>() -> Answer<T> {
+fn unused<T>() -> Answer<T> {
     unreachable!("nobody asks for accounts in a simulation")
 }
 
 #[async_trait]
 impl AccountStore for NoAccounts {
     async fn add_user(&self, _: &User) -> Answer<()> {
-        not_asked()
+        unused()
     }
     async fn user(&self, _: &UserId) -> Answer<Option<User>> {
-        not_asked()
+        unused()
     }
     async fn user_by_login(&self, _: &Login) -> Answer<Option<User>> {
-        not_asked()
+        unused()
     }
     async fn users(&self, _: Option<&UserId>, _: usize) -> Answer<Vec<User>> {
-        not_asked()
+        unused()
     }
     async fn change_user(&self, _: &User) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn set_state(&self, _: &UserId, _: UserState, _: UnixTime) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn set_password(
         &self,
@@ -45,49 +45,49 @@ impl AccountStore for NoAccounts {
         _: Option<&Secret>,
         _: UnixTime,
     ) -> Answer<bool> {
-        not_asked()
+        unused()
     }
-    async fn note_login(&self, _: &UserId, _: UnixTime) -> Answer<()> {
-        not_asked()
+    async fn record_login(&self, _: &UserId, _: UnixTime) -> Answer<()> {
+        unused()
     }
     async fn delete_user(&self, _: &UserId) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn add_key(&self, _: &ApiKey) -> Answer<()> {
-        not_asked()
+        unused()
     }
     async fn key(&self, _: &KeyDigest) -> Answer<Option<ApiKey>> {
-        not_asked()
+        unused()
     }
     async fn keys(&self, _: Option<&UserId>, _: usize) -> Answer<Vec<ApiKey>> {
-        not_asked()
+        unused()
     }
     async fn renew_key(&self, _: &KeyDigest, _: Option<UnixTime>) -> Answer<bool> {
-        not_asked()
+        unused()
     }
-    async fn note_key_use(&self, _: &str, _: UnixTime) -> Answer<()> {
-        not_asked()
+    async fn record_key_use(&self, _: &str, _: UnixTime) -> Answer<()> {
+        unused()
     }
     async fn delete_key(&self, _: &str) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn add_client(&self, _: &Client) -> Answer<()> {
-        not_asked()
+        unused()
     }
     async fn client(&self, _: &str) -> Answer<Option<Client>> {
-        not_asked()
+        unused()
     }
     async fn clients(&self) -> Answer<Vec<Client>> {
-        not_asked()
+        unused()
     }
     async fn change_client(&self, _: &Client) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn delete_client(&self, _: &str) -> Answer<bool> {
-        not_asked()
+        unused()
     }
     async fn ping(&self) -> Answer<()> {
-        not_asked()
+        unused()
     }
     fn describe(&self) -> String {
         "none".to_owned()

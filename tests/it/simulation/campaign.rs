@@ -1,4 +1,4 @@
-//! Many runs: which seeds, on which threads, and what is told of them.
+//! Many runs: their seeds, their threads, and the report of them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -12,10 +12,10 @@ use std::{
 };
 
 use super::{
-    judge::{Rule, Tally, Violation},
+    cluster::ClusterState,
     mutation::Mutation,
+    oracle::{Rule, Tally, Violation},
     trace::Fingerprint,
-    world::World,
 };
 
 /// One run to be made.
@@ -23,11 +23,11 @@ use super::{
 pub struct Run {
     pub seed: u64,
     pub mutation: Mutation,
-    /// Whether its trace is wanted as text.
-    pub is_read: bool,
+    /// Tells whether its trace is wanted as text.
+    pub with_text: bool,
 }
 
-/// What came of it.
+/// The report of one run.
 #[derive(Debug)]
 pub struct Report {
     pub violations: Vec<Violation>,
@@ -37,10 +37,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// What a world saw.
-    pub fn of(world: &World) -> Self {
-        let (violations, tally) = world.judge.verdict();
-        let (fingerprint, text) = (world.trace.fingerprint(), world.trace.text());
+    /// The report of a finished run.
+    pub fn of(cluster: &ClusterState) -> Self {
+        let (violations, tally) = cluster.oracle.verdict();
+        let (fingerprint, text) = (cluster.trace.fingerprint(), cluster.trace.text());
         Self { violations, tally, fingerprint, text }
     }
 }
@@ -67,8 +67,8 @@ fn seeds(usual: u64) -> Range<u64> {
     }
 }
 
-/// Says something past the capture of the harness.
-fn tell(line: &str) {
+/// Prints a line past the capture of the test harness.
+fn print_line(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is open");
 }
 
@@ -94,12 +94,12 @@ fn for_each(seeds: Range<u64>, is_enough: impl Fn(u64) -> bool + Sync) {
 }
 
 impl Model {
-    fn of(&self, seed: u64, mutation: Mutation, is_read: bool) -> Report {
-        (self.run)(Run { seed, mutation, is_read })
+    fn of(&self, seed: u64, mutation: Mutation, with_text: bool) -> Report {
+        (self.run)(Run { seed, mutation, with_text })
     }
 
-    /// Runs all seeds, and fails with the first that broke a rule.
-    pub fn hold(&self, usual: u64) {
+    /// Runs all seeds, and fails with the first that violates a rule.
+    pub fn check_seeds(&self, usual: u64) {
         let (seeds, started) = (seeds(usual), Instant::now());
         let seen = Mutex::new((HashSet::new(), Tally::default(), 0));
         let failed = Mutex::new(None::<u64>);
@@ -118,7 +118,7 @@ impl Model {
         });
         let (orders, tally, runs) = seen.into_inner().expect("never poisoned");
         let (name, took) = (self.name, started.elapsed().as_secs_f64());
-        tell(&format!(
+        print_line(&format!(
             "{name}: {runs} seeds from {} in {took:.1} s, {} interleavings, {tally}",
             seeds.start,
             orders.len(),
@@ -130,7 +130,7 @@ impl Model {
 
     fn fail(&self, seed: u64) -> ! {
         let report = self.of(seed, Mutation::None, true);
-        tell(&report.text);
+        print_line(&report.text);
         let broken: Vec<_> =
             report.violations.iter().map(|v| format!("{:?}: {}", v.rule, v.what)).collect();
         panic!(
@@ -160,14 +160,14 @@ impl Model {
         let Some(seed) = first else {
             panic!("{}: {mutation:?} was not caught in {within} seeds; {also:?}", self.name);
         };
-        tell(&format!("{}: {mutation:?} is caught at seed {seed}: {also:?}", self.name));
+        print_line(&format!("{}: {mutation:?} is caught at seed {seed}: {also:?}", self.name));
     }
 
     /// Runs some seeds twice: everything happens again, at the same times.
     pub fn repeats(&self, seeds: Range<u64>) {
         for_each(seeds, |seed| {
             let [once, again] =
-                [false, true].map(|is_read| self.of(seed, Mutation::None, is_read).fingerprint);
+                [false, true].map(|with_text| self.of(seed, Mutation::None, with_text).fingerprint);
             assert_eq!(once, again, "{} with seed {seed}", self.name);
             false
         });

@@ -1,52 +1,52 @@
-//! What is broken on purpose, to see that the rules notice.
+//! Mistakes that are made on purpose, to see that the rules notice them.
 
-/// A mistake in the store, in the channel of news, or in what a gate is told to believe.
+/// A mistake in the store, in an invalidation channel, or in the rules of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// All is as it should be.
     None,
-    /// Gates are not told that changes may have been missed.
-    MissedIsSwallowed,
-    /// Now and then a gate is not told of a change, and nobody knows.
-    ChangeIsSwallowed,
-    /// Now and then news of a change do not leave the store, and nobody knows.
-    ChangeIsLost,
-    /// The age of what was read is not looked at.
-    AgeIsUnchecked,
-    /// Nor is it while the store is down.
-    AgeIsUncheckedWhenDown,
-    /// A store that is down casts no doubt on what was read before.
-    DownIsNoDoubt,
-    /// To move the end of a session that is gone brings it back.
-    RenewRevives,
-    /// A session whose opening was under way while all of its user's ended lives.
-    LateSessionLives,
-    /// A revocation is acknowledged and does not happen.
-    RevokeIsLost,
-    /// A session is read with a later end than it has.
-    EndIsMisread,
-    /// Now and then a session that is there is not found.
-    ReadFindsNothing,
-    /// A claim whose lease is over is not given to anybody else.
-    ClaimIsKept,
-    /// A claim looks first and writes later.
-    ClaimIsTorn,
-    /// An exchange looks first and writes later.
-    ExchangeIsTorn,
+    /// Gates ignore that invalidations may have been lost.
+    LossIgnored,
+    /// Now and then a gate ignores an invalidation.
+    ChangeIgnored,
+    /// Now and then the store sends no invalidation for a change.
+    ChangeNotSent,
+    /// The age of a cached record is not checked.
+    AgeUnchecked,
+    /// The age of a cached record is not checked while the store is down.
+    AgeUncheckedWhenDown,
+    /// Records that were read before the store went down are not suspect.
+    TrustedWhenDown,
+    /// A renewal brings back a session that has ended.
+    RenewRestores,
+    /// A session that is opened while all sessions of its user end goes on.
+    NotBeforeIgnored,
+    /// A revocation is acknowledged and has no effect.
+    RevokeIgnored,
+    /// A session is read with a later expiry than it has.
+    ExpiryMisread,
+    /// Now and then a session is not found.
+    ReadNotFound,
+    /// A lease that has expired is not given to anybody else.
+    LeaseNeverExpires,
+    /// Acquiring a lease reads first and writes later.
+    LeaseNotAtomic,
+    /// Rotating a token reads first and writes later.
+    RotateNotAtomic,
     /// Both.
-    RotationIsTorn,
-    /// What a caller began stops where he goes away.
-    CallerStopsWork,
+    LeaseAndRotateNotAtomic,
+    /// Work stops when its caller goes away.
+    CancelledWithCaller,
 }
 
 impl Mutation {
-    /// Whether a claim is no atomic step.
-    pub fn tears_claim(self) -> bool {
-        matches!(self, Self::ClaimIsTorn | Self::RotationIsTorn)
+    /// Tells whether acquiring a lease is not atomic.
+    pub fn splits_lease(self) -> bool {
+        matches!(self, Self::LeaseNotAtomic | Self::LeaseAndRotateNotAtomic)
     }
 
-    /// Whether an exchange is no atomic step.
-    pub fn tears_exchange(self) -> bool {
-        matches!(self, Self::ExchangeIsTorn | Self::RotationIsTorn)
+    /// Tells whether rotating a token is not atomic.
+    pub fn splits_rotate(self) -> bool {
+        matches!(self, Self::RotateNotAtomic | Self::LeaseAndRotateNotAtomic)
     }
 }

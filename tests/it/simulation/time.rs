@@ -8,14 +8,14 @@ use std::{
 use portcullis::clock::{Clock, UnixTime};
 use tokio::time::Instant;
 
-/// What the wall clock says at the start.
+/// The wall clock at the start.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 /// A moment of a run, on its monotonic clock. No two are equal.
-pub type Stamp = Duration;
+pub type Timestamp = Duration;
 
-/// The one clock of all processes and of the judge. All timers are whole milliseconds; each look at the monotonic clock is a
-/// nanosecond later than the one before, as on a real machine, so that of two moments one is always the earlier.
+/// The one clock of all processes and of the oracle. All timers are whole milliseconds; each look at the monotonic clock is
+/// a nanosecond later than the one before, as on a real machine, so that of two moments one is always the earlier.
 #[derive(Debug)]
 pub struct SimClock {
     start: Instant,

@@ -1,14 +1,14 @@
-//! What happened in a run, in its order: as two hashes always, as text where somebody wants to read it.
+//! The events of a run, in their order: as two hashes always, as text on request.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Mutex,
 };
 
-use super::time::Stamp;
+use super::time::Timestamp;
 
-/// Who does what no process does.
-pub const NOBODY: usize = usize::MAX;
+/// The number of no process, for events outside of all of them.
+pub const NO_PROCESS: usize = usize::MAX;
 
 /// The events of a run.
 #[derive(Debug)]
@@ -18,12 +18,12 @@ pub struct Trace(Mutex<Events>);
 struct Events {
     /// Of everything, with its time.
     exact: DefaultHasher,
-    /// Of who did what after whom.
+    /// Of the order of events alone.
     order: DefaultHasher,
     lines: Option<Vec<String>>,
 }
 
-/// What a run was like.
+/// The identity of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Equal where everything happened at the same times.
@@ -33,25 +33,25 @@ pub struct Fingerprint {
 }
 
 impl Trace {
-    /// Nothing yet; `is_read`: to be read by somebody.
-    pub fn new(is_read: bool) -> Self {
+    /// Empty; `with_text`: kept as text too.
+    pub fn new(with_text: bool) -> Self {
         let hasher = DefaultHasher::new;
-        let lines = is_read.then(Vec::new);
+        let lines = with_text.then(Vec::new);
         Self(Mutex::new(Events { exact: hasher(), order: hasher(), lines }))
     }
 
-    /// Notes an event.
-    pub fn note(&self, at: Stamp, process: usize, what: &str, of: &str) {
+    /// Adds an event.
+    pub fn record(&self, at: Timestamp, process: usize, what: &str, of: &str) {
         let mut events = self.0.lock().expect("never poisoned");
         (process, what, of).hash(&mut events.order);
         (at, process, what, of).hash(&mut events.exact);
         if let Some(lines) = &mut events.lines {
-            let who = if process == NOBODY { "-".to_owned() } else { process.to_string() };
+            let who = if process == NO_PROCESS { "-".to_owned() } else { process.to_string() };
             lines.push(format!("{:>13.6} ms  {who}  {what} {of}", at.as_secs_f64() * 1e3));
         }
     }
 
-    /// What it all was like.
+    /// The fingerprint of all events so far.
     pub fn fingerprint(&self) -> Fingerprint {
         let events = self.0.lock().expect("never poisoned");
         Fingerprint { exact: events.exact.finish(), order: events.order.finish() }

@@ -13,7 +13,7 @@ use super::http::{read_chunks, read_exactly, read_line};
 
 /// One request as it reached the app.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// `GET`, ...
     pub method: String,
     /// The request target, raw.
@@ -28,7 +28,7 @@ pub struct Seen {
 pub struct App {
     /// Where it listens.
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -37,7 +37,8 @@ impl App {
     pub fn start() -> Self {
         let listener = TcpListener::bind(super::free_address()).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (seen, stopped) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<AtomicBool>::default());
+        let (seen, stopped) =
+            (Arc::<Mutex<Vec<ReceivedRequest>>>::default(), Arc::<AtomicBool>::default());
         let (record, stop) = (Arc::clone(&seen), Arc::clone(&stopped));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -52,7 +53,7 @@ impl App {
     }
 
     /// What came since the last call.
-    pub fn take(&self) -> Vec<Seen> {
+    pub fn take(&self) -> Vec<ReceivedRequest> {
         std::mem::take(&mut *self.seen.lock().expect("no panic under the lock"))
     }
 
@@ -61,7 +62,7 @@ impl App {
     /// # Panics
     ///
     /// When it was none or more.
-    pub fn take_one(&self) -> Seen {
+    pub fn take_one(&self) -> ReceivedRequest {
         let mut seen = self.take();
         assert_eq!(seen.len(), 1, "exactly one request should have reached the app: {seen:?}");
         seen.remove(0)
@@ -75,7 +76,7 @@ impl Drop for App {
     }
 }
 
-impl Seen {
+impl ReceivedRequest {
     /// Every value under any name that some app would read as `name`: case, and all but letters and digits, count for nothing.
     pub fn values(&self, name: &str) -> Vec<&str> {
         self.headers
@@ -104,7 +105,7 @@ fn alias(name: &str) -> String {
         .collect()
 }
 
-fn serve(stream: TcpStream, record: &Mutex<Vec<Seen>>) {
+fn serve(stream: TcpStream, record: &Mutex<Vec<ReceivedRequest>>) {
     let mut stream = BufReader::new(stream);
     while let Some(seen) = read(&mut stream) {
         let head = seen.method == "HEAD";
@@ -123,7 +124,7 @@ fn serve(stream: TcpStream, record: &Mutex<Vec<Seen>>) {
     }
 }
 
-fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+fn read(stream: &mut BufReader<TcpStream>) -> Option<ReceivedRequest> {
     let line = read_line(stream)?;
     let mut words = line.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
@@ -141,5 +142,5 @@ fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
         (None, Some(length)) => read_exactly(stream, length.parse().ok()?),
         (None, None) => Vec::new(),
     };
-    Some(Seen { method, target, headers, body })
+    Some(ReceivedRequest { method, target, headers, body })
 }

@@ -45,9 +45,9 @@ impl Gate {
     }
 
     /// Waits until its log holds this: lines are written behind its back.
-    pub fn tells(&self, text: &str) {
-        let told = || self.log().contains(text).then_some(());
-        super::poll(&format!("{text:?} in the log"), super::PATIENCE, told);
+    pub fn wait_for_log(&self, text: &str) {
+        let found = || self.log().contains(text).then_some(());
+        super::poll(&format!("{text:?} in the log"), super::PATIENCE, found);
     }
 
     /// Its process id.

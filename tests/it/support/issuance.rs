@@ -5,23 +5,23 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use portcullis::{
     account::{
         Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
-        password::{HashTerms, Passwords},
+        password::{HashConfig, Passwords},
     },
     clock::{Clock, ManualClock, UnixTime},
     issuer::{
         Issuance, Parts,
         audit::Audit,
         issue::Issued,
-        login::{Asking, PasswordCheck},
+        login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
-        terms::{Caller, IssuanceTerms, RefreshPolicy},
-        throttle::{Throttle, ThrottleTerms},
+        policy::{Caller, IssuancePolicy, RefreshPolicy},
+        throttle::{Throttle, ThrottleConfig},
     },
-    opaque::{MemoryOpaque, OpaqueStore, Tokens},
-    restrict::{MemoryRestrict, RestrictStore, Restrictions},
+    limit::{LimitStore, Limits, MemoryLimitStore},
+    opaque::{MemoryTokenStore, OpaqueTokenStore, Tokens},
     secret::{Secret, SystemRandom},
     session::{
-        MemoryStore, SessionStore, Sessions, StoreKind, StoreMetrics, Terms as SessionTerms, UserId,
+        MemoryStore, SessionPolicy, SessionStore, Sessions, StoreKind, StoreMetrics, UserId,
     },
     storage::sqlite,
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
@@ -46,29 +46,29 @@ pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 /// What a test may have otherwise.
 pub struct Setup {
     /// The usual defaults of the settings.
-    pub terms: IssuanceTerms,
+    pub policy: IssuancePolicy,
     /// By how much the clocks of others may differ.
     pub leeway: Duration,
     /// 600 a minute, so that only a test of the limits meets them.
-    pub throttle: ThrottleTerms,
+    pub throttle: ThrottleConfig,
     /// In memory.
     pub sessions: Arc<dyn SessionStore>,
     /// In memory.
-    pub opaque: Arc<dyn OpaqueStore>,
+    pub opaque: Arc<dyn OpaqueTokenStore>,
     /// In memory.
-    pub restrict: Arc<dyn RestrictStore>,
+    pub limits: Arc<dyn LimitStore>,
 }
 
 impl Setup {
     fn usual() -> Self {
-        let terms = IssuanceTerms {
+        let policy = IssuancePolicy {
             iss: ISS.to_owned(),
             audiences: vec![ISS.to_owned()],
             access_lifetime: Duration::from_secs(900),
             refresh_lifetime: Duration::from_secs(604_800),
             key_lifetime: Duration::from_secs(172_800),
-            policy: RefreshPolicy::Rotate,
-            restrict: Duration::from_secs(120),
+            refresh_policy: RefreshPolicy::Rotate,
+            refresh_window: Duration::from_secs(120),
             grace: Duration::ZERO,
             lease: Duration::from_secs(30),
             opaque: false,
@@ -78,19 +78,19 @@ impl Setup {
             sessions_scope: None,
             own_urls: vec![ISS.to_owned()],
         };
-        let throttle = ThrottleTerms {
+        let throttle = ThrottleConfig {
             enabled: true,
             per_minute: 600,
             lock_tries: 10,
             lock_time: Duration::from_secs(900),
         };
         Self {
-            terms,
+            policy,
             leeway: Duration::ZERO,
             throttle,
             sessions: Arc::new(MemoryStore::new()),
-            opaque: Arc::new(MemoryOpaque::new()),
-            restrict: Arc::new(MemoryRestrict::new()),
+            opaque: Arc::new(MemoryTokenStore::new()),
+            limits: Arc::new(MemoryLimitStore::new()),
         }
     }
 }
@@ -106,7 +106,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// On the usual terms.
+    /// Under the usual policy.
     pub async fn usual() -> Self {
         Self::new(|_| {}).await
     }
@@ -121,13 +121,13 @@ impl Fixture {
         let random = Arc::new(SystemRandom);
         let file = folder.path().join("portcullis.db");
         let accounts = SqliteAccounts::open(&file, sqlite::Options::default()).await;
-        let cheap = HashTerms { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 64 };
+        let cheap = HashConfig { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 64 };
         let passwords = Passwords::new(cheap, random.clone()).expect("threads");
         let timeout = Duration::from_secs(5);
-        let sessions = SessionTerms { timeout, ..SessionTerms::default() };
-        let unseen = StoreMetrics::unseen;
-        let (kept, metrics) = (setup.restrict, unseen(StoreKind::Restrictions));
-        let restrictions = Arc::new(Restrictions::new(kept, timeout, clock.clone(), metrics));
+        let sessions = SessionPolicy { timeout, ..SessionPolicy::default() };
+        let unseen = StoreMetrics::unregistered;
+        let (kept, metrics) = (setup.limits, unseen(StoreKind::Limits));
+        let limits = Arc::new(Limits::new(kept, timeout, clock.clone(), metrics));
         let (log, audit) =
             AuditLog::start(&AuditTarget::File(audit_file(&folder))).expect("an audit log");
         let key = Secret::new("a secret that is long enough for HS256");
@@ -142,8 +142,8 @@ impl Fixture {
                 clock.clone(),
                 unseen(StoreKind::Tokens),
             )),
-            throttle: Throttle::new(restrictions.clone(), setup.throttle, clock.clone()),
-            restrictions,
+            throttle: Throttle::new(limits.clone(), setup.throttle, clock.clone()),
+            limits,
             sessions: Arc::new(Sessions::new(
                 setup.sessions,
                 sessions,
@@ -157,7 +157,7 @@ impl Fixture {
             clock,
             random,
         };
-        let issuance = Arc::new(Issuance::new(parts, setup.terms));
+        let issuance = Arc::new(Issuance::new(parts, setup.policy));
         let fixture = Self { issuance, clock: manual, audit, folder };
         fixture.add_user(ALICE, LOGIN).await;
         fixture.add_client(CLIENT, &["password", "client_credentials", "refresh_token"]).await;
@@ -214,10 +214,10 @@ impl Fixture {
             Some(id) => self.issuance.accounts.client(id).await.expect("an answer"),
             None => None,
         };
-        let asking = Asking { client: client.as_ref(), ..Asking::default() };
+        let params = GrantParams { client: client.as_ref(), ..GrantParams::default() };
         let password = Secret::new(password);
         let caller = Caller::default();
-        self.issuance.password(name, &password, asking, &caller).await.expect("tokens")
+        self.issuance.password(name, &password, params, &caller).await.expect("tokens")
     }
 
     /// Ends it; what the audit log says.

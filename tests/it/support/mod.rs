@@ -5,10 +5,10 @@
 #![allow(dead_code, reason = "each module uses its own part of the support")]
 
 pub mod app;
-pub mod asker;
+pub mod canned_response;
 pub mod demo;
-pub mod fallible;
-pub mod faulty;
+pub mod faulty_issuance;
+pub mod faulty_store;
 pub mod gate;
 pub mod h2c;
 pub mod http;
@@ -18,6 +18,7 @@ pub mod memcached;
 pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prober;
 pub mod process;
 pub mod proxy;
 pub mod realm;
@@ -25,7 +26,6 @@ pub mod redis;
 pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod relay;
-pub mod rubbish;
 pub mod script;
 pub mod suite;
 pub mod tokens;

@@ -1,8 +1,8 @@
 //! A proxy between Portcullis and a real server that fails on purpose, in ways that can be switched while it runs.
 //!
-//! It passes bytes on and knows nothing of what they mean, but for one thing: which connections hear news (they have sent
-//! `CLIENT TRACKING`, `SUBSCRIBE` or one of their kin), so that those can fail alone. What it does by chance it does by a
-//! seed, which is printed when the test fails; `PORTCULLIS_TEST_SEED` takes it back.
+//! It passes bytes on and knows nothing of what they mean, but for one thing: which connections carry invalidations (they
+//! have sent `CLIENT TRACKING`, `SUBSCRIBE` or one of their kin), so that those can fail alone. Its random numbers come
+//! from a seed, which is printed when the test fails; `PORTCULLIS_TEST_SEED` takes it back.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-/// What happens to the bytes of one direction.
+/// The fate of the bytes of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// They go on at once.
@@ -39,7 +39,7 @@ pub enum Flow {
     Drip(Duration),
 }
 
-/// What happens to a connection.
+/// The fate of the bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// From Portcullis to the server.
@@ -48,20 +48,20 @@ pub struct Fault {
     pub to_client: Flow,
 }
 
-/// Which connections.
+/// The connections that a fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum Connections {
     /// All of them.
     All,
-    /// Those that hear news of changes.
-    News,
+    /// Those that carry invalidations.
+    Invalidation,
     /// Those that do not.
     Others,
 }
 
-/// How a connection is cut.
+/// The way in which a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum Close {
     /// As a peer that closes.
     Fin,
     /// As a peer that does not know the connection any more.
@@ -100,34 +100,34 @@ pub struct Proxy {
 
 struct Shared {
     faults: watch::Sender<Faults>,
-    links: Mutex<Vec<Arc<Link>>>,
+    connections: Mutex<Vec<Arc<Connection>>>,
     accepted: AtomicUsize,
-    chance: Mutex<Chance>,
+    rng: Mutex<Rng>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Faults {
-    news: Fault,
+    invalidation: Fault,
     others: Fault,
     is_refusing: bool,
 }
 
 /// One connection.
-struct Link {
-    hears_news: AtomicBool,
-    cut: watch::Sender<Option<Cut>>,
+struct Connection {
+    is_subscribed: AtomicBool,
+    cut: watch::Sender<Option<Close>>,
 }
 
 impl Proxy {
     /// Starts it in front of `target`.
     pub fn start(target: SocketAddr) -> Self {
         let seed = seed();
-        let none = Faults { news: Fault::NONE, others: Fault::NONE, is_refusing: false };
+        let none = Faults { invalidation: Fault::NONE, others: Fault::NONE, is_refusing: false };
         let shared = Arc::new(Shared {
             faults: watch::Sender::new(none),
-            links: Mutex::default(),
+            connections: Mutex::default(),
             accepted: AtomicUsize::new(0),
-            chance: Mutex::new(Chance(seed)),
+            rng: Mutex::new(Rng(seed)),
         });
         let listener = std::net::TcpListener::bind(super::free_address()).expect("a free port");
         listener.set_nonblocking(true).expect("a socket option");
@@ -147,39 +147,39 @@ impl Proxy {
         Self { address, shared, seed, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// From now on this happens to these connections, those that there are and those to come.
-    pub fn set(&self, which: Which, fault: Fault) {
+    /// Sets the fault of these connections, those that there are and those to come.
+    pub fn set(&self, which: Connections, fault: Fault) {
         self.shared.faults.send_modify(|faults| {
-            if which != Which::Others {
-                faults.news = fault;
+            if which != Connections::Others {
+                faults.invalidation = fault;
             }
-            if which != Which::News {
+            if which != Connections::Invalidation {
                 faults.others = fault;
             }
         });
     }
 
-    /// Whether connections to come are reset at once.
+    /// Sets whether connections to come are reset at once.
     pub fn refuse(&self, is_refusing: bool) {
         self.shared.faults.send_modify(|faults| faults.is_refusing = is_refusing);
     }
 
-    /// Cuts those connections that there are; how many there were.
-    pub fn cut(&self, which: Which, how: Cut) -> usize {
-        let links = self.shared.open(which);
-        for link in &links {
-            link.cut.send_replace(Some(how));
+    /// Cuts those connections that there are; returns their number.
+    pub fn cut(&self, which: Connections, how: Close) -> usize {
+        let connections = self.shared.open(which);
+        for connection in &connections {
+            connection.cut.send_replace(Some(how));
         }
-        links.len()
+        connections.len()
     }
 
-    /// How many connections came in so far.
+    /// The number of connections that came in so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// How many there are.
-    pub fn open(&self, which: Which) -> usize {
+    /// The number of open connections.
+    pub fn open(&self, which: Connections) -> usize {
         self.shared.open(which).len()
     }
 }
@@ -187,7 +187,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            super::say(&format!("the proxy's chance: PORTCULLIS_TEST_SEED={}", self.seed));
+            super::say(&format!("the proxy's seed: PORTCULLIS_TEST_SEED={}", self.seed));
         }
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -197,19 +197,19 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn open(&self, which: Which) -> Vec<Arc<Link>> {
-        let is_meant = |link: &&Arc<Link>| match which {
-            Which::All => true,
-            Which::News => link.hears_news.load(Ordering::Relaxed),
-            Which::Others => !link.hears_news.load(Ordering::Relaxed),
+    fn open(&self, which: Connections) -> Vec<Arc<Connection>> {
+        let is_meant = |connection: &&Arc<Connection>| match which {
+            Connections::All => true,
+            Connections::Invalidation => connection.is_subscribed.load(Ordering::Relaxed),
+            Connections::Others => !connection.is_subscribed.load(Ordering::Relaxed),
         };
-        lock(&self.links).iter().filter(is_meant).map(Arc::clone).collect()
+        lock(&self.connections).iter().filter(is_meant).map(Arc::clone).collect()
     }
 
     fn garbage(&self) -> Vec<u8> {
-        let mut chance = lock(&self.chance);
-        let length = 1 + chance.next() % 32;
-        (0..length).map(|_| chance.next().to_le_bytes()[3]).collect()
+        let mut rng = lock(&self.rng);
+        let length = 1 + rng.next() % 32;
+        (0..length).map(|_| rng.next().to_le_bytes()[3]).collect()
     }
 }
 
@@ -229,19 +229,19 @@ async fn serve(near: TcpStream, target: SocketAddr, shared: Arc<Shared>) {
     let Ok(far) = TcpStream::connect(target).await else { return reset(&near) };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (cut, mut is_cut) = watch::channel(None);
-    let link = Arc::new(Link { hears_news: AtomicBool::new(false), cut });
-    lock(&shared.links).push(Arc::clone(&link));
+    let connection = Arc::new(Connection { is_subscribed: AtomicBool::new(false), cut });
+    lock(&shared.connections).push(Arc::clone(&connection));
     let (near, far) = (Arc::new(near), Arc::new(far));
     let up = Pump { from: Arc::clone(&near), to: Arc::clone(&far), is_up: true };
     let down = Pump { from: Arc::clone(&far), to: Arc::clone(&near), is_up: false };
     tokio::select! {
-        _ = async { tokio::join!(up.run(&link, &shared), down.run(&link, &shared)) } => {}
-        _ = is_cut.changed() => if *is_cut.borrow() == Some(Cut::Rst) {
+        _ = async { tokio::join!(up.run(&connection, &shared), down.run(&connection, &shared)) } => {}
+        _ = is_cut.changed() => if *is_cut.borrow() == Some(Close::Rst) {
             reset(&near);
             reset(&far);
         }
     }
-    lock(&shared.links).retain(|other| !Arc::ptr_eq(other, &link));
+    lock(&shared.connections).retain(|other| !Arc::ptr_eq(other, &connection));
 }
 
 /// Has the connection end with a reset when it is dropped.
@@ -258,12 +258,12 @@ struct Pump {
 
 impl Pump {
     /// Reads and writes side by side, so that what is delayed is not delayed twice.
-    async fn run(self, link: &Link, shared: &Shared) {
+    async fn run(self, connection: &Connection, shared: &Shared) {
         let (chunks, arrived) = mpsc::channel(1_024);
-        tokio::join!(self.read(chunks, link), self.write(arrived, link, shared));
+        tokio::join!(self.read(chunks, connection), self.write(arrived, connection, shared));
     }
 
-    async fn read(&self, chunks: mpsc::Sender<(Instant, Vec<u8>)>, link: &Link) {
+    async fn read(&self, chunks: mpsc::Sender<(Instant, Vec<u8>)>, connection: &Connection) {
         let mut tail = Vec::new();
         loop {
             let mut chunk = vec![0; 16 * 1024];
@@ -272,11 +272,11 @@ impl Pump {
                 Ok(_) | Err(_) => return,
             };
             chunk.truncate(length);
-            if self.is_up && !link.hears_news.load(Ordering::Relaxed) {
+            if self.is_up && !connection.is_subscribed.load(Ordering::Relaxed) {
                 tail.extend_from_slice(&chunk.to_ascii_uppercase());
-                let hears =
+                let found =
                     [&b"TRACKING"[..], b"SUBSCRIBE"].into_iter().any(|word| holds(&tail, word));
-                link.hears_news.fetch_or(hears, Ordering::Relaxed);
+                connection.is_subscribed.fetch_or(found, Ordering::Relaxed);
                 // A word may come in two pieces.
                 tail.drain(..tail.len().saturating_sub(8));
             }
@@ -289,33 +289,33 @@ impl Pump {
     async fn write(
         &self,
         mut arrived: mpsc::Receiver<(Instant, Vec<u8>)>,
-        link: &Link,
+        connection: &Connection,
         shared: &Shared,
     ) {
         let mut faults = shared.faults.subscribe();
-        let mut is_deaf = false;
+        let mut is_swallowing = false;
         while let Some((at, chunk)) = arrived.recv().await {
-            let mut flow = self.flow(&faults.borrow_and_update(), link);
+            let mut flow = self.flow(&faults.borrow_and_update(), connection);
             while flow == Flow::Stall {
                 if faults.changed().await.is_err() {
                     return;
                 }
-                flow = self.flow(&faults.borrow_and_update(), link);
+                flow = self.flow(&faults.borrow_and_update(), connection);
             }
-            is_deaf |= flow == Flow::Swallow;
-            if !is_deaf && self.pass(flow, at, &chunk, shared).await.is_err() {
+            is_swallowing |= flow == Flow::Swallow;
+            if !is_swallowing && self.pass(flow, at, &chunk, shared).await.is_err() {
                 // Nobody reads any more; what the other direction still has to say goes on.
                 return;
             }
         }
-        if !is_deaf {
+        if !is_swallowing {
             let _ = SockRef::from(&*self.to).shutdown(std::net::Shutdown::Write);
         }
     }
 
-    fn flow(&self, faults: &Faults, link: &Link) -> Flow {
-        let news = link.hears_news.load(Ordering::Relaxed);
-        let fault = if news { faults.news } else { faults.others };
+    fn flow(&self, faults: &Faults, connection: &Connection) -> Flow {
+        let is_subscribed = connection.is_subscribed.load(Ordering::Relaxed);
+        let fault = if is_subscribed { faults.invalidation } else { faults.others };
         if self.is_up { fault.to_server } else { fault.to_client }
     }
 
@@ -375,9 +375,9 @@ fn seed() -> u64 {
 }
 
 /// SplitMix64: good enough for rubbish, and the same everywhere.
-struct Chance(u64);
+struct Rng(u64);
 
-impl Chance {
+impl Rng {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

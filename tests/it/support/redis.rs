@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// How clients reach the server.
+/// The transport by which clients reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum Transport {
     Unix,
     Tcp,
     Tls,
@@ -21,7 +21,7 @@ pub(crate) enum Reach {
 pub(crate) struct RedisServer {
     program: PathBuf,
     folder: tempfile::TempDir,
-    reach: Reach,
+    transport: Transport,
     port: u16,
     extra: Vec<String>,
     child: Child,
@@ -30,23 +30,23 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// On a unix socket; `None` where the machine has no redis-server.
     pub(crate) fn start() -> Option<Self> {
-        Self::start_with(Reach::Unix, &[])
+        Self::start_with(Transport::Unix, &[])
     }
 
     /// With more of the server's options, as in `["--requirepass", "secret"]`.
-    pub(crate) fn start_with(reach: Reach, extra: &[&str]) -> Option<Self> {
+    pub(crate) fn start_with(transport: Transport, extra: &[&str]) -> Option<Self> {
         let program = super::require("redis-server")?;
         let folder = tempfile::tempdir().expect("temporary folder");
-        if reach == Reach::Tls {
+        if transport == Transport::Tls {
             write_certificates(folder.path());
         }
         let extra: Vec<String> = extra.iter().map(|option| (*option).to_owned()).collect();
         // Another process may take the free port before the server binds it.
         for _ in 0..5 {
-            let port = if reach == Reach::Unix { 0 } else { super::free_address().port() };
-            let mut child = spawn(&program, folder.path(), reach, port, &extra);
+            let port = if transport == Transport::Unix { 0 } else { super::free_address().port() };
+            let mut child = spawn(&program, folder.path(), transport, port, &extra);
             if wait_until_ready(&mut child, folder.path(), port) {
-                return Some(Self { program, folder, reach, port, extra, child });
+                return Some(Self { program, folder, transport, port, extra, child });
             }
         }
         panic!("redis-server does not start: {}", log(folder.path()));
@@ -54,16 +54,16 @@ impl RedisServer {
 
     /// The server's address, as `DB_URL` has it.
     pub(crate) fn url(&self) -> String {
-        match self.reach {
-            Reach::Unix => format!("redis+unix://{}", self.socket().display()),
-            Reach::Tcp => format!("redis://127.0.0.1:{}", self.port),
-            Reach::Tls => format!("rediss://127.0.0.1:{}", self.port),
+        match self.transport {
+            Transport::Unix => format!("redis+unix://{}", self.socket().display()),
+            Transport::Tcp => format!("redis://127.0.0.1:{}", self.port),
+            Transport::Tls => format!("rediss://127.0.0.1:{}", self.port),
         }
     }
 
     /// Where it listens; not on a unix socket.
     pub(crate) fn address(&self) -> SocketAddr {
-        assert_ne!(self.reach, Reach::Unix, "a server on a unix socket has no address");
+        assert_ne!(self.transport, Transport::Unix, "a server on a unix socket has no address");
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
@@ -88,7 +88,7 @@ impl RedisServer {
         self.port
     }
 
-    /// The file of the CA that signed the certificate of a [`Reach::Tls`] server.
+    /// The file of the CA that signed the certificate of a [`Transport::Tls`] server.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
@@ -101,7 +101,8 @@ impl RedisServer {
 
     /// Starts it again where it was, with what it had on its disk.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.program, self.folder.path(), self.reach, self.port, &self.extra);
+        self.child =
+            spawn(&self.program, self.folder.path(), self.transport, self.port, &self.extra);
         let ready = wait_until_ready(&mut self.child, self.folder.path(), self.port);
         assert!(ready, "redis-server does not start again: {}", log(self.folder.path()));
     }
@@ -134,13 +135,19 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, reach: Reach, port: u16, extra: &[String]) -> Child {
+fn spawn(
+    program: &Path,
+    folder: &Path,
+    transport: Transport,
+    port: u16,
+    extra: &[String],
+) -> Child {
     let port = port.to_string();
     let mut command = Command::new(program);
     command.current_dir(folder).args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"]);
     command.args(["--dir", ".", "--save", "", "--logfile", "redis.log", "--daemonize", "no"]);
     command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-    if reach == Reach::Tls {
+    if transport == Transport::Tls {
         command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
         command.args(["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]);
         command.args(["--tls-ca-cert-file", "ca.pem"]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::redis::{Reach, RedisServer};
+use super::redis::{RedisServer, Transport};
 use super::{PATIENCE, free_address};
 
 /// The first slots of the three primaries, and the end.
@@ -13,17 +13,17 @@ const BOUNDS: [u16; 4] = [0, 5_461, 10_923, 16_384];
 pub(crate) struct RedisCluster {
     /// The first three are primaries at the start.
     pub(crate) servers: Vec<RedisServer>,
-    reach: Reach,
+    transport: Transport,
 }
 
 impl RedisCluster {
     /// Three primaries; `None` where the machine has no redis-server.
     pub(crate) async fn start() -> Option<Self> {
-        Self::start_with(Reach::Tcp, 0).await
+        Self::start_with(Transport::Tcp, 0).await
     }
 
     /// The same over TLS, or with replicas; the n-th follows the n-th primary.
-    pub(crate) async fn start_with(reach: Reach, replicas: usize) -> Option<Self> {
+    pub(crate) async fn start_with(transport: Transport, replicas: usize) -> Option<Self> {
         let mut servers: Vec<RedisServer> = Vec::new();
         for _ in 0..3 + replicas {
             let bus = free_address().port().to_string();
@@ -34,16 +34,16 @@ impl RedisCluster {
             let folder = ca.parent().unwrap_or(Path::new(".")).to_owned();
             let file = |name: &str| folder.join(name).display().to_string();
             let (ca, cert, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
-            if reach == Reach::Tls {
+            if transport == Transport::Tls {
                 extra.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
                 if !servers.is_empty() {
                     extra.extend(["--tls-ca-cert-file", &ca]);
                     extra.extend(["--tls-cert-file", &cert, "--tls-key-file", &key]);
                 }
             }
-            servers.push(RedisServer::start_with(reach, &extra)?);
+            servers.push(RedisServer::start_with(transport, &extra)?);
         }
-        let cluster = Self { servers, reach };
+        let cluster = Self { servers, transport };
         cluster.join(replicas).await;
         Some(cluster)
     }
@@ -55,21 +55,21 @@ impl RedisCluster {
 
     /// With credentials as in `user:password@`.
     pub(crate) fn url_with(&self, credentials: &str) -> String {
-        let scheme = if self.reach == Reach::Tls { "rediss" } else { "redis" };
+        let scheme = if self.transport == Transport::Tls { "rediss" } else { "redis" };
         let hosts: Vec<String> =
             self.servers.iter().map(|it| format!("127.0.0.1:{}", it.port())).collect();
         format!("{scheme}+cluster://{credentials}{}", hosts.join(","))
     }
 
     /// The primary that keeps a key at the start, and the slot of the key.
-    pub(crate) async fn place_of(&self, key: &str) -> (usize, u16) {
+    pub(crate) async fn primary_of(&self, key: &str) -> (usize, u16) {
         let slot: u16 = self.servers[0].ask(0, &["CLUSTER", "KEYSLOT", key]).await;
-        let place = BOUNDS.iter().rposition(|first| *first <= slot).expect("0 is the first");
-        (place, slot)
+        let index = BOUNDS.iter().rposition(|first| *first <= slot).expect("0 is the first");
+        (index, slot)
     }
 
     /// Begins to move a slot: what is not there any more is asked for at its new place.
-    pub(crate) async fn begin_to_move(&self, slot: u16, from: usize, to: usize) {
+    pub(crate) async fn begin_migration(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         let (source, target) = (self.id(from).await, self.id(to).await);
         let importing = ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source];
@@ -79,29 +79,29 @@ impl RedisCluster {
     }
 
     /// Moves a key.
-    pub(crate) async fn move_key(&self, key: &str, from: usize, to: usize) {
+    pub(crate) async fn migrate_key(&self, key: &str, from: usize, to: usize) {
         let port = self.servers[to].port().to_string();
         let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
         let _: String = self.servers[from].ask(0, &migrate).await;
     }
 
     /// Moves what is still there, and ends the move.
-    pub(crate) async fn end_to_move(&self, slot: u16, from: usize, to: usize) {
+    pub(crate) async fn end_migration(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         let keys: Vec<String> =
             self.servers[from].ask(0, &["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]).await;
         for key in keys {
-            self.move_key(&key, from, to).await;
+            self.migrate_key(&key, from, to).await;
         }
         let target = self.id(to).await;
-        for place in [to, from] {
+        for index in [to, from] {
             let node = ["CLUSTER", "SETSLOT", &slot, "NODE", &target];
-            let _: String = self.servers[place].ask(0, &node).await;
+            let _: String = self.servers[index].ask(0, &node).await;
         }
     }
 
     /// Waits until every server that answers takes the cluster for sound.
-    pub(crate) async fn is_sound(&self) {
+    pub(crate) async fn wait_until_sound(&self) {
         let deadline = Instant::now() + PATIENCE;
         for server in &self.servers {
             loop {
@@ -117,15 +117,15 @@ impl RedisCluster {
         }
     }
 
-    async fn id(&self, place: usize) -> String {
-        self.servers[place].ask(0, &["CLUSTER", "MYID"]).await
+    async fn id(&self, index: usize) -> String {
+        self.servers[index].ask(0, &["CLUSTER", "MYID"]).await
     }
 
     async fn join(&self, replicas: usize) {
-        for (place, server) in self.servers.iter().enumerate() {
-            let epoch = (place + 1).to_string();
+        for (index, server) in self.servers.iter().enumerate() {
+            let epoch = (index + 1).to_string();
             let _: String = server.ask(0, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
-            if let Some([first, end]) = BOUNDS.windows(2).nth(place) {
+            if let Some([first, end]) = BOUNDS.windows(2).nth(index) {
                 let (first, last) = (first.to_string(), (end - 1).to_string());
                 let _: String = server.ask(0, &["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await;
             }
@@ -137,13 +137,13 @@ impl RedisCluster {
             let _: String = server.ask(0, &meet).await;
         }
         let all = format!("cluster_known_nodes:{}\r", self.servers.len());
-        self.all_say(&["CLUSTER", "INFO"], &all).await;
-        for place in 0..replicas {
-            let primary = self.id(place).await;
+        self.wait_for_all(&["CLUSTER", "INFO"], &all).await;
+        for index in 0..replicas {
+            let primary = self.id(index).await;
             let replicate = ["CLUSTER", "REPLICATE", &primary];
-            let _: String = self.servers[3 + place].ask(0, &replicate).await;
+            let _: String = self.servers[3 + index].ask(0, &replicate).await;
         }
-        self.all_say(&["CLUSTER", "INFO"], "cluster_state:ok").await;
+        self.wait_for_all(&["CLUSTER", "INFO"], "cluster_state:ok").await;
         let deadline = Instant::now() + PATIENCE;
         for replica in &self.servers[3..] {
             while !replica
@@ -157,15 +157,15 @@ impl RedisCluster {
         }
     }
 
-    async fn all_say(&self, command: &[&str], text: &str) {
+    async fn wait_for_all(&self, command: &[&str], text: &str) {
         let deadline = Instant::now() + PATIENCE;
         for server in &self.servers {
             loop {
-                let told: String = server.ask(0, command).await;
-                if told.contains(text) {
+                let info: String = server.ask(0, command).await;
+                if info.contains(text) {
                     break;
                 }
-                assert!(Instant::now() < deadline, "{text} is not in {told}");
+                assert!(Instant::now() < deadline, "{text} is not in {info}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

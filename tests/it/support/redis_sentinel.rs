@@ -7,16 +7,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::process::Running;
-use super::redis::{Reach, RedisServer};
+use super::redis::{RedisServer, Transport};
 use super::{PATIENCE, free_address};
 
-/// What the sentinels call the master.
+/// The sentinels' name of the master.
 pub(crate) const MASTER: &str = "mymaster";
-/// After how long of silence they give a server up, in milliseconds.
+/// The silence after which they give a server up, in milliseconds.
 const DOWN_AFTER: u32 = 500;
 
-/// Servers under watch. Dropping it ends all of them.
-pub(crate) struct Watched {
+/// Servers that sentinels look after. Dropping it ends all of them.
+pub(crate) struct RedisSentinel {
     /// The first one was the master at the start.
     pub(crate) servers: Vec<RedisServer>,
     sentinels: Vec<SentinelProcess>,
@@ -29,7 +29,7 @@ struct SentinelProcess {
     running: Running,
 }
 
-impl Watched {
+impl RedisSentinel {
     /// With more of the servers' options and of the sentinels' lines; `None` where the machine has
     /// no redis-server. Returns when all know each other.
     pub(crate) async fn start(extra: &[&str]) -> Option<Self> {
@@ -49,10 +49,10 @@ impl Watched {
             extra,
         ]
         .concat();
-        let master = RedisServer::start_with(Reach::Tcp, &common)?;
+        let master = RedisServer::start_with(Transport::Tcp, &common)?;
         let port = master.port().to_string();
         let of = ["--replicaof", "127.0.0.1", &port];
-        let replica = RedisServer::start_with(Reach::Tcp, &[&common, of.as_slice()].concat())?;
+        let replica = RedisServer::start_with(Transport::Tcp, &[&common, of.as_slice()].concat())?;
         let servers = vec![master, replica];
         for command in commands {
             for server in &servers {
@@ -62,9 +62,9 @@ impl Watched {
         let sentinels = (0..3)
             .map(|_| SentinelProcess::start(program.clone(), servers[0].port(), sentinel_lines))
             .collect();
-        let watched = Self { servers, sentinels };
-        watched.know_each_other().await;
-        Some(watched)
+        let sentinel = Self { servers, sentinels };
+        sentinel.wait_for_discovery().await;
+        Some(sentinel)
     }
 
     /// How they are reached, as `DB_URL` has it.
@@ -80,21 +80,21 @@ impl Watched {
     }
 
     /// Kills a server and waits until most sentinels name another one.
-    pub(crate) async fn kill_master(&mut self, place: usize) -> Duration {
+    pub(crate) async fn kill_master(&mut self, index: usize) -> Duration {
         let started = Instant::now();
-        self.servers[place].kill();
-        self.is_master(1 - place).await;
+        self.servers[index].kill();
+        self.wait_for_master(1 - index).await;
         started.elapsed()
     }
 
     /// Has the sentinels make the other server the master, and waits until most name it.
     pub(crate) async fn fail_over(&self, to: usize) {
-        self.begin_to_fail_over().await;
-        self.is_master(to).await;
+        self.begin_fail_over().await;
+        self.wait_for_master(to).await;
     }
 
     /// Has them begin, as soon as the last time is over and the other server follows this one.
-    pub(crate) async fn begin_to_fail_over(&self) {
+    pub(crate) async fn begin_fail_over(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let begun = self.sentinels[0].try_ask(&["SENTINEL", "FAILOVER", MASTER]).await;
@@ -105,12 +105,12 @@ impl Watched {
     }
 
     /// Waits until most sentinels name this server.
-    pub(crate) async fn is_master(&self, place: usize) {
+    pub(crate) async fn wait_for_master(&self, index: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut votes = 0;
             for sentinel in &self.sentinels {
-                votes += usize::from(sentinel.master().await == Some(self.servers[place].port()));
+                votes += usize::from(sentinel.master().await == Some(self.servers[index].port()));
             }
             if votes >= 2 {
                 return;
@@ -121,61 +121,61 @@ impl Watched {
     }
 
     /// Waits until this server is a master by its own word, which is before anybody names it.
-    pub(crate) async fn is_promoted(&self, place: usize) {
+    pub(crate) async fn wait_for_promotion(&self, index: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // A sentinel cuts all clients off in the moment in which a server's part changes.
-            let told = self.servers[place].try_ask::<String>(0, &["INFO", "replication"]).await;
-            let told = told.unwrap_or_else(|error| error.to_string());
-            if told.contains("role:master") {
+            let info = self.servers[index].try_ask::<String>(0, &["INFO", "replication"]).await;
+            let info = info.unwrap_or_else(|error| error.to_string());
+            if info.contains("role:master") {
                 return;
             }
-            assert!(Instant::now() < deadline, "not promoted: {told}");
+            assert!(Instant::now() < deadline, "not promoted: {info}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Kills a sentinel.
-    pub(crate) fn kill_sentinel(&mut self, place: usize) {
-        self.sentinels[place].running.kill();
+    pub(crate) fn kill_sentinel(&mut self, index: usize) {
+        self.sentinels[index].running.kill();
     }
 
     /// Starts a killed sentinel again, with what it knew.
-    pub(crate) fn restart_sentinel(&mut self, place: usize) {
-        let SentinelProcess { program, folder, port, running } = &mut self.sentinels[place];
+    pub(crate) fn restart_sentinel(&mut self, index: usize) {
+        let SentinelProcess { program, folder, port, running } = &mut self.sentinels[index];
         *running = run(program, folder, *port);
     }
 
-    async fn know_each_other(&self) {
+    async fn wait_for_discovery(&self) {
         let deadline = Instant::now() + PATIENCE;
         for sentinel in &self.sentinels {
             loop {
-                let told = sentinel.told().await;
+                let info = sentinel.master_info().await;
                 let number = |name: &str| {
-                    let at = told.iter().position(|word| word == name)?;
-                    told.get(at + 1)?.parse::<u32>().ok()
+                    let at = info.iter().position(|word| word == name)?;
+                    info.get(at + 1)?.parse::<u32>().ok()
                 };
                 if number("num-slaves") == Some(1) && number("num-other-sentinels") == Some(2) {
                     break;
                 }
-                assert!(Instant::now() < deadline, "sentinels do not find each other: {told:?}");
+                assert!(Instant::now() < deadline, "sentinels do not find each other: {info:?}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        self.is_replica(1).await;
+        self.wait_for_replica(1).await;
     }
 
     /// Waits until this server has all that the other one has: before, it is not promoted.
-    pub(crate) async fn is_replica(&self, place: usize) {
+    pub(crate) async fn wait_for_replica(&self, index: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // A sentinel cuts all clients off in the moment in which a server's part changes.
-            let told = self.servers[place].try_ask::<String>(0, &["INFO", "replication"]).await;
-            let told = told.unwrap_or_else(|error| error.to_string());
-            if told.contains("master_link_status:up") {
+            let info = self.servers[index].try_ask::<String>(0, &["INFO", "replication"]).await;
+            let info = info.unwrap_or_else(|error| error.to_string());
+            if info.contains("master_link_status:up") {
                 return;
             }
-            assert!(Instant::now() < deadline, "the replica does not follow: {told}");
+            assert!(Instant::now() < deadline, "the replica does not follow: {info}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -201,10 +201,10 @@ impl SentinelProcess {
         Self { program, folder, port, running }
     }
 
-    async fn told(&self) -> Vec<String> {
-        let told: redis::Value = self.ask(&["SENTINEL", "MASTER", MASTER]).await;
-        let told = redis::from_redis_value::<Vec<String>>(told);
-        told.unwrap_or_default()
+    async fn master_info(&self) -> Vec<String> {
+        let info: redis::Value = self.ask(&["SENTINEL", "MASTER", MASTER]).await;
+        let info = redis::from_redis_value::<Vec<String>>(info);
+        info.unwrap_or_default()
     }
 
     async fn master(&self) -> Option<u16> {

@@ -7,7 +7,7 @@ pub mod requests;
 use std::net::SocketAddr;
 
 use super::{
-    app::{App, Seen},
+    app::{App, ReceivedRequest},
     gate::Gate,
     http::{Client, Response, bearer, request},
     realm::Realm,
@@ -77,7 +77,12 @@ impl<G> Stack<G> {
     }
 
     /// Sends GET with a token and these lines; the app must be reached, as alice and nobody else.
-    pub fn reaches_the_app_as_alice(&self, path: &str, token: &str, lines: &[&str]) -> Seen {
+    pub fn reaches_the_app_as_alice(
+        &self,
+        path: &str,
+        token: &str,
+        lines: &[&str],
+    ) -> ReceivedRequest {
         let credential = bearer(token);
         let response = self.send("GET", path, &[&[credential.as_str()], lines].concat(), b"");
         assert_eq!(response.status, 200, "{lines:?}: {response:?}");
@@ -94,7 +99,7 @@ impl<G> Stack<G> {
 }
 
 /// The identity of a token made by `Stack::alice`, complete, and no second opinion.
-pub fn is_alice(seen: &Seen, token: &str) {
+pub fn is_alice(seen: &ReceivedRequest, token: &str) {
     let sid = tokens::claims(token)["sid"].as_str().expect("a session").to_owned();
     let expected = ["alice", "", "", "user:read", "", &sid, "prismaticain"];
     for (name, expected) in IDENTITY.into_iter().zip(expected) {

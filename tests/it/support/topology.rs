@@ -1,4 +1,4 @@
-//! What administrators do to servers that take over from each other.
+//! Commands of administrators to servers that take over from each other.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// The slot of a key that is there moves to the next server, with a moment between its steps.
-pub async fn move_slot_of(cluster: &RedisCluster, key: &str) {
-    let (from, slot) = cluster.place_of(key).await;
+/// Moves the slot of a key that is there to the next server, with a moment between its steps.
+pub async fn migrate_slot_of(cluster: &RedisCluster, key: &str) {
+    let (from, slot) = cluster.primary_of(key).await;
     let to = (from + 1) % 3;
     let there: i64 = cluster.servers[from].ask(0, &["EXISTS", key]).await;
     assert_eq!(there, 1, "{key} is not where it was looked for");
-    cluster.begin_to_move(slot, from, to).await;
+    cluster.begin_migration(slot, from, to).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    cluster.move_key(key, from, to).await;
+    cluster.migrate_key(key, from, to).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    cluster.end_to_move(slot, from, to).await;
+    cluster.end_migration(slot, from, to).await;
 }
 
 /// Waits until a replica has all that its server has acknowledged by now.
-pub async fn is_copied(server: &RedisServer, replica: &RedisServer) {
+pub async fn wait_for_replication(server: &RedisServer, replica: &RedisServer) {
     let wanted = offset(server).await;
     let deadline = Instant::now() + PATIENCE;
     while offset(replica).await < wanted {
@@ -42,7 +42,7 @@ pub fn key_in_cluster(session: &str) -> String {
 }
 
 async fn offset(server: &RedisServer) -> u64 {
-    let told: String = server.ask(0, &["INFO", "replication"]).await;
-    let line = told.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    let info: String = server.ask(0, &["INFO", "replication"]).await;
+    let line = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
     line.expect("an offset").trim().parse().expect("a number")
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use portcullis::clock::UnixTime;
+use portcullis::limit::{Lease, LimitStore as _, RedisLimitStore};
 use portcullis::opaque::{
-    Exchange, OpaqueStore as _, OpaqueToken, RedisOpaque, TokenDigest, TokenKind,
+    OpaqueToken, OpaqueTokenStore as _, RedisTokenStore, Rotation, TokenDigest, TokenKind,
 };
-use portcullis::restrict::{Claim, RedisRestrict, RestrictStore as _};
 use portcullis::session::{Filter, SessionStore as _, StoreError};
 use portcullis::storage::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, user, why_not};
-use crate::support::redis::{Reach, RedisServer};
+use crate::support::redis::{RedisServer, Transport};
 use crate::support::redis_cluster::RedisCluster;
-use crate::support::redis_sentinel::Watched;
+use crate::support::redis_sentinel::RedisSentinel;
 
 /// What the README says.
 const RIGHTS: [&str; 30] = [
@@ -52,8 +52,8 @@ const RIGHTS: [&str; 30] = [
 /// All that the stores do.
 async fn everything_works(url: &str) {
     let sessions = store(url);
-    let tokens = RedisOpaque::new(redis(url));
-    let restrict = RedisRestrict::new(redis_with(url, &Options { database: 8, ..options() }));
+    let tokens = RedisTokenStore::new(redis(url));
+    let limits = RedisLimitStore::new(redis_with(url, &Options { database: 8, ..options() }));
     sessions.put(&session("s", "alice")).await.expect("put");
     sessions.put(&session("other", "alice")).await.expect("put");
     sessions.touch(&[(id("s"), at(1))]).await.expect("touch");
@@ -79,30 +79,30 @@ async fn everything_works(url: &str) {
         used: None,
     };
     tokens.put(&[token("old")]).await.expect("put");
-    let outcome = tokens.exchange(&TokenDigest::of("old"), at(1), &[token("new")]).await;
-    assert_eq!(outcome, Ok(Exchange::Done));
+    let outcome = tokens.rotate(&TokenDigest::of("old"), at(1), &[token("new")]).await;
+    assert_eq!(outcome, Ok(Rotation::Rotated));
     assert!(tokens.get(&TokenDigest::of("new")).await.expect("get").is_some());
     assert_eq!(tokens.extend(&TokenDigest::of("new"), at(70_000), None).await, Ok(true));
     assert_eq!(tokens.remove(&TokenDigest::of("new")).await, Ok(true));
     assert_eq!(tokens.purge(at(99_999)).await, Ok(1));
-    assert_eq!(restrict.claim("m", "v", at(0), at(9)).await, Ok(Claim::Won));
-    assert_eq!(restrict.swap("m", "v", "w", at(9)).await, Ok(true));
-    assert_eq!(restrict.read("m", at(1)).await, Ok(Some("w".to_owned())));
-    assert_eq!(restrict.clear("m").await, Ok(true));
-    assert_eq!(restrict.spend("b", at(0), Duration::from_secs(1), 3).await, Ok(None));
-    restrict.strike("s", at(0), &[], Duration::from_secs(9)).await.expect("strike");
-    restrict.refund("b", Duration::from_secs(1)).await.expect("refund");
-    restrict.uncount("s").await.expect("uncount");
-    restrict.pardon("s").await.expect("pardon");
-    restrict.purge(UnixTime::from_millis(u64::MAX)).await.expect("purge");
-    for pinged in [sessions.ping().await, tokens.ping().await, restrict.ping().await] {
+    assert_eq!(limits.acquire_lease("m", "v", at(0), at(9)).await, Ok(Lease::Acquired));
+    assert_eq!(limits.replace_lease("m", "v", "w", at(9)).await, Ok(true));
+    assert_eq!(limits.read_lease("m", at(1)).await, Ok(Some("w".to_owned())));
+    assert_eq!(limits.release_lease("m").await, Ok(true));
+    assert_eq!(limits.take("b", at(0), Duration::from_secs(1), 3).await, Ok(None));
+    limits.record_failure("s", at(0), &[], Duration::from_secs(9)).await.expect("record_failure");
+    limits.refund("b", Duration::from_secs(1)).await.expect("refund");
+    limits.undo_failure("s").await.expect("undo_failure");
+    limits.reset_failures("s").await.expect("reset_failures");
+    limits.purge(UnixTime::from_millis(u64::MAX)).await.expect("purge");
+    for pinged in [sessions.ping().await, tokens.ping().await, limits.ping().await] {
         assert_eq!(pinged, Ok(()));
     }
 }
 
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough_on_one_server() {
-    let Some(server) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     let _: String = server.ask(0, &RIGHTS).await;
     let url = server.url().replace("redis://", "redis://gate:secret@");
     everything_works(&url).await;
@@ -122,8 +122,8 @@ async fn a_user_with_few_rights_is_enough_on_one_server() {
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough_behind_sentinels() {
     let rights = [RIGHTS.as_slice(), &["+role", "+wait"]].concat();
-    let Some(watched) = Watched::start_with(&[], &[&rights], "").await else { return };
-    everything_works(&watched.url_with("gate:secret@", "")).await;
+    let Some(sentinel) = RedisSentinel::start_with(&[], &[&rights], "").await else { return };
+    everything_works(&sentinel.url_with("gate:secret@", "")).await;
 }
 
 #[tokio::test]

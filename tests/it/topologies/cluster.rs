@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::opaque::{
-    Exchange, OpaqueStore as _, OpaqueToken, RedisOpaque, TokenDigest, TokenKind,
+    OpaqueToken, OpaqueTokenStore as _, RedisTokenStore, Rotation, TokenDigest, TokenKind,
 };
-use portcullis::session::{Concern, Filter, SessionStore as _, StoreError};
+use portcullis::session::{Filter, InvalidatedRecord, SessionStore as _, StoreError};
 use portcullis::storage::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, until_it_answers, user, why_not};
-use crate::support::redis::{Reach, RedisServer};
+use crate::support::redis::{RedisServer, Transport};
 use crate::support::redis_cluster::RedisCluster;
-use crate::support::topology::is_copied;
+use crate::support::topology::wait_for_replication;
 
 fn token(name: &str) -> OpaqueToken {
     OpaqueToken {
@@ -37,7 +37,7 @@ async fn a_slot_moves_with_its_session_while_that_is_used() {
     let Some(cluster) = RedisCluster::start().await else { return };
     let asked = store(&cluster.url());
     let (kept, seen) = ("portcullis:9:session:{s}", "portcullis:9:seen:{s}");
-    let (from, slot) = cluster.place_of(kept).await;
+    let (from, slot) = cluster.primary_of(kept).await;
     let to = (from + 1) % 3;
     asked.put(&session("s", "alice")).await.expect("put");
     let uses = async |at_millis: u64| {
@@ -47,14 +47,14 @@ async fn a_slot_moves_with_its_session_while_that_is_used() {
         assert_eq!((found.last_seen, found.expires), (at(at_millis), at(60_000 + at_millis)));
     };
     uses(1).await;
-    cluster.begin_to_move(slot, from, to).await;
+    cluster.begin_migration(slot, from, to).await;
     uses(2).await;
-    cluster.move_key(kept, from, to).await;
+    cluster.migrate_key(kept, from, to).await;
     // Half of it is there, half is here.
     uses(3).await;
-    cluster.move_key(seen, from, to).await;
+    cluster.migrate_key(seen, from, to).await;
     uses(4).await;
-    cluster.end_to_move(slot, from, to).await;
+    cluster.end_migration(slot, from, to).await;
     uses(5).await;
     assert_eq!(asked.revoke(&id("s")).await, Ok(Some(user("alice"))));
     assert_eq!(asked.get(&user("alice"), &id("s")).await, Ok(None));
@@ -88,12 +88,12 @@ async fn slots_move_while_sessions_are_opened_and_revoked() {
         }
     });
     for n in 0..40 {
-        let (from, slot) = cluster.place_of(&format!("portcullis:9:session:{{{n}}}")).await;
+        let (from, slot) = cluster.primary_of(&format!("portcullis:9:session:{{{n}}}")).await;
         // Always to the same server: two that are given slots at the same time would have to agree
         // on whose claim is the later one, which takes them seconds.
         if from != 1 {
-            cluster.begin_to_move(slot, from, 1).await;
-            cluster.end_to_move(slot, from, 1).await;
+            cluster.begin_migration(slot, from, 1).await;
+            cluster.end_migration(slot, from, 1).await;
         }
     }
     assert_eq!(working.await.expect("task"), 0, "a move is no failure");
@@ -102,16 +102,16 @@ async fn slots_move_while_sessions_are_opened_and_revoked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_is_replaced_by_its_replica() {
-    let Some(mut cluster) = RedisCluster::start_with(Reach::Tcp, 3).await else { return };
+    let Some(mut cluster) = RedisCluster::start_with(Transport::Tcp, 3).await else { return };
     let asked = store(&cluster.url());
-    let (place, _) = cluster.place_of("portcullis:9:session:{s}").await;
+    let (primary, _) = cluster.primary_of("portcullis:9:session:{s}").await;
     asked.put(&session("s", "alice")).await.expect("put");
     asked.put(&session("gone", "alice")).await.expect("put");
     assert_eq!(asked.revoke(&id("gone")).await, Ok(Some(user("alice"))));
     assert_eq!(redis(&cluster.url()).primaries().await.expect("primaries").len(), 3);
     // Who dies earlier takes it along.
-    is_copied(&cluster.servers[place], &cluster.servers[3 + place]).await;
-    cluster.servers[place].kill();
+    wait_for_replication(&cluster.servers[primary], &cluster.servers[3 + primary]).await;
+    cluster.servers[primary].kill();
     let started = Instant::now();
     let found = loop {
         match asked.get(&user("alice"), &id("s")).await {
@@ -122,12 +122,12 @@ async fn a_killed_primary_is_replaced_by_its_replica() {
     };
     eprintln!("a replica answers after {:?}", started.elapsed());
     assert_eq!(found, Some(session("s", "alice")));
-    cluster.is_sound().await;
+    cluster.wait_until_sound().await;
     assert_eq!(asked.get(&user("alice"), &id("gone")).await, Ok(None));
     asked.touch(&[(id("s"), at(7))]).await.expect("touch");
     let primaries = redis(&cluster.url()).primaries().await.expect("primaries");
     let names: Vec<&str> = primaries.iter().map(|node| node.name().as_ref()).collect();
-    let dead = format!(":{} ", cluster.servers[place].port());
+    let dead = format!(":{} ", cluster.servers[primary].port());
     assert!(names.len() == 3 && !names.iter().any(|name| name.contains(&dead)), "{names:?}");
     assert_eq!(asked.list(&Filter::default(), 9).await.map(|found| found.len()), Ok(1));
 }
@@ -140,9 +140,9 @@ async fn a_frozen_primary_delays_its_own_keys_alone() {
     for n in 0..60 {
         let (name, owner) = (format!("s{n}"), format!("u{n}"));
         asked.put(&session(&name, &owner)).await.expect("put");
-        let (of_session, _) = cluster.place_of(&format!("portcullis:9:session:{{{name}}}")).await;
+        let (of_session, _) = cluster.primary_of(&format!("portcullis:9:session:{{{name}}}")).await;
         let (of_user, _) =
-            cluster.place_of(&format!("portcullis:9:not-before:{{u:{owner}}}")).await;
+            cluster.primary_of(&format!("portcullis:9:not-before:{{u:{owner}}}")).await;
         if of_session == of_user {
             on[of_session].push((user(&owner), id(&name)));
         }
@@ -157,42 +157,42 @@ async fn a_frozen_primary_delays_its_own_keys_alone() {
         assert!(matches!(found, Ok(Some(_))), "{found:?}");
     }
     cluster.servers[0].resume();
-    cluster.is_sound().await;
+    cluster.wait_until_sound().await;
     until_it_answers(&asked).await;
 }
 
 #[tokio::test]
-async fn an_exchange_that_was_interrupted_is_whole_or_nothing() {
+async fn a_rotation_that_was_interrupted_is_whole_or_nothing() {
     let Some(cluster) = RedisCluster::start().await else { return };
-    let tokens = RedisOpaque::new(redis(&cluster.url()));
+    let tokens = RedisTokenStore::new(redis(&cluster.url()));
     let write = async |token: &str, words: &[&str]| {
         let key = key(token);
-        let (place, _) = cluster.place_of(&key).await;
+        let (primary, _) = cluster.primary_of(&key).await;
         let (command, rest) = words.split_first().expect("a command");
         let words = [&[*command, key.as_str()], rest].concat();
-        cluster.servers[place].ask::<redis::Value>(0, &words).await
+        cluster.servers[primary].ask::<redis::Value>(0, &words).await
     };
-    let (parent, heir) = (TokenDigest::of("old").name(), TokenDigest::of("new").name());
-    // Before the step: the successor is written, and nobody's.
+    let (parent, successor) = (TokenDigest::of("old").name(), TokenDigest::of("new").name());
+    // Before the step: the successor is written, and pending.
     tokens.put(&[token("old"), token("new")]).await.expect("put");
     write("new", &["HSET", "parent", &parent]).await;
     let new = TokenDigest::of("new");
     assert_eq!(tokens.get(&new).await, Ok(None));
     assert_eq!(tokens.extend(&new, at(70_000), None).await, Ok(false));
-    assert_eq!(tokens.exchange(&new, at(1), &[token("next")]).await, Ok(Exchange::Unknown));
+    assert_eq!(tokens.rotate(&new, at(1), &[token("next")]).await, Ok(Rotation::Unknown));
     assert_eq!(tokens.get(&TokenDigest::of("next")).await, Ok(None));
     let old = TokenDigest::of("old");
     assert_eq!(tokens.get(&old).await, Ok(Some(token("old"))));
-    // Others are named as heirs, as a caller does who won.
+    // Others are named as successors, as a caller does who won.
     write("old", &["HSET", "used", "1", "heirs", "other another"]).await;
     assert_eq!(tokens.get(&new).await, Ok(None));
     // After the step, and before the successor lost its parent.
-    write("old", &["HSET", "heirs", &format!("other {heir}")]).await;
+    write("old", &["HSET", "heirs", &format!("other {successor}")]).await;
     assert_eq!(tokens.get(&new).await, Ok(Some(token("new"))));
     // It has been read, and needs its parent no more.
     write("old", &["DEL"]).await;
     assert_eq!(tokens.get(&new).await, Ok(Some(token("new"))));
-    assert_eq!(tokens.exchange(&new, at(1), &[token("next")]).await, Ok(Exchange::Done));
+    assert_eq!(tokens.rotate(&new, at(1), &[token("next")]).await, Ok(Rotation::Rotated));
     assert_eq!(tokens.get(&TokenDigest::of("next")).await, Ok(Some(token("next"))));
     // One that makes no sense is nobody's.
     write("next", &["HSET", "parent", "nonsense"]).await;
@@ -208,21 +208,24 @@ async fn keys_that_changed_are_known_for_what_they_are_about() {
         (cluster.url(), "portcullis:9:", ["{", "{u:", "}"], "{}"),
         (single.url(), "portcullis:", ["", "", ""], ""),
     ] {
-        let (sessions, tokens) = (store(&url), RedisOpaque::new(redis(&url)));
-        let concern = |key: String| sessions.concern(key.as_bytes());
-        let session = Some(Concern::Session(id("s")));
-        assert_eq!(concern(format!("{prefix}session:{open}s{close}")), session);
+        let (sessions, tokens) = (store(&url), RedisTokenStore::new(redis(&url)));
+        let invalidated = |key: String| sessions.invalidated_record(key.as_bytes());
+        let session = Some(InvalidatedRecord::Session(id("s")));
+        assert_eq!(invalidated(format!("{prefix}session:{open}s{close}")), session);
         let before = format!("{prefix}not-before:{of_user}a}}b c{close}");
-        assert_eq!(concern(before), Some(Concern::User(user("a}b c"))));
+        assert_eq!(invalidated(before), Some(InvalidatedRecord::User(user("a}b c"))));
         for other in ["seen:{s}", "seen:s", "user:{u:a}", "user:a", "session:", "session:{}", "x"] {
-            assert_eq!(concern(format!("{prefix}{other}")), None, "{other}");
+            assert_eq!(invalidated(format!("{prefix}{other}")), None, "{other}");
         }
-        assert_eq!(concern(format!("portcullis:8:session:{open}s{close}")), None);
+        assert_eq!(invalidated(format!("portcullis:8:session:{open}s{close}")), None);
         let digest = TokenDigest::of("t");
         let key = format!("{prefix}opaque:{whole}{}", digest.name());
-        assert_eq!(tokens.concern(key.as_bytes()), Some(digest));
-        assert_eq!(tokens.concern(format!("{key}x").as_bytes()), None);
-        assert_eq!(tokens.concern(format!("{prefix}session:{open}s{close}").as_bytes()), None);
+        assert_eq!(tokens.invalidated_record(key.as_bytes()), Some(digest));
+        assert_eq!(tokens.invalidated_record(format!("{key}x").as_bytes()), None);
+        assert_eq!(
+            tokens.invalidated_record(format!("{prefix}session:{open}s{close}").as_bytes()),
+            None
+        );
     }
 }
 
@@ -230,7 +233,7 @@ async fn keys_that_changed_are_known_for_what_they_are_about() {
 async fn a_cluster_over_tls_is_trusted_by_its_ca_alone() {
     // Only the first test of the process installs it.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let Some(cluster) = RedisCluster::start_with(Reach::Tls, 0).await else { return };
+    let Some(cluster) = RedisCluster::start_with(Transport::Tls, 0).await else { return };
     let with = |ca_pem: Option<Vec<u8>>| {
         let options = Options { ca_pem, ..options() };
         portcullis::session::RedisStore::new(redis_with(&cluster.url(), &options))
@@ -247,7 +250,7 @@ async fn a_cluster_over_tls_is_trusted_by_its_ca_alone() {
 #[tokio::test]
 async fn what_is_wrong_with_a_cluster_is_said_and_no_password_shown() {
     let Some(cluster) = RedisCluster::start().await else { return };
-    let Some(single) = RedisServer::start_with(Reach::Tcp, &[]) else { return };
+    let Some(single) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     for (url, expected) in [
         (cluster.url_with("joe:hunter2@"), "the user or the password"),
         (single.url().replace("redis://", "redis+cluster://"), "not one of a cluster"),

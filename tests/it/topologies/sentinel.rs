@@ -10,22 +10,22 @@ use tokio::task::JoinHandle;
 
 use super::{id, redis, session, store, until_it_answers, user, why_not};
 use crate::support::PATIENCE;
-use crate::support::redis_sentinel::Watched;
-use crate::support::topology::is_copied;
+use crate::support::redis_sentinel::RedisSentinel;
+use crate::support::topology::wait_for_replication;
 
 /// So long after a write that no replica has, none can have taken over before it.
 const SETTLED: Duration = Duration::from_millis(1_500);
 
-/// What those who revoke share.
+/// The state that all tasks which revoke share.
 #[derive(Default)]
-struct Revoking {
+struct RevocationLoad {
     stop: AtomicBool,
     acknowledged: AtomicUsize,
 }
 
-impl Revoking {
+impl RevocationLoad {
     /// Waits until so many more are acknowledged than there are now: by number, for nobody knows how quick a machine is.
-    async fn go_on(&self, more: usize) {
+    async fn wait_for_more(&self, more: usize) {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + more;
         let started = Instant::now();
         while self.acknowledged.load(Ordering::Relaxed) < wanted {
@@ -36,7 +36,11 @@ impl Revoking {
 }
 
 /// Revokes one session after the other until told to stop; says which revocations were acknowledged.
-async fn revoke_all(store: Arc<RedisStore>, from: usize, shared: Arc<Revoking>) -> Vec<usize> {
+async fn revoke_all(
+    store: Arc<RedisStore>,
+    from: usize,
+    shared: Arc<RevocationLoad>,
+) -> Vec<usize> {
     let mut acknowledged = Vec::new();
     for n in from.. {
         if shared.stop.load(Ordering::Relaxed) {
@@ -54,8 +58,8 @@ async fn revoke_all(store: Arc<RedisStore>, from: usize, shared: Arc<Revoking>) 
     acknowledged
 }
 
-/// How many of the revoked sessions are back.
-async fn are_back(store: &RedisStore, revoked: &[usize]) -> usize {
+/// The number of revoked sessions that are back.
+async fn count_revived(store: &RedisStore, revoked: &[usize]) -> usize {
     let mut back = 0;
     for n in revoked {
         let deadline = Instant::now() + PATIENCE;
@@ -73,49 +77,49 @@ async fn are_back(store: &RedisStore, revoked: &[usize]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_revocation_is_lost_in_fail_overs_by_hand() {
-    let Some(watched) = Watched::start(&[]).await else { return };
-    let asked = Arc::new(store(&watched.url()));
-    let mut before = redis(&watched.url()).primaries().await.expect("primaries");
+    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = Arc::new(store(&sentinel.url()));
+    let mut before = redis(&sentinel.url()).primaries().await.expect("primaries");
     for (round, to) in [1, 0, 1].into_iter().enumerate() {
         // Until then there is no replica, and a revocation takes its time.
-        watched.is_replica(to).await;
+        sentinel.wait_for_replica(to).await;
         asked.ping().await.expect("ping");
-        let shared = Arc::<Revoking>::default();
+        let shared = Arc::<RevocationLoad>::default();
         let revoking: Vec<_> = (0..4)
-            .map(|lane| (round * 4 + lane) * 1_000_000)
+            .map(|worker| (round * 4 + worker) * 1_000_000)
             .map(|from| tokio::spawn(revoke_all(asked.clone(), from, shared.clone())))
             .collect();
-        shared.go_on(20).await;
-        watched.fail_over(to).await;
+        shared.wait_for_more(20).await;
+        sentinel.fail_over(to).await;
         // Nobody tells the old master for a while, and who believed in it still does.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         let took = until_it_answers(&asked).await;
         // Without a replica each takes its 1.5 seconds.
-        shared.go_on(4).await;
+        shared.wait_for_more(4).await;
         shared.stop.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
         for revoking in revoking {
             acknowledged.extend(revoking.await.expect("task"));
         }
-        let back = are_back(&asked, &acknowledged).await;
+        let back = count_revived(&asked, &acknowledged).await;
         eprintln!("by hand: {} revoked, {back} back, {took:?} to answer", acknowledged.len());
         assert_eq!(back, 0);
-        let after = redis(&watched.url()).primaries().await.expect("primaries");
+        let after = redis(&sentinel.url()).primaries().await.expect("primaries");
         assert_ne!(before, after);
-        assert!(after[0].name().contains(&watched.servers[to].port().to_string()));
+        assert!(after[0].name().contains(&sentinel.servers[to].port().to_string()));
         before = after;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_silent_replica_has_not_is_not_acknowledged_when_it_is_promoted() {
-    let Some(watched) = Watched::start(&[]).await else { return };
-    let asked = Arc::new(store(&watched.url()));
+    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = Arc::new(store(&sentinel.url()));
     for n in 0..40 {
         asked.put(&session(&format!("s{n}"), &format!("u{n}"))).await.expect("put");
     }
-    is_copied(&watched.servers[0], &watched.servers[1]).await;
-    watched.servers[1].pause();
+    wait_for_replication(&sentinel.servers[0], &sentinel.servers[1]).await;
+    sentinel.servers[1].pause();
     let revoking: Vec<JoinHandle<bool>> = (0..40)
         .map(|n| {
             let asked = asked.clone();
@@ -131,34 +135,34 @@ async fn what_a_silent_replica_has_not_is_not_acknowledged_when_it_is_promoted()
     tokio::time::sleep(Duration::from_millis(120)).await;
     let is_acknowledged = revoking.iter().any(JoinHandle::is_finished);
     assert!(!is_acknowledged || begun.elapsed() >= SETTLED, "no replica has it");
-    watched.servers[1].resume();
-    watched.fail_over(1).await;
+    sentinel.servers[1].resume();
+    sentinel.fail_over(1).await;
     let mut acknowledged = Vec::new();
     for (n, revoking) in revoking.into_iter().enumerate() {
         acknowledged.extend(revoking.await.expect("task").then_some(n));
     }
     until_it_answers(&asked).await;
-    let back = are_back(&asked, &acknowledged).await;
+    let back = count_revived(&asked, &acknowledged).await;
     eprintln!("silent replica: {} of 40 acknowledged, {back} back", acknowledged.len());
     assert_eq!(back, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_master_is_replaced_and_revocations_hold() {
-    let Some(mut watched) = Watched::start(&[]).await else { return };
-    let (shared, asked) = (Arc::<Revoking>::default(), Arc::new(store(&watched.url())));
+    let Some(mut sentinel) = RedisSentinel::start(&[]).await else { return };
+    let (shared, asked) = (Arc::<RevocationLoad>::default(), Arc::new(store(&sentinel.url())));
     asked.ping().await.expect("ping");
     let revoking = tokio::spawn(revoke_all(asked.clone(), 0, shared.clone()));
-    shared.go_on(20).await;
+    shared.wait_for_more(20).await;
     let started = Instant::now();
-    watched.kill_master(0).await;
+    sentinel.kill_master(0).await;
     let elected = started.elapsed();
     until_it_answers(&asked).await;
     let answered = started.elapsed();
-    shared.go_on(2).await;
+    shared.wait_for_more(2).await;
     shared.stop.store(true, Ordering::Relaxed);
     let acknowledged = revoking.await.expect("task");
-    let back = are_back(&asked, &acknowledged).await;
+    let back = count_revived(&asked, &acknowledged).await;
     eprintln!(
         "killed: {} revoked, {back} back; a new master after {elected:?}, answers after {answered:?}",
         acknowledged.len()
@@ -168,36 +172,36 @@ async fn a_killed_master_is_replaced_and_revocations_hold() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revocation_is_acknowledged_when_a_replica_has_it() {
-    let Some(watched) = Watched::start(&[]).await else { return };
-    let asked = store(&watched.url());
-    let there = async |watched: &Watched, key: &str| -> i64 {
-        watched.servers[1].ask(9, &["EXISTS", key]).await
+    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = store(&sentinel.url());
+    let there = async |sentinel: &RedisSentinel, key: &str| -> i64 {
+        sentinel.servers[1].ask(9, &["EXISTS", key]).await
     };
     for n in 0..50 {
         let (name, owner) = (format!("s{n}"), format!("u{n}"));
         asked.put(&session(&name, &owner)).await.expect("put");
         assert_eq!(asked.revoke(&id(&name)).await, Ok(Some(user(&owner))));
-        assert_eq!(there(&watched, &format!("portcullis:session:{name}")).await, 0);
+        assert_eq!(there(&sentinel, &format!("portcullis:session:{name}")).await, 0);
         assert_eq!(asked.revoke_user(&user(&owner), super::at(5)).await, Ok(0));
-        assert_eq!(there(&watched, &format!("portcullis:not-before:{owner}")).await, 1);
+        assert_eq!(there(&sentinel, &format!("portcullis:not-before:{owner}")).await, 1);
     }
     // One that is late is waited for.
     asked.put(&session("late", "alice")).await.expect("put");
-    watched.servers[1].pause();
+    sentinel.servers[1].pause();
     let begun = Instant::now();
     let late = tokio::spawn(async move { asked.revoke(&id("late")).await });
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert!(!late.is_finished() || begun.elapsed() >= SETTLED, "no replica has it");
-    watched.servers[1].resume();
+    sentinel.servers[1].resume();
     assert_eq!(late.await.expect("task"), Ok(Some(user("alice"))));
-    assert_eq!(there(&watched, "portcullis:session:late").await, 0);
+    assert_eq!(there(&sentinel, "portcullis:session:late").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_replica_all_who_revoke_wait_together_until_none_can_have_taken_over() {
-    let Some(mut watched) = Watched::start(&[]).await else { return };
-    let asked = Arc::new(store(&watched.url()));
-    watched.servers[1].kill();
+    let Some(mut sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = Arc::new(store(&sentinel.url()));
+    sentinel.servers[1].kill();
     for n in 0..100 {
         asked.put(&session(&format!("s{n}"), &format!("u{n}"))).await.expect("put");
     }
@@ -218,10 +222,10 @@ async fn without_a_replica_all_who_revoke_wait_together_until_none_can_have_take
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_no_majority_names_is_not_asked() {
-    let Some(mut watched) = Watched::start(&[]).await else { return };
-    let asked = store(&watched.url());
+    let Some(mut sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = store(&sentinel.url());
     asked.put(&session("s", "alice")).await.expect("put");
-    watched.kill_sentinel(0);
+    sentinel.kill_sentinel(0);
     // Well beyond the second for which the last word of all three is believed.
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(1_500) {
@@ -229,38 +233,38 @@ async fn a_master_that_no_majority_names_is_not_asked() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until_it_answers(&asked).await;
-    watched.kill_sentinel(1);
+    sentinel.kill_sentinel(1);
     let started = Instant::now();
     while asked.get(&user("alice"), &id("s")).await.is_ok() {
         assert!(started.elapsed() < PATIENCE, "still asked");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let why = why_not(&watched.url()).await;
+    let why = why_not(&sentinel.url()).await;
     assert!(why.contains("no majority of the sentinels"), "{why}");
-    assert!(redis(&watched.url()).primaries().await.is_err());
-    watched.restart_sentinel(1);
+    assert!(redis(&sentinel.url()).primaries().await.is_err());
+    sentinel.restart_sentinel(1);
     until_it_answers(&asked).await;
     assert!(matches!(asked.get(&user("alice"), &id("s")).await, Ok(Some(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_master_that_comes_back_is_not_believed() {
-    let Some(watched) = Watched::start(&[]).await else { return };
-    let asked = store(&watched.url());
+    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = store(&sentinel.url());
     asked.put(&session("s", "alice")).await.expect("put");
-    watched.servers[0].pause();
-    watched.is_master(1).await;
+    sentinel.servers[0].pause();
+    sentinel.wait_for_master(1).await;
     let revoked = {
         let started = Instant::now();
         loop {
-            let revoked = store(&watched.url()).revoke(&id("s")).await;
+            let revoked = store(&sentinel.url()).revoke(&id("s")).await;
             if revoked.is_ok() || started.elapsed() > PATIENCE {
                 break revoked;
             }
         }
     };
     assert_eq!(revoked, Ok(Some(user("alice"))));
-    watched.servers[0].resume();
+    sentinel.servers[0].resume();
     for _ in 0..200 {
         let found = asked.get(&user("alice"), &id("s")).await;
         assert!(!matches!(found, Ok(Some(_))), "the old master was believed");
@@ -273,16 +277,16 @@ async fn what_is_wrong_with_sentinels_is_said_and_no_password_shown() {
     let acl = ["ACL", "SETUSER", "gate", "on", ">p@ss,word", "~*", "&*", "+@all"];
     let commands: [&[&str]; 1] = [&acl];
     let lines = "requirepass watch\n";
-    let Some(watched) = Watched::start_with(&[], &commands, lines).await else { return };
+    let Some(sentinel) = RedisSentinel::start_with(&[], &commands, lines).await else { return };
     let right = "gate:p%40ss%2Cword@";
     let sentinels = "?sentinel_password=watch";
-    let url = watched.url_with(right, sentinels);
+    let url = sentinel.url_with(right, sentinels);
     assert_eq!(store(&url).ping().await, Ok(()));
     for (url, expected) in [
-        (watched.url_with(right, ""), "sentinel_password"),
-        (watched.url_with(right, "?sentinel_password=hunter2"), "sentinel_password"),
-        (watched.url_with("gate:hunter2@", sentinels), "the user or the password"),
-        (watched.url_with("joe:hunter2@", sentinels), "the user or the password"),
+        (sentinel.url_with(right, ""), "sentinel_password"),
+        (sentinel.url_with(right, "?sentinel_password=hunter2"), "sentinel_password"),
+        (sentinel.url_with("gate:hunter2@", sentinels), "the user or the password"),
+        (sentinel.url_with("joe:hunter2@", sentinels), "the user or the password"),
         (url.replace("/mymaster", "/other"), "knows no master of that name"),
         ("redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster".to_owned(), "refused"),
     ] {
@@ -296,14 +300,14 @@ async fn what_is_wrong_with_sentinels_is_said_and_no_password_shown() {
 
 #[tokio::test]
 async fn a_server_that_is_no_master_is_not_taken_for_one() {
-    let Some(watched) = Watched::start(&[]).await else { return };
-    let asked = store(&watched.url());
+    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
+    let asked = store(&sentinel.url());
     asked.ping().await.expect("ping");
     // Behind the sentinels' back: they still name it.
-    let port = watched.servers[1].port().to_string();
-    let _: String = watched.servers[0].ask(0, &["REPLICAOF", "127.0.0.1", &port]).await;
+    let port = sentinel.servers[1].port().to_string();
+    let _: String = sentinel.servers[0].ask(0, &["REPLICAOF", "127.0.0.1", &port]).await;
     let put = asked.put(&session("s", "alice")).await;
     assert!(matches!(put, Err(StoreError::Unavailable(_))), "{put:?}");
-    let why = why_not(&watched.url()).await;
+    let why = why_not(&sentinel.url()).await;
     assert!(why.contains("not a master"), "{why}");
 }

@@ -131,7 +131,7 @@ fn number(value: Value) -> Option<u16> {
 }
 
 /// What a server says of the cluster.
-pub(super) async fn ask(server: Arc<Server>, at: HostPort) -> Result<Map, Failure> {
+pub(super) async fn fetch(server: Arc<Server>, at: HostPort) -> Result<Map, Failure> {
     let mut link = server.link().await?;
     let mut pipeline = redis::pipe();
     pipeline.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");

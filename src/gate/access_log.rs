@@ -1,0 +1,58 @@
+//! The access log: one line about an answer, for people and for machines.
+
+use std::net::IpAddr;
+
+use http::{HeaderValue, StatusCode};
+use tracing::{field, info};
+
+use super::inquiry::{Inquiry, truncated};
+use super::metrics::EntryPoint;
+use super::verdict::Verdict;
+use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
+
+/// Writes a line of the access log under a name by which the log bounds how many there are.
+macro_rules! access {
+    ($name:ident, $line:expr, $verdict:literal, $code:expr, $user:expr) => {
+        info!(
+            name: $name,
+            target: "portcullis::access",
+            request_id = $line.id.and_then(|id| id.to_str().ok()),
+            entry_point = $line.entry_point.as_str(),
+            verdict = $verdict,
+            code = $code,
+            status = $line.status.as_u16(),
+            client = $line.client.map(field::display),
+            user = $user,
+            method = $line.inquiry.method(),
+            host = $line.inquiry.host(),
+            path = $line.inquiry.path(),
+        )
+    };
+}
+
+/// One line of the access log: plain words and numbers, each in a field of its own, absent where it
+/// is not known.
+pub(super) struct AccessLine<'l> {
+    pub(super) entry_point: EntryPoint,
+    pub(super) client: Option<IpAddr>,
+    pub(super) inquiry: &'l Inquiry<'l>,
+    pub(super) status: StatusCode,
+    /// The request's id.
+    pub(super) id: Option<&'l HeaderValue>,
+}
+
+impl AccessLine<'_> {
+    /// Writes the line.
+    pub(super) fn write(&self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Allow(grant) => {
+                let user = Some(grant.decision.token.subject.as_str());
+                access!(ACCESS_ALLOWED, self, "allow", "ok", user.map(truncated));
+            }
+            Verdict::Deny(denial) => {
+                let user = denial.user.as_deref();
+                access!(ACCESS_REFUSED, self, "deny", denial.code.as_str(), user.map(truncated));
+            }
+        }
+    }
+}

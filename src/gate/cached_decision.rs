@@ -1,0 +1,469 @@
+//! The cache of decisions: a credential that was found good is good for a while.
+//!
+//! A [`CachedDecision`] holds all that was found about one credential, a token or a handle: its
+//! claims, its session, the headers made from them. It is kept by the digest of the credential and
+//! looked at again at every request: a few comparisons tell whether it is still valid. Where the
+//! token itself is out of date it is verified again; where only the session was last read too long
+//! ago, or may have ended since, the session alone is read again, and with it what a handle stands
+//! for. Where the store gives no answer, what it said last is believed a little longer, as far as
+//! the operator allows and unless more is known.
+//!
+//! Nothing in the cache expires by itself and nothing is ever flushed from it, since both make some
+//! request wait: what is not valid any more is replaced when it is asked for, and pushed out when
+//! room is needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue};
+use moka::sync::Cache;
+
+use super::denial::{Class, DenialCode};
+use super::handle::{Handles, is_handle};
+use super::identity::{self, IdentityHeaders};
+use super::memory_size::memory_size;
+use super::metrics::{CacheOutcome, GateMetrics};
+use super::single_flight::SingleFlight;
+use super::upstream::{SignedBy, UpstreamJwt};
+use crate::clock::{Clock, UnixTime};
+use crate::opaque::TokenEpoch;
+use crate::session::{Epoch, EpochStatus, Session, SessionId, Sessions, UserId};
+use crate::token::{Verified, Verifier};
+
+/// How often an answer may be overtaken by revocations before the request is refused.
+const MAX_ROUNDS: usize = 4;
+
+/// The decision about one good credential, and all that was found about it.
+#[derive(Debug)]
+pub struct CachedDecision {
+    /// The token, or what the handle stands for.
+    pub token: Arc<Verified>,
+    /// Its session, where it has one.
+    pub session: Option<Session>,
+    /// The headers of the answer: who it is, for the application, and that it must not be kept.
+    pub headers: HeaderMap,
+    /// Of one that depends on a store: when and how that was read.
+    read: Option<SessionRead>,
+    /// Of a handle: what had been changed by the time that it was read.
+    handle: Option<TokenEpoch>,
+    /// Who signed the token for the application, where there is one.
+    signed: Option<SignedBy>,
+}
+
+/// The reading of a session.
+#[derive(Clone, Copy, Debug)]
+struct SessionRead {
+    /// When, on the monotonic clock, which nobody can set back.
+    at: Duration,
+    /// When, on the wall's, which goes on while the host sleeps.
+    wall: UnixTime,
+    /// What was revoked by then.
+    epoch: Epoch,
+    /// The age until which it counts as fresh where no event comes: the bound, or a little less.
+    max_age: Duration,
+}
+
+/// A credential that is good by itself. Its session is still to be read.
+struct VerifiedCredential<'c> {
+    credential: &'c str,
+    token: Arc<Verified>,
+    handle: Option<TokenEpoch>,
+    /// The time at which its checks began, on both clocks.
+    started: (Duration, UnixTime),
+    /// The age until which what is read now counts as fresh where no event comes.
+    max_age: Duration,
+    /// The decision that was in the cache before.
+    previous: Option<Arc<CachedDecision>>,
+}
+
+/// The key of a decision: the kind of the credential, and the digest of every byte of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheKey {
+    kind: CredentialKind,
+    digest: [u8; 32],
+}
+
+/// What kind of credential it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// A signed token.
+    Jwt,
+    /// A name for one that is kept here.
+    Handle,
+}
+
+impl CacheKey {
+    /// The key of a credential. Two of a kind with one key would be a collision of SHA-256.
+    pub fn of(kind: CredentialKind, credential: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
+        Self { kind, digest: bytes }
+    }
+
+    /// The bound for this credential: up to a quarter less, by what is random in its digest, so
+    /// that those which were read at once, after the store was away, are not read at once for ever.
+    fn spread(&self, bound: Duration) -> Duration {
+        bound.saturating_sub(bound * u32::from(self.digest[0]) / 1_024)
+    }
+}
+
+/// The validity of a cached decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Validity {
+    /// Nothing has to be checked again.
+    Valid,
+    /// The session, or the handle, has to be read again.
+    SessionStale,
+    /// The token has to be verified again.
+    TokenStale,
+}
+
+/// The limits of the cache of decisions, as the operator sets them.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheConfig {
+    /// How long a session may be believed to live without asking again: the bound on how late a
+    /// revocation elsewhere is learnt of. Zero asks for every request.
+    pub staleness: Duration,
+    /// The same bound while the store gives no answer (`stale-if-error` of RFC 5861).
+    pub stale_if_error: Duration,
+    /// The time that all questions to the stores for one request may take together.
+    pub store_timeout: Duration,
+    /// The room for all decisions together, in bytes.
+    pub bytes: u64,
+}
+
+impl CacheConfig {
+    /// A cache with this bound, also while the store is down; 64 MiB, and 180 ms for one request.
+    pub fn with_staleness(staleness: Duration) -> Self {
+        let store_timeout = Duration::from_millis(180);
+        Self { staleness, stale_if_error: staleness, store_timeout, bytes: 64 << 20 }
+    }
+}
+
+type Outcome = Result<Arc<CachedDecision>, DenialCode>;
+
+/// The decisions that this process remembers.
+#[derive(Debug)]
+pub struct DecisionCache {
+    verifier: Arc<Verifier>,
+    sessions: Arc<Sessions>,
+    handles: Option<Handles>,
+    identity: IdentityHeaders,
+    upstream: Option<UpstreamJwt>,
+    config: CacheConfig,
+    clock: Arc<dyn Clock>,
+    cache: Cache<CacheKey, Arc<CachedDecision>>,
+    single_flight: SingleFlight<CacheKey, Outcome>,
+    metrics: GateMetrics,
+}
+
+impl DecisionCache {
+    /// An empty cache in front of `verifier` and `sessions`.
+    pub fn new(
+        verifier: Arc<Verifier>,
+        sessions: Arc<Sessions>,
+        identity: IdentityHeaders,
+        config: CacheConfig,
+        clock: Arc<dyn Clock>,
+        metrics: GateMetrics,
+    ) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(config.bytes)
+            .weigher(|_, decision: &Arc<CachedDecision>| decision.memory_size())
+            .build();
+        // What is already old when it is read is fresh for so much less.
+        let lag = sessions.lag();
+        let config = CacheConfig {
+            staleness: config.staleness.saturating_sub(lag),
+            stale_if_error: config.stale_if_error.saturating_sub(lag),
+            ..config
+        };
+        Self {
+            verifier,
+            sessions,
+            handles: None,
+            identity,
+            upstream: None,
+            config,
+            clock,
+            cache,
+            single_flight: SingleFlight::default(),
+            metrics,
+        }
+    }
+
+    /// The same, with `handles` accepted beside tokens.
+    #[must_use]
+    pub fn with_handles(self, handles: Handles) -> Self {
+        Self { handles: Some(handles), ..self }
+    }
+
+    /// The same, with a signed token for the application in each answer.
+    #[must_use]
+    pub fn with_upstream_jwt(self, upstream: UpstreamJwt) -> Self {
+        Self { upstream: Some(upstream), ..self }
+    }
+
+    /// The verifier of tokens.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The handles, where they are accepted.
+    pub fn handles(&self) -> Option<&Handles> {
+        self.handles.as_ref()
+    }
+
+    /// What kind of credential this is taken for: where handles are accepted, whatever has their
+    /// form is one; all else is a token, be it a bad one.
+    pub fn kind_of(&self, credential: &str) -> CredentialKind {
+        if self.handles.is_some() && is_handle(credential) {
+            CredentialKind::Handle
+        } else {
+            CredentialKind::Jwt
+        }
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Whether tokens of every issuer could be verified now.
+    pub fn has_keys(&self) -> bool {
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        self.verifier.issuers().iter().all(|issuer| issuer.keys.is_usable(now, at))
+    }
+
+    /// The number of decisions in the cache, and their estimated memory in bytes; both as of the
+    /// last maintenance.
+    pub fn size(&self) -> (u64, u64) {
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+
+    /// Decides about a token or handle: from the cache where its entry is valid.
+    ///
+    /// # Errors
+    /// Why it is not good now.
+    pub async fn decide(&self, credential: &str) -> Outcome {
+        let key = CacheKey::of(self.kind_of(credential), credential);
+        let asked = self.clock.monotonic();
+        if let Some(kept) = self.cache.get(&key)
+            && self.validity(&kept, asked) == Validity::Valid
+        {
+            self.metrics.cache(CacheOutcome::Hit);
+            return Ok(kept);
+        }
+        // Boxed: what waits takes much room, and most requests wait for nothing.
+        let found = Box::pin(self.resolve(key, credential, asked));
+        match tokio::time::timeout(self.config.store_timeout, found).await {
+            Ok(Err(DenialCode::StoreUnavailable)) | Err(_) => {
+                self.serve_stale(&key).ok_or(DenialCode::StoreUnavailable)
+            }
+            Ok(outcome) => outcome,
+        }
+    }
+
+    /// Serves the cached decision although it is stale, while the store gives no answer: not where
+    /// something is known to have changed, and not for longer than the operator allows.
+    fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
+        let kept = self.cache.get(key)?;
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        let is_believed = kept.token.is_valid(now, at)
+            && kept.session_is_fresh(now, at, |_| self.config.stale_if_error)
+            && self.epoch_status(&kept) != EpochStatus::Changed;
+        is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
+    }
+
+    /// Resolves a cache miss together with all who ask for the same. The answer is never older than
+    /// the request: one that was in flight already may be, and is not taken.
+    async fn resolve(&self, key: CacheKey, credential: &str, asked: Duration) -> Outcome {
+        for _ in 0..MAX_ROUNDS {
+            let found = self.single_flight.join(key, self.load(key, credential)).await?;
+            let was_read_since = found.read.is_none_or(|read| read.at >= asked);
+            match self.validity(&found, asked) {
+                Validity::Valid => return Ok(found),
+                // Whatever was missed, it was not missed by who asked only afterwards.
+                Validity::SessionStale
+                    if was_read_since && self.epoch_status(&found) != EpochStatus::Changed =>
+                {
+                    return Ok(found);
+                }
+                Validity::SessionStale | Validity::TokenStale => {}
+            }
+        }
+        Err(DenialCode::StoreUnavailable)
+    }
+
+    /// Loads a decision into the cache. Only the session is read where the token is known to be
+    /// good.
+    async fn load(&self, key: CacheKey, credential: &str) -> Outcome {
+        let kept = self.cache.get(&key);
+        let validity = kept.as_ref().map(|kept| self.validity(kept, self.clock.monotonic()));
+        let previous = match (&kept, validity) {
+            // Somebody else loaded it between our look-up in the cache and now.
+            (Some(kept), Some(Validity::Valid)) => return Ok(Arc::clone(kept)),
+            (Some(kept), Some(Validity::SessionStale)) => Some(Arc::clone(kept)),
+            _ => None,
+        };
+        let outcome = self.compute(&key, credential, previous, kept.is_some()).await;
+        match &outcome {
+            Ok(decision) => self.cache.insert(key, Arc::clone(decision)),
+            // What failed for want of an answer was not found bad; it is asked again.
+            Err(code) if kept.is_some() && code.class() != Class::Unavailable => {
+                self.cache.invalidate(&key);
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Makes a new decision, from the `previous` one where its token is still valid. Where the
+    /// credential `is_known`, it was good once.
+    async fn compute(
+        &self,
+        key: &CacheKey,
+        credential: &str,
+        previous: Option<Arc<CachedDecision>>,
+        is_known: bool,
+    ) -> Outcome {
+        self.metrics.cache(if previous.is_some() {
+            CacheOutcome::Recheck
+        } else {
+            CacheOutcome::Miss
+        });
+        let started = (self.clock.monotonic(), self.clock.now());
+        let known = previous.as_ref().map(|previous| Arc::clone(&previous.token));
+        let (token, handle) = match (key.kind, &self.handles) {
+            (CredentialKind::Handle, Some(handles)) => {
+                let (found, epoch) = handles.verify(credential, is_known, &self.verifier).await?;
+                let is_same = |known: &Arc<Verified>| {
+                    known.usable_until == found.usable_until && known.claims == found.claims
+                };
+                let same = known.filter(is_same);
+                (same.unwrap_or_else(|| Arc::new(found)), Some(epoch))
+            }
+            (CredentialKind::Handle | CredentialKind::Jwt, _) => match known {
+                Some(known) => (known, None),
+                None => (Arc::new(self.verifier.verify(credential)?), None),
+            },
+        };
+        let max_age = key.spread(self.config.staleness);
+        self.complete(VerifiedCredential { credential, token, handle, started, max_age, previous })
+            .await
+    }
+
+    /// Reads the session of a verified credential, and makes the headers.
+    async fn complete(&self, verified: VerifiedCredential<'_>) -> Outcome {
+        let (session, read) = match session_of(&verified.token)? {
+            None => (None, None),
+            Some((user, id)) => {
+                let ((at, wall), epoch) = (verified.started, self.sessions.epoch(&user, &id));
+                let read = SessionRead { at, wall, epoch, max_age: verified.max_age };
+                let live = self.sessions.live(&user, &id).await;
+                let session = live.map_err(|reason| DenialCode::from(&reason))?;
+                (Some(session), Some(read))
+            }
+        };
+        let (headers, signed) = self.headers(&verified, session.as_ref())?;
+        let VerifiedCredential { token, handle, .. } = verified;
+        Ok(Arc::new(CachedDecision { token, session, headers, read, handle, signed }))
+    }
+
+    /// The headers of the answer, and who signed the token among them.
+    fn headers(
+        &self,
+        verified: &VerifiedCredential<'_>,
+        session: Option<&Session>,
+    ) -> Result<(HeaderMap, Option<SignedBy>), DenialCode> {
+        let mut headers = self.identity.render(&verified.token, session)?;
+        let mut signed = None;
+        if let Some(upstream) = &self.upstream {
+            let (value, by) = match reuse_signature(upstream, verified) {
+                Some(before) => before,
+                None => upstream
+                    .value(&verified.token, verified.credential)
+                    .map_err(|_| DenialCode::KeysUnavailable)?,
+            };
+            identity::add(&mut headers, upstream.header().clone(), value)?;
+            signed = Some(by);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok((headers, signed))
+    }
+
+    fn validity(&self, decision: &CachedDecision, at: Duration) -> Validity {
+        let now = self.clock.now();
+        if !decision.token.is_valid(now, at) {
+            return Validity::TokenStale;
+        }
+        let is_fresh = decision.session_is_fresh(now, at, |read| read.max_age);
+        if is_fresh && self.epoch_status(decision) == EpochStatus::Current {
+            Validity::Valid
+        } else {
+            Validity::SessionStale
+        }
+    }
+
+    /// The epoch status of a decision: the worst of what concerns its session,
+    /// its handle, and the key that signed the token for the application.
+    fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
+        let of_session = decision.read.as_ref().map(|read| self.sessions.status(&read.epoch));
+        let of_handle = decision.handle.as_ref().map(|epoch| {
+            self.handles.as_ref().map_or(EpochStatus::Changed, |handles| handles.status(epoch))
+        });
+        let is_outdated = |by| self.upstream.as_ref().is_none_or(|it| !it.is_current(by));
+        let of_key =
+            decision.signed.as_ref().filter(|by| is_outdated(by)).map(|_| EpochStatus::Changed);
+        of_session.max(of_handle).max(of_key).unwrap_or(EpochStatus::Current)
+    }
+}
+
+impl CachedDecision {
+    fn memory_size(&self) -> u32 {
+        memory_size(&self.token, self.session.as_ref(), &self.headers)
+    }
+
+    /// True where the session has not expired, and was read less than so long ago by either clock.
+    fn session_is_fresh(
+        &self,
+        now: UnixTime,
+        at: Duration,
+        limit: impl FnOnce(&SessionRead) -> Duration,
+    ) -> bool {
+        match (&self.session, &self.read) {
+            (Some(session), Some(read)) => {
+                let age = at.saturating_sub(read.at).max(now.since(read.wall));
+                now < session.expires && age < limit(read)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Reuses the token for the application that was signed before: signing takes time. Only for the
+/// same claims, and while the same key would sign them.
+fn reuse_signature(
+    upstream: &UpstreamJwt,
+    verified: &VerifiedCredential<'_>,
+) -> Option<(HeaderValue, SignedBy)> {
+    let previous = verified.previous.as_ref()?;
+    let by = previous.signed.as_ref().filter(|by| upstream.is_current(by))?;
+    let value = previous.headers.get(upstream.header())?;
+    Arc::ptr_eq(&previous.token, &verified.token).then(|| (value.clone(), by.clone()))
+}
+
+/// Whose session the token names, if it names one.
+pub(super) fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>, DenialCode> {
+    let Some(id) = &token.session else {
+        return Ok(None);
+    };
+    let user = UserId::parse(&token.subject).map_err(|_| DenialCode::BadClaim)?;
+    let id = SessionId::parse(id).map_err(|_| DenialCode::BadClaim)?;
+    Ok(Some((user, id)))
+}
+
+#[cfg(test)]
+mod tests;

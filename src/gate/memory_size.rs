@@ -1,0 +1,41 @@
+//! The memory that a cached decision takes, by which the cache is bounded.
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use crate::session::Session;
+use crate::token::Verified;
+
+/// What an entry takes in any case, in bytes: the cache's own records and ours.
+const ENTRY_BYTES: usize = 1_536;
+/// What a header takes besides its value: its entry in the map and its buffer.
+const HEADER_BYTES: usize = 160;
+/// What a text takes besides its bytes.
+const TEXT_BYTES: usize = 40;
+/// What a member of an object takes besides its name and its value: a node of a tree.
+const MEMBER_BYTES: usize = 72;
+
+/// An estimate of the bytes that a decision with these parts takes in the cache.
+pub(super) fn memory_size(token: &Verified, session: Option<&Session>, headers: &HeaderMap) -> u32 {
+    let headers: usize = headers.values().map(|value| HEADER_BYTES + value.len()).sum();
+    let scopes: usize = token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
+    let of_session = session.map(|session| object_bytes(&session.claims));
+    let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
+    u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
+}
+
+/// What an object of claims takes, in bytes.
+fn object_bytes(object: &Map<String, Value>) -> usize {
+    let member = |(name, value): (&String, &Value)| MEMBER_BYTES + name.len() + value_bytes(value);
+    object.iter().map(member).sum()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => TEXT_BYTES + text.len(),
+            Value::Array(members) => members.iter().map(value_bytes).sum(),
+            Value::Object(members) => object_bytes(members),
+        }
+}

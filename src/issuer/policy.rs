@@ -1,0 +1,87 @@
+//! Policy of the issuer: what the operator decides about tokens; and the caller of a request.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::session::Device;
+
+/// Behaviour of refresh tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefreshPolicy {
+    /// Each works once and is replaced (RFC 9700, section 4.14.2).
+    #[default]
+    Rotate,
+    /// The same one lives on and moves the session's end, at most once a window; tp-auth's way.
+    Sliding,
+    /// The same one works until its end, which nothing moves; jwthenticator's way.
+    Reusable,
+}
+
+impl RefreshPolicy {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// What may be written instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "rotate" => Ok(Self::Rotate),
+            "sliding" => Ok(Self::Sliding),
+            "reusable" => Ok(Self::Reusable),
+            _ => Err("write `rotate`, `sliding` or `reusable`"),
+        }
+    }
+}
+
+/// Decisions of the operator about tokens.
+#[derive(Clone, Debug)]
+pub struct IssuancePolicy {
+    /// The `iss` of access tokens.
+    pub iss: String,
+    /// Whom access tokens are for where the client asks for nothing else.
+    pub audiences: Vec<String>,
+    /// How long access tokens live.
+    pub access_lifetime: Duration,
+    /// How long refresh tokens live.
+    pub refresh_lifetime: Duration,
+    /// How long API keys live that are registered in jwthenticator's way.
+    pub key_lifetime: Duration,
+    /// Behaviour of refresh tokens.
+    pub refresh_policy: RefreshPolicy,
+    /// Under `Rotate`, how long the lease on a used token is kept; under `Sliding`, how often at
+    /// most a refresh takes effect.
+    pub refresh_window: Duration,
+    /// How long after a rotation its answer is given again to who lost it. Zero: not at all.
+    pub grace: Duration,
+    /// How long a rotation may take before another may take its place: longer than the stores'
+    /// deadlines together.
+    pub lease: Duration,
+    /// Whether clients get opaque handles in place of access tokens.
+    pub opaque: bool,
+    /// The scopes that exist; `None`: any.
+    pub scopes: Option<Vec<String>>,
+    /// How many sessions a person may have; zero: any number.
+    pub max_sessions: usize,
+    /// How many sessions an API key may have, and a client or a service that acts for itself; zero:
+    /// any number.
+    pub max_key_sessions: usize,
+    /// The scope that lets a token look after all sessions of its user, beside a login by password.
+    pub sessions_scope: Option<String>,
+    /// The audiences by which assertions of clients name us (RFC 7523, section 3).
+    pub own_urls: Vec<String>,
+}
+
+/// Caller of a request, as far as the gateway is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+impl Caller {
+    /// The device that a session is opened from.
+    pub(super) fn device(&self) -> Device {
+        Device::new(self.user_agent.as_deref(), self.address)
+    }
+}

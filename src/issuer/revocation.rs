@@ -1,0 +1,319 @@
+//! Revocation (RFC 7009), logout, and the lists of sessions.
+
+use super::Issuance;
+use super::audit::Event;
+use super::error::IssueError;
+use super::issue::is_by_password;
+use super::policy::Caller;
+use super::refresh::TokenOwner;
+use crate::account::{self, Client, UserLookup};
+use crate::opaque::{TokenDigest, TokenKind};
+use crate::session::{Filter, NotLive, Session, SessionId, UserId};
+use crate::token::{ScopeSet, TokenError, Verified};
+
+/// How many sessions are listed at once.
+pub const MAX_LISTED: usize = 1000;
+
+/// Somebody who showed a good access token.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// Who.
+    pub user: UserId,
+    /// By which session.
+    pub session: SessionId,
+    /// What the token allows.
+    pub scopes: ScopeSet,
+    /// Whether he showed a password when the session was opened.
+    pub by_password: bool,
+}
+
+/// Users that an administrator names.
+struct TargetUsers {
+    /// The user of that name, and the user who has this name as id: users of the hook and clients
+    /// may. No session of either may live on.
+    users: Vec<UserId>,
+    /// Error for a name without sessions; `None` where the user is known.
+    not_found: Option<IssueError>,
+}
+
+impl Issuance {
+    /// Who shows this access token, a JWT or a handle.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidToken`] where it is not good now.
+    pub async fn bearer(&self, token: &str) -> Result<Bearer, IssueError> {
+        let (owner, scopes) = self.access(token).await?.ok_or(IssueError::InvalidToken)?;
+        let session = match self.sessions.live(&owner.user, &owner.session).await {
+            Ok(session) => session,
+            Err(NotLive::Store(error)) => return Err(error.into()),
+            Err(NotLive::Unknown | NotLive::Ended(_)) => return Err(IssueError::InvalidToken),
+        };
+        let by_password = is_by_password(&session);
+        Ok(Bearer { user: owner.user, session: owner.session, scopes, by_password })
+    }
+
+    /// Checks that a bearer may manage other sessions than its own: it showed a password, or its
+    /// token has the scope that the operator names for it. A key or a client may have a narrow
+    /// right, which does not reach all that its user has open elsewhere.
+    fn check_may_manage_sessions(&self, bearer: &Bearer) -> Result<(), IssueError> {
+        let scope = self.policy.sessions_scope.as_deref();
+        if bearer.by_password || scope.is_some_and(|scope| bearer.scopes.contains(scope)) {
+            return Ok(());
+        }
+        Err(IssueError::Forbidden(
+            "only a login by password, or the scope that is meant for it, reaches other sessions",
+        ))
+    }
+
+    /// The owner and the scopes of an access token, if it is one of ours and in time.
+    async fn access(&self, token: &str) -> Result<Option<(TokenOwner, ScopeSet)>, IssueError> {
+        if token.contains('.') {
+            let verified = match self.verifier.verify(token) {
+                // Refused unread, by the gate too.
+                Err(TokenError::TooLarge) => None,
+                verified => valid_token(verified)?,
+            };
+            return Ok(verified.and_then(|good| self.owner_of_jwt(&good)));
+        }
+        let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
+        let is_good = |kept: &crate::opaque::OpaqueToken| {
+            kept.kind == TokenKind::Handle && kept.used.is_none() && self.clock.now() < kept.expires
+        };
+        Ok(found.filter(is_good).map(|kept| {
+            let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
+            let scopes = scopes.unwrap_or_default().split(' ').map(Box::from).collect();
+            let owner = TokenOwner { session: kept.session, user: kept.user, client: kept.client };
+            (owner, ScopeSet::new(scopes))
+        }))
+    }
+
+    fn owner_of_jwt(&self, verified: &Verified) -> Option<(TokenOwner, ScopeSet)> {
+        // Sessions of other issuers are none of ours.
+        if verified.claims.text("iss").ok().flatten() != Some(self.policy.iss.as_str()) {
+            return None;
+        }
+        let session = SessionId::parse(verified.session.as_deref()?).ok()?;
+        let user = UserId::parse(&verified.subject).ok()?;
+        let client = verified.claims.text("client_id").ok().flatten().map(str::to_owned);
+        Some((TokenOwner { session, user, client }, verified.scopes.clone()))
+    }
+
+    /// Ends the session of a token, whichever kind it is (RFC 7009, section 2). A token that is
+    /// not good is as good as revoked.
+    ///
+    /// # Errors
+    /// [`IssueError::InvalidRequest`] and [`IssueError::Unavailable`] where the token could not be
+    /// read, and so may be one of ours that lives on;
+    /// [`IssueError::InvalidClient`] where the token is a client's that did not show who it is,
+    /// [`IssueError::InvalidGrant`] where it is another's.
+    pub async fn revoke(
+        &self,
+        token: &str,
+        client: Option<&Client>,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        let Some(owner) = self.owner_of(token).await? else {
+            return Ok(());
+        };
+        match (owner.client.as_deref(), client) {
+            (Some(id), Some(client)) if id != client.id => {
+                return Err(IssueError::InvalidGrant);
+            }
+            (Some(_), None) => return Err(IssueError::InvalidClient { by_header: false }),
+            _ => {}
+        }
+        self.end(&owner.session, "revoke", caller).await.map(drop)
+    }
+
+    /// The owner of a token of any kind, also of a used one.
+    async fn owner_of(&self, token: &str) -> Result<Option<TokenOwner>, IssueError> {
+        if token.contains('.') {
+            // Also one that is for somebody else: we issued it.
+            let verified = valid_token(self.verifier.verify_ignoring_audience(token))?;
+            let found = verified.and_then(|verified| self.owner_of_jwt(&verified));
+            return Ok(found.map(|(owner, _)| owner));
+        }
+        let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
+        Ok(found.map(|kept| TokenOwner {
+            session: kept.session,
+            user: kept.user,
+            client: kept.client,
+        }))
+    }
+
+    /// Ends a session; says whether there was one.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]; then it may live on.
+    pub async fn end(
+        &self,
+        session: &SessionId,
+        reason: &'static str,
+        caller: &Caller,
+    ) -> Result<bool, IssueError> {
+        let Some(user) = self.sessions.revoke(session).await? else {
+            return Ok(false);
+        };
+        let ended = self.audit.event(Event::Revoke).user(user.as_str()).session(session);
+        ended.reason(reason).address(caller.address).write();
+        self.metrics.ended(reason);
+        Ok(true)
+    }
+
+    /// Ends a session of the bearer's user: his own, or, where he may, another.
+    ///
+    /// # Errors
+    /// [`IssueError::NotFound`] where it is not this user's; [`IssueError::Forbidden`].
+    pub async fn end_own(
+        &self,
+        bearer: &Bearer,
+        session: &SessionId,
+        caller: &Caller,
+    ) -> Result<(), IssueError> {
+        if *session != bearer.session {
+            self.check_may_manage_sessions(bearer)?;
+        }
+        match self.sessions.live(&bearer.user, session).await {
+            Ok(_) | Err(NotLive::Ended(_)) => {}
+            Err(NotLive::Unknown) => return Err(IssueError::NotFound),
+            Err(NotLive::Store(error)) => return Err(error.into()),
+        }
+        self.end(session, "sessions", caller).await.map(drop)
+    }
+
+    /// Ends all sessions of the bearer's user.
+    ///
+    /// # Errors
+    /// [`IssueError::Forbidden`] where he may end his own alone; [`IssueError::Unavailable`]: some
+    /// may have ended, asking again ends the rest.
+    pub async fn end_all_own(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
+        self.check_may_manage_sessions(bearer)?;
+        let ended = self.sessions.revoke_user(&bearer.user).await?;
+        self.audit_revoke_all(&bearer.user, ended, caller);
+        Ok(ended)
+    }
+
+    /// Ends all sessions of somebody whom an administrator names, by id, username or e-mail.
+    ///
+    /// # Errors
+    /// [`IssueError::NotFound`] where there is nobody of that name; the others as above.
+    pub async fn end_all_of(&self, name: &str, caller: &Caller) -> Result<u64, IssueError> {
+        let target = self.target_users(name).await?;
+        let mut ended = 0;
+        for user in &target.users {
+            let of_user = self.sessions.revoke_user(user).await?;
+            if of_user > 0 || target.not_found.is_none() {
+                self.audit_revoke_all(user, of_user, caller);
+            }
+            ended += of_user;
+        }
+        match target.not_found {
+            Some(error) if ended == 0 => Err(error),
+            _ => Ok(ended),
+        }
+    }
+
+    fn audit_revoke_all(&self, user: &UserId, ended: u64, caller: &Caller) {
+        let all = self.audit.event(Event::RevokeAll).user(user.as_str()).count(ended);
+        all.address(caller.address).write();
+        self.metrics.ended("all");
+    }
+
+    /// The users that an administrator names. Users of the hook and clients have sessions too, and
+    /// are known by their ids alone; accounts that do not answer must not keep an id's sessions
+    /// alive.
+    async fn target_users(&self, name: &str) -> Result<TargetUsers, IssueError> {
+        let not_found = match account::find_user(self.accounts.as_ref(), name).await {
+            Ok(UserLookup::Found(user)) => {
+                let by_id = UserId::parse(name).ok().filter(|id| *id != user.id);
+                let users = [user.id].into_iter().chain(by_id).collect();
+                return Ok(TargetUsers { users, not_found: None });
+            }
+            Ok(UserLookup::Ambiguous { .. }) => {
+                return Err(IssueError::invalid_request(
+                    "this is the id of one user and a name of another: name the first by username \
+                     or e-mail, the second by id",
+                ));
+            }
+            Ok(UserLookup::NotFound) => IssueError::NotFound,
+            Err(error) => error.into(),
+        };
+        let user = UserId::parse(name).map_err(|_| IssueError::NotFound)?;
+        Ok(TargetUsers { users: vec![user], not_found: Some(not_found) })
+    }
+
+    /// Ends all sessions of the bearer's user but his own.
+    ///
+    /// # Errors
+    /// [`IssueError::Forbidden`] where he may end his own alone; [`IssueError::Unavailable`]: some
+    /// may have ended, asking again ends the rest.
+    pub async fn end_others(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
+        self.check_may_manage_sessions(bearer)?;
+        let mut ended = 0;
+        loop {
+            let listed = self.list(Some(&bearer.user), MAX_LISTED).await?;
+            let is_last = listed.len() < MAX_LISTED;
+            for session in listed.iter().filter(|session| session.id != bearer.session) {
+                ended += u64::from(self.end(&session.id, "others", caller).await?);
+            }
+            if is_last {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// The live sessions of the bearer's user, newest first.
+    ///
+    /// # Errors
+    /// [`IssueError::Forbidden`] where he may see his own alone; [`IssueError::Unavailable`].
+    pub async fn list_own(&self, bearer: &Bearer) -> Result<Vec<Session>, IssueError> {
+        self.check_may_manage_sessions(bearer)?;
+        self.list(Some(&bearer.user), MAX_LISTED).await
+    }
+
+    /// The live sessions of somebody whom an administrator names, newest first.
+    ///
+    /// # Errors
+    /// [`IssueError::NotFound`] where there is nobody of that name; [`IssueError::Unavailable`].
+    pub async fn list_of(&self, name: &str) -> Result<Vec<Session>, IssueError> {
+        let target = self.target_users(name).await?;
+        let mut found = Vec::new();
+        for user in &target.users {
+            found.extend(self.list(Some(user), MAX_LISTED).await?);
+        }
+        match target.not_found {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    /// The live sessions of a user, newest first, or of all users.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`].
+    pub async fn list(
+        &self,
+        user: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Session>, IssueError> {
+        let filter = Filter { user: user.cloned(), live_at: Some(self.clock.now()) };
+        Ok(self.sessions.list(&filter, limit).await?)
+    }
+}
+
+/// The token, if it is valid; `None` if it is not, whoever issued it.
+///
+/// # Errors
+/// Where it could not be read, so that nothing is known of it.
+pub(super) fn valid_token(
+    found: Result<Verified, TokenError>,
+) -> Result<Option<Verified>, IssueError> {
+    match found {
+        Ok(verified) => Ok(Some(verified)),
+        Err(TokenError::TooLarge) => Err(IssueError::invalid_request(
+            "the token is longer than MAX_TOKEN_BYTES, and was not read",
+        )),
+        Err(TokenError::KeysUnavailable) => Err(IssueError::Unavailable),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,270 @@
+//! The arithmetic of token buckets and of backoff after failures: numbers in, numbers out.
+//!
+//! All numbers are milliseconds, exact in a double, so that Redis' scripts, which know nothing
+//! else, come to the same answers.
+//!
+//! A clock may be set back, and hosts disagree a little. What was kept is then in the future of
+//! whoever asks. Up to [`TOLERANCE`] that is taken as it is: nobody gets more, somebody waits so
+//! much longer. What lies further ahead can only be a clock that was wrong, and would lock for as
+//! long: it is taken for the least that may still be allowed now, and kept so.
+
+use std::time::Duration;
+
+use super::store::Attempt;
+use crate::clock::UnixTime;
+
+/// How far hosts that share a store may disagree about the time.
+pub(super) const TOLERANCE: u64 = 60_000;
+/// The longest duration that counts: one century.
+const LONGEST: u64 = 3_155_760_000_000;
+/// The last moment that counts; with all that is added to it, it is still exact in a double.
+const LAST: u64 = 9_000_000_000_000_000;
+
+/// A moment, in milliseconds.
+pub(super) fn moment(time: UnixTime) -> u64 {
+    time.as_millis().min(LAST)
+}
+
+/// A duration in whole milliseconds, rounded up: nothing comes sooner than was said.
+pub(super) fn length(duration: Duration) -> u64 {
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(LONGEST).min(LONGEST)
+}
+
+/// The size of a token bucket, and how fast it fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    /// How long one takes to come back; at least a millisecond.
+    pub(super) interval: u64,
+    /// How long an empty bucket takes to be full.
+    pub(super) depth: u64,
+}
+
+impl Rate {
+    /// Of `burst` at most, one back each `interval`.
+    pub(super) fn new(interval: Duration, burst: u32) -> Self {
+        let interval = length(interval).max(1);
+        Self { interval, depth: interval.saturating_mul(u64::from(burst)).min(LONGEST) }
+    }
+}
+
+/// Outcome of taking one from a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TakeDecision {
+    /// How long to wait; zero: it was taken.
+    pub(super) wait: u64,
+    /// When the bucket is full again, where that is to be kept anew.
+    pub(super) full_at: Option<u64>,
+}
+
+impl TakeDecision {
+    /// For the caller.
+    pub(super) fn answer(self) -> Option<Duration> {
+        (self.wait > 0).then(|| Duration::from_millis(self.wait))
+    }
+}
+
+/// Takes one from a bucket that is full at `full_at`; from one that was never used, without.
+pub(super) fn take(full_at: Option<u64>, at: u64, rate: Rate) -> TakeDecision {
+    let empty = at + rate.depth;
+    let full_at = full_at.unwrap_or(0);
+    let is_from_a_wrong_clock = full_at > empty + TOLERANCE;
+    let from = if is_from_a_wrong_clock { empty } else { full_at.max(at) };
+    let then = from + rate.interval;
+    if then > empty {
+        TakeDecision { wait: then - empty, full_at: is_from_a_wrong_clock.then_some(from) }
+    } else {
+        TakeDecision { wait: 0, full_at: Some(then) }
+    }
+}
+
+/// When a bucket is full that was given one back.
+pub(super) fn refund(full_at: u64, interval: Duration) -> u64 {
+    full_at.saturating_sub(Rate::new(interval, 1).interval)
+}
+
+/// Failures that were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failures {
+    /// How many.
+    pub(super) count: u32,
+    /// When the last one was.
+    pub(super) last: u64,
+}
+
+/// Outcome of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FailureDecision {
+    /// How long to wait; zero: it was recorded.
+    pub(super) wait: u64,
+    /// How many were recorded before it.
+    pub(super) before: u32,
+    /// What is to be kept anew.
+    pub(super) kept: Option<Failures>,
+}
+
+impl FailureDecision {
+    /// For the caller.
+    pub(super) fn answer(self) -> Attempt {
+        match self.wait {
+            0 => Attempt::Counted(self.before),
+            wait => Attempt::Wait(Duration::from_millis(wait)),
+        }
+    }
+}
+
+/// Records an attempt as a failure, unless it comes too early.
+pub(super) fn record_failure(
+    kept: Option<Failures>,
+    at: u64,
+    delays: &[u64],
+    memory: u64,
+) -> FailureDecision {
+    let remembered =
+        kept.filter(|failures| failures.count > 0 && at < failures.last.saturating_add(memory));
+    let Some(Failures { count, last }) = remembered else {
+        return FailureDecision { wait: 0, before: 0, kept: Some(Failures { count: 1, last: at }) };
+    };
+    let is_from_a_wrong_clock = last > at + TOLERANCE;
+    let last = if is_from_a_wrong_clock { at } else { last };
+    let nth = usize::try_from(count).unwrap_or(usize::MAX);
+    let delay = delays.get(nth).or(delays.last()).map_or(0, |delay| *delay).min(memory);
+    let wait = if delay == 0 { 0 } else { (last + delay).saturating_sub(at) };
+    if wait > 0 {
+        let kept = is_from_a_wrong_clock.then_some(Failures { count, last });
+        FailureDecision { wait, before: count, kept }
+    } else {
+        let kept = Failures { count: count.saturating_add(1), last: last.max(at) };
+        FailureDecision { wait: 0, before: count, kept: Some(kept) }
+    }
+}
+
+/// Undoes one failure. When the last one was stays as it is: the next attempt may have to wait for
+/// the delay once more, and never for a longer one.
+pub(super) fn undo_failure(failures: Failures) -> Failures {
+    Failures { count: failures.count.saturating_sub(1), ..failures }
+}
+
+/// The moment at which failures are forgotten.
+pub(super) fn forgotten_at(failures: Failures, memory: u64) -> u64 {
+    failures.last.saturating_add(memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000;
+    /// Three at most, one back each second.
+    const RATE: Rate = Rate { interval: SECOND, depth: 3 * SECOND };
+    const T: u64 = 1_800_000_000_000;
+
+    /// Takes one at each of these moments and says how long each had to wait.
+    fn waits(rate: Rate, moments: &[u64]) -> Vec<u64> {
+        let mut kept = None;
+        let wait = |at: &u64| {
+            let decision = take(kept, *at, rate);
+            kept = decision.full_at.or(kept);
+            decision.wait
+        };
+        moments.iter().map(wait).collect()
+    }
+
+    #[test]
+    fn a_bucket_fills_evenly_and_never_beyond_its_burst() {
+        for (moments, expected) in [
+            (vec![T, T, T, T], vec![0, 0, 0, 1_000]),
+            (vec![T, T, T, T + 999, T + 1_000, T + 1_000], vec![0, 0, 0, 1, 0, 1_000]),
+            (vec![T, T, T, T + 86_400_000, T + 86_400_000], vec![0, 0, 0, 0, 0]),
+            (
+                vec![T, T + 500, T + 1_000, T + 1_500, T + 1_500, T + 1_500],
+                vec![0, 0, 0, 0, 500, 500],
+            ),
+            (vec![0, 0, 0, 0], vec![0, 0, 0, 1_000]),
+        ] {
+            assert_eq!(waits(RATE, &moments), expected, "{moments:?}");
+        }
+    }
+
+    #[test]
+    fn any_rate_is_of_use() {
+        for (interval, burst, expected) in [
+            (Duration::from_secs(1), 0, vec![1_000, 1_000]),
+            (Duration::ZERO, 1, vec![0, 1]),
+            (Duration::from_nanos(1), 2, vec![0, 0]),
+            (Duration::MAX, 1, vec![0, LONGEST]),
+            (Duration::MAX, u32::MAX, vec![0, LONGEST]),
+        ] {
+            let rate = Rate::new(interval, burst);
+            assert_eq!(waits(rate, &[LAST, LAST]), expected, "{interval:?} {burst}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_a_little_gives_nothing_and_locks_no_longer_than_it_went() {
+        let back = T - TOLERANCE;
+        assert_eq!(waits(RATE, &[T, T, T, back, back, T + 999]), [0, 0, 0, 61_000, 61_000, 1]);
+        // Two hosts, one of them behind, ask in turn for as long as a bucket takes to be full.
+        let mut moments = vec![T; 3];
+        for step in 0..30 {
+            moments.extend([T - 5 * SECOND + step * 100, T + step * 100]);
+        }
+        let given = waits(RATE, &moments).iter().filter(|wait| **wait == 0).count();
+        assert_eq!(given, 3 + 2, "three at once, then one a second");
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_by_far_does_not_lock_for_ever() {
+        let year = 365 * 86_400_000;
+        let back = T - year;
+        let expected = [0, 0, 0, 1_000, 1_000, 0, 1_000];
+        assert_eq!(waits(RATE, &[T, T, T, back, back, back + 1_000, back + 1_000]), expected);
+    }
+
+    /// Attempts at these moments; for each how long it had to wait, or how many were before it.
+    fn attempts(delays: &[u64], memory: u64, moments: &[u64]) -> Vec<Result<u32, u64>> {
+        let mut kept = None;
+        let attempt = |at: &u64| {
+            let decision = record_failure(kept, *at, delays, memory);
+            kept = decision.kept.or(kept);
+            if decision.wait == 0 { Ok(decision.before) } else { Err(decision.wait) }
+        };
+        moments.iter().map(attempt).collect()
+    }
+
+    #[test]
+    fn each_attempt_waits_for_its_delay_and_the_last_delay_holds() {
+        let delays = [0, 0, 1_000, 5_000];
+        for (moments, expected) in [
+            (vec![T, T, T, T + 999, T + 1_000], vec![Ok(0), Ok(1), Err(1_000), Err(1), Ok(2)]),
+            (
+                vec![T, T, T + 1_000, T + 5_999, T + 6_000, T + 10_999, T + 11_000],
+                vec![Ok(0), Ok(1), Ok(2), Err(1), Ok(3), Err(1), Ok(4)],
+            ),
+            // Forgotten a minute after the last one that was counted, whatever came in between.
+            (vec![T, T, T + 500, T + 60_000], vec![Ok(0), Ok(1), Err(500), Ok(0)]),
+            (vec![T, T, T + 59_999], vec![Ok(0), Ok(1), Ok(2)]),
+        ] {
+            assert_eq!(attempts(&delays, 60_000, &moments), expected, "{moments:?}");
+        }
+    }
+
+    #[test]
+    fn no_delay_is_longer_than_the_memory_and_none_at_all_forbids_nothing() {
+        assert_eq!(attempts(&[0, 9_000], 2_000, &[T, T, T + 2_000]), [Ok(0), Err(2_000), Ok(0)]);
+        assert_eq!(attempts(&[], 60_000, &[T, T, T]), [Ok(0), Ok(1), Ok(2)]);
+        assert_eq!(attempts(&[0], 0, &[T, T, T - 1]), [Ok(0), Ok(0), Ok(1)]);
+    }
+
+    #[test]
+    fn attempts_under_a_clock_that_goes_back_wait_but_not_for_ever() {
+        let delays = [0, 1_000];
+        let little = [T, T - 500, T + 999, T + 1_000];
+        assert_eq!(attempts(&delays, 90_000, &little), [Ok(0), Err(1_500), Err(1), Ok(1)]);
+        let back = T - 86_400_000;
+        let far = [T, back, back + 999, back + 1_000];
+        assert_eq!(attempts(&delays, 90_000, &far), [Ok(0), Err(1_000), Err(1), Ok(1)]);
+        // Without a delay nobody waits for another host's clock.
+        assert_eq!(attempts(&[0, 0], 90_000, &[T, T - 500]), [Ok(0), Ok(1)]);
+    }
+}

@@ -1,0 +1,433 @@
+//! A circuit breaker with a concurrency limit, one in front of each store.
+//!
+//! A store that is slow or gone must not make requests queue. A bounded number of calls is in
+//! flight, a bounded number waits for a permit, and all others are rejected at once. Where half of
+//! the last sixteen calls failed, the breaker opens: every call is rejected for a moment. Then it
+//! is half-open: one call is let through as a trial. When the trial succeeds, the breaker closes
+//! with a low limit, which every success raises by one. So a store that comes back is not met by
+//! all callers at once.
+//!
+//! A caller whose credential was never seen here may have made it up. So a share of the permits is
+//! reserved for known callers, and no unknown caller gets a permit while a known one waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::StoreError;
+use crate::clock::Clock;
+
+/// The highest concurrency limit.
+const MAX_LIMIT: usize = 256;
+/// The concurrency limit after the breaker was open; each success raises it by one.
+const LIMIT_AFTER_OPEN: usize = 8;
+/// At most this many known callers wait for a permit.
+const MAX_WAITING: usize = 2_048;
+/// At most this many unknown callers do.
+const MAX_UNKNOWN_WAITING: usize = 1_024;
+/// One permit of so many is reserved for known callers.
+const RESERVED_FOR_KNOWN: usize = 8;
+/// Of so many calls ...
+const WINDOW: u32 = 16;
+/// ... so many failures open the breaker.
+const FAILURE_THRESHOLD: u32 = 8;
+/// The time for which the breaker is open at first; it doubles after each failed trial.
+const MIN_OPEN: Duration = Duration::from_millis(100);
+/// The longest time for which it is open: a store that is back is noticed so much later.
+const MAX_OPEN: Duration = Duration::from_millis(800);
+
+/// The circuit breaker of one store.
+#[derive(Debug)]
+pub(crate) struct CircuitBreaker {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// A permit may be free; one for each priority.
+    available: [Notify; 2],
+}
+
+/// The priority of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// For a credential that was good before, or that is signed.
+    Known,
+    /// For one that anybody could have made up.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct State {
+    /// How many calls may be in flight.
+    limit: usize,
+    /// By priority.
+    in_flight: [usize; 2],
+    waiting: [usize; 2],
+    /// The last outcomes, a bit each, set where it was a failure; the newest is the lowest.
+    failures: u32,
+    open: Option<OpenPeriod>,
+    /// How often it opened.
+    times_opened: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenPeriod {
+    until: Duration,
+    length: Duration,
+}
+
+/// The reason why a call was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// The breaker is open: too many calls failed.
+    Open,
+    /// Too many callers wait already.
+    Saturated,
+}
+
+impl From<Rejected> for StoreError {
+    fn from(why: Rejected) -> Self {
+        Self::Unavailable(match why {
+            Rejected::Open => "it was not asked, since it failed just now".to_owned(),
+            Rejected::Saturated => "it was not asked, since too many ask already".to_owned(),
+        })
+    }
+}
+
+impl CircuitBreaker {
+    /// A closed breaker, which lets calls through.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            limit: MAX_LIMIT,
+            in_flight: [0; 2],
+            waiting: [0; 2],
+            failures: 0,
+            open: None,
+            times_opened: 0,
+        };
+        Self { clock, state: Mutex::new(state), available: [Notify::new(), Notify::new()] }
+    }
+
+    /// Waits for a permit, which is given back when it is dropped. To be cancelled by a deadline.
+    ///
+    /// # Errors
+    /// [`Rejected`], without waiting.
+    pub(crate) async fn acquire(&self, priority: Priority) -> Result<Permit<'_>, Rejected> {
+        if let Some(permit) = self.try_acquire(priority)? {
+            return Ok(permit);
+        }
+        let _entry = QueueEntry::enqueue(self, priority)?;
+        loop {
+            let available = self.available[priority as usize].notified();
+            tokio::pin!(available);
+            // From here on a permit that becomes free is noticed.
+            available.as_mut().enable();
+            if let Some(permit) = self.try_acquire(priority)? {
+                return Ok(permit);
+            }
+            available.await;
+        }
+    }
+
+    /// A permit, or `None` where there is none now. While the breaker is open, and half-open with
+    /// the trial in flight, the call is rejected.
+    fn try_acquire(&self, priority: Priority) -> Result<Option<Permit<'_>>, Rejected> {
+        let mut state = self.lock();
+        let all: usize = state.in_flight.iter().sum();
+        if let Some(open) = state.open
+            && (self.clock.monotonic() < open.until || all > 0)
+        {
+            return Err(Rejected::Open);
+        }
+        let is_allowed = match priority {
+            Priority::Known => true,
+            Priority::Unknown => {
+                let [_, unknown] = state.in_flight;
+                let [waiting, _] = state.waiting;
+                unknown < state.limit - state.limit / RESERVED_FOR_KNOWN && waiting == 0
+            }
+        };
+        if all >= state.limit || !is_allowed {
+            return Ok(None);
+        }
+        state.in_flight[priority as usize] += 1;
+        Ok(Some(Permit { breaker: self, priority }))
+    }
+
+    /// Wakes one of each priority: whoever finds no permit after all waits on.
+    fn wake(&self) {
+        self.available.iter().for_each(Notify::notify_one);
+    }
+
+    /// Counts a call that was answered.
+    pub(crate) fn record_success(&self) {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        match state.open {
+            // A late answer to a call from before it opened.
+            Some(open) if now < open.until => return,
+            Some(_) => (state.open, state.failures, state.limit) = (None, 0, LIMIT_AFTER_OPEN),
+            None => {
+                state.failures <<= 1;
+                state.limit = (state.limit + 1).min(MAX_LIMIT);
+            }
+        }
+        drop(state);
+        // One for the permit that will be given back, one for the permit that is new.
+        self.wake();
+    }
+
+    /// How often it opened.
+    pub(crate) fn times_opened(&self) -> u64 {
+        self.lock().times_opened
+    }
+
+    /// Counts a call that got no answer. Says whether the breaker opens now, and was closed before.
+    pub(crate) fn record_failure(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        state.failures = (state.failures << 1) | 1;
+        let of_window = state.failures & ((1 << WINDOW) - 1);
+        match state.open {
+            // Others that were in flight when it opened.
+            Some(open) if now < open.until => false,
+            Some(open) => {
+                let length = (open.length * 2).min(MAX_OPEN);
+                state.open = Some(OpenPeriod { until: now.saturating_add(length), length });
+                false
+            }
+            None if of_window.count_ones() >= FAILURE_THRESHOLD => {
+                let until = now.saturating_add(MIN_OPEN);
+                state.open = Some(OpenPeriod { until, length: MIN_OPEN });
+                state.times_opened += 1;
+                drop(state);
+                // Whoever waits is rejected now, and not when his time is up.
+                self.available.iter().for_each(Notify::notify_waiters);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+pub(crate) struct Permit<'l> {
+    breaker: &'l CircuitBreaker,
+    priority: Priority,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.breaker.lock().in_flight[self.priority as usize] -= 1;
+        self.breaker.wake();
+    }
+}
+
+/// An entry of the queue.
+struct QueueEntry<'l>(&'l CircuitBreaker, Priority);
+
+impl<'l> QueueEntry<'l> {
+    fn enqueue(breaker: &'l CircuitBreaker, priority: Priority) -> Result<Self, Rejected> {
+        let most = match priority {
+            Priority::Known => MAX_WAITING,
+            Priority::Unknown => MAX_UNKNOWN_WAITING,
+        };
+        let mut state = breaker.lock();
+        let waiting = &mut state.waiting[priority as usize];
+        if *waiting >= most {
+            return Err(Rejected::Saturated);
+        }
+        *waiting += 1;
+        Ok(Self(breaker, priority))
+    }
+}
+
+impl Drop for QueueEntry<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting[self.1 as usize] -= 1;
+        // Those who were held back by this one may go on.
+        self.0.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Priority::{Known, Unknown};
+    use super::*;
+    use crate::clock::{ManualClock, UnixTime};
+
+    fn breaker() -> (Arc<ManualClock>, Arc<CircuitBreaker>) {
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1)));
+        (clock.clone(), Arc::new(CircuitBreaker::new(clock)))
+    }
+
+    async fn acquire(breaker: &CircuitBreaker) -> Result<(), Rejected> {
+        breaker.acquire(Known).await.map(drop)
+    }
+
+    fn fail(breaker: &CircuitBreaker, times: u32) -> u32 {
+        (0..times).map(|_| u32::from(breaker.record_failure())).sum()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_half_of_the_time_is_left_alone_for_a_while() {
+        let (clock, breaker) = breaker();
+        for _ in 0..7 {
+            breaker.record_success();
+            assert!(!breaker.record_failure());
+        }
+        assert_eq!(acquire(&breaker).await, Ok(()));
+        assert_eq!(fail(&breaker, 1), 1, "that it opens is said once");
+        assert_eq!(acquire(&breaker).await, Err(Rejected::Open));
+        assert_eq!(fail(&breaker, 5), 0, "those in flight change nothing");
+        breaker.record_success();
+        assert_eq!(
+            acquire(&breaker).await,
+            Err(Rejected::Open),
+            "nor does an answer to one of them"
+        );
+        clock.advance(MIN_OPEN);
+        assert_eq!(acquire(&breaker).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn half_open_one_tries_and_the_others_are_rejected_at_once() {
+        let (clock, breaker) = breaker();
+        fail(&breaker, FAILURE_THRESHOLD);
+        clock.advance(MIN_OPEN);
+        let trial = breaker.acquire(Known).await.expect("the trial");
+        assert_eq!(acquire(&breaker).await, Err(Rejected::Open));
+        breaker.record_success();
+        drop(trial);
+        assert!(breaker.lock().open.is_none());
+        let mut inside = Vec::new();
+        for _ in 0..LIMIT_AFTER_OPEN {
+            inside.push(breaker.acquire(Known).await.expect("below the limit"));
+        }
+        assert!(breaker.try_acquire(Known).expect("open").is_none(), "it starts with a low limit");
+        breaker.record_success();
+        assert!(
+            breaker.try_acquire(Known).expect("open").is_some(),
+            "every answer raises the limit"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_time_open_grows_while_trials_fail_and_is_bounded() {
+        let (clock, breaker) = breaker();
+        fail(&breaker, FAILURE_THRESHOLD);
+        for expected in [100, 200, 400, 800, 800] {
+            clock.advance(Duration::from_millis(expected - 1));
+            assert_eq!(acquire(&breaker).await, Err(Rejected::Open), "{expected}");
+            clock.advance(Duration::from_millis(1));
+            let trial = breaker.acquire(Known).await.expect("a trial");
+            breaker.record_failure();
+            drop(trial);
+        }
+    }
+
+    #[tokio::test]
+    async fn those_without_a_permit_wait_in_a_bounded_queue_and_are_rejected_when_it_opens() {
+        let (_, breaker) = breaker();
+        let mut inside = Vec::new();
+        for _ in 0..MAX_LIMIT {
+            inside.push(breaker.acquire(Known).await.expect("a permit"));
+        }
+        let waiting: Vec<_> = (0..MAX_WAITING)
+            .map(|_| {
+                let breaker = breaker.clone();
+                tokio::spawn(async move { acquire(&breaker).await })
+            })
+            .collect();
+        while breaker.lock().waiting[0] < MAX_WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(acquire(&breaker).await, Err(Rejected::Saturated));
+        inside.pop();
+        while breaker.lock().waiting[0] > 0 {
+            // Each gives its permit back at once, so all get one.
+            tokio::task::yield_now().await;
+        }
+        for task in waiting {
+            assert_eq!(task.await.expect("task"), Ok(()));
+        }
+        inside.push(breaker.acquire(Known).await.expect("a permit"));
+        let late = tokio::spawn({
+            let breaker = breaker.clone();
+            async move { acquire(&breaker).await }
+        });
+        while breaker.lock().waiting[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+        fail(&breaker, FAILURE_THRESHOLD);
+        assert_eq!(late.await.expect("task"), Err(Rejected::Open));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_the_queue_and_takes_no_permit_along() {
+        let (_, breaker) = breaker();
+        let mut inside = Vec::new();
+        for _ in 0..MAX_LIMIT {
+            inside.push(breaker.acquire(Known).await.expect("a permit"));
+        }
+        let impatient = tokio::time::timeout(Duration::ZERO, breaker.acquire(Known)).await;
+        assert!(impatient.is_err());
+        assert_eq!(breaker.lock().waiting, [0; 2]);
+        drop(inside);
+        assert_eq!(breaker.lock().in_flight, [0; 2]);
+        assert_eq!(acquire(&breaker).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn some_permits_are_reserved_for_the_known_and_the_unknown_queue_apart_and_come_last() {
+        let (_, breaker) = breaker();
+        let mut strangers = Vec::new();
+        for _ in 0..MAX_LIMIT - MAX_LIMIT / RESERVED_FOR_KNOWN {
+            strangers.push(breaker.acquire(Unknown).await.expect("a permit"));
+        }
+        let waiting: Vec<_> = (0..MAX_UNKNOWN_WAITING)
+            .map(|_| {
+                let breaker = breaker.clone();
+                tokio::spawn(async move { breaker.acquire(Unknown).await.map(drop) })
+            })
+            .collect();
+        while breaker.lock().waiting[1] < MAX_UNKNOWN_WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(breaker.acquire(Unknown).await.map(drop), Err(Rejected::Saturated));
+        let mut known = Vec::new();
+        for _ in 0..MAX_LIMIT / RESERVED_FOR_KNOWN {
+            known.push(breaker.acquire(Known).await.expect("a reserved permit"));
+        }
+        let late = tokio::spawn({
+            let breaker = breaker.clone();
+            async move { acquire(&breaker).await }
+        });
+        while breaker.lock().waiting[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+        known.pop();
+        assert_eq!(late.await.expect("task"), Ok(()), "no stranger takes it");
+        strangers.pop();
+        for stranger in waiting {
+            assert_eq!(stranger.await.expect("task"), Ok(()));
+        }
+        drop((known, strangers));
+        assert_eq!(breaker.lock().in_flight, [0; 2]);
+    }
+
+    #[tokio::test]
+    async fn a_low_limit_lets_one_of_the_unknown_in_at_least() {
+        let (_, breaker) = breaker();
+        breaker.lock().limit = 1;
+        let stranger = breaker.acquire(Unknown).await.expect("a permit");
+        assert!(breaker.try_acquire(Known).expect("open").is_none());
+        drop(stranger);
+        assert_eq!(acquire(&breaker).await, Ok(()));
+    }
+}

@@ -1,0 +1,86 @@
+//! Last-seen times that are not in the store yet: one for each session, however often it was used,
+//! written in batches.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::SessionId;
+use crate::clock::UnixTime;
+
+/// At most this many sessions wait to be written; a use that finds no room is recorded again at
+/// the session's next read.
+const CAPACITY: usize = 16_384;
+
+/// The batch of this process.
+#[derive(Debug, Default)]
+pub(super) struct LastSeenBatch(Mutex<HashMap<SessionId, UnixTime>>);
+
+/// The outcome of recording a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// It is the first of a batch: the caller has to see to it that the batch is written.
+    First,
+    /// It joined the batch.
+    Joined,
+    /// There is no room.
+    Dropped,
+}
+
+impl LastSeenBatch {
+    /// Records a use.
+    pub(super) fn record(&self, id: &SessionId, at: UnixTime) -> Recorded {
+        let mut times = self.lock();
+        if let Some(last_seen) = times.get_mut(id) {
+            *last_seen = (*last_seen).max(at);
+            return Recorded::Joined;
+        }
+        if times.len() >= CAPACITY {
+            return Recorded::Dropped;
+        }
+        times.insert(id.clone(), at);
+        if times.len() == 1 { Recorded::First } else { Recorded::Joined }
+    }
+
+    /// Takes the batch; the next use begins another one.
+    pub(super) fn take(&self) -> Vec<(SessionId, UnixTime)> {
+        std::mem::take(&mut *self.lock()).into_iter().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, UnixTime>> {
+        // Nothing that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_used_often_is_written_once_with_its_last_use() {
+        let batch = LastSeenBatch::default();
+        let (one, other) = (SessionId::parse("a").unwrap(), SessionId::parse("b").unwrap());
+        let at = UnixTime::from_millis;
+        assert_eq!(batch.record(&one, at(5)), Recorded::First);
+        assert_eq!(batch.record(&one, at(9)), Recorded::Joined);
+        assert_eq!(batch.record(&one, at(7)), Recorded::Joined);
+        assert_eq!(batch.record(&other, at(1)), Recorded::Joined);
+        let mut taken = batch.take();
+        taken.sort();
+        assert_eq!(taken, [(one.clone(), at(9)), (other, at(1))]);
+        assert_eq!(batch.record(&one, at(10)), Recorded::First);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let batch = LastSeenBatch::default();
+        for n in 0..CAPACITY {
+            let id = SessionId::parse(&format!("s{n}")).unwrap();
+            assert_ne!(batch.record(&id, UnixTime::EPOCH), Recorded::Dropped);
+        }
+        let late = SessionId::parse("late").unwrap();
+        assert_eq!(batch.record(&late, UnixTime::EPOCH), Recorded::Dropped);
+        let known = SessionId::parse("s0").unwrap();
+        assert_eq!(batch.record(&known, UnixTime::EPOCH), Recorded::Joined);
+    }
+}

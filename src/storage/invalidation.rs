@@ -1,0 +1,138 @@
+//! Cache invalidation: a process is told of what others changed in a store that it caches.
+//!
+//! A cache gets the keys of records that were changed, or an event that says that others may have
+//! been lost. A source never judges what a change means; that is for the owner of the record.
+
+use std::fmt;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// An event of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidationEvent<'e> {
+    /// The record that the store keeps under this key was changed, or is gone.
+    Changed(&'e [u8]),
+    /// Events may have been lost: what was read before this moment is to be checked again.
+    Lost,
+}
+
+/// A cache, which has to know when what it holds may be outdated.
+pub trait InvalidationListener: Send + Sync + Debug {
+    /// Takes an event. Never waits, and is cheap: it is called for every change in the store.
+    fn on_invalidation(&self, event: InvalidationEvent<'_>);
+}
+
+/// A source of invalidation events.
+#[async_trait]
+pub trait InvalidationSource: Send + Sync + Debug {
+    /// Passes events on, for as long as it is polled. Never returns: after a failure it sends
+    /// [`InvalidationEvent::Lost`] to `listener`, shows it in `state`, and tries again.
+    ///
+    /// [`InvalidationEvent::Lost`] is sent when the source falls silent *and* again when it is
+    /// back, since what was read in between is not covered by it either.
+    async fn follow(&self, listener: &dyn InvalidationListener, state: &InvalidationState);
+}
+
+/// The way in which events are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DeliveryMode {
+    /// Not at all yet, or not any more: what was read is believed until the bound.
+    Bound,
+    /// The server tells which of its keys change, whoever changes them.
+    Tracking,
+    /// Our own processes tell each other; changes by others are found at the bound.
+    PubSub,
+    /// A log of changes in the file.
+    ChangeLog,
+    /// Nobody else can change anything.
+    Own,
+}
+
+impl DeliveryMode {
+    const ALL: [Self; 5] = [Self::Bound, Self::Tracking, Self::PubSub, Self::ChangeLog, Self::Own];
+
+    /// Its word in `/ready`, the log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Tracking => "tracking",
+            Self::PubSub => "pubsub",
+            Self::ChangeLog => "change-log",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl fmt::Display for DeliveryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The state of a source, for `/ready` and metrics.
+#[derive(Debug)]
+pub struct InvalidationState {
+    mode: AtomicU8,
+    changes: Counter,
+    losses: Counter,
+    pushed: Gauge,
+}
+
+impl InvalidationState {
+    /// In this mode from the start.
+    pub fn new(mode: DeliveryMode) -> Self {
+        let state = Self {
+            mode: AtomicU8::new(0),
+            changes: Counter::default(),
+            losses: Counter::default(),
+            pushed: Gauge::default(),
+        };
+        state.set_mode(mode);
+        state
+    }
+
+    /// Has `registry` show it.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "portcullis_invalidation_changes",
+            "Changed records of the store that this process was told of",
+            self.changes.clone(),
+        );
+        registry.register(
+            "portcullis_invalidation_lost",
+            "How often events may have been lost, so that everything was checked again",
+            self.losses.clone(),
+        );
+        registry.register(
+            "portcullis_invalidation_pushed",
+            "1 while this process is told of changes, 0 while only SESSION_STALENESS bounds them",
+            self.pushed.clone(),
+        );
+    }
+
+    /// The mode in which events are delivered now.
+    pub fn mode(&self) -> DeliveryMode {
+        let now = self.mode.load(Ordering::Relaxed);
+        DeliveryMode::ALL.into_iter().find(|mode| *mode as u8 == now).unwrap_or(DeliveryMode::Bound)
+    }
+
+    /// From now on they are delivered in this mode.
+    pub fn set_mode(&self, mode: DeliveryMode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+        self.pushed.set(i64::from(mode != DeliveryMode::Bound));
+    }
+
+    /// Counts an event.
+    pub fn count(&self, event: InvalidationEvent<'_>) {
+        match event {
+            InvalidationEvent::Changed(_) => self.changes.inc(),
+            InvalidationEvent::Lost => self.losses.inc(),
+        };
+    }
+}

@@ -1,0 +1,266 @@
+//! Invalidation by Redis: the servers themselves tell what changes.
+//!
+//! Each server that holds keys has a subscription, over a connection of its own, in the best mode
+//! that the server allows: it tracks the keys with certain prefixes for us, whoever changes them
+//! (`CLIENT TRACKING`); or our processes publish their changes on a channel; or there are no
+//! events, and only the bound holds. The subscriptions report to one coordinator, in order.
+//!
+//! A push goes from the connection through one queue to the listener: no timer and no lock is on
+//! its way, and the queue is emptied at once and has no end, so that nothing is dropped.
+
+mod push;
+mod subscription;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+
+use super::{Failure, Node, Redis};
+use crate::storage::invalidation::{
+    DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
+};
+use subscription::NodeSubscription;
+
+/// The interval at which the topology is asked for.
+const TOPOLOGY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long that may take.
+const TOPOLOGY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A source of invalidation events for the records in a Redis.
+#[derive(Debug)]
+pub struct RedisInvalidation {
+    redis: Redis,
+    prefixes: Arc<[String]>,
+}
+
+impl RedisInvalidation {
+    /// Of the keys that begin with one of the prefixes, none of which begins with another.
+    pub fn new(redis: Redis, prefixes: impl IntoIterator<Item = String>) -> Self {
+        Self { redis, prefixes: prefixes.into_iter().collect() }
+    }
+}
+
+#[async_trait]
+impl InvalidationSource for RedisInvalidation {
+    async fn follow(&self, listener: &dyn InvalidationListener, state: &InvalidationState) {
+        let (reports, mut queue) = mpsc::unbounded_channel();
+        let mut coordinator = Coordinator::new(self, reports, listener, state);
+        let watch_topology = watch_topology(
+            self.redis.clone(),
+            coordinator.reports.clone(),
+            Arc::clone(&coordinator.lost),
+        );
+        coordinator.tasks.spawn(watch_topology);
+        loop {
+            tokio::select! {
+                biased;
+                Some(report) = queue.recv() => coordinator.apply(report),
+                Some(ended) = coordinator.tasks.join_next() => {
+                    // None ends by itself; what panicked must not be missing in silence.
+                    if let Err(error) = ended && let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A report to the coordinator.
+#[derive(Debug)]
+enum Report {
+    /// Records under these keys were changed.
+    Changed(Vec<Vec<u8>>),
+    /// Events may have been lost.
+    Lost,
+    /// The mode in which a server is followed from now on, and why not in a better one.
+    Mode { node: Arc<str>, mode: DeliveryMode, why: String },
+    /// These are the servers now.
+    Nodes(Vec<Node>),
+    /// Nobody says which are the servers.
+    NoTopology(Failure),
+}
+
+/// The coordinator, to which all subscriptions report.
+struct Coordinator<'f> {
+    source: &'f RedisInvalidation,
+    listener: &'f dyn InvalidationListener,
+    state: &'f InvalidationState,
+    reports: mpsc::UnboundedSender<Report>,
+    /// A server was lost: others may stand in for it.
+    lost: Arc<Notify>,
+    tasks: JoinSet<()>,
+    followed: HashMap<Arc<str>, FollowedNode>,
+    topology: TopologyState,
+}
+
+/// The state of the topology: whether it is known which are the servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TopologyState {
+    Pending,
+    Known,
+    Unknown,
+}
+
+/// A server that is followed, with its subscription.
+struct FollowedNode {
+    subscription: AbortHandle,
+    /// `None` until something was said about it.
+    mode: Option<DeliveryMode>,
+}
+
+impl<'f> Coordinator<'f> {
+    fn new(
+        source: &'f RedisInvalidation,
+        reports: mpsc::UnboundedSender<Report>,
+        listener: &'f dyn InvalidationListener,
+        state: &'f InvalidationState,
+    ) -> Self {
+        let (lost, tasks, followed) = (Arc::default(), JoinSet::new(), HashMap::new());
+        Self {
+            source,
+            listener,
+            state,
+            reports,
+            lost,
+            tasks,
+            followed,
+            topology: TopologyState::Pending,
+        }
+    }
+
+    fn apply(&mut self, report: Report) {
+        match report {
+            Report::Changed(keys) => {
+                for key in keys {
+                    self.listener.on_invalidation(InvalidationEvent::Changed(&key));
+                }
+            }
+            Report::Lost => self.listener.on_invalidation(InvalidationEvent::Lost),
+            Report::Mode { node, mode, why } => self.set_node_mode(&node, mode, &why),
+            Report::Nodes(nodes) => self.follow(nodes),
+            Report::NoTopology(failure) => self.lose_topology(&failure),
+        }
+    }
+
+    /// One is followed in another mode than before.
+    fn set_node_mode(&mut self, node: &Arc<str>, mode: DeliveryMode, why: &str) {
+        // A last word of one that is not followed any more says nothing.
+        let Some(followed) = self.followed.get_mut(node) else { return };
+        if followed.mode.replace(mode) == Some(mode) {
+            return;
+        }
+        self.show_mode();
+        match mode {
+            DeliveryMode::Tracking => info!(server = &**node, %mode, "the server tracks the keys"),
+            DeliveryMode::Bound => {
+                let hint =
+                    "no invalidation events; SESSION_STALENESS bounds how late changes are seen";
+                warn!(server = &**node, %mode, why, "{hint}");
+            }
+            _ => info!(server = &**node, %mode, why, "our processes tell each other of changes"),
+        }
+    }
+
+    /// Follows these servers and no others. What happened while it was others is not known.
+    fn follow(&mut self, nodes: Vec<Node>) {
+        let was_empty = self.followed.is_empty();
+        if std::mem::replace(&mut self.topology, TopologyState::Known) == TopologyState::Unknown {
+            info!("it is known again which servers hold the keys");
+        }
+        self.followed.retain(|name, followed| {
+            let stays = nodes.iter().any(|node| node.name() == name);
+            if !stays {
+                followed.subscription.abort();
+                info!(server = &**name, "it holds no keys any more");
+            }
+            stays
+        });
+        for node in nodes {
+            if !self.followed.contains_key(node.name()) {
+                let name = Arc::clone(node.name());
+                let subscription = self.tasks.spawn(self.subscription(node).run());
+                self.followed.insert(name, FollowedNode { subscription, mode: None });
+            }
+        }
+        if !was_empty {
+            self.listener.on_invalidation(InvalidationEvent::Lost);
+        }
+        self.show_mode();
+    }
+
+    fn subscription(&self, node: Node) -> NodeSubscription {
+        let (reports, lost) = (self.reports.clone(), Arc::clone(&self.lost));
+        let prefixes = Arc::clone(&self.source.prefixes);
+        NodeSubscription::new(
+            node,
+            prefixes,
+            Arc::clone(&self.source.redis.channel.name),
+            reports,
+            lost,
+        )
+    }
+
+    fn lose_topology(&mut self, failure: &Failure) {
+        if std::mem::replace(&mut self.topology, TopologyState::Unknown) != TopologyState::Unknown {
+            warn!(why = %failure, "it is not known which servers hold the keys");
+        }
+        self.show_mode();
+        self.listener.on_invalidation(InvalidationEvent::Lost);
+    }
+
+    /// Shows the weakest mode of all servers: a change may be on any of them.
+    fn show_mode(&self) {
+        let mut modes = self.followed.values().map(|followed| followed.mode);
+        let is_followed = self.topology == TopologyState::Known && !self.followed.is_empty();
+        let weakest = match modes.try_fold(DeliveryMode::Tracking, weaker) {
+            Some(weakest) if is_followed => weakest,
+            _ => DeliveryMode::Bound,
+        };
+        if self.state.mode() != weakest {
+            self.state.set_mode(weakest);
+        }
+    }
+}
+
+/// `None` where one of them is not known.
+fn weaker(one: DeliveryMode, other: Option<DeliveryMode>) -> Option<DeliveryMode> {
+    let strength = |mode| match mode {
+        DeliveryMode::Tracking => 2,
+        DeliveryMode::PubSub => 1,
+        _ => 0,
+    };
+    other.map(|other| if strength(other) < strength(one) { other } else { one })
+}
+
+/// Reports the topology whenever it changes; asks about every second, and when a server was lost.
+async fn watch_topology(redis: Redis, reports: mpsc::UnboundedSender<Report>, lost: Arc<Notify>) {
+    let mut known: Option<Vec<Node>> = None;
+    loop {
+        let asked = tokio::time::timeout(TOPOLOGY_TIMEOUT, redis.primaries()).await;
+        let report = match asked.unwrap_or(Err(Failure::TimedOut)) {
+            Err(failure) => {
+                known = None;
+                Some(Report::NoTopology(failure))
+            }
+            Ok(nodes) if known.as_ref().is_some_and(|known| same(known, &nodes)) => None,
+            Ok(nodes) => {
+                known = Some(nodes.clone());
+                Some(Report::Nodes(nodes))
+            }
+        };
+        // Nobody takes it any more only where we are about to be dropped.
+        let _nobody_listens = report.map(|report| reports.send(report));
+        let _early = tokio::time::timeout(TOPOLOGY_INTERVAL, lost.notified()).await;
+    }
+}
+
+/// Whether they are the same, in whatever order.
+fn same(known: &[Node], nodes: &[Node]) -> bool {
+    known.len() == nodes.len() && nodes.iter().all(|node| known.contains(node))
+}

@@ -1,0 +1,164 @@
+//! Invalidations of the store, one channel a process: late, in order, and lost when the channel breaks.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use portcullis::storage::invalidation::{
+    DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
+};
+use tokio::{
+    sync::{
+        Notify,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
+    time::{Duration, Instant, sleep, sleep_until},
+};
+
+use super::{cluster::ClusterState, rng::SeededRng};
+
+/// The time without a message after which a channel is taken for broken.
+pub const HEARTBEAT: Duration = Duration::from_millis(800);
+
+/// The key of a change, and the moment at which it arrives.
+#[derive(Debug)]
+struct Message {
+    key: Box<[u8]>,
+    due: Instant,
+}
+
+/// A process' channel.
+#[derive(Debug, Default)]
+pub struct Channel {
+    state: Mutex<State>,
+    broke: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The store's end, as long as it knows of the process.
+    to_process: Option<UnboundedSender<Message>>,
+    /// When the last message arrives.
+    last_due: Option<Instant>,
+    frozen_until: Option<Instant>,
+    /// Where it is broken: when that is noticed.
+    noticed: Option<Instant>,
+}
+
+impl Channel {
+    fn with<T>(&self, apply: impl FnOnce(&mut State) -> T) -> T {
+        apply(&mut self.state.lock().expect("never poisoned"))
+    }
+
+    /// The store tells of a change.
+    pub fn send(&self, key: &[u8], takes: Duration) {
+        self.with(|state| {
+            if let Some(sender) = &state.to_process {
+                let due = (Instant::now() + takes).max(state.last_due.unwrap_or(Instant::now()));
+                // Its reader may just have hung up.
+                let _ = sender.send(Message { key: key.into(), due });
+                state.last_due = Some(due);
+            }
+        });
+    }
+
+    /// Breaks it: messages under way are lost, and all later ones; that is noticed after so long.
+    pub fn cut(&self, notice: Duration) {
+        self.with(|state| {
+            if state.to_process.take().is_some() {
+                state.noticed = Some(Instant::now() + notice);
+            }
+        });
+        self.broke.notify_one();
+    }
+
+    /// Holds it up; where that duration too long, it is taken for broken.
+    pub fn freeze(&self, duration: Duration) {
+        let until = Instant::now() + duration;
+        self.with(|state| state.frozen_until = state.frozen_until.max(Some(until)));
+        if duration > HEARTBEAT {
+            self.cut(HEARTBEAT);
+        }
+    }
+
+    /// From now on the store tells it of changes.
+    fn subscribe(&self) -> UnboundedReceiver<Message> {
+        let (sender, receiver) = unbounded_channel();
+        self.with(|state| {
+            let frozen_until = state.frozen_until;
+            *state = State { to_process: Some(sender), frozen_until, ..State::default() };
+        });
+        receiver
+    }
+
+    async fn until_thawed(&self) {
+        while let Some(until) = self.with(|state| state.frozen_until)
+            && until > Instant::now()
+        {
+            sleep_until(until).await;
+        }
+    }
+
+    /// The next message that arrives; none after a break.
+    async fn next(&self, messages: &mut UnboundedReceiver<Message>) -> Message {
+        let Some(message) = messages.recv().await else { return std::future::pending().await };
+        sleep_until(message.due).await;
+        self.until_thawed().await;
+        if self.with(|state| state.noticed).is_some() {
+            return std::future::pending().await;
+        }
+        message
+    }
+
+    /// Until it is noticed that it broke.
+    async fn until_noticed(&self) {
+        loop {
+            match self.with(|state| state.noticed) {
+                Some(at) => return sleep_until(at).await,
+                None => self.broke.notified().await,
+            }
+        }
+    }
+}
+
+/// A process' source of invalidations.
+#[derive(Debug)]
+pub struct Source {
+    pub process: usize,
+    pub cluster: Arc<ClusterState>,
+}
+
+#[async_trait]
+impl InvalidationSource for Source {
+    async fn follow(&self, listener: &dyn InvalidationListener, state: &InvalidationState) {
+        let (channel, rng) = (&self.cluster.channels[self.process], &self.cluster.rng);
+        let latency = || rng.millis(self.cluster.injector.plan.invalidation_latency.clone());
+        loop {
+            sleep(latency()).await;
+            channel.until_thawed().await;
+            let mut messages = channel.subscribe();
+            self.cluster.record(self.process, "subscribes", "");
+            sleep(latency()).await;
+            channel.until_thawed().await;
+            // Told when it is sure that everything from now on will be.
+            listener.on_invalidation(InvalidationEvent::Lost);
+            state.set_mode(DeliveryMode::Tracking);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = channel.until_noticed() => break,
+                    message = channel.next(&mut messages) => {
+                        listener.on_invalidation(InvalidationEvent::Changed(&message.key));
+                    }
+                }
+            }
+            state.set_mode(DeliveryMode::Bound);
+            listener.on_invalidation(InvalidationEvent::Lost);
+            sleep(rng.millis(1..=resubscribe_delay(rng))).await;
+        }
+    }
+}
+
+/// The longest time until it subscribes again: mostly short.
+fn resubscribe_delay(rng: &SeededRng) -> u64 {
+    if rng.percent(70) { 60 } else { 3_000 }
+}

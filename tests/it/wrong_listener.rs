@@ -1,0 +1,58 @@
+//! A gateway that asks on a listener where nobody is judged: no answer there may be its yes.
+
+use crate::support::h2c;
+use crate::support::http::{self, bearer};
+use crate::support::issuer::Issuer;
+use crate::support::realm::Realm;
+
+/// What Traefik and Caddy, and nginx by our example, tell when they ask.
+const QUESTIONS: [&[&str]; 2] = [
+    &["X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Host: a.test"],
+    &["X-Original-Method: GET", "X-Original-URI: /"],
+];
+
+#[test]
+fn the_issuer_answers_no_gateways_question_but_at_the_gates_own_paths() {
+    let realm = Realm::issuing();
+    let issuer = Issuer::start(&realm);
+    for path in ["/", "/health", "/ready", "/api/healthcheck", "/jwks", "/docs", "/openapi.json"] {
+        let usual = http::get(issuer.public, path, &[]).status;
+        assert!(matches!(usual, 200 | 303), "{path}: {usual}");
+        let proxied = ["X-Forwarded-For: 192.0.2.1", "X-Original-URI: /x"];
+        assert_eq!(http::get(issuer.public, path, &proxied).status, usual, "{path}, proxied");
+        for lines in QUESTIONS {
+            let response = http::get(issuer.public, path, lines);
+            assert_eq!(response.status, 403, "{path} {lines:?}: {response:?}");
+        }
+    }
+    issuer.gate.wait_for_log("/validate_request/traefik (Traefik)");
+    for lines in QUESTIONS {
+        assert_eq!(http::get(issuer.public, "/validate_request", lines).status, 401, "a verdict");
+        let host = format!("Host: {}", issuer.internal);
+        for path in ["/", "/health", "/admin/sessions"] {
+            let lines = [&[host.as_str()], lines].concat();
+            let response = http::get(issuer.internal, path, &lines);
+            assert!(response.status >= 400, "internal, {path} {lines:?}: {response:?}");
+        }
+    }
+}
+
+/// gRPC says 200 with every failure: over HTTP/2 a gateway would take it for a yes.
+#[test]
+fn grpc_answers_nothing_but_calls_with_200() {
+    let realm = Realm::issuing();
+    let issuer = Issuer::start(&realm);
+    let credential = bearer("rubbish");
+    let credential = credential.trim_start_matches("Authorization: ");
+    for path in ["/", "/validate_request", "/portcullis.v1.TokenService/Validate"] {
+        for headers in [
+            &[][..],
+            &[("authorization", credential)],
+            &[("content-type", "application/grpc"), ("x-forwarded-method", "POST")],
+            &[("content-type", "application/json"), ("x-forwarded-uri", "/")],
+        ] {
+            let (status, _) = h2c::get(issuer.grpc, path, headers);
+            assert_eq!(status, 415, "{path} {headers:?}");
+        }
+    }
+}
