@@ -1,7 +1,7 @@
 //! Every setting: its names, its unit, its default and its meaning, in one table.
 //!
 //! The table is what the environment, the file and the flags are read by, what `--help` prints,
-//! and what the README's table is checked against.
+//! and what docs/reference/settings.md is made of.
 
 /// How a setting's value may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

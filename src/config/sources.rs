@@ -348,7 +348,8 @@ fn without_values(error: &toml::de::Error) -> String {
     if message.starts_with("unknown field") || message.starts_with("missing field") {
         return message.replace('\n', " ").trim().to_owned();
     }
-    "a value has the wrong type; the README shows the form of [[issuers]]".to_owned()
+    "a value has the wrong type; docs/how-to/several-issuers.md shows the form of [[issuers]]"
+        .to_owned()
 }
 
 /// Where the file stops being TOML. The line itself may hold a secret.

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use portcullis::config::settings::{Kind, SETTINGS};
-
 use crate::support::in_repository;
 
 /// From the top down: a module imports only what stands on a lower line.
@@ -125,35 +123,6 @@ fn imports_are_found_however_they_are_written() {
         #[cfg(test)]\nmod tests {\n    use crate::app;\n}\n";
     let found = imports(&production(text));
     assert_eq!(found, ["gate", "clock", "session", "token", "secret"]);
-}
-
-#[test]
-fn the_readmes_table_of_settings_is_the_programs() {
-    let readme = std::fs::read_to_string(in_repository("README.md")).expect("the README");
-    let table = readme
-        .split_once("<!-- settings -->")
-        .and_then(|(_, rest)| rest.split_once("<!-- /settings -->"))
-        .map(|(table, _)| table)
-        .expect("the marks of the table");
-    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).collect();
-    let expected: Vec<_> = SETTINGS
-        .iter()
-        .map(|setting| {
-            let file = match setting.kind {
-                Kind::Plain => String::new(),
-                Kind::Text | Kind::Secret => format!(", `{}_FILE`", setting.name),
-            };
-            let aliases: String =
-                setting.aliases.iter().map(|alias| format!(" (`{alias}`)")).collect();
-            let default = match setting.default {
-                "" => String::new(),
-                default => format!("`{default}`"),
-            };
-            let (name, value, help) = (setting.name, setting.value, setting.help);
-            format!("| `{name}`{aliases}{file} | {value} | {default} | {help} |")
-        })
-        .collect();
-    assert_eq!(rows, expected);
 }
 
 #[test]

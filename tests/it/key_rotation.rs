@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::support::gate::Gate;
 use crate::support::issuer::{ALICE, Issuer, SCOPES};
-use crate::support::realm::{PORTCULLIS, Realm};
-use crate::support::{PATIENCE, http, in_repository, poll, tokens};
+use crate::support::page::{self, Page};
+use crate::support::realm::Realm;
+use crate::support::{PATIENCE, http, poll, tokens};
 
 /// A realm whose own keys are in a ring, which is not there yet, and the path of that.
 fn realm() -> (Realm, PathBuf) {
@@ -137,31 +138,17 @@ fn a_key_that_is_coming_is_dropped_with_the_others_when_one_was_stolen() {
 
 #[test]
 fn what_to_do_about_a_stolen_key_can_be_typed() {
-    let page = std::fs::read_to_string(in_repository("docs/stolen-key.md")).expect("the page");
-    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let commands: String = blocks.collect();
-    assert!(commands.contains("--now") && commands.contains("127.0.0.1:8080"), "{commands}");
     let (realm, _) = realm();
     rotate(&realm, &[]);
     rotate(&realm, &["--publish-ahead", "600"]);
     let gate = realm.gate();
     let stolen = realm.mint("alice", &[]);
     assert_eq!(gate.check(&stolen).status, 200);
-    let folder = std::path::Path::new(PORTCULLIS).parent().expect("a folder");
-    let path = std::env::var("PATH").expect("a PATH");
-    // A gate that never refuses the token would keep the page's loop going for ever.
-    let output = std::process::Command::new("timeout")
-        .args(["60", "bash", "-ec", &commands.replace("127.0.0.1:8080", &gate.address.to_string())])
-        .env_clear()
-        .envs(realm.settings())
-        .env("PATH", format!("{}:{path}", folder.display()))
-        .env("STOLEN", &stolen)
-        .current_dir(realm.folder())
-        .output()
-        .expect("bash runs");
-    assert!(output.status.success(), "{}", errors(&output));
-    let shown = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<_> = shown.lines().collect();
+    let page = Page::read("docs/how-to/stolen-key.md").with("127.0.0.1:8080", gate.address);
+    let mut shell = page::shell(realm.folder());
+    shell.envs(realm.settings()).env("STOLEN", &stolen);
+    let shown = page.type_in(&mut shell, "");
+    let lines: Vec<_> = shown.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.len(), 3, "the new key, the one that is left, a status: {shown}");
     assert!(lines[1].contains(lines[0]) && lines[1].contains("signing"), "{shown}");
     assert_eq!(lines[2], "401");

@@ -199,13 +199,7 @@ fn the_lines_of_the_readme_hold_what_they_say() {
         Some((nginx, address))
     };
     let Some(stack) = Stack::start(Realm::new(), nginx) else { return };
-    let good = stack.alice();
-    stack.is_denied("no token", &stack.send("GET", "/", &[], b""), 401);
-    for name in suite::IDENTITY {
-        let forged = [format!("{name}: root"), format!("{}: root", name.replace('-', "_"))];
-        let seen = stack.reaches_the_app_as_alice("/", &good, &forged.each_ref().map(|f| &**f));
-        assert!(!format!("{seen:?}").contains("root"), "{name}: {seen:?}");
-    }
+    suite::the_least_configuration_holds(&stack);
     requests::control_characters_are_no_error(&stack);
     requests::bodies_reach_the_app_whole(&stack);
     requests::two_authorization_lines_are_refused(&stack);

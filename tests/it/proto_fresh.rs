@@ -8,7 +8,7 @@ use std::path::Path;
 
 use prost::Message as _;
 
-use crate::support::in_repository;
+use crate::support::{in_repository, is_regenerating};
 
 const PROTOS: [&str; 2] = ["portcullis/v1/portcullis.proto", "refresh.proto"];
 
@@ -45,10 +45,9 @@ fn the_code_of_the_grpc_services_is_what_proto_says() {
         .collect();
     made.sort();
     assert_eq!(made, FILES, "the names of the files have changed: src/issuer/grpc must know");
-    let is_writing = std::env::var_os("PORTCULLIS_REGENERATE").is_some_and(|value| value == "1");
     for file in FILES {
         let made = fs::read(fresh.path().join(file)).expect("made");
-        if is_writing {
+        if is_regenerating() {
             fs::write(kept.join(file), &made).expect("written");
         }
         let kept = fs::read(kept.join(file)).unwrap_or_default();

@@ -171,6 +171,17 @@ fn a_dead_gate_lets_nobody_in() {
     suite::a_dead_gate_lets_nobody_in(&mut stack);
 }
 
+#[test]
+fn the_lines_of_the_readme_hold_what_they_say() {
+    let traefik = |gate, app| {
+        let traefik = Traefik::start_by_readme(gate, app)?;
+        let address = traefik.address;
+        Some((traefik, address))
+    };
+    let Some(stack) = Stack::start(Realm::new(), traefik) else { return };
+    suite::the_least_configuration_holds(&stack);
+}
+
 /// The issuer behind Traefik, as in the README: `portcullis dev` on the other side.
 fn with_demo(check: impl FnOnce(&Traefik, &App)) {
     let (demo, app) = (Demo::start(), App::start());

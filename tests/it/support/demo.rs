@@ -11,7 +11,7 @@ use super::{
     app::App,
     free_address,
     http::{self, Client, Response, bearer, request},
-    in_repository,
+    page::{self, Page},
     process::Running,
     realm::PORTCULLIS,
 };
@@ -22,8 +22,10 @@ pub struct Demo {
     pub gate: SocketAddr,
     /// Where tokens are issued.
     pub issuer: SocketAddr,
+    internal: SocketAddr,
+    metrics: SocketAddr,
     _process: Running,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Demo {
@@ -31,13 +33,14 @@ impl Demo {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (gate, issuer, metrics) = (free_address(), free_address(), free_address());
+        let internal = free_address();
         let mut command = Command::new(PORTCULLIS);
         command.env_clear().current_dir(folder.path()).arg("dev");
         for (flag, address) in [
             ("--listen", gate),
             ("--issuer-listen", issuer),
             ("--metrics-listen", metrics),
-            ("--internal-listen", free_address()),
+            ("--internal-listen", internal),
             ("--grpc-listen", free_address()),
         ] {
             command.args([flag, &address.to_string()]);
@@ -54,37 +57,35 @@ impl Demo {
                     .into_iter()
                     .all(|address| http::get(address, "/health", &[]).status == 200)
         });
-        Self { gate, issuer, _process: process, _folder: folder }
+        Self { gate, issuer, internal, metrics, _process: process, folder }
+    }
+
+    /// The page, with the addresses of this process in place of the usual ones.
+    pub fn addresses_of(&self, page: Page) -> Page {
+        [
+            ("127.0.0.1:8080", self.gate),
+            ("127.0.0.1:8081", self.issuer),
+            ("127.0.0.1:8082", self.internal),
+            ("127.0.0.1:9090", self.metrics),
+        ]
+        .into_iter()
+        .fold(page, |page, (from, to)| if page.names(from) { page.with(from, to) } else { page })
+    }
+
+    /// A shell in the folder in which it was started.
+    pub fn shell(&self) -> Command {
+        page::shell(self.folder.path())
     }
 }
 
 /// Types the commands of an example's README, which names the gateway by `shown`; each `curl -i` must get the status
 /// that its remark says, and the app must have been reached by alice, and once by nobody.
 pub fn the_readme_can_be_typed(readme: &str, shown: &str, gateway: SocketAddr, app: &App) {
-    let text = std::fs::read_to_string(in_repository(readme)).expect("the README");
-    let blocks: Vec<&str> = text
-        .split("```sh\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .filter(|block| block.contains("curl "))
-        .collect();
-    let commands = blocks.concat();
-    let expected: Vec<&str> = commands
-        .lines()
-        .filter(|line| line.starts_with("curl -i "))
-        .map(|line| line.rsplit_once(" # ").expect("a remark").1.get(..3).expect("a status"))
-        .collect();
-    assert!(expected.len() >= 10, "{readme}: only {} commands", expected.len());
-    assert!(commands.contains(shown), "{readme} does not name {shown}");
-    let output = Command::new("bash")
-        .args(["-c", &commands.replace(shown, &gateway.to_string())])
-        .output()
-        .expect("bash runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    // A body may end without a line end, so that the next status line stands right behind it.
-    let found: Vec<&str> =
-        text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect();
-    assert_eq!(found, expected, "{readme}\n{text}");
+    let page = Page::read(readme).with(shown, gateway);
+    let asked = page.commands().into_iter().filter(|command| command.starts_with("curl -i "));
+    assert!(asked.count() >= 10, "{readme}: few commands");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    page.type_in(&mut page::shell(folder.path()), "");
     let seen = app.take();
     let reached: Vec<(&str, &str)> =
         seen.iter().map(|seen| (seen.target.as_str(), seen.value("X-Auth-Username"))).collect();

@@ -16,6 +16,7 @@ pub mod issuance;
 pub mod issuer;
 pub mod memcached;
 pub mod nginx;
+pub mod page;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prober;
@@ -122,6 +123,11 @@ pub fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) 
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether generated files are to be written where they differ.
+pub fn is_regenerating() -> bool {
+    std::env::var_os("PORTCULLIS_REGENERATE").is_some_and(|value| value == "1")
 }
 
 /// A file of the repository.

@@ -285,6 +285,17 @@ pub fn a_forged_identity_never_reaches_the_app<G>(stack: &Stack<G>) {
     }
 }
 
+/// The few lines that the README prints let in who may, and no identity that the client made up.
+pub fn the_least_configuration_holds<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    stack.is_denied("no token", &stack.send("GET", "/", &[], b""), 401);
+    for name in IDENTITY {
+        let forged = [format!("{name}: root"), format!("{}: root", name.replace('-', "_"))];
+        let seen = stack.reaches_the_app_as_alice("/", &good, &forged.each_ref().map(|f| &**f));
+        assert!(!format!("{seen:?}").contains("root"), "{name}: {seen:?}");
+    }
+}
+
 /// `Connection: X-Auth-User` asks a proxy to drop that header on the way: the forged one, not the true one.
 pub fn a_connection_header_makes_no_room_for_a_forgery<G>(stack: &Stack<G>) {
     let good = stack.alice();

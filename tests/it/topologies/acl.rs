@@ -15,7 +15,7 @@ use crate::support::redis::{RedisServer, Transport};
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::RedisSentinel;
 
-/// What the README says.
+/// The rights that docs/reference/stores.md names.
 const RIGHTS: [&str; 30] = [
     "ACL",
     "SETUSER",

@@ -1,0 +1,108 @@
+//! Examples of configuration and code in the pages, as they are printed.
+
+use std::{path::PathBuf, process::Command};
+
+use super::{pages, text};
+use crate::support::{
+    found_or_skipped, in_repository, issuer::Issuer, page::Page, realm::Realm, require,
+};
+
+/// A fragment in the book is a part of the complete configuration that the tests run.
+#[test]
+fn fragments_of_gateways_stand_in_the_examples() {
+    let mut checked = 0;
+    for (language, files) in [
+        ("nginx", &["examples/nginx/nginx.conf"][..]),
+        ("yaml", &["examples/traefik/dynamic.yml", "examples/traefik/traefik.yml"]),
+    ] {
+        let example: String = files.iter().map(|file| text(file)).collect();
+        let known: Vec<&str> = example.lines().map(str::trim).collect();
+        for page in pages() {
+            for block in Page::read(&page).blocks(language) {
+                checked += 1;
+                for line in block.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                    assert!(known.contains(&line), "{page}: {line:?} is in none of {files:?}");
+                }
+            }
+        }
+    }
+    assert!(checked >= 4, "only {checked} fragments");
+}
+
+#[test]
+fn the_example_of_several_issuers_is_accepted() {
+    let realm = Realm::new();
+    let folder = realm.folder();
+    let page = Page::read("docs/how-to/several-issuers.md");
+    let [example] = page.blocks("toml")[..] else { panic!("one example") };
+    std::fs::write(folder.join("settings.toml"), example).expect("writable");
+    std::fs::write(folder.join("public.pem"), realm.public_pem()).expect("writable");
+    let realm = ["ALGORITHM", "PRIVATE_KEY_FILE", "PUBLIC_KEY_FILE", "DB_URL"]
+        .into_iter()
+        .fold(realm, Realm::without);
+    realm.ask(&["check-config", "--config", "settings.toml"]);
+}
+
+/// Types Python in front of and behind the blocks of a page, and demands that it ends well.
+fn python(page: &str, before: &str, after: &str) {
+    let Some(program) = require("python3") else { return };
+    let blocks = Page::read(page).blocks("python").concat();
+    assert!(!blocks.is_empty(), "{page} has no Python");
+    let script = format!("{before}\n{blocks}\n{after}");
+    let output = Command::new(program).args(["-c", &script]).output().expect("Python runs");
+    assert!(output.status.success(), "{page}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_code_that_reads_headers_reads_them() {
+    let headers = "headers = {'X-Auth-User': 'J%C3%BCrgen%2C Ops', 'X-Auth-Roles': 'editor,a%2Cb', \
+        'X-Auth-Scopes': 'user:read user:write'}";
+    python(
+        "docs/reference/headers.md",
+        headers,
+        "assert (user, roles) == ('J\\u00fcrgen, Ops', ['editor', 'a,b'])\n\
+         assert scopes == ['user:read', 'user:write']",
+    );
+    python("docs/how-to/require-a-role.md", headers, "");
+}
+
+#[test]
+fn the_code_that_checks_the_hooks_signature_checks_it() {
+    python(
+        "docs/how-to/token-hook.md",
+        "import hashlib, hmac, time",
+        "now = str(int(time.time()))\n\
+         v1 = hmac.new(b's', now.encode() + b'.{}', hashlib.sha256).hexdigest()\n\
+         assert is_ours(f't={now},v1={v1}', b'{}', b's')\n\
+         assert not is_ours(f't={now},v1={v1}', b'{ }', b's')\n\
+         assert not is_ours(f't=1,v1={v1}', b'{}', b's')",
+    );
+}
+
+#[test]
+fn the_code_that_calls_by_grpc_calls() {
+    let venv = std::env::var_os("PORTCULLIS_TEST_VENV").map(PathBuf::from);
+    let program = venv.map(|venv| venv.join("bin/python")).filter(|program| program.is_file());
+    let program = found_or_skipped("the Python of PORTCULLIS_TEST_VENV", program);
+    let Some(program) = program else { return };
+    let realm = Realm::issuing();
+    realm.with_alice_and_demo();
+    let issuer = Issuer::start(&realm);
+    let login = issuer.log_in();
+    let page = Page::read("docs/how-to/grpc.md").with("127.0.0.1:50051", issuer.grpc);
+    let shown = page.blocks("console").concat();
+    let compiler = shown.lines().find_map(|line| line.strip_prefix("python ")).expect("protoc");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(in_repository("proto"), folder.path().join("proto"))
+        .expect("a link");
+    let python = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        let output = command.args(arguments).current_dir(folder.path()).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    python(&compiler.split(' ').collect::<Vec<_>>());
+    let token = login["access_token"].as_str().expect("a token");
+    let user = python(&["-c", &page.blocks("python").concat(), token]);
+    assert_eq!(user.trim(), login["user_id"]);
+}
