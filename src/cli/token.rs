@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use super::accounts::secret_is_void;
-use super::mint::{MintRequest, mint};
+use super::mint::{MintRequest, Minted, mint};
 use super::output::Output;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_for_command};
 use crate::app::App;
+use crate::session::Session;
 use crate::token::claims::{Claims, is_scope};
 use crate::token::{algorithm, integers, jws};
 
@@ -96,29 +96,38 @@ async fn run_mint(args: &MintArgs) -> Outcome {
         Some(_) => Some(App::build(&config, clock, random).await.map_err(Failure::unavailable)?),
         None => None,
     };
-    let session = minted.session.as_ref().map(|session| session.id.as_str());
-    // First the token: no session may live that nobody holds a token of.
-    if args.json {
-        let shown = json!({
-            "token": minted.token,
-            "session": session,
-            "expires": minted.expires.to_string(),
-        });
-        Output::secret(&shown.to_string())?;
-    } else {
-        Output::secret(&minted.token)?;
+    let opened = app.as_ref().zip(minted.session.as_ref());
+    if let Some((app, session)) = opened {
+        app.sessions.put(session).await.map_err(Failure::unavailable)?;
     }
-    if let (Some(app), Some(session)) = (&app, &minted.session) {
-        let opened = app.sessions.put(session).await;
-        opened.map_err(|error| secret_is_void(Failure::unavailable(error)))?;
+    if let Err(unread) = print(&minted, args.json) {
+        // No session may live that nobody holds a token of.
+        if let Some((app, session)) = opened {
+            app.sessions.revoke(&session.id).await.map_err(Failure::unavailable)?;
+        }
+        return Err(unread.into());
     }
     if !args.json {
-        match session {
-            Some(id) => Output::say(&format!("session {id}, until {}", minted.expires)),
+        match &minted.session {
+            Some(Session { id, .. }) => {
+                Output::say(&format!("session {id}, until {}", minted.expires));
+            }
             None => Output::say(&format!("no session; good until {}", minted.expires)),
         }
     }
     Ok(Exit::Done)
+}
+
+fn print(minted: &Minted, as_json: bool) -> anyhow::Result<()> {
+    if !as_json {
+        return Output::secret(&minted.token);
+    }
+    let shown = json!({
+        "token": minted.token,
+        "session": minted.session.as_ref().map(|session| session.id.as_str()),
+        "expires": minted.expires.to_string(),
+    });
+    Output::secret(&shown.to_string())
 }
 
 async fn run_inspect(args: &InspectArgs) -> Outcome {

@@ -41,6 +41,8 @@ struct RaceResult {
     body: Value,
     sent: Instant,
     answered: Instant,
+    /// It was answered 503 before: what it asked for may have been done all the same.
+    was_unavailable: bool,
 }
 
 impl RaceResult {
@@ -119,7 +121,7 @@ async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<RaceResult> {
         racers.spawn(async move {
             let mut stream = TcpStream::connect(address).await.expect("a connection");
             start.wait().await;
-            let sent = Instant::now();
+            let (sent, mut was_unavailable) = (Instant::now(), false);
             loop {
                 stream.write_all(&bytes).await.expect("the issuer reads");
                 let mut answer = Vec::new();
@@ -128,8 +130,10 @@ async fn race(addresses: [SocketAddr; 2], refresh: &str) -> Vec<RaceResult> {
                 read.await.expect("an answer in time").expect("a whole answer");
                 let (status, body) = parsed(&answer);
                 if status != 503 {
-                    return RaceResult { process, status, body, sent, answered: Instant::now() };
+                    let answered = Instant::now();
+                    return RaceResult { process, status, body, sent, answered, was_unavailable };
                 }
+                was_unavailable = true;
                 // As Retry-After asks.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 stream = TcpStream::connect(address).await.expect("a connection");
@@ -175,17 +179,21 @@ fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
     let odd =
         lost.iter().find(|result| (result.status, result.text("error")) != (400, "invalid_grant"));
     assert!(odd.is_none(), "{store}: {odd:?}");
-    assert_eq!((won.len(), lost.len()), (1, RACERS - 1), "{store}");
+    // Nobody wins where the store kept the winner waiting too long for what it did: told to come again, he is late.
+    let may_be_none = results.iter().any(|result| result.was_unavailable);
+    assert!(won.len() == 1 || (won.is_empty() && may_be_none), "{store}: {} won", won.len());
     for process in 0..2 {
         let asked = results.iter().filter(|result| result.process == process).count();
         assert_eq!(asked, RACERS / 2, "{store}: both processes were asked");
     }
-    let (access, refresh) = (won[0].text("access_token"), won[0].text("refresh_token"));
-    assert_ne!(refresh, issuers.refresh, "{store}");
-    assert_eq!(issuers.gates_say(access), [401, 401], "{store}: the winner's access token");
     let refused = (400, Value::from("invalid_grant"));
     let both = [refused.clone(), refused];
-    assert_eq!(issuers.issuers_say(refresh), both, "{store}: the winner's refresh token");
+    for winner in &won {
+        let (access, refresh) = (winner.text("access_token"), winner.text("refresh_token"));
+        assert_ne!(refresh, issuers.refresh, "{store}");
+        assert_eq!(issuers.gates_say(access), [401, 401], "{store}: the winner's access token");
+        assert_eq!(issuers.issuers_say(refresh), both, "{store}: the winner's refresh token");
+    }
     // Long enough that each process writes a line again, which tells how many it left out.
     for _ in 0..60 {
         assert_eq!(issuers.issuers_say(&issuers.refresh), both, "{store}: the old refresh token");
@@ -194,7 +202,7 @@ fn one_wins_and_the_family_ends(store: &str, realm: Realm) {
     let count = |event: &str| events.get(event).copied().unwrap_or_default();
     // Again by whoever had no answer from the store when he ended the family.
     assert!(count("refresh_reuse") >= 1, "{store}: {events:?}");
-    assert_eq!(count("refresh"), 1, "{store}: {events:?}");
+    assert_eq!(count("refresh"), won.len(), "{store}: {events:?}");
     // Those of the race, and who came after it; a store that was too busy to answer in time is a refusal too.
     assert!(count("refresh_refused") >= RACERS - 1, "{store}: {events:?}");
 }

@@ -199,7 +199,6 @@ pub(super) struct Readiness {
     /// `ok` or `unavailable`.
     accounts: &'static str,
     /// `ok` or `unavailable`.
-    #[serde(rename = "restrictions")]
     limits: &'static str,
 }
 
