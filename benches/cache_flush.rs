@@ -34,9 +34,9 @@ use portcullis::{
     },
     secret::Secret,
     session::{
-        Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions,
-        StoreMetrics, UserId,
+        Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId,
     },
+    store::StoreMetrics,
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier},
 };
 use serde_json::json;

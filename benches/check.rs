@@ -18,9 +18,9 @@ use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{DenialConfig, Dialect, Gate, credential};
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, StoreMetrics,
-    UserId,
+    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId,
 };
+use portcullis::store::StoreMetrics;
 use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier, key};
 use serde_json::json;
 

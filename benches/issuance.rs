@@ -26,10 +26,10 @@ use portcullis::limit::{LimitStore, Limits, MemoryLimitStore, SqliteLimitStore};
 use portcullis::opaque::{MemoryTokenStore, OpaqueTokenStore, SqliteTokenStore, Tokens};
 use portcullis::secret::{Random, Secret, SystemRandom};
 use portcullis::session::{
-    MemoryStore, SessionPolicy, SessionStore, Sessions, SqliteStore, StoreKind, StoreMetrics,
-    UserId,
+    MemoryStore, SessionPolicy, SessionStore, Sessions, SqliteStore, UserId,
 };
-use portcullis::storage::sqlite::{Database, Options};
+use portcullis::store::sqlite::{Database, Options};
+use portcullis::store::{StoreKind, StoreMetrics};
 use portcullis::telemetry::audit::AuditLog;
 use portcullis::token::{
     Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,

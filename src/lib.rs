@@ -14,7 +14,7 @@
 //! - [`limit`]: leases and rate limits that many processes share
 //! - [`session`]: what a token's `sid` refers to, and the stores that keep it
 //! - [`token`]: keys, key sets, claims; bytes in, claims out
-//! - [`storage`]: how databases are reached; knows nothing of sessions
+//! - [`store`]: what all stores share: how databases are reached, errors, deadlines, invalidation
 //! - [`telemetry`]: logs and metrics
 //! - [`clock`], [`secret`], [`wire`]: time and chance as arguments, values that never print, and what
 //!   services and the server tell each other
@@ -31,7 +31,7 @@ pub mod opaque;
 pub mod secret;
 pub mod server;
 pub mod session;
-pub mod storage;
+pub mod store;
 pub mod telemetry;
 pub mod token;
 pub mod wire;

@@ -8,7 +8,7 @@ use std::{
 use portcullis::{
     secret::Secret,
     session::{RedisStore, SessionId, SessionStore as _},
-    storage::redis::{Options, Redis},
+    store::redis::{Options, Redis},
 };
 
 use crate::{

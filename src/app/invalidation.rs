@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::opaque::Tokens;
 use crate::session::Sessions;
-use crate::storage::invalidation::{
+use crate::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
 

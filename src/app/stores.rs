@@ -14,14 +14,13 @@ use crate::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
 };
 use crate::secret::SystemRandom;
-use crate::session::{
-    CHANGE_TIMEOUT, MemcachedStore, MemoryStore, RedisStore, SessionStore, SqliteStore,
-};
-use crate::storage::invalidation::{DeliveryMode, InvalidationSource, InvalidationState};
-use crate::storage::memcached::{self, Memcached};
-use crate::storage::redis::{Redis, RedisInvalidation};
-use crate::storage::sqlite::{Database, SqliteInvalidation};
-use crate::storage::{postgres, redis, sqlite};
+use crate::session::{MemcachedStore, MemoryStore, RedisStore, SessionStore, SqliteStore};
+use crate::store::CHANGE_TIMEOUT;
+use crate::store::invalidation::{DeliveryMode, InvalidationSource, InvalidationState};
+use crate::store::memcached::{self, Memcached};
+use crate::store::redis::{Redis, RedisInvalidation};
+use crate::store::sqlite::{Database, SqliteInvalidation};
+use crate::store::{postgres, redis, sqlite};
 
 /// Everything that is kept beside accounts.
 #[derive(Clone, Debug)]

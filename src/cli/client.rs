@@ -21,7 +21,8 @@ use crate::issuer::issue::CLIENT_ID;
 use crate::issuer::subject::CLIENT_PREFIX;
 use crate::opaque;
 use crate::secret::Secret;
-use crate::session::{Filter, Session, Sessions, StoreError, UserId};
+use crate::session::{Filter, Session, Sessions, UserId};
+use crate::store::StoreError;
 use crate::token::jwks;
 
 /// The longest `client_id`, in bytes.

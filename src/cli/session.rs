@@ -15,7 +15,8 @@ use crate::account::{self, AccountStore, UserLookup};
 use crate::app::{open_accounts, open_stores};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig};
 use crate::issuer::audit::Event;
-use crate::session::{Filter, Session, SessionId, Sessions, StoreError, StoreMetrics, UserId};
+use crate::session::{Filter, Session, SessionId, Sessions, UserId};
+use crate::store::{StoreError, StoreMetrics};
 use crate::token::claims::Claims;
 use crate::token::jws;
 

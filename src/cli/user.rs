@@ -21,7 +21,8 @@ use crate::issuer::audit::Event;
 use crate::issuer::throttle::AttemptName;
 use crate::limit::Limits;
 use crate::secret::Secret;
-use crate::session::{Sessions, StoreMetrics, UserId};
+use crate::session::{Sessions, UserId};
+use crate::store::StoreMetrics;
 
 /// How many users are read at once.
 const PAGE: usize = 500;

@@ -40,7 +40,7 @@ impl fmt::Display for AccountStoreConfig {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
             Self::Postgres(url) => {
-                f.write_str(&crate::storage::postgres::check(url).unwrap_or_default())
+                f.write_str(&crate::store::postgres::check(url).unwrap_or_default())
             }
         }
     }
@@ -79,7 +79,7 @@ fn store(reader: &mut Reader<'_>, sessions: &StoreConfig, data_dir: &Path) -> Ac
         }
         Some(("postgres" | "postgresql", _)) => {
             let url = Secret::new(text);
-            if let Err(error) = crate::storage::postgres::check(&url) {
+            if let Err(error) = crate::store::postgres::check(&url) {
                 reader.wrong("ACCOUNTS_URL", error.to_string());
             }
             AccountStoreConfig::Postgres(url)

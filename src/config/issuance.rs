@@ -20,7 +20,7 @@ use crate::issuer::throttle::ThrottleConfig;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::server::Address;
-use crate::session::CHANGE_TIMEOUT;
+use crate::store::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::SessionRule;
 use crate::token::key::{self, KeyError};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::reader::Reader;
 use crate::issuer::policy::IssuancePolicy;
 use crate::secret::Secret;
-use crate::storage::memcached::Servers;
+use crate::store::memcached::Servers;
 
 /// The file in DATA_DIR that the embedded store keeps.
 pub(super) const EMBEDDED_FILE: &str = "portcullis.db";
@@ -40,7 +40,7 @@ impl fmt::Display for StoreConfig {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
             Self::Redis { url, database, limits_database, ca_pem } => {
                 let options = options(*database, ca_pem.as_ref());
-                let name = crate::storage::redis::check(url, &options).unwrap_or_default();
+                let name = crate::store::redis::check(url, &options).unwrap_or_default();
                 write!(f, "redis {name}, limits and leases in database {limits_database}")
             }
             Self::Memcached(servers) => write!(f, "memcached {servers}"),
@@ -49,9 +49,9 @@ impl fmt::Display for StoreConfig {
     }
 }
 
-fn options(database: u32, ca_pem: Option<&Vec<u8>>) -> crate::storage::redis::Options {
-    let usual = crate::storage::redis::Options::default();
-    crate::storage::redis::Options { database, ca_pem: ca_pem.cloned(), ..usual }
+fn options(database: u32, ca_pem: Option<&Vec<u8>>) -> crate::store::redis::Options {
+    let usual = crate::store::redis::Options::default();
+    crate::store::redis::Options { database, ca_pem: ca_pem.cloned(), ..usual }
 }
 
 impl StoreConfig {
@@ -93,7 +93,7 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
             let url = Secret::new(text.to_owned());
             let database = u32::try_from(database).unwrap_or_default();
             let options = options(database, ca_pem.as_ref());
-            if let Err(error) = crate::storage::redis::check(&url, &options) {
+            if let Err(error) = crate::store::redis::check(&url, &options) {
                 reader.wrong("DB_URL", error.to_string());
             }
             let limits_database = u32::try_from(limits_database).unwrap_or_default();
@@ -140,7 +140,7 @@ pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: 
     }
 }
 
-/// Whether a URL of this scheme is one for `storage::redis`, which reads the rest.
+/// Whether a URL of this scheme is one for `store::redis`, which reads the rest.
 fn is_redis(scheme: &str) -> bool {
     let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
     match base {

@@ -29,7 +29,8 @@ use super::single_flight::SingleFlight;
 use super::upstream::{SignedBy, UpstreamJwt};
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::TokenEpoch;
-use crate::session::{Epoch, EpochStatus, Session, SessionId, Sessions, UserId};
+use crate::session::{Session, SessionEpoch, SessionId, Sessions, UserId};
+use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
 
 /// How often an answer may be overtaken by revocations before the request is refused.
@@ -60,7 +61,7 @@ struct SessionRead {
     /// When, on the wall's, which goes on while the host sleeps.
     wall: UnixTime,
     /// What was revoked by then.
-    epoch: Epoch,
+    epoch: SessionEpoch,
     /// The age until which it counts as fresh where no event comes: the bound, or a little less.
     max_age: Duration,
 }

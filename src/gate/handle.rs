@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::denial::DenialCode;
 use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenEpoch, TokenKind, Tokens};
-use crate::session::{EpochStatus, StoreError};
+use crate::store::{EpochStatus, StoreError};
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
 /// How long a handle is: 32 bytes in base64url.

@@ -25,7 +25,7 @@ use super::warning_throttle::WarningThrottle;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
 use crate::secret::Random;
-use crate::storage::invalidation::InvalidationState;
+use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::networks::Networks;
 use crate::wire::{BodyRead, may_be_forward_auth};

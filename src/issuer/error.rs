@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::account::AccountError;
 use crate::account::password::PasswordError;
 use crate::secret::RandomFailed;
-use crate::session::StoreError;
+use crate::store::StoreError;
 use crate::token::KeyError;
 
 /// The one error of the issuer. What it says is for the client, and never tells whether a user,

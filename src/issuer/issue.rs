@@ -18,7 +18,8 @@ use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
-use crate::session::{Filter, Session, SessionId, StoreError, UserId};
+use crate::session::{Filter, Session, SessionId, UserId};
+use crate::store::StoreError;
 
 /// The claim of a session that says how it was opened, as [`Origin::name`] has it. No token says it.
 pub(super) const ORIGIN: &str = "origin";

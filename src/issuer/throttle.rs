@@ -15,7 +15,7 @@ use super::error::IssueError;
 use super::policy::Caller;
 use crate::clock::Clock;
 use crate::limit::{Attempt, Limits};
-use crate::session::StoreError;
+use crate::store::StoreError;
 
 /// How many attempts go through without a delay.
 const FREE_ATTEMPTS: u32 = 3;

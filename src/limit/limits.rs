@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::store::{Attempt, Lease, LimitStore};
 use crate::clock::{Clock, UnixTime};
-use crate::session::{GuardedStore, Operation, StoreError, StoreMetrics};
+use crate::store::{GuardedStore, Operation, StoreError, StoreMetrics};
 
 /// Leases and limits, wherever they are kept. What each of these does, [`LimitStore`] says; none
 /// takes longer than the timeout, and then it is [`StoreError::TimedOut`] and may or may not have

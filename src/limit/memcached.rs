@@ -22,8 +22,8 @@ use super::arithmetic::{self, Failures, Rate, TOLERANCE, length, moment};
 use super::name::bounded;
 use super::store::{Attempt, Lease, LimitStore};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
-use crate::storage::memcached::{Change, Key, Lifetime, Memcached};
+use crate::store::StoreError;
+use crate::store::memcached::{Change, Key, Lifetime, Memcached};
 
 const LEASE: &str = "portcullis:marker:";
 const BUCKET: &str = "portcullis:budget:";

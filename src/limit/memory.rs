@@ -10,7 +10,7 @@ use super::arithmetic::{self, Failures, Rate, forgotten_at, length, moment};
 use super::name::bounded;
 use super::store::{Attempt, Lease, LimitStore};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
+use crate::store::StoreError;
 
 /// A store that forgets everything when it is dropped.
 #[derive(Debug, Default)]

@@ -23,10 +23,10 @@ use super::arithmetic::{Rate, TOLERANCE, length, moment};
 use super::name::bounded;
 use super::store::{Attempt, Lease, LimitStore};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
-use crate::storage::redis::{
-    BATCH, Call, Connection, Failure, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all,
-    time_to_live,
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::redis::{
+    BATCH, Call, Connection, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all, time_to_live,
 };
 use scripts::{
     ACQUIRE_LEASE, COMMON, PURGE, RECORD_FAILURE, REFUND, REPLACE_LEASE, TAKE, UNDO_FAILURE,
@@ -264,10 +264,10 @@ fn corrupt(name: &str, reason: &str) -> StoreError {
 
 /// For commands on one record.
 fn on(name: &str) -> impl Fn(RedisError) -> StoreError {
-    move |error| StoreError::of_redis(Failure::of(&error), &bounded(name))
+    move |error| StoreError::about(Failure::of(&error), &bounded(name))
 }
 
 /// For commands on no particular record.
 fn unnamed(failure: impl Into<Failure>) -> StoreError {
-    StoreError::of_redis(failure.into(), "?")
+    failure.into().into()
 }

@@ -16,9 +16,10 @@ use super::arithmetic::{
 use super::name::bounded;
 use super::store::{Attempt, Lease, LimitStore};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
-use crate::storage::sqlite::column::{BadColumn, of_time, text, time};
-use crate::storage::sqlite::{self, Database, Failure};
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::sqlite::column::{BadColumn, of_time, text, time};
+use crate::store::sqlite::{self, Database};
 
 /// What purging runs, over and over.
 const PURGES: [&str; 3] = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::UnixTime;
-use crate::session::StoreError;
+use crate::store::StoreError;
 
 /// A store of leases, token buckets and failures, by name. Each of its methods is one atomic step,
 /// whatever the number of processes; times are the caller's, and the store's own expiry only makes

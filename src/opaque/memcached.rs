@@ -17,8 +17,10 @@ use serde_json::{Map, Value};
 use super::record::{OpaqueToken, TokenDigest, TokenKind};
 use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
 use crate::clock::UnixTime;
-use crate::session::{SessionId, StoreError, UserId};
-use crate::storage::memcached::{Cas, Change, Failure, Found, Key, Lifetime, Memcached, Version};
+use crate::session::{SessionId, UserId};
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::memcached::{Cas, Change, Found, Key, Lifetime, Memcached, Version};
 
 const PREFIX: &str = "portcullis:opaque:";
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
+use crate::store::StoreError;
 
 type Tokens = HashMap<TokenDigest, OpaqueToken>;
 

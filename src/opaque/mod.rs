@@ -4,7 +4,6 @@
 
 mod cookies;
 mod digest_cache;
-mod epochs;
 pub mod memcached;
 pub mod memory;
 mod record;
@@ -14,11 +13,10 @@ mod store;
 mod tokens;
 
 pub use cookies::{CookiePair, cookie_of_user, names_user};
-pub use epochs::TokenEpoch;
 pub use memcached::MemcachedTokenStore;
 pub use memory::MemoryTokenStore;
 pub use record::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, generate, is_generated};
 pub use redis::RedisTokenStore;
 pub use sqlite::SqliteTokenStore;
 pub use store::{OpaqueTokenStore, Rotation};
-pub use tokens::Tokens;
+pub use tokens::{TokenEpoch, Tokens};

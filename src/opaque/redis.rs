@@ -17,10 +17,10 @@ use serde_json::{Map, Value};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
-use crate::storage::redis::{
-    BATCH, Call, Connection, Failure, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all,
-    time_to_live,
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::redis::{
+    BATCH, Call, Connection, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all, time_to_live,
 };
 use record::{Record, bad, fields, json, read};
 use scripts::{ADD, COMMIT, EXTEND, PURGE, PUT, ROTATE};
@@ -217,5 +217,5 @@ fn on(digest: &TokenDigest) -> impl Fn(RedisError) -> StoreError {
 
 /// For commands on no particular token.
 fn unnamed(failure: impl Into<Failure>) -> StoreError {
-    StoreError::of_redis(failure.into(), "?")
+    failure.into().into()
 }

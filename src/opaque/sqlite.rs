@@ -13,9 +13,11 @@ use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use super::record::{OpaqueToken, TokenDigest, TokenKind};
 use super::store::{OpaqueTokenStore, Rotation, collision, corrupt};
 use crate::clock::UnixTime;
-use crate::session::{SessionId, StoreError, UserId};
-use crate::storage::sqlite::column::{of_time, optional_text, optional_time, text, time};
-use crate::storage::sqlite::{self, Database, Failure};
+use crate::session::{SessionId, UserId};
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::sqlite::column::{of_time, optional_text, optional_time, text, time};
+use crate::store::sqlite::{self, Database};
 
 /// Opaque tokens in an SQLite file.
 #[derive(Debug)]

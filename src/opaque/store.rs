@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::record::{OpaqueToken, TokenDigest};
 use crate::clock::UnixTime;
-use crate::session::StoreError;
+use crate::store::StoreError;
 
 /// A store of opaque tokens, by digest. It remembers and never judges: expired and used tokens
 /// are handed out until they are purged.
@@ -58,7 +58,7 @@ pub trait OpaqueTokenStore: Send + Sync + Debug {
     fn describe(&self) -> String;
 
     /// The token of a key that an event of
-    /// [its source](crate::storage::invalidation::InvalidationSource) named, where it is one of
+    /// [its source](crate::store::invalidation::InvalidationSource) named, where it is one of
     /// this store's. A store that others cannot change knows none.
     fn invalidated_record(&self, _key: &[u8]) -> Option<TokenDigest> {
         None

@@ -7,14 +7,20 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::digest_cache::{KnownDigests, NegativeCache};
-use super::epochs::{TokenEpoch, TokenEpochs};
 use super::record::{OpaqueToken, TokenDigest};
 use super::store::{OpaqueTokenStore, Rotation};
 use crate::clock::{Clock, UnixTime};
-use crate::session::{
-    CHANGE_TIMEOUT, EpochStatus, GuardedStore, Operation, Priority, StoreError, StoreMetrics,
+use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
+use crate::store::{
+    CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, Priority, StoreError,
+    StoreMetrics,
 };
-use crate::storage::invalidation::{InvalidationEvent, InvalidationListener};
+
+/// Slots for the epochs of tokens, a quarter of a megabyte.
+const EPOCH_SLOTS: u32 = 1 << 16;
+
+/// The epoch of an opaque token.
+pub type TokenEpoch = Epoch<1>;
 
 /// Opaque tokens, wherever they are kept, of which this process knows at once what it changed.
 /// What each of these does, [`OpaqueTokenStore`] says; none takes longer than the timeout, and then
@@ -25,7 +31,7 @@ pub struct Tokens {
     timeout: Duration,
     guard: GuardedStore,
     clock: Arc<dyn Clock>,
-    epochs: TokenEpochs,
+    epochs: EpochTable,
     known: KnownDigests,
     absent: NegativeCache,
     suspect_when_down: bool,
@@ -48,7 +54,7 @@ impl Tokens {
             timeout,
             guard,
             clock,
-            epochs: TokenEpochs::new(),
+            epochs: EpochTable::with_slots(EPOCH_SLOTS),
             known: KnownDigests::new(),
             absent: NegativeCache::new(),
             suspect_when_down: false,
@@ -66,7 +72,7 @@ impl Tokens {
 
     /// The present epoch of a token; to be taken before it is read.
     pub fn epoch(&self, digest: &TokenDigest) -> TokenEpoch {
-        self.epochs.epoch(digest)
+        self.epochs.epoch([digest.as_bytes()])
     }
 
     /// The status of the token that this epoch was taken for, as far as this process knows.
@@ -84,7 +90,7 @@ impl Tokens {
     /// be a stranger's guess: then it is asked for within the part of the store that strangers
     /// have, and that there is none is remembered for a second, unless an event names it before.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let (epoch, now) = (self.epochs.epoch(digest), self.clock.monotonic());
+        let (epoch, now) = (self.epochs.epoch([digest.as_bytes()]), self.clock.monotonic());
         if self.absent.contains(digest, epoch, now) {
             return Ok(None);
         }
@@ -134,8 +140,10 @@ impl Tokens {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Rotation, StoreError> {
-        let _told =
-            (self.epochs.advance_on_drop(old), NotifyAdded { to: self, tokens: successors });
+        let _told = (
+            self.epochs.advance_on_drop(old.as_bytes()),
+            NotifyAdded { to: self, tokens: successors },
+        );
         self.timed(Operation::Rotate, self.store.rotate(old, at, successors)).await
     }
 
@@ -146,13 +154,13 @@ impl Tokens {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
-        let _told = self.epochs.advance_on_drop(digest);
+        let _told = self.epochs.advance_on_drop(digest.as_bytes());
         self.timed(Operation::Extend, self.store.extend(digest, expires, claims)).await
     }
 
     /// Deletes a token. Says whether it was there.
     pub async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        let _told = self.epochs.advance_on_drop(digest);
+        let _told = self.epochs.advance_on_drop(digest.as_bytes());
         self.timed(Operation::Remove, self.store.remove(digest)).await
     }
 
@@ -197,7 +205,7 @@ impl InvalidationListener for Tokens {
             InvalidationEvent::Changed(key) => {
                 if let Some(digest) = self.store.invalidated_record(key) {
                     self.known.insert(&digest);
-                    self.epochs.changed(&digest);
+                    self.epochs.advance(digest.as_bytes());
                 }
             }
         }
@@ -215,7 +223,7 @@ impl Drop for NotifyAdded<'_> {
     fn drop(&mut self) {
         for token in self.tokens {
             self.to.known.insert(&token.digest);
-            self.to.epochs.changed(&token.digest);
+            self.to.epochs.advance(token.digest.as_bytes());
         }
     }
 }

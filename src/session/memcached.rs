@@ -25,10 +25,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Filter, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
 use crate::secret::Random;
-use crate::storage::memcached::{Change, Found, Lifetime, Memcached};
+use crate::store::StoreError;
+use crate::store::memcached::{Change, Found, Lifetime, Memcached};
 use record::{
     SESSION, SeenRecord, SessionRecord, UserRecord, bytes, seen_key, session_key, user_key,
 };
@@ -99,7 +100,7 @@ impl SessionStore for MemcachedStore {
         let value = bytes(&SessionRecord::of(session, generation))?;
         let keep = Lifetime::between(session.created, session.expires);
         let added = self.memcached.add(&session_key(&session.id), &value, keep).await?;
-        added.map(drop).ok_or_else(|| StoreError::Conflict(session.id.clone()))
+        added.map(drop).ok_or_else(|| StoreError::Conflict(session.id.to_string()))
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Filter, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Filter, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
+use crate::store::StoreError;
 
 /// A store that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl SessionStore for MemoryStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         let mut state = self.state();
         if state.sessions.contains_key(&session.id) {
-            return Err(StoreError::Conflict(session.id.clone()));
+            return Err(StoreError::Conflict(session.id.to_string()));
         }
         state.sessions.insert(session.id.clone(), session.clone());
         Ok(())

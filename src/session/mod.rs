@@ -5,30 +5,21 @@
 //! and the clock that is passed in; a store only remembers, it never judges. Every store is a
 //! [`SessionStore`] and passes one contract suite, `tests/it/session_store.rs`.
 
-mod circuit_breaker;
-mod epoch;
-mod guarded;
 mod id;
 mod last_seen;
 pub mod memcached;
 pub mod memory;
-pub mod metrics;
 mod record;
 pub mod redis;
 mod sessions;
 pub mod sqlite;
 mod store;
 
-pub(crate) use circuit_breaker::Priority;
-pub use epoch::{Epoch, EpochStatus, EpochTable};
-pub(crate) use guarded::GuardedStore;
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memcached::MemcachedStore;
 pub use memory::MemoryStore;
-pub(crate) use metrics::Operation;
-pub use metrics::{StoreKind, StoreMetrics};
 pub use record::{Device, Ended, Session};
 pub use redis::RedisStore;
-pub use sessions::{CHANGE_TIMEOUT, NotLive, SessionPolicy, Sessions};
+pub use sessions::{NotLive, SessionEpoch, SessionPolicy, Sessions};
 pub use sqlite::SqliteStore;
-pub use store::{Filter, InvalidatedRecord, SessionStore, StoreError};
+pub use store::{Filter, InvalidatedRecord, SessionStore};

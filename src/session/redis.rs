@@ -32,10 +32,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Pipeline, RedisResult};
 
-use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId};
+use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
-use crate::storage::redis::{
-    BATCH, Call, Connection, Failure, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::redis::{
+    BATCH, Call, Connection, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
 };
 use batch::{collect, purge_index, purge_sessions};
 use record::{Names, Record, corrupt, fields, on, on_user, read, user_of};
@@ -190,7 +192,7 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         let added: bool = call.invoke_async(&mut connection).await.map_err(on(&session.id))?;
         if !added {
-            return Err(StoreError::Conflict(session.id.clone()));
+            return Err(StoreError::Conflict(session.id.to_string()));
         }
         if self.redis.is_cluster() {
             self.add_to_index(session, &mut connection).await?;
@@ -398,5 +400,5 @@ fn partial_failure(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
 }
 
 fn unnamed(failure: Failure) -> StoreError {
-    StoreError::of_redis(failure, "?")
+    failure.into()
 }

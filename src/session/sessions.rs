@@ -5,25 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::circuit_breaker::Priority;
-use super::epoch::{Epoch, EpochStatus, EpochTable};
-use super::guarded::GuardedStore;
 use super::last_seen::{LastSeenBatch, Recorded};
-use super::metrics::{Operation, StoreMetrics};
-use super::{
-    Ended, Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId,
-};
+use super::{Ended, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
 use crate::clock::{Clock, UnixTime};
-use crate::storage::invalidation::{InvalidationEvent, InvalidationListener};
+use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
+use crate::store::{
+    CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, Priority, StoreError,
+    StoreMetrics,
+};
 
+/// Slots for the epochs of sessions and users, half a megabyte: ten thousand revocations at once make
+/// one of fourteen other sessions be read again.
+const EPOCH_SLOTS: u32 = 1 << 17;
 /// How long last-seen times are gathered before they are written together.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_millis(500);
 /// At most this many last-seen times are in one call to the store.
 const LAST_SEEN_BATCH: usize = 200;
 /// How many sessions of a user are ended one by one between two looks at what is left.
 const AHEAD_AT_ONCE: usize = 100;
-/// How long changing the store, or listing what is in it, may take at least.
-pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How exactly `last_seen` is kept where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -69,6 +68,9 @@ pub enum NotLive {
     Store(StoreError),
 }
 
+/// The epoch of a session and of its user.
+pub type SessionEpoch = Epoch<2>;
+
 /// Sessions, wherever they are kept.
 #[derive(Debug)]
 pub struct Sessions {
@@ -91,18 +93,18 @@ impl Sessions {
         metrics: StoreMetrics,
     ) -> Self {
         let guard = GuardedStore::new(store.describe(), Arc::clone(&clock), metrics);
-        let (epochs, last_seen) = (EpochTable::new(), Arc::default());
+        let (epochs, last_seen) = (EpochTable::with_slots(EPOCH_SLOTS), Arc::default());
         let opens_seen = AtomicU64::new(0);
         Self { store, clock, guard, policy, epochs, last_seen, opens_seen }
     }
 
     /// The present epoch of a session; to be taken before [`Sessions::live`].
-    pub fn epoch(&self, user: &UserId, id: &SessionId) -> Epoch {
-        self.epochs.epoch(user, id)
+    pub fn epoch(&self, user: &UserId, id: &SessionId) -> SessionEpoch {
+        self.epochs.epoch([id.as_str().as_bytes(), user.as_str().as_bytes()])
     }
 
     /// The status of the session that this epoch was taken for, as far as this process knows.
-    pub fn status(&self, epoch: &Epoch) -> EpochStatus {
+    pub fn status(&self, epoch: &SessionEpoch) -> EpochStatus {
         self.epochs.status(epoch)
     }
 
@@ -144,7 +146,7 @@ impl Sessions {
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let _guard = OnDrop(|| self.epochs.session_changed(id));
+        let _change = self.epochs.advance_on_drop(id.as_str().as_bytes());
         self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
@@ -154,7 +156,7 @@ impl Sessions {
     /// # Errors
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
-        let _guard = OnDrop(|| self.epochs.user_changed(user));
+        let _change = self.epochs.advance_on_drop(user.as_str().as_bytes());
         let until_now = self.store.revoke_user(user, self.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         if !self.lists() {
@@ -272,8 +274,10 @@ impl InvalidationListener for Sessions {
         match event {
             InvalidationEvent::Lost => self.epochs.suspect_all(),
             InvalidationEvent::Changed(key) => match self.store.invalidated_record(key) {
-                Some(InvalidatedRecord::Session(id)) => self.epochs.session_changed(&id),
-                Some(InvalidatedRecord::User(user)) => self.epochs.user_changed(&user),
+                Some(InvalidatedRecord::Session(id)) => self.epochs.advance(id.as_str().as_bytes()),
+                Some(InvalidatedRecord::User(user)) => {
+                    self.epochs.advance(user.as_str().as_bytes());
+                }
                 None => {}
             },
         }
@@ -294,16 +298,6 @@ async fn flush_last_seen(
             let dropped = times.len() - at * LAST_SEEN_BATCH;
             return guard.metrics().last_seen_dropped(dropped as u64);
         }
-    }
-}
-
-/// Does something when it goes, however that comes about: also after an error, and when the
-/// caller was cancelled, the store may have done what it was asked.
-struct OnDrop<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        self.0();
     }
 }
 

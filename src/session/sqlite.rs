@@ -2,7 +2,7 @@
 //!
 //! Every write is one statement or one transaction that took the write lock first, so that a
 //! process killed at any point leaves the old state or the new one. The schema is
-//! `storage/migrations/sqlite`.
+//! `store/migrations/sqlite`.
 
 use std::path::Path;
 
@@ -10,14 +10,11 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{
-    Device, Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId,
-};
+use super::{Device, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
-use crate::storage::sqlite::column::{
-    BadColumn, of_time, optional_text, optional_time, text, time,
-};
-use crate::storage::sqlite::{self, Database};
+use crate::store::sqlite::column::{BadColumn, of_time, optional_text, optional_time, text, time};
+use crate::store::sqlite::{self, Database};
+use crate::store::{Failure, StoreError};
 
 /// The columns of a session, in the order that [`read`] expects by name.
 const SELECT: &str = "SELECT s.id, s.user_id, s.created, s.last_seen, s.expires, s.user_agent, \
@@ -65,7 +62,7 @@ impl SessionStore for SqliteStore {
         .await
         .map_err(failed)?;
         match done.rows_affected() {
-            0 => Err(StoreError::Conflict(session.id.clone())),
+            0 => Err(StoreError::Conflict(session.id.to_string())),
             _ => Ok(()),
         }
     }
@@ -229,7 +226,7 @@ fn bad(name: &str) -> impl Fn(BadColumn) -> StoreError {
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
-    sqlite::Failure::from(error).into()
+    Failure::from(error).into()
 }
 
 #[cfg(test)]

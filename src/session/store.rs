@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
-use crate::storage::{memcached, redis, sqlite};
+use crate::store::StoreError;
 
 /// Where sessions are kept.
 ///
@@ -94,7 +94,7 @@ pub trait SessionStore: Send + Sync + Debug {
     }
 
     /// The record of a key that an event of
-    /// [its source](crate::storage::invalidation::InvalidationSource) named, where it is one of
+    /// [its source](crate::store::invalidation::InvalidationSource) named, where it is one of
     /// this store's. A store that others cannot change knows none.
     fn invalidated_record(&self, _key: &[u8]) -> Option<InvalidatedRecord> {
         None
@@ -125,62 +125,5 @@ impl Filter {
     pub(crate) fn admits(&self, session: &Session) -> bool {
         let of_user = self.user.as_ref().is_none_or(|user| *user == session.user);
         of_user && self.live_at.is_none_or(|now| session.ended(now, None).is_none())
-    }
-}
-
-/// Why a store did not do what it was asked. None of these holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// It could not be reached, or refused.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
-    /// It did not answer in time. What was asked may or may not have happened.
-    #[error("the store did not answer in time")]
-    TimedOut,
-    /// There is a record, but it says nothing that can be trusted; it must not pass as a session.
-    #[error("the stored record {id} cannot be read: {reason}")]
-    Corrupt {
-        /// Which record.
-        id: String,
-        /// What is wrong with it; never its content.
-        reason: String,
-    },
-    /// The id of the session to add is taken.
-    #[error("the session id {0} is taken")]
-    Conflict(SessionId),
-    /// It knows what it is asked for by name, and cannot say what there is.
-    #[error("the store cannot list sessions")]
-    CannotList,
-}
-
-impl From<memcached::Failure> for StoreError {
-    fn from(failure: memcached::Failure) -> Self {
-        match failure {
-            memcached::Failure::TimedOut => Self::TimedOut,
-            memcached::Failure::Unavailable(what) => Self::Unavailable(what),
-        }
-    }
-}
-
-impl From<sqlite::Failure> for StoreError {
-    fn from(failure: sqlite::Failure) -> Self {
-        match failure {
-            sqlite::Failure::TimedOut => Self::TimedOut,
-            sqlite::Failure::Unavailable(what) => Self::Unavailable(what),
-        }
-    }
-}
-
-impl StoreError {
-    /// What a failure of Redis means for the record of that name.
-    pub(crate) fn of_redis(failure: redis::Failure, id: &str) -> Self {
-        match failure {
-            redis::Failure::TimedOut => Self::TimedOut,
-            redis::Failure::Unavailable(what) => Self::Unavailable(what),
-            redis::Failure::Refused => Self::Unavailable(failure.to_string()),
-            redis::Failure::WrongKind => {
-                Self::Corrupt { id: id.to_owned(), reason: "it is of another kind".to_owned() }
-            }
-        }
     }
 }

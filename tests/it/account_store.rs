@@ -17,7 +17,7 @@ use portcullis::account::{
 use portcullis::clock::UnixTime;
 use portcullis::secret::Secret;
 use portcullis::session::UserId;
-use portcullis::storage;
+use portcullis::store;
 use serde_json::{Map, json};
 
 use crate::support::pgbouncer::PgBouncer;
@@ -131,7 +131,7 @@ async fn open_sqlite(folder: &Path) -> SqliteAccounts {
 }
 
 async fn open_postgres(url: &str) -> PostgresAccounts {
-    let options = storage::postgres::Options::default();
+    let options = store::postgres::Options::default();
     PostgresAccounts::open(&secret(url), options).await.expect("open")
 }
 

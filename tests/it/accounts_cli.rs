@@ -14,8 +14,9 @@ use portcullis::issuer::error::IssueError;
 use portcullis::issuer::throttle::{AttemptName, Throttle, ThrottleConfig, TooEarly};
 use portcullis::limit::{Limits, SqliteLimitStore};
 use portcullis::secret::{Secret, SystemRandom};
-use portcullis::session::{StoreMetrics, UserId};
-use portcullis::storage;
+use portcullis::session::UserId;
+use portcullis::store;
+use portcullis::store::StoreMetrics;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -927,7 +928,7 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
         runtime.block_on(async {
             let path = realm.folder().join("portcullis.db");
             let options = crate::support::patient_sqlite();
-            let database = storage::sqlite::Database::open(&path, options).await.expect("open");
+            let database = store::sqlite::Database::open(&path, options).await.expect("open");
             let (store, clock) = (SqliteLimitStore::new(database), Arc::new(SystemClock::new()));
             let limits = Limits::new(
                 Arc::new(store),

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["gate", "issuer", "server"],
     &["account", "opaque", "limit"],
     &["session", "token"],
-    &["storage", "telemetry"],
+    &["store", "telemetry"],
     &["clock", "secret", "wire"],
 ];
 

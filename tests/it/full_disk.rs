@@ -11,7 +11,7 @@ use std::{
 use portcullis::{
     clock::UnixTime,
     session::{Device, Session, SessionId, SessionStore as _, SqliteStore, UserId},
-    storage::sqlite::Options,
+    store::sqlite::Options,
 };
 
 use crate::support::{

@@ -17,7 +17,7 @@ use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceC
 use portcullis::issuer::grpc::{GrpcConfig, GrpcError, serve};
 use portcullis::limit::{Attempt, Lease, LimitStore, MemoryLimitStore};
 use portcullis::secret::Secret;
-use portcullis::session::StoreError;
+use portcullis::store::StoreError;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;

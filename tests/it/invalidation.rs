@@ -14,10 +14,10 @@ use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueToken, RedisTokenStore, TokenDigest, TokenKind};
 use portcullis::secret::Secret;
 use portcullis::session::{Device, RedisStore, Session, SessionId, UserId};
-use portcullis::storage::invalidation::{
+use portcullis::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
-use portcullis::storage::redis::{Options, Redis, RedisInvalidation};
+use portcullis::store::redis::{Options, Redis, RedisInvalidation};
 use tokio::task::JoinHandle;
 
 use crate::support::{PATIENCE, poll};

@@ -18,9 +18,9 @@ use portcullis::limit::{
     SqliteLimitStore,
 };
 use portcullis::secret::Secret;
-use portcullis::storage;
-use portcullis::storage::memcached::{Memcached, Servers};
-use portcullis::storage::redis::Redis;
+use portcullis::store;
+use portcullis::store::memcached::{Memcached, Servers};
+use portcullis::store::redis::Redis;
 
 use crate::support::memcached::MemcachedServer;
 use crate::support::redis::RedisServer;
@@ -49,7 +49,7 @@ fn redis_store(server: &RedisServer) -> RedisLimitStore {
 
 fn redis_store_at(url: &str, database: u32) -> RedisLimitStore {
     let patience = Duration::from_secs(5);
-    let options = storage::redis::Options {
+    let options = store::redis::Options {
         database,
         connect_timeout: patience,
         response_timeout: patience,
@@ -60,7 +60,7 @@ fn redis_store_at(url: &str, database: u32) -> RedisLimitStore {
 
 fn memcached_store(url: &str) -> MemcachedLimitStore {
     let patience = Duration::from_secs(5);
-    let options = storage::memcached::Options {
+    let options = store::memcached::Options {
         connect_timeout: patience,
         response_timeout: patience,
         ..Default::default()

@@ -26,9 +26,9 @@ use portcullis::opaque::{
 };
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore as _, Sessions,
-    StoreError, StoreKind, StoreMetrics, UserId,
+    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore as _, Sessions, UserId,
 };
+use portcullis::store::{StoreError, StoreKind, StoreMetrics};
 use portcullis::token::{
     Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,
 };

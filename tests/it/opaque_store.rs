@@ -19,9 +19,9 @@ use portcullis::opaque::{
 };
 use portcullis::secret::Secret;
 use portcullis::session::{SessionId, UserId};
-use portcullis::storage;
-use portcullis::storage::memcached::{Memcached, Servers};
-use portcullis::storage::redis::Redis;
+use portcullis::store;
+use portcullis::store::memcached::{Memcached, Servers};
+use portcullis::store::redis::Redis;
 use serde_json::Map;
 
 use crate::support::memcached::MemcachedServer;
@@ -64,7 +64,7 @@ fn redis_store(server: &RedisServer) -> RedisTokenStore {
 
 fn redis_store_at(url: &str, database: u32) -> RedisTokenStore {
     let patience = Duration::from_secs(5);
-    let options = storage::redis::Options {
+    let options = store::redis::Options {
         database,
         connect_timeout: patience,
         response_timeout: patience,
@@ -75,7 +75,7 @@ fn redis_store_at(url: &str, database: u32) -> RedisTokenStore {
 
 fn memcached_store(url: &str) -> MemcachedTokenStore {
     let patience = Duration::from_secs(5);
-    let options = storage::memcached::Options {
+    let options = store::memcached::Options {
         connect_timeout: patience,
         response_timeout: patience,
         ..Default::default()

@@ -19,10 +19,11 @@ use portcullis::session::memcached::MemcachedStore;
 use portcullis::session::memory::MemoryStore;
 use portcullis::session::redis::RedisStore;
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, StoreError, UserId};
-use portcullis::storage;
-use portcullis::storage::memcached::{Memcached, Servers};
-use portcullis::storage::redis::Redis;
+use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, UserId};
+use portcullis::store;
+use portcullis::store::StoreError;
+use portcullis::store::memcached::{Memcached, Servers};
+use portcullis::store::redis::Redis;
 use serde_json::Map;
 
 use crate::support::memcached::MemcachedServer;
@@ -73,8 +74,8 @@ async fn open_sqlite(folder: &Path) -> SqliteStore {
     SqliteStore::open(&folder.join("sessions.db"), options).await.expect("open")
 }
 
-fn within(patience: Duration) -> storage::redis::Options {
-    storage::redis::Options {
+fn within(patience: Duration) -> store::redis::Options {
+    store::redis::Options {
         database: 9,
         connect_timeout: patience,
         response_timeout: patience,
@@ -86,7 +87,7 @@ fn redis_store(url: &str) -> RedisStore {
     redis_store_with(url, &within(PATIENCE))
 }
 
-fn redis_store_with(url: &str, options: &storage::redis::Options) -> RedisStore {
+fn redis_store_with(url: &str, options: &store::redis::Options) -> RedisStore {
     RedisStore::new(Redis::new(&Secret::new(url), options).expect(url))
 }
 
@@ -95,7 +96,7 @@ fn memcached_store(url: &str) -> MemcachedStore {
 }
 
 fn memcached_store_within(url: &str, patience: Duration) -> MemcachedStore {
-    let options = storage::memcached::Options {
+    let options = store::memcached::Options {
         connect_timeout: patience,
         response_timeout: patience,
         ..Default::default()
@@ -137,7 +138,7 @@ impl Fixture {
 
     /// The server outlives the fixture.
     fn of_redis(url: &str, database: u32) -> Self {
-        let options = storage::redis::Options { database, ..within(PATIENCE) };
+        let options = store::redis::Options { database, ..within(PATIENCE) };
         let open = || Arc::new(redis_store_with(url, &options));
         Self { store: open(), other: open(), _kept: Box::new(()) }
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use portcullis::clock::{Clock, ManualClock, UnixTime};
 use portcullis::session::{
     Device, MemoryStore, NotLive, Session, SessionId, SessionPolicy, SessionStore, Sessions,
-    SqliteStore, StoreMetrics, UserId,
+    SqliteStore, UserId,
 };
-use portcullis::storage;
+use portcullis::store;
+use portcullis::store::StoreMetrics;
 use serde_json::Map;
 
 fn id(text: &str) -> SessionId {
@@ -75,7 +76,7 @@ async fn a_writer_elsewhere_does_not_hold_up_reads() {
         records_use: true,
         ..SessionPolicy::default()
     };
-    let options = storage::sqlite::Options { busy_timeout: policy.timeout, ..Default::default() };
+    let options = store::sqlite::Options { busy_timeout: policy.timeout, ..Default::default() };
     let store = Arc::new(SqliteStore::open(&path, options).await.expect("open"));
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
     for n in 0..50 {
@@ -83,7 +84,7 @@ async fn a_writer_elsewhere_does_not_hold_up_reads() {
     }
     let sessions = over(store, clock.clone(), policy);
     clock.advance(Duration::from_secs(30));
-    let elsewhere = storage::sqlite::open(&path, Default::default()).await.expect("open");
+    let elsewhere = store::sqlite::open(&path, Default::default()).await.expect("open");
     let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.expect("the write lock");
     // Every read is due to note that its session is in use, and none of the notes gets through.
     for _ in 0..10 {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use portcullis::clock::UnixTime;
 use portcullis::secret::Secret;
 use portcullis::session::redis::RedisStore;
-use portcullis::session::{Device, Session, SessionId, SessionStore, StoreError, UserId};
-use portcullis::storage::redis::{Options, Redis};
+use portcullis::session::{Device, Session, SessionId, SessionStore, UserId};
+use portcullis::store::StoreError;
+use portcullis::store::redis::{Options, Redis};
 use serde_json::Map;
 
 use crate::support::PATIENCE;

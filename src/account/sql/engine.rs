@@ -10,7 +10,7 @@ use sqlx::{Database, Row as _};
 
 use super::AccountDatabase;
 use crate::account::AccountError;
-use crate::storage::{postgres, sqlite};
+use crate::store::{Failure, postgres, sqlite};
 
 /// A value of a statement.
 #[derive(Clone, Debug)]
@@ -221,11 +221,11 @@ fn is_sqlite_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::PoolTimedOut) || sqlite::is_busy(error)
 }
 
-impl From<sqlite::Failure> for StatementError {
-    fn from(failure: sqlite::Failure) -> Self {
+impl From<Failure> for StatementError {
+    fn from(failure: Failure) -> Self {
         Self::Failed(match failure {
-            sqlite::Failure::TimedOut => AccountError::TimedOut,
-            sqlite::Failure::Unavailable(what) => AccountError::Unavailable(what),
+            Failure::TimedOut => AccountError::TimedOut,
+            other => AccountError::Unavailable(other.to_string()),
         })
     }
 }

@@ -15,7 +15,7 @@ use super::{AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, User, 
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
-use crate::storage::{postgres, sqlite};
+use crate::store::{postgres, sqlite};
 use engine::{Engine, Statement, StatementError};
 use rows::to_millis;
 

@@ -22,7 +22,7 @@ use crate::account::{
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
 use crate::session::UserId;
-use crate::storage::postgres;
+use crate::store::postgres;
 
 /// How many keys are read at once.
 const PAGE: i64 = 500;

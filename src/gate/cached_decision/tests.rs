@@ -7,11 +7,9 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
-use crate::session::{
-    Device, Filter, InvalidatedRecord, MemoryStore, SessionPolicy, SessionStore, StoreError,
-    StoreMetrics,
-};
-use crate::storage::invalidation::{InvalidationEvent, InvalidationListener as _};
+use crate::session::{Device, Filter, InvalidatedRecord, MemoryStore, SessionPolicy, SessionStore};
+use crate::store::invalidation::{InvalidationEvent, InvalidationListener as _};
+use crate::store::{StoreError, StoreMetrics};
 use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, UsableUntil, key};
 
 const NOW: u64 = 1_800_000_000;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
 use crate::limit::MemoryLimitStore;
-use crate::session::{StoreKind, StoreMetrics};
+use crate::store::{StoreKind, StoreMetrics};
 
 const RIGHT: Result<(), IssueError> = Ok(());
 const WRONG: Result<(), IssueError> = Err(IssueError::InvalidGrant);

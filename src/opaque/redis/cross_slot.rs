@@ -17,8 +17,8 @@ use super::{Connection, RedisTokenStore, on, rotation_of, unnamed};
 use crate::clock::UnixTime;
 use crate::opaque::record::{OpaqueToken, TokenDigest};
 use crate::opaque::store::{Rotation, collision};
-use crate::session::StoreError;
-use crate::storage::redis::{Call, invoke_all};
+use crate::store::StoreError;
+use crate::store::redis::{Call, invoke_all};
 
 /// The field of a pending successor that names the token that it follows.
 const PARENT: &str = "parent";

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use crate::clock::UnixTime;
 use crate::opaque::record::{OpaqueToken, TokenDigest, TokenKind};
 use crate::opaque::store::corrupt;
-use crate::session::{SessionId, StoreError, UserId};
+use crate::session::{SessionId, UserId};
+use crate::store::StoreError;
 
 /// A token as Redis has it: bytes, which may be anything.
 pub(super) type Record = HashMap<String, Vec<u8>>;

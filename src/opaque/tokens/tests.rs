@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::ManualClock;
 use crate::opaque::{MemoryTokenStore, TokenKind};
-use crate::session::{SessionId, StoreKind, UserId};
+use crate::session::{SessionId, UserId};
+use crate::store::StoreKind;
 
 /// A store that answers for existing tokens at once, and for others when it is let.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::session::{Device, Session, SessionId, StoreError, UserId};
-use crate::storage::memcached::{Found, Key};
+use crate::session::{Device, Session, SessionId, UserId};
+use crate::store::StoreError;
+use crate::store::memcached::{Found, Key};
 
 pub(super) const SESSION: &str = "portcullis:session:";
 const SEEN: &str = "portcullis:seen:";

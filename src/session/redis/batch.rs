@@ -6,8 +6,9 @@ use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
 
 use super::record::{Names, Record, on, on_user, read, user_of};
 use crate::clock::UnixTime;
-use crate::session::{Filter, Session, SessionId, StoreError, UserId};
-use crate::storage::redis::{BATCH, Connection};
+use crate::session::{Filter, Session, SessionId, UserId};
+use crate::store::StoreError;
+use crate::store::redis::{BATCH, Connection};
 
 /// Adds those of the named sessions that pass the filter, up to the limit.
 pub(super) async fn collect(

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use crate::clock::UnixTime;
-use crate::session::{Device, InvalidatedRecord, Session, SessionId, StoreError, UserId};
-use crate::storage::redis::{Failure, Keys, Redis, Slot};
+use crate::session::{Device, InvalidatedRecord, Session, SessionId, UserId};
+use crate::store::Failure;
+use crate::store::StoreError;
+use crate::store::redis::{Keys, Redis, Slot};
 
 /// How the keys are named.
 #[derive(Debug)]
@@ -147,11 +149,11 @@ pub(super) fn corrupt(name: &str, field: &'static str) -> StoreError {
 
 /// For commands on one session.
 pub(super) fn on(id: &SessionId) -> impl Fn(redis::RedisError) -> StoreError {
-    move |error| StoreError::of_redis(Failure::of(&error), id.as_str())
+    move |error| StoreError::about(Failure::of(&error), id.as_str())
 }
 
 /// For commands on no particular session.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn on_user(error: redis::RedisError) -> StoreError {
-    StoreError::of_redis(Failure::of(&error), "?")
+    Failure::of(&error).into()
 }

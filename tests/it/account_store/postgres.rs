@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portcullis::account::{AccountError, AccountStore as _, PostgresAccounts};
-use portcullis::storage::postgres::{OpenError, Options};
+use portcullis::store::postgres::{OpenError, Options};
 
 use super::{id, open_postgres, secret, user};
 use crate::support::issuer::{Issuer, SCOPES};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis::account::{AccountError, AccountStore as _, SqliteAccounts, User, UserState};
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::storage;
+use portcullis::store;
 
 use super::{at, client, id, key, login, names, open_sqlite, user, whole_user};
 
@@ -40,7 +40,7 @@ async fn a_damaged_record_is_named_and_hides_no_other() {
             store.add_key(&key(name, "good", 2)).await.expect("key");
         }
         let file = folder.path().join("accounts.db");
-        let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+        let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
         sqlx::raw_sql(damage).execute(&raw).await.expect(damage);
         let (found, listed) = match what {
             "user" => (
@@ -67,10 +67,10 @@ async fn a_locked_file_is_read_and_times_out_on_writing() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("accounts.db");
     let busy_timeout = Duration::from_millis(100);
-    let options = storage::sqlite::Options { busy_timeout, max_connections: 2 };
+    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
     let store = SqliteAccounts::open(&file, options).await.expect("open");
     store.add_user(&user("alice")).await.expect("add");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(store.add_user(&user("bob")).await, Err(AccountError::TimedOut));
     let locked = store.set_state(&id("alice"), UserState::Locked, at(1)).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::storage::invalidation::DeliveryMode;
+use portcullis::store::invalidation::DeliveryMode;
 
 use super::{DATABASE, follow, print_percentiles};
 use crate::support::redis::{RedisServer, Transport};

@@ -6,8 +6,8 @@ use std::time::Instant;
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueTokenStore as _, SqliteTokenStore, TokenDigest};
 use portcullis::session::{InvalidatedRecord, SessionStore as _, SqliteStore, UserId};
-use portcullis::storage::invalidation::DeliveryMode;
-use portcullis::storage::sqlite::{Database, Options, SqliteInvalidation};
+use portcullis::store::invalidation::DeliveryMode;
+use portcullis::store::sqlite::{Database, Options, SqliteInvalidation};
 
 use super::{Subscription, print_percentiles, session, token};
 use crate::support::{PATIENCE, poll};

@@ -3,7 +3,7 @@
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueTokenStore as _, RedisTokenStore, TokenDigest};
 use portcullis::session::{InvalidatedRecord, RedisStore, SessionId, SessionStore as _, UserId};
-use portcullis::storage::invalidation::DeliveryMode;
+use portcullis::store::invalidation::DeliveryMode;
 
 use super::{Subscription, follow, redis_at, session, token};
 use crate::support::redis::{RedisServer, Transport};

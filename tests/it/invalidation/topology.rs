@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use portcullis::session::{RedisStore, SessionStore as _};
-use portcullis::storage::invalidation::DeliveryMode;
+use portcullis::store::invalidation::DeliveryMode;
 
 use super::{DATABASE, follow, redis_at, session};
 use crate::support::redis::Transport;

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use portcullis::limit::{Attempt, Lease, LimitStore, MemcachedLimitStore};
-use portcullis::session::StoreError;
-use portcullis::storage::memcached::{Memcached, Options, Servers};
+use portcullis::store::StoreError;
+use portcullis::store::memcached::{Memcached, Options, Servers};
 
 use super::{SECOND, at, held, memcached_store};
 use crate::support::memcached::MemcachedServer;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::limit::{Lease, LimitStore, Limits, MemoryLimitStore, SqliteLimitStore};
-use portcullis::session::{StoreError, StoreKind, StoreMetrics};
-use portcullis::storage;
+use portcullis::store;
+use portcullis::store::{StoreError, StoreKind, StoreMetrics};
 use proptest::prelude::*;
 
 use super::{DATABASE, SECOND, at, held, open_sqlite, redis_store};
@@ -163,7 +163,7 @@ async fn a_damaged_sqlite_record_allows_nothing_until_it_is_taken_away() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     let file = folder.path().join("portcullis.db");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     for (damage, stops) in [
         ("UPDATE markers SET expires = -1", ["acquire_lease", "read_lease"].as_slice()),
         ("UPDATE markers SET value = CAST(x'ff' AS TEXT)", &["acquire_lease", "read_lease"]),
@@ -248,10 +248,10 @@ async fn a_locked_file_times_out_and_still_refuses_what_it_must() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("portcullis.db");
     let busy_timeout = Duration::from_millis(100);
-    let options = storage::sqlite::Options { busy_timeout, max_connections: 2 };
+    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
     let store = SqliteLimitStore::open(&file, options).await.expect("open");
     fill(&store).await;
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(store.acquire_lease("new", "v", at(0), at(9)).await, Err(StoreError::TimedOut));
     assert_eq!(store.take("new", at(0), SECOND, 1).await, Err(StoreError::TimedOut));

@@ -4,7 +4,8 @@
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueToken, Rotation, TokenKind};
-use portcullis::session::{SessionId, StoreError, UserId};
+use portcullis::session::{SessionId, UserId};
+use portcullis::store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::{Fixture, at, digest, token};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use portcullis::opaque::{OpaqueToken, OpaqueTokenStore, Rotation};
-use portcullis::session::StoreError;
+use portcullis::store::StoreError;
 
 use super::{Fixture, at, digest, memcached_store, token};
 use crate::support::memcached::MemcachedServer;

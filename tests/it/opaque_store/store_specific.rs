@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis::clock::SystemClock;
 use portcullis::opaque::{OpaqueToken, OpaqueTokenStore, Rotation, SqliteTokenStore, Tokens};
-use portcullis::session::{StoreError, StoreKind, StoreMetrics};
-use portcullis::storage;
+use portcullis::store;
+use portcullis::store::{StoreError, StoreKind, StoreMetrics};
 use prometheus_client::registry::Registry;
 
 use super::{DATABASE, at, digest, open_sqlite, redis_store, token};
@@ -30,7 +30,7 @@ async fn a_damaged_sqlite_record_is_never_a_token() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     let file = folder.path().join("portcullis.db");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     for damage in [
         "UPDATE opaque_tokens SET kind = 'Refresh'",
         "UPDATE opaque_tokens SET kind = ''",
@@ -130,11 +130,11 @@ async fn a_locked_file_times_out_and_still_refuses_a_used_token() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("portcullis.db");
     let busy_timeout = Duration::from_millis(100);
-    let options = storage::sqlite::Options { busy_timeout, max_connections: 2 };
+    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
     let store = SqliteTokenStore::open(&file, options).await.expect("open");
     store.put(&[token("used"), token("new")]).await.expect("put");
     store.rotate(&digest("used"), at(1), &[]).await.expect("rotate");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     let outcome = store.rotate(&digest("new"), at(2), &[token("next")]).await;
     assert_eq!(outcome, Err(StoreError::TimedOut));

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis::clock::UnixTime;
-use portcullis::session::{Device, Ended, Filter, Session, StoreError};
+use portcullis::session::{Device, Ended, Filter, Session};
+use portcullis::store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::{Fixture, at, id, names, of, session, user};
@@ -170,7 +171,7 @@ async fn an_id_is_used_once(fixture: Fixture) {
         session("s1", "bob", 1),
         Session { expires: at(9_999_999), ..first.clone() },
     ] {
-        assert_eq!(fixture.store.put(&second).await, Err(StoreError::Conflict(id("s1"))));
+        assert_eq!(fixture.store.put(&second).await, Err(StoreError::Conflict("s1".to_owned())));
     }
     assert_eq!(fixture.get("alice", "s1").await, Some(first));
     assert_eq!(fixture.get("bob", "s1").await, None);
@@ -415,7 +416,7 @@ async fn two_handles_see_each_other(fixture: Fixture) {
     two.touch(&[(id("s1"), at(7))]).await.expect("touch");
     let seen = one.get(&user("alice"), &id("s1")).await.expect("get").expect("s1");
     assert_eq!(seen.last_seen, at(7));
-    assert_eq!(two.put(&session("s1", "bob", 1)).await, Err(StoreError::Conflict(id("s1"))));
+    assert_eq!(two.put(&session("s1", "bob", 1)).await, Err(StoreError::Conflict("s1".to_owned())));
     assert_eq!(two.revoke(&id("s1")).await, Ok(Some(user("alice"))));
     assert_eq!(one.get(&user("alice"), &id("s1")).await, Ok(None));
     one.put(&session("s2", "alice", 2)).await.expect("put");

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::session::{Session, SessionStore, StoreError};
+use portcullis::session::{Session, SessionStore};
+use portcullis::store::StoreError;
 use serde_json::json;
 
 use super::{Fixture, PATIENCE, at, id, memcached_store, memcached_store_within, session, user};

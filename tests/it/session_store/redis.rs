@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::session::{Filter, SessionStore as _, StoreError};
-use portcullis::storage;
+use portcullis::session::{Filter, SessionStore as _};
+use portcullis::store;
+use portcullis::store::StoreError;
 
 use super::{PATIENCE, at, id, names, of, redis_store, redis_store_with, session, user, within};
 use crate::support::redis::{RedisServer, Transport};
@@ -316,7 +317,7 @@ async fn redis_over_tls_is_trusted_by_its_ca_alone() {
     let Some(foreign) = RedisServer::start_with(Transport::Tls, &[]) else { return };
     let store = |ca: Option<&RedisServer>| {
         let ca_pem = ca.map(|of| std::fs::read(of.ca_file()).expect("CA"));
-        redis_store_with(&server.url(), &storage::redis::Options { ca_pem, ..within(PATIENCE) })
+        redis_store_with(&server.url(), &store::redis::Options { ca_pem, ..within(PATIENCE) })
     };
     let trusted = store(Some(&server));
     trusted.put(&session("s1", "alice", 1)).await.expect("put");

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::session::{Device, Filter, Session, SessionStore as _, StoreError};
-use portcullis::storage;
+use portcullis::session::{Device, Filter, Session, SessionStore as _};
+use portcullis::store;
+use portcullis::store::StoreError;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ async fn a_damaged_sqlite_record_is_never_a_live_session() {
         let device = Device::new(None, Some("192.0.2.1".parse().expect("address")));
         store.put(&Session { device, ..session("s1", "alice", 1) }).await.expect("put");
         let file = folder.path().join("sessions.db");
-        let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+        let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
         sqlx::raw_sql(damage).execute(&raw).await.expect(damage);
         let found = store.get(&user("alice"), &id("s1")).await;
         assert!(
@@ -53,7 +54,7 @@ async fn an_sqlite_record_without_a_readable_owner_can_still_be_revoked() {
     let store = open_sqlite(folder.path()).await;
     store.put(&session("s1", "alice", 1)).await.expect("put");
     let file = folder.path().join("sessions.db");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     sqlx::raw_sql("UPDATE sessions SET user_id = ''").execute(&raw).await.expect("update");
     assert!(matches!(store.revoke(&id("s1")).await, Err(StoreError::Corrupt { .. })));
     assert_eq!(store.revoke(&id("s1")).await, Ok(None));
@@ -64,10 +65,10 @@ async fn a_locked_sqlite_file_is_read_and_times_out_on_writing() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("sessions.db");
     let busy_timeout = Duration::from_millis(100);
-    let options = storage::sqlite::Options { busy_timeout, max_connections: 2 };
+    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
     let store = SqliteStore::open(&file, options).await.expect("open");
     store.put(&session("s1", "alice", 1)).await.expect("put");
-    let raw = storage::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(store.put(&session("s2", "alice", 1)).await, Err(StoreError::TimedOut));
     assert_eq!(store.revoke_user(&user("alice"), at(1)).await, Err(StoreError::TimedOut));

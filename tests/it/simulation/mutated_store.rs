@@ -6,7 +6,8 @@ use portcullis::{
     clock::UnixTime,
     limit::{Lease, LimitStore as _},
     opaque::{OpaqueToken, OpaqueTokenStore as _, Rotation, TokenDigest},
-    session::{Session, SessionId, SessionStore as _, StoreError, UserId},
+    session::{Session, SessionId, SessionStore as _, UserId},
+    store::StoreError,
 };
 
 use super::{cluster::ClusterState, mutation::Mutation};

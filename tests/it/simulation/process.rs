@@ -29,14 +29,12 @@ use portcullis::{
     limit::Limits,
     opaque::Tokens,
     secret::{Secret, SystemRandom},
-    session::{
-        CHANGE_TIMEOUT, EpochStatus, SessionId, SessionPolicy, Sessions, StoreKind, StoreMetrics,
-        UserId,
-    },
-    storage::invalidation::{
+    session::{SessionId, SessionPolicy, Sessions, UserId},
+    store::invalidation::{
         DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource as _,
         InvalidationState,
     },
+    store::{CHANGE_TIMEOUT, EpochStatus, StoreKind, StoreMetrics},
     telemetry::audit::AuditLog,
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
 };

@@ -8,7 +8,8 @@ use portcullis::{
     clock::UnixTime,
     limit::{Attempt, Lease, LimitStore},
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
-    session::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, StoreError, UserId},
+    session::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId},
+    store::StoreError,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;

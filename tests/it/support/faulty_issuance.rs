@@ -23,11 +23,9 @@ use portcullis::{
     limit::{Limits, MemoryLimitStore},
     opaque::{MemoryTokenStore, Tokens},
     secret::{Secret, SystemRandom},
-    session::{
-        Filter, MemoryStore, Session, SessionPolicy, SessionStore as _, Sessions, StoreKind,
-        StoreMetrics, UserId,
-    },
-    storage::sqlite,
+    session::{Filter, MemoryStore, Session, SessionPolicy, SessionStore as _, Sessions, UserId},
+    store::sqlite,
+    store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key},
 };

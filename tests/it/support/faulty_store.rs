@@ -16,7 +16,8 @@ use portcullis::{
     limit::{Attempt, Lease, LimitStore},
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
     secret::Secret,
-    session::{Filter, Session, SessionId, SessionStore, StoreError, UserId},
+    session::{Filter, Session, SessionId, SessionStore, UserId},
+    store::StoreError,
 };
 use tokio::sync::Notify;
 

@@ -20,10 +20,9 @@ use portcullis::{
     limit::{LimitStore, Limits, MemoryLimitStore},
     opaque::{MemoryTokenStore, OpaqueTokenStore, Tokens},
     secret::{Secret, SystemRandom},
-    session::{
-        MemoryStore, SessionPolicy, SessionStore, Sessions, StoreKind, StoreMetrics, UserId,
-    },
-    storage::sqlite,
+    session::{MemoryStore, SessionPolicy, SessionStore, Sessions, UserId},
+    store::sqlite,
+    store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
 };

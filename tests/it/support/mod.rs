@@ -46,8 +46,8 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How stores open a file whose writers queue on a machine that has much else to do.
-pub fn patient_sqlite() -> portcullis::storage::sqlite::Options {
-    portcullis::storage::sqlite::Options { busy_timeout: PATIENCE, ..Default::default() }
+pub fn patient_sqlite() -> portcullis::store::sqlite::Options {
+    portcullis::store::sqlite::Options { busy_timeout: PATIENCE, ..Default::default() }
 }
 
 /// Where the program is, or `None` after a visible word that the test is skipped.

@@ -7,8 +7,9 @@ use portcullis::limit::{Lease, LimitStore as _, RedisLimitStore};
 use portcullis::opaque::{
     OpaqueToken, OpaqueTokenStore as _, RedisTokenStore, Rotation, TokenDigest, TokenKind,
 };
-use portcullis::session::{Filter, SessionStore as _, StoreError};
-use portcullis::storage::redis::Options;
+use portcullis::session::{Filter, SessionStore as _};
+use portcullis::store::StoreError;
+use portcullis::store::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, user, why_not};
 use crate::support::redis::{RedisServer, Transport};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use portcullis::opaque::{
     OpaqueToken, OpaqueTokenStore as _, RedisTokenStore, Rotation, TokenDigest, TokenKind,
 };
-use portcullis::session::{Filter, InvalidatedRecord, SessionStore as _, StoreError};
-use portcullis::storage::redis::Options;
+use portcullis::session::{Filter, InvalidatedRecord, SessionStore as _};
+use portcullis::store::StoreError;
+use portcullis::store::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, until_it_answers, user, why_not};
 use crate::support::redis::{RedisServer, Transport};

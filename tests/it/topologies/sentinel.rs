@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use portcullis::session::SessionStore as _;
 use portcullis::session::redis::RedisStore;
-use portcullis::session::{SessionStore as _, StoreError};
+use portcullis::store::StoreError;
 use tokio::task::JoinHandle;
 
 use super::{id, redis, session, store, until_it_answers, user, why_not};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use redis::{FromRedisValue, Value};
 
-use crate::storage::redis::Failure;
-use crate::storage::redis::server::Server;
-use crate::storage::redis::target::HostPort;
+use crate::store::Failure;
+use crate::store::redis::server::Server;
+use crate::store::redis::target::HostPort;
 
 /// How many slots there are.
 const SLOTS: u16 = 16_384;
@@ -15,7 +15,7 @@ const NOBODY: u16 = u16::MAX;
 
 /// The slot of a key: CRC-16 of it, or of its tag, which is what stands between the first `{` and
 /// the `}` that follows, if that is anything.
-pub(in crate::storage::redis) fn slot_of(key: &[u8]) -> u16 {
+pub(in crate::store::redis) fn slot_of(key: &[u8]) -> u16 {
     let tag = || {
         let from = key.iter().position(|byte| *byte == b'{')? + 1;
         let length = key.get(from..)?.iter().position(|byte| *byte == b'}')?;

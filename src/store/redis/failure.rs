@@ -7,22 +7,7 @@ use std::io;
 
 use redis::{ErrorKind, RedisError};
 
-/// Why a command was not answered as it should. Holds nothing of the URL.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// No answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// Not reached, or not served.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Not let in.
-    #[error("it refuses the user or the password of DB_URL")]
-    Refused,
-    /// What is kept under the key is not of the kind that was asked for.
-    #[error("the record is of another kind")]
-    WrongKind,
-}
+use crate::store::Failure;
 
 /// What servers answer that an operator has to do something about: the code, a part of the sentence
 /// (in small letters), and what to do. A script may answer with the sentence of the command in it.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::super::connector::refuses_resp3;
 use super::push::{self, Pushed};
 use super::{Failure, Node, Report};
-use crate::storage::invalidation::DeliveryMode;
+use crate::store::invalidation::DeliveryMode;
 
 /// The interval of heartbeats: a server that is frozen says nothing by itself.
 const HEARTBEAT: Duration = Duration::from_millis(250);

@@ -31,12 +31,12 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::secret::Secret;
+use crate::store::Failure;
 pub use address::InvalidAddress;
 use changes::Channel;
 use cluster::Cluster;
 pub use connection::Connection;
 use connector::{Durability, Role};
-pub use failure::Failure;
 pub use invalidation::RedisInvalidation;
 pub use keys::{Keys, Slot};
 pub use node::Node;

@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
-use crate::storage::redis::target::HostPort;
+use crate::store::redis::target::HostPort;
 
 /// Where a command is to be sent that was not carried out.
 #[derive(Debug, PartialEq, Eq)]

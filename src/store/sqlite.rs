@@ -22,6 +22,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 pub use database::Database;
 pub use invalidation::SqliteInvalidation;
 
+use super::Failure;
+
 /// The schema, step by step; the file's `user_version` says how many steps it has seen.
 /// A step that was released is never edited.
 const MIGRATIONS: &[&str] = &[
@@ -82,17 +84,6 @@ pub enum OpenError {
         /// What SQLite said.
         source: sqlx::Error,
     },
-}
-
-/// Why a statement was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The lock, or a connection, did not become free in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The file cannot be used.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 impl From<sqlx::Error> for Failure {

@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::{Failure, Node, Redis};
-use crate::storage::invalidation::{
+use crate::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
 use subscription::NodeSubscription;

@@ -12,6 +12,8 @@ use super::circuit_breaker::{CircuitBreaker, Priority};
 use super::metrics::{Operation, StoreMetrics};
 use crate::clock::Clock;
 
+/// Least time that changing a store, or listing what is in it, is given.
+pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long making room may take; nobody waits for it.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long closing a store may take; nothing is lost if it takes longer.

@@ -22,6 +22,8 @@ use memcache::exp::{
     AsyncMetaClient, Delete, Error, Get, GetResult, GetStatus, Meta, MutationStatus, Operation, Set,
 };
 
+use super::Failure;
+
 pub use address::{InvalidAddress, Servers};
 pub use key::{Key, Lifetime};
 
@@ -339,13 +341,13 @@ impl Server {
             // It may have moved. What is under way ends on the pool that it began on.
             self.client.store(None);
         }
-        self.named(Failure::of(error))
+        self.named(Failure::of_memcached(error))
     }
 
     fn named(&self, failure: Failure) -> Failure {
         match failure {
-            Failure::TimedOut => Failure::TimedOut,
             Failure::Unavailable(what) => Failure::Unavailable(format!("{}: {what}", self.name)),
+            other => other,
         }
     }
 }
@@ -364,24 +366,12 @@ fn found(result: GetResult) -> Result<Option<Found>, Failure> {
     }
 }
 
-/// Why a command was not answered as it should. Holds nothing that a server sent: one that answers
-/// out of turn might send a record.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// No answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// Not reached, or not served.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
 impl Failure {
     /// What an error of the `memcache` crate means.
-    fn of(error: &Error) -> Self {
+    fn of_memcached(error: &Error) -> Self {
         match error {
             Error::Timeout { .. } => Self::TimedOut,
-            Error::Ambiguous { source, .. } => Self::of(source),
+            Error::Ambiguous { source, .. } => Self::of_memcached(source),
             Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::TimedOut,
             // The system's words.
             Error::Io(error) => Self::Unavailable(error.to_string()),
@@ -397,11 +387,6 @@ impl Failure {
             ),
             _ => Self::unexpected(),
         }
-    }
-
-    /// Others were first, over and over.
-    pub fn contended() -> Self {
-        Self::Unavailable("too many change one record at once".to_owned())
     }
 
     fn unexpected() -> Self {
@@ -464,11 +449,11 @@ mod tests {
             Error::Rejected("hunter2".to_owned()),
             Error::Conflict,
         ] {
-            let failure = Failure::of(&error);
+            let failure = Failure::of_memcached(&error);
             assert!(matches!(&failure, Failure::Unavailable(what) if !what.contains("hunter2")));
         }
         let source = Box::new(Error::Io(std::io::ErrorKind::TimedOut.into()));
         let ambiguous = Error::Ambiguous { key: Vec::new(), source };
-        assert_eq!(Failure::of(&ambiguous), Failure::TimedOut);
+        assert_eq!(Failure::of_memcached(&ambiguous), Failure::TimedOut);
     }
 }

@@ -1,0 +1,28 @@
+//! What all stores share: how a database is reached, and what stands between it and the program.
+//!
+//! A folder or file for each database ([`sqlite`], [`redis`], [`memcached`], [`postgres`]): files and
+//! their modes, schemas, connections, timeouts, TLS. Beside them the one [`StoreError`], the deadline
+//! and circuit breaker in front of any store ([`GuardedStore`]), its metrics, changes by others
+//! ([`invalidation`]), and whether what was read may still be believed ([`EpochTable`]).
+//!
+//! Nothing here knows what is kept; what a record means is the business of the module that owns
+//! it. No error of this module holds a password.
+
+mod circuit_breaker;
+mod epoch;
+mod error;
+mod guarded;
+pub mod invalidation;
+pub mod memcached;
+pub mod metrics;
+pub mod postgres;
+pub mod redis;
+pub mod sqlite;
+
+pub(crate) use circuit_breaker::Priority;
+pub use epoch::{Epoch, EpochStatus, EpochTable};
+pub use error::{Failure, StoreError};
+pub use guarded::CHANGE_TIMEOUT;
+pub(crate) use guarded::GuardedStore;
+pub(crate) use metrics::Operation;
+pub use metrics::{StoreKind, StoreMetrics};
