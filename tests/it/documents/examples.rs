@@ -4,7 +4,11 @@ use std::{path::PathBuf, process::Command};
 
 use super::{pages, text};
 use crate::support::{
-    found_or_skipped, in_repository, issuer::Issuer, page::Page, realm::Realm, require,
+    found_or_skipped, in_repository,
+    issuer::Issuer,
+    page::{self, Page},
+    realm::Realm,
+    require,
 };
 
 /// A fragment in the book is a part of the complete configuration that the tests run.
@@ -41,6 +45,26 @@ fn the_example_of_several_issuers_is_accepted() {
         .into_iter()
         .fold(realm, Realm::without);
     realm.ask(&["check-config", "--config", "settings.toml"]);
+}
+
+/// The settings that the pages about moving in export, with the files that they name.
+#[test]
+fn the_settings_for_moving_in_are_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["secret.txt", "hook.txt"] {
+        std::fs::write(folder.path().join(file), "0123456789abcdef0123456789abcdef").expect(file);
+    }
+    let key = "portcullis key generate --algorithm RS256 --out rsa.pem";
+    for (name, before) in [("jwthenticator", key), ("tp-auth", "")] {
+        let page = Page::read(&format!("docs/moving/{name}.md"));
+        let shown = page.blocks("console").concat();
+        let exports: Vec<&str> = shown.lines().filter(|line| line.starts_with("export ")).collect();
+        assert_eq!(exports.len(), 3, "{name}: {exports:?}");
+        let script = format!("{before}\n{}\nportcullis check-config", exports.join("\n"));
+        let mut shell = page::shell(folder.path());
+        let output = shell.args(["60", "bash", "-ec", &script]).output().expect("bash runs");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Types Python in front of and behind the blocks of a page, and demands that it ends well.

@@ -17,7 +17,7 @@ fn prose(text: &str) -> String {
     text.split('`').step_by(2).collect::<Vec<_>>().join("code")
 }
 
-/// What the links of a text lead to.
+/// The targets of the links of a text.
 pub(super) fn links(text: &str) -> impl Iterator<Item = String> {
     let prose = prose(text);
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));

@@ -125,7 +125,7 @@ pub fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) 
     }
 }
 
-/// Whether generated files are to be written where they differ.
+/// True if tests are to write generated files instead of failing where they differ.
 pub fn is_regenerating() -> bool {
     std::env::var_os("PORTCULLIS_REGENERATE").is_some_and(|value| value == "1")
 }

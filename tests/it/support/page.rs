@@ -39,7 +39,7 @@ impl Page {
         self
     }
 
-    /// Whether it names that address.
+    /// True if the page names that address.
     pub fn names(&self, address: &str) -> bool {
         self.text.contains(address)
     }
