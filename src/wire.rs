@@ -1,7 +1,10 @@
-//! What services and the server tell each other beside requests and responses, how all of them know
-//! a gateway's question, and the bounds that listeners of all kinds share.
+//! Things that services and the server share: what they tell each other beside requests and
+//! responses, how a gateway's question is known, bounds of listeners of all kinds, and the client
+//! of HTTPS.
 
-pub mod address_limit;
+pub mod body;
+pub mod budget;
+pub mod https;
 pub mod networks;
 
 use http::HeaderMap;

@@ -1,6 +1,5 @@
 //! The issuer beside the gate: built over the same sessions, on listeners of its own.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,11 +9,10 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::admin_token::read_or_make;
+use super::listening::Opening;
 use super::stores::Stores;
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
@@ -22,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
 use crate::gate::service::GateService;
 use crate::issuer::audit::Audit;
-use crate::issuer::grpc::{self, GrpcConfig, TlsConfig};
+use crate::issuer::grpc::GrpcService;
 use crate::issuer::hook::Hook;
 use crate::issuer::http::{Routes, Web, WebConfig};
 use crate::issuer::login::PasswordCheck;
@@ -32,7 +30,7 @@ use crate::issuer::{Issuance, Parts};
 use crate::limit::Limits;
 use crate::opaque::Tokens;
 use crate::secret::{Random, Secret};
-use crate::server::{Address, Listeners, Shutdown};
+use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
 use crate::store::{CHANGE_TIMEOUT, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
@@ -61,7 +59,7 @@ pub struct IssuerApp {
     pub issuance: Arc<Issuance>,
     public: Routes,
     internal: Routes,
-    grpc: GrpcConfig,
+    grpc: GrpcService,
     audit: AuditWriter,
 }
 
@@ -70,8 +68,8 @@ pub struct IssuerApp {
 pub struct BoundIssuer {
     app: IssuerApp,
     public: Listeners,
-    internal: Option<Listeners>,
-    grpc: Option<TcpListener>,
+    internal: Listeners,
+    grpc: Listeners,
 }
 
 impl IssuerApp {
@@ -126,40 +124,22 @@ impl IssuerApp {
         let core = Arc::new(Issuance::new(parts, issuance.policy.clone()));
         let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
         let web = Web::new(Arc::clone(&core), web_config);
-        let tls = issuance.grpc_tls.clone().map(|tls| TlsConfig {
-            certificate: tls.certificate,
-            key: tls.key,
-            client_ca: tls.client_ca,
-        });
-        if let Some(tls) = &tls {
-            tls.check().context("cannot use GRPC_TLS_CERT_FILE, its key or the client CA")?;
-        }
-        let (per_address, gateways) =
-            (config.limits.max_per_address, config.limits.gateways.clone());
-        let address_limit = GrpcConfig::address_limit(per_address, gateways);
-        let grpc = GrpcConfig { tls, admin_token, address_limit };
+        let grpc = GrpcService::new(&core, admin_token).await?;
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         Ok(Self { issuance: core, public, internal, grpc, audit })
     }
 
     /// Opens its addresses, or none.
-    pub(super) fn bind(self, config: &Config, at: &IssuanceConfig) -> anyhow::Result<BoundIssuer> {
-        let public = Listeners::bind(&at.listen, &config.limits)?;
-        let bind =
-            |address: &Address| Listeners::bind(std::slice::from_ref(address), &config.limits);
-        let internal = at.internal.as_ref().map(bind).transpose()?;
-        let grpc = match at.grpc {
-            None => None,
-            Some(address) => Some(
-                std::net::TcpListener::bind(address)
-                    .and_then(|listener| {
-                        listener.set_nonblocking(true)?;
-                        TcpListener::from_std(listener)
-                    })
-                    .with_context(|| format!("cannot listen on {address} for gRPC"))?,
-            ),
-        };
+    pub(super) fn bind(
+        self,
+        opening: &Opening,
+        at: &IssuanceConfig,
+        limits: &server::Limits,
+    ) -> anyhow::Result<BoundIssuer> {
+        let public = opening.listen("issuer", &at.listen, limits)?;
+        let internal = opening.listen("internal", &at.internal, limits)?;
+        let grpc = opening.listen("grpc", &at.grpc, &limits.of_grpc())?;
         Ok(BoundIssuer { app: self, public, internal, grpc })
     }
 }
@@ -192,12 +172,12 @@ impl BoundIssuer {
 
     /// Where other services and administrators ask.
     pub fn internal_addresses(&self) -> Vec<Address> {
-        self.internal.as_ref().map(Listeners::addresses).unwrap_or_default()
+        self.internal.addresses()
     }
 
     /// Where gRPC is served.
-    pub fn grpc_address(&self) -> Option<std::net::SocketAddr> {
-        self.grpc.as_ref().and_then(|listener| listener.local_addr().ok())
+    pub fn grpc_addresses(&self) -> Vec<Address> {
+        self.grpc.addresses()
     }
 
     /// What issues.
@@ -216,27 +196,14 @@ impl BoundIssuer {
         let mut serving = JoinSet::new();
         let gate = Some(GateMount { service: gate, prefix: gate_prefix.into() });
         serving.spawn(serve(public, IssuerRoutes { routes: app.public, gate }, shutdown.clone()));
-        if let Some(listeners) = internal {
-            let answering = IssuerRoutes { routes: app.internal, gate: None };
-            serving.spawn(serve(listeners, answering, shutdown.clone()));
-        }
-        if let Some(listener) = grpc {
-            let issuance = Arc::clone(&app.issuance);
-            let grace = shutdown.grace();
-            let ended = shutdown.clone();
-            let stop = async move { ended.begun().await };
-            serving.spawn(async move {
-                grpc::serve(listener, issuance, app.grpc, stop, grace)
-                    .await
-                    .context("the gRPC listener failed")
-            });
-        }
+        let answering = IssuerRoutes { routes: app.internal, gate: None };
+        serving.spawn(serve(internal, answering, shutdown.clone()));
+        serving.spawn(serve_grpc(grpc, app.grpc, shutdown.clone()));
         let mut outcome = Ok(());
         while let Some(ended) = serving.join_next().await {
-            let ended = ended.context("a listener of the issuer failed").and_then(|ended| ended);
             if let (Err(error), Ok(())) = (ended, &outcome) {
                 // The others are drained, and what was told is written, before the process ends.
-                outcome = Err(error);
+                outcome = Err(error).context("a listener of the issuer failed");
                 shutdown.begin();
             }
         }
@@ -261,20 +228,29 @@ async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
     }
 }
 
-async fn serve(
-    listeners: Listeners,
-    answering: IssuerRoutes,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
-    let service = |peer| {
+async fn serve(listeners: Listeners, answering: IssuerRoutes, shutdown: Shutdown) -> DrainReport {
+    let answer = move |peer, request| {
         let answering = answering.clone();
-        service_fn(move |request| {
-            let answering = answering.clone();
-            async move { Ok::<_, Infallible>(answering.answer(peer, request).await) }
-        })
+        async move { answering.answer(peer, request).await }
     };
-    listeners.serve_each(service, &shutdown).await;
-    Ok(())
+    listeners.serve(answer, &shutdown).await
+}
+
+/// Answers calls until `shutdown` begins, then says so to those who watch the health of the services,
+/// and drains.
+pub async fn serve_grpc(
+    listeners: Listeners,
+    service: GrpcService,
+    shutdown: Shutdown,
+) -> DrainReport {
+    let health = service.clone();
+    let answer = move |peer, request| service.clone().answer(peer, request);
+    let ended = async {
+        shutdown.begun().await;
+        health.end().await;
+    };
+    let (report, ()) = tokio::join!(listeners.serve(answer, &shutdown), ended);
+    report
 }
 
 /// A listener's routes; on the public one also those two by which jwthenticator's clients ask the

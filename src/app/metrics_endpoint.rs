@@ -1,6 +1,5 @@
 //! The metrics listener: `/metrics`, and how the gate does, also while it drains.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, health};
@@ -26,15 +24,12 @@ pub(super) struct MetricsEndpoint {
 }
 
 /// Serves metrics and readiness until `ended`.
-pub(super) async fn serve(listeners: Listeners, endpoint: MetricsEndpoint, ended: &Shutdown) {
-    let answer = move |peer| {
+pub(super) async fn serve(listeners: Listeners, endpoint: MetricsEndpoint, ended: Shutdown) {
+    let answer = move |peer, request| {
         let endpoint = endpoint.clone();
-        service_fn(move |request: Request<Incoming>| {
-            let endpoint = endpoint.clone();
-            async move { Ok::<_, Infallible>(endpoint.answer(peer, request).await) }
-        })
+        async move { endpoint.answer(peer, request).await }
     };
-    listeners.serve_each(answer, ended).await;
+    listeners.serve(answer, &ended).await;
 }
 
 impl MetricsEndpoint {

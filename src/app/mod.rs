@@ -4,20 +4,14 @@
 mod admin_token;
 mod invalidation;
 mod issuer;
+mod listening;
 mod metrics_endpoint;
 mod stores;
 
-use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -32,7 +26,7 @@ use crate::gate::upstream::UpstreamJwt;
 use crate::limit::Limits;
 use crate::opaque::Tokens;
 use crate::secret::Random;
-use crate::server::{Address, Listeners, Shutdown, signals};
+use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
 use crate::store::invalidation::{InvalidationSource, InvalidationState};
 use crate::store::{StoreError, StoreKind, StoreMetrics};
@@ -43,7 +37,8 @@ use crate::token::{
     Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, watch_key_file,
 };
 use issuer::Shared;
-pub use issuer::{BoundIssuer, IssuerApp};
+pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
+use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
 
@@ -74,6 +69,7 @@ pub struct App {
     invalidation: Option<Arc<dyn InvalidationSource>>,
     invalidation_state: Arc<InvalidationState>,
     clock: Arc<dyn Clock>,
+    tls_metrics: TlsMetrics,
     /// What issues, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
 }
@@ -83,7 +79,7 @@ pub struct App {
 pub struct Bound {
     app: App,
     gate: Listeners,
-    metrics: Option<Listeners>,
+    metrics: Listeners,
     issuer: Option<BoundIssuer>,
     gate_prefix: String,
     shutdown: Shutdown,
@@ -115,6 +111,7 @@ impl App {
         let mut registry = Registry::default();
         let metrics = GateMetrics::register(&mut registry);
         lost::register(&mut registry);
+        let tls_metrics = TlsMetrics::register(&mut registry);
         let stores = open_stores(&config.sessions).await.context("cannot open the store")?;
         let (invalidation, invalidation_state) =
             (stores.invalidation.clone(), Arc::clone(&stores.invalidation_state));
@@ -176,6 +173,7 @@ impl App {
             invalidation,
             invalidation_state,
             clock,
+            tls_metrics,
             issuer,
         })
     }
@@ -203,13 +201,12 @@ impl App {
     /// # Errors
     /// Which address cannot be opened, and what to do.
     pub fn bind(mut self, config: &Config) -> anyhow::Result<Bound> {
-        let gate = Listeners::bind(&config.gate.listen, &config.limits)?;
-        let metrics = match &config.metrics_listen {
-            Some(address) => Some(Listeners::bind(std::slice::from_ref(address), &config.limits)?),
-            None => None,
-        };
+        let (clock, metrics) = (Arc::clone(&self.clock), self.tls_metrics.clone());
+        let (opening, limits) = (Opening { clock, metrics }, &config.limits);
+        let gate = opening.listen("gate", &config.gate.listen, limits)?;
+        let metrics = opening.listen("metrics", &config.metrics_listen, limits)?;
         let issuer = match (self.issuer.take(), &config.issuance) {
-            (Some(issuer), Some(at)) => Some(issuer.bind(config, at)?),
+            (Some(issuer), Some(at)) => Some(issuer.bind(&opening, at, limits)?),
             _ => None,
         };
         Ok(Bound {
@@ -231,7 +228,7 @@ impl Bound {
 
     /// Where metrics are served.
     pub fn metrics_addresses(&self) -> Vec<Address> {
-        self.metrics.as_ref().map(Listeners::addresses).unwrap_or_default()
+        self.metrics.addresses()
     }
 
     /// The issuer, where there is one.
@@ -276,21 +273,19 @@ impl Bound {
 
         // Metrics outlive the gate: the drain itself is worth watching.
         let metrics_shutdown = Shutdown::new(Duration::from_millis(100));
-        let watching = metrics.map(|listeners| {
-            let (service, stopping) = (Arc::clone(&service), shutdown.clone());
-            let endpoint = MetricsEndpoint { service, counters, exposition, stopping };
-            let ended = metrics_shutdown.clone();
-            tokio::spawn(async move { metrics_endpoint::serve(listeners, endpoint, &ended).await })
-        });
+        let (watched_service, stopping) = (Arc::clone(&service), shutdown.clone());
+        let endpoint = MetricsEndpoint { service: watched_service, counters, exposition, stopping };
+        let watching =
+            tokio::spawn(metrics_endpoint::serve(metrics, endpoint, metrics_shutdown.clone()));
         let issuing = issuer.map(|issuer| {
             let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
             tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
         });
-        let answer = move |peer| {
+        let answer = move |peer, request| {
             let service = Arc::clone(&service);
-            service_fn(move |request| ask(Arc::clone(&service), peer, request))
+            async move { service.answer(peer, request).await }
         };
-        let report = gate.serve_each(answer, &shutdown);
+        let report = gate.serve(answer, &shutdown);
         let report = match issuing {
             None => report.await,
             // Half of a service is worse than none: a gateway would lead logins nowhere.
@@ -308,9 +303,7 @@ impl Bound {
         info!(finished = report.finished, aborted = report.aborted, "stopped");
         background.cancel();
         metrics_shutdown.begin();
-        if let Some(watching) = watching {
-            watching.await.context("the metrics listener failed")?;
-        }
+        watching.await.context("the metrics listener failed")?;
         closing.close().await;
         Ok(())
     }
@@ -336,14 +329,6 @@ fn log_store_state(service: &Arc<GateService>, sessions: &Sessions) {
 /// True if this process is of no use where its store takes no writes.
 fn needs_writes(config: &Config) -> bool {
     config.issuance.is_some() || config.sessions.policy.inactivity.is_some()
-}
-
-async fn ask(
-    service: Arc<GateService>,
-    peer: Option<IpAddr>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(service.answer(peer, request).await)
 }
 
 fn warn_about_memcached() {

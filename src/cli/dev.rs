@@ -92,11 +92,9 @@ fn write_issuer_name(config: &Config) -> anyhow::Result<()> {
 }
 
 fn only_loopback(config: &Config) -> anyhow::Result<()> {
-    let issuer = config.issuance.iter();
-    let issuer = issuer.flat_map(|issuer| issuer.listen.iter().chain(&issuer.internal));
-    let grpc = config.issuance.as_ref().and_then(|issuer| issuer.grpc).map(Address::Tcp);
-    let all = config.gate.listen.iter().chain(&config.metrics_listen).chain(issuer).chain(&grpc);
-    for address in all {
+    let mut all = vec![&config.gate.listen, &config.metrics_listen];
+    all.extend(config.issuance.iter().flat_map(|it| [&it.listen, &it.internal, &it.grpc]));
+    for address in all.into_iter().flat_map(|listener| &listener.addresses) {
         if !address.is_loopback() {
             bail!(
                 "{address} can be reached from other hosts, and `dev` is for this one alone; \
@@ -209,7 +207,7 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
         gate = list(gate),
         issuer_at = list(issuer.public_addresses()),
         internal = list(issuer.internal_addresses()),
-        grpc = issuer.grpc_address().map_or_else(|| "off".to_owned(), |at| at.to_string()),
+        grpc = list(issuer.grpc_addresses()),
         data_dir = quoted(&config.data_dir),
     );
     if !with_demo {

@@ -51,8 +51,7 @@ fn log_listeners(bound: &Bound) {
     if let Some(issuer) = bound.issuer() {
         listeners.push(("issuer", summary::list(&issuer.public_addresses())));
         listeners.push(("internal", summary::list(&issuer.internal_addresses())));
-        let grpc = issuer.grpc_address().map_or_else(|| "off".to_owned(), |at| at.to_string());
-        listeners.push(("gRPC", grpc));
+        listeners.push(("gRPC", summary::list(&issuer.grpc_addresses())));
     }
     for (listener, addresses) in listeners {
         info!(listener, addresses, "listens");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Config, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
 use crate::issuer::policy::RefreshPolicy;
-use crate::server::Address;
+use crate::server::{Address, ListenerConfig};
 use crate::telemetry::audit::AuditTarget;
 use crate::token::{Algorithm, SessionRule, VerifyingKey, algorithm, key_file};
 
@@ -139,9 +139,9 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     if let Some(issued) = issued(config) {
         lines.push(line("issues", &issued));
     }
-    let gate = list(&config.gate.listen);
+    let gate = listener(&config.gate.listen);
     lines.push(line("gate", &format!("{gate}, paths below {}/", config.gate.prefix)));
-    lines.push(line("metrics", &or_off(config.metrics_listen.as_ref())));
+    lines.push(line("metrics", &listener(&config.metrics_listen)));
     if let Some(issuance) = &config.issuance {
         lines.extend(listeners(issuance));
     }
@@ -156,20 +156,22 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
 }
 
 fn listeners(issuance: &IssuanceConfig) -> [String; 3] {
-    let grpc = issuance.grpc.map_or_else(
-        || "off".to_owned(),
-        |at| match &issuance.grpc_tls {
-            None => format!("{at}, not encrypted"),
-            Some(tls) if tls.client_ca.is_some() => format!("{at}, TLS with client certificates"),
-            Some(_) => format!("{at}, TLS"),
-        },
-    );
-    let issuer = format!("{}, known as {}", list(&issuance.listen), issuance.policy.iss);
+    let issuer = format!("{}, known as {}", listener(&issuance.listen), issuance.policy.iss);
     [
         line("issuer", &issuer),
-        line("internal", &or_off(issuance.internal.as_ref())),
-        line("gRPC", &grpc),
+        line("internal", &listener(&issuance.internal)),
+        line("gRPC", &listener(&issuance.grpc)),
     ]
+}
+
+/// The addresses of a listener, and whether connections are encrypted.
+fn listener(at: &ListenerConfig) -> String {
+    let tls = match &at.tls {
+        Some(tls) if tls.client_ca.is_some() => ", TLS with client certificates",
+        Some(_) => ", TLS",
+        None => "",
+    };
+    format!("{}{tls}", list(&at.addresses))
 }
 
 fn line(what: &str, said: &str) -> String {
@@ -180,10 +182,6 @@ fn line(what: &str, said: &str) -> String {
 pub(super) fn list(addresses: &[Address]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
-}
-
-fn or_off(address: Option<&Address>) -> String {
-    address.map_or_else(|| "off".to_owned(), ToString::to_string)
 }
 
 /// A time in the largest unit that it is a whole number of.

@@ -1,13 +1,11 @@
 //! Everything about issuing tokens.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 use url::Url;
 
-use super::file_permissions;
 use super::jwks::{NEVER_SENT, holds_credentials};
 use super::keys::{NO_SIGNER, lacks_signer};
 use super::listeners;
@@ -19,7 +17,7 @@ use crate::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use crate::issuer::throttle::ThrottleConfig;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
-use crate::server::Address;
+use crate::server::{Address, ListenerConfig};
 use crate::store::CHANGE_TIMEOUT;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::SessionRule;
@@ -58,13 +56,11 @@ const ISSUER_SETTINGS: [&str; 15] = [
 #[derive(Debug)]
 pub struct IssuanceConfig {
     /// Where tokens are issued.
-    pub listen: Vec<Address>,
+    pub listen: ListenerConfig,
     /// Where other services and administrators ask.
-    pub internal: Option<Address>,
+    pub internal: ListenerConfig,
     /// Where gRPC is served.
-    pub grpc: Option<SocketAddr>,
-    /// How gRPC is encrypted, if it is.
-    pub grpc_tls: Option<GrpcTls>,
+    pub grpc: ListenerConfig,
     /// The policy of tokens.
     pub policy: IssuancePolicy,
     /// What is decided about the routes.
@@ -79,17 +75,6 @@ pub struct IssuanceConfig {
     pub audit: AuditTarget,
 }
 
-/// What gRPC is encrypted with, in PEM.
-#[derive(Clone, Debug)]
-pub struct GrpcTls {
-    /// The certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its key.
-    pub key: Secret,
-    /// The CA of the clients.
-    pub client_ca: Option<Vec<u8>>,
-}
-
 /// Reads everything; it is used only where AUTHORIZATION_SERVER is on, and checked in any case.
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -98,22 +83,19 @@ pub(super) fn read(
     store_timeout: Duration,
 ) -> Option<IssuanceConfig> {
     let is_on = reader.boolean("AUTHORIZATION_SERVER");
-    let listen = listeners::list(reader, "ISSUER_LISTEN");
-    let Names { issuer, public_url } = names(reader, listen.first());
+    let listen = listeners::read(reader, listeners::ISSUER);
+    let Names { issuer, public_url } = names(reader, &listen);
     if is_on {
         name_own_issuer(reader, tokens, &issuer);
     }
     let tokens = &*tokens;
     let token_path = reader.parsed("TOKEN_URL", path);
-    let internal = reader.parsed("INTERNAL_LISTEN", |text| match text {
-        "off" => Ok(None),
-        address => address.parse::<Address>().map(Some),
-    });
+    let internal = listeners::read(reader, listeners::INTERNAL);
     let admin_token = secret(reader, "ADMIN_TOKEN", MIN_TOKEN_BYTES);
-    let internal_config = internal_config(reader, internal.as_ref(), admin_token.is_some());
-    let is_made = admin_token.is_none() && matches!(internal, Some(Address::Tcp(_)));
+    let internal_config = internal_config(reader, &internal, admin_token.is_some());
+    let is_made = admin_token.is_none() && internal.has_tcp();
     let generated_admin_token = is_made.then(|| data_dir.join(ADMIN_TOKEN_FILE));
-    let (grpc, grpc_tls) = grpc(reader);
+    let grpc = grpc(reader);
     let token_url = format!("{public_url}{token_path}");
     let own_urls = vec![issuer.clone(), public_url.clone(), token_url];
     let policy =
@@ -139,7 +121,6 @@ pub(super) fn read(
         listen,
         internal,
         grpc,
-        grpc_tls,
         policy,
         web,
         generated_admin_token,
@@ -172,10 +153,10 @@ fn warn_of_unused_settings(reader: &mut Reader<'_>) {
 /// Callers that the internal listener lets through without the administrator's token.
 fn internal_config(
     reader: &mut Reader<'_>,
-    listen: Option<&Address>,
+    listen: &ListenerConfig,
     has_token: bool,
 ) -> InternalConfig {
-    let is_local_only = listen.is_none_or(Address::is_loopback);
+    let is_local_only = listen.is_loopback();
     let open_registration = reader.boolean("OPEN_KEY_REGISTRATION");
     if !is_local_only && !has_token {
         reader
@@ -187,7 +168,8 @@ fn internal_config(
             "any host that reaches INTERNAL_LISTEN could register keys: it is for loopback alone",
         );
     }
-    if open_registration && (listen.is_none() || reader.boolean("DISABLE_INTERNAL_API")) {
+    let is_off = listen.addresses.is_empty();
+    if open_registration && (is_off || reader.boolean("DISABLE_INTERNAL_API")) {
         reader.warn(
             "OPEN_KEY_REGISTRATION",
             "has no effect: INTERNAL_LISTEN or DISABLE_INTERNAL_API switches its routes off",
@@ -196,7 +178,7 @@ fn internal_config(
     // A socket that everybody may open guards nothing. What cannot be read is told elsewhere.
     let mode = reader.optional("SOCKET_MODE").and_then(|text| u32::from_str_radix(&text, 8).ok());
     let is_for_everybody = mode.is_none_or(|mode| mode & 0o006 != 0);
-    let is_socket = matches!(listen, Some(Address::Unix(_)));
+    let is_socket = !is_off && !listen.has_tcp();
     let socket_is_guarded = !has_token && is_socket && !is_for_everybody;
     InternalConfig { is_local_only, socket_is_guarded, open_registration }
 }
@@ -211,11 +193,12 @@ struct Names {
 
 /// ISSUER to the letter, else PUBLIC_URL to the letter, else the address where it listens: clients
 /// compare it with what tokens say.
-fn names(reader: &mut Reader<'_>, listen: Option<&Address>) -> Names {
+fn names(reader: &mut Reader<'_>, listen: &ListenerConfig) -> Names {
     let set = reader.found("ISSUER").and_then(|_| reader.optional("ISSUER"));
     let public = public_url(reader);
-    let listens = || match listen {
-        Some(Address::Tcp(address)) => format!("http://{address}"),
+    let scheme = if listen.tls.is_some() { "https" } else { "http" };
+    let listens = || match listen.addresses.first() {
+        Some(Address::Tcp(address)) => format!("{scheme}://{address}"),
         _ => "http://localhost".to_owned(),
     };
     let is_url = |iss: &&String| iss.starts_with("https://") || iss.starts_with("http://");
@@ -545,53 +528,13 @@ fn cors(reader: &mut Reader<'_>) -> Option<CorsConfig> {
 }
 
 /// Where gRPC is served, and how it is encrypted; outside loopback it has to be.
-fn grpc(reader: &mut Reader<'_>) -> (Option<SocketAddr>, Option<GrpcTls>) {
-    let address = reader.parsed("GRPC_LISTEN", |text| match text {
-        "off" => Ok(None),
-        address => address
-            .parse::<SocketAddr>()
-            .map(Some)
-            .map_err(|_| format!("{text:?} is no address such as 127.0.0.1:50051")),
-    });
-    let tls = grpc_tls(reader);
-    let is_open = address.is_some_and(|address| !address.ip().to_canonical().is_loopback());
-    if is_open && tls.is_none() {
+fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
+    let grpc = listeners::read(reader, listeners::GRPC);
+    let is_tried = listeners::GRPC[1..].iter().any(|name| reader.found(name).is_some());
+    if !grpc.is_loopback() && !is_tried {
         let problem =
             "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
         reader.wrong("GRPC_LISTEN", problem);
     }
-    (address, tls)
-}
-
-fn grpc_tls(reader: &mut Reader<'_>) -> Option<GrpcTls> {
-    let mut read = |name: &str| {
-        let path = reader.path(name)?;
-        match std::fs::read(&path) {
-            Ok(pem) => Some(pem),
-            Err(error) => {
-                reader.wrong(name, format!("cannot read {}: {error}", path.display()));
-                None
-            }
-        }
-    };
-    let certificate = read("GRPC_TLS_CERT_FILE");
-    let key = read("GRPC_TLS_KEY_FILE").map(Secret::new);
-    let client_ca = read("GRPC_CLIENT_CA_FILE");
-    if let Some(path) = reader.path("GRPC_TLS_KEY_FILE") {
-        file_permissions::warn_of_secret(reader.mistakes, "GRPC_TLS_KEY_FILE", &path);
-    }
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(GrpcTls { certificate, key, client_ca }),
-        (None, None) if client_ca.is_none() => None,
-        (certificate, key) => {
-            let is_unreadable = |name, is_missing| is_missing && reader.found(name).is_some();
-            let is_reported = is_unreadable("GRPC_TLS_CERT_FILE", certificate.is_none())
-                || is_unreadable("GRPC_TLS_KEY_FILE", key.is_none());
-            if !is_reported {
-                let problem = "certificate and key go together, and a client CA needs both";
-                reader.wrong("GRPC_TLS_CERT_FILE", problem);
-            }
-            None
-        }
-    }
+    grpc
 }

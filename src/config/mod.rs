@@ -28,8 +28,8 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 pub use accounts::{AccountStoreConfig, AccountsConfig};
+pub use issuance::IssuanceConfig;
 pub(crate) use issuance::MIN_TOKEN_BYTES;
-pub use issuance::{GrpcTls, IssuanceConfig};
 pub use keys::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use mistakes::Mistakes;
 use reader::Reader;
@@ -46,7 +46,7 @@ use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
 use crate::opaque::CookiePair;
-use crate::server::{Address, Limits};
+use crate::server::{Limits, ListenerConfig};
 use crate::session::SessionPolicy;
 use crate::telemetry::audit::AuditTarget;
 use crate::telemetry::logs::{Format, LogConfig};
@@ -67,8 +67,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What the gate answers, and where.
     pub gate: GateConfig,
-    /// Where metrics are served, if anywhere.
-    pub metrics_listen: Option<Address>,
+    /// Where metrics are served.
+    pub metrics_listen: ListenerConfig,
     /// What clients may do.
     pub limits: Limits,
     /// How long a stop waits.
@@ -98,7 +98,7 @@ pub struct SessionConfig {
 #[derive(Debug)]
 pub struct GateConfig {
     /// Where it listens.
-    pub listen: Vec<Address>,
+    pub listen: ListenerConfig,
     /// What stands before every path.
     pub prefix: String,
     /// The cookies that may carry a credential.
@@ -229,7 +229,8 @@ impl Config {
         let data_dir = PathBuf::from(reader.text("DATA_DIR"));
         let (sessions, cache) = sessions(reader);
         let accounts = accounts::read(reader, &sessions.store, &data_dir);
-        let (gate, metrics_listen) = (gate(reader), listeners::metrics(reader));
+        let gate = gate(reader);
+        let metrics_listen = listeners::read(reader, listeners::METRICS);
         let mut tokens = keys::read(reader, tables, with_dev_key.then_some(&data_dir));
         check_upstream_jwt(reader, &gate, &tokens);
         let timeout = sessions.policy.timeout;
@@ -237,7 +238,7 @@ impl Config {
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);
         }
-        listeners::check(reader, &gate.listen, metrics_listen.as_ref(), issuance.as_ref());
+        listeners::check(reader, &gate.listen, &metrics_listen, issuance.as_ref());
         Self {
             issuance,
             warnings: Vec::new(),

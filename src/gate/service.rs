@@ -2,15 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::access_log::AccessLine;
@@ -27,15 +25,10 @@ use crate::clock::Clock;
 use crate::secret::Random;
 use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
+use crate::wire::body::Bodies;
 use crate::wire::networks::Networks;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
-/// The largest body that `/validate` reads, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long a client may take to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bodies are waited for at once.
-const MAX_CONCURRENT_BODIES: usize = 1_024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which answers are written to the log.
@@ -94,8 +87,7 @@ pub struct GateService {
     metrics: GateMetrics,
     random: Arc<dyn Random>,
     warning_throttle: WarningThrottle,
-    /// One permit for each body that is being read.
-    bodies: Semaphore,
+    bodies: Bodies,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -109,7 +101,7 @@ impl GateService {
         random: Arc<dyn Random>,
     ) -> Self {
         let (warning_throttle, bodies) =
-            (WarningThrottle::default(), Semaphore::new(MAX_CONCURRENT_BODIES));
+            (WarningThrottle::default(), Bodies::new(config.gateways.clone()));
         Self { gate, config, metrics, random, warning_throttle, bodies }
     }
 
@@ -231,19 +223,11 @@ impl GateService {
 
     /// jwthenticator's `POST /validate`.
     async fn validate(&self, peer: Option<IpAddr>, request: &Parts, body: Incoming) -> Answer {
-        let Ok(reading) = self.bodies.try_acquire() else {
-            return json(StatusCode::SERVICE_UNAVAILABLE, jwthenticator::BAD.to_owned());
+        let body = match self.bodies.read(peer, body).await {
+            Ok(body) => body,
+            Err(status) => return json(status, jwthenticator::BAD.to_owned()),
         };
-        let read =
-            tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
-        drop(reading);
-        let Ok(body) = read else {
-            return json(StatusCode::REQUEST_TIMEOUT, jwthenticator::BAD.to_owned());
-        };
-        let Ok(body) = body else {
-            return json(StatusCode::PAYLOAD_TOO_LARGE, jwthenticator::BAD.to_owned());
-        };
-        let mut response = match jwthenticator::read(&body.to_bytes()) {
+        let mut response = match jwthenticator::read(&body) {
             Ok(token) => self.validate_token(peer, request, &token).await,
             Err((status, body)) => json(status, body),
         };

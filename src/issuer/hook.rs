@@ -13,11 +13,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -31,6 +27,7 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 use crate::token::{integers, is_scope};
+use crate::wire::https::{self, HttpsClient, HttpsError};
 
 /// The header of the signature.
 pub const SIGNATURE: &str = "portcullis-signature";
@@ -55,7 +52,7 @@ pub struct HookConfig {
 pub struct Hook {
     config: HookConfig,
     permits: Semaphore,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpsClient,
 }
 
 /// Question to the application.
@@ -91,17 +88,7 @@ impl Hook {
     /// # Errors
     /// Where the system has none that can be read.
     pub fn new(config: HookConfig) -> std::io::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(config.timeout));
-        connector.set_nodelay(true);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { config, permits: Semaphore::new(MAX_QUESTIONS), client })
+        Ok(Self { config, permits: Semaphore::new(MAX_QUESTIONS), client: HttpsClient::new()? })
     }
 
     /// Asks once. What was not sent for want of a connection is sent again, once; what was sent
@@ -139,8 +126,8 @@ impl Hook {
                 .body(Full::new(body.clone()))
                 .map_err(|_| "TOKEN_HOOK_URL cannot be requested".to_owned())
         };
-        let response = match self.client.request(request()?).await {
-            Err(error) if error.is_connect() => self.client.request(request()?).await,
+        let response = match self.client.send(request()?).await {
+            Err(HttpsError::Connect(_)) => self.client.send(request()?).await,
             other => other,
         };
         let response = response.map_err(|error| error.to_string())?;
@@ -149,9 +136,8 @@ impl Hook {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(HookAnswer::Refused),
             other => return Err(format!("it answered {}", other.as_u16())),
         }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-        let body = body.map_err(|_| "its answer was cut or is longer than 64 KiB".to_owned())?;
-        read(&body.to_bytes()).map(HookAnswer::Granted)
+        let body = https::read(response, MAX_BYTES).await.map_err(|error| error.to_string())?;
+        read(&body).map(HookAnswer::Granted)
     }
 }
 

@@ -3,82 +3,60 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::service::Service;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use super::accept_error::{EXHAUSTED_BACKOFF, is_connection_error};
 use super::connection::Protocols;
 use super::connection_registry::{ConnectionRegistry, Phase};
 use super::drain::{DrainReport, drain};
-use super::heads::HeadBudget;
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
-use super::stream::Socket;
-use crate::wire::address_limit::AddressLimit;
-
-/// The time between two warnings of a kind.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+use super::stream::{Socket, peer};
+use super::tls::Tls;
+use super::warning_throttle::WarningThrottle;
+use crate::wire::budget::Budget;
 
 impl Listeners {
-    /// Serves until `shutdown` begins, then drains for at most its grace. Every connection gets a
-    /// clone of `service` and a task of its own.
+    /// Answers every request by `answer`, which is told the address that the connection comes from
+    /// (`None`: a unix socket), until `shutdown` begins, then drains for at most its grace. Every
+    /// connection has a task of its own.
     ///
     /// If the returned future is dropped, every connection is aborted.
-    pub async fn serve<S, B>(self, service: S, shutdown: &Shutdown) -> DrainReport
+    pub async fn serve<A, F, B>(mut self, answer: A, shutdown: &Shutdown) -> DrainReport
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        S: Clone + Send + 'static,
-        S::Future: Send + 'static,
+        A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        self.serve_each(move |_| service.clone(), shutdown).await
-    }
-
-    /// The same, with a service made for each connection by the address that it comes from; `None`
-    /// where that is a unix socket.
-    pub async fn serve_each<S, B>(
-        mut self,
-        service: impl Fn(Option<IpAddr>) -> S,
-        shutdown: &Shutdown,
-    ) -> DrainReport
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-        S::Future: Send + 'static,
-        B: Body + Default + Send + 'static,
-        B::Data: Send,
-        B::Error: std::error::Error + Send + Sync,
-    {
-        let registry = ConnectionRegistry::new(HeadBudget::new(self.limits().unfinished_heads));
+        let limits = self.limits();
+        let registry = ConnectionRegistry::new(Budget::new(limits.unfinished_heads));
         let _abort_on_drop = AbortOnDrop(Arc::clone(&registry));
-        let protocols = Arc::new(Protocols::new(self.limits()));
-        let permits = Arc::new(Semaphore::new(
-            self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS),
-        ));
-        let (idle, request) = (self.limits().idle_timeout, self.limits().request_timeout);
-        let address_limit =
-            AddressLimit::new(self.limits().max_per_address, self.limits().gateways.clone());
+        let protocols = Arc::new(Protocols::new(limits));
+        let permits =
+            Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let (idle, request) = (limits.idle_timeout, limits.request_timeout);
+        let connections =
+            Budget::with_addresses(usize::MAX, limits.max_per_address, limits.gateways.clone());
+        let tls = self.tls();
+        let watching = watch(tls.clone());
         let spawn = |socket: Socket, permit| {
-            let peer = socket.peer();
-            let Some(address_permit) = address_limit.acquire(peer) else {
+            let peer = peer(&socket);
+            let Ok(reservation) = connections.reserve(peer, 1) else {
                 let client = peer.map(tracing::field::display);
                 tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                 return;
             };
-            let service = service(peer);
-            registry.spawn(permit, |state| {
-                let stream = protocols.stream(socket, Arc::clone(&state));
-                let run = Arc::clone(&protocols).run(stream, state, service);
-                async move {
-                    let _address_permit = address_permit;
-                    run.await;
-                }
+            let (answer, tls) = (answer.clone(), tls.clone());
+            let (protocols, answer) =
+                (Arc::clone(&protocols), move |request| answer(peer, request));
+            registry.spawn(permit, |state| async move {
+                protocols.run(socket, tls, state, answer).await;
+                drop(reservation);
             });
         };
         tokio::select! {
@@ -86,8 +64,17 @@ impl Listeners {
             () = shutdown.begun() => {}
             never = accept_all(&mut self, &permits, spawn) => match never {},
             () = registry.sweep(idle, request) => {}
+            () = watching => {}
         }
         drain(self, &registry, |socket| spawn(socket, None), shutdown).await
+    }
+}
+
+/// Keeps the certificate fresh, where there is one, for as long as it is polled.
+async fn watch(tls: Option<Arc<Tls>>) {
+    match tls {
+        Some(tls) => tls.watch().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -97,7 +84,7 @@ async fn accept_all(
     permits: &Arc<Semaphore>,
     spawn: impl Fn(Socket, Option<tokio::sync::OwnedSemaphorePermit>),
 ) -> Infallible {
-    let (mut full, mut failed) = (WarningThrottle::new(), WarningThrottle::new());
+    let (full, failed) = (WarningThrottle::default(), WarningThrottle::default());
     loop {
         if permits.available_permits() == 0 && full.is_due() {
             tracing::warn!("all connections are in use; new ones wait (see MAX_CONNECTIONS)");
@@ -114,23 +101,6 @@ async fn accept_all(
                 tokio::time::sleep(EXHAUSTED_BACKOFF).await;
             }
         }
-    }
-}
-
-/// A throttle for a warning that would else repeat itself all the time.
-struct WarningThrottle(Option<Instant>);
-
-impl WarningThrottle {
-    fn new() -> Self {
-        Self(None)
-    }
-
-    fn is_due(&mut self) -> bool {
-        let due = self.0.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
-        if due {
-            self.0 = Some(Instant::now());
-        }
-        due
     }
 }
 

@@ -3,22 +3,22 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::Limits;
 use super::connection_registry::{ConnectionState, InFlight, Phase};
 use super::heads::memory_of;
 use super::stream::{Protocol, Socket, Stream};
+use super::tls::Tls;
 use crate::wire::BodyRead;
 
-/// Streams that one HTTP/2 connection may have open at once.
-const MAX_STREAMS: u32 = 250;
 /// How much of unread bodies HTTP/2 clients may send ahead, a stream and a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -26,8 +26,10 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// The memory of the heads that one HTTP/2 connection may have in flight, about. One head may
 /// always be.
 const HEADS_IN_FLIGHT: usize = 4 << 20;
-/// Streams of one HTTP/2 connection that may bring a body at the same time.
-const BODIES_IN_FLIGHT: u32 = 32;
+/// The time between two pings of an HTTP/2 connection, where there are pings, and the longest time
+/// until the answer to one.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// How many headers hyper allows by itself.
 const HYPERS_MAX_HEADERS: usize = 100;
@@ -38,7 +40,15 @@ pub(super) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     head_bytes: usize,
-    max_headers: usize,
+    request: RequestLimits,
+    pings: bool,
+}
+
+/// Limits of each request.
+#[derive(Clone, Copy, Debug)]
+struct RequestLimits {
+    headers: usize,
+    bodies: u32,
 }
 
 impl Protocols {
@@ -53,34 +63,38 @@ impl Protocols {
         }
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(limits.max_streams)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
-        Self { http1, http2, head_bytes, max_headers: limits.max_headers }
-    }
-
-    /// The bytes of a connection, as these protocols read them.
-    pub(super) fn stream(&self, socket: Socket, state: Arc<ConnectionState>) -> Stream {
-        Stream::new(socket, state, self.head_bytes)
+        if limits.pings {
+            http2
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PONG_WITHIN);
+        }
+        let request = RequestLimits { headers: limits.max_headers, bodies: limits.max_bodies };
+        Self { http1, http2, head_bytes, request, pings: limits.pings }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn run<S, B>(
+    pub(super) async fn run<A, F, B>(
         self: Arc<Self>,
-        mut stream: Stream,
+        socket: Socket,
+        tls: Option<Arc<Tls>>,
         state: Arc<ConnectionState>,
-        service: S,
+        answer: A,
     ) where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-        S::Future: Send + 'static,
+        A: Fn(Request<Incoming>) -> F + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        let opened = state.drive(pin!(stream.open()), Phase::Finishing, |_, _| ()).await;
-        let Some(Ok(Some(protocol))) = opened else { return };
-        let service = counted(Arc::clone(&state), service, self.max_headers);
+        let opening = Stream::open(socket, tls, Arc::clone(&state), self.head_bytes);
+        let opened = state.drive(pin!(opening), Phase::Finishing, |_, _| ()).await;
+        let Some(Ok(Some((stream, protocol)))) = opened else { return };
+        let service = counted(Arc::clone(&state), answer, self.request);
         let io = TokioIo::new(stream);
         let end = match protocol {
             Protocol::Http1 => {
@@ -95,6 +109,9 @@ impl Protocols {
                 state.drive(connection, Phase::Aborted, finish).await
             }
             Protocol::Http2 => {
+                if self.pings {
+                    state.leave_to_pings();
+                }
                 let connection = pin!(self.http2.serve_connection(io, service));
                 // GOAWAY lets the streams that are on their way arrive.
                 state
@@ -110,12 +127,12 @@ impl Protocols {
     }
 }
 
-/// `service`, with its requests counted in `state` and bounded, and its answers marked as the
-/// connection's last where a body was left unread or the server drains.
-fn counted<S, B>(
+/// A service that answers by `answer`, with its requests counted in `state` and bounded, and its
+/// answers marked as the connection's last where a body was left unread or the server drains.
+fn counted<A, F, B>(
     state: Arc<ConnectionState>,
-    service: S,
-    max_headers: usize,
+    answer: A,
+    limits: RequestLimits,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<B>,
@@ -123,29 +140,23 @@ fn counted<S, B>(
     Future = impl Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
 >
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
     B: Body + Default + Send,
 {
     service_fn(move |request: Request<Incoming>| {
         let http1 = request.version() < Version::HTTP_2;
         let announced = http1 && !request.body().is_end_stream();
-        let (in_flight, refused) = if http1 {
-            (state.start_http1(), None)
-        } else {
-            start_http2(&state, &request, max_headers)
-        };
+        let (in_flight, refused) =
+            if http1 { (state.start_http1(), None) } else { start_http2(&state, &request, limits) };
         // What is refused is dropped here, before more of it is read.
         let answer = match refused {
-            None => Ok(service.call(request)),
+            None => Ok(answer(request)),
             Some(status) => Err(status),
         };
         async move {
             let mut response = match answer {
-                Ok(answer) => {
-                    let Ok(response) = answer.await;
-                    response
-                }
+                Ok(answer) => answer.await,
                 Err(status) => {
                     let mut response = Response::new(B::default());
                     *response.status_mut() = status;
@@ -170,15 +181,14 @@ where
 fn start_http2(
     state: &Arc<ConnectionState>,
     request: &Request<Incoming>,
-    max_headers: usize,
+    limits: RequestLimits,
 ) -> (InFlight, Option<StatusCode>) {
     let has_body = !request.body().is_end_stream();
     let head = memory_of(request.headers());
     let (heads, bodies) = state.in_flight();
-    let refused = if request.headers().len() > max_headers {
+    let refused = if request.headers().len() > limits.headers {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-    } else if (heads > 0 && heads + head > HEADS_IN_FLIGHT)
-        || (has_body && bodies >= BODIES_IN_FLIGHT)
+    } else if (heads > 0 && heads + head > HEADS_IN_FLIGHT) || (has_body && bodies >= limits.bodies)
     {
         Some(StatusCode::SERVICE_UNAVAILABLE)
     } else {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::heads::{HeadBudget, HeadReservation};
+use crate::wire::budget::{Budget, Reservation};
 
 /// The number of sweeps in one timeout: the last quarter is its error.
 const SWEEPS_PER_TIMEOUT: u32 = 4;
@@ -46,18 +46,20 @@ pub(super) struct ConnectionState {
     ended: AtomicU32,
     unread: AtomicBool,
     /// The bytes reserved from the budget of unfinished heads.
-    reservation: HeadReservation,
+    reservation: Reservation,
     /// The memory of the heads in flight, and how many of them bring a body; HTTP/2's alone.
     heads: AtomicUsize,
     bodies: AtomicU32,
     /// What may still be read before the connection's task is polled again; for HTTP/2 alone.
     readable: AtomicUsize,
+    /// True where its own pings find out that nobody is there any more.
+    pinged: AtomicBool,
 }
 
 impl ConnectionState {
-    fn new(phase: Phase, heads: &Arc<HeadBudget>) -> Self {
+    fn new(phase: Phase, heads: &Arc<Budget>) -> Self {
         Self {
-            reservation: HeadReservation::new(heads),
+            reservation: heads.reservation(None),
             phase: AtomicU8::new(phase as u8),
             waker: Mutex::new(None),
             started: AtomicU32::new(0),
@@ -66,6 +68,7 @@ impl ConnectionState {
             heads: AtomicUsize::new(0),
             bodies: AtomicU32::new(0),
             readable: AtomicUsize::new(READ_AT_ONCE),
+            pinged: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +104,11 @@ impl ConnectionState {
         self.unread.load(Ordering::Relaxed)
     }
 
+    /// Leaves it to the connection's pings to find silence; the sweep passes it by.
+    pub(super) fn leave_to_pings(&self) {
+        self.pinged.store(true, Ordering::Relaxed);
+    }
+
     /// Counts a request from here until the guard falls.
     pub(super) fn start_http1(self: &Arc<Self>) -> InFlight {
         self.started.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +125,7 @@ impl ConnectionState {
     }
 
     /// The bytes reserved from the budget of unfinished heads.
-    pub(super) fn reservation(&self) -> &HeadReservation {
+    pub(super) fn reservation(&self) -> &Reservation {
         &self.reservation
     }
 
@@ -193,7 +201,7 @@ impl Drop for InFlight {
         match self.stream {
             None => {
                 // Giving back cannot fail.
-                let _ = self.state.reservation.reserve(0);
+                let _ = self.state.reservation.resize(0);
             }
             Some((head, bodies)) => {
                 self.state.heads.fetch_sub(head, Ordering::Relaxed);
@@ -209,7 +217,7 @@ impl Drop for InFlight {
 /// All open connections.
 #[derive(Debug)]
 pub(super) struct ConnectionRegistry {
-    heads: Arc<HeadBudget>,
+    heads: Arc<Budget>,
     table: Mutex<Table>,
     tasks: TaskTracker,
 }
@@ -231,7 +239,7 @@ struct Entry {
 
 impl ConnectionRegistry {
     /// An empty registry; the unfinished heads of its connections share `heads`.
-    pub(super) fn new(heads: Arc<HeadBudget>) -> Arc<Self> {
+    pub(super) fn new(heads: Arc<Budget>) -> Arc<Self> {
         let table = Table { phase: Phase::Serving, next: 0, entries: HashMap::new() };
         Arc::new(Self { heads, table: Mutex::new(table), tasks: TaskTracker::new() })
     }
@@ -294,7 +302,8 @@ impl ConnectionRegistry {
             let idle_ones = table.entries.values_mut().filter_map(|entry| {
                 let idle_sweeps = entry.observe();
                 let allowed = if entry.is_busy() { request } else { idle };
-                (idle_sweeps > allowed).then_some(&entry.state)
+                let is_over = idle_sweeps > allowed && !entry.state.pinged.load(Ordering::Relaxed);
+                is_over.then_some(&entry.state)
             });
             let aborted = idle_ones.map(|state| state.advance(Phase::Aborted)).count();
             drop(table);

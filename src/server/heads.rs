@@ -4,72 +4,12 @@
 //! every connection has anyway is taken from one budget for all of them, and given back when its
 //! request was answered; where the budget is used up, the connection is closed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 /// The bytes of a head that every connection has without a reservation: most heads are smaller.
 const FREE_BYTES: usize = 8 << 10;
 /// The memory that a byte of a header block can take in HTTP/2: an indexed field is one byte long.
 const MEMORY_OF_BYTE: usize = 128;
 /// The memory that a field takes beside its name and value.
 const MEMORY_OF_FIELD: usize = 128;
-
-/// The budget.
-#[derive(Debug)]
-pub(super) struct HeadBudget {
-    max: usize,
-    taken: AtomicUsize,
-}
-
-impl HeadBudget {
-    pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, taken: AtomicUsize::new(0) })
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.max);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-}
-
-/// A connection's reservation from the budget, given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct HeadReservation {
-    budget: Arc<HeadBudget>,
-    /// Changed by the connection's own task alone.
-    reserved: AtomicUsize,
-}
-
-/// There is nothing left of the budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exhausted;
-
-impl HeadReservation {
-    pub(super) fn new(budget: &Arc<HeadBudget>) -> Self {
-        Self { budget: Arc::clone(budget), reserved: AtomicUsize::new(0) }
-    }
-
-    /// Reserves so much from now on, more or less than before.
-    pub(super) fn reserve(&self, bytes: usize) -> Result<(), Exhausted> {
-        let reserved = self.reserved.load(Ordering::Relaxed);
-        if bytes == reserved {
-            return Ok(());
-        }
-        if bytes < reserved {
-            self.budget.taken.fetch_sub(reserved - bytes, Ordering::Relaxed);
-        } else if !self.budget.take(bytes - reserved) {
-            return Err(Exhausted);
-        }
-        self.reserved.store(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-impl Drop for HeadReservation {
-    fn drop(&mut self) {
-        self.budget.taken.fetch_sub(*self.reserved.get_mut(), Ordering::Relaxed);
-    }
-}
 
 /// The head that an HTTP/1 connection is in.
 #[derive(Debug, Default)]
@@ -166,22 +106,6 @@ pub(super) fn memory_of(headers: &http::HeaderMap) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_reserved_is_within_the_budget_and_given_back() {
-        let budget = HeadBudget::new(100);
-        let (one, other) = (HeadReservation::new(&budget), HeadReservation::new(&budget));
-        assert_eq!(one.reserve(60), Ok(()));
-        assert_eq!(other.reserve(41), Err(Exhausted));
-        assert_eq!(other.reserve(40), Ok(()));
-        assert_eq!(one.reserve(61), Err(Exhausted));
-        assert_eq!(one.reserve(10), Ok(()));
-        assert_eq!(other.reserve(90), Ok(()));
-        drop(other);
-        assert_eq!(one.reserve(100), Ok(()));
-        drop(one);
-        assert_eq!(budget.taken.load(Ordering::Relaxed), 0);
-    }
 
     #[test]
     fn an_http1_head_is_reserved_until_its_request_was_answered() {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::{Domain, SockAddr, Type};
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::accept_error::{EXHAUSTED_BACKOFF, is_connection_error};
 use super::stream::Socket;
+use super::tls::Tls;
 use super::{Address, Limits};
 
 /// Connections that the kernel keeps for us; it caps this at `net.core.somaxconn`.
@@ -28,6 +30,7 @@ pub struct Listeners {
     /// Where the next round begins, so that a busy listener does not starve the others.
     next: usize,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listeners {
@@ -38,7 +41,12 @@ impl Listeners {
                 .map_err(|cause| BindError { address: address.clone(), cause })
         };
         let all = addresses.iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { all, next: 0, limits: limits.clone() })
+        Ok(Self { all, next: 0, limits: limits.clone(), tls: None })
+    }
+
+    /// The same, with TLS on those of TCP. Who may use a unix socket is up to the file system.
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The addresses that clients reach them by: with real ports where port 0 was asked for.
@@ -48,6 +56,10 @@ impl Listeners {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
     }
 
     /// The next connection of any listener.
@@ -172,11 +184,9 @@ impl Listener {
 impl Inner {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         match self {
-            Self::Tcp(listener) => {
-                listener.poll_accept(cx).map_ok(|(socket, _peer)| Socket::tcp(socket))
-            }
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(socket, _peer)| tcp(socket)),
             Self::Unix(listener) => {
-                listener.poll_accept(cx).map_ok(|(socket, _peer)| Socket::Unix(socket))
+                listener.poll_accept(cx).map_ok(|(socket, _peer)| Socket::Right(socket))
             }
         }
     }
@@ -204,23 +214,21 @@ impl Backlog {
             Self::Tcp(listener) => {
                 let (socket, _peer) = listener.accept()?;
                 socket.set_nonblocking(true)?;
-                TcpStream::from_std(socket).map(Socket::tcp)
+                TcpStream::from_std(socket).map(tcp)
             }
             Self::Unix(listener) => {
                 let (socket, _peer) = listener.accept()?;
                 socket.set_nonblocking(true)?;
-                UnixStream::from_std(socket).map(Socket::Unix)
+                UnixStream::from_std(socket).map(Socket::Right)
             }
         }
     }
 }
 
-impl Socket {
-    fn tcp(socket: TcpStream) -> Self {
-        // Fails only where the client is gone already, which the first read tells.
-        let _ = socket.set_nodelay(true);
-        Self::Tcp(socket)
-    }
+fn tcp(socket: TcpStream) -> Socket {
+    // Fails only where the client is gone already, which the first read tells.
+    let _ = socket.set_nodelay(true);
+    Socket::Left(socket)
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -1,8 +1,9 @@
-//! The data plane's listeners: sockets in, answers out, nothing of tokens in between.
+//! The listeners of gate, issuer, gRPC and metrics: sockets in, answers out, nothing of tokens in
+//! between.
 //!
 //! [`Listeners::bind`] opens every address or none; [`Listeners::serve`] runs the one accept loop
 //! over all of them, TCP and unix alike, until a [`Shutdown`] begins, then drains. HTTP/1.0, 1.1
-//! and HTTP/2 with prior knowledge share each listener.
+//! and HTTP/2, by ALPN or prior knowledge, share each listener, with [`Tls`] or without.
 //!
 //! Why by hand rather than with a ready-made "auto" server:
 //! - A gateway waits on every answer, so a request costs what bare hyper costs: no timer, no lock
@@ -30,6 +31,8 @@ mod shutdown;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod warning_throttle;
 
 use std::time::Duration;
 
@@ -37,8 +40,30 @@ pub use address::{Address, AddressError};
 pub use drain::DrainReport;
 pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};
+pub use tls::{Tls, TlsError, TlsFile, TlsFiles, TlsMetrics};
 
 use crate::wire::networks::Networks;
+
+/// A listener's addresses and TLS, as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Its addresses; none: it is off.
+    pub addresses: Vec<Address>,
+    /// The files of its TLS; `None`: it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+}
+
+impl ListenerConfig {
+    /// True where only this host can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.addresses.iter().all(Address::is_loopback)
+    }
+
+    /// True with a TCP address among its own.
+    pub fn has_tcp(&self) -> bool {
+        self.addresses.iter().any(|address| matches!(address, Address::Tcp(_)))
+    }
+}
 
 /// What the listeners allow their clients.
 #[derive(Clone, Debug)]
@@ -63,8 +88,33 @@ pub struct Limits {
     /// Memory of all heads that are not finished, beyond the 8 KiB that each may have; a connection
     /// that needs more is closed.
     pub unfinished_heads: usize,
+    /// Streams that one HTTP/2 connection may have open at once.
+    pub max_streams: u32,
+    /// The most of them that bring a body at the same time.
+    pub max_bodies: u32,
+    /// True where HTTP/2 connections are pinged. Once they have begun, they are held to neither
+    /// timeout then.
+    pub pings: bool,
     /// Permission bits of unix sockets, as in `0o660`.
     pub socket_mode: u32,
+}
+
+impl Limits {
+    /// Those of gRPC: clients keep a connection, with streams that stay open, and each call brings
+    /// a body. Calls have deadlines of their own.
+    #[must_use]
+    pub fn of_grpc(&self) -> Self {
+        Self {
+            max_connections: 1024,
+            max_per_address: self.max_per_address.min(256),
+            idle_timeout: Duration::from_secs(10),
+            max_head_bytes: 16 << 10,
+            max_streams: 100,
+            max_bodies: 100,
+            pings: true,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -79,6 +129,9 @@ impl Default for Limits {
             max_headers: 1024,
             max_head_bytes: (1 << 20) + (16 << 10),
             unfinished_heads: 64 << 20,
+            max_streams: 250,
+            max_bodies: 32,
+            pings: false,
             socket_mode: 0o660,
         }
     }

@@ -1,5 +1,5 @@
-//! A connection's bytes: the ones read ahead first, then the socket's; and a close that does not
-//! tear the answer out of the client's hands.
+//! A connection's bytes, with TLS or without: the ones read ahead first, then the socket's; and a
+//! close that does not tear the answer out of the client's hands.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,9 +13,12 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::connection_registry::ConnectionState;
 use super::heads::{Frames, Http1Head};
+use super::tls::Tls;
 
 /// What every HTTP/2 connection with prior knowledge begins with (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -27,22 +30,18 @@ const DISCARD_BYTES: usize = 4 << 20;
 const DISCARD_TIME: Duration = Duration::from_millis(500);
 
 /// An accepted socket of either kind.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub(super) type Socket = Either<TcpStream, UnixStream>;
+/// The same, or TLS over it.
+type Transport = Either<Socket, Box<TlsStream<Socket>>>;
 
-impl Socket {
-    /// The address that the connection comes from, or none that anybody has where it is gone;
-    /// `None` on a unix socket.
-    pub(super) fn peer(&self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(socket) => Some(
-                socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()),
-            ),
-            Self::Unix(_) => None,
+/// The address that a connection comes from, or none that anybody has where it is gone; `None` on a
+/// unix socket.
+pub(super) fn peer(socket: &Socket) -> Option<IpAddr> {
+    match socket {
+        Either::Left(socket) => {
+            Some(socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()))
         }
+        Either::Right(_) => None,
     }
 }
 
@@ -56,7 +55,7 @@ pub(super) enum Protocol {
 /// A socket under hyper.
 #[derive(Debug)]
 pub(super) struct Stream {
-    socket: Socket,
+    socket: Transport,
     ahead: Bytes,
     state: Arc<ConnectionState>,
     reading: Reading,
@@ -83,36 +82,42 @@ enum Discard {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, state: Arc<ConnectionState>, max_head_bytes: usize) -> Self {
-        Self {
-            socket,
-            ahead: Bytes::new(),
-            state,
-            reading: Reading::Http1(Http1Head::default()),
-            max_head_bytes,
-            discard: Discard::NotYet,
-        }
-    }
-
-    /// Reads until the first bytes differ from HTTP/2's preface or hold all of it. What was read
-    /// is read again by whoever comes next. `None` where the client closed before that.
-    pub(super) async fn open(&mut self) -> io::Result<Option<Protocol>> {
+    /// Does the TLS handshake, if this listener has TLS and the socket is of TCP. Then reads until the
+    /// first bytes differ from HTTP/2's preface or hold all of it; they are read again by whoever
+    /// comes next. `None` where the client closed before that.
+    pub(super) async fn open(
+        socket: Socket,
+        tls: Option<Arc<Tls>>,
+        state: Arc<ConnectionState>,
+        max_head_bytes: usize,
+    ) -> io::Result<Option<(Self, Protocol)>> {
+        let mut socket = match tls {
+            Some(tls) if matches!(socket, Either::Left(_)) => {
+                let peer = peer(&socket);
+                // Boxed, since it is larger than all that a connection without TLS needs.
+                Either::Right(Box::new(Box::pin(tls.accept(socket, peer)).await?))
+            }
+            _ => Either::Left(socket),
+        };
         let mut first = Vec::with_capacity(FIRST_READ);
         let protocol = loop {
-            if self.socket.read_buf(&mut first).await? == 0 {
-                break None;
+            if socket.read_buf(&mut first).await? == 0 {
+                return Ok(None);
             }
             let compared = first.len().min(PREFACE.len());
             if first[..compared] != PREFACE[..compared] {
-                break Some(Protocol::Http1);
+                break Protocol::Http1;
             }
             if compared == PREFACE.len() {
-                self.reading = Reading::Http2(Frames::after(PREFACE.len()));
-                break Some(Protocol::Http2);
+                break Protocol::Http2;
             }
         };
-        self.ahead = first.into();
-        Ok(protocol)
+        let reading = match protocol {
+            Protocol::Http1 => Reading::Http1(Http1Head::default()),
+            Protocol::Http2 => Reading::Http2(Frames::after(PREFACE.len())),
+        };
+        let (ahead, discard) = (first.into(), Discard::NotYet);
+        Ok(Some((Self { socket, ahead, state, reading, max_head_bytes, discard }, protocol)))
     }
 
     /// Takes note of what was read, and of the memory that an unfinished head takes with it.
@@ -127,7 +132,7 @@ impl Stream {
                 frames.received(bytes, self.max_head_bytes)
             }
         };
-        self.state.reservation().reserve(reserved).map_err(|_| {
+        self.state.reservation().resize(reserved).map_err(|_| {
             tracing::warn!("closed a connection: unfinished heads take all of their memory");
             io::ErrorKind::OutOfMemory.into()
         })
@@ -251,9 +256,8 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Sockets keep nothing back.
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     /// Shuts the write side, so that the client knows the answer to be whole, then discards.
@@ -263,56 +267,5 @@ impl AsyncWrite for Stream {
             self.discard = Discard::Listening;
         }
         self.poll_discard(cx).map(Ok)
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
     }
 }

@@ -12,11 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
@@ -28,6 +24,7 @@ use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
 use super::ring::{KeyRing, UsableUntil};
 use crate::clock::Clock;
+use crate::wire::https::{self, HttpsClient, HttpsError};
 
 /// The largest key set that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -133,9 +130,7 @@ impl KeySet {
 
 /// Reads key sets.
 #[derive(Clone, Debug)]
-pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-}
+pub struct Fetcher(HttpsClient);
 
 impl Fetcher {
     /// A fetcher that trusts the system's certificate authorities.
@@ -143,12 +138,7 @@ impl Fetcher {
     /// # Errors
     /// Where the system has none that can be read.
     pub fn new() -> std::io::Result<Self> {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector) })
+        HttpsClient::new().map(Self)
     }
 
     /// Reads a source once.
@@ -175,16 +165,19 @@ impl Fetcher {
     async fn get(&self, url: &Url) -> Result<Vec<u8>, JwksError> {
         let request = http::Request::get(url.as_str())
             .header(http::header::ACCEPT, "application/jwk-set+json, application/json")
-            .body(Empty::new())
+            .body(Full::new(Bytes::new()))
             .map_err(|_| JwksError::Fetch("the URL cannot be requested".to_owned()))?;
-        let response =
-            self.client.request(request).await.map_err(|error| JwksError::Fetch(chain(&error)))?;
+        let response = self.0.send(request).await?;
         if response.status() != http::StatusCode::OK {
             return Err(JwksError::Fetch(format!("status {}", response.status().as_u16())));
         }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-        let body = body.map_err(|error| JwksError::Fetch(error.to_string()))?;
-        Ok(body.to_bytes().into())
+        Ok(https::read(response, MAX_BYTES).await?.into())
+    }
+}
+
+impl From<HttpsError> for JwksError {
+    fn from(error: HttpsError) -> Self {
+        Self::Fetch(error.to_string())
     }
 }
 
@@ -296,17 +289,6 @@ pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<KeySet, JwksE
 /// A text of somebody else's, fit for one line: bounded, and without control characters.
 fn sanitized(text: &str) -> String {
     text.chars().take(160).flat_map(char::escape_debug).collect()
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn what_is_listened_on_issued_and_stored_is_told_in_words() {
         "metrics    127.0.0.1:9090",
         "issuer     127.0.0.1:0, known as https://id.example.com",
         "internal   127.0.0.1:8082",
-        "gRPC       127.0.0.1:0, not encrypted",
+        "gRPC       127.0.0.1:0",
         "sessions   redis 127.0.0.1:6399",
         "accounts   sqlite ",
         "audit log  ",

@@ -12,14 +12,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use portcullis::app::serve_grpc;
 use portcullis::clock::UnixTime;
+use portcullis::issuer::grpc::GrpcService;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
-use portcullis::issuer::grpc::{GrpcConfig, GrpcError, serve};
 use portcullis::limit::{Attempt, Lease, LimitStore, MemoryLimitStore};
 use portcullis::secret::Secret;
+use portcullis::server::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use portcullis::store::StoreError;
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -29,28 +30,28 @@ use crate::support::issuance::Fixture;
 
 const ADMIN_TOKEN: &str = "an administrator's token, 32 bytes";
 
-/// A server of this process. It ends when it is dropped, or stopped.
+/// A server of this process.
 struct Server {
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), GrpcError>>,
+    shutdown: Shutdown,
+    ended: JoinHandle<DrainReport>,
 }
 
 impl Server {
     async fn start(fixture: &Fixture) -> Self {
-        let admin_token = Some(Secret::new(ADMIN_TOKEN));
-        Self::start_with(fixture, GrpcConfig { admin_token, ..GrpcConfig::default() }, PATIENCE)
-            .await
+        Self::start_with(fixture, None, PATIENCE).await
     }
 
-    async fn start_with(fixture: &Fixture, config: GrpcConfig, grace: Duration) -> Self {
+    async fn start_with(fixture: &Fixture, tls: Option<Arc<Tls>>, grace: Duration) -> Self {
         // Nobody else gets a port of this loopback address once it is closed.
-        let listener = TcpListener::bind("127.3.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = oneshot::channel();
-        let until = async { stopped.await.unwrap_or(()) };
-        let serving = serve(listener, Arc::clone(&fixture.issuance), config, until, grace);
-        Self { address, stop, ended: tokio::spawn(serving) }
+        let any = "127.3.0.1:0".parse().expect("an address");
+        let listeners = Listeners::bind(&[any], &Limits::default().of_grpc()).expect("a free port");
+        let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one address") };
+        let admin_token = Some(Secret::new(ADMIN_TOKEN));
+        let service = GrpcService::new(&fixture.issuance, admin_token).await.expect("a service");
+        let shutdown = Shutdown::new(grace);
+        let serving = serve_grpc(listeners.with_tls(tls), service, shutdown.clone());
+        Self { address, shutdown, ended: tokio::spawn(serving) }
     }
 
     async fn channel(&self) -> Channel {
@@ -63,8 +64,8 @@ impl Server {
     }
 
     /// Begins the drain; what came of it.
-    async fn stop(self) -> Result<(), GrpcError> {
-        self.stop.send(()).expect("it still runs");
+    async fn stop(self) -> DrainReport {
+        self.shutdown.begin();
         tokio::time::timeout(PATIENCE, self.ended).await.expect("in time").expect("no panic")
     }
 }

@@ -49,6 +49,7 @@ mod session_store;
 mod sessions;
 mod simulation;
 mod support;
+mod tls;
 mod topologies;
 mod traefik;
 mod two_gates;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis::issuer::grpc::generated::v1::ListSessionsRequest;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
 use serde_json::Value;
+use tonic::transport::Endpoint;
 
 use crate::support::{
     PATIENCE,
@@ -173,11 +174,13 @@ fn what_needs_lists_is_refused_with_a_word_of_why_and_the_rest_works() {
 fn listed_by_grpc(issuer: &Issuer, token: &str) -> Result<usize, tonic::Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let client = TokenServiceClient::connect(format!("http://{}", issuer.grpc)).await;
+        let url = format!("http://{}", issuer.grpc);
+        let channel = Endpoint::from_shared(url).expect("a URL").connect().await;
+        let mut client = TokenServiceClient::new(channel.expect("a connection"));
         let mut request = tonic::Request::new(ListSessionsRequest { user_id: String::new() });
         let value = format!("Bearer {token}").parse().expect("ASCII");
         request.metadata_mut().insert("authorization", value);
-        let listed = client.expect("a connection").list_sessions(request).await?;
+        let listed = client.list_sessions(request).await?;
         Ok(listed.into_inner().sessions.len())
     })
 }

@@ -31,7 +31,8 @@ fn generate(into: &Path) {
     bare.file.iter_mut().for_each(|file| file.source_code_info = None);
     fs::write(into.join("descriptors.binpb"), bare.encode_to_vec()).expect("written");
     let generator = tonic_prost_build::configure().out_dir(into).emit_rerun_if_changed(false);
-    generator.skip_debug(SECRET).compile_fds(files).expect("code for proto/");
+    let generator = generator.build_transport(false).skip_debug(SECRET);
+    generator.compile_fds(files).expect("code for proto/");
 }
 
 #[test]

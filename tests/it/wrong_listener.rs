@@ -54,5 +54,6 @@ fn grpc_answers_nothing_but_calls_with_200() {
             let (status, _) = h2c::get(issuer.grpc, path, headers);
             assert_eq!(status, 415, "{path} {headers:?}");
         }
+        assert_eq!(http::get(issuer.grpc, path, &[]).status, 415, "{path} over HTTP/1.1");
     }
 }

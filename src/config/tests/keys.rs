@@ -33,7 +33,7 @@ fn jwthenticators_names_mean_rs256_and_no_iss() {
     .unwrap();
     assert_eq!(issuer(&config).iss, None);
     assert_eq!(issuer(&config).audiences, ["a", "b"]);
-    assert_eq!(config.gate.listen, ["127.0.0.1:9999".parse().unwrap()]);
+    assert_eq!(config.gate.listen.addresses, ["127.0.0.1:9999".parse().unwrap()]);
     assert_eq!(config.gate.prefix, "/auth");
     let config = from_environment(&[("RSA_PUBLIC_KEY", &public), ("ISSUER", "us")]).unwrap();
     assert_eq!(issuer(&config).iss.as_deref(), Some("us"));

@@ -1,6 +1,7 @@
 mod accounts;
 mod issuer_conflicts;
 mod keys;
+mod tls;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -51,8 +52,8 @@ fn the_defaults_are_those_of_the_older_systems() {
     assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
     assert_eq!(config.warnings, [""; 0]);
     assert_eq!(issuer(&config).sessions, SessionRule::WhenPresent);
-    assert_eq!(config.gate.listen, ["127.0.0.1:8080".parse().unwrap()]);
-    assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(config.gate.listen.addresses, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.metrics_listen.addresses, ["127.0.0.1:9090".parse().unwrap()]);
     assert_eq!(config.cache.staleness, Duration::from_secs(5));
     assert_eq!(config.cache.stale_if_error, Duration::from_secs(5));
     assert_eq!(config.sessions.policy.timeout, Duration::from_millis(150));
@@ -136,7 +137,7 @@ fn a_stronger_layer_wins_also_under_another_name() {
         let environment = pairs(&[&[("SECRET_KEY", SECRET)], environment].concat());
         let sources = Sources { environment, flags: pairs(flags), ..Sources::default() };
         let config = Config::load(&sources).unwrap();
-        config.gate.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        config.gate.listen.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
     let container = [("LISTEN_HOST", "0.0.0.0"), ("PORT", "9999")];
     assert_eq!(listens(&container, &[]), "0.0.0.0:9999");
@@ -178,7 +179,7 @@ fn the_file_yields_to_the_environment_and_that_to_flags() {
     let config = Config::load(&sources).unwrap();
     assert_eq!(issuer(&config).leeway, Duration::from_secs(60));
     assert_eq!(issuer(&config).iss.as_deref(), Some("environment"));
-    assert_eq!(config.gate.listen, ["127.0.0.1:3333".parse().unwrap()]);
+    assert_eq!(config.gate.listen.addresses, ["127.0.0.1:3333".parse().unwrap()]);
 }
 
 #[test]

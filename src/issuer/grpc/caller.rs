@@ -1,17 +1,25 @@
 //! Who calls: the address that the connection comes from, and the token in the metadata.
 
+use std::net::IpAddr;
+
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::issuer::error::IssueError;
 use crate::issuer::policy::Caller;
 
+/// The address that a call's connection comes from; `None` is a unix socket. It is among the
+/// extensions of each call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) Option<IpAddr>);
+
 /// The caller of a request. What a proxy says of somebody behind it is not believed: those who
 /// call are services.
 pub(super) fn caller_of<T>(request: &Request<T>) -> Caller {
+    let peer = request.extensions().get::<Peer>().and_then(|Peer(address)| *address);
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
     Caller {
-        address: request.remote_addr().map(|peer| peer.ip().to_canonical()),
+        address: peer.map(|address| address.to_canonical()),
         user_agent: user_agent.map(str::to_owned),
     }
 }

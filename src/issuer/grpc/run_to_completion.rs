@@ -16,8 +16,8 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use super::MAX_MESSAGE_BYTES;
 use crate::issuer::Issuance;
+use crate::wire::body::MAX_BODY_BYTES;
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -60,7 +60,7 @@ where
         let issuance = Arc::clone(&self.issuance);
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let read = Limited::new(body, MAX_MESSAGE_BYTES + PREFIX_BYTES).collect().await;
+            let read = Limited::new(body, MAX_BODY_BYTES + PREFIX_BYTES).collect().await;
             let Ok(read) = read else {
                 let status = Status::out_of_range("the message is cut short, or too large");
                 return Ok(status.into_http());

@@ -22,7 +22,6 @@ mod token;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,9 +29,8 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body as _, Incoming};
-use tokio::sync::Semaphore;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 pub use callers::TrustedProxies;
@@ -45,14 +43,7 @@ use super::Issuance;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
-use crate::wire::address_limit::AddressLimit;
-
-/// The largest body that is read, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long a client may take to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bodies are waited for at once.
-const MAX_BODIES: usize = 1_024;
+use crate::wire::body::Bodies;
 
 /// Configuration of the routes.
 #[derive(Clone, Debug)]
@@ -86,45 +77,12 @@ pub struct Web {
     config: WebConfig,
 }
 
-/// How many bodies a listener reads at once, and how many of one address, so that nobody who sends
-/// none of what he announced shuts out the others.
-#[derive(Debug)]
-struct Bodies {
-    all: Semaphore,
-    address_limit: Arc<AddressLimit>,
-}
-
-impl Bodies {
-    fn new(proxies: &TrustedProxies) -> Arc<Self> {
-        let address_limit = AddressLimit::new(MAX_BODIES / 4, proxies.0.clone());
-        Arc::new(Self { all: Semaphore::new(MAX_BODIES), address_limit })
-    }
-
-    /// The whole body, or what to answer in its place. Where there is none nobody waits.
-    async fn read(&self, peer: Option<IpAddr>, body: Incoming) -> Result<Bytes, StatusCode> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
-        let address_permit =
-            self.address_limit.acquire(peer).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-        let permit = self.all.try_acquire().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        let reading = Limited::new(body, MAX_BODY_BYTES).collect();
-        let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-        drop((address_permit, permit));
-        match read {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-        }
-    }
-}
-
 /// A listener's routes, ready to answer.
 #[derive(Clone, Debug)]
 pub struct Routes {
     web: Arc<Web>,
     router: Router,
-    bodies: Arc<Bodies>,
+    bodies: Bodies,
 }
 
 impl Web {
@@ -144,7 +102,7 @@ impl Web {
     }
 
     fn routes(self: &Arc<Self>, router: Router) -> Routes {
-        let bodies = Bodies::new(&self.config.trusted_proxies);
+        let bodies = Bodies::new(self.config.trusted_proxies.0.clone());
         Routes { web: Arc::clone(self), router, bodies }
     }
 }

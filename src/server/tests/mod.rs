@@ -5,9 +5,10 @@ mod drain;
 mod http;
 mod idle_clients;
 mod memory;
+mod tls;
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -16,14 +17,13 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Address, DrainReport, Limits, Listeners, Shutdown};
+use super::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use crate::wire::BodyRead;
 
 /// A timeout far beyond what anything here takes, on any machine.
@@ -52,11 +52,15 @@ impl Server {
     }
 
     fn with(limits: &Limits, grace: Duration) -> Self {
+        Self::with_tls(limits, grace, None)
+    }
+
+    fn with_tls(limits: &Limits, grace: Duration, tls: Option<Arc<Tls>>) -> Self {
         // A loopback address for each server: nobody else gets its port once it is closed.
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let ip = [127, 1, 0, NEXT.fetch_add(1, Ordering::Relaxed)];
         let any = Address::Tcp((ip, 0).into());
-        let listeners = Listeners::bind(&[any], limits).unwrap();
+        let listeners = Listeners::bind(&[any], limits).unwrap().with_tls(tls);
         let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one TCP address") };
         let (shutdown, hold) = (Shutdown::new(grace), Arc::new(HoldSignals::default()));
         let (service, handle) = (service(Arc::clone(&hold)), shutdown.clone());
@@ -126,21 +130,16 @@ impl Client {
     }
 }
 
+type Answering = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
+
 /// `/` answers "hello", `/read` how much body it read, `/headers` how many fields there were,
 /// `/hold` when it is told to, `/panic` never.
 fn service(
     hold: Arc<HoldSignals>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<Full<Bytes>>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
-> + Clone
-+ Send
-+ 'static {
-    service_fn(move |request: Request<Incoming>| {
+) -> impl Fn(Option<IpAddr>, Request<Incoming>) -> Answering + Clone + Send + 'static {
+    move |_peer, request| {
         let hold = Arc::clone(&hold);
-        async move {
+        Box::pin(async move {
             let mut read = None;
             let text = match request.uri().path() {
                 "/read" => {
@@ -165,7 +164,7 @@ fn service(
             if let Some(read) = read {
                 response.extensions_mut().insert(read);
             }
-            Ok(response)
-        }
-    })
+            response
+        })
+    }
 }

@@ -21,7 +21,8 @@ fn fragments_of_gateways_stand_in_the_examples() {
     ] {
         let example: String = files.iter().map(|file| text(file)).collect();
         let known: Vec<&str> = example.lines().map(str::trim).collect();
-        for page in pages() {
+        // What stands there is in no example; `tls.rs` runs it.
+        for page in pages().into_iter().filter(|page| page != "docs/how-to/tls.md") {
             for block in Page::read(&page).blocks(language) {
                 checked += 1;
                 for line in block.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
 use portcullis::issuer::grpc::generated::v1::{RefreshRequest, ValidateRequest};
-use portcullis::issuer::grpc::{GrpcConfig, GrpcError, TlsConfig};
-use portcullis::secret::Secret;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::codegen::tokio_stream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -18,38 +15,10 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use super::{FaultyLimitStore, SILENT, Server};
 use crate::support::PATIENCE;
+use crate::support::certificates::{Authority, Certificates};
 use crate::support::issuance::Fixture;
 
 const SERVICES: [&str; 2] = ["portcullis.v1.TokenService", "refresh.RefreshService"];
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed")
-}
-
-fn pem(authority: &Authority) -> String {
-    authority.as_ref().pem()
-}
-
-/// A certificate and its key, in PEM.
-fn certified(authority: &Authority) -> (String, String) {
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-    let certificate = params.signed_by(&key, authority).expect("signed");
-    (certificate.pem(), key.serialize_pem())
-}
-
-fn tls(authority: &Authority, client_ca: Option<&Authority>) -> TlsConfig {
-    let (certificate, key) = certified(authority);
-    TlsConfig {
-        certificate: certificate.into(),
-        key: Secret::new(key),
-        client_ca: client_ca.map(|authority| pem(authority).into()),
-    }
-}
 
 /// One call over TLS; a handshake may be refused only when something is read.
 async fn call(server: &Server, tls: ClientTlsConfig) -> Result<(), String> {
@@ -69,12 +38,13 @@ async fn validate_rubbish(channel: Channel) -> Result<(), Status> {
 #[tokio::test]
 async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
     let fixture = Fixture::usual().await;
-    let (servers, clients, strangers) = (authority(), authority(), authority());
-    let config = GrpcConfig { tls: Some(tls(&servers, Some(&clients))), ..GrpcConfig::default() };
-    let server = Server::start_with(&fixture, config, PATIENCE).await;
-    let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
-    let with = |authority| {
-        let (certificate, key) = certified(authority);
+    let (clients, strangers) = (Authority::new(), Authority::new());
+    let certificates = Certificates::new(Authority::new(), Some(&clients));
+    let server = Server::start_with(&fixture, Some(certificates.open()), PATIENCE).await;
+    let trusting =
+        || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates.servers.pem()));
+    let with = |authority: &Authority| {
+        let (certificate, key) = authority.issue();
         trusting().identity(Identity::from_pem(certificate, key))
     };
     call(&server, with(&clients)).await.expect("a certificate of theirs");
@@ -91,27 +61,11 @@ async fn with_mutual_tls_only_those_with_a_certificate_are_let_in() {
 #[tokio::test]
 async fn with_tls_alone_nobody_needs_a_certificate() {
     let fixture = Fixture::usual().await;
-    let servers = authority();
-    let config = GrpcConfig { tls: Some(tls(&servers, None)), ..GrpcConfig::default() };
-    let server = Server::start_with(&fixture, config, PATIENCE).await;
-    let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(&servers)));
+    let certificates = Certificates::new(Authority::new(), None);
+    let server = Server::start_with(&fixture, Some(certificates.open()), PATIENCE).await;
+    let trusting =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates.servers.pem()));
     call(&server, trusting).await.expect("an encrypted answer");
-}
-
-#[test]
-fn certificates_that_cannot_be_used_are_told_before_anything_is_bound() {
-    let ours = authority();
-    let good = tls(&ours, Some(&ours));
-    assert!(good.check().is_ok());
-    for bad in [
-        TlsConfig { certificate: b"rubbish".to_vec(), ..good.clone() },
-        TlsConfig { key: Secret::new("rubbish"), ..good.clone() },
-        TlsConfig { key: tls(&ours, None).key, ..good.clone() },
-        TlsConfig { client_ca: Some(b"rubbish".to_vec()), ..good.clone() },
-    ] {
-        assert!(matches!(bad.check(), Err(GrpcError::Tls(_))), "{bad:?}");
-    }
-    assert!(!format!("{good:?}").contains("PRIVATE"));
 }
 
 #[tokio::test]
@@ -190,7 +144,7 @@ async fn health_is_told_and_the_drain_ends_who_watches_it() {
     let mut watched = client.watch(request).await.expect("a stream").into_inner();
     let first = watched.message().await.expect("no error").expect("a status");
     assert_eq!(first.status(), ServingStatus::Serving);
-    server.stop().await.expect("a drain");
+    assert_eq!(server.stop().await.aborted, 0);
     let last = watched.message().await.expect("no error").expect("a status");
     assert_eq!(last.status(), ServingStatus::NotServing);
     assert!(watched.message().await.expect("no error").is_none(), "the stream ends");
@@ -201,7 +155,7 @@ async fn a_drain_waits_for_a_call_under_way_and_cuts_it_after_the_grace() {
     let store = Arc::new(FaultyLimitStore::default());
     let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
     let grace = Duration::from_millis(200);
-    let server = Server::start_with(&fixture, GrpcConfig::default(), grace).await;
+    let server = Server::start_with(&fixture, None, grace).await;
     let address = server.address;
     let mut client = server.tokens().await;
     store.set(SILENT);
@@ -210,7 +164,7 @@ async fn a_drain_waits_for_a_call_under_way_and_cuts_it_after_the_grace() {
     let calling = tokio::spawn(async move { client.refresh(request).await });
     store.asked.notified().await;
     let began = std::time::Instant::now();
-    server.stop().await.expect("an end");
+    assert_eq!(server.stop().await.aborted, 1);
     assert!(began.elapsed() >= grace, "it waited");
     let status = calling.await.expect("no panic").expect_err("it was cut");
     assert!(

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod canned_response;
+pub mod certificates;
 pub mod demo;
 pub mod faulty_issuance;
 pub mod faulty_store;

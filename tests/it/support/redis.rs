@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use super::certificates::Authority;
 
 /// The transport by which clients reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,21 +184,11 @@ fn log(folder: &Path) -> String {
 
 /// `ca.pem`, and `server.pem` with `server.key` that it signed for 127.0.0.1.
 fn write_certificates(folder: &Path) {
-    let ca_key = KeyPair::generate().expect("key");
-    let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).expect("CA");
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().expect("key");
-    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-    // Of the CA's own name it would look as if it had signed itself, to the servers of a cluster.
-    server.distinguished_name.push(DnType::CommonName, "redis");
-    let certificate = server.signed_by(&key, &issuer).expect("certificate");
-    for (name, content) in [
-        ("ca.pem", ca_certificate.pem()),
-        ("server.pem", certificate.pem()),
-        ("server.key", key.serialize_pem()),
-    ] {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    for (name, content) in
+        [("ca.pem", authority.pem()), ("server.pem", certificate), ("server.key", key)]
+    {
         std::fs::write(folder.join(name), content).expect(name);
     }
 }
