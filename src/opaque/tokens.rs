@@ -72,7 +72,7 @@ impl Tokens {
 
     /// The present epoch of a token; to be taken before it is read.
     pub fn epoch(&self, digest: &TokenDigest) -> TokenEpoch {
-        self.epochs.epoch([digest.as_bytes()])
+        self.epochs.epoch([digest])
     }
 
     /// The status of the token that this epoch was taken for, as far as this process knows.
@@ -90,7 +90,7 @@ impl Tokens {
     /// be a stranger's guess: then it is asked for within the part of the store that strangers
     /// have, and that there is none is remembered for a second, unless an event names it before.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let (epoch, now) = (self.epochs.epoch([digest.as_bytes()]), self.clock.monotonic());
+        let (epoch, now) = (self.epochs.epoch([digest]), self.clock.monotonic());
         if self.absent.contains(digest, epoch, now) {
             return Ok(None);
         }
@@ -140,10 +140,8 @@ impl Tokens {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Rotation, StoreError> {
-        let _told = (
-            self.epochs.advance_on_drop(old.as_bytes()),
-            NotifyAdded { to: self, tokens: successors },
-        );
+        let _told =
+            (self.epochs.advance_on_drop(old), NotifyAdded { to: self, tokens: successors });
         self.timed(Operation::Rotate, self.store.rotate(old, at, successors)).await
     }
 
@@ -154,13 +152,13 @@ impl Tokens {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
-        let _told = self.epochs.advance_on_drop(digest.as_bytes());
+        let _told = self.epochs.advance_on_drop(digest);
         self.timed(Operation::Extend, self.store.extend(digest, expires, claims)).await
     }
 
     /// Deletes a token. Says whether it was there.
     pub async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        let _told = self.epochs.advance_on_drop(digest.as_bytes());
+        let _told = self.epochs.advance_on_drop(digest);
         self.timed(Operation::Remove, self.store.remove(digest)).await
     }
 
@@ -205,7 +203,7 @@ impl InvalidationListener for Tokens {
             InvalidationEvent::Changed(key) => {
                 if let Some(digest) = self.store.invalidated_record(key) {
                     self.known.insert(&digest);
-                    self.epochs.advance(digest.as_bytes());
+                    self.epochs.advance(digest);
                 }
             }
         }
@@ -223,7 +221,7 @@ impl Drop for NotifyAdded<'_> {
     fn drop(&mut self) {
         for token in self.tokens {
             self.to.known.insert(&token.digest);
-            self.to.epochs.advance(token.digest.as_bytes());
+            self.to.epochs.advance(token.digest);
         }
     }
 }

@@ -100,7 +100,7 @@ impl Sessions {
 
     /// The present epoch of a session; to be taken before [`Sessions::live`].
     pub fn epoch(&self, user: &UserId, id: &SessionId) -> SessionEpoch {
-        self.epochs.epoch([id.as_str().as_bytes(), user.as_str().as_bytes()])
+        self.epochs.epoch([of_session(id), of_user(user)])
     }
 
     /// The status of the session that this epoch was taken for, as far as this process knows.
@@ -146,7 +146,7 @@ impl Sessions {
 
     /// Ends a session; the next request of this process is refused. Says whose it was.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let _change = self.epochs.advance_on_drop(id.as_str().as_bytes());
+        let _change = self.epochs.advance_on_drop(of_session(id));
         self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
@@ -156,7 +156,7 @@ impl Sessions {
     /// # Errors
     /// An error may come after some have ended; asking again ends the rest.
     pub async fn revoke_user(&self, user: &UserId) -> Result<u64, StoreError> {
-        let _change = self.epochs.advance_on_drop(user.as_str().as_bytes());
+        let _change = self.epochs.advance_on_drop(of_user(user));
         let until_now = self.store.revoke_user(user, self.clock.now());
         let mut ended = self.timed(Operation::Revoke, until_now).await?;
         if !self.lists() {
@@ -274,14 +274,23 @@ impl InvalidationListener for Sessions {
         match event {
             InvalidationEvent::Lost => self.epochs.suspect_all(),
             InvalidationEvent::Changed(key) => match self.store.invalidated_record(key) {
-                Some(InvalidatedRecord::Session(id)) => self.epochs.advance(id.as_str().as_bytes()),
+                Some(InvalidatedRecord::Session(id)) => self.epochs.advance(of_session(&id)),
                 Some(InvalidatedRecord::User(user)) => {
-                    self.epochs.advance(user.as_str().as_bytes());
+                    self.epochs.advance(of_user(&user));
                 }
                 None => {}
             },
         }
     }
+}
+
+/// The record that epochs know a session by; a user of the same name is another one.
+fn of_session(id: &SessionId) -> (u8, &str) {
+    (b's', id.as_str())
+}
+
+fn of_user(user: &UserId) -> (u8, &str) {
+    (b'u', user.as_str())
 }
 
 /// Writes all last-seen times. Where the store fails the rest is dropped: a use that was not

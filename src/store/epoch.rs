@@ -6,7 +6,7 @@
 //! change has to look for what is cached. Where it is not known what was missed, the generation that
 //! all epochs share is advanced, which makes every one of them suspect at once.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The moment at which records were read, in terms of what was changed before. A reader of what
@@ -50,10 +50,10 @@ impl EpochTable {
     }
 
     /// The present epoch of records; to be taken before the store is asked.
-    pub fn epoch<const RECORDS: usize>(&self, records: [&[u8]; RECORDS]) -> Epoch<RECORDS> {
+    pub fn epoch<const RECORDS: usize>(&self, records: [impl Hash; RECORDS]) -> Epoch<RECORDS> {
         let generation = self.generation.load(Ordering::Acquire);
         let slots = records.map(|record| {
-            let slot = self.slot(record);
+            let slot = self.slot(&record);
             (slot, self.counter(slot).load(Ordering::Acquire))
         });
         Epoch { generation, slots }
@@ -73,14 +73,14 @@ impl EpochTable {
     }
 
     /// Notes that a record was changed, or is gone.
-    pub fn advance(&self, record: &[u8]) {
-        self.counter(self.slot(record)).fetch_add(1, Ordering::AcqRel);
+    pub fn advance(&self, record: impl Hash) {
+        self.counter(self.slot(&record)).fetch_add(1, Ordering::AcqRel);
     }
 
     /// Notes a change when the returned value is dropped: also after an error, and when the caller was
     /// cancelled, the store may have done what it was asked.
-    pub fn advance_on_drop(&self, record: &[u8]) -> AdvanceOnDrop<'_> {
-        AdvanceOnDrop(self.counter(self.slot(record)))
+    pub fn advance_on_drop(&self, record: impl Hash) -> AdvanceOnDrop<'_> {
+        AdvanceOnDrop(self.counter(self.slot(&record)))
     }
 
     /// Notes that a change of any record may have been missed.
@@ -92,7 +92,7 @@ impl EpochTable {
         &self.counters[slot as usize]
     }
 
-    fn slot(&self, record: &[u8]) -> u32 {
+    fn slot(&self, record: &impl Hash) -> u32 {
         // The modulus keeps it within four bytes; the fallback cannot happen.
         let slot = self.hasher.hash_one(record) % self.counters.len() as u64;
         u32::try_from(slot).unwrap_or_default()
@@ -119,11 +119,11 @@ mod tests {
     fn an_epoch_is_outdated_by_each_of_its_records_and_suspect_where_something_was_missed() {
         let table = EpochTable::with_slots(SLOTS);
         for (happens, expected) in [
-            (&(|| table.advance(b"session")) as &dyn Fn(), EpochStatus::Changed),
-            (&|| table.advance(b"user"), EpochStatus::Changed),
+            (&(|| table.advance("session")) as &dyn Fn(), EpochStatus::Changed),
+            (&|| table.advance("user"), EpochStatus::Changed),
             (&|| table.suspect_all(), EpochStatus::Suspect),
         ] {
-            let epoch = table.epoch([b"session", b"user"]);
+            let epoch = table.epoch(["session", "user"]);
             assert_eq!(table.status(&epoch), EpochStatus::Current);
             happens();
             assert_eq!(table.status(&epoch), expected);
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn what_is_known_to_have_changed_is_not_merely_suspect() {
         let table = EpochTable::with_slots(SLOTS);
-        let epoch = table.epoch([b"session"]);
-        table.advance(b"session");
+        let epoch = table.epoch(["session"]);
+        table.advance("session");
         table.suspect_all();
         assert_eq!(table.status(&epoch), EpochStatus::Changed);
     }
@@ -142,21 +142,20 @@ mod tests {
     #[test]
     fn a_change_outdates_what_was_read_before_it_has_ended() {
         let table = EpochTable::with_slots(SLOTS);
-        let before = table.epoch([b"token"]);
-        let change = table.advance_on_drop(b"token");
-        let during = table.epoch([b"token"]);
+        let before = table.epoch(["token"]);
+        let change = table.advance_on_drop("token");
+        let during = table.epoch(["token"]);
         assert_eq!([before, during].map(|epoch| table.status(&epoch)), [EpochStatus::Current; 2]);
         drop(change);
         assert_eq!([before, during].map(|epoch| table.status(&epoch)), [EpochStatus::Changed; 2]);
-        assert_eq!(table.status(&table.epoch([b"token"])), EpochStatus::Current);
+        assert_eq!(table.status(&table.epoch(["token"])), EpochStatus::Current);
     }
 
     #[test]
     fn a_change_disturbs_few_others() {
         let table = EpochTable::with_slots(SLOTS);
-        let epochs: Vec<_> =
-            (0..10_000_u32).map(|n| table.epoch([&n.to_le_bytes(), b"user"])).collect();
-        table.advance(&0_u32.to_le_bytes());
+        let epochs: Vec<_> = (0..10_000_u32).map(|n| table.epoch([n, u32::MAX])).collect();
+        table.advance(0_u32);
         let changed =
             epochs.iter().filter(|epoch| table.status(epoch) == EpochStatus::Changed).count();
         assert!((1..10).contains(&changed), "{changed}");
