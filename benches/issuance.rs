@@ -22,12 +22,14 @@ use portcullis::issuer::policy::{Caller, IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
 use portcullis::issuer::{Issuance, Parts};
-use portcullis::limit::{LimitStore, Limits, MemoryLimitStore, SqliteLimitStore};
+use portcullis::lease::Leases;
+use portcullis::limit::Limits;
 use portcullis::opaque::{MemoryTokenStore, OpaqueTokenStore, SqliteTokenStore, Tokens};
 use portcullis::secret::{Random, Secret, SystemRandom};
 use portcullis::session::{
     MemoryStore, SessionPolicy, SessionStore, Sessions, SqliteStore, UserId,
 };
+use portcullis::store::records::{MemoryRecordStore, RecordStore, Records, SqliteRecordStore};
 use portcullis::store::sqlite::{Database, Options};
 use portcullis::store::{StoreKind, StoreMetrics};
 use portcullis::telemetry::audit::AuditLog;
@@ -138,27 +140,27 @@ async fn issuance(
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let file = folder.join(format!("{store}.db"));
     let database = Database::open(&file, Options::default()).await.unwrap();
-    let (sessions, opaque, limits): (
+    let (sessions, opaque, records): (
         Arc<dyn SessionStore>,
         Arc<dyn OpaqueTokenStore>,
-        Arc<dyn LimitStore>,
+        Arc<dyn RecordStore>,
     ) = match store {
         "memory" => (
             Arc::new(MemoryStore::new()),
             Arc::new(MemoryTokenStore::new()),
-            Arc::new(MemoryLimitStore::new()),
+            Arc::new(MemoryRecordStore::new()),
         ),
         _ => (
             Arc::new(SqliteStore::new(database.clone())),
             Arc::new(SqliteTokenStore::new(database.clone())),
-            Arc::new(SqliteLimitStore::new(database.clone())),
+            Arc::new(SqliteRecordStore::new(database.clone())),
         ),
     };
     let metrics = StoreMetrics::unregistered;
     let policy = SessionPolicy { timeout: TIMEOUT, ..SessionPolicy::default() };
     let sessions = Sessions::new(sessions, policy, clock.clone(), metrics(StoreKind::Sessions));
     let tokens = Tokens::new(opaque, TIMEOUT, clock.clone(), metrics(StoreKind::Tokens));
-    let limits = Arc::new(Limits::new(limits, TIMEOUT, clock.clone(), metrics(StoreKind::Limits)));
+    let records = Records::new(records, TIMEOUT, clock.clone(), metrics(StoreKind::Limits));
     let pem = key::generate(Algorithm::ES256, random.as_ref()).unwrap();
     let signer = SigningKey::from_private_pem(Algorithm::ES256, &pem).unwrap();
     let issuer = Issuer {
@@ -183,8 +185,9 @@ async fn issuance(
         passwords: Arc::clone(passwords),
         password_check: PasswordCheck::Accounts,
         tokens: Arc::new(tokens),
-        throttle: Throttle::new(Arc::clone(&limits), throttle, clock.clone()),
-        limits,
+        throttle: Throttle::new(Limits::new(records.clone()), throttle, clock.clone()),
+        leases: Leases::new(records.clone()),
+        records,
         sessions: Arc::new(sessions),
         signers: Arc::new(SigningRing::fixed(signer)),
         verifier: Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),

@@ -11,7 +11,7 @@
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
 //! - [`account`]: users, passwords, API keys, clients
 //! - [`opaque`]: refresh tokens and handles, kept by their digest
-//! - [`limit`]: leases and rate limits that many processes share
+//! - [`lease`], [`limit`]: leases, and rate limits, that many processes share
 //! - [`session`]: what a token's `sid` refers to, and the stores that keep it
 //! - [`token`]: keys, key sets, claims; bytes in, claims out
 //! - [`store`]: what all stores share: how databases are reached, errors, deadlines, invalidation
@@ -26,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod issuer;
+pub mod lease;
 pub mod limit;
 pub mod opaque;
 pub mod secret;

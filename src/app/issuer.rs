@@ -27,11 +27,13 @@ use crate::issuer::login::PasswordCheck;
 use crate::issuer::metrics::IssuerMetrics;
 use crate::issuer::throttle::Throttle;
 use crate::issuer::{Issuance, Parts};
+use crate::lease::Leases;
 use crate::limit::Limits;
 use crate::opaque::Tokens;
 use crate::secret::{Random, Secret};
 use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
+use crate::store::records::Records;
 use crate::store::{CHANGE_TIMEOUT, StoreKind, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
 use crate::telemetry::metrics::Registry;
@@ -87,12 +89,12 @@ impl IssuerApp {
         }
         let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
         let clock = shared.clock;
-        let limits = Arc::new(Limits::new(
-            shared.stores.limits,
+        let records = Records::new(
+            shared.stores.records,
             config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
             Arc::clone(&clock),
             StoreMetrics::register_for(registry, StoreKind::Limits),
-        ));
+        );
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
             Some(hook) => PasswordCheck::Hook(Box::new(
@@ -102,7 +104,8 @@ impl IssuerApp {
         if !issuance.throttle.enabled {
             tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");
         }
-        let throttle = Throttle::new(Arc::clone(&limits), issuance.throttle, Arc::clone(&clock));
+        let limits = Limits::new(records.clone());
+        let throttle = Throttle::new(limits, issuance.throttle, Arc::clone(&clock));
         let admin_token = admin_token(issuance, shared.random.as_ref())?;
         let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
         learn_hash_costs(&passwords, accounts.as_ref()).await;
@@ -111,7 +114,8 @@ impl IssuerApp {
             passwords: Arc::new(passwords),
             password_check,
             tokens: shared.tokens,
-            limits,
+            leases: Leases::new(records.clone()),
+            records,
             throttle,
             sessions: shared.sessions,
             signers: shared.signers,

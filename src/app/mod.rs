@@ -23,12 +23,12 @@ use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceConfig};
 use crate::gate::upstream::UpstreamJwt;
-use crate::limit::Limits;
 use crate::opaque::Tokens;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
 use crate::store::invalidation::{InvalidationSource, InvalidationState};
+use crate::store::records::Records;
 use crate::store::{StoreError, StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
@@ -260,8 +260,8 @@ impl Bound {
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let limits = issuer.as_ref().map(|issuer| Arc::clone(&issuer.issuance().limits));
-        let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, limits };
+        let records = issuer.as_ref().map(|issuer| issuer.issuance().records.clone());
+        let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, records };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {
@@ -433,7 +433,7 @@ fn with_opaque(
 struct PurgedStores {
     sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
-    limits: Option<Arc<Limits>>,
+    records: Option<Records>,
 }
 
 impl PurgedStores {
@@ -442,11 +442,11 @@ impl PurgedStores {
         let before = now.before(PURGE_AFTER);
         let sessions = self.sessions.purge(PURGE_AFTER).await?;
         let tokens = self.tokens.purge(before).await?;
-        let limits = match &self.limits {
-            Some(limits) => limits.purge(before).await?,
+        let records = match &self.records {
+            Some(records) => records.purge(before).await?,
             None => 0,
         };
-        Ok(sessions + tokens + limits)
+        Ok(sessions + tokens + records)
     }
 }
 

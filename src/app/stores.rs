@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
-use crate::limit::{
-    LimitStore, MemcachedLimitStore, MemoryLimitStore, RedisLimitStore, SqliteLimitStore,
-};
 use crate::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
 };
@@ -18,6 +15,9 @@ use crate::session::{MemcachedStore, MemoryStore, RedisStore, SessionStore, Sqli
 use crate::store::CHANGE_TIMEOUT;
 use crate::store::invalidation::{DeliveryMode, InvalidationSource, InvalidationState};
 use crate::store::memcached::{self, Memcached};
+use crate::store::records::{
+    MemcachedRecordStore, MemoryRecordStore, RecordStore, RedisRecordStore, SqliteRecordStore,
+};
 use crate::store::redis::{Redis, RedisInvalidation};
 use crate::store::sqlite::{Database, SqliteInvalidation};
 use crate::store::{postgres, redis, sqlite};
@@ -30,7 +30,7 @@ pub struct Stores {
     /// Refresh tokens and handles, beside the sessions.
     pub opaque: Arc<dyn OpaqueTokenStore>,
     /// Leases and limits; with Redis in a database of their own.
-    pub limits: Arc<dyn LimitStore>,
+    pub records: Arc<dyn RecordStore>,
     /// The source of invalidation events; `None` where there is none.
     pub invalidation: Option<Arc<dyn InvalidationSource>>,
     /// The state of that source.
@@ -114,7 +114,7 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
             Stores {
                 sessions: Arc::new(SqliteStore::new(database.clone())),
                 opaque: Arc::new(SqliteTokenStore::new(database.clone())),
-                limits: Arc::new(SqliteLimitStore::new(database)),
+                records: Arc::new(SqliteRecordStore::new(database)),
                 invalidation,
                 invalidation_state,
             }
@@ -140,7 +140,7 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
             Stores {
                 sessions: Arc::new(sessions),
                 opaque: Arc::new(opaque),
-                limits: Arc::new(RedisLimitStore::new(server(*limits_database)?)),
+                records: Arc::new(RedisRecordStore::new(server(*limits_database)?)),
                 invalidation,
                 invalidation_state,
             }
@@ -156,7 +156,7 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
             Stores {
                 sessions: Arc::new(MemcachedStore::new(memcached.clone(), Arc::new(SystemRandom))),
                 opaque: Arc::new(MemcachedTokenStore::new(memcached.clone())),
-                limits: Arc::new(MemcachedLimitStore::new(memcached)),
+                records: Arc::new(MemcachedRecordStore::new(memcached)),
                 invalidation,
                 invalidation_state,
             }
@@ -166,7 +166,7 @@ async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
             Stores {
                 sessions: Arc::new(MemoryStore::new()),
                 opaque: Arc::new(MemoryTokenStore::new()),
-                limits: Arc::new(MemoryLimitStore::new()),
+                records: Arc::new(MemoryRecordStore::new()),
                 invalidation,
                 invalidation_state,
             }

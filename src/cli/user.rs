@@ -23,6 +23,7 @@ use crate::limit::Limits;
 use crate::secret::Secret;
 use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
+use crate::store::records::Records;
 
 /// How many users are read at once.
 const PAGE: usize = 500;
@@ -331,9 +332,10 @@ async fn unlock(args: &OneArgs) -> Outcome {
 
 /// Where failed logins are counted.
 async fn limits(config: &SessionConfig) -> Result<Limits, Failure> {
-    let store = open_stores(config).await.map_err(Failure::unavailable)?.limits;
+    let store = open_stores(config).await.map_err(Failure::unavailable)?.records;
     let (clock, _) = clock_and_random();
-    Ok(Limits::new(store, config.policy.timeout, clock, StoreMetrics::default()))
+    let metrics = StoreMetrics::default();
+    Ok(Limits::new(Records::new(store, config.policy.timeout, clock, metrics)))
 }
 
 async fn delete(args: &OneArgs) -> Outcome {

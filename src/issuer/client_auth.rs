@@ -13,7 +13,7 @@ use super::audit::Event;
 use super::error::IssueError;
 use super::policy::Caller;
 use crate::account::{Client, KeyDigest};
-use crate::limit::Lease;
+use crate::lease::Lease;
 use crate::opaque;
 use crate::secret::Secret;
 use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
@@ -244,7 +244,7 @@ impl Issuance {
             return Ok(false);
         };
         let name = format!("assertion:{}:{jti}", client.id);
-        let lease = self.limits.acquire_lease(&name, "", now, verified.usable_until).await?;
+        let lease = self.leases.acquire(&name, "", now, verified.usable_until).await?;
         Ok(lease == Lease::Acquired)
     }
 }

@@ -42,10 +42,11 @@ use throttle::Throttle;
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
 use crate::clock::Clock;
-use crate::limit::Limits;
+use crate::lease::Leases;
 use crate::opaque::Tokens;
 use crate::secret::Random;
 use crate::session::Sessions;
+use crate::store::records::Records;
 use crate::token::{SigningRing, Verifier};
 
 /// What issuance stands on.
@@ -59,8 +60,10 @@ pub struct Parts {
     pub password_check: PasswordCheck,
     /// Refresh tokens and handles.
     pub tokens: Arc<Tokens>,
-    /// Leases and limits.
-    pub limits: Arc<Limits>,
+    /// Leases on rotations, and on assertions that were seen.
+    pub leases: Leases,
+    /// The store of leases and limits.
+    pub records: Records,
     /// The limits.
     pub throttle: Throttle,
     /// The sessions, shared with the gate of this process.

@@ -95,7 +95,7 @@ pub enum Success {
 /// The rate limits, over the store that all processes share.
 #[derive(Debug)]
 pub struct Throttle {
-    limits: Arc<Limits>,
+    limits: Limits,
     config: ThrottleConfig,
     delays: Vec<Duration>,
     clock: Arc<dyn Clock>,
@@ -103,7 +103,7 @@ pub struct Throttle {
 
 impl Throttle {
     /// Limits of this configuration, counted in `limits`.
-    pub fn new(limits: Arc<Limits>, config: ThrottleConfig, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(limits: Limits, config: ThrottleConfig, clock: Arc<dyn Clock>) -> Self {
         Self { limits, config, delays: delays(&config), clock }
     }
 
@@ -181,7 +181,7 @@ impl Throttle {
         if !self.config.enabled {
             return Ok(());
         }
-        self.limits.refund(&bucket_name(caller), self.interval()).await
+        self.limits.refund(&bucket_name(caller), self.clock.now(), self.interval()).await
     }
 
     /// How long one check takes to come back.
@@ -241,7 +241,10 @@ impl Throttle {
     }
 
     async fn take_back(&self, name: &AttemptName) -> Result<(), StoreError> {
-        if self.config.enabled { self.limits.undo_failure(&name.0).await } else { Ok(()) }
+        if !self.config.enabled {
+            return Ok(());
+        }
+        self.limits.undo_failure(&name.0, self.clock.now()).await
     }
 }
 

@@ -1,23 +1,22 @@
 //! The arithmetic of token buckets and of backoff after failures: numbers in, numbers out.
 //!
-//! All numbers are milliseconds, exact in a double, so that Redis' scripts, which know nothing
-//! else, come to the same answers.
-//!
-//! A clock may be set back, and hosts disagree a little. What was kept is then in the future of
-//! whoever asks. Up to [`TOLERANCE`] that is taken as it is: nobody gets more, somebody waits so
-//! much longer. What lies further ahead can only be a clock that was wrong, and would lock for as
-//! long: it is taken for the least that may still be allowed now, and kept so.
+//! All numbers are milliseconds. A clock may be set back, and hosts disagree a little. What was
+//! kept is then in the future of whoever asks. Up to [`TOLERANCE`] that is taken as it is: nobody
+//! gets more, somebody waits so much longer. What lies further ahead can only be a clock that was
+//! wrong, and would lock for as long: it is taken for the least that may still be allowed now, and
+//! kept so.
 
 use std::time::Duration;
 
-use super::store::Attempt;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::UnixTime;
 
 /// How far hosts that share a store may disagree about the time.
 pub(super) const TOLERANCE: u64 = 60_000;
 /// The longest duration that counts: one century.
 const LONGEST: u64 = 3_155_760_000_000;
-/// The last moment that counts; with all that is added to it, it is still exact in a double.
+/// The last moment that counts; with all that is added to it, it is still a number anywhere.
 const LAST: u64 = 9_000_000_000_000_000;
 
 /// A moment, in milliseconds.
@@ -48,94 +47,77 @@ impl Rate {
     }
 }
 
-/// Outcome of taking one from a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TakeDecision {
-    /// How long to wait; zero: it was taken.
-    pub(super) wait: u64,
-    /// When the bucket is full again, where that is to be kept anew.
-    pub(super) full_at: Option<u64>,
+/// A token bucket (GCRA) that somebody took from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bucket {
+    /// When it is full again.
+    pub(super) full_at: u64,
 }
 
-impl TakeDecision {
-    /// For the caller.
-    pub(super) fn answer(self) -> Option<Duration> {
-        (self.wait > 0).then(|| Duration::from_millis(self.wait))
-    }
-}
-
-/// Takes one from a bucket that is full at `full_at`; from one that was never used, without.
-pub(super) fn take(full_at: Option<u64>, at: u64, rate: Rate) -> TakeDecision {
+/// Takes one from a bucket; `None` was never used. How long to wait, zero where it was taken; and
+/// the bucket, where that is to be kept anew.
+pub(super) fn take(bucket: Option<Bucket>, at: u64, rate: Rate) -> (u64, Option<Bucket>) {
     let empty = at + rate.depth;
-    let full_at = full_at.unwrap_or(0);
+    let full_at = bucket.map_or(0, |bucket| bucket.full_at);
     let is_from_a_wrong_clock = full_at > empty + TOLERANCE;
     let from = if is_from_a_wrong_clock { empty } else { full_at.max(at) };
     let then = from + rate.interval;
     if then > empty {
-        TakeDecision { wait: then - empty, full_at: is_from_a_wrong_clock.then_some(from) }
+        (then - empty, is_from_a_wrong_clock.then_some(Bucket { full_at: from }))
     } else {
-        TakeDecision { wait: 0, full_at: Some(then) }
+        (0, Some(Bucket { full_at: then }))
     }
 }
 
-/// When a bucket is full that was given one back.
-pub(super) fn refund(full_at: u64, interval: Duration) -> u64 {
-    full_at.saturating_sub(Rate::new(interval, 1).interval)
+/// A bucket that was given one back.
+pub(super) fn refund(bucket: Bucket, interval: Duration) -> Bucket {
+    Bucket { full_at: bucket.full_at.saturating_sub(Rate::new(interval, 1).interval) }
 }
 
 /// Failures that were recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failures {
     /// How many.
     pub(super) count: u32,
     /// When the last one was.
     pub(super) last: u64,
+    /// When they may be forgotten.
+    pub(super) expires: u64,
 }
 
 /// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FailureDecision {
-    /// How long to wait; zero: it was recorded.
-    pub(super) wait: u64,
-    /// How many were recorded before it.
-    pub(super) before: u32,
-    /// What is to be kept anew.
-    pub(super) kept: Option<Failures>,
+pub enum Attempt {
+    /// The attempt may go on; this many failures were recorded before it.
+    Counted(u32),
+    /// The attempt comes too early; it may come again after this long.
+    Wait(Duration),
 }
 
-impl FailureDecision {
-    /// For the caller.
-    pub(super) fn answer(self) -> Attempt {
-        match self.wait {
-            0 => Attempt::Counted(self.before),
-            wait => Attempt::Wait(Duration::from_millis(wait)),
-        }
-    }
-}
-
-/// Records an attempt as a failure, unless it comes too early.
+/// Records an attempt as a failure, unless it comes too early; and the failures, where they are to
+/// be kept anew.
 pub(super) fn record_failure(
-    kept: Option<Failures>,
+    failures: Option<Failures>,
     at: u64,
     delays: &[u64],
     memory: u64,
-) -> FailureDecision {
+) -> (Attempt, Option<Failures>) {
+    let kept = |count, last: u64| Failures { count, last, expires: last.saturating_add(memory) };
     let remembered =
-        kept.filter(|failures| failures.count > 0 && at < failures.last.saturating_add(memory));
-    let Some(Failures { count, last }) = remembered else {
-        return FailureDecision { wait: 0, before: 0, kept: Some(Failures { count: 1, last: at }) };
+        failures.filter(|kept| kept.count > 0 && at < kept.last.saturating_add(memory));
+    let Some(Failures { count, last, .. }) = remembered else {
+        return (Attempt::Counted(0), Some(kept(1, at)));
     };
     let is_from_a_wrong_clock = last > at + TOLERANCE;
     let last = if is_from_a_wrong_clock { at } else { last };
     let nth = usize::try_from(count).unwrap_or(usize::MAX);
     let delay = delays.get(nth).or(delays.last()).map_or(0, |delay| *delay).min(memory);
-    let wait = if delay == 0 { 0 } else { (last + delay).saturating_sub(at) };
+    let wait = if delay == 0 { 0 } else { last.saturating_add(delay).saturating_sub(at) };
     if wait > 0 {
-        let kept = is_from_a_wrong_clock.then_some(Failures { count, last });
-        FailureDecision { wait, before: count, kept }
+        let wait = Attempt::Wait(Duration::from_millis(wait));
+        (wait, is_from_a_wrong_clock.then(|| kept(count, last)))
     } else {
-        let kept = Failures { count: count.saturating_add(1), last: last.max(at) };
-        FailureDecision { wait: 0, before: count, kept: Some(kept) }
+        (Attempt::Counted(count), Some(kept(count.saturating_add(1), last.max(at))))
     }
 }
 
@@ -143,11 +125,6 @@ pub(super) fn record_failure(
 /// the delay once more, and never for a longer one.
 pub(super) fn undo_failure(failures: Failures) -> Failures {
     Failures { count: failures.count.saturating_sub(1), ..failures }
-}
-
-/// The moment at which failures are forgotten.
-pub(super) fn forgotten_at(failures: Failures, memory: u64) -> u64 {
-    failures.last.saturating_add(memory)
 }
 
 #[cfg(test)]
@@ -163,9 +140,9 @@ mod tests {
     fn waits(rate: Rate, moments: &[u64]) -> Vec<u64> {
         let mut kept = None;
         let wait = |at: &u64| {
-            let decision = take(kept, *at, rate);
-            kept = decision.full_at.or(kept);
-            decision.wait
+            let (wait, bucket) = take(kept, *at, rate);
+            kept = bucket.or(kept);
+            wait
         };
         moments.iter().map(wait).collect()
     }
@@ -225,9 +202,12 @@ mod tests {
     fn attempts(delays: &[u64], memory: u64, moments: &[u64]) -> Vec<Result<u32, u64>> {
         let mut kept = None;
         let attempt = |at: &u64| {
-            let decision = record_failure(kept, *at, delays, memory);
-            kept = decision.kept.or(kept);
-            if decision.wait == 0 { Ok(decision.before) } else { Err(decision.wait) }
+            let (outcome, failures) = record_failure(kept, *at, delays, memory);
+            kept = failures.or(kept);
+            match outcome {
+                Attempt::Counted(before) => Ok(before),
+                Attempt::Wait(wait) => Err(length(wait)),
+            }
         };
         moments.iter().map(attempt).collect()
     }

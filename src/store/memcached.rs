@@ -76,7 +76,7 @@ pub struct Found {
 
 /// Another one with every change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version(u64);
+pub struct Version(pub(super) u64);
 
 /// What becomes of a record.
 #[derive(Clone, Debug)]

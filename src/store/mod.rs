@@ -3,7 +3,8 @@
 //! A folder or file for each database ([`sqlite`], [`redis`], [`memcached`], [`postgres`]): files and
 //! their modes, schemas, connections, timeouts, TLS. Beside them the one [`StoreError`], the deadline
 //! and circuit breaker in front of any store ([`GuardedStore`]), its metrics, changes by others
-//! ([`invalidation`]), and whether what was read may still be believed ([`EpochTable`]).
+//! ([`invalidation`]), whether what was read may still be believed ([`EpochTable`]), and small records
+//! that are changed by comparison ([`records`]).
 //!
 //! Nothing here knows what is kept; what a record means is the business of the module that owns
 //! it. No error of this module holds a password.
@@ -16,6 +17,7 @@ pub mod invalidation;
 pub mod memcached;
 pub mod metrics;
 pub mod postgres;
+pub mod records;
 pub mod redis;
 pub mod sqlite;
 

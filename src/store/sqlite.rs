@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0002_accounts.sql"),
     include_str!("migrations/sqlite/0003_issuance.sql"),
     include_str!("migrations/sqlite/0004_changes.sql"),
+    include_str!("migrations/sqlite/0005_records.sql"),
 ];
 
 /// How long opening waits for another process that opens the same file.

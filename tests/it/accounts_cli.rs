@@ -12,11 +12,12 @@ use portcullis::account::{
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::issuer::error::IssueError;
 use portcullis::issuer::throttle::{AttemptName, Throttle, ThrottleConfig, TooEarly};
-use portcullis::limit::{Limits, SqliteLimitStore};
+use portcullis::limit::Limits;
 use portcullis::secret::{Secret, SystemRandom};
 use portcullis::session::UserId;
 use portcullis::store;
 use portcullis::store::StoreMetrics;
+use portcullis::store::records::{Records, SqliteRecordStore};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -929,8 +930,8 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
             let path = realm.folder().join("portcullis.db");
             let options = crate::support::patient_sqlite();
             let database = store::sqlite::Database::open(&path, options).await.expect("open");
-            let (store, clock) = (SqliteLimitStore::new(database), Arc::new(SystemClock::new()));
-            let limits = Limits::new(
+            let (store, clock) = (SqliteRecordStore::new(database), Arc::new(SystemClock::new()));
+            let records = Records::new(
                 Arc::new(store),
                 std::time::Duration::from_secs(5),
                 clock.clone(),
@@ -942,7 +943,7 @@ fn who_is_unlocked_need_not_wait_out_failed_logins() {
                 lock_tries: 1,
                 lock_time: std::time::Duration::from_secs(3600),
             };
-            let throttle = Throttle::new(Arc::new(limits), config, clock);
+            let throttle = Throttle::new(Limits::new(records), config, clock);
             let wrong = async { Err::<(), _>(IssueError::InvalidGrant) };
             throttle.counted(name, TooEarly::RetryAfter, wrong).await.outcome
         })

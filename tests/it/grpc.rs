@@ -16,10 +16,12 @@ use portcullis::app::serve_grpc;
 use portcullis::clock::UnixTime;
 use portcullis::issuer::grpc::GrpcService;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
-use portcullis::limit::{Attempt, Lease, LimitStore, MemoryLimitStore};
 use portcullis::secret::Secret;
 use portcullis::server::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use portcullis::store::StoreError;
+use portcullis::store::records::{
+    MemoryRecordStore, NewRecord, RecordKey, RecordStore, StoredRecord,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -88,8 +90,8 @@ fn check_refused<T>(outcome: Result<T, Status>, code: Code, error: &str) {
 
 /// A store of leases and limits that can fail, or keep silent.
 #[derive(Debug, Default)]
-struct FaultyLimitStore {
-    store: MemoryLimitStore,
+struct FaultyRecordStore {
+    store: MemoryRecordStore,
     mode: AtomicU8,
     asked: Notify,
     released: Notify,
@@ -101,7 +103,7 @@ const SILENT: u8 = 2;
 /// It answers when the test says so.
 const HELD: u8 = 3;
 
-impl FaultyLimitStore {
+impl FaultyRecordStore {
     fn set(&self, mode: u8) {
         self.mode.store(mode, Ordering::SeqCst);
     }
@@ -127,65 +129,22 @@ impl FaultyLimitStore {
 }
 
 #[async_trait]
-impl LimitStore for FaultyLimitStore {
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        value: &str,
-        at: UnixTime,
-        until: UnixTime,
-    ) -> Result<Lease, StoreError> {
-        self.answer_by_mode(self.store.acquire_lease(name, value, at, until)).await
+impl RecordStore for FaultyRecordStore {
+    async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        self.answer_by_mode(self.store.get(key)).await
     }
 
-    async fn replace_lease(
+    async fn compare_and_set(
         &self,
-        name: &str,
-        expected: &str,
-        value: &str,
-        until: UnixTime,
+        key: &RecordKey,
+        read: Option<&StoredRecord>,
+        record: &NewRecord,
     ) -> Result<bool, StoreError> {
-        self.answer_by_mode(self.store.replace_lease(name, expected, value, until)).await
+        self.answer_by_mode(self.store.compare_and_set(key, read, record)).await
     }
 
-    async fn read_lease(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
-        self.answer_by_mode(self.store.read_lease(name, at)).await
-    }
-
-    async fn release_lease(&self, name: &str) -> Result<bool, StoreError> {
-        self.answer_by_mode(self.store.release_lease(name)).await
-    }
-
-    async fn take(
-        &self,
-        name: &str,
-        at: UnixTime,
-        interval: Duration,
-        burst: u32,
-    ) -> Result<Option<Duration>, StoreError> {
-        self.answer_by_mode(self.store.take(name, at, interval, burst)).await
-    }
-
-    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
-        self.answer_by_mode(self.store.refund(name, interval)).await
-    }
-
-    async fn record_failure(
-        &self,
-        name: &str,
-        at: UnixTime,
-        delays: &[Duration],
-        memory: Duration,
-    ) -> Result<Attempt, StoreError> {
-        self.answer_by_mode(self.store.record_failure(name, at, delays, memory)).await
-    }
-
-    async fn undo_failure(&self, name: &str) -> Result<(), StoreError> {
-        self.answer_by_mode(self.store.undo_failure(name)).await
-    }
-
-    async fn reset_failures(&self, name: &str) -> Result<(), StoreError> {
-        self.answer_by_mode(self.store.reset_failures(name)).await
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.answer_by_mode(self.store.delete(key)).await
     }
 
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {

@@ -214,7 +214,7 @@ impl Web {
         let (sessions, accounts, limits) = tokio::join!(
             self.issuance.sessions.probe_write(),
             self.issuance.accounts.ping(),
-            self.issuance.limits.ping(),
+            self.issuance.records.ping(),
         );
         let (sessions, accounts, limits) = (sessions.is_ok(), accounts.is_ok(), limits.is_ok());
         Readiness {

@@ -24,7 +24,7 @@ use crate::issuer::audit::Event;
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::{Family, GrantContext, Issued, digest_of};
 use crate::issuer::sealed;
-use crate::limit::Lease;
+use crate::lease::Lease;
 use crate::opaque::{OpaqueToken, Rotation, TokenDigest, TokenKind};
 
 /// The longest wait for another's rotation of the same token.
@@ -142,14 +142,15 @@ impl Issuance {
     ) -> Result<LeaseAttempt, IssueError> {
         let name = rotation_lease_name(digest);
         let (value, until) = self.lease_value(token, answer)?;
-        match self.limits.acquire_lease(&name, &value, self.clock.now(), until).await? {
+        match self.leases.acquire(&name, &value, self.clock.now(), until).await? {
             Lease::Acquired => Ok(LeaseAttempt::Acquired),
             Lease::Held(held) => match lease_end(&held) {
                 Some(lease) if read_at <= lease => Ok(LeaseAttempt::HeldUntil(lease)),
                 _ => {
                     // The answer took its time, which the lease is not for.
                     let (value, until) = self.lease_value(token, answer)?;
-                    let is_ours = self.limits.replace_lease(&name, &held, &value, until).await?;
+                    let now = self.clock.now();
+                    let is_ours = self.leases.replace(&name, &held, &value, now, until).await?;
                     let now = self.clock.now();
                     Ok(if is_ours { LeaseAttempt::Acquired } else { LeaseAttempt::HeldUntil(now) })
                 }
@@ -255,8 +256,7 @@ impl Issuance {
         if self.policy.grace.is_zero() || now > used.after(self.policy.grace) {
             return Ok(None);
         }
-        let Some(lease) = self.limits.read_lease(&rotation_lease_name(&old.digest), now).await?
-        else {
+        let Some(lease) = self.leases.read(&rotation_lease_name(&old.digest), now).await? else {
             return Ok(None);
         };
         let Some(answer) = Answer::unsealed(sealed_answer(&lease), request.token) else {

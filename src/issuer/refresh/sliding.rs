@@ -11,7 +11,7 @@ use crate::issuer::error::IssueError;
 use crate::issuer::issue::{Family, GRANT_CONTEXT, GrantContext, Issued};
 use crate::issuer::policy::Caller;
 use crate::issuer::sealed;
-use crate::limit::Lease;
+use crate::lease::Lease;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
 
@@ -185,7 +185,7 @@ impl Issuance {
     }
 
     async fn release_window(&self, digest: &TokenDigest) {
-        if let Err(error) = self.limits.release_lease(&sliding_lease_name(digest)).await {
+        if let Err(error) = self.leases.release(&sliding_lease_name(digest)).await {
             tracing::warn!(%error, "the next refresh of this token has to wait for its window");
         }
     }
@@ -201,8 +201,7 @@ impl Issuance {
             return Ok(Lease::Acquired);
         }
         let until = now.after(self.policy.refresh_window);
-        let acquired =
-            self.limits.acquire_lease(&sliding_lease_name(digest), value, now, until).await;
+        let acquired = self.leases.acquire(&sliding_lease_name(digest), value, now, until).await;
         if acquired.is_err() {
             // It may be ours all the same, and we will do nothing with it.
             self.release_window(digest).await;

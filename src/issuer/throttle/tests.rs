@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
-use crate::limit::MemoryLimitStore;
+use crate::store::records::{MemoryRecordStore, Records};
 use crate::store::{StoreKind, StoreMetrics};
 
 const RIGHT: Result<(), IssueError> = Ok(());
@@ -11,15 +11,15 @@ const WRONG: Result<(), IssueError> = Err(IssueError::InvalidGrant);
 /// Three attempts of a name, and two checks of an address at once.
 fn throttle() -> Throttle {
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
-    let limits = Limits::new(
-        Arc::new(MemoryLimitStore::new()),
+    let records = Records::new(
+        Arc::new(MemoryRecordStore::new()),
         Duration::from_secs(60),
         clock.clone(),
         StoreMetrics::unregistered(StoreKind::Limits),
     );
     let lock_time = Duration::from_secs(900);
     let config = ThrottleConfig { enabled: true, per_minute: 4, lock_tries: 3, lock_time };
-    Throttle::new(Arc::new(limits), config, clock)
+    Throttle::new(Limits::new(records), config, clock)
 }
 
 #[tokio::test]

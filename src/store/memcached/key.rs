@@ -26,12 +26,12 @@ pub struct Key {
 
 impl Key {
     /// With a name as it is: at most 200 printable ASCII characters without blanks.
-    pub fn plain(prefix: &'static str, name: &str) -> Self {
+    pub fn plain(prefix: &str, name: &str) -> Self {
         Self { text: format!("{prefix}{name}"), name: prefix.len() }
     }
 
     /// With the SHA-256 of a name that may be anything; the record should say the name itself.
-    pub fn hashed(prefix: &'static str, name: &str) -> Self {
+    pub fn hashed(prefix: &str, name: &str) -> Self {
         Self::plain(prefix, &URL_SAFE_NO_PAD.encode(digest(&SHA256, name.as_bytes())))
     }
 

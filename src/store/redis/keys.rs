@@ -83,7 +83,7 @@ mod tests {
             let slots = [index.of(user), before.of(user)].map(|key| slot_of(key.as_bytes()));
             assert_eq!(slots[0], slots[1], "{user}");
         }
-        let own = keys("restrict:marker", Slot::WholeKey);
+        let own = keys("lease", Slot::WholeKey);
         let slots: std::collections::HashSet<u16> =
             (0..100).map(|n| slot_of(own.of(&format!("{{x}}{n}")).as_bytes())).collect();
         assert!(slots.len() > 90, "a name that clients chose gathers nothing in one place");

@@ -137,9 +137,9 @@ impl Database {
     /// # Errors
     /// [`Failure`] where it does not.
     pub async fn probe_write(&self) -> Result<(), Failure> {
-        const WRITE: &str = "INSERT INTO markers (name, value, expires) \
-            VALUES ('?proof', hex(randomblob(8192)), 9223372036854775807) \
-            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        const WRITE: &str = "INSERT INTO records (kind, name, value, expires) \
+            VALUES ('probe', '?', hex(randomblob(8192)), 9223372036854775807) \
+            ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value";
         let mut probed = self.probed.lock().await;
         if probed.is_none_or(|at| at.elapsed() >= PROBE_LASTS) {
             sqlx::query(WRITE).execute(&mut *self.writer().await?).await?;

@@ -13,7 +13,7 @@ use portcullis::issuer::policy::RefreshPolicy;
 use portcullis::opaque::TokenDigest;
 use tonic::Code;
 
-use super::{FAILING, FaultyLimitStore, HEALTHY, HELD, Server, check_refused};
+use super::{FAILING, FaultyRecordStore, HEALTHY, HELD, Server, check_refused};
 use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, START, text};
 
 fn refresh(token: &str) -> RefreshRequest {
@@ -160,8 +160,8 @@ async fn too_many_attempts_are_told_when_to_come_again() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable_and_nothing_was_issued() {
-    let store = Arc::new(FaultyLimitStore::default());
-    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
+    let store = Arc::new(FaultyRecordStore::default());
+    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
     let token = text(&fixture.login().await.refresh_token.expect("a refresh token"));
@@ -174,8 +174,8 @@ async fn a_store_that_fails_is_unavailable_and_nothing_was_issued() {
 
 #[tokio::test]
 async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end() {
-    let store = Arc::new(FaultyLimitStore::default());
-    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
+    let store = Arc::new(FaultyRecordStore::default());
+    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
     let server = Server::start(&fixture).await;
     // tonic's own channel would keep the deadline by itself; this one leaves it to the server.
     let channel = Client::builder(TokioExecutor::new()).http2_only(true).build_http();

@@ -8,7 +8,7 @@ use portcullis::issuer::grpc::generated::tp_auth::{RefreshRequest, RefreshRespon
 use portcullis::issuer::policy::RefreshPolicy;
 use tonic::transport::Channel;
 
-use super::{FAILING, FaultyLimitStore, Server};
+use super::{FAILING, FaultyRecordStore, Server};
 use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, Setup, text};
 
 /// tp-auth's one token.
@@ -68,10 +68,10 @@ async fn a_handle_slides_once_in_a_window_and_a_login_begins_one() {
 
 #[tokio::test]
 async fn what_may_not_slide_does_not_and_is_answered_alike() {
-    let store = Arc::new(FaultyLimitStore::default());
+    let store = Arc::new(FaultyRecordStore::default());
     let fixture = Fixture::new(|setup| {
         as_tp_auth(setup);
-        setup.limits = store.clone();
+        setup.records = store.clone();
     })
     .await;
     let server = Server::start(&fixture).await;

@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::{FaultyLimitStore, SILENT, Server};
+use super::{FaultyRecordStore, SILENT, Server};
 use crate::support::PATIENCE;
 use crate::support::certificates::{Authority, Certificates};
 use crate::support::issuance::Fixture;
@@ -152,8 +152,8 @@ async fn health_is_told_and_the_drain_ends_who_watches_it() {
 
 #[tokio::test]
 async fn a_drain_waits_for_a_call_under_way_and_cuts_it_after_the_grace() {
-    let store = Arc::new(FaultyLimitStore::default());
-    let fixture = Fixture::new(|setup| setup.limits = store.clone()).await;
+    let store = Arc::new(FaultyRecordStore::default());
+    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
     let grace = Duration::from_millis(200);
     let server = Server::start_with(&fixture, None, grace).await;
     let address = server.address;

@@ -8,9 +8,9 @@ use std::{
 
 use portcullis::{
     clock::Clock,
-    limit::MemoryLimitStore,
     opaque::MemoryTokenStore,
     session::{MemoryStore, Session, SessionId},
+    store::records::MemoryRecordStore,
 };
 
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ pub struct ClusterState {
 pub struct StoreState {
     pub sessions: MemoryStore,
     pub tokens: MemoryTokenStore,
-    pub limits: MemoryLimitStore,
+    pub records: MemoryRecordStore,
     /// Sessions that a mutation brings back.
     pub deleted: Mutex<HashMap<SessionId, Session>>,
 }

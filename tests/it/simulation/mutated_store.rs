@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use portcullis::{
     clock::UnixTime,
-    limit::{Lease, LimitStore as _},
     opaque::{OpaqueToken, OpaqueTokenStore as _, Rotation, TokenDigest},
     session::{Session, SessionId, SessionStore as _, UserId},
     store::StoreError,
+    store::records::{NewRecord, RecordKey, RecordStore as _, StoredRecord},
 };
 
 use super::{cluster::ClusterState, mutation::Mutation};
@@ -58,38 +58,26 @@ impl ClusterState {
         }
     }
 
-    /// Takes a lease over.
-    pub async fn replace_lease(
+    /// Writes a lease where the present one is the one that was read.
+    pub async fn set_lease(
         &self,
-        name: &str,
-        expected: &str,
-        value: &str,
-        until: UnixTime,
+        key: &RecordKey,
+        read: Option<&StoredRecord>,
+        record: &NewRecord,
     ) -> Result<bool, StoreError> {
-        if self.mutation == Mutation::LeaseNeverExpires {
+        let records = &self.store.records;
+        if self.mutation == Mutation::LeaseNeverExpires && read.is_some() {
             return Ok(false);
         }
-        self.store.limits.replace_lease(name, expected, value, until).await
-    }
-
-    /// Acquires a lease that nobody holds.
-    pub async fn acquire_lease(
-        &self,
-        name: &str,
-        value: &str,
-        at: UnixTime,
-        until: UnixTime,
-    ) -> Result<Lease, StoreError> {
-        let limits = &self.store.limits;
         if !self.mutation.splits_lease() {
-            return limits.acquire_lease(name, value, at, until).await;
+            return records.compare_and_set(key, read, record).await;
         }
-        if let Some(held) = limits.read_lease(name, at).await? {
-            return Ok(Lease::Held(held));
+        if records.get(key).await?.as_ref() != read {
+            return Ok(false);
         }
         self.race_window().await;
-        limits.release_lease(name).await?;
-        limits.acquire_lease(name, value, at, until).await
+        records.delete(key).await?;
+        records.compare_and_set(key, None, record).await
     }
 
     /// Marks a token as used and adds its successors.

@@ -26,6 +26,7 @@ use portcullis::{
         policy::{IssuancePolicy, RefreshPolicy},
         throttle::{Throttle, ThrottleConfig},
     },
+    lease::Leases,
     limit::Limits,
     opaque::Tokens,
     secret::{Secret, SystemRandom},
@@ -34,6 +35,7 @@ use portcullis::{
         DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource as _,
         InvalidationState,
     },
+    store::records::Records,
     store::{CHANGE_TIMEOUT, EpochStatus, StoreKind, StoreMetrics},
     telemetry::audit::AuditLog,
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
@@ -216,15 +218,16 @@ impl Process {
         let clock: Arc<dyn Clock> = self.cluster.clock.clone();
         let link = Link { process: self.number, cluster: Arc::clone(&self.cluster) };
         let metrics = STORE_METRICS[2].clone();
-        let limits = Limits::new(Arc::new(link), CHANGE_TIMEOUT, Arc::clone(&clock), metrics);
-        let limits = Arc::new(limits);
+        let records = Records::new(Arc::new(link), CHANGE_TIMEOUT, Arc::clone(&clock), metrics);
+        let limits = Limits::new(records.clone());
         let parts = Parts {
             accounts: Arc::new(NoAccounts),
             passwords: Arc::clone(&PASSWORDS),
             password_check: PasswordCheck::Accounts,
             tokens: Arc::clone(&self.tokens),
-            throttle: Throttle::new(Arc::clone(&limits), UNLIMITED, Arc::clone(&clock)),
-            limits,
+            throttle: Throttle::new(limits, UNLIMITED, Arc::clone(&clock)),
+            leases: Leases::new(records.clone()),
+            records,
             sessions: Arc::clone(&self.sessions),
             signers: Arc::new(SigningRing::fixed(KEY.clone())),
             verifier: Arc::new(verifier(&clock)),

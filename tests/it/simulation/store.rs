@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use portcullis::{
     clock::UnixTime,
-    limit::{Attempt, Lease, LimitStore},
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
     session::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId},
     store::StoreError,
+    store::records::{NewRecord, RecordKey, RecordStore, StoredRecord},
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -290,79 +290,29 @@ impl OpaqueTokenStore for Link {
 }
 
 #[async_trait]
-impl LimitStore for Link {
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        value: &str,
-        at: UnixTime,
-        until: UnixTime,
-    ) -> Result<Lease, StoreError> {
-        let (cluster, key) = (Arc::clone(&self.cluster), name.to_owned());
-        let value = value.to_owned();
-        let effect = async move { cluster.acquire_lease(&key, &value, at, until).await };
-        self.call("acquires lease", name, effect).await
+impl RecordStore for Link {
+    async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        let (cluster, of) = (Arc::clone(&self.cluster), key.clone());
+        let effect = async move { cluster.store.records.get(&of).await };
+        self.call("reads lease", key.name(), effect).await
     }
 
-    async fn replace_lease(
+    async fn compare_and_set(
         &self,
-        name: &str,
-        expected: &str,
-        value: &str,
-        until: UnixTime,
+        key: &RecordKey,
+        read: Option<&StoredRecord>,
+        record: &NewRecord,
     ) -> Result<bool, StoreError> {
-        let (cluster, key) = (Arc::clone(&self.cluster), name.to_owned());
-        let (expected, value) = (expected.to_owned(), value.to_owned());
-        let effect = async move { cluster.replace_lease(&key, &expected, &value, until).await };
-        self.call("replaces lease", name, effect).await
+        let (cluster, of) = (Arc::clone(&self.cluster), key.clone());
+        let (read, record) = (read.cloned(), record.clone());
+        let effect = async move { cluster.set_lease(&of, read.as_ref(), &record).await };
+        self.call("writes lease", key.name(), effect).await
     }
 
-    async fn read_lease(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
-        let (cluster, key) = (Arc::clone(&self.cluster), name.to_owned());
-        let effect = async move { cluster.store.limits.read_lease(&key, at).await };
-        self.call("reads lease", name, effect).await
-    }
-
-    async fn release_lease(&self, name: &str) -> Result<bool, StoreError> {
-        let (cluster, key) = (Arc::clone(&self.cluster), name.to_owned());
-        self.call(
-            "releases lease",
-            name,
-            async move { cluster.store.limits.release_lease(&key).await },
-        )
-        .await
-    }
-
-    async fn take(
-        &self,
-        _name: &str,
-        _at: UnixTime,
-        _interval: Duration,
-        _burst: u32,
-    ) -> Result<Option<Duration>, StoreError> {
-        unreachable!("there are no token buckets in a simulation")
-    }
-
-    async fn refund(&self, _name: &str, _interval: Duration) -> Result<(), StoreError> {
-        unreachable!("there are no token buckets in a simulation")
-    }
-
-    async fn record_failure(
-        &self,
-        _name: &str,
-        _at: UnixTime,
-        _delays: &[Duration],
-        _memory: Duration,
-    ) -> Result<Attempt, StoreError> {
-        unreachable!("there are no attempts in a simulation")
-    }
-
-    async fn undo_failure(&self, _name: &str) -> Result<(), StoreError> {
-        unreachable!("there are no attempts in a simulation")
-    }
-
-    async fn reset_failures(&self, _name: &str) -> Result<(), StoreError> {
-        unreachable!("there are no attempts in a simulation")
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        let (cluster, of) = (Arc::clone(&self.cluster), key.clone());
+        let effect = async move { cluster.store.records.delete(&of).await };
+        self.call("releases lease", key.name(), effect).await
     }
 
     async fn purge(&self, _before: UnixTime) -> Result<u64, StoreError> {

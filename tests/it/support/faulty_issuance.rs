@@ -20,10 +20,12 @@ use portcullis::{
         refresh::RefreshRequest,
         throttle::{Throttle, ThrottleConfig},
     },
-    limit::{Limits, MemoryLimitStore},
+    lease::Leases,
+    limit::Limits,
     opaque::{MemoryTokenStore, Tokens},
     secret::{Secret, SystemRandom},
     session::{Filter, MemoryStore, Session, SessionPolicy, SessionStore as _, Sessions, UserId},
+    store::records::{MemoryRecordStore, Records},
     store::sqlite,
     store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
@@ -134,14 +136,14 @@ impl Fixture {
         let accounts = Arc::new(FaultyStore::new(accounts, &faults));
         let sessions = Arc::new(FaultyStore::new(MemoryStore::new(), &faults));
         let tokens = Arc::new(FaultyStore::new(MemoryTokenStore::new(), &faults));
-        let limits = Arc::new(FaultyStore::new(MemoryLimitStore::new(), &faults));
+        let records = Arc::new(FaultyStore::new(MemoryRecordStore::new(), &faults));
         let timeout = Duration::from_secs(20);
-        let limits = Arc::new(Limits::new(
-            limits,
+        let records = Records::new(
+            records,
             timeout,
             clock.clone(),
             StoreMetrics::unregistered(StoreKind::Limits),
-        ));
+        );
         let throttle = ThrottleConfig {
             enabled: setup.throttled,
             per_minute: 60,
@@ -165,8 +167,9 @@ impl Fixture {
                 clock.clone(),
                 StoreMetrics::unregistered(StoreKind::Tokens),
             )),
-            throttle: Throttle::new(Arc::clone(&limits), throttle, clock.clone()),
-            limits,
+            throttle: Throttle::new(Limits::new(records.clone()), throttle, clock.clone()),
+            leases: Leases::new(records.clone()),
+            records,
             sessions: Arc::new(Sessions::new(
                 sessions.clone(),
                 session_policy,

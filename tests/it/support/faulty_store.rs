@@ -6,18 +6,17 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use portcullis::{
     account::{AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, User, UserState},
     clock::UnixTime,
-    limit::{Attempt, Lease, LimitStore},
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
     secret::Secret,
     session::{Filter, Session, SessionId, SessionStore, UserId},
     store::StoreError,
+    store::records::{NewRecord, RecordKey, RecordStore, StoredRecord},
 };
 use tokio::sync::Notify;
 
@@ -309,61 +308,25 @@ impl<S: OpaqueTokenStore> OpaqueTokenStore for FaultyStore<S> {
 }
 
 #[async_trait]
-impl<S: LimitStore> LimitStore for FaultyStore<S> {
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        value: &str,
-        at: UnixTime,
-        until: UnixTime,
-    ) -> Result<Lease, StoreError> {
-        self.faults.call("acquire_lease", self.inner.acquire_lease(name, value, at, until)).await
+impl<S: RecordStore> RecordStore for FaultyStore<S> {
+    async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        self.faults.call("records.get", self.inner.get(key)).await
     }
-    async fn replace_lease(
+    async fn compare_and_set(
         &self,
-        name: &str,
-        expected: &str,
-        value: &str,
-        until: UnixTime,
+        key: &RecordKey,
+        read: Option<&StoredRecord>,
+        record: &NewRecord,
     ) -> Result<bool, StoreError> {
-        self.faults
-            .call("replace_lease", self.inner.replace_lease(name, expected, value, until))
-            .await
+        let name = match key.kind() {
+            "lease" => "lease.set",
+            "bucket" => "bucket.set",
+            _ => "failures.set",
+        };
+        self.faults.call(name, self.inner.compare_and_set(key, read, record)).await
     }
-    async fn read_lease(&self, name: &str, at: UnixTime) -> Result<Option<String>, StoreError> {
-        self.faults.call("read_lease", self.inner.read_lease(name, at)).await
-    }
-    async fn release_lease(&self, name: &str) -> Result<bool, StoreError> {
-        self.faults.call("release_lease", self.inner.release_lease(name)).await
-    }
-    async fn take(
-        &self,
-        name: &str,
-        at: UnixTime,
-        interval: Duration,
-        burst: u32,
-    ) -> Result<Option<Duration>, StoreError> {
-        self.faults.call("take", self.inner.take(name, at, interval, burst)).await
-    }
-    async fn refund(&self, name: &str, interval: Duration) -> Result<(), StoreError> {
-        self.faults.call("refund", self.inner.refund(name, interval)).await
-    }
-    async fn record_failure(
-        &self,
-        name: &str,
-        at: UnixTime,
-        delays: &[Duration],
-        memory: Duration,
-    ) -> Result<Attempt, StoreError> {
-        self.faults
-            .call("record_failure", self.inner.record_failure(name, at, delays, memory))
-            .await
-    }
-    async fn undo_failure(&self, name: &str) -> Result<(), StoreError> {
-        self.faults.call("undo_failure", self.inner.undo_failure(name)).await
-    }
-    async fn reset_failures(&self, name: &str) -> Result<(), StoreError> {
-        self.faults.call("reset_failures", self.inner.reset_failures(name)).await
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.faults.call("records.delete", self.inner.delete(key)).await
     }
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
         self.inner.purge(before).await

@@ -17,10 +17,12 @@ use portcullis::{
         policy::{Caller, IssuancePolicy, RefreshPolicy},
         throttle::{Throttle, ThrottleConfig},
     },
-    limit::{LimitStore, Limits, MemoryLimitStore},
+    lease::Leases,
+    limit::Limits,
     opaque::{MemoryTokenStore, OpaqueTokenStore, Tokens},
     secret::{Secret, SystemRandom},
     session::{MemoryStore, SessionPolicy, SessionStore, Sessions, UserId},
+    store::records::{MemoryRecordStore, RecordStore, Records},
     store::sqlite,
     store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
@@ -55,7 +57,7 @@ pub struct Setup {
     /// In memory.
     pub opaque: Arc<dyn OpaqueTokenStore>,
     /// In memory.
-    pub limits: Arc<dyn LimitStore>,
+    pub records: Arc<dyn RecordStore>,
 }
 
 impl Setup {
@@ -89,7 +91,7 @@ impl Setup {
             throttle,
             sessions: Arc::new(MemoryStore::new()),
             opaque: Arc::new(MemoryTokenStore::new()),
-            limits: Arc::new(MemoryLimitStore::new()),
+            records: Arc::new(MemoryRecordStore::new()),
         }
     }
 }
@@ -125,8 +127,8 @@ impl Fixture {
         let timeout = Duration::from_secs(5);
         let sessions = SessionPolicy { timeout, ..SessionPolicy::default() };
         let unseen = StoreMetrics::unregistered;
-        let (kept, metrics) = (setup.limits, unseen(StoreKind::Limits));
-        let limits = Arc::new(Limits::new(kept, timeout, clock.clone(), metrics));
+        let (kept, metrics) = (setup.records, unseen(StoreKind::Limits));
+        let records = Records::new(kept, timeout, clock.clone(), metrics);
         let (log, audit) =
             AuditLog::start(&AuditTarget::File(audit_file(&folder))).expect("an audit log");
         let key = Secret::new("a secret that is long enough for HS256");
@@ -141,8 +143,9 @@ impl Fixture {
                 clock.clone(),
                 unseen(StoreKind::Tokens),
             )),
-            throttle: Throttle::new(limits.clone(), setup.throttle, clock.clone()),
-            limits,
+            throttle: Throttle::new(Limits::new(records.clone()), setup.throttle, clock.clone()),
+            leases: Leases::new(records.clone()),
+            records,
             sessions: Arc::new(Sessions::new(
                 setup.sessions,
                 sessions,

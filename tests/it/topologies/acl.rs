@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis::clock::UnixTime;
-use portcullis::limit::{Lease, LimitStore as _, RedisLimitStore};
 use portcullis::opaque::{
     OpaqueToken, OpaqueTokenStore as _, RedisTokenStore, Rotation, TokenDigest, TokenKind,
 };
 use portcullis::session::{Filter, SessionStore as _};
 use portcullis::store::StoreError;
+use portcullis::store::records::{NewRecord, RecordKey, RecordStore as _, RedisRecordStore};
 use portcullis::store::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, user, why_not};
@@ -54,7 +53,7 @@ const RIGHTS: [&str; 30] = [
 async fn everything_works(url: &str) {
     let sessions = store(url);
     let tokens = RedisTokenStore::new(redis(url));
-    let limits = RedisLimitStore::new(redis_with(url, &Options { database: 8, ..options() }));
+    let records = RedisRecordStore::new(redis_with(url, &Options { database: 8, ..options() }));
     sessions.put(&session("s", "alice")).await.expect("put");
     sessions.put(&session("other", "alice")).await.expect("put");
     sessions.touch(&[(id("s"), at(1))]).await.expect("touch");
@@ -86,17 +85,16 @@ async fn everything_works(url: &str) {
     assert_eq!(tokens.extend(&TokenDigest::of("new"), at(70_000), None).await, Ok(true));
     assert_eq!(tokens.remove(&TokenDigest::of("new")).await, Ok(true));
     assert_eq!(tokens.purge(at(99_999)).await, Ok(1));
-    assert_eq!(limits.acquire_lease("m", "v", at(0), at(9)).await, Ok(Lease::Acquired));
-    assert_eq!(limits.replace_lease("m", "v", "w", at(9)).await, Ok(true));
-    assert_eq!(limits.read_lease("m", at(1)).await, Ok(Some("w".to_owned())));
-    assert_eq!(limits.release_lease("m").await, Ok(true));
-    assert_eq!(limits.take("b", at(0), Duration::from_secs(1), 3).await, Ok(None));
-    limits.record_failure("s", at(0), &[], Duration::from_secs(9)).await.expect("record_failure");
-    limits.refund("b", Duration::from_secs(1)).await.expect("refund");
-    limits.undo_failure("s").await.expect("undo_failure");
-    limits.reset_failures("s").await.expect("reset_failures");
-    limits.purge(UnixTime::from_millis(u64::MAX)).await.expect("purge");
-    for pinged in [sessions.ping().await, tokens.ping().await, limits.ping().await] {
+    let (key, next) = (RecordKey::new("lease", "n"), |value: &str| NewRecord {
+        value: value.to_owned(),
+        end: at(9),
+        keep: Duration::from_secs(9),
+    });
+    assert_eq!(records.compare_and_set(&key, None, &next("v")).await, Ok(true));
+    let read = records.get(&key).await.expect("get");
+    assert_eq!(records.compare_and_set(&key, read.as_ref(), &next("w")).await, Ok(true));
+    assert_eq!(records.delete(&key).await, Ok(true));
+    for pinged in [sessions.ping().await, tokens.ping().await, records.ping().await] {
         assert_eq!(pinged, Ok(()));
     }
 }

@@ -1,0 +1,14 @@
+-- Leases, token buckets and failures are small records of one form: by kind and name, in JSON, until they are over.
+CREATE TABLE records (
+    kind    TEXT    NOT NULL,
+    name    TEXT    NOT NULL,
+    value   TEXT    NOT NULL,
+    expires INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT;
+
+CREATE INDEX records_by_expiry ON records (expires);
+
+DROP TABLE markers;
+DROP TABLE budgets;
+DROP TABLE strikes;

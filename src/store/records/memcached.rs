@@ -1,0 +1,75 @@
+//! Records in memcached, shared by the processes of many hosts, until it forgets them: under
+//! `portcullis:<kind>:<SHA-256 of the name>`. What it forgets begins anew.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{NewRecord, RecordKey, RecordStore, StoredRecord};
+use crate::clock::UnixTime;
+use crate::store::StoreError;
+use crate::store::memcached::{Cas, Key, Lifetime, Memcached, Version};
+
+/// Records in memcached.
+#[derive(Debug)]
+pub struct MemcachedRecordStore {
+    memcached: Memcached,
+}
+
+impl MemcachedRecordStore {
+    /// In these servers.
+    pub fn new(memcached: Memcached) -> Self {
+        Self { memcached }
+    }
+}
+
+#[async_trait]
+impl RecordStore for MemcachedRecordStore {
+    async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        let Some(found) = self.memcached.get(&hashed(key)).await? else { return Ok(None) };
+        let value = String::from_utf8(found.value).map_err(|_| key.corrupt("it is no text"))?;
+        Ok(Some(StoredRecord { value, version: found.version.0 }))
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &RecordKey,
+        read: Option<&StoredRecord>,
+        record: &NewRecord,
+    ) -> Result<bool, StoreError> {
+        let (key, value, keep) = (hashed(key), record.value.as_bytes(), lifetime(record.keep));
+        Ok(match read {
+            None => self.memcached.add(&key, value, keep).await?.is_some(),
+            Some(read) => {
+                let version = Version(read.version);
+                self.memcached.compare_and_swap(&key, version, value, keep).await? == Cas::Stored
+            }
+        })
+    }
+
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        Ok(self.memcached.delete(&hashed(key)).await?)
+    }
+
+    /// Nothing: the servers make room by themselves.
+    async fn purge(&self, _: UnixTime) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.memcached.ping("portcullis:lease:").await?)
+    }
+
+    fn describe(&self) -> String {
+        format!("memcached {}", self.memcached.name())
+    }
+}
+
+fn hashed(key: &RecordKey) -> Key {
+    Key::hashed(&format!("portcullis:{}:", key.kind()), key.name())
+}
+
+/// So long, and the margin that every record has there.
+fn lifetime(keep: Duration) -> Lifetime {
+    Lifetime::between(UnixTime::EPOCH, UnixTime::EPOCH.after(keep))
+}

@@ -1,0 +1,61 @@
+//! Tests of SQLite beyond the contract: damage, locks, and a file that is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::lease::Lease;
+use portcullis::store::StoreError;
+use portcullis::store::records::SqliteRecordStore;
+use portcullis::store::sqlite::{Options, open};
+
+use super::{PATIENCE, SECOND, at, fill, open_sqlite, outcomes, process};
+
+#[tokio::test]
+async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
+    let folder = tempfile::tempdir().expect("folder");
+    let process = process(Arc::new(open_sqlite(folder.path()).await), PATIENCE);
+    let raw = open(&folder.path().join("portcullis.db"), Options::default()).await.expect("open");
+    for damage in [
+        "UPDATE records SET value = CAST(x'ff' AS TEXT)",
+        "UPDATE records SET value = ''",
+        "UPDATE records SET value = '{}'",
+        "UPDATE records SET value = '{\"value\":\"v\",\"expires\":-1,\"full_at\":-1,\"count\":1}'",
+    ] {
+        fill(&process).await;
+        sqlx::raw_sql(damage).execute(&raw).await.expect(damage);
+        super::are_corrupt(&process, damage).await;
+        sqlx::raw_sql("DELETE FROM records").execute(&raw).await.expect("delete");
+    }
+}
+
+#[tokio::test]
+async fn a_locked_file_times_out_and_still_refuses_what_it_must() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("portcullis.db");
+    let busy_timeout = Duration::from_millis(100);
+    let options = Options { busy_timeout, max_connections: 2 };
+    let store = SqliteRecordStore::open(&file, options).await.expect("open");
+    let process = process(Arc::new(store), PATIENCE);
+    fill(&process).await;
+    let (leases, limits, _) = process;
+    let raw = open(&file, Options::default()).await.expect("open");
+    let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
+    assert_eq!(leases.acquire("new", "v", at(0), at(9)).await, Err(StoreError::TimedOut));
+    assert_eq!(limits.take("new", at(0), SECOND, 1).await, Err(StoreError::TimedOut));
+    let held = Lease::Held("value".to_owned());
+    assert_eq!(leases.acquire("n", "v", at(0), at(9)).await, Ok(held));
+    assert_eq!(limits.take("n", at(0), SECOND, 1).await, Ok(Some(SECOND)));
+    lock.rollback().await.expect("rollback");
+    assert_eq!(leases.acquire("new", "v", at(0), at(9)).await, Ok(Lease::Acquired));
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_allows_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let process = process(Arc::new(open_sqlite(folder.path()).await), PATIENCE);
+    std::fs::remove_file(folder.path().join("portcullis.db")).expect("remove");
+    let pinged = process.2.ping().await;
+    for outcome in [outcomes(&process).await.as_slice(), &[pinged]].concat() {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
+}
