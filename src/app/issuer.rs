@@ -98,7 +98,7 @@ impl IssuerApp {
         let password_check = match &issuance.hook {
             None => PasswordCheck::Accounts,
             Some(hook) => PasswordCheck::Hook(Box::new(
-                Hook::new(hook.clone()).context(super::NO_AUTHORITIES)?,
+                Hook::new(hook.clone()).context(super::keys::NO_AUTHORITIES)?,
             )),
         };
         if !issuance.throttle.enabled {

@@ -4,8 +4,10 @@
 mod admin_token;
 mod invalidation;
 mod issuer;
+mod keys;
 mod listening;
 mod metrics_endpoint;
+mod purge;
 mod stores;
 
 use std::sync::Arc;
@@ -13,10 +15,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::clock::{Clock, UnixTime};
-use crate::config::{Config, KeysConfig, TokenConfig, TokenMode};
+use crate::clock::Clock;
+use crate::config::{Config, TokenMode};
 use crate::gate::Gate;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::handle::Handles;
@@ -28,29 +30,18 @@ use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
 use crate::store::invalidation::{InvalidationSource, InvalidationState};
-use crate::store::records::Records;
-use crate::store::{StoreError, StoreKind, StoreMetrics};
+use crate::store::{StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
-use crate::token::jwks::{Fetcher, Source, refresh_periodically};
-use crate::token::{
-    Issuer, KeyRing, SigningRing, UsableUntil, Verifier, VerifyingKey, watch_key_file,
-};
+use crate::token::{KeyRing, SigningRing, Verifier, watch_key_file};
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
+pub use keys::own_keys;
+use keys::{Issuers, Published, issuers, start_fetching};
 use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
+use purge::{PurgedStores, purge_expired};
 pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
-
-/// How often room is made in the store.
-const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-/// How long an expired session stays listed.
-const PURGE_AFTER: Duration = Duration::from_secs(3_600);
-
-/// A ring, and where its keys are published.
-type Published = (Arc<KeyRing>, Source);
-
-const NO_AUTHORITIES: &str = "cannot read the system's certificate authorities";
 
 /// Everything that answers, not yet bound to any address.
 #[derive(Debug)]
@@ -83,19 +74,6 @@ pub struct Bound {
     issuer: Option<BoundIssuer>,
     gate_prefix: String,
     shutdown: Shutdown,
-}
-
-/// The keys of our own issuer.
-///
-/// # Errors
-/// Where the key ring cannot be read.
-pub fn own_keys(config: &TokenConfig) -> anyhow::Result<SigningRing> {
-    Ok(match (&config.ring, &config.signing) {
-        (Some(path), _) => SigningRing::open(path)
-            .with_context(|| format!("cannot use the key ring {}", path.display()))?,
-        (None, Some(key)) => SigningRing::fixed(key.clone()),
-        (None, None) => SigningRing::verifying_only(config.own_keys.clone()),
-    })
 }
 
 impl App {
@@ -183,17 +161,7 @@ impl App {
     /// # Errors
     /// Where a source cannot be read.
     pub async fn read_published_keys(&self) -> anyhow::Result<()> {
-        if self.published.is_empty() {
-            return Ok(());
-        }
-        let fetcher = Fetcher::new().context(NO_AUTHORITIES)?;
-        for (ring, source) in &self.published {
-            let until = UsableUntil::after(source.max_age, self.clock.as_ref());
-            let set = fetcher.read(source).await;
-            let set = set.with_context(|| format!("keys at {}", source.location))?;
-            ring.replace(set.keys, until);
-        }
-        Ok(())
+        keys::read_once(&self.published, self.clock.as_ref()).await
     }
 
     /// Opens all addresses, or none.
@@ -221,12 +189,12 @@ impl App {
 }
 
 impl Bound {
-    /// Where the gate listens, with the ports that the system chose.
+    /// Addresses of the gate, with the ports that the system chose.
     pub fn gate_addresses(&self) -> Vec<Address> {
         self.gate.addresses()
     }
 
-    /// Where metrics are served.
+    /// Addresses of the metrics.
     pub fn metrics_addresses(&self) -> Vec<Address> {
         self.metrics.addresses()
     }
@@ -354,63 +322,6 @@ fn sessions_and_tokens(
     (Arc::new(sessions), Arc::new(tokens.suspecting_when_down(policy.suspect_when_down)))
 }
 
-/// The issuers, and those of their key rings that have to be looked after.
-struct Issuers {
-    all: Vec<Arc<Issuer>>,
-    published: Vec<Published>,
-    own_verifying: Option<Arc<KeyRing>>,
-}
-
-fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Issuers {
-    let (mut published, mut own_verifying) = (Vec::new(), None);
-    let issuers = configured.issuers.iter().map(|issuer| {
-        let keys = Arc::new(match &issuer.keys {
-            KeysConfig::Fixed(keys) => KeyRing::fixed(keys.clone()),
-            KeysConfig::Ring => KeyRing::fixed(own_keys.to_vec()),
-            KeysConfig::Published(_) => KeyRing::unfetched(),
-        });
-        match &issuer.keys {
-            KeysConfig::Fixed(_) => {}
-            KeysConfig::Ring => own_verifying = Some(Arc::clone(&keys)),
-            KeysConfig::Published(source) => published.push((Arc::clone(&keys), source.clone())),
-        }
-        Arc::new(Issuer {
-            name: issuer.name.as_str().into(),
-            iss: issuer.iss.clone(),
-            audiences: issuer.audiences.clone(),
-            default_audience: issuer.default_audience.clone(),
-            at_jwt_only: issuer.at_jwt_only,
-            user_prefix: issuer.user_prefix.clone(),
-            leeway: issuer.leeway,
-            sessions: issuer.sessions,
-            keys,
-        })
-    });
-    let all = issuers.collect();
-    Issuers { all, published, own_verifying }
-}
-
-fn start_fetching(
-    published: Vec<Published>,
-    clock: &Arc<dyn Clock>,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    if published.is_empty() {
-        return Ok(());
-    }
-    let fetcher = Fetcher::new().context(NO_AUTHORITIES)?;
-    for (ring, source) in published {
-        tokio::spawn(refresh_periodically(
-            ring,
-            source,
-            fetcher.clone(),
-            Arc::clone(clock),
-            stop.clone(),
-        ));
-    }
-    Ok(())
-}
-
 /// The same cache, with handles and a token for the app where the operator wants them.
 fn with_opaque(
     mut decisions: DecisionCache,
@@ -427,46 +338,4 @@ fn with_opaque(
         decisions = decisions.with_upstream_jwt(upstream);
     }
     decisions
-}
-
-/// Stores that are purged of expired records.
-struct PurgedStores {
-    sessions: Arc<Sessions>,
-    tokens: Arc<Tokens>,
-    records: Option<Records>,
-}
-
-impl PurgedStores {
-    /// Forgets what is long over; says how much.
-    async fn purge(&self, now: UnixTime) -> Result<u64, StoreError> {
-        let before = now.before(PURGE_AFTER);
-        let sessions = self.sessions.purge(PURGE_AFTER).await?;
-        let tokens = self.tokens.purge(before).await?;
-        let records = match &self.records {
-            Some(records) => records.purge(before).await?,
-            None => 0,
-        };
-        Ok(sessions + tokens + records)
-    }
-}
-
-/// Deletes expired records, now and then.
-async fn purge_expired(
-    purged_stores: PurgedStores,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
-    let mut interval = tokio::time::interval(PURGE_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        match purged_stores.purge(clock.now()).await {
-            Ok(0) => {}
-            Ok(purged) => debug!(purged, "forgot what has expired"),
-            Err(error) => warn!(%error, "what has expired could not be forgotten"),
-        }
-    }
 }

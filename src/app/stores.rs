@@ -37,11 +37,11 @@ pub struct Stores {
     pub invalidation_state: Arc<InvalidationState>,
 }
 
-/// How long closing a store may take; nothing is lost if it takes longer.
+/// The time that closing a store may take; nothing is lost if it takes longer.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// What was opened in the course of [`close_stores_after`].
+    /// Stores that were opened in the course of [`close_stores_after`].
     static OPENED: RefCell<Vec<OpenedStore>>;
 }
 

@@ -1,5 +1,5 @@
-//! What the commands on users, API keys and clients share: the stores, who is meant, what is
-//! printed, and how a password is read.
+//! Parts that the commands on users, API keys and clients share: the open stores, the user who is
+//! meant, what is printed, and how a password is read.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
@@ -9,33 +9,81 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::audit::{self, CommandLog};
 use super::settings::SettingFlags;
-use super::{Failure, extend_timeouts};
+use super::{Failure, clock_and_random, extend_timeouts};
 use crate::account::password::Passwords;
 use crate::account::{self, AccountError, AccountStore, Login, User, UserLookup};
-use crate::app::open_accounts;
+use crate::app::{open_accounts, open_stores};
 use crate::clock::UnixTime;
 use crate::config::{AccountsConfig, Config, SessionConfig};
-use crate::issuer::subject::is_reserved;
+use crate::issuer::subject::{CLIENT_PREFIX, is_reserved};
 use crate::secret::{Random, Secret, SystemRandom};
-use crate::session::UserId;
+use crate::session::{Sessions, UserId};
+use crate::store::StoreMetrics;
 
-/// What stands before the id of a client where it is a token's subject; no user may have it.
-const CLIENT_PREFIX: &str = "client:";
 /// The longest line that is read as a password.
 const MAX_LINE_BYTES: u64 = 1 << 16;
 
+/// The accounts of a command, open, and where its sessions are.
+pub(super) struct Accounts {
+    pub(super) config: AccountsConfig,
+    pub(super) session_config: SessionConfig,
+    pub(super) store: Arc<dyn AccountStore>,
+}
+
 /// The accounts' section, and that of the sessions, for a command.
 pub(super) fn load(flags: &SettingFlags) -> Result<(AccountsConfig, SessionConfig), Failure> {
-    let loaded = Config::load_accounts(&flags.sources());
-    let (accounts, mut sessions) = loaded.map_err(Failure::usage)?;
+    let (accounts, mut sessions) = flags.load(Config::load_accounts)?;
     extend_timeouts(&mut sessions);
     Ok((accounts, sessions))
 }
 
-/// The configured store.
-pub(super) async fn open(config: &AccountsConfig) -> Result<Arc<dyn AccountStore>, Failure> {
-    open_accounts(config).await.map_err(Failure::unavailable)
+impl Accounts {
+    /// The configured accounts, for a command that looks at them.
+    pub(super) async fn open(flags: &SettingFlags) -> Result<Self, Failure> {
+        Self::configured(load(flags)?).await
+    }
+
+    /// The same for a command that changes them, and the log that is told of it.
+    pub(super) async fn open_to_change(
+        flags: &SettingFlags,
+    ) -> Result<(Self, CommandLog), Failure> {
+        let loaded = load(flags)?;
+        let log = audit::open(flags)?;
+        Ok((Self::configured(loaded).await?, log))
+    }
+
+    async fn configured(loaded: (AccountsConfig, SessionConfig)) -> Result<Self, Failure> {
+        let (config, session_config) = loaded;
+        let store = open_accounts(&config).await.map_err(Failure::unavailable)?;
+        Ok(Self { config, session_config, store })
+    }
+
+    /// The configured sessions.
+    pub(super) async fn sessions(&self) -> Result<Sessions, Failure> {
+        sessions(&self.session_config).await
+    }
+
+    /// The user of that name or id.
+    ///
+    /// # Errors
+    /// There is none, or it is the name of one and the id of another: no command may
+    /// fall on the wrong one.
+    pub(super) async fn user(&self, who: &str) -> Result<User, Failure> {
+        match account::find_user(self.store.as_ref(), who).await.map_err(failed)? {
+            UserLookup::Found(user) => Ok(*user),
+            UserLookup::Ambiguous { by_login, .. } => Err(ambiguous_user(who, &by_login)),
+            UserLookup::NotFound => Err(Failure::no(anyhow!("there is no user {who:?}"))),
+        }
+    }
+}
+
+/// The sessions of the configured store.
+pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
+    let store = open_stores(config).await.map_err(Failure::unavailable)?.sessions;
+    let (clock, _) = clock_and_random();
+    Ok(Sessions::new(store, config.policy, clock, StoreMetrics::default()))
 }
 
 /// A name that is taken, or a user who is not there, is a no; anything else is the store's failure.
@@ -79,27 +127,7 @@ pub(super) fn passwords(config: &AccountsConfig) -> Result<Passwords, Failure> {
 pub(super) struct UserArg {
     /// The user: a username, an e-mail, or an id
     #[arg(value_name = "USER", allow_hyphen_values = true)]
-    who: String,
-}
-
-impl UserArg {
-    /// Whoever has that name or id.
-    pub(super) fn named(who: &str) -> Self {
-        Self { who: who.to_owned() }
-    }
-
-    /// The user of that name or id.
-    ///
-    /// # Errors
-    /// Where there is none, and where it is the name of one and the id of another: no command may
-    /// fall on the wrong one.
-    pub(super) async fn find(&self, store: &dyn AccountStore) -> Result<User, Failure> {
-        match account::find_user(store, &self.who).await.map_err(failed)? {
-            UserLookup::Found(user) => Ok(*user),
-            UserLookup::Ambiguous { by_login, .. } => Err(ambiguous_user(&self.who, &by_login)),
-            UserLookup::NotFound => Err(Failure::no(anyhow!("there is no user {:?}", self.who))),
-        }
-    }
+    pub(super) name: String,
 }
 
 /// A text that is the id of one user and a name of another.
@@ -199,7 +227,7 @@ pub(super) fn time_cell(time: Option<UnixTime>) -> String {
     time_json(time).unwrap_or_else(|| "-".to_owned())
 }
 
-/// What somebody wrote, with whatever could move the cursor escaped.
+/// A text that somebody wrote, with whatever could move the cursor escaped.
 pub(super) fn cell(text: &str) -> String {
     text.escape_debug().to_string()
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::accounts::{
-    UserArg, cell, failed, load, open, random_id, secret_is_void, time_cell, time_json,
+    Accounts, UserArg, cell, failed, random_id, secret_is_void, time_cell, time_json,
 };
-use super::audit;
-use super::output::Output;
+use super::output::{Column, Output};
 use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::split_scopes;
@@ -18,7 +17,7 @@ use crate::issuer::audit::Event;
 use crate::opaque;
 use crate::secret::{Random, Secret};
 
-/// What its name starts with.
+/// The beginning of its id.
 const ID_PREFIX: &str = "key_";
 /// A day, in seconds.
 const DAY: u64 = 86_400;
@@ -95,10 +94,8 @@ pub(super) fn new_id(random: &dyn Random) -> anyhow::Result<String> {
 }
 
 async fn add(args: &AddArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    let user = args.who.find(store.as_ref()).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let user = accounts.user(&args.who.name).await?;
     let (clock, random) = clock_and_random();
     let secret = opaque::generate(random.as_ref())?;
     let text = Secret::new([KEY_PREFIX.as_bytes(), secret.expose()].concat());
@@ -122,7 +119,7 @@ async fn add(args: &AddArgs) -> Outcome {
     } else {
         Output::secret(shown)?;
     }
-    store.add_key(&key).await.map_err(|error| secret_is_void(failed(error)))?;
+    accounts.store.add_key(&key).await.map_err(|error| secret_is_void(failed(error)))?;
     log.event(Event::KeyMade).user(key.user.as_str()).reason(&key.id).write();
     if !args.json {
         let until = key.expires.map_or_else(String::new, |time| format!(", until {time}"));
@@ -136,23 +133,25 @@ async fn add(args: &AddArgs) -> Outcome {
 }
 
 async fn list(args: &ListArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let store = open(&config).await?;
+    let accounts = Accounts::open(&args.settings).await?;
     let user = match &args.user {
-        Some(who) => Some(UserArg::named(who).find(store.as_ref()).await?.id),
+        Some(who) => Some(accounts.user(who).await?.id),
         None => None,
     };
-    let found = store.keys(user.as_ref(), args.limit).await.map_err(failed)?;
-    if args.json {
-        Output::json(&found.iter().map(to_json).collect())?;
-    } else {
-        Output::lines(&table(&found))?;
-    }
-    if found.len() >= args.limit {
-        Output::say(&format!("there may be more than {}; see --limit", args.limit));
-    }
+    let found = accounts.store.keys(user.as_ref(), args.limit).await.map_err(failed)?;
+    Output::list(&found, args.json, to_json, COLUMNS)?;
+    Output::say_if_full(found.len(), args.limit);
     Ok(Exit::Done)
 }
+
+const COLUMNS: &[Column<ApiKey>] = &[
+    ("KEY", 26, |key| cell(&key.id)),
+    ("USER", 36, |key| cell(key.user.as_str())),
+    ("CREATED", 20, |key| key.created.to_string()),
+    ("EXPIRES", 20, |key| time_cell(key.expires)),
+    ("LAST USED", 20, |key| time_cell(key.last_used)),
+    ("LABEL", 0, |key| cell(key.label.as_deref().unwrap_or("-"))),
+];
 
 fn to_json(key: &ApiKey) -> Value {
     json!({
@@ -166,32 +165,11 @@ fn to_json(key: &ApiKey) -> Value {
     })
 }
 
-fn table(keys: &[ApiKey]) -> String {
-    let mut lines = vec![format!(
-        "{:<26} {:<36} {:<20} {:<20} {:<20} LABEL",
-        "KEY", "USER", "CREATED", "EXPIRES", "LAST USED"
-    )];
-    lines.extend(keys.iter().map(|key| {
-        format!(
-            "{:<26} {:<36} {:<20} {:<20} {:<20} {}",
-            cell(&key.id),
-            cell(key.user.as_str()),
-            key.created.to_string(),
-            time_cell(key.expires),
-            time_cell(key.last_used),
-            cell(key.label.as_deref().unwrap_or("-"))
-        )
-    }));
-    lines.join("\n")
-}
-
 async fn revoke(args: &RevokeArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
     let mut revoked = 0;
     for id in &args.ids {
-        if store.delete_key(id).await.map_err(failed)? {
+        if accounts.store.delete_key(id).await.map_err(failed)? {
             log.event(Event::KeyRevoked).reason(id).write();
             revoked += 1;
             Output::say(&format!("{} is revoked", cell(id)));

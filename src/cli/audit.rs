@@ -1,4 +1,4 @@
-//! What a command changes is told to the same audit log that the issuer writes to.
+//! The audit log of commands: the same that the issuer writes to.
 
 use anyhow::{Context as _, anyhow};
 
@@ -22,8 +22,7 @@ pub(super) struct CommandLog {
 /// Opens the configured log; to be done before anything is changed, since a change that nobody
 /// could answer for must not be made.
 pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
-    let loaded = Config::load_audit(&flags.sources()).map_err(Failure::usage)?;
-    let (target, data_dir) = loaded;
+    let (target, data_dir) = flags.load(Config::load_audit)?;
     // A command may be the first to use it.
     if let AuditTarget::File(path) = &target {
         make_data_dir(path, &data_dir).map_err(Failure::unavailable)?;

@@ -6,28 +6,25 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::accounts::{cell, failed, load, open, secret_is_void, time_json};
-use super::audit::{self, COMMAND};
-use super::output::Output;
-use super::session::sessions;
+use super::accounts::{Accounts, cell, failed, secret_is_void, time_json};
+use super::audit::COMMAND;
+use super::client_secret::{new_secret, replaced};
+use super::output::{Column, Output};
 use super::settings::SettingFlags;
 use super::token::scopes;
 use super::user::split_scopes;
 use super::{Exit, Failure, Outcome, block_on, clock_and_random};
-use crate::account::{AccountError, Client, ClientSecret, KeyDigest, SECRET_OVERLAP};
-use crate::clock::UnixTime;
+use crate::account::{AccountError, Client, SECRET_OVERLAP};
 use crate::issuer::audit::Event;
 use crate::issuer::issue::CLIENT_ID;
 use crate::issuer::subject::CLIENT_PREFIX;
-use crate::opaque;
-use crate::secret::Secret;
 use crate::session::{Filter, Session, Sessions, UserId};
 use crate::store::StoreError;
 use crate::token::jwks;
 
 /// The longest `client_id`, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// How long looking through all sessions may take.
+/// The time that looking through all sessions may take.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The grants that there are, as in `grant_type`.
 const GRANTS: [&str; 4] =
@@ -125,8 +122,6 @@ pub(super) fn run(command: &Command) -> Outcome {
 }
 
 async fn add(args: &AddArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let (clock, _) = clock_and_random();
     let usual = if args.public { PUBLIC_GRANTS } else { CONFIDENTIAL_GRANTS };
     let grants = match args.grants.as_slice() {
         [] => usual.iter().map(|grant| (*grant).to_owned()).collect(),
@@ -141,6 +136,7 @@ async fn add(args: &AddArgs) -> Outcome {
     let jwks = args.jwks.as_deref().map(read_jwks).transpose().map_err(Failure::usage)?;
     let has_secret = !args.public && jwks.is_none();
     let secret = if has_secret { Some(new_secret()?) } else { None };
+    let (clock, _) = clock_and_random();
     let client = Client {
         id: args.id.clone(),
         label: args.label.clone(),
@@ -152,9 +148,8 @@ async fn add(args: &AddArgs) -> Outcome {
         introspects: args.introspect,
         created: clock.now(),
     };
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    if store.client(&client.id).await.map_err(failed)?.is_some() {
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    if accounts.store.client(&client.id).await.map_err(failed)?.is_some() {
         return Err(failed(AccountError::Taken("client id")));
     }
     // First the secret: nothing may be kept that nobody holds.
@@ -166,7 +161,7 @@ async fn add(args: &AddArgs) -> Outcome {
     } else if let Some(secret) = secret {
         Output::secret(secret)?;
     }
-    store.add_client(&client).await.map_err(|error| secret_is_void(failed(error)))?;
+    accounts.store.add_client(&client).await.map_err(|error| secret_is_void(failed(error)))?;
     log.event(Event::ClientAdded).client(Some(&client.id)).reason(COMMAND).write();
     if !args.json {
         let id = &client.id;
@@ -176,14 +171,6 @@ async fn add(args: &AddArgs) -> Outcome {
         });
     }
     Ok(Exit::Done)
-}
-
-/// A secret, and what is kept of it.
-fn new_secret() -> anyhow::Result<(Secret, ClientSecret)> {
-    let (_, random) = clock_and_random();
-    let secret = opaque::generate(random.as_ref())?;
-    let kept = ClientSecret { digest: KeyDigest::of(&secret), expires: None };
-    Ok((secret, kept))
 }
 
 /// A JWK Set with a key that can be used, and none that ought to be secret.
@@ -201,16 +188,24 @@ fn read_jwks(path: &Path) -> anyhow::Result<Value> {
 }
 
 async fn list(args: &ListArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let store = open(&config).await?;
-    let found = store.clients().await.map_err(failed)?;
-    if args.json {
-        Output::json(&found.iter().map(to_json).collect())?;
-    } else {
-        Output::lines(&table(&found))?;
-    }
+    let accounts = Accounts::open(&args.settings).await?;
+    let found = accounts.store.clients().await.map_err(failed)?;
+    Output::list(&found, args.json, to_json, COLUMNS)?;
     Ok(Exit::Done)
 }
+
+const COLUMNS: &[Column<Client>] = &[
+    ("CLIENT", 24, |client| cell(&client.id)),
+    ("CREATED", 20, |client| client.created.to_string()),
+    ("SHOWS", 10, |client| match (client.secrets.is_empty(), &client.jwks) {
+        (false, _) => "a secret".to_owned(),
+        (true, Some(_)) => "a key".to_owned(),
+        (true, None) => "nothing".to_owned(),
+    }),
+    ("GRANTS", 32, |client| cell(&client.grants.join(","))),
+    ("SCOPES", 24, |client| cell(&client.scopes.join(" "))),
+    ("LABEL", 0, |client| cell(client.label.as_deref().unwrap_or("-"))),
+];
 
 fn to_json(client: &Client) -> Value {
     let secrets: Vec<_> = client
@@ -231,35 +226,9 @@ fn to_json(client: &Client) -> Value {
     })
 }
 
-fn table(clients: &[Client]) -> String {
-    let mut lines = vec![format!(
-        "{:<24} {:<20} {:<10} {:<32} {:<24} LABEL",
-        "CLIENT", "CREATED", "SHOWS", "GRANTS", "SCOPES"
-    )];
-    lines.extend(clients.iter().map(|client| {
-        let shows = match (client.secrets.is_empty(), &client.jwks) {
-            (false, _) => "a secret",
-            (true, Some(_)) => "a key",
-            (true, None) => "nothing",
-        };
-        format!(
-            "{:<24} {:<20} {:<10} {:<32} {:<24} {}",
-            cell(&client.id),
-            client.created.to_string(),
-            shows,
-            cell(&client.grants.join(",")),
-            cell(&client.scopes.join(" ")),
-            cell(client.label.as_deref().unwrap_or("-"))
-        )
-    }));
-    lines.join("\n")
-}
-
 async fn rotate(args: &RotateArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    let Some(mut client) = store.client(&args.id).await.map_err(failed)? else {
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let Some(mut client) = accounts.store.client(&args.id).await.map_err(failed)? else {
         return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
     };
     if client.secrets.is_empty() {
@@ -278,7 +247,7 @@ async fn rotate(args: &RotateArgs) -> Outcome {
     } else {
         Output::secret(shown)?;
     }
-    let changed = store.change_client(&client).await;
+    let changed = accounts.store.change_client(&client).await;
     if !changed.map_err(|error| secret_is_void(failed(error)))? {
         return Err(secret_is_void(Failure::no(anyhow!("there is no client {:?}", args.id))));
     }
@@ -295,38 +264,22 @@ async fn rotate(args: &RotateArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// The new secret behind the newest of the old ones, if that is to be good for a while.
-fn replaced(
-    old: &[ClientSecret],
-    new: ClientSecret,
-    now: UnixTime,
-    overlap: u64,
-) -> Vec<ClientSecret> {
-    let end = now.after(Duration::from_secs(overlap));
-    let newest = old.iter().rfind(|secret| secret.is_live(now)).map(|secret| ClientSecret {
-        expires: Some(secret.expires.map_or(end, |expires| expires.min(end))),
-        digest: secret.digest.clone(),
-    });
-    newest.into_iter().filter(|secret| secret.is_live(now)).chain([new]).collect()
-}
-
 async fn delete(args: &DeleteArgs) -> Outcome {
-    let (config, mut session_config) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    session_config.policy.timeout = session_config.policy.timeout.max(SCAN_TIMEOUT);
-    let sessions = sessions(&session_config).await?;
-    let client = store.client(&args.id).await.map_err(failed)?;
+    let (mut accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let timeout = &mut accounts.session_config.policy.timeout;
+    *timeout = SCAN_TIMEOUT.max(*timeout);
+    let sessions = accounts.sessions().await?;
+    let client = accounts.store.client(&args.id).await.map_err(failed)?;
     let Some(client) = client else {
         return Err(Failure::no(anyhow!("there is no client {:?}", args.id)));
     };
     // In this order, so that the same command said again finishes what failed half-way: nothing is
     // issued to it after those sessions that are ended here, and it is found until all of them are.
     let locked = Client { grants: Vec::new(), introspects: false, ..client };
-    let is_set = store.change_client(&locked).await.map_err(failed)?;
+    let is_set = accounts.store.change_client(&locked).await.map_err(failed)?;
     let ended = end_sessions_of(&sessions, &locked.id).await;
     let deleted = match &ended {
-        Ok(_) => store.delete_client(&locked.id).await.map_err(failed),
+        Ok(_) => accounts.store.delete_client(&locked.id).await.map_err(failed),
         Err(_) => Ok(false),
     };
     let event = match (&ended, &deleted) {
@@ -400,32 +353,4 @@ fn grant(text: &str) -> Result<String, String> {
         **grant == text || grant.strip_prefix("urn:portcullis:grant-type:") == Some(text)
     });
     found.map(|grant| (*grant).to_owned()).ok_or_else(|| format!("one of {}", GRANTS.join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_old_secret_ends_with_the_overlap_and_never_lives_longer() {
-        let secret = |name: &str, expires: Option<u64>| ClientSecret {
-            digest: KeyDigest::of(&Secret::new(name)),
-            expires: expires.map(UnixTime::from_secs),
-        };
-        let now = UnixTime::from_secs(100);
-        let new = || secret("new", None);
-        for (old, overlap, expected) in [
-            (vec![secret("a", None)], 50, vec![secret("a", Some(150)), new()]),
-            (vec![secret("a", None)], 0, vec![new()]),
-            (vec![secret("a", Some(120))], 50, vec![secret("a", Some(120)), new()]),
-            (vec![secret("a", Some(90))], 50, vec![new()]),
-            (
-                vec![secret("a", Some(190)), secret("b", None)],
-                50,
-                vec![secret("b", Some(150)), new()],
-            ),
-        ] {
-            assert_eq!(replaced(&old, new(), now, overlap), expected, "{old:?} {overlap}");
-        }
-    }
 }

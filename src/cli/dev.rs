@@ -9,12 +9,14 @@ use super::accounts::random_id;
 use super::key::write_new;
 use super::output::Output;
 use super::settings::SettingFlags;
+use super::summary::list;
 use super::{Exit, Failure, Outcome, clock_and_random, run_until_stopped};
 use crate::account::{
     AccountError, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
 };
 use crate::app::{App, Bound, BoundIssuer};
 use crate::clock::UnixTime;
+use crate::config::settings::{self, Entry};
 use crate::config::{BeforeDev, Config, DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 use crate::issuer::Issuance;
 use crate::issuer::http::API_KEY_GRANT;
@@ -42,17 +44,19 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut sources = args.settings.sources();
     let before = Config::before_dev(&sources);
     let data_dir = prepare(&before).map_err(Failure::unavailable)?;
-    let mut set = |name: &str, value: &str| sources.flags.insert(name.to_owned(), value.to_owned());
-    set("DATA_DIR", &data_dir.to_string_lossy());
-    set("AUTHORIZATION_SERVER", "true");
+    let mut set = |setting: &Entry, value: &str| {
+        sources.flags.insert(setting.name.to_owned(), value.to_owned());
+    };
+    set(settings::DATA_DIR.entry, &data_dir.to_string_lossy());
+    set(settings::AUTHORIZATION_SERVER.entry, "true");
     if !before.has_staleness {
         // The store is asked at every request, so that a revocation by a command shows at the
         // very next one, as a newcomer expects.
-        set("SESSION_STALENESS", "0");
+        set(settings::SESSION_STALENESS.entry, "0");
     }
     if !before.has_accounts {
         let file = data_dir.join(ACCOUNTS_FILE);
-        set("ACCOUNTS_URL", &format!("sqlite:{}", file.display()));
+        set(settings::ACCOUNTS_URL.entry, &format!("sqlite:{}", file.display()));
     }
     let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
@@ -167,7 +171,7 @@ fn added(outcome: Result<(), AccountError>) -> anyhow::Result<()> {
     }
 }
 
-/// How to reach an address with curl: the command's beginning, and what a path is appended to.
+/// The curl command for an address: its beginning, and the URL that a path is appended to.
 fn curl(addresses: &[Address]) -> anyhow::Result<(String, String)> {
     Ok(match addresses.first().context("it listens nowhere")? {
         Address::Tcp(address) => ("curl".to_owned(), format!("http://{address}")),
@@ -177,23 +181,19 @@ fn curl(addresses: &[Address]) -> anyhow::Result<(String, String)> {
     })
 }
 
-/// What is printed at start: each line can be typed as it stands.
+/// The text that is printed at start: where it listens, and what can be typed as it stands.
 fn quick_start(config: &Config, bound: &Bound, with_demo: bool) -> anyhow::Result<String> {
-    let list = |addresses: Vec<Address>| {
-        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
-    };
-    let gate = bound.gate_addresses();
     let issuer = bound.issuer().context("there is no issuer")?;
-    let (gate_curl, gate_url) = curl(&gate)?;
-    let (curl, url) = curl(&issuer.public_addresses())?;
-    let ask = format!("{gate_curl} -i {gate_url}{}/validate_request", config.gate.prefix);
-    let token_path = config.issuance.as_ref().map_or("/token", |at| at.web.token_path.as_str());
-    let metrics = bound
-        .metrics_addresses()
-        .first()
-        .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
-    let head = format!(
+    let head = where_it_listens(config, bound, issuer);
+    if with_demo {
+        return Ok(format!("{head}{}", with_the_demo(config, bound, issuer)?));
+    }
+    Ok(format!("{head}\nACCOUNTS_URL names accounts of yours: there is no demo user among them.\n"))
+}
+
+fn where_it_listens(config: &Config, bound: &Bound, issuer: &BoundIssuer) -> String {
+    let metrics = bound.metrics_addresses();
+    format!(
         "\
 Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on where it was.
 
@@ -204,23 +204,29 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
   metrics   {metrics}
   files     {data_dir} (signing key, sessions, accounts, administrator's token, audit log)
 ",
-        gate = list(gate),
-        issuer_at = list(issuer.public_addresses()),
-        internal = list(issuer.internal_addresses()),
-        grpc = list(issuer.grpc_addresses()),
+        gate = list(&bound.gate_addresses()),
+        issuer_at = list(&issuer.public_addresses()),
+        internal = list(&issuer.internal_addresses()),
+        grpc = list(&issuer.grpc_addresses()),
+        metrics = metrics
+            .first()
+            .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")),
         data_dir = quoted(&config.data_dir),
-    );
-    if !with_demo {
-        return Ok(format!(
-            "{head}\nACCOUNTS_URL names accounts of yours: there is no demo user among them.\n"
-        ));
-    }
+    )
+}
+
+/// The commands by which the demo user logs in, is let in, and is logged out.
+fn with_the_demo(config: &Config, bound: &Bound, issuer: &BoundIssuer) -> anyhow::Result<String> {
+    let issuance = config.issuance.as_ref().context("there is no issuer")?;
+    let (gate_curl, gate_url) = curl(&bound.gate_addresses())?;
+    let (curl, url) = curl(&issuer.public_addresses())?;
+    let ask = format!("{gate_curl} -i {gate_url}{}/validate_request", config.gate.prefix);
+    let token_path = &issuance.web.token_path;
     let post = format!("{curl} -s {url}{token_path} -u {CLIENT}:{CLIENT_SECRET}");
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let accounts = format!("sqlite:{}", config.data_dir.join(ACCOUNTS_FILE).display());
     Ok(format!(
-        "\
-{head}  demo      user {USER}, password {PASSWORD}; client {CLIENT}, secret {CLIENT_SECRET}
+        "  demo      user {USER}, password {PASSWORD}; client {CLIENT}, secret {CLIENT_SECRET}
 
 Type in another terminal:
 
@@ -250,18 +256,14 @@ Type in another terminal:
 
 Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
-        minutes = config.issuance.as_ref().map_or(0, |at| at
-            .policy
-            .access_lifetime
-            .as_secs()
-            .div_ceil(60)),
+        minutes = issuance.policy.access_lifetime.as_secs().div_ceil(60),
         admin = admin_example(config, issuer)?,
         program = quoted(&program),
         accounts = quoted(Path::new(&accounts)),
     ))
 }
 
-/// What the administrator types, where there is a listener for him.
+/// The administrator's command, where there is a listener for him.
 fn admin_example(config: &Config, issuer: &BoundIssuer) -> anyhow::Result<String> {
     let internal = issuer.internal_addresses();
     if internal.is_empty() {

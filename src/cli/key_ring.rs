@@ -66,7 +66,7 @@ pub(super) struct ListArgs {
 }
 
 pub(super) fn rotate(args: &RotateArgs) -> Outcome {
-    let config = Config::load_rotation(&args.settings.sources()).map_err(Failure::usage)?;
+    let config = args.settings.load(Config::load_rotation)?;
     let path = path(args.ring.as_deref(), &config)?;
     let new = match &args.import {
         Some(file) => NewKey::Import(read_pem(file)?, config.algorithm),
@@ -126,7 +126,7 @@ impl RotateArgs {
 
 pub(super) fn ring(command: &RingCommand) -> Outcome {
     let RingCommand::List(args) = command;
-    let config = Config::load_rotation(&args.settings.sources()).map_err(Failure::usage)?;
+    let config = args.settings.load(Config::load_rotation)?;
     let path = path(args.ring.as_deref(), &config)?;
     let (schedule, _) = key_file::read(&path).map_err(|error| failure(&path, error))?;
     let (clock, _) = clock_and_random();
@@ -155,7 +155,7 @@ fn read_pem(file: &Path) -> Result<Secret, Failure> {
         .map_err(Failure::unavailable)
 }
 
-/// What the operator asked for amiss, and what the file or the disk did.
+/// The operator's mistake, or a failure of the file or the disk.
 fn failure(path: &Path, error: KeyFileError) -> Failure {
     let is_usage = matches!(
         error,

@@ -1,11 +1,12 @@
 //! The commands, their flags and their exit codes.
 //!
-//! What a script needs is alone on standard output; everything else goes to standard error.
+//! Output that a script needs is alone on standard output; everything else goes to standard error.
 
 mod accounts;
 mod apikey;
 mod audit;
 mod client;
+mod client_secret;
 mod dev;
 mod explain;
 mod import;
@@ -34,7 +35,7 @@ use crate::secret::SystemRandom;
 use output::Output;
 use settings::SettingFlags;
 
-/// How a command ended, as scripts see it. The numbers above 1 are those of `sysexits.h`.
+/// The end of a command, as scripts see it. The numbers above 1 are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It did what it was asked.
@@ -216,14 +217,14 @@ fn dispatch(command: Command) -> Outcome {
 
 /// The configuration that these flags, the environment and the file make for a command.
 fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
-    let mut config = Config::load_beside_dev(&flags.sources()).map_err(Failure::usage)?;
+    let mut config = flags.load(Config::load_beside_dev)?;
     extend_timeouts(&mut config.sessions);
     Ok(config)
 }
 
-/// What a command needs that only looks after sessions: no key, and no address.
+/// The sessions' section, for a command that needs no key and no address.
 fn load_sessions(flags: &SettingFlags) -> Result<SessionConfig, Failure> {
-    let mut config = Config::load_sessions(&flags.sources()).map_err(Failure::usage)?;
+    let mut config = flags.load(Config::load_sessions)?;
     extend_timeouts(&mut config);
     Ok(config)
 }
@@ -234,7 +235,7 @@ fn extend_timeouts(config: &mut SessionConfig) {
     config.policy.records_use = false;
 }
 
-/// How long a command waits for the store.
+/// The time that a command waits for the store.
 const COMMAND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A runtime for a command that ends at once: one thread is enough.
@@ -252,7 +253,7 @@ fn run_until_stopped(server: impl Future<Output = Outcome>) -> Outcome {
     outcome
 }
 
-/// What commands ask for the time and for chance.
+/// The clock and the random source of commands.
 fn clock_and_random() -> (Arc<dyn Clock>, Arc<SystemRandom>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemRandom))
 }

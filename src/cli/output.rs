@@ -4,6 +4,9 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
+/// A column of a table: its head, its width, and its cell for an item.
+pub(super) type Column<T> = (&'static str, usize, fn(&T) -> String);
+
 /// The two channels.
 pub(super) struct Output;
 
@@ -26,6 +29,32 @@ impl Output {
         Self::line(&clean)
     }
 
+    /// A list: an array for machines, or a table for people.
+    pub(super) fn list<T>(
+        items: &[T],
+        as_json: bool,
+        to_json: fn(&T) -> serde_json::Value,
+        columns: &[Column<T>],
+    ) -> io::Result<()> {
+        if as_json {
+            return Self::json(&items.iter().map(to_json).collect());
+        }
+        let line = |cell: &dyn Fn(&Column<T>) -> String| {
+            let padded = columns.iter().map(|column| format!("{:<1$}", cell(column), column.1));
+            padded.collect::<Vec<_>>().join(" ")
+        };
+        let head = line(&|(head, ..)| (*head).to_owned());
+        let rows = items.iter().map(|item| line(&|(_, _, cell)| cell(item)));
+        Self::lines(&std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// A remark where a list is as long as it may be.
+    pub(super) fn say_if_full(length: usize, limit: usize) {
+        if length >= limit {
+            Self::say(&format!("there may be more than {limit}; see --limit"));
+        }
+    }
+
     /// JSON, for machines, on one line.
     pub(super) fn json(value: &serde_json::Value) -> io::Result<()> {
         Self::line(&value.to_string())
@@ -40,7 +69,7 @@ impl Output {
         written.context("the secret cannot be printed, so nothing was changed")
     }
 
-    /// What was asked for. A reader that went away, as `head` does, is no error.
+    /// Bytes that were asked for. A reader that went away, as `head` does, is no error.
     pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is done sooner needs no bar.
+/// The least time of work that needs a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much of something is done.
+/// A bar that shows how much of something is done.
 pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,

@@ -16,7 +16,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let config = Config::load(&args.settings.sources()).map_err(Failure::usage)?;
+    let config = args.settings.load(Config::load)?;
     let _logging = config.logs.start();
     if matches!(config.sessions.store, StoreConfig::Memory) {
         warn!("sessions are kept in this process alone, and are gone when it ends");
@@ -26,8 +26,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     run_until_stopped(serve(&config))
 }
 
-/// Whose tokens are let in and what is issued and kept where, a line each; and what may not be
-/// meant.
+/// Logs whose tokens are let in, what is issued and what is kept where, a line each; and warnings.
 fn log_accepted_issuers(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
@@ -58,7 +57,7 @@ fn log_listeners(bound: &Bound) {
     }
 }
 
-/// How late a revocation may be learnt of, where the operator chose something else than the usual
+/// Logs how late a revocation may be learnt of, where the operator chose something else than the usual
 /// for the time in which the store is down.
 fn log_staleness_bounds(config: &Config) {
     if !config.gate.open.is_empty() {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use super::accounts::{self, ambiguous_user};
+use super::accounts::{self, ambiguous_user, sessions};
 use super::audit::{self, COMMAND};
-use super::output::Output;
+use super::output::{Column, Output};
 use super::settings::SettingFlags;
 use super::token::argument_or_stdin;
 use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_sessions};
 use crate::account::{self, AccountStore, UserLookup};
-use crate::app::{open_accounts, open_stores};
-use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig};
+use crate::app::open_accounts;
+use crate::config::{AccountStoreConfig, AccountsConfig};
 use crate::issuer::audit::Event;
-use crate::session::{Filter, Session, SessionId, Sessions, UserId};
-use crate::store::{StoreError, StoreMetrics};
+use crate::session::{Filter, Session, SessionId, UserId};
+use crate::store::StoreError;
 use crate::token::claims::Claims;
 use crate::token::jws;
 
@@ -82,19 +82,12 @@ pub(super) fn run(command: &Command) -> Outcome {
     }
 }
 
-/// The sessions of the configured store.
-pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
-    let store = open_stores(config).await.map_err(Failure::unavailable)?.sessions;
-    let (clock, _) = clock_and_random();
-    Ok(Sessions::new(store, config.policy, clock, StoreMetrics::default()))
-}
-
 /// Users that `--user` names.
 struct TargetUsers {
     /// The user of that name; and whoever has the name itself for an id, as the hook's users and
     /// clients may.
     ids: Vec<UserId>,
-    /// Whether accounts know him. Users of the hook and clients have sessions, and no account.
+    /// Says whether accounts know him. Users of the hook and clients have sessions, and no account.
     is_known: bool,
 }
 
@@ -170,15 +163,25 @@ async fn list(args: &ListArgs) -> Outcome {
     if let Some(target) = target.filter(|_| found.is_empty()) {
         target.without_sessions()?;
     }
-    if args.json {
-        Output::json(&found.iter().map(to_json).collect())?;
-    } else {
-        Output::lines(&table(&found))?;
-    }
-    if found.len() >= args.limit {
-        Output::say(&format!("there may be more than {}; see --limit", args.limit));
-    }
+    Output::list(&found, args.json, to_json, COLUMNS)?;
+    Output::say_if_full(found.len(), args.limit);
     Ok(Exit::Done)
+}
+
+const COLUMNS: &[Column<Session>] = &[
+    ("SESSION", 24, |it| it.id.as_str().to_owned()),
+    ("USER", 20, |it| accounts::cell(it.user.as_str())),
+    ("CREATED", 20, |it| it.created.to_string()),
+    ("LAST SEEN", 20, |it| it.last_seen.to_string()),
+    ("EXPIRES", 20, |it| it.expires.to_string()),
+    ("DEVICE", 0, device),
+];
+
+/// The device of a session; debug formatting keeps what clients wrote from moving the cursor.
+fn device(session: &Session) -> String {
+    let agent = session.device.user_agent.as_deref().unwrap_or("-");
+    let address = session.device.address.map_or_else(String::new, |it| format!(" {it}"));
+    format!("{agent:?}{address}")
 }
 
 fn to_json(session: &Session) -> Value {
@@ -192,29 +195,6 @@ fn to_json(session: &Session) -> Value {
         "address": session.device.address,
         "claims": session.claims,
     })
-}
-
-fn table(sessions: &[Session]) -> String {
-    let mut lines = vec![format!(
-        "{:<24} {:<20} {:<20} {:<20} {:<20} DEVICE",
-        "SESSION", "USER", "CREATED", "LAST SEEN", "EXPIRES"
-    )];
-    lines.extend(sessions.iter().map(|session| {
-        let agent = session.device.user_agent.as_deref().unwrap_or("-");
-        let address = session.device.address.map_or_else(String::new, |a| a.to_string());
-        // Debug formatting keeps what clients wrote from moving the cursor.
-        let device = format!("{agent:?} {address}");
-        format!(
-            "{:<24} {:<20} {:<20} {:<20} {:<20} {}",
-            session.id.as_str(),
-            session.user.as_str().escape_debug().to_string(),
-            session.created.to_string(),
-            session.last_seen.to_string(),
-            session.expires.to_string(),
-            device.trim_end()
-        )
-    }));
-    lines.join("\n")
 }
 
 async fn revoke(args: &RevokeArgs) -> Outcome {

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
-use crate::config::Sources;
-use crate::config::settings::{Kind, SETTINGS, Setting};
+use super::Failure;
+use crate::config::settings::{self, Entry, Kind, SETTINGS};
+use crate::config::{Mistakes, Sources};
 
 /// The environment's name for the configuration file.
 const CONFIG: &str = "CONFIG";
 /// The setting whose flag says something else where it has no value.
-const ISSUER: &str = "ISSUER";
-/// What stands for its absence; no issuer can be called that.
+const ISSUER: &str = settings::ISSUER.entry.name;
+/// The text that stands for its absence; no issuer can be called that.
 const NO_VALUE: &str = "\u{0}";
 
 /// The settings that were given as flags, and the file.
@@ -38,6 +39,14 @@ impl SettingFlags {
         let file = self.file.clone().or_else(|| named.map(PathBuf::from));
         Sources { file, flags: self.given.clone(), ..sources }
     }
+
+    /// A section of the configuration that these make; a mistake is one of usage.
+    pub(super) fn load<T>(
+        &self,
+        section: impl FnOnce(&Sources) -> Result<T, Mistakes>,
+    ) -> Result<T, Failure> {
+        section(&self.sources()).map_err(Failure::usage)
+    }
 }
 
 impl Args for SettingFlags {
@@ -58,7 +67,7 @@ impl Args for SettingFlags {
             .action(ArgAction::HelpShort)
             .help("Print help");
         let command = command.disable_help_flag(true).args([config, all, help]);
-        SETTINGS.iter().flat_map(flags_of).fold(command, Command::arg)
+        SETTINGS.iter().copied().flat_map(flags_of).fold(command, Command::arg)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -67,7 +76,7 @@ impl Args for SettingFlags {
 }
 
 /// A flag for the value, one for a file with the value, or both.
-fn flags_of(setting: &'static Setting) -> impl Iterator<Item = Arg> {
+fn flags_of(setting: &'static Entry) -> impl Iterator<Item = Arg> {
     let arg = |name: String, value: &str, help: String| {
         Arg::new(name.clone())
             .long(name.to_ascii_lowercase().replace('_', "-"))
@@ -103,12 +112,13 @@ fn optional_value(arg: Arg) -> Arg {
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
-        let names = SETTINGS.iter().flat_map(flags_of).map(|arg| arg.get_id().to_string());
+        let names = SETTINGS.iter().copied().flat_map(flags_of).map(|arg| arg.get_id().to_string());
         let mut given: BTreeMap<_, _> =
             names.filter_map(|name| text(&name).map(|value| (name, value))).collect();
         if given.get(ISSUER).is_some_and(|value| value == NO_VALUE) {
             given.remove(ISSUER);
-            given.insert("AUTHORIZATION_SERVER".to_owned(), "true".to_owned());
+            let issues = settings::AUTHORIZATION_SERVER.entry.name;
+            given.insert(issues.to_owned(), "true".to_owned());
         }
         Ok(Self { file: text(CONFIG).map(PathBuf::from), given })
     }

@@ -1,5 +1,4 @@
-//! What a configuration amounts to, in words: whose tokens are accepted, what is listened on, issued
-//! and stored. `check-config` prints it, `serve` writes it to the log. It holds no secret.
+//! A configuration in words: accepted issuers, addresses, what is issued and where it is stored. `check-config` prints it, `serve` writes it to the log. It holds no secret.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -85,7 +84,7 @@ fn names(algorithms: impl Iterator<Item = Algorithm>) -> String {
     names.join(", ")
 }
 
-/// What is issued, if anything is.
+/// A sentence about what is issued, if anything is.
 pub(super) fn issued(config: &Config) -> Option<String> {
     let issuance = config.issuance.as_ref()?;
     let policy = &issuance.policy;
@@ -117,7 +116,7 @@ pub(super) fn issued(config: &Config) -> Option<String> {
     Some(text)
 }
 
-/// Where things are kept, by what is kept.
+/// Places of the stores, by what they keep.
 pub(super) fn stores(config: &Config) -> Vec<(&'static str, String)> {
     let mut stores = vec![("sessions", config.sessions.store.to_string())];
     if let Some(issuance) = &config.issuance {

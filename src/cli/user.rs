@@ -4,12 +4,11 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::accounts::{
-    UserArg, cell, check_claim, failed, load, login, open, passwords, random_id, read_new_password,
+    Accounts, UserArg, cell, check_claim, failed, login, passwords, random_id, read_new_password,
     time_cell, user_id, user_json,
 };
-use super::audit::{self, COMMAND, CommandLog};
-use super::output::Output;
-use super::session::sessions;
+use super::audit::{COMMAND, CommandLog};
+use super::output::{Column, Output};
 use super::settings::SettingFlags;
 use super::token::{claim, scopes};
 use super::{Exit, Failure, Outcome, block_on, clock_and_random};
@@ -25,7 +24,7 @@ use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
 use crate::store::records::Records;
 
-/// How many users are read at once.
+/// The number of users that are read at once.
 const PAGE: usize = 500;
 
 #[derive(Debug, clap::Subcommand)]
@@ -142,7 +141,10 @@ pub(super) fn run(command: &Command) -> Outcome {
 }
 
 async fn add(args: &AddArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
+    if args.full_name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
+        return Err(Failure::usage(anyhow!("a full name has no control characters")));
+    }
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
     let (clock, random) = clock_and_random();
     let id = match &args.id {
         Some(id) => id.clone(),
@@ -165,15 +167,10 @@ async fn add(args: &AddArgs) -> Outcome {
         updated: now,
         last_login: None,
     };
-    if user.full_name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
-        return Err(Failure::usage(anyhow!("a full name has no control characters")));
-    }
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
     if !args.no_password && args.kind != UserKind::Anonymous {
-        user.password = Some(new_hash(&config, &user, args.any_password).await?);
+        user.password = Some(new_hash(&accounts.config, &user, args.any_password).await?);
     }
-    store.add_user(&user).await.map_err(failed)?;
+    accounts.store.add_user(&user).await.map_err(failed)?;
     write_event(&log, Event::UserAdded, &user, true, None);
     if args.json {
         Output::json(&user_json(&user))?;
@@ -208,19 +205,21 @@ async fn new_hash(
 }
 
 async fn list(args: &ListArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let store = open(&config).await?;
-    let found = first_users(store.as_ref(), args.limit).await?;
-    if args.json {
-        Output::json(&found.iter().map(user_json).collect())?;
-    } else {
-        Output::lines(&table(&found))?;
-    }
-    if found.len() >= args.limit {
-        Output::say(&format!("there may be more than {}; see --limit", args.limit));
-    }
+    let accounts = Accounts::open(&args.settings).await?;
+    let found = first_users(accounts.store.as_ref(), args.limit).await?;
+    Output::list(&found, args.json, user_json, COLUMNS)?;
+    Output::say_if_full(found.len(), args.limit);
     Ok(Exit::Done)
 }
+
+const COLUMNS: &[Column<User>] = &[
+    ("ID", 24, |user| cell(user.id.as_str())),
+    ("USERNAME", 24, |user| cell(user.username.as_str())),
+    ("E-MAIL", 32, |user| cell(user.email.as_ref().map_or("-", Login::as_str))),
+    ("KIND", 9, |user| user.kind.as_str().to_owned()),
+    ("STATE", 7, |user| user.state.as_str().to_owned()),
+    ("LAST LOGIN", 0, |user| time_cell(user.last_login)),
+];
 
 /// The first users by id, read page by page.
 async fn first_users(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>, Failure> {
@@ -238,29 +237,9 @@ async fn first_users(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>
     Ok(found)
 }
 
-fn table(users: &[User]) -> String {
-    let mut lines = vec![format!(
-        "{:<24} {:<24} {:<32} {:<9} {:<7} LAST LOGIN",
-        "ID", "USERNAME", "E-MAIL", "KIND", "STATE"
-    )];
-    lines.extend(users.iter().map(|user| {
-        format!(
-            "{:<24} {:<24} {:<32} {:<9} {:<7} {}",
-            cell(user.id.as_str()),
-            cell(user.username.as_str()),
-            cell(user.email.as_ref().map_or("-", Login::as_str)),
-            user.kind.as_str(),
-            user.state.as_str(),
-            time_cell(user.last_login)
-        )
-    }));
-    lines.join("\n")
-}
-
 async fn show(args: &OneArgs) -> Outcome {
-    let (config, _) = load(&args.settings)?;
-    let store = open(&config).await?;
-    let user = args.who.find(store.as_ref()).await?;
+    let accounts = Accounts::open(&args.settings).await?;
+    let user = accounts.user(&args.who.name).await?;
     let shown = user_json(&user);
     if args.json {
         Output::json(&shown)?;
@@ -278,17 +257,16 @@ async fn show(args: &OneArgs) -> Outcome {
 }
 
 async fn passwd(args: &PasswdArgs) -> Outcome {
-    let (config, session_config) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    let sessions = if args.end_sessions { Some(sessions(&session_config).await?) } else { None };
-    let user = args.who.find(store.as_ref()).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let sessions = if args.end_sessions { Some(accounts.sessions().await?) } else { None };
+    let user = accounts.user(&args.who.name).await?;
     if user.kind == UserKind::Anonymous {
         return Err(Failure::usage(anyhow!("an anonymous user has no password")));
     }
-    let hash = new_hash(&config, &user, args.any_password).await?;
+    let hash = new_hash(&accounts.config, &user, args.any_password).await?;
     let (clock, _) = clock_and_random();
-    let is_set = store.set_password(&user.id, &hash, None, clock.now()).await.map_err(failed)?;
+    let is_set =
+        accounts.store.set_password(&user.id, &hash, None, clock.now()).await.map_err(failed)?;
     let ended = match &sessions {
         Some(sessions) => end_all(sessions, &user.id).await.map(Some),
         None => Ok(None),
@@ -298,26 +276,23 @@ async fn passwd(args: &PasswdArgs) -> Outcome {
 }
 
 async fn lock(args: &OneArgs) -> Outcome {
-    let (config, session_config) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
     // Opened before anything is done, so that the two are done together or not at all.
-    let sessions = sessions(&session_config).await?;
-    let user = args.who.find(store.as_ref()).await?;
+    let sessions = accounts.sessions().await?;
+    let user = accounts.user(&args.who.name).await?;
     // First the lock: nobody opens a session after those that are ended here.
     let (clock, _) = clock_and_random();
-    let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
+    let is_set =
+        accounts.store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
     let ended = end_all(&sessions, &user.id).await;
     write_event(&log, Event::UserLocked, &user, is_set, ended.as_ref().ok().copied());
     report(args.json, &user, "locked", ended?, is_set)
 }
 
 async fn unlock(args: &OneArgs) -> Outcome {
-    let (config, session_config) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    let limits = limits(&session_config).await?;
-    let user = args.who.find(store.as_ref()).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let limits = limits(&accounts.session_config).await?;
+    let user = accounts.user(&args.who.name).await?;
     // First what was counted: where that cannot be forgotten, the user stays as it is.
     let logins = [Some(&user.username), user.email.as_ref()];
     let written = logins.into_iter().flatten().map(|name| AttemptName::written(name.canonical()));
@@ -325,12 +300,13 @@ async fn unlock(args: &OneArgs) -> Outcome {
         limits.reset_failures(name.as_str()).await.map_err(Failure::unavailable)?;
     }
     let (clock, _) = clock_and_random();
-    let is_set = store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
+    let is_set =
+        accounts.store.set_state(&user.id, UserState::Active, clock.now()).await.map_err(failed)?;
     write_event(&log, Event::UserUnlocked, &user, is_set, None);
     report(args.json, &user, "unlocked", 0, is_set)
 }
 
-/// Where failed logins are counted.
+/// The limits, which count failed logins.
 async fn limits(config: &SessionConfig) -> Result<Limits, Failure> {
     let store = open_stores(config).await.map_err(Failure::unavailable)?.records;
     let (clock, _) = clock_and_random();
@@ -339,18 +315,17 @@ async fn limits(config: &SessionConfig) -> Result<Limits, Failure> {
 }
 
 async fn delete(args: &OneArgs) -> Outcome {
-    let (config, session_config) = load(&args.settings)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
-    let sessions = sessions(&session_config).await?;
-    let user = args.who.find(store.as_ref()).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    let sessions = accounts.sessions().await?;
+    let user = accounts.user(&args.who.name).await?;
     // In this order, so that the same command said again finishes what failed half-way: nobody opens
     // a session after those that are ended here, and the user is found until all of them are.
     let (clock, _) = clock_and_random();
-    let is_set = store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
+    let is_set =
+        accounts.store.set_state(&user.id, UserState::Locked, clock.now()).await.map_err(failed)?;
     let ended = end_all(&sessions, &user.id).await;
     let deleted = match &ended {
-        Ok(_) => store.delete_user(&user.id).await.map_err(failed),
+        Ok(_) => accounts.store.delete_user(&user.id).await.map_err(failed),
         Err(_) => Ok(false),
     };
     let count = ended.as_ref().ok().copied();

@@ -1,31 +1,29 @@
-//! ACCOUNTS_URL, and what is asked of passwords.
+//! ACCOUNTS_URL, and the rules of passwords.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::reader::Reader;
-use super::store::{EMBEDDED_FILE, StoreConfig, may_be_read, sqlite_path};
+use super::settings;
+use super::store::{EMBEDDED_FILE, StoreConfig, sqlite_path, url};
 use crate::account::password::HashConfig;
 use crate::account::policy::PasswordPolicy;
 use crate::secret::Secret;
 
-/// The most memory of one hash, in KiB: 4 GiB.
-const MAX_MEMORY_KIB: u64 = 4 << 20;
-
 /// The accounts' section.
 #[derive(Clone, Debug)]
 pub struct AccountsConfig {
-    /// Where they are.
+    /// The store.
     pub store: AccountStoreConfig,
     /// The folder that may be made for them.
     pub data_dir: PathBuf,
-    /// How passwords are hashed.
+    /// The cost of a password's hash.
     pub hashing: HashConfig,
-    /// What is asked of new passwords.
+    /// The rules of new passwords.
     pub policy: PasswordPolicy,
 }
 
-/// Where accounts are.
+/// A store of accounts.
 #[derive(Clone, Debug)]
 pub enum AccountStoreConfig {
     /// A file on this host, which several processes, and the sessions, may share.
@@ -35,7 +33,7 @@ pub enum AccountStoreConfig {
 }
 
 impl fmt::Display for AccountStoreConfig {
-    /// What it is and where, without the credentials of its URL.
+    /// Its kind and its place, without the credentials of its URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
@@ -46,47 +44,40 @@ impl fmt::Display for AccountStoreConfig {
     }
 }
 
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    sessions: &StoreConfig,
-    data_dir: &Path,
-) -> AccountsConfig {
+pub(super) fn read(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountsConfig {
     AccountsConfig {
-        store: store(reader, sessions, data_dir),
-        data_dir: data_dir.to_owned(),
+        store: store(reader, sessions),
+        data_dir: reader.get(settings::DATA_DIR),
         hashing: hashing(reader),
-        policy: policy(reader),
+        policy: PasswordPolicy {
+            min_length: reader.get(settings::PASSWORD_MIN_LENGTH),
+            max_similarity_percent: reader.get(settings::PASSWORD_MAX_SIMILARITY),
+            max_character_frequency: reader.get(settings::PASSWORD_MAX_CHAR_FREQUENCY),
+        },
     }
 }
 
-fn store(reader: &mut Reader<'_>, sessions: &StoreConfig, data_dir: &Path) -> AccountStoreConfig {
+fn store(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountStoreConfig {
     let embedded = AccountStoreConfig::Sqlite(match sessions {
         StoreConfig::Sqlite(path) => path.clone(),
         StoreConfig::Redis { .. } | StoreConfig::Memcached(_) | StoreConfig::Memory => {
-            data_dir.join(EMBEDDED_FILE)
+            reader.get(settings::DATA_DIR).join(EMBEDDED_FILE)
         }
     });
-    let Some(found) = reader.found("ACCOUNTS_URL") else {
+    let Some(url) = url(reader, settings::ACCOUNTS_URL) else {
         return embedded;
     };
-    let text = found.text.trim();
-    if found.origin == "--accounts-url" && text.contains(['@', '?']) {
-        reader.wrong("ACCOUNTS_URL", may_be_read("ACCOUNTS_URL"));
-    }
-    match text.split_once(':') {
+    match url.expose_str().unwrap_or_default().split_once(':') {
         Some(("sqlite", path)) => {
-            AccountStoreConfig::Sqlite(sqlite_path(reader, "ACCOUNTS_URL", path))
+            AccountStoreConfig::Sqlite(sqlite_path(reader, settings::ACCOUNTS_URL, path))
         }
         Some(("postgres" | "postgresql", _)) => {
-            let url = Secret::new(text);
-            if let Err(error) = crate::store::postgres::check(&url) {
-                reader.wrong("ACCOUNTS_URL", error.to_string());
-            }
+            reader.good(settings::ACCOUNTS_URL, crate::store::postgres::check(&url));
             AccountStoreConfig::Postgres(url)
         }
         _ => {
             reader.wrong(
-                "ACCOUNTS_URL",
+                settings::ACCOUNTS_URL,
                 "is of no kind that is known; write sqlite:PATH, or \
                  postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             );
@@ -96,34 +87,18 @@ fn store(reader: &mut Reader<'_>, sessions: &StoreConfig, data_dir: &Path) -> Ac
 }
 
 fn hashing(reader: &mut Reader<'_>) -> HashConfig {
-    let lanes = number(reader, "PASSWORD_LANES", 1, 255);
-    let memory_kib = number(reader, "PASSWORD_MEMORY_KIB", 8, MAX_MEMORY_KIB);
+    let lanes = reader.get(settings::PASSWORD_LANES);
+    let memory_kib = reader.get(settings::PASSWORD_MEMORY_KIB);
     if memory_kib < 8 * lanes {
-        reader.wrong("PASSWORD_MEMORY_KIB", "is less than 8 KiB for each of PASSWORD_LANES");
+        let problem = "is less than 8 KiB for each of PASSWORD_LANES";
+        reader.wrong(settings::PASSWORD_MEMORY_KIB, problem);
     }
-    let threads = super::bytes(reader.number("PASSWORD_THREADS", 0, 1_024));
-    let default = HashConfig::default();
+    let threads = reader.get(settings::PASSWORD_THREADS);
     HashConfig {
         memory_kib,
-        passes: number(reader, "PASSWORD_PASSES", 1, 1_000),
+        passes: reader.get(settings::PASSWORD_PASSES),
         lanes,
-        threads: if threads == 0 { default.threads } else { threads },
-        queue: super::bytes(reader.number("PASSWORD_QUEUE", 1, 65_536)),
+        threads: if threads == 0 { HashConfig::default().threads } else { threads },
+        queue: reader.get(settings::PASSWORD_QUEUE),
     }
-}
-
-fn policy(reader: &mut Reader<'_>) -> PasswordPolicy {
-    let percent = reader.number("PASSWORD_MAX_SIMILARITY", 0, 100);
-    PasswordPolicy {
-        min_length: super::bytes(reader.number("PASSWORD_MIN_LENGTH", 1, 1_024)),
-        max_similarity_percent: u8::try_from(percent).unwrap_or(100),
-        max_character_frequency: reader.parsed("PASSWORD_MAX_CHAR_FREQUENCY", |text| {
-            let number = text.parse::<f64>().ok().filter(|n| (0.0..=1.0).contains(n));
-            number.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
-        }),
-    }
-}
-
-fn number(reader: &mut Reader<'_>, name: &str, least: u64, most: u64) -> u32 {
-    u32::try_from(reader.number(name, least, most)).unwrap_or(u32::MAX)
 }

@@ -7,14 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::mistakes::Mistakes;
-use super::settings::{Kind, Setting};
+use super::settings::{Entry, Kind};
 
 /// The bits of a mode by which all users may read, and write.
 const READ: u32 = 0o004;
 const WRITE: u32 = 0o002;
 
 /// Warns where others may read a setting's file, or replace it.
-pub(super) fn warn(mistakes: &mut Mistakes, setting: &Setting, place: &str, path: &Path) {
+pub(super) fn warn(mistakes: &mut Mistakes, setting: &Entry, place: &str, path: &Path) {
     // The URL of a store may hold a password.
     if setting.kind == Kind::Secret || setting.value == "URL" {
         warn_of_secret(mistakes, place, path);

@@ -4,13 +4,14 @@
 //! Each table says everything about its own issuer. A key in the settings is one issuer more, so
 //! that a variable which was left over from something else must not become one.
 
-use super::keys::SOURCES;
 use super::reader::Reader;
+use super::settings::{self, Entry, KEY_SOURCES};
 use super::tables::IssuerTable;
 use super::tokens::TokenMode;
 
 /// Settings of the issuer whose key stands in the settings, and of no other.
-const SINGLE_KEY_SETTINGS: [&str; 3] = ["ISSUER", "JWT_AUDIENCE", "ALGORITHM"];
+const SINGLE_KEY_SETTINGS: [&Entry; 3] =
+    [settings::ISSUER.entry, settings::JWT_AUDIENCE.entry, settings::ALGORITHM.entry];
 
 pub(super) fn check(
     reader: &mut Reader<'_>,
@@ -18,40 +19,40 @@ pub(super) fn check(
     has_key: bool,
     mode: TokenMode,
 ) {
-    let set: Vec<_> = SOURCES.iter().filter(|name| reader.found(name).is_some()).copied().collect();
+    let set: Vec<_> = KEY_SOURCES.into_iter().filter(|source| reader.is_set(*source)).collect();
     if !has_key && set.is_empty() {
-        for name in SINGLE_KEY_SETTINGS {
-            if reader.found(name).is_some() {
-                reader.wrong(name, WITHOUT_EFFECT);
+        for setting in SINGLE_KEY_SETTINGS {
+            if reader.is_set(setting) {
+                reader.wrong(setting, WITHOUT_EFFECT);
             }
         }
         return;
     }
     // Without a table's own `audiences` it would seem as if these were for all.
     let unsaid = tables.iter().position(|table| table.audiences.is_empty());
-    if let (Some(place), Some(_)) = (unsaid, reader.found("JWT_AUDIENCE")) {
+    if let (Some(place), true) = (unsaid, reader.is_set(settings::JWT_AUDIENCE)) {
         let problem = format!(
             "is for the key in the settings alone, and issuers[{place}] has no `audiences`: say \
              there for whom its tokens are"
         );
-        reader.wrong("JWT_AUDIENCE", problem);
+        reader.wrong(settings::JWT_AUDIENCE, problem);
     }
     if signs(reader, mode) {
         return;
     }
-    if set.contains(&"SECRET_KEY") {
-        reader.wrong("SECRET_KEY", STRAY_SECRET);
-    } else if reader.found("ISSUER").is_none() {
-        for name in set {
-            reader.wrong(name, NAMELESS);
+    if reader.is_set(settings::SECRET_KEY) {
+        reader.wrong(settings::SECRET_KEY, STRAY_SECRET);
+    } else if !reader.is_set(settings::ISSUER) {
+        for source in set {
+            reader.wrong(source, NAMELESS);
         }
     }
 }
 
-/// Whether this process makes tokens of its own with the key in the settings.
+/// Says whether this process makes tokens of its own with the key in the settings.
 fn signs(reader: &mut Reader<'_>, mode: TokenMode) -> bool {
-    let is_for_the_app = mode == TokenMode::Opaque && reader.found("UPSTREAM_JWT_HEADER").is_some();
-    is_for_the_app || reader.boolean("AUTHORIZATION_SERVER")
+    let is_for_the_app = mode == TokenMode::Opaque && reader.is_set(settings::UPSTREAM_JWT_HEADER);
+    is_for_the_app || reader.get(settings::AUTHORIZATION_SERVER)
 }
 
 const WITHOUT_EFFECT: &str = "says nothing of [[issuers]], and no key in the settings goes with it: \

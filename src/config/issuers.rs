@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::file_permissions;
-use super::identities;
 use super::jwks::{JwksConfig, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
 use super::tables::{IssuerTable, KeyTable};
+use super::texts;
 use super::tokens::{IssuerConfig, KeysConfig};
 use crate::secret::Secret;
 use crate::token::jwks::Location;
@@ -44,12 +44,12 @@ pub(super) fn from_table(
         wrong(format!("session_rule: {problem}"));
         None
     });
-    let at_jwt_only = table.access_token_type.as_deref().map(identities::at_jwt_only).transpose();
+    let at_jwt_only = table.access_token_type.as_deref().map(texts::at_jwt_only).transpose();
     let at_jwt_only = at_jwt_only.unwrap_or_else(|problem| {
         wrong(format!("access_token_type: {problem}"));
         None
     });
-    let user_prefix = identities::user_prefix(table.user_prefix.as_deref().unwrap_or_default());
+    let user_prefix = texts::user_prefix(table.user_prefix.as_deref().unwrap_or_default());
     let user_prefix = user_prefix.unwrap_or_else(|problem| {
         wrong(format!("user_prefix: {problem}"));
         String::new()
@@ -73,12 +73,12 @@ fn warn_of_open_files(reader: &mut Reader<'_>, table: &IssuerTable, at: &str) {
     let keys = &table.keys;
     let secrets = keys.iter().filter_map(|key| key.secret_key_file.as_deref());
     for path in secrets.chain(table.secret_key_file.as_deref()) {
-        file_permissions::warn_of_secret(reader.mistakes, at, path);
+        file_permissions::warn_of_secret(&mut reader.mistakes, at, path);
     }
     let public = keys.iter().filter_map(|key| key.public_key_file.as_deref());
     let public = public.chain(table.public_key_file.as_deref());
     for path in public.chain(table.jwks_file.as_deref()) {
-        file_permissions::warn_of_public(reader.mistakes, at, path);
+        file_permissions::warn_of_public(&mut reader.mistakes, at, path);
     }
 }
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::file_permissions;
 use super::reader::Reader;
+use super::settings;
+use super::texts::{NEVER_SENT, holds_credentials, is_this_host};
 use crate::token::jwks::{self, Location, Source};
 use crate::token::{Algorithm, KeyError};
 
@@ -21,14 +23,14 @@ pub(super) struct JwksConfig {
 impl JwksConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
-            refresh: reader.seconds("JWKS_REFRESH", 1.0, 86_400.0),
-            cooldown: reader.seconds("JWKS_COOLDOWN", 1.0, 86_400.0),
-            max_age: reader.seconds("JWKS_MAX_AGE", 1.0, 31_536_000.0),
-            allow_http: reader.boolean("JWKS_INSECURE_HTTP"),
+            refresh: reader.get(settings::JWKS_REFRESH),
+            cooldown: reader.get(settings::JWKS_COOLDOWN),
+            max_age: reader.get(settings::JWKS_MAX_AGE),
+            allow_http: reader.get(settings::JWKS_INSECURE_HTTP),
         };
         if config.max_age < config.refresh.max(config.cooldown).saturating_add(config.cooldown) {
             reader.wrong(
-                "JWKS_MAX_AGE",
+                settings::JWKS_MAX_AGE,
                 "is so short that the keys would lapse between two reads; \
                  make it longer than JWKS_REFRESH and JWKS_COOLDOWN together",
             );
@@ -44,18 +46,15 @@ impl JwksConfig {
     /// A URL that keys may come from: whoever can change them on the way can sign tokens.
     pub(super) fn location(&self, url: &str) -> Result<Location, String> {
         let url = Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
-        let is_local = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => return Err("has no host".to_owned()),
-        };
+        if url.host().is_none() {
+            return Err("has no host".to_owned());
+        }
         if holds_credentials(&url) {
             return Err(NEVER_SENT.to_owned());
         }
         match url.scheme() {
             "https" => Ok(Location::Url(url)),
-            "http" if is_local || self.allow_http => Ok(Location::Url(url)),
+            "http" if is_this_host(&url) || self.allow_http => Ok(Location::Url(url)),
             "http" => Err("http does not protect the keys on their way; \
                            use https, or set JWKS_INSECURE_HTTP=true"
                 .to_owned()),
@@ -64,38 +63,29 @@ impl JwksConfig {
     }
 }
 
-/// What is wrong with a URL of a service that is asked without a password.
-pub(super) const NEVER_SENT: &str = "holds a user or a password, which is never sent; take it out";
-
-/// Whether a user or a password stands in a URL.
-pub(super) fn holds_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
 /// JWKS_FILE or JWKS_URL.
 pub(super) fn published(
     reader: &mut Reader<'_>,
     config: &JwksConfig,
     assumed: Option<Algorithm>,
 ) -> Option<Source> {
-    let file = reader.path("JWKS_FILE");
-    if let Some(problem) = file.as_deref().and_then(|path| problem_of_key_set(path, assumed)) {
-        reader.wrong("JWKS_FILE", problem);
-    }
+    let file = reader.get(settings::JWKS_FILE);
     if let Some(path) = &file {
-        file_permissions::warn_of_public(reader.mistakes, "JWKS_FILE", path);
+        if let Some(problem) = problem_of_key_set(path, assumed) {
+            reader.wrong(settings::JWKS_FILE, problem);
+        }
+        file_permissions::warn_of_public(&mut reader.mistakes, "JWKS_FILE", path);
     }
     let file = file.map(Location::File);
-    let url = reader.optional("JWKS_URL").and_then(|url| {
-        config.location(&url).map_err(|problem| reader.wrong("JWKS_URL", problem)).ok()
-    });
+    let url = reader.get(settings::JWKS_URL);
+    let url = url.and_then(|url| reader.good(settings::JWKS_URL, config.location(&url)));
     if file.is_some() && url.is_some() {
-        reader.wrong("JWKS_FILE", "JWKS_URL is set too; choose one");
+        reader.wrong(settings::JWKS_FILE, "JWKS_URL is set too; choose one");
     }
     file.or(url).map(|location| config.source(location, assumed))
 }
 
-/// What is wrong with a key set in a file, which is read again and again later.
+/// The problem of a key set in a file, which is read again and again later.
 pub(super) fn problem_of_key_set(path: &Path, assumed: Option<Algorithm>) -> Option<String> {
     let content = match read_key_file(path) {
         Ok(content) => content,

@@ -1,160 +1,190 @@
-//! Listeners: their addresses, of which none may be there twice, and the files of their TLS.
+//! Listeners: their addresses, of which none may be there twice, the files of their TLS, and what
+//! clients may do there.
 
+use std::path::PathBuf;
+
+use super::file_permissions;
 use super::reader::Reader;
-use super::{IssuanceConfig, file_permissions};
-use crate::server::{Address, ListenerConfig, TlsFile, TlsFiles};
+use super::settings::{self, Setting};
+use crate::server::{Address, Limits, ListenerConfig, TlsFile, TlsFiles};
 
-/// The names of a listener's settings: addresses, certificate, key, and CA of its clients.
-pub(super) type Names = [&'static str; 4];
+/// The settings of a listener.
+pub(super) struct ListenerSettings {
+    /// Its name in mistakes.
+    name: &'static str,
+    addresses: Setting<Vec<String>>,
+    certificate: Setting<Option<PathBuf>>,
+    key: Setting<Option<PathBuf>>,
+    client_ca: Setting<Option<PathBuf>>,
+}
 
-pub(super) const GATE: Names =
-    ["LISTEN", "LISTEN_TLS_CERT_FILE", "LISTEN_TLS_KEY_FILE", "LISTEN_TLS_CLIENT_CA_FILE"];
-pub(super) const METRICS: Names = [
-    "METRICS_LISTEN",
-    "METRICS_TLS_CERT_FILE",
-    "METRICS_TLS_KEY_FILE",
-    "METRICS_TLS_CLIENT_CA_FILE",
-];
-pub(super) const ISSUER: Names =
-    ["ISSUER_LISTEN", "ISSUER_TLS_CERT_FILE", "ISSUER_TLS_KEY_FILE", "ISSUER_TLS_CLIENT_CA_FILE"];
-pub(super) const INTERNAL: Names = [
-    "INTERNAL_LISTEN",
-    "INTERNAL_TLS_CERT_FILE",
-    "INTERNAL_TLS_KEY_FILE",
-    "INTERNAL_TLS_CLIENT_CA_FILE",
-];
-pub(super) const GRPC: Names =
-    ["GRPC_LISTEN", "GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"];
+pub(super) const GATE: ListenerSettings = ListenerSettings {
+    name: "the gate",
+    addresses: settings::LISTEN,
+    certificate: settings::LISTEN_TLS_CERT_FILE,
+    key: settings::LISTEN_TLS_KEY_FILE,
+    client_ca: settings::LISTEN_TLS_CLIENT_CA_FILE,
+};
+pub(super) const METRICS: ListenerSettings = ListenerSettings {
+    name: "the metrics",
+    addresses: settings::METRICS_LISTEN,
+    certificate: settings::METRICS_TLS_CERT_FILE,
+    key: settings::METRICS_TLS_KEY_FILE,
+    client_ca: settings::METRICS_TLS_CLIENT_CA_FILE,
+};
+pub(super) const ISSUER: ListenerSettings = ListenerSettings {
+    name: "the issuer",
+    addresses: settings::ISSUER_LISTEN,
+    certificate: settings::ISSUER_TLS_CERT_FILE,
+    key: settings::ISSUER_TLS_KEY_FILE,
+    client_ca: settings::ISSUER_TLS_CLIENT_CA_FILE,
+};
+pub(super) const INTERNAL: ListenerSettings = ListenerSettings {
+    name: "the internal one",
+    addresses: settings::INTERNAL_LISTEN,
+    certificate: settings::INTERNAL_TLS_CERT_FILE,
+    key: settings::INTERNAL_TLS_KEY_FILE,
+    client_ca: settings::INTERNAL_TLS_CLIENT_CA_FILE,
+};
+pub(super) const GRPC: ListenerSettings = ListenerSettings {
+    name: "gRPC",
+    addresses: settings::GRPC_LISTEN,
+    certificate: settings::GRPC_TLS_CERT_FILE,
+    key: settings::GRPC_TLS_KEY_FILE,
+    client_ca: settings::GRPC_TLS_CLIENT_CA_FILE,
+};
 
 /// The gate's.
 pub(super) fn gate(reader: &mut Reader<'_>) -> ListenerConfig {
     let addresses = gate_addresses(reader);
-    with_tls(reader, GATE, addresses)
+    with_tls(reader, &GATE, addresses)
+}
+
+/// That of gRPC; outside loopback it has to be encrypted.
+pub(super) fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
+    let grpc = read(reader, &GRPC);
+    let is_tried = [GRPC.certificate, GRPC.key, GRPC.client_ca].iter().any(|it| reader.is_set(*it));
+    if !grpc.is_loopback() && !is_tried {
+        let problem =
+            "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";
+        reader.wrong(GRPC.addresses, problem);
+    }
+    grpc
 }
 
 /// That of these settings.
-pub(super) fn read(reader: &mut Reader<'_>, names: Names) -> ListenerConfig {
-    let addresses = list(reader, names[0]);
-    with_tls(reader, names, addresses)
+pub(super) fn read(reader: &mut Reader<'_>, settings: &ListenerSettings) -> ListenerConfig {
+    let addresses: Vec<Address> = reader.each(settings.addresses, str::parse);
+    with_tls(reader, settings, addresses)
 }
 
-fn with_tls(reader: &mut Reader<'_>, names: Names, addresses: Vec<Address>) -> ListenerConfig {
-    let tls = tls(reader, names);
+fn with_tls(
+    reader: &mut Reader<'_>,
+    settings: &ListenerSettings,
+    addresses: Vec<Address>,
+) -> ListenerConfig {
+    let tls = tls(reader, settings);
     let listener = ListenerConfig { addresses, tls };
     if listener.tls.is_some() && !listener.addresses.is_empty() && !listener.has_tcp() {
-        let problem = format!("has no effect: {} names unix sockets alone", names[0]);
-        reader.warn(names[1], problem);
+        let names = settings.addresses.entry.name;
+        let problem = format!("has no effect: {names} names unix sockets alone");
+        reader.warn(settings.certificate, problem);
     }
     listener
 }
 
 /// The files of a listener's TLS: certificate and key together, and tried.
-fn tls(reader: &mut Reader<'_>, names: Names) -> Option<TlsFiles> {
-    let [_, certificate, key, client_ca] = names;
-    if let Some(path) = reader.path(key) {
-        file_permissions::warn_of_secret(reader.mistakes, key, &path);
+fn tls(reader: &mut Reader<'_>, settings: &ListenerSettings) -> Option<TlsFiles> {
+    let ListenerSettings { certificate, key, client_ca, .. } = *settings;
+    let (certificate_name, key_name) = (certificate.entry.name, key.entry.name);
+    if let Some(path) = reader.get(key) {
+        file_permissions::warn_of_secret(&mut reader.mistakes, key_name, &path);
     }
-    let files = match (reader.path(certificate), reader.path(key), reader.path(client_ca)) {
+    let files = match (reader.get(certificate), reader.get(key), reader.get(client_ca)) {
         (Some(certificate), Some(key), client_ca) => TlsFiles { certificate, key, client_ca },
         (None, None, None) => return None,
         (None, None, Some(_)) => {
-            reader.wrong(client_ca, format!("needs {certificate} and {key} too"));
+            reader.wrong(client_ca, format!("needs {certificate_name} and {key_name} too"));
             return None;
         }
         (Some(_), None, _) => {
-            reader.wrong(certificate, format!("needs its private key: set {key} too"));
+            reader.wrong(certificate, format!("needs its private key: set {key_name} too"));
             return None;
         }
         (None, Some(_), _) => {
-            reader.wrong(key, format!("needs its certificate: set {certificate} too"));
+            reader.wrong(key, format!("needs its certificate: set {certificate_name} too"));
             return None;
         }
     };
     if let Err(error) = files.check() {
-        let name = match error.file {
+        let setting = match error.file {
             TlsFile::Certificate => certificate,
             TlsFile::Key => key,
             TlsFile::ClientCa => client_ca,
         };
-        reader.wrong(name, error.to_string());
+        reader.wrong(setting, error.to_string());
     }
     Some(files)
 }
 
 /// LISTEN, or the one address of LISTEN_HOST and PORT; both, only if they agree.
 fn gate_addresses(reader: &mut Reader<'_>) -> Vec<Address> {
-    let host = reader.text("LISTEN_HOST");
-    let port = reader.number("PORT", 0, 65_535);
+    let host = reader.get(settings::LISTEN_HOST);
+    let port = reader.get(settings::PORT);
     let host =
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     let single = format!("{host}:{port}").parse::<Address>();
-    let is_set = reader.found("LISTEN").is_some();
-    let addresses = if is_set { list(reader, "LISTEN") } else { Vec::new() };
+    let addresses: Vec<Address> = reader.each(settings::LISTEN, str::parse);
+    let listed = reader.layer(settings::LISTEN);
     // A flag goes before the environment, and that before the file, also between these two ways.
     let is_overridden =
-        reader.layer("PORT").max(reader.layer("LISTEN_HOST")) > reader.layer("LISTEN");
-    if !is_set || is_overridden {
-        return match single {
-            Ok(address) => vec![address],
-            Err(error) => {
-                reader.wrong("LISTEN_HOST", error.to_string());
-                Vec::new()
-            }
-        };
+        reader.layer(settings::PORT).max(reader.layer(settings::LISTEN_HOST)) > listed;
+    if listed.is_none() || is_overridden {
+        return reader.good(settings::LISTEN_HOST, single).into_iter().collect();
     }
-    for name in ["PORT", "LISTEN_HOST"] {
+    for setting in [settings::PORT.entry, settings::LISTEN_HOST.entry] {
         let is_listed = single.as_ref().is_ok_and(|address| addresses.contains(address));
-        if reader.layer(name) == reader.layer("LISTEN") && !is_listed {
-            reader.wrong(name, "disagrees with LISTEN, which replaces it; set one of them");
+        if reader.layer(setting) == listed && !is_listed {
+            reader.wrong(setting, "disagrees with LISTEN, which replaces it; set one of them");
         }
     }
     addresses
 }
 
-/// The addresses of a setting that lists them; those that may be off have `off` for none.
-fn list(reader: &mut Reader<'_>, name: &str) -> Vec<Address> {
-    let can_be_off = ![GATE[0], ISSUER[0]].contains(&name);
-    if can_be_off && reader.text(name) == "off" {
-        return Vec::new();
+/// Limits of what clients may do.
+pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
+    let max_connections: usize = reader.get(settings::MAX_CONNECTIONS);
+    let max_per_address = match reader.get(settings::MAX_CONNECTIONS_PER_ADDRESS) {
+        0 => max_connections.div_ceil(4),
+        number => number,
+    };
+    Limits {
+        max_connections,
+        max_per_address,
+        gateways: reader.get(settings::TRUSTED_PROXIES),
+        max_headers: reader.get(settings::MAX_HEADERS),
+        idle_timeout: reader.get(settings::IDLE_TIMEOUT),
+        socket_mode: reader.get(settings::SOCKET_MODE),
+        ..Limits::default()
     }
-    let mut addresses = Vec::new();
-    for text in reader.list(name) {
-        match text.parse::<Address>() {
-            Ok(address) => addresses.push(address),
-            Err(error) => reader.wrong(name, format!("{text:?}: {error}")),
-        }
-    }
-    addresses
 }
 
 /// One address cannot be opened twice, save port 0, which is another one each time.
-pub(super) fn check(
-    reader: &mut Reader<'_>,
-    gate: &ListenerConfig,
-    metrics: &ListenerConfig,
-    issuance: Option<&IssuanceConfig>,
-) {
-    let mut listeners = vec![(GATE, "the gate", gate), (METRICS, "the metrics", metrics)];
-    if let Some(it) = issuance {
-        listeners.extend([
-            (ISSUER, "the issuer", &it.listen),
-            (INTERNAL, "the internal one", &it.internal),
-            (GRPC, "gRPC", &it.grpc),
-        ]);
-    }
-    let all: Vec<_> = listeners
-        .into_iter()
-        .flat_map(|(names, whose, at)| at.addresses.iter().map(move |at| (names[0], whose, at)))
-        .collect();
-    for (place, (name, _, address)) in all.iter().enumerate() {
+pub(super) fn check(reader: &mut Reader<'_>, listeners: &[(&ListenerSettings, &ListenerConfig)]) {
+    let of = |(settings, at): &(&ListenerSettings, &ListenerConfig)| {
+        let (setting, name) = (settings.addresses.entry, settings.name);
+        at.addresses.iter().map(|at| (setting, name, at.clone())).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = listeners.iter().flat_map(of).collect();
+    for (place, (setting, _, address)) in all.iter().enumerate() {
         let is_any_port = matches!(address, Address::Tcp(at) if at.port() == 0);
         let earlier = all[..place].iter().find(|(.., other)| other == address && !is_any_port);
         match earlier {
-            Some((other, ..)) if other == name => {
-                reader.wrong(name, format!("{address} is there twice"));
+            Some((other, ..)) if other == setting => {
+                reader.wrong(*setting, format!("{address} is there twice"));
             }
             Some((_, whose, _)) => {
-                reader.wrong(name, format!("{address} is the address of {whose} already"));
+                reader.wrong(*setting, format!("{address} is the address of {whose} already"));
             }
             None => {}
         }

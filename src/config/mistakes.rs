@@ -27,17 +27,17 @@ impl Mistakes {
         put(&mut self.warnings, place, problem.into());
     }
 
-    /// Whether there are none; warnings are not counted.
+    /// Says whether there are none; warnings are not counted.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// What is wrong, each as one line.
+    /// The mistakes, each as one line.
     pub fn lines(&self) -> Vec<String> {
         self.found.iter().map(ToString::to_string).collect()
     }
 
-    /// What is allowed, but ought to be said, each as one line.
+    /// The warnings, each as one line.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.iter().map(ToString::to_string).collect()
     }

@@ -1,13 +1,13 @@
 //! The names that settings go by, and the one that somebody may have meant who wrote another.
 
-use super::settings::{Kind, SETTINGS, Setting};
+use super::settings::{Entry, Kind, SETTINGS};
 
-/// What people put before the names of a program's settings; these have no such prefix.
+/// A prefix that people put before the names of a program's settings; these have none.
 const PREFIX: &str = "PORTCULLIS_";
 /// Shorter names are like too many others; what was typed may lack a letter.
 const MIN_LETTERS: usize = 6;
 
-/// What stands behind a name that says which file holds the value.
+/// Endings of a name that say which file holds the value.
 pub(super) fn endings(kind: Kind, name: &str) -> &'static [&'static str] {
     match kind {
         Kind::Plain => &[],
@@ -17,7 +17,7 @@ pub(super) fn endings(kind: Kind, name: &str) -> &'static [&'static str] {
 }
 
 /// The names that a setting may have in the environment, and in lower case in the file.
-pub(super) fn names_of(setting: &'static Setting) -> impl Iterator<Item = String> {
+pub(super) fn names_of(setting: &'static Entry) -> impl Iterator<Item = String> {
     std::iter::once(setting.name).chain(setting.aliases.iter().copied()).flat_map(|name| {
         let endings = endings(setting.kind, name).iter().copied();
         std::iter::once("").chain(endings).map(move |ending| format!("{name}{ending}"))
@@ -25,21 +25,21 @@ pub(super) fn names_of(setting: &'static Setting) -> impl Iterator<Item = String
 }
 
 fn names() -> impl Iterator<Item = String> {
-    SETTINGS.iter().flat_map(names_of)
+    SETTINGS.iter().copied().flat_map(names_of)
 }
 
-/// Whether a name, in capitals, is a setting's.
+/// Says whether a name, in capitals, is a setting's.
 pub(super) fn is_known(name: &str) -> bool {
     names().any(|known| known == name)
 }
 
-/// What a key of the file that is no setting's may have been meant to be, in capitals.
+/// The setting that an unknown key of the file may have meant, in capitals.
 pub(super) fn nearest(key: &str) -> Option<String> {
     let key = key.to_ascii_uppercase().replace('-', "_");
     meant(&key).or_else(|| within(&key, (key.len() / 3).max(1)))
 }
 
-/// What a variable of the environment that looks like one of ours may have been meant to be.
+/// The setting that an unknown variable of the environment may have meant.
 /// There are others' variables too, so it has to be like one indeed.
 pub(super) fn nearest_variable(name: &str) -> Option<String> {
     let capitals = name.to_ascii_uppercase();

@@ -1,146 +1,115 @@
-//! Typed values out of texts; whatever cannot be read is a mistake, and a default stands in so that
-//! the rest can be read too.
-
-use std::path::PathBuf;
-use std::time::Duration;
+//! Typed values of settings; a value that cannot be read is a mistake, and the default stands in so
+//! that the rest can be read too.
 
 use super::mistakes::Mistakes;
-use super::settings::Setting;
-use super::sources::{Found, Layer, Read};
-use crate::secret::Secret;
-
-/// What is wrong with a list that is set and holds nothing.
-pub(super) const NO_MEMBERS: &str = "is set, and there is nothing in it; leave it out";
+use super::settings::{Entry, Setting};
+use super::sources::{Found, Layer, Read, Sources};
 
 /// Reads settings, and gathers what is wrong.
 #[derive(Debug)]
 pub(super) struct Reader<'r> {
     read: &'r Read,
-    /// What was wrong so far.
-    pub(super) mistakes: &'r mut Mistakes,
+    /// The mistakes so far.
+    pub(super) mistakes: Mistakes,
+}
+
+/// Reads a section from the sources, with all mistakes in both.
+pub(super) fn read<T>(
+    sources: &Sources,
+    section: impl FnOnce(&mut Reader<'_>) -> T,
+) -> (T, Mistakes) {
+    let mut mistakes = Mistakes::default();
+    let read = sources.read(&mut mistakes);
+    let mut reader = Reader { read: &read, mistakes };
+    (section(&mut reader), reader.mistakes)
+}
+
+/// The same, where there is no mistake.
+///
+/// # Errors
+/// All mistakes together.
+pub(super) fn load<T>(
+    sources: &Sources,
+    section: impl FnOnce(&mut Reader<'_>) -> T,
+) -> Result<T, Mistakes> {
+    let (section, mistakes) = read(sources, section);
+    if mistakes.is_empty() { Ok(section) } else { Err(mistakes) }
 }
 
 impl<'r> Reader<'r> {
-    /// Reads from `read`, and adds to `mistakes`.
-    pub(super) fn new(read: &'r Read, mistakes: &'r mut Mistakes) -> Self {
-        Self { read, mistakes }
+    /// All that was found in the sources.
+    pub(super) fn sources(&self) -> &'r Read {
+        self.read
     }
 
-    /// Whether all sources could be read, so that what is not found is not there.
-    pub(super) fn is_whole(&self) -> bool {
-        self.read.is_whole
+    /// Says whether it was set, in a way that could be read.
+    pub(super) fn is_set(&self, setting: impl Into<&'static Entry>) -> bool {
+        self.found(setting).is_some()
     }
 
-    /// The value as it was set.
-    pub(super) fn found(&self, name: &str) -> Option<&'r Found> {
-        self.read.get(name)
+    /// Says whether it was set, be it by a file that cannot be read.
+    pub(super) fn is_named(&self, setting: impl Into<&'static Entry>) -> bool {
+        self.read.is_named(setting.into().name)
     }
 
-    /// Whether it was set, be it by a file that cannot be read.
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.read.is_named(name)
+    /// The layer in which it was set, if it was.
+    pub(super) fn layer(&self, setting: impl Into<&'static Entry>) -> Option<Layer> {
+        self.found(setting).map(|found| found.layer)
     }
 
-    /// In which layer it was set, if it was.
-    pub(super) fn layer(&self, name: &str) -> Option<Layer> {
-        self.found(name).map(|found| found.layer)
+    /// The place where it was set, or its name.
+    pub(super) fn origin(&self, setting: impl Into<&'static Entry>) -> &'r str {
+        let entry = setting.into();
+        self.found(entry).map_or(entry.name, |found| found.origin.as_str())
     }
 
-    /// The value as text: as set, or the default, or nothing.
-    pub(super) fn text(&self, name: &str) -> String {
-        let default = Setting::named(name).map_or("", |setting| setting.default);
-        self.found(name).map_or(default, |found| found.text.trim()).to_owned()
+    fn found(&self, setting: impl Into<&'static Entry>) -> Option<&'r Found> {
+        self.read.get(setting.into().name)
     }
 
-    /// The text, where it is not empty.
-    pub(super) fn optional(&self, name: &str) -> Option<String> {
-        Some(self.text(name)).filter(|text| !text.is_empty())
+    /// The value: as set, else the default.
+    pub(super) fn get<T: Default>(&mut self, setting: Setting<T>) -> T {
+        self.if_set(setting).unwrap_or_else(|| setting.default())
     }
 
-    /// The members of a comma list. One that is set and has none is a mistake: whoever wrote it
-    /// meant something by it, and it would count as not set.
-    pub(super) fn list(&mut self, name: &str) -> Vec<String> {
-        let text = self.text(name);
-        let members = text.split(',').map(str::trim).filter(|member| !member.is_empty());
-        let members: Vec<_> = members.map(str::to_owned).collect();
-        if members.is_empty() && self.found(name).is_some() {
-            self.wrong(name, NO_MEMBERS);
-        }
-        members
+    /// The value as set; nothing where it is not set, or is a mistake.
+    pub(super) fn if_set<T>(&mut self, setting: Setting<T>) -> Option<T> {
+        let found = self.found(setting)?;
+        self.good(setting, (setting.parse)(found.value(setting.entry)))
     }
 
-    /// A path, where one is set.
-    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.optional(name).map(PathBuf::from)
-    }
-
-    /// A secret, where one is set.
-    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
-        self.found(name).map(|found| Secret::new(found.text.clone()))
-    }
-
-    /// The value through `parse`; on a mistake, what `parse` makes of the default.
-    pub(super) fn parsed<T: Default, E: ToString>(
+    /// The members of a list, each read by `parse`; a mistake in one hides none in the next.
+    pub(super) fn each<T, E: ToString>(
         &mut self,
-        name: &str,
+        setting: Setting<Vec<String>>,
         parse: impl Fn(&str) -> Result<T, E>,
-    ) -> T {
-        let outcome = parse(&self.text(name));
-        outcome.unwrap_or_else(|problem| {
-            self.wrong(name, problem.to_string());
-            let default = Setting::named(name).map_or("", |setting| setting.default);
-            parse(default).unwrap_or_default()
-        })
+    ) -> Vec<T> {
+        let members = self.get(setting);
+        let read = |member: &String| {
+            let outcome = parse(member);
+            outcome
+                .map_err(|it| self.wrong(setting, format!("{member:?}: {}", it.to_string())))
+                .ok()
+        };
+        members.iter().filter_map(read).collect()
     }
 
-    /// A whole number within bounds.
-    pub(super) fn number(&mut self, name: &str, least: u64, most: u64) -> u64 {
-        self.parsed(name, |text| {
-            let number = text.parse::<u64>().ok().filter(|n| (least..=most).contains(n));
-            number.ok_or_else(|| format!("{text:?} is not a whole number from {least} to {most}"))
-        })
-    }
-
-    /// A time in `unit`s, with fractions, within bounds given in units.
-    pub(super) fn duration(
+    /// The outcome of a check of a setting; its failure is a mistake there.
+    pub(super) fn good<T, E: ToString>(
         &mut self,
-        name: &str,
-        unit: Duration,
-        least: f64,
-        most: f64,
-    ) -> Duration {
-        self.parsed(name, |text| {
-            let number = text.parse::<f64>().ok().filter(|n| (least..=most).contains(n));
-            let word = if unit == Duration::from_secs(60) { "minutes" } else { "seconds" };
-            number
-                .map(|number| unit.mul_f64(number))
-                .ok_or_else(|| format!("{text:?} is not a number of {word} from {least} to {most}"))
-        })
+        setting: impl Into<&'static Entry>,
+        outcome: Result<T, E>,
+    ) -> Option<T> {
+        outcome.map_err(|problem| self.wrong(setting, problem.to_string())).ok()
     }
 
-    /// A time in seconds.
-    pub(super) fn seconds(&mut self, name: &str, least: f64, most: f64) -> Duration {
-        self.duration(name, Duration::from_secs(1), least, most)
-    }
-
-    /// A yes or no.
-    pub(super) fn boolean(&mut self, name: &str) -> bool {
-        self.parsed(name, |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" => Ok(false),
-            _ => Err("write `true` or `false`"),
-        })
-    }
-
-    /// Notes a mistake at the place where `name` was set.
-    pub(super) fn wrong(&mut self, name: &str, problem: impl Into<String>) {
-        let origin = self.found(name).map_or(name, |found| found.origin.as_str());
-        self.mistakes.add(origin, problem);
+    /// Notes a mistake at the place where the setting was set.
+    pub(super) fn wrong(&mut self, setting: impl Into<&'static Entry>, problem: impl Into<String>) {
+        self.mistakes.add(self.origin(setting), problem);
     }
 
     /// Notes what is allowed, but ought to be said.
-    pub(super) fn warn(&mut self, name: &str, problem: impl Into<String>) {
-        let origin = self.found(name).map_or(name, |found| found.origin.as_str());
-        self.mistakes.warn(origin, problem);
+    pub(super) fn warn(&mut self, setting: impl Into<&'static Entry>, problem: impl Into<String>) {
+        self.mistakes.warn(self.origin(setting), problem);
     }
 }

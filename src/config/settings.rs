@@ -1,549 +1,308 @@
-//! Every setting: its names, its unit, its default and its meaning, in one table.
+//! Every setting: its names, its type, its default and its meaning, in one table.
 //!
 //! The table is what the environment, the file and the flags are read by, what `--help` prints,
 //! and what docs/reference/settings.md is made of.
 
-/// How a setting's value may be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// In the environment, in the file, as a flag.
-    Plain,
-    /// As plain, or in a file of its own, by the setting's name and `_FILE`.
-    Text,
-    /// As text, but never as a flag: every user of the host can read a command line.
-    Secret,
-}
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// A setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Its name in the environment; in lower case, its key in the file; with dashes, its flag.
-    pub name: &'static str,
-    /// Other names for it in the environment and the file, from the older systems.
-    pub aliases: &'static [&'static str],
-    /// How its value may be given.
-    pub kind: Kind,
-    /// What the value is, for people: a unit, or a form.
-    pub value: &'static str,
-    /// What holds where nothing is set; empty: nothing.
-    pub default: &'static str,
-    /// What it does, in one line.
-    pub help: &'static str,
-}
+use http::StatusCode;
+use url::Url;
 
-impl Setting {
-    /// The setting of that name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.name == name)
-    }
-}
+pub(super) use super::setting::Setting;
+use super::setting::settings;
+pub use super::setting::{Entry, Kind};
+use super::texts::{
+    MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, algorithm, at_jwt_only, audit_target, cookie_name,
+    hook_url, long_secret, mode, networks, page, pem, prefix, public_url, realm, refusal, route,
+    scope, scopes, stale_if_error, user_prefix,
+};
+use super::tokens::TokenMode;
+use super::values::{
+    boolean, fraction, json_list, list, list_or_off, minutes, optional, or_off, path, seconds,
+    secret, text, whole,
+};
+use crate::gate::open::OpenPaths;
+use crate::gate::service::AccessLog;
+use crate::issuer::policy::RefreshPolicy;
+use crate::opaque::CookiePair;
+use crate::secret::Secret;
+use crate::telemetry::audit::AuditTarget;
+use crate::telemetry::logs::{Format, LogConfig};
+use crate::token::{Algorithm, SessionRule};
+use crate::wire::networks::Networks;
 
-const fn plain(
-    name: &'static str,
-    value: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting { name, aliases: &[], kind: Kind::Plain, value, default, help }
-}
+settings! {
+    // Keys.
+    PUBLIC_KEY: Option<Secret> [Text] = pem, "PEM, or base64 of PEM", "",
+        "The key that verifies tokens";
+    PRIVATE_KEY: Option<Secret> [Secret] = pem, "PEM, or base64 of PEM", "",
+        "The key that signs tokens; the gate itself needs only the public one";
+    SECRET_KEY: Option<Secret> [Secret] = secret, "text", "",
+        "The shared secret of HS256, HS384 and HS512";
+    RSA_PUBLIC_KEY: Option<Secret> [Text] = pem, "PEM", "",
+        "jwthenticator's PUBLIC_KEY; also RSA_PUBLIC_KEY_PATH";
+    RSA_PRIVATE_KEY: Option<Secret> [Secret] = pem, "PEM", "",
+        "jwthenticator's PRIVATE_KEY; also RSA_PRIVATE_KEY_PATH";
+    ALGORITHM or JWT_ALGORITHM: Option<Algorithm> = algorithm, "name", "HS256",
+        "The algorithm of the key above (RS256 where an RSA_* key is set)";
+    KEY_RING_FILE: Option<PathBuf> = optional(path), "path", "",
+        "Our own keys, which `key rotate` hands over, in place of the keys above";
+    JWKS_FILE: Option<PathBuf> = optional(path), "path", "",
+        "Published keys (RFC 7517), in place of the keys above";
+    JWKS_URL: Option<String> = optional(text), "URL", "", "The same, fetched over https";
+    JWKS_INSECURE_HTTP: bool = boolean, "true or false", "false", "Allow JWKS_URL to be http";
+    JWKS_REFRESH: Duration = seconds(1.0, 86_400.0), "seconds", "300",
+        "How often published keys are read";
+    JWKS_COOLDOWN: Duration = seconds(1.0, 86_400.0), "seconds", "30",
+        "The least time between two reads, also after a failure";
+    JWKS_MAX_AGE: Duration = seconds(1.0, 31_536_000.0), "seconds", "86400",
+        "How long published keys may be used unrefreshed";
 
-/// The table.
-pub const SETTINGS: &[Setting] = &[
-    Setting {
-        kind: Kind::Text,
-        ..plain("PUBLIC_KEY", "PEM, or base64 of PEM", "", "The key that verifies tokens")
-    },
-    Setting {
-        kind: Kind::Secret,
-        ..plain(
-            "PRIVATE_KEY",
-            "PEM, or base64 of PEM",
-            "",
-            "The key that signs tokens; the gate itself needs only the public one",
-        )
-    },
-    Setting {
-        kind: Kind::Secret,
-        ..plain("SECRET_KEY", "text", "", "The shared secret of HS256, HS384 and HS512")
-    },
-    Setting {
-        kind: Kind::Text,
-        ..plain("RSA_PUBLIC_KEY", "PEM", "", "jwthenticator's PUBLIC_KEY; also RSA_PUBLIC_KEY_PATH")
-    },
-    Setting {
-        kind: Kind::Secret,
-        ..plain(
-            "RSA_PRIVATE_KEY",
-            "PEM",
-            "",
-            "jwthenticator's PRIVATE_KEY; also RSA_PRIVATE_KEY_PATH",
-        )
-    },
-    Setting {
-        aliases: &["JWT_ALGORITHM"],
-        ..plain(
-            "ALGORITHM",
-            "name",
-            "HS256",
-            "The algorithm of the key above (RS256 where an RSA_* key is set)",
-        )
-    },
-    plain(
-        "KEY_RING_FILE",
-        "path",
-        "",
-        "Our own keys, which `key rotate` hands over, in place of the keys above",
-    ),
-    plain("JWKS_FILE", "path", "", "Published keys (RFC 7517), in place of the keys above"),
-    plain("JWKS_URL", "URL", "", "The same, fetched over https"),
-    plain("JWKS_INSECURE_HTTP", "true or false", "false", "Allow JWKS_URL to be http"),
-    plain("JWKS_REFRESH", "seconds", "300", "How often published keys are read"),
-    plain(
-        "JWKS_COOLDOWN",
-        "seconds",
-        "30",
-        "The least time between two reads, also after a failure",
-    ),
-    plain("JWKS_MAX_AGE", "seconds", "86400", "How long published keys may be used unrefreshed"),
-    plain(
-        "ISSUER",
-        "text",
-        "prismaticain",
-        "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys); of \
-         an issuer, unset: PUBLIC_URL, else where it listens",
-    ),
-    plain(
-        "JWT_AUDIENCE",
-        "comma list",
-        "",
-        "Names of this service; `aud` must hold one of them (unset: none, or with a fixed key ISSUER)",
-    ),
-    plain(
-        "LEEWAY",
-        "minutes",
-        "1",
-        "By how much clocks may differ, for `exp`, `nbf` and `iat`; tp-auth's default is 10",
-    ),
-    plain(
-        "ACCESS_TOKEN_TYPE",
-        "any or at+jwt",
-        "any",
-        "What `typ` tokens must have: at+jwt (RFC 9068), or any that names no other kind",
-    ),
-    plain(
-        "USER_PREFIX",
-        "text",
-        "",
-        "What stands before the users of the issuer above in X-Auth-User and X-Auth-Username",
-    ),
-    plain("MAX_TOKEN_BYTES", "bytes", "8192", "Longer tokens are refused unread"),
-    plain(
-        "TOKEN_COOKIE",
-        "name",
-        "",
-        "A cookie that may carry the token, beside the bearer header",
-    ),
-    plain(
-        "TOKEN_MODE",
-        "jwt or opaque",
-        "jwt",
-        "What clients are given: signed tokens, or handles, which the gate then accepts too",
-    ),
-    plain(
-        "TOKEN_COOKIES",
-        "off, host or tp-auth",
-        "off",
+    // Tokens.
+    ISSUER: Option<String> = optional(text), "text", "prismaticain",
+        "The `iss` of accepted tokens; set but empty: not checked (the default with RSA_* keys); \
+        of an issuer, unset: PUBLIC_URL, else where it listens";
+    JWT_AUDIENCE: Vec<String> = list, "comma list", "",
+        "Names of this service; `aud` must hold one of them (unset: none, or with a fixed key \
+        ISSUER)";
+    LEEWAY: Duration = minutes(0.0, 1_440.0), "minutes", "1",
+        "By how much clocks may differ, for `exp`, `nbf` and `iat`; tp-auth's default is 10";
+    ACCESS_TOKEN_TYPE: bool = at_jwt_only, "any or at+jwt", "any",
+        "What `typ` tokens must have: at+jwt (RFC 9068), or any that names no other kind";
+    USER_PREFIX: String = user_prefix, "text", "",
+        "What stands before the users of the issuer above in X-Auth-User and X-Auth-Username";
+    MAX_TOKEN_BYTES: usize = whole(256, 1 << 20), "bytes", "8192",
+        "Longer tokens are refused unread";
+    TOKEN_COOKIE: Option<String> = optional(cookie_name), "name", "",
+        "A cookie that may carry the token, beside the bearer header";
+    TOKEN_MODE: TokenMode = TokenMode::parse, "jwt or opaque", "jwt",
+        "What clients are given: signed tokens, or handles, which the gate then accepts too";
+    TOKEN_COOKIES: Option<CookiePair> = CookiePair::parse, "off, host or tp-auth", "off",
         "A pair of cookies for the credential: `__Host-user_id` and `__Host-access_token`, or \
-         tp-auth's without `__Host-`",
-    ),
-    plain(
-        "UPSTREAM_JWT_HEADER",
-        "header name",
-        "",
-        "A header that hands the app a signed token with every 200 (unset: none)",
-    ),
-    plain(
-        "SESSION_RULE",
-        "required, when-present or ignored",
-        "when-present",
-        "Whether tokens must carry `sid`, and whether it is looked at",
-    ),
-    Setting {
-        kind: Kind::Text,
-        ..plain(
-            "DB_URL",
-            "URL",
-            "",
-            "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
-             redis+unix:///PATH, redis[s]+sentinel://HOST,HOST,HOST/MASTER, \
-             redis[s]+cluster://HOST,HOST, memcached://HOST:PORT,HOST:PORT, memory: \
-             (unset: sqlite in DATA_DIR)",
-        )
-    },
-    plain(
-        "DB_CA_FILE",
-        "path",
-        "",
-        "The CA of servers that are reached by rediss://, in PEM (unset: the system's)",
-    ),
-    plain(
-        "LOGIN_REDIS_DB",
-        "number",
-        "9",
-        "The Redis database of sessions, whatever DB_URL says; on a cluster a part of the keys",
-    ),
-    plain(
-        "REFRESH_RESTRICT_DB",
-        "number",
-        "8",
-        "The Redis database of refresh leases and limits, whatever DB_URL says",
-    ),
-    plain(
-        "STORE_TIMEOUT",
-        "seconds",
-        "0.15",
-        "How long the store may take; then it counts as down",
-    ),
-    plain(
-        "SESSION_STALENESS",
-        "seconds",
-        "5",
-        "How late a revocation elsewhere is learnt of at worst; 0 asks the store every time",
-    ),
-    plain(
-        "SESSION_STORE_DOWN",
-        "deny, or stale-for and seconds",
-        "",
-        "How long what was read is believed while the store is down (unset: SESSION_STALENESS)",
-    ),
-    plain("SESSION_INACTIVITY_TIMEOUT", "seconds", "0", "How long a session may rest; 0: for ever"),
-    Setting {
-        kind: Kind::Text,
-        ..plain(
-            "ACCOUNTS_URL",
-            "URL",
-            "",
-            "Where users, API keys and clients are: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE \
-             (unset: the SQLite file of DB_URL, else one in DATA_DIR)",
-        )
-    },
-    plain("PASSWORD_MEMORY_KIB", "KiB", "65536", "The memory of one Argon2id hash"),
-    plain("PASSWORD_PASSES", "number", "3", "How often a hash goes through that memory"),
-    plain("PASSWORD_LANES", "number", "4", "Argon2id's degree of parallelism"),
-    plain(
-        "PASSWORD_THREADS",
-        "number",
-        "0",
-        "How many passwords are hashed at once, each in memory of its own; 0: half of the cores",
-    ),
-    plain(
-        "PASSWORD_QUEUE",
-        "number",
-        "64",
-        "How many passwords may wait to be hashed; beyond that the answer is 503",
-    ),
-    plain("PASSWORD_MIN_LENGTH", "characters", "12", "The least length of a new password"),
-    plain(
-        "PASSWORD_MAX_SIMILARITY",
-        "percent",
-        "50",
-        "How much of a new password may be like its owner's names; 100: all of it",
-    ),
-    plain(
-        "PASSWORD_MAX_CHAR_FREQUENCY",
-        "number from 0 to 1",
-        "0.3",
-        "Which part of a new password one character may make",
-    ),
-    plain("CACHE_BYTES", "bytes", "67108864", "The room for remembered answers"),
-    plain("DATA_DIR", "path", "portcullis-data", "Where `dev` and the embedded store keep files"),
-    plain(
-        "LISTEN",
-        "comma list of addresses",
-        "",
-        "Where the gate listens: 127.0.0.1:8080, unix:/run/portcullis.sock (unset: LISTEN_HOST and PORT)",
-    ),
-    plain("LISTEN_HOST", "IP address", "127.0.0.1", "The address of the gate"),
-    plain("PORT", "number", "8080", "The port of the gate"),
-    plain(
-        "LISTEN_TLS_CERT_FILE",
-        "path",
-        "",
-        "The certificate chain of the gate, in PEM: TLS on its TCP addresses; read again when it changes",
-    ),
-    plain("LISTEN_TLS_KEY_FILE", "path", "", "Its private key, in PEM"),
-    plain(
-        "LISTEN_TLS_CLIENT_CA_FILE",
-        "path",
-        "",
-        "The CA that clients of the gate must have a certificate of, in PEM (unset: none is asked for)",
-    ),
-    plain(
-        "METRICS_LISTEN",
-        "comma list of addresses, or off",
-        "127.0.0.1:9090",
-        "Where /metrics, /health and /ready are served",
-    ),
-    plain(
-        "METRICS_TLS_CERT_FILE",
-        "path",
-        "",
-        "The certificate chain of the metrics, in PEM: TLS on its TCP addresses; read again when it changes",
-    ),
-    plain("METRICS_TLS_KEY_FILE", "path", "", "Its private key, in PEM"),
-    plain(
-        "METRICS_TLS_CLIENT_CA_FILE",
-        "path",
-        "",
-        "The CA that clients of the metrics must have a certificate of, in PEM (unset: none is asked for)",
-    ),
-    plain("SOCKET_MODE", "octal", "660", "The permissions of unix sockets"),
-    plain("URL_PREFIX", "path", "", "What stands before every path of the gate"),
-    plain(
-        "OPEN_GATE_PATHS",
-        "comma list of paths",
-        "",
-        "Which of /, /health, /ready, /jwks and /.well-known/jwks.json the gate answers to anybody; a gateway that asks there by mistake may let everybody in",
-    ),
-    plain(
-        "IDENTITY_HEADERS",
-        "comma list of Header=claim",
-        "",
-        "Headers added to, or in place of, the default identity headers",
-    ),
-    plain(
-        "SEND_UNVERIFIED_EMAIL",
-        "true or false",
-        "false",
-        "Send an e-mail also where `email_verified` says that nobody verified it",
-    ),
-    plain(
-        "MISSING_CREDENTIALS_STATUS",
-        "401 or 403",
-        "401",
-        "The answer where there are no credentials; jwthenticator's is 403",
-    ),
-    plain("REALM", "text", "portcullis", "The realm in WWW-Authenticate"),
-    plain("MAX_CONNECTIONS", "number", "8192", "Connections at once; more wait"),
-    plain(
-        "MAX_CONNECTIONS_PER_ADDRESS",
-        "number",
-        "0",
+        tp-auth's without `__Host-`";
+    UPSTREAM_JWT_HEADER: String = text, "header name", "",
+        "A header that hands the app a signed token with every 200 (unset: none)";
+    SESSION_RULE: SessionRule = SessionRule::parse,
+        "required, when-present or ignored", "when-present",
+        "Whether tokens must carry `sid`, and whether it is looked at";
+
+    // Sessions and their store.
+    DB_URL: Option<Secret> [Text] = secret, "URL", "",
+        "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
+        redis+unix:///PATH, redis[s]+sentinel://HOST,HOST,HOST/MASTER, \
+        redis[s]+cluster://HOST,HOST, memcached://HOST:PORT,HOST:PORT, memory: (unset: sqlite in \
+        DATA_DIR)";
+    DB_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA of servers that are reached by rediss://, in PEM (unset: the system's)";
+    LOGIN_REDIS_DB: u32 = whole(0, 65_535), "number", "9",
+        "The Redis database of sessions, whatever DB_URL says; on a cluster a part of the keys";
+    REFRESH_RESTRICT_DB: u32 = whole(0, 65_535), "number", "8",
+        "The Redis database of refresh leases and limits, whatever DB_URL says";
+    STORE_TIMEOUT: Duration = seconds(0.001, 60.0), "seconds", "0.15",
+        "How long the store may take; then it counts as down";
+    SESSION_STALENESS: Duration = seconds(0.0, 3_600.0), "seconds", "5",
+        "How late a revocation elsewhere is learnt of at worst; 0 asks the store every time";
+    SESSION_STORE_DOWN: Option<Duration> = stale_if_error, "deny, or stale-for and seconds", "",
+        "How long what was read is believed while the store is down (unset: SESSION_STALENESS)";
+    SESSION_INACTIVITY_TIMEOUT: Duration = seconds(0.0, 31_536_000.0), "seconds", "0",
+        "How long a session may rest; 0: for ever";
+
+    // Accounts and passwords.
+    ACCOUNTS_URL: Option<Secret> [Text] = secret, "URL", "",
+        "Where users, API keys and clients are: sqlite:PATH, \
+        postgres://USER:PASSWORD@HOST/DATABASE (unset: the SQLite file of DB_URL, else one in \
+        DATA_DIR)";
+    PASSWORD_MEMORY_KIB: u32 = whole(8, 4 << 20), "KiB", "65536", "The memory of one Argon2id hash";
+    PASSWORD_PASSES: u32 = whole(1, 1_000), "number", "3",
+        "How often a hash goes through that memory";
+    PASSWORD_LANES: u32 = whole(1, 255), "number", "4", "Argon2id's degree of parallelism";
+    PASSWORD_THREADS: usize = whole(0, 1_024), "number", "0",
+        "How many passwords are hashed at once, each in memory of its own; 0: half of the cores";
+    PASSWORD_QUEUE: usize = whole(1, 65_536), "number", "64",
+        "How many passwords may wait to be hashed; beyond that the answer is 503";
+    PASSWORD_MIN_LENGTH: usize = whole(1, 1_024), "characters", "12",
+        "The least length of a new password";
+    PASSWORD_MAX_SIMILARITY: u8 = whole(0, 100), "percent", "50",
+        "How much of a new password may be like its owner's names; 100: all of it";
+    PASSWORD_MAX_CHAR_FREQUENCY: f64 = fraction, "number from 0 to 1", "0.3",
+        "Which part of a new password one character may make";
+
+    // The process.
+    CACHE_BYTES: u64 = whole(1 << 16, 1 << 40), "bytes", "67108864",
+        "The room for remembered answers";
+    DATA_DIR: PathBuf = path, "path", "portcullis-data",
+        "Where `dev` and the embedded store keep files";
+
+    // The gate and its listeners.
+    LISTEN: Vec<String> = list, "comma list of addresses", "",
+        "Where the gate listens: 127.0.0.1:8080, unix:/run/portcullis.sock (unset: LISTEN_HOST \
+        and PORT)";
+    LISTEN_HOST: String = text, "IP address", "127.0.0.1", "The address of the gate";
+    PORT: u16 = whole(0, 65_535), "number", "8080", "The port of the gate";
+    LISTEN_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of the gate, in PEM: TLS on its TCP addresses; read again when it \
+        changes";
+    LISTEN_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "", "Its private key, in PEM";
+    LISTEN_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of the gate must have a certificate of, in PEM (unset: none is asked \
+        for)";
+    METRICS_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:9090",
+        "Where /metrics, /health and /ready are served";
+    METRICS_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of the metrics, in PEM: TLS on its TCP addresses; read again when \
+        it changes";
+    METRICS_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "", "Its private key, in PEM";
+    METRICS_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of the metrics must have a certificate of, in PEM (unset: none is \
+        asked for)";
+    SOCKET_MODE: u32 = mode, "octal", "660", "The permissions of unix sockets";
+    URL_PREFIX: String = prefix, "path", "", "What stands before every path of the gate";
+    OPEN_GATE_PATHS: OpenPaths = OpenPaths::parse, "comma list of paths", "",
+        "Which of /, /health, /ready, /jwks and /.well-known/jwks.json the gate answers to \
+        anybody; a gateway that asks there by mistake may let everybody in";
+    IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
+        "Headers added to, or in place of, the default identity headers";
+    SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",
+        "Send an e-mail also where `email_verified` says that nobody verified it";
+    MISSING_CREDENTIALS_STATUS: StatusCode = refusal, "401 or 403", "401",
+        "The answer where there are no credentials; jwthenticator's is 403";
+    REALM: String = realm, "text", "portcullis", "The realm in WWW-Authenticate";
+    MAX_CONNECTIONS: usize = whole(1, 1 << 20), "number", "8192", "Connections at once; more wait";
+    MAX_CONNECTIONS_PER_ADDRESS: usize = whole(0, 1 << 20), "number", "0",
         "Connections of one address at once (IPv6: of its /64); more are closed. Unix sockets and \
-         TRUSTED_PROXIES may have all; 0: a quarter of MAX_CONNECTIONS",
-    ),
-    plain("MAX_HEADERS", "number", "1024", "Header lines of one request; more are answered 431"),
-    plain("IDLE_TIMEOUT", "seconds", "120", "How long a connection may stay without a request"),
-    plain("SHUTDOWN_GRACE", "seconds", "30", "How long a stop waits for requests under way"),
-    plain("LOG_FORMAT", "text or json", "text", "How log lines are written"),
-    plain("LOG_LEVEL", "level or filter", "info", "Which log lines are written"),
-    plain("ACCESS_LOG", "off, denied or all", "denied", "Which answers are logged"),
-    plain(
-        "AUTHORIZATION_SERVER",
-        "true or false",
-        "false",
-        "Issue tokens too, on listeners of their own; --issuer without a value says the same",
-    ),
-    plain(
-        "ISSUER_LISTEN",
-        "comma list of addresses",
-        "127.0.0.1:8081",
-        "Where tokens are issued; the gateway leads there",
-    ),
-    plain(
-        "ISSUER_TLS_CERT_FILE",
-        "path",
-        "",
-        "The certificate chain of the issuer, in PEM: TLS on its TCP addresses; read again when it changes",
-    ),
-    plain("ISSUER_TLS_KEY_FILE", "path", "", "Its private key, in PEM"),
-    plain(
-        "ISSUER_TLS_CLIENT_CA_FILE",
-        "path",
-        "",
-        "The CA that clients of the issuer must have a certificate of, in PEM (unset: none is asked for)",
-    ),
-    plain(
-        "INTERNAL_LISTEN",
-        "comma list of addresses, or off",
-        "127.0.0.1:8082",
-        "Where other services and administrators ask; never behind the gateway",
-    ),
-    plain(
-        "INTERNAL_TLS_CERT_FILE",
-        "path",
-        "",
-        "The certificate chain of the internal listener, in PEM: TLS on its TCP addresses; read again when it changes",
-    ),
-    plain("INTERNAL_TLS_KEY_FILE", "path", "", "Its private key, in PEM"),
-    plain(
-        "INTERNAL_TLS_CLIENT_CA_FILE",
-        "path",
-        "",
-        "The CA that clients of the internal listener must have a certificate of, in PEM (unset: none is asked for)",
-    ),
-    plain(
-        "GRPC_LISTEN",
-        "comma list of addresses, or off",
-        "127.0.0.1:50051",
-        "Where gRPC is served",
-    ),
-    plain(
-        "GRPC_TLS_CERT_FILE",
-        "path",
-        "",
-        "The certificate chain of gRPC, in PEM: TLS on its TCP addresses; read again when it changes",
-    ),
-    plain("GRPC_TLS_KEY_FILE", "path", "", "Its private key, in PEM"),
-    Setting {
-        aliases: &["GRPC_CLIENT_CA_FILE"],
-        ..plain(
-            "GRPC_TLS_CLIENT_CA_FILE",
-            "path",
-            "",
-            "The CA that clients of gRPC must have a certificate of, in PEM (unset: none is asked for)",
-        )
-    },
-    plain(
-        "PUBLIC_URL",
-        "URL",
-        "",
+        TRUSTED_PROXIES may have all; 0: a quarter of MAX_CONNECTIONS";
+    MAX_HEADERS: usize = whole(1, 65_535), "number", "1024",
+        "Header lines of one request; more are answered 431";
+    IDLE_TIMEOUT: Duration = seconds(1.0, 86_400.0), "seconds", "120",
+        "How long a connection may stay without a request";
+    SHUTDOWN_GRACE: Duration = seconds(0.0, 3_600.0), "seconds", "30",
+        "How long a stop waits for requests under way";
+
+    // Logs.
+    LOG_FORMAT: Format = Format::parse, "text or json", "text", "How log lines are written";
+    LOG_LEVEL: String = LogConfig::check_filter, "level or filter", "info",
+        "Which log lines are written";
+    ACCESS_LOG: AccessLog = AccessLog::parse, "off, denied or all", "denied",
+        "Which answers are logged";
+
+    // The issuer and its listeners.
+    AUTHORIZATION_SERVER: bool = boolean, "true or false", "false",
+        "Issue tokens too, on listeners of their own; --issuer without a value says the same";
+    ISSUER_LISTEN: Vec<String> = list, "comma list of addresses", "127.0.0.1:8081",
+        "Where tokens are issued; the gateway leads there";
+    ISSUER_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of the issuer, in PEM: TLS on its TCP addresses; read again when \
+        it changes";
+    ISSUER_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "", "Its private key, in PEM";
+    ISSUER_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of the issuer must have a certificate of, in PEM (unset: none is \
+        asked for)";
+    INTERNAL_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:8082",
+        "Where other services and administrators ask; never behind the gateway";
+    INTERNAL_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of the internal listener, in PEM: TLS on its TCP addresses; read \
+        again when it changes";
+    INTERNAL_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "", "Its private key, in PEM";
+    INTERNAL_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of the internal listener must have a certificate of, in PEM (unset: \
+        none is asked for)";
+    GRPC_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:50051",
+        "Where gRPC is served";
+    GRPC_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of gRPC, in PEM: TLS on its TCP addresses; read again when it \
+        changes";
+    GRPC_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "", "Its private key, in PEM";
+    GRPC_TLS_CLIENT_CA_FILE or GRPC_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of gRPC must have a certificate of, in PEM (unset: none is asked for)";
+    PUBLIC_URL: Option<String> = optional(public_url), "URL", "",
         "What stands before the issuer's paths as clients see them (unset: ISSUER where it is a \
-         URL, else the first ISSUER_LISTEN)",
-    ),
-    plain(
-        "TRUSTED_PROXIES",
-        "comma list of networks, or off",
-        "127.0.0.0/8,::1/128",
-        "Whose X-Forwarded-For is believed, for limits, sessions and the audit log",
-    ),
-    Setting {
-        kind: Kind::Secret,
-        ..plain(
-            "ADMIN_TOKEN",
-            "text",
-            "",
-            "The administrator's bearer token, of at least 32 bytes (unset: one is made and kept in \
-             admin-token in DATA_DIR; outside loopback INTERNAL_LISTEN needs one that is set)",
-        )
-    },
-    plain("EXPIRY", "minutes", "15", "How long access tokens live; tp-auth's default is 1440"),
-    plain("JWT_LEASE_TIME", "seconds", "", "jwthenticator's EXPIRY; its default is 90000"),
-    plain(
-        "REFRESH_TOKEN_EXPIRY",
-        "seconds",
-        "604800",
-        "How long refresh tokens live; jwthenticator's default is 86400",
-    ),
-    plain(
-        "KEY_EXPIRY",
-        "seconds",
-        "172800",
-        "How long keys live that are registered by /register_key; 0: for ever",
-    ),
-    plain(
-        "REFRESH_POLICY",
-        "rotate, sliding or reusable",
-        "rotate",
-        "Each refresh token works once, or lives on (tp-auth), or works until its end (jwthenticator)",
-    ),
-    plain(
-        "REFRESH_RESTRICT_MINUTES",
-        "minutes",
-        "2",
-        "How long the lease on a used token is kept; sliding: how often at most a refresh takes effect, at most EXPIRY",
-    ),
-    plain(
-        "REFRESH_GRACE_SECONDS",
-        "seconds",
-        "0",
-        "How long a rotation's answer is given again to who lost it; 0: not at all",
-    ),
-    plain("AUTH_SCOPES", "comma list, or JSON", "", "The scopes that exist (unset: any)"),
-    plain("TOKEN_URL", "path", "/token", "The path of the token endpoint"),
-    plain("TOKEN_HOOK_URL", "URL", "", "Who checks passwords in place of the built-in accounts"),
-    Setting {
-        kind: Kind::Secret,
-        ..plain("TOKEN_HOOK_SECRET", "text", "", "What requests to the hook are signed with")
-    },
-    plain("TOKEN_HOOK_TIMEOUT", "seconds", "5", "How long the hook may take"),
-    plain(
-        "MAX_SESSIONS_PER_USER",
-        "number",
-        "10",
+        URL, else the first ISSUER_LISTEN)";
+    TRUSTED_PROXIES: Networks = networks, "comma list of networks, or off", "127.0.0.0/8,::1/128",
+        "Whose X-Forwarded-For is believed, for limits, sessions and the audit log";
+    ADMIN_TOKEN: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
+        "The administrator's bearer token, of at least 32 bytes (unset: one is made and kept in \
+        admin-token in DATA_DIR; outside loopback INTERNAL_LISTEN needs one that is set)";
+
+    // What is issued.
+    EXPIRY: Duration = minutes(0.01, 525_600.0), "minutes", "15",
+        "How long access tokens live; tp-auth's default is 1440";
+    JWT_LEASE_TIME: Duration = seconds(1.0, 31_536_000.0), "seconds", "",
+        "jwthenticator's EXPIRY; its default is 90000";
+    REFRESH_TOKEN_EXPIRY: Duration = seconds(1.0, 315_360_000.0), "seconds", "604800",
+        "How long refresh tokens live; jwthenticator's default is 86400";
+    KEY_EXPIRY: Duration = seconds(0.0, 315_360_000.0), "seconds", "172800",
+        "How long keys live that are registered by /register_key; 0: for ever";
+    REFRESH_POLICY: RefreshPolicy = RefreshPolicy::parse, "rotate, sliding or reusable", "rotate",
+        "Each refresh token works once, or lives on (tp-auth), or works until its end \
+        (jwthenticator)";
+    REFRESH_RESTRICT_MINUTES: Duration = minutes(0.0, 525_600.0), "minutes", "2",
+        "How long the lease on a used token is kept; sliding: how often at most a refresh takes \
+        effect, at most EXPIRY";
+    REFRESH_GRACE_SECONDS: Duration = seconds(0.0, 300.0), "seconds", "0",
+        "How long a rotation's answer is given again to who lost it; 0: not at all";
+    AUTH_SCOPES: Option<Vec<String>> = optional(scopes), "comma list, or JSON", "",
+        "The scopes that exist (unset: any)";
+    TOKEN_URL: String = route, "path", "/token", "The path of the token endpoint";
+
+    // Who may log in, and how often.
+    TOKEN_HOOK_URL: Option<Url> = optional(hook_url), "URL", "",
+        "Who checks passwords in place of the built-in accounts";
+    TOKEN_HOOK_SECRET: Option<Secret> [Secret] = long_secret(MIN_HOOK_SECRET_BYTES), "text", "",
+        "What requests to the hook are signed with";
+    TOKEN_HOOK_TIMEOUT: Duration = seconds(0.1, 30.0), "seconds", "5", "How long the hook may take";
+    MAX_SESSIONS_PER_USER: usize = whole(0, 10_000), "number", "10",
         "A person's sessions; the least recently seen goes for a newer one; 0: any number, as \
-         memcached needs",
-    ),
-    plain(
-        "MAX_SESSIONS_PER_KEY",
-        "number",
-        "100",
-        "The sessions of one API key, and of one client or service that acts for itself; likewise",
-    ),
-    plain(
-        "SESSIONS_SCOPE",
-        "scope",
-        "",
+        memcached needs";
+    MAX_SESSIONS_PER_KEY: usize = whole(0, 10_000), "number", "100",
+        "The sessions of one API key, and of one client or service that acts for itself; likewise";
+    SESSIONS_SCOPE: Option<String> = optional(scope), "scope", "",
         "The scope that lets a token list and end other sessions of its user (unset: only logins \
-         by password may)",
-    ),
-    plain("RATE_LIMITS", "true or false", "true", "Whether attempts are limited at all"),
-    plain(
-        "RATE_LIMIT_PER_MINUTE",
-        "number",
-        "60",
-        "Checks of a secret that one address may ask for in a minute",
-    ),
-    plain("LOCK_TRIES", "number", "10", "Failures after which an account is refused for a while"),
-    plain("LOCK_TIME", "seconds", "900", "For how long"),
-    plain(
-        "AUDIT_LOG",
-        "path, stderr or off",
-        "",
-        "Where audit events go, a JSON object a line (unset: audit.jsonl in DATA_DIR)",
-    ),
-    plain(
-        "DISABLE_EXTERNAL_API",
-        "true or false",
-        "false",
-        "No /authenticate and no JSON /refresh on the issuer (jwthenticator's)",
-    ),
-    plain(
-        "DISABLE_INTERNAL_API",
-        "true or false",
-        "false",
-        "No /register_key and no /is_key_registered (jwthenticator's)",
-    ),
-    plain(
-        "OPEN_KEY_REGISTRATION",
-        "true or false",
-        "false",
+        by password may)";
+    RATE_LIMITS: bool = boolean, "true or false", "true", "Whether attempts are limited at all";
+    RATE_LIMIT_PER_MINUTE: u32 = whole(1, 1_000_000), "number", "60",
+        "Checks of a secret that one address may ask for in a minute";
+    LOCK_TRIES: u32 = whole(1, 1_000), "number", "10",
+        "Failures after which an account is refused for a while";
+    LOCK_TIME: Duration = seconds(1.0, 86_400.0), "seconds", "900", "For how long";
+
+    // The issuer's routes.
+    AUDIT_LOG: Option<AuditTarget> = optional(audit_target), "path, stderr or off", "",
+        "Where audit events go, a JSON object a line (unset: audit.jsonl in DATA_DIR)";
+    DISABLE_EXTERNAL_API: bool = boolean, "true or false", "false",
+        "No /authenticate and no JSON /refresh on the issuer (jwthenticator's)";
+    DISABLE_INTERNAL_API: bool = boolean, "true or false", "false",
+        "No /register_key and no /is_key_registered (jwthenticator's)";
+    OPEN_KEY_REGISTRATION: bool = boolean, "true or false", "false",
         "These two without the administrator's token, as jwthenticator's InternalClient asks; on \
-         loopback or a unix socket alone",
-    ),
-    plain("OPENAPI_URL", "path or off", "/openapi.json", "The OpenAPI document"),
-    plain("DOCS_URL", "path or off", "/docs", "A page to try the API out in"),
-    plain("REDOC_URL", "path or off", "/redoc", "A page about the API to read"),
-    plain("ENABLE_CORS", "true or false", "true", "Whether pages of CORS_URLS may call the issuer"),
-    plain(
-        "CORS_URLS",
-        "comma list, or JSON list",
-        "",
-        "Origins: https://app.example, *.example for all below it, or *",
-    ),
-    plain(
-        "CORS_ALLOW_CREDENTIALS",
-        "true or false",
-        "false",
-        "Whether browsers may send cookies along; not with the origin *",
-    ),
-    plain("CORS_ALLOW_METHODS", "comma list, or JSON list", "GET,POST,DELETE", "The methods"),
-    plain(
-        "CORS_ALLOW_HEADERS",
-        "comma list, or JSON list",
-        "authorization,content-type",
-        "The request headers",
-    ),
+        loopback or a unix socket alone";
+    OPENAPI_URL: Option<String> = or_off(page), "path or off", "/openapi.json",
+        "The OpenAPI document";
+    DOCS_URL: Option<String> = or_off(page), "path or off", "/docs", "A page to try the API out in";
+    REDOC_URL: Option<String> = or_off(page), "path or off", "/redoc",
+        "A page about the API to read";
+    ENABLE_CORS: bool = boolean, "true or false", "true",
+        "Whether pages of CORS_URLS may call the issuer";
+    CORS_URLS: Vec<String> = json_list, "comma list, or JSON list", "",
+        "Origins: https://app.example, *.example for all below it, or *";
+    CORS_ALLOW_CREDENTIALS: bool = boolean, "true or false", "false",
+        "Whether browsers may send cookies along; not with the origin *";
+    CORS_ALLOW_METHODS: Vec<String> = json_list, "comma list, or JSON list", "GET,POST,DELETE",
+        "The methods";
+    CORS_ALLOW_HEADERS: Vec<String> = json_list,
+        "comma list, or JSON list", "authorization,content-type", "The request headers";
+}
+
+/// The settings that say where keys are.
+pub(super) const KEY_SOURCES: [&Entry; 8] = [
+    KEY_RING_FILE.entry,
+    PUBLIC_KEY.entry,
+    PRIVATE_KEY.entry,
+    SECRET_KEY.entry,
+    RSA_PUBLIC_KEY.entry,
+    RSA_PRIVATE_KEY.entry,
+    JWKS_FILE.entry,
+    JWKS_URL.entry,
 ];
 
 #[cfg(test)]
@@ -560,5 +319,10 @@ mod tests {
                 assert!(seen.insert(*name), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn every_default_can_be_read() {
+        assert_eq!(unreadable_defaults(), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Where settings come from: a file, over it the environment, over that the flags.
+//! Sources of settings: a file, over it the environment, over that the flags.
 //!
 //! Nothing is decided here. [`Sources::read`] puts one text beside each setting, together with
 //! where it was found, and notes what is wrong with the sources themselves.
@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::mistakes::Mistakes;
-use super::reader::NO_MEMBERS;
-use super::settings::{Kind, SETTINGS, Setting};
+use super::settings::{Entry, Kind, SETTINGS};
 use super::tables::IssuerTable;
+use super::values::NO_MEMBERS;
 use super::{file_permissions, names};
 
 /// The raw material: what the process was started with.
@@ -42,9 +42,9 @@ impl fmt::Debug for Sources {
 pub(super) struct Found {
     /// The value.
     pub(super) text: String,
-    /// Where: `LEEWAY`, `--leeway`, or `leeway in FILE`.
+    /// The place: `LEEWAY`, `--leeway`, or `leeway in FILE`.
     pub(super) origin: String,
-    /// In which layer it was set.
+    /// The layer in which it was set.
     pub(super) layer: Layer,
 }
 
@@ -56,20 +56,27 @@ pub(super) enum Layer {
     Flag,
 }
 
+impl Found {
+    /// The text as it is read: what stands around it counts in a secret alone.
+    pub(super) fn value(&self, setting: &Entry) -> &str {
+        if setting.kind == Kind::Secret { &self.text } else { self.text.trim() }
+    }
+}
+
 impl fmt::Debug for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
-/// What was found for each setting.
+/// The values that were found.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     values: BTreeMap<&'static str, Found>,
     named: BTreeSet<&'static str>,
     /// The file's `[[issuers]]`.
     pub(super) issuers: Vec<IssuerTable>,
-    /// Whether the file could be read at all, if one was named.
+    /// Says whether the file could be read at all, if one was named.
     pub(super) is_whole: bool,
 }
 
@@ -79,8 +86,8 @@ impl Read {
         self.values.get(name)
     }
 
-    /// Whether a setting is named, be it by a file that cannot be read. What is wrong with that is
-    /// told, and need not be told again as if there were nothing.
+    /// Says whether a setting is named, be it by a file that cannot be read. That mistake is told, and
+    /// need not be told again as if there were nothing.
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.named.contains(name)
     }
@@ -120,7 +127,7 @@ impl Sources {
         let in_environment = Level { values: &self.environment, naming: Naming::Environment };
         let in_flags = Level { values: &self.flags, naming: Naming::Flag };
         let (mut values, mut named) = (BTreeMap::new(), BTreeSet::new());
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().copied() {
             let levels = [&in_flags, &in_environment, &in_file];
             // Every level is read, so that a mistake in one that is overridden is still told.
             let found = levels.map(|level| level.find(setting, mistakes));
@@ -171,13 +178,13 @@ enum Naming<'s> {
 }
 
 impl Level<'_> {
-    /// Whether the setting is named here, be it by a file that cannot be read.
-    fn names(&self, setting: &'static Setting) -> bool {
+    /// Says whether the setting is named here, be it by a file that cannot be read.
+    fn names(&self, setting: &'static Entry) -> bool {
         names::names_of(setting).any(|name| self.value(&name).is_some())
     }
 
     /// The setting's value here, under whichever of its names; all of them must agree.
-    fn find(&self, setting: &Setting, mistakes: &mut Mistakes) -> Option<Found> {
+    fn find(&self, setting: &Entry, mistakes: &mut Mistakes) -> Option<Found> {
         let mut found: Option<Found> = None;
         for name in std::iter::once(&setting.name).chain(setting.aliases) {
             for candidate in self.under_name(setting, name, mistakes) {
@@ -198,7 +205,7 @@ impl Level<'_> {
     }
 
     /// The value itself, and the content of the file that holds it.
-    fn under_name(&self, setting: &Setting, name: &str, mistakes: &mut Mistakes) -> Vec<Found> {
+    fn under_name(&self, setting: &Entry, name: &str, mistakes: &mut Mistakes) -> Vec<Found> {
         let mut found = Vec::new();
         if let Some(text) = self.value(name) {
             found.push(Found { text, origin: self.origin(name), layer: self.layer() });
@@ -254,7 +261,7 @@ impl Level<'_> {
     }
 }
 
-/// What a file says: its values as text, its `[[issuers]]`, and whether all of it could be read.
+/// The content of a file: its values as text, its `[[issuers]]`, and whether all of it could be read.
 struct FileContent {
     values: BTreeMap<String, String>,
     issuers: Vec<IssuerTable>,
@@ -262,7 +269,7 @@ struct FileContent {
 }
 
 impl Default for FileContent {
-    /// What no file says.
+    /// The content of no file.
     fn default() -> Self {
         Self { values: BTreeMap::new(), issuers: Vec::new(), is_whole: true }
     }
@@ -318,10 +325,10 @@ fn read_file(path: &Path, mistakes: &mut Mistakes) -> FileContent {
     content
 }
 
-/// Whether a secret itself stands in the file.
+/// Says whether a secret itself stands in the file.
 fn holds_secret(values: &BTreeMap<String, String>) -> bool {
-    let value = |setting: &Setting| values.get(&setting.name.to_ascii_lowercase());
-    SETTINGS.iter().any(|setting| match setting.kind {
+    let value = |setting: &Entry| values.get(&setting.name.to_ascii_lowercase());
+    SETTINGS.iter().copied().any(|setting| match setting.kind {
         Kind::Secret => value(setting).is_some(),
         Kind::Text | Kind::Plain => {
             setting.value == "URL" && value(setting).is_some_and(|url| url.contains('@'))
@@ -352,7 +359,7 @@ fn without_values(error: &toml::de::Error) -> String {
         .to_owned()
 }
 
-/// Where the file stops being TOML. The line itself may hold a secret.
+/// The line where the file stops being TOML. The line itself may hold a secret.
 fn not_toml(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
     format!("is not valid TOML, in line {}; texts stand in quotes", line.unwrap_or(1))

@@ -1,9 +1,10 @@
 //! DB_URL and what goes with it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::reader::Reader;
+use super::settings::{self, Setting};
 use crate::issuer::policy::IssuancePolicy;
 use crate::secret::Secret;
 use crate::store::memcached::Servers;
@@ -11,7 +12,7 @@ use crate::store::memcached::Servers;
 /// The file in DATA_DIR that the embedded store keeps.
 pub(super) const EMBEDDED_FILE: &str = "portcullis.db";
 
-/// Where sessions are.
+/// A store of sessions.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// A file on this host, which several processes may share.
@@ -34,7 +35,7 @@ pub enum StoreConfig {
 }
 
 impl fmt::Display for StoreConfig {
-    /// What it is and where, without the credentials of its URL.
+    /// Its kind and its place, without the credentials of its URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
@@ -55,7 +56,7 @@ fn options(database: u32, ca_pem: Option<&Vec<u8>>) -> crate::store::redis::Opti
 }
 
 impl StoreConfig {
-    /// Whether sentinels say which server it is.
+    /// Says whether sentinels name its server.
     pub(super) fn is_behind_sentinels(&self) -> bool {
         let Self::Redis { url, .. } = self else { return false };
         let scheme = url.expose_str().and_then(|url| url.split_once(':'));
@@ -63,45 +64,38 @@ impl StoreConfig {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
-    let database = reader.number("LOGIN_REDIS_DB", 0, 65_535);
-    let limits_database = reader.number("REFRESH_RESTRICT_DB", 0, 65_535);
-    let ca_pem = reader.path("DB_CA_FILE").and_then(|path| match std::fs::read(&path) {
-        Ok(pem) => Some(pem),
-        Err(error) => {
-            reader.wrong("DB_CA_FILE", format!("cannot read {}: {error}", path.display()));
-            None
-        }
+pub(super) fn read(reader: &mut Reader<'_>) -> StoreConfig {
+    let database = reader.get(settings::LOGIN_REDIS_DB);
+    let limits_database = reader.get(settings::REFRESH_RESTRICT_DB);
+    let ca_pem = reader.get(settings::DB_CA_FILE).and_then(|path| {
+        let content = std::fs::read(&path);
+        let content = content.map_err(|error| format!("cannot read {}: {error}", path.display()));
+        reader.good(settings::DB_CA_FILE, content)
     });
-    let url = reader.text("DB_URL");
-    let is_encrypted = url.starts_with("rediss") || url.starts_with("valkeys");
-    if ca_pem.is_some() && !is_encrypted {
-        reader.wrong("DB_CA_FILE", "is for rediss:// and valkeys://: DB_URL encrypts nothing");
+    let set = url(reader, settings::DB_URL);
+    let text = set.as_ref().and_then(Secret::expose_str).unwrap_or_default();
+    if ca_pem.is_some() && !(text.starts_with("rediss") || text.starts_with("valkeys")) {
+        let problem = "is for rediss:// and valkeys://: DB_URL encrypts nothing";
+        reader.wrong(settings::DB_CA_FILE, problem);
     }
-    let Some(found) = reader.found("DB_URL") else {
-        return StoreConfig::Sqlite(data_dir.join(EMBEDDED_FILE));
+    let Some(url) = &set else {
+        return StoreConfig::Sqlite(reader.get(settings::DATA_DIR).join(EMBEDDED_FILE));
     };
-    let text = found.text.trim();
-    if found.origin == "--db-url" && text.contains(['@', '?']) {
-        reader.wrong("DB_URL", may_be_read("DB_URL"));
-    }
     match text.split_once(':') {
-        Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, "DB_URL", path)),
+        Some(("sqlite", path)) => StoreConfig::Sqlite(sqlite_path(reader, settings::DB_URL, path)),
         Some(("memory", _)) => StoreConfig::Memory,
-        Some(("memcached", _)) => memcached(reader, text),
+        Some(("memcached", _)) => {
+            let servers = reader.good(settings::DB_URL, Servers::parse(text));
+            servers.map_or(StoreConfig::Memory, StoreConfig::Memcached)
+        }
         Some((scheme, _)) if is_redis(scheme) => {
-            let url = Secret::new(text.to_owned());
-            let database = u32::try_from(database).unwrap_or_default();
-            let options = options(database, ca_pem.as_ref());
-            if let Err(error) = crate::store::redis::check(&url, &options) {
-                reader.wrong("DB_URL", error.to_string());
-            }
-            let limits_database = u32::try_from(limits_database).unwrap_or_default();
-            StoreConfig::Redis { url, database, limits_database, ca_pem }
+            let checked = crate::store::redis::check(url, &options(database, ca_pem.as_ref()));
+            reader.good(settings::DB_URL, checked);
+            StoreConfig::Redis { url: url.clone(), database, limits_database, ca_pem }
         }
         _ => {
             reader.wrong(
-                "DB_URL",
+                settings::DB_URL,
                 "is of no kind that is known; write sqlite:PATH, redis://HOST:PORT, rediss://, \
                  valkey://, dragonfly://, redis+unix:///PATH, redis+sentinel://HOST,HOST,HOST/MASTER, \
                  redis+cluster://HOST,HOST or memcached://HOST:PORT",
@@ -111,28 +105,18 @@ pub(super) fn read(reader: &mut Reader<'_>, data_dir: &Path) -> StoreConfig {
     }
 }
 
-fn memcached(reader: &mut Reader<'_>, url: &str) -> StoreConfig {
-    match Servers::parse(url) {
-        Ok(servers) => StoreConfig::Memcached(servers),
-        Err(error) => {
-            reader.wrong("DB_URL", error.to_string());
-            StoreConfig::Memory
-        }
-    }
-}
-
-/// What cannot be done where the store does not list what it holds.
+/// Refuses limits that need a store which lists what it holds.
 pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: &IssuancePolicy) {
     if !matches!(store, StoreConfig::Memcached(_)) {
         return;
     }
-    for (name, most) in [
-        ("MAX_SESSIONS_PER_USER", policy.max_sessions),
-        ("MAX_SESSIONS_PER_KEY", policy.max_key_sessions),
+    for (setting, most) in [
+        (settings::MAX_SESSIONS_PER_USER, policy.max_sessions),
+        (settings::MAX_SESSIONS_PER_KEY, policy.max_key_sessions),
     ] {
         if most != 0 {
             reader.wrong(
-                name,
+                setting,
                 "cannot be held with a memcached DB_URL, which lists no sessions: set it to 0 \
                  (any number), or keep sessions in Redis or SQLite",
             );
@@ -140,7 +124,7 @@ pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: 
     }
 }
 
-/// Whether a URL of this scheme is one for `store::redis`, which reads the rest.
+/// Says whether a URL of this scheme is one for `store::redis`, which reads the rest.
 fn is_redis(scheme: &str) -> bool {
     let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
     match base {
@@ -150,20 +134,32 @@ fn is_redis(scheme: &str) -> bool {
     }
 }
 
-/// What stands behind `sqlite:` in the setting of that name.
-pub(super) fn sqlite_path(reader: &mut Reader<'_>, name: &str, path: &str) -> PathBuf {
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(':') || path.contains('?') {
-        reader.wrong(name, "names no file; write sqlite:/var/lib/portcullis/portcullis.db");
+/// The URL of a store; as a flag it must not hold a password.
+pub(super) fn url(reader: &mut Reader<'_>, setting: Setting<Option<Secret>>) -> Option<Secret> {
+    let url = reader.get(setting)?;
+    let name = setting.entry.name;
+    let flag = format!("--{}", name.to_ascii_lowercase().replace('_', "-"));
+    if reader.origin(setting) == flag && url.expose().iter().any(|byte| b"@?".contains(byte)) {
+        reader.wrong(
+            setting,
+            format!(
+                "may hold a password, which every user of this host could read from the command \
+                 line; use the environment's {name}, or {flag}-file"
+            ),
+        );
     }
-    path.into()
+    Some(url)
 }
 
-/// The mistake of a URL with a password as a flag.
-pub(super) fn may_be_read(name: &str) -> String {
-    let flag = name.to_ascii_lowercase().replace('_', "-");
-    format!(
-        "may hold a password, which every user of this host could read from the command line; \
-         use the environment's {name}, or --{flag}-file"
-    )
+/// The path behind `sqlite:` in a setting.
+pub(super) fn sqlite_path(
+    reader: &mut Reader<'_>,
+    setting: Setting<Option<Secret>>,
+    path: &str,
+) -> PathBuf {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(':') || path.contains('?') {
+        reader.wrong(setting, "names no file; write sqlite:/var/lib/portcullis/portcullis.db");
+    }
+    path.into()
 }

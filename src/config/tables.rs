@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerTable {
-    /// How logs call it; its `issuer` where it is not set.
+    /// The name in logs; its `issuer` where it is not set.
     pub(super) name: Option<String>,
     /// The `iss` of its tokens.
     pub(super) issuer: String,
@@ -21,7 +21,7 @@ pub(super) struct IssuerTable {
     pub(super) session_rule: Option<String>,
     /// `any` or `at+jwt`.
     pub(super) access_token_type: Option<String>,
-    /// What stands before its users' names.
+    /// The prefix of its users' names.
     pub(super) user_prefix: Option<String>,
     /// Its key, in PEM.
     pub(super) public_key: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct IssuerTable {
     pub(super) keys: Vec<KeyTable>,
     /// A file with its published keys.
     pub(super) jwks_file: Option<PathBuf>,
-    /// Where it publishes them.
+    /// The URL where it publishes them.
     pub(super) jwks_url: Option<String>,
 }
 

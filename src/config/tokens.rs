@@ -1,4 +1,4 @@
-//! What is configured about tokens, before the keys are brought to life.
+//! Configuration of tokens, before the keys are loaded.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use crate::token::jwks::Source;
 use crate::token::{SessionRule, SigningKey, VerifyingKey};
 
-/// An issuer, before its keys are brought to life.
+/// An issuer, before its keys are loaded.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
-    /// How logs call it.
+    /// The name in logs.
     pub name: String,
     /// The `iss` of its tokens; `None`: not checked.
     pub iss: Option<String>,
     /// The names of this service in `aud`.
     pub audiences: Vec<String>,
-    /// What `aud` may hold where no audience is named.
+    /// The audience where none is named.
     pub default_audience: Option<String>,
-    /// Whether its tokens must declare that they are access tokens.
+    /// Says whether its tokens must declare that they are access tokens.
     pub at_jwt_only: bool,
-    /// What stands before its users' names.
+    /// The prefix of its users' names.
     pub user_prefix: String,
-    /// By how much clocks may differ.
+    /// The time by which clocks may differ.
     pub leeway: Duration,
-    /// What `sid` means.
+    /// The rule for `sid`.
     pub sessions: SessionRule,
-    /// Where its keys are.
+    /// The place of its keys.
     pub keys: KeysConfig,
 }
 
-/// Where keys are.
+/// A place of keys.
 #[derive(Clone, Debug)]
 pub enum KeysConfig {
     /// In the configuration.
@@ -40,7 +40,7 @@ pub enum KeysConfig {
     Ring,
 }
 
-/// What clients are given for an access token.
+/// The kind of access tokens that clients are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenMode {
     /// The signed token itself.
@@ -54,7 +54,7 @@ impl TokenMode {
     /// Reads the setting.
     ///
     /// # Errors
-    /// What may be written instead.
+    /// The words that may be written instead.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "jwt" => Ok(Self::Jwt),
@@ -64,10 +64,10 @@ impl TokenMode {
     }
 }
 
-/// What the settings and tables say about tokens.
+/// The section of tokens.
 #[derive(Debug, Default)]
 pub struct TokenConfig {
-    /// What clients are given.
+    /// The kind of access tokens that clients are given.
     pub mode: TokenMode,
     /// The issuers.
     pub issuers: Vec<IssuerConfig>,

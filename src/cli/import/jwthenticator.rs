@@ -8,9 +8,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::super::accounts::{failed, load, open};
+use super::super::accounts::{Accounts, failed};
 use super::super::apikey::new_id;
-use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
@@ -24,9 +23,9 @@ use crate::secret::{Random, Secret};
 use crate::session::UserId;
 use crate::store::postgres;
 
-/// How many keys are read at once.
+/// The number of keys that are read at once.
 const PAGE: i64 = 500;
-/// What the imported keys are called, and in the audit log the import.
+/// The label of the imported keys, and in the audit log of the import.
 const LABEL: &str = "jwthenticator";
 /// SHA-512 in hex.
 const HASH_DIGITS: usize = 128;
@@ -52,7 +51,7 @@ type Row = (i64, String, String, Option<i64>);
 #[derive(Debug, PartialEq, Eq)]
 struct Registered {
     digest: KeyDigest,
-    /// Whose it is: the UUID with dashes.
+    /// Its owner: the UUID with dashes.
     user: UserId,
     expires: UnixTime,
 }
@@ -63,14 +62,12 @@ enum Source {
 }
 
 pub(super) async fn import(args: &Args) -> Outcome {
-    let (config, _) = load(&args.settings)?;
     let mut source = Source::open(&args.from).await?;
     let total = source.count().await.map_err(Failure::unavailable)?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
     let (clock, random) = clock_and_random();
     let mut key_import = KeyImport {
-        store: store.as_ref(),
+        store: accounts.store.as_ref(),
         random: random.as_ref(),
         now: clock.now(),
         users: HashSet::new(),

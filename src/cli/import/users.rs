@@ -8,9 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::accounts::{
-    check_claim, failed, load, login, open, passwords, random_id, user_id,
+    Accounts, check_claim, failed, load, login, passwords, random_id, user_id,
 };
-use super::super::audit;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
@@ -24,7 +23,7 @@ use crate::session::UserId;
 use crate::token::claims::is_scope;
 use crate::token::integers;
 
-/// How many mistakes are told; a file of another form has one in each line.
+/// The number of mistakes that are told; a file of another form has one in each line.
 const MAX_TOLD: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -70,10 +69,9 @@ pub(super) async fn import(args: &Args) -> Outcome {
     let passwords = passwords(&config)?;
     let text = read_file(args)?;
     let users = read_all(&text, &passwords, clock.now())?;
-    let log = audit::open(&args.settings)?;
-    let store = open(&config).await?;
+    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
     let mut counts = Counts::default();
-    let taken = import_all(store.as_ref(), users, random.as_ref(), &mut counts).await;
+    let taken = import_all(accounts.store.as_ref(), users, random.as_ref(), &mut counts).await;
     counts.audit(&log, "users");
     taken?;
     counts.report("users", args.json)
@@ -176,7 +174,7 @@ fn read(line: &str, passwords: &Passwords, now: UnixTime) -> anyhow::Result<Read
     Ok(Read { id, user: stamped(user, now) })
 }
 
-/// What is wrong, and where; what serde says of a value may quote it.
+/// The mistake and its column; serde's words on a value may quote it.
 fn without_values(error: &serde_json::Error) -> anyhow::Error {
     let told = error.to_string();
     let column = error.column();

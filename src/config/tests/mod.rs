@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderName, StatusCode};
 
 use super::*;
+use crate::gate::credential::Cookies;
+use crate::opaque::CookiePair;
 use crate::secret::{Secret, SystemRandom};
 use crate::token::{Algorithm, SessionRule, SigningKey, key};
 

@@ -12,7 +12,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::Web;
-use super::reply::{json as reply, text_of_json};
+use super::reply::{json as reply, not_found, text_of_json};
 use super::token::GRANTS;
 use crate::token::algorithm;
 
@@ -107,7 +107,7 @@ pub(super) async fn metadata_of_path(
     if own.is_some_and(|own| !own.is_empty() && own == path) {
         metadata(State(web)).await
     } else {
-        super::router::not_found().await
+        not_found().await
     }
 }
 

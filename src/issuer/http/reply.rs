@@ -8,6 +8,11 @@ use utoipa::ToSchema;
 
 use crate::issuer::error::IssueError;
 
+/// The answer where nothing is.
+pub(super) async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404: Not Found").into_response()
+}
+
 /// An error of RFC 6749, section 5.2.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {

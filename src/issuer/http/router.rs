@@ -9,6 +9,7 @@ use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::reply::not_found;
 use super::{Web, discovery, document, internal, jwthenticator, revoke, sessions, token};
 
 /// Where the metadata are (RFC 8414, section 3).
@@ -71,11 +72,6 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
     router
         .routes(routes!(jwthenticator::register_key))
         .routes(routes!(jwthenticator::is_key_registered))
-}
-
-/// Nothing is there.
-pub(super) async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "404: Not Found").into_response()
 }
 
 async fn wrong_method() -> Response {

@@ -1,0 +1,60 @@
+//! Purges: what expired long ago is deleted from the stores, now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::clock::{Clock, UnixTime};
+use crate::opaque::Tokens;
+use crate::session::Sessions;
+use crate::store::StoreError;
+use crate::store::records::Records;
+
+/// The time between two purges.
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+/// The time that an expired session stays listed.
+const PURGE_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Stores that are purged of expired records.
+pub(super) struct PurgedStores {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) records: Option<Records>,
+}
+
+impl PurgedStores {
+    /// Forgets what is long over; says how much.
+    async fn purge(&self, now: UnixTime) -> Result<u64, StoreError> {
+        let before = now.before(PURGE_AFTER);
+        let sessions = self.sessions.purge(PURGE_AFTER).await?;
+        let tokens = self.tokens.purge(before).await?;
+        let records = match &self.records {
+            Some(records) => records.purge(before).await?,
+            None => 0,
+        };
+        Ok(sessions + tokens + records)
+    }
+}
+
+/// Deletes expired records, now and then.
+pub(super) async fn purge_expired(
+    purged_stores: PurgedStores,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut interval = tokio::time::interval(PURGE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        match purged_stores.purge(clock.now()).await {
+            Ok(0) => {}
+            Ok(purged) => debug!(purged, "forgot what has expired"),
+            Err(error) => warn!(%error, "what has expired could not be forgotten"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A setting: its row of the table, and the type of its value.
+
+/// The ways in which a setting's value may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// In the environment, in the file, as a flag.
+    Plain,
+    /// As plain, or in a file of its own, by the setting's name and `_FILE`.
+    Text,
+    /// As text, but never as a flag: every user of the host can read a command line.
+    Secret,
+}
+
+/// A row of the table of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the environment; in lower case, its key in the file; with dashes, its flag.
+    pub name: &'static str,
+    /// Other names for it in the environment and the file, from the older systems.
+    pub aliases: &'static [&'static str],
+    /// The ways in which its value may be given.
+    pub kind: Kind,
+    /// A description of the value for people: a unit, or a form.
+    pub value: &'static str,
+    /// The value that holds where nothing is set; empty: none.
+    pub default: &'static str,
+    /// A description of its effect, in one line.
+    pub help: &'static str,
+}
+
+/// A setting whose value is a `T`.
+pub(crate) struct Setting<T> {
+    pub(crate) entry: &'static Entry,
+    pub(super) parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T: Default> Setting<T> {
+    /// The value that holds where nothing is set.
+    pub(super) fn default(self) -> T {
+        match self.entry.default {
+            "" => T::default(),
+            text => (self.parse)(text).unwrap_or_default(),
+        }
+    }
+}
+
+impl<T> Clone for Setting<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Setting<T> {}
+
+impl<T> From<Setting<T>> for &'static Entry {
+    fn from(setting: Setting<T>) -> Self {
+        setting.entry
+    }
+}
+
+/// Makes a constant of each row, and the list of all: name, type, how the text is read, a
+/// description of the value, the default, the help; in brackets the kind, if it is not plain.
+macro_rules! settings {
+    ($($name:ident $(or $alias:ident)?: $type:ty $([$kind:ident])? = $parse:expr,
+        $value:literal, $default:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub(crate) const $name: Setting<$type> = Setting {
+                entry: &Entry {
+                    name: stringify!($name),
+                    aliases: &[$(stringify!($alias))?],
+                    kind: [$(Kind::$kind,)? Kind::Plain][0],
+                    value: $value,
+                    default: $default,
+                    help: $help,
+                },
+                parse: |text| ($parse)(text).map_err(|problem| problem.to_string()),
+            };
+        )*
+
+        /// The table.
+        pub const SETTINGS: &[&Entry] = &[$($name.entry),*];
+
+        /// The settings whose default is not read as a value.
+        #[cfg(test)]
+        fn unreadable_defaults() -> Vec<&'static str> {
+            let read = [$(($name.entry, ($name.parse)($name.entry.default).err())),*];
+            let is_unreadable = |(entry, problem): (&Entry, Option<String>)| {
+                (!entry.default.is_empty() && problem.is_some()).then_some(entry.name)
+            };
+            read.into_iter().filter_map(is_unreadable).collect()
+        }
+    };
+}
+pub(super) use settings;
