@@ -9,12 +9,13 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of nginx, Traefik and the key ring.
-pub(super) const PAGES: [&str; 9] = [
+pub(super) const PAGES: [&str; 10] = [
     "README.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
     "docs/how-to/rotate-keys.md",
     "docs/how-to/stolen-key.md",
+    "docs/how-to/test-a-rule.md",
     "docs/how-to/users-and-clients.md",
     "docs/tutorial.md",
     "examples/nginx/README.md",
@@ -55,6 +56,14 @@ fn the_first_hour_can_be_typed() {
 fn what_ends_sessions_can_be_typed() {
     let shown = beside_dev("docs/how-to/log-out-everywhere.md");
     assert!(shown.contains("\"active\":true"), "{shown}");
+}
+
+#[test]
+fn a_rule_can_be_tested_as_the_page_says() {
+    let shown = beside_dev("docs/how-to/test-a-rule.md");
+    let told =
+        ["NO  scopes       the token grants [user:read]; needed are [user:write]", "\"steps\""];
+    told.iter().for_each(|told| assert!(shown.contains(told), "{told} is not in\n{shown}"));
 }
 
 #[test]

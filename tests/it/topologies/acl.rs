@@ -11,6 +11,7 @@ use portcullis::store::records::{NewRecord, RecordKey, RecordStore as _, RedisRe
 use portcullis::store::redis::Options;
 
 use super::{at, id, options, redis, redis_with, session, store, user, why_not};
+use crate::support::in_repository;
 use crate::support::redis::{RedisServer, Transport};
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::RedisSentinel;
@@ -134,4 +135,14 @@ async fn a_user_with_few_rights_is_enough_on_a_cluster() {
         let _: String = server.ask(0, &rights).await;
     }
     everything_works(&cluster.url_with("gate:secret@")).await;
+}
+
+#[test]
+fn the_rights_are_those_that_the_page_names() {
+    let page = std::fs::read_to_string(in_repository("docs/reference/stores.md"));
+    let page = page.expect("the page about stores");
+    let named: Vec<&str> = page.split([' ', '\n', '`']).collect();
+    for right in RIGHTS.into_iter().filter(|right| right.starts_with(['+', '~'])) {
+        assert!(named.contains(&right), "{right}");
+    }
 }
