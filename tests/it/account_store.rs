@@ -6,9 +6,7 @@ mod contract;
 mod postgres;
 mod sqlite;
 
-use std::any::Any;
 use std::path::Path;
-use std::sync::Arc;
 
 use portcullis::account::{
     AccountStore, ApiKey, Client, ClientSecret, KeyDigest, Login, PostgresAccounts, SqliteAccounts,
@@ -20,8 +18,9 @@ use portcullis::session::UserId;
 use portcullis::store;
 use serde_json::{Map, json};
 
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::PostgresServer;
+use crate::support::stores;
+
+type Fixture = stores::Fixture<dyn AccountStore>;
 
 /// Some moment; all times of these tests are milliseconds around it.
 const T: u64 = 1_800_000_000_000;
@@ -126,8 +125,7 @@ fn key_names(keys: &[ApiKey]) -> Vec<&str> {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteAccounts {
-    let options = crate::support::patient_sqlite();
-    SqliteAccounts::open(&folder.join("accounts.db"), options).await.expect("open")
+    SqliteAccounts::new(stores::sqlite(folder).await, crate::support::PATIENCE)
 }
 
 async fn open_postgres(url: &str) -> PostgresAccounts {
@@ -135,37 +133,7 @@ async fn open_postgres(url: &str) -> PostgresAccounts {
     PostgresAccounts::open(&secret(url), options).await.expect("open")
 }
 
-/// A store with two handles on the same accounts, as two processes have them.
-struct Fixture {
-    store: Arc<dyn AccountStore>,
-    other: Arc<dyn AccountStore>,
-    _kept: Box<dyn Any + Send>,
-}
-
 impl Fixture {
-    async fn sqlite() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("folder");
-        let (store, other) = (open_sqlite(folder.path()).await, open_sqlite(folder.path()).await);
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(folder) })
-    }
-
-    async fn postgres() -> Option<Self> {
-        let server = PostgresServer::shared()?;
-        let url = server.database();
-        let (store, other) = (open_postgres(&url).await, open_postgres(&url).await);
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
-    }
-
-    /// The same by way of a pooler that hands each transaction to another connection.
-    async fn pgbouncer() -> Option<Self> {
-        let server = PostgresServer::shared()?;
-        let bouncer = PgBouncer::before(&server)?;
-        let url = format!("{}&pgbouncer=true", bouncer.url(&server.database()));
-        let (store, other) = (open_postgres(&url).await, open_postgres(&url).await);
-        let kept = Box::new((bouncer, server));
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: kept })
-    }
-
     async fn add(&self, user: &User) {
         self.store.add_user(user).await.expect("add");
     }

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueToken, RedisTokenStore, TokenDigest, TokenKind};
-use portcullis::secret::Secret;
 use portcullis::session::{Device, RedisStore, Session, SessionId, UserId};
 use portcullis::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
-use portcullis::store::redis::{Options, Redis, RedisInvalidation};
+use portcullis::store::redis::RedisInvalidation;
 use tokio::task::JoinHandle;
 
+use crate::support::stores::{DATABASE, redis as redis_at};
 use crate::support::{PATIENCE, poll};
 
 /// A listener that records all events, with their moments.
@@ -100,20 +100,6 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// The database of sessions in a Redis.
-const DATABASE: u32 = 9;
-
-fn redis_at(url: &str) -> Redis {
-    let patience = Duration::from_secs(2);
-    let options = Options {
-        database: DATABASE,
-        connect_timeout: patience,
-        response_timeout: patience,
-        ..Options::default()
-    };
-    Redis::new(&Secret::new(url), &options).expect(url)
 }
 
 /// Follows the stores of a process.

@@ -16,6 +16,7 @@ mod brute_force;
 mod cli;
 mod client_disconnects;
 mod clients;
+mod contract;
 mod dev;
 mod documents;
 mod durability;

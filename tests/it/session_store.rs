@@ -8,32 +8,25 @@ mod memcached;
 mod redis;
 mod sqlite;
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::clock::UnixTime;
-use portcullis::secret::{Secret, SystemRandom};
+use portcullis::secret::SystemRandom;
 use portcullis::session::memcached::MemcachedStore;
-use portcullis::session::memory::MemoryStore;
 use portcullis::session::redis::RedisStore;
 use portcullis::session::sqlite::SqliteStore;
 use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, UserId};
-use portcullis::store;
 use portcullis::store::StoreError;
-use portcullis::store::memcached::{Memcached, Servers};
-use portcullis::store::redis::Redis;
 use serde_json::Map;
 
-use crate::support::memcached::MemcachedServer;
-use crate::support::redis::RedisServer;
+use crate::support::stores::{self, ANSWER_TIMEOUT};
+
+type Fixture = stores::Fixture<dyn SessionStore>;
 
 /// Some moment; all times of these tests are milliseconds around it.
 const T: u64 = 1_800_000_000_000;
-
-/// How long the Redis of these tests may take to connect, and to answer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 fn at(offset: u64) -> UnixTime {
     UnixTime::from_millis(T + offset)
@@ -70,79 +63,22 @@ fn names(sessions: &[Session]) -> Vec<&str> {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteStore {
-    let options = crate::support::patient_sqlite();
-    SqliteStore::open(&folder.join("sessions.db"), options).await.expect("open")
-}
-
-fn within(patience: Duration) -> store::redis::Options {
-    store::redis::Options {
-        database: 9,
-        connect_timeout: patience,
-        response_timeout: patience,
-        ..Default::default()
-    }
+    SqliteStore::new(stores::sqlite(folder).await)
 }
 
 fn redis_store(url: &str) -> RedisStore {
-    redis_store_with(url, &within(PATIENCE))
-}
-
-fn redis_store_with(url: &str, options: &store::redis::Options) -> RedisStore {
-    RedisStore::new(Redis::new(&Secret::new(url), options).expect(url))
+    RedisStore::new(stores::redis(url))
 }
 
 fn memcached_store(url: &str) -> MemcachedStore {
-    memcached_store_within(url, PATIENCE)
+    memcached_store_within(url, ANSWER_TIMEOUT)
 }
 
-fn memcached_store_within(url: &str, patience: Duration) -> MemcachedStore {
-    let options = store::memcached::Options {
-        connect_timeout: patience,
-        response_timeout: patience,
-        ..Default::default()
-    };
-    let memcached = Memcached::new(&Servers::parse(url).expect(url), &options);
-    MemcachedStore::new(memcached, Arc::new(SystemRandom))
-}
-
-/// A store with two handles on the same sessions, as two processes have them.
-struct Fixture {
-    store: Arc<dyn SessionStore>,
-    other: Arc<dyn SessionStore>,
-    _kept: Box<dyn Any + Send>,
+fn memcached_store_within(url: &str, timeout: Duration) -> MemcachedStore {
+    MemcachedStore::new(stores::memcached_within(url, timeout), Arc::new(SystemRandom))
 }
 
 impl Fixture {
-    async fn memory() -> Option<Self> {
-        let store = Arc::new(MemoryStore::new());
-        Some(Self { store: store.clone(), other: store, _kept: Box::new(()) })
-    }
-
-    async fn sqlite() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("folder");
-        let (store, other) = (open_sqlite(folder.path()).await, open_sqlite(folder.path()).await);
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(folder) })
-    }
-
-    async fn redis() -> Option<Self> {
-        let server = RedisServer::start()?;
-        let (store, other) = (redis_store(&server.url()), redis_store(&server.url()));
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
-    }
-
-    async fn memcached() -> Option<Self> {
-        let server = MemcachedServer::start()?;
-        let (store, other) = (memcached_store(&server.url()), memcached_store(&server.url()));
-        Some(Self { store: Arc::new(store), other: Arc::new(other), _kept: Box::new(server) })
-    }
-
-    /// The server outlives the fixture.
-    fn of_redis(url: &str, database: u32) -> Self {
-        let options = store::redis::Options { database, ..within(PATIENCE) };
-        let open = || Arc::new(redis_store_with(url, &options));
-        Self { store: open(), other: open(), _kept: Box::new(()) }
-    }
-
     async fn put(&self, session: &Session) {
         self.store.put(session).await.expect("put");
     }

@@ -8,7 +8,6 @@ mod sentinel;
 use std::time::{Duration, Instant};
 
 use portcullis::clock::UnixTime;
-use portcullis::secret::Secret;
 use portcullis::session::redis::RedisStore;
 use portcullis::session::{Device, Session, SessionId, SessionStore, UserId};
 use portcullis::store::StoreError;
@@ -16,6 +15,7 @@ use portcullis::store::redis::{Options, Redis};
 use serde_json::Map;
 
 use crate::support::PATIENCE;
+use crate::support::stores::{self, redis_with};
 
 /// A time out of the way of every clock.
 fn at(offset: u64) -> UnixTime {
@@ -45,20 +45,12 @@ fn session(name: &str, owner: &str) -> Session {
 
 /// As a gate asks, but with more patience: the machine is busy.
 fn options() -> Options {
-    Options {
-        database: 9,
-        connect_timeout: Duration::from_secs(1),
-        response_timeout: Duration::from_millis(400),
-        ..Options::default()
-    }
+    let response_timeout = Duration::from_millis(400);
+    Options { response_timeout, ..stores::redis_options(Duration::from_secs(1)) }
 }
 
 fn redis(url: &str) -> Redis {
     redis_with(url, &options())
-}
-
-fn redis_with(url: &str, options: &Options) -> Redis {
-    Redis::new(&Secret::new(url), options).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 fn store(url: &str) -> RedisStore {

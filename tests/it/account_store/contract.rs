@@ -5,33 +5,10 @@ use portcullis::account::{AccountError, KeyDigest, User, UserKind, UserState};
 use proptest::prelude::*;
 
 use super::{Fixture, at, client, id, key, key_names, login, names, secret, user, whole_user};
-
-macro_rules! contract {
-    ($($case:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(crate::account_store::Fixture::sqlite().await.expect("sqlite")).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::account_store::Fixture::postgres().await else { return };
-                super::$case(fixture).await;
-            })*
-        }
-        mod on_pgbouncer {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::account_store::Fixture::pgbouncer().await else { return };
-                super::$case(fixture).await;
-            })*
-        }
-    };
-}
+use crate::contract::contract;
 
 contract! {
+    on_databases:
     a_user_is_got_back_whole
     any_name_and_claim_is_got_back
     a_user_is_found_by_either_name_however_it_is_written

@@ -1,12 +1,10 @@
 //! Tests of SQLite beyond the contract: damage, locks, and a file that goes away.
 
-use std::time::Duration;
-
 use portcullis::account::{AccountError, AccountStore as _, SqliteAccounts, User, UserState};
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::store;
 
 use super::{at, client, id, key, login, names, open_sqlite, user, whole_user};
+use crate::support::stores;
 
 #[tokio::test]
 async fn a_damaged_record_is_named_and_hides_no_other() {
@@ -39,8 +37,7 @@ async fn a_damaged_record_is_named_and_hides_no_other() {
         for name in ["bad", "good"] {
             store.add_key(&key(name, "good", 2)).await.expect("key");
         }
-        let file = folder.path().join("accounts.db");
-        let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+        let raw = stores::raw_sqlite(folder.path()).await;
         sqlx::raw_sql(damage).execute(&raw).await.expect(damage);
         let (found, listed) = match what {
             "user" => (
@@ -65,12 +62,10 @@ async fn a_damaged_record_is_named_and_hides_no_other() {
 #[tokio::test]
 async fn a_locked_file_is_read_and_times_out_on_writing() {
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("accounts.db");
-    let busy_timeout = Duration::from_millis(100);
-    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
-    let store = SqliteAccounts::open(&file, options).await.expect("open");
+    let file = folder.path().join(stores::FILE);
+    let store = SqliteAccounts::open(&file, stores::hasty_sqlite()).await.expect("open");
     store.add_user(&user("alice")).await.expect("add");
-    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(store.add_user(&user("bob")).await, Err(AccountError::TimedOut));
     let locked = store.set_state(&id("alice"), UserState::Locked, at(1)).await;
@@ -87,7 +82,7 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     store.add_user(&user("alice")).await.expect("add");
-    let file = folder.path().join("accounts.db");
+    let file = folder.path().join(stores::FILE);
     let copy = folder.path().join("copy.db");
     std::fs::copy(&file, &copy).expect("copy");
     std::fs::rename(&copy, &file).expect("rename");
@@ -106,9 +101,7 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
 #[tokio::test]
 async fn accounts_and_sessions_share_a_file() {
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("accounts.db");
-    let options = crate::support::patient_sqlite();
-    let sessions = SqliteStore::open(&file, options).await.expect("sessions");
+    let sessions = SqliteStore::new(stores::sqlite(folder.path()).await);
     let store = open_sqlite(folder.path()).await;
     store.add_user(&user("alice")).await.expect("add");
     let listing = portcullis::session::Filter::default();

@@ -9,90 +9,7 @@ use portcullis::store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::{Fixture, at, digest, token};
-
-macro_rules! contract {
-    ($($case:ident)*; where_it_purges: $($purging:ident)*) => {
-        mod on_memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(crate::opaque_store::Fixture::memory().await.expect("memory")).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $purging() {
-                super::$purging(crate::opaque_store::Fixture::memory().await.expect("memory")).await;
-            })*
-        }
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(crate::opaque_store::Fixture::sqlite().await.expect("sqlite")).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $purging() {
-                super::$purging(crate::opaque_store::Fixture::sqlite().await.expect("sqlite")).await;
-            })*
-        }
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::opaque_store::Fixture::redis().await else { return };
-                super::$case(fixture).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $purging() {
-                let Some(fixture) = crate::opaque_store::Fixture::redis().await else { return };
-                super::$purging(fixture).await;
-            })*
-        }
-        mod on_memcached {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::opaque_store::Fixture::memcached().await else { return };
-                super::$case(fixture).await;
-            })*
-            #[tokio::test]
-            async fn purging_is_left_to_it() {
-                let Some(fixture) = crate::opaque_store::Fixture::memcached().await else { return };
-                super::purging_is_left_to_it(fixture).await;
-            }
-        }
-        // One setup for all cases, each in a database of its own.
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn it_holds_on_what_sentinels_watch_over() {
-            let Some(sentinel) = crate::support::redis_sentinel::RedisSentinel::start(&[]).await else {
-                return;
-            };
-            let mut database = 0;
-            $(
-                eprintln!("{}", stringify!($case));
-                database += 1;
-                $case(Fixture::of_redis(&sentinel.url(), database)).await;
-            )*
-            $(
-                eprintln!("{}", stringify!($purging));
-                database += 1;
-                $purging(Fixture::of_redis(&sentinel.url(), database)).await;
-            )*
-        }
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn it_holds_on_a_cluster() {
-            let Some(cluster) = crate::support::redis_cluster::RedisCluster::start().await else {
-                return;
-            };
-            let mut database = 0;
-            $(
-                eprintln!("{}", stringify!($case));
-                database += 1;
-                $case(Fixture::of_redis(&cluster.url(), database)).await;
-            )*
-            $(
-                eprintln!("{}", stringify!($purging));
-                database += 1;
-                $purging(Fixture::of_redis(&cluster.url(), database)).await;
-            )*
-        }
-    };
-}
+use crate::contract::contract;
 
 contract! {
     what_was_put_is_got_back_whole
@@ -109,9 +26,11 @@ contract! {
     a_token_is_removed_once
     expired_and_used_tokens_are_handed_out_and_rotated_all_the_same
     it_answers_and_says_what_it_is;
-    where_it_purges:
+    not_on_memcached:
     purge_forgets_what_expired_used_or_not_and_nothing_else
-    many_tokens_are_purged_in_batches
+    many_tokens_are_purged_in_batches;
+    on_memcached:
+    purging_is_left_to_it
 }
 
 fn claims(value: Value) -> Map<String, Value> {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use portcullis::clock::SystemClock;
 use portcullis::opaque::{OpaqueToken, OpaqueTokenStore, Rotation, SqliteTokenStore, Tokens};
-use portcullis::store;
 use portcullis::store::{StoreError, StoreKind, StoreMetrics};
 use prometheus_client::registry::Registry;
 
-use super::{DATABASE, at, digest, open_sqlite, redis_store, token};
+use super::{at, digest, open_sqlite, redis_store, token};
 use crate::support::redis::RedisServer;
+use crate::support::stores::{self, DATABASE};
 
 fn whole() -> OpaqueToken {
     OpaqueToken { client: Some("client".to_owned()), ..token("t") }
@@ -29,8 +29,7 @@ async fn is_corrupt(store: &dyn OpaqueTokenStore, damage: &str) {
 async fn a_damaged_sqlite_record_is_never_a_token() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
-    let file = folder.path().join("portcullis.db");
-    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     for damage in [
         "UPDATE opaque_tokens SET kind = 'Refresh'",
         "UPDATE opaque_tokens SET kind = ''",
@@ -128,13 +127,11 @@ async fn redis_may_forget_our_scripts() {
 #[tokio::test]
 async fn a_locked_file_times_out_and_still_refuses_a_used_token() {
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("portcullis.db");
-    let busy_timeout = Duration::from_millis(100);
-    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
-    let store = SqliteTokenStore::open(&file, options).await.expect("open");
+    let store =
+        SqliteTokenStore::new(stores::sqlite_with(folder.path(), stores::hasty_sqlite()).await);
     store.put(&[token("used"), token("new")]).await.expect("put");
     store.rotate(&digest("used"), at(1), &[]).await.expect("rotate");
-    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     let outcome = store.rotate(&digest("new"), at(2), &[token("next")]).await;
     assert_eq!(outcome, Err(StoreError::TimedOut));
@@ -150,7 +147,7 @@ async fn a_file_that_was_deleted_rotates_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     store.put(&[token("old")]).await.expect("put");
-    std::fs::remove_file(folder.path().join("portcullis.db")).expect("remove");
+    std::fs::remove_file(folder.path().join(stores::FILE)).expect("remove");
     let gone = |outcome: Result<(), StoreError>| {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     };

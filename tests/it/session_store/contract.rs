@@ -11,90 +11,7 @@ use portcullis::store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::{Fixture, at, id, names, of, session, user};
-
-macro_rules! contract {
-    ($($case:ident)*; where_it_lists: $($listing:ident)*) => {
-        mod on_memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(crate::session_store::Fixture::memory().await.expect("memory")).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $listing() {
-                super::$listing(crate::session_store::Fixture::memory().await.expect("memory")).await;
-            })*
-        }
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(crate::session_store::Fixture::sqlite().await.expect("sqlite")).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $listing() {
-                super::$listing(crate::session_store::Fixture::sqlite().await.expect("sqlite")).await;
-            })*
-        }
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::session_store::Fixture::redis().await else { return };
-                super::$case(fixture).await;
-            })*
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $listing() {
-                let Some(fixture) = crate::session_store::Fixture::redis().await else { return };
-                super::$listing(fixture).await;
-            })*
-        }
-        mod on_memcached {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = crate::session_store::Fixture::memcached().await else { return };
-                super::$case(fixture).await;
-            })*
-            #[tokio::test]
-            async fn it_refuses_to_list() {
-                let Some(fixture) = crate::session_store::Fixture::memcached().await else { return };
-                super::it_refuses_to_list(fixture).await;
-            }
-        }
-        // One setup for all cases, each in a database of its own.
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn it_holds_on_what_sentinels_watch_over() {
-            let Some(sentinel) = crate::support::redis_sentinel::RedisSentinel::start(&[]).await else {
-                return;
-            };
-            let mut database = 0;
-            $(
-                eprintln!("{}", stringify!($case));
-                database += 1;
-                $case(Fixture::of_redis(&sentinel.url(), database)).await;
-            )*
-            $(
-                eprintln!("{}", stringify!($listing));
-                database += 1;
-                $listing(Fixture::of_redis(&sentinel.url(), database)).await;
-            )*
-        }
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn it_holds_on_a_cluster() {
-            let Some(cluster) = crate::support::redis_cluster::RedisCluster::start().await else {
-                return;
-            };
-            let mut database = 0;
-            $(
-                eprintln!("{}", stringify!($case));
-                database += 1;
-                $case(Fixture::of_redis(&cluster.url(), database)).await;
-            )*
-            $(
-                eprintln!("{}", stringify!($listing));
-                database += 1;
-                $listing(Fixture::of_redis(&cluster.url(), database)).await;
-            )*
-        }
-    };
-}
+use crate::contract::contract;
 
 contract! {
     what_was_put_is_got_back_whole
@@ -116,10 +33,12 @@ contract! {
     many_callers_at_once_do_not_disturb_each_other
     names_that_look_like_patterns_or_queries_are_just_names
     it_answers_and_says_what_it_is;
-    where_it_lists:
+    not_on_memcached:
     a_list_holds_what_passes_its_filter
     a_list_has_a_limit
-    many_sessions_are_listed_ended_and_purged_in_batches
+    many_sessions_are_listed_ended_and_purged_in_batches;
+    on_memcached:
+    it_refuses_to_list
 }
 
 async fn what_was_put_is_got_back_whole(fixture: Fixture) {

@@ -8,9 +8,10 @@ use portcullis::session::{Session, SessionStore};
 use portcullis::store::StoreError;
 use serde_json::json;
 
-use super::{Fixture, PATIENCE, at, id, memcached_store, memcached_store_within, session, user};
+use super::{Fixture, at, id, memcached_store, memcached_store_within, session, user};
 use crate::support::canned_response;
 use crate::support::memcached::MemcachedServer;
+use crate::support::stores::ANSWER_TIMEOUT;
 
 /// Where alice's generation is; by `printf alice | sha256sum`, in base64url.
 const ALICE: &str = "portcullis:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
@@ -208,7 +209,7 @@ async fn a_frozen_server_is_given_up_in_time_and_no_answer_is_mixed_up_afterward
         let found = store.get(&user("alice"), &id(&format!("s{n}"))).await;
         assert_eq!(found, Err(StoreError::TimedOut));
     }
-    assert!(began.elapsed() < PATIENCE * 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < ANSWER_TIMEOUT, "{:?}", began.elapsed());
     server.resume();
     for n in 0..8 {
         let name = format!("s{n}");
@@ -302,7 +303,7 @@ async fn rubbish_is_no_answer_and_is_not_repeated() {
         (b"E", true),
     ] {
         let url = format!("memcached://{}", canned_response::answering(answer));
-        let patience = if timed_out { Duration::from_millis(300) } else { PATIENCE };
+        let patience = if timed_out { Duration::from_millis(300) } else { ANSWER_TIMEOUT };
         let store = memcached_store_within(&url, patience);
         let text = String::from_utf8_lossy(answer).into_owned();
         for outcome in [

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::session::{Filter, SessionStore as _};
-use portcullis::store;
+use portcullis::session::{Filter, RedisStore, SessionStore as _};
 use portcullis::store::StoreError;
+use portcullis::store::redis::Options;
 
-use super::{PATIENCE, at, id, names, of, redis_store, redis_store_with, session, user, within};
+use super::{at, id, names, of, redis_store, session, user};
 use crate::support::redis::{RedisServer, Transport};
+use crate::support::stores::{ANSWER_TIMEOUT, redis_options, redis_with};
 
 /// Commands as an administrator types them, in the database of the sessions.
 struct Admin(redis::aio::MultiplexedConnection);
@@ -172,7 +173,7 @@ async fn a_killed_redis_is_reported_at_once_and_used_again_when_it_is_back() {
                 let started = Instant::now();
                 let found = store.get(&user("alice"), &id("s1")).await;
                 assert!(matches!(found, Err(StoreError::Unavailable(_))), "{found:?}");
-                assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+                assert!(started.elapsed() < ANSWER_TIMEOUT, "{:?}", started.elapsed());
             }
             assert!(store.ping().await.is_err());
             server.restart();
@@ -186,7 +187,7 @@ async fn a_killed_redis_is_reported_at_once_and_used_again_when_it_is_back() {
 async fn a_silent_redis_times_out_and_is_used_again_when_it_speaks() {
     let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     let patience = Duration::from_millis(500);
-    let store = redis_store_with(&server.url(), &within(patience));
+    let store = RedisStore::new(redis_with(&server.url(), &redis_options(patience)));
     let kept = session("s1", "alice", 1);
     store.put(&kept).await.expect("put");
     server.pause();
@@ -221,7 +222,7 @@ async fn a_crowd_fails_at_once_while_redis_is_away_and_is_served_when_it_is_back
     for answer in crowd().await {
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     }
-    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    assert!(started.elapsed() < ANSWER_TIMEOUT, "{:?}", started.elapsed());
     server.restart();
     for answer in crowd().await {
         assert!(matches!(answer, Ok(Some(_))), "{answer:?}");
@@ -317,7 +318,8 @@ async fn redis_over_tls_is_trusted_by_its_ca_alone() {
     let Some(foreign) = RedisServer::start_with(Transport::Tls, &[]) else { return };
     let store = |ca: Option<&RedisServer>| {
         let ca_pem = ca.map(|of| std::fs::read(of.ca_file()).expect("CA"));
-        redis_store_with(&server.url(), &store::redis::Options { ca_pem, ..within(PATIENCE) })
+        let options = Options { ca_pem, ..redis_options(ANSWER_TIMEOUT) };
+        RedisStore::new(redis_with(&server.url(), &options))
     };
     let trusted = store(Some(&server));
     trusted.put(&session("s1", "alice", 1)).await.expect("put");

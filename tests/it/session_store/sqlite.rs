@@ -5,16 +5,15 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use portcullis::session::sqlite::SqliteStore;
 use portcullis::session::{Device, Filter, Session, SessionStore as _};
-use portcullis::store;
 use portcullis::store::StoreError;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{at, id, names, open_sqlite, session, user};
+use crate::support::stores;
 
 #[tokio::test]
 async fn a_damaged_sqlite_record_is_never_a_live_session() {
@@ -32,8 +31,7 @@ async fn a_damaged_sqlite_record_is_never_a_live_session() {
         let store = open_sqlite(folder.path()).await;
         let device = Device::new(None, Some("192.0.2.1".parse().expect("address")));
         store.put(&Session { device, ..session("s1", "alice", 1) }).await.expect("put");
-        let file = folder.path().join("sessions.db");
-        let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+        let raw = stores::raw_sqlite(folder.path()).await;
         sqlx::raw_sql(damage).execute(&raw).await.expect(damage);
         let found = store.get(&user("alice"), &id("s1")).await;
         assert!(
@@ -53,8 +51,7 @@ async fn an_sqlite_record_without_a_readable_owner_can_still_be_revoked() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     store.put(&session("s1", "alice", 1)).await.expect("put");
-    let file = folder.path().join("sessions.db");
-    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     sqlx::raw_sql("UPDATE sessions SET user_id = ''").execute(&raw).await.expect("update");
     assert!(matches!(store.revoke(&id("s1")).await, Err(StoreError::Corrupt { .. })));
     assert_eq!(store.revoke(&id("s1")).await, Ok(None));
@@ -63,12 +60,9 @@ async fn an_sqlite_record_without_a_readable_owner_can_still_be_revoked() {
 #[tokio::test]
 async fn a_locked_sqlite_file_is_read_and_times_out_on_writing() {
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("sessions.db");
-    let busy_timeout = Duration::from_millis(100);
-    let options = store::sqlite::Options { busy_timeout, max_connections: 2 };
-    let store = SqliteStore::open(&file, options).await.expect("open");
+    let store = SqliteStore::new(stores::sqlite_with(folder.path(), stores::hasty_sqlite()).await);
     store.put(&session("s1", "alice", 1)).await.expect("put");
-    let raw = store::sqlite::open(&file, Default::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(store.put(&session("s2", "alice", 1)).await, Err(StoreError::TimedOut));
     assert_eq!(store.revoke_user(&user("alice"), at(1)).await, Err(StoreError::TimedOut));
@@ -202,7 +196,7 @@ async fn a_file_that_was_deleted_or_replaced_answers_nobody() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open_sqlite(folder.path()).await;
     store.put(&session("s", "alice", 1)).await.expect("put");
-    let file = folder.path().join("sessions.db");
+    let file = folder.path().join(stores::FILE);
     let copy = folder.path().join("copy.db");
     std::fs::copy(&file, &copy).expect("copy");
     std::fs::rename(&copy, &file).expect("rename");

@@ -29,6 +29,7 @@ pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod relay;
 pub mod script;
+pub mod stores;
 pub mod suite;
 pub mod tokens;
 pub mod topology;
