@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod postgres;
 pub mod records;
 pub mod redis;
+mod schema;
 pub mod sqlite;
 
 pub(crate) use circuit_breaker::Priority;
@@ -28,3 +29,4 @@ pub use guarded::CHANGE_TIMEOUT;
 pub(crate) use guarded::GuardedStore;
 pub(crate) use metrics::Operation;
 pub use metrics::{StoreKind, StoreMetrics};
+pub use schema::NewerSchema;

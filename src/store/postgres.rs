@@ -14,16 +14,10 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Postgres};
 
+use super::schema::{self, NewerSchema, Schema};
 use crate::secret::Secret;
-
-/// The schema, step by step; `portcullis_schema` says how many steps the database has seen.
-/// A step that was released is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/postgres/0001_accounts.sql")];
-
-/// The advisory lock of whoever changes the schema: "portcull" in ASCII.
-const SCHEMA_LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// What a URL may say after its `?`. sqlx would log an unknown one with its value, and that may be
 /// a misspelt password.
@@ -74,18 +68,9 @@ pub enum OpenError {
     /// The URL says nothing that can be used.
     #[error("not the URL of a PostgreSQL database: {0}")]
     Url(String),
-    /// A newer program has been here; this one does not understand what it left.
-    #[error(
-        "{place} has schema version {found}, this program knows {known}: run the newer version"
-    )]
-    NewerSchema {
-        /// Which database.
-        place: String,
-        /// Its version.
-        found: i64,
-        /// The newest version that this program knows.
-        known: i64,
-    },
+    /// A newer program has been here.
+    #[error(transparent)]
+    NewerSchema(NewerSchema),
     /// It did not answer in time.
     #[error("{place} did not answer within {limit:?}")]
     TimedOut {
@@ -122,14 +107,11 @@ impl Database {
     pub async fn open(url: &Secret, options: Options) -> Result<Self, OpenError> {
         let Reach { options: connect, is_pooled } = Reach::parse(url)?;
         let place = place(&connect);
-        let migrated = tokio::time::timeout(options.open_timeout, migrate(&connect)).await;
+        let migrated = tokio::time::timeout(options.open_timeout, migrate(&connect, &place)).await;
         let timed_out =
             |_| OpenError::TimedOut { place: place.clone(), limit: options.open_timeout };
         let refused = |source| OpenError::Refused { place: place.clone(), source };
-        let found = migrated.map_err(timed_out)?.map_err(refused)?;
-        if found > known_version() {
-            return Err(OpenError::NewerSchema { place, found, known: known_version() });
-        }
+        migrated.map_err(timed_out)?.map_err(refused)?.map_err(OpenError::NewerSchema)?;
         let pool = pool(connect, options, is_pooled);
         Ok(Self { pool, place, timeout: options.timeout, is_pooled })
     }
@@ -269,65 +251,44 @@ fn pool(connect: PgConnectOptions, options: Options, is_pooled: bool) -> PgPool 
         .connect_lazy_with(connect)
 }
 
-/// The version that this program brings a database to.
-fn known_version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
-}
-
-/// Runs the steps that the database has not seen, all or none, and returns the version that it had
-/// before or has now, whichever is higher.
-async fn migrate(options: &PgConnectOptions) -> Result<i64, sqlx::Error> {
+/// Brings the schema up to date, on a connection of its own.
+async fn migrate(
+    options: &PgConnectOptions,
+    place: &str,
+) -> Result<Result<(), NewerSchema>, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
-    let mut transaction = connection.begin().await?;
-    let found = version(&mut transaction).await?;
-    transaction.commit().await?;
-    if found >= known_version() {
-        connection.close().await?;
-        return Ok(found);
-    }
-    // Each statement sees what was committed before it, so whoever waited for the lock finds the work
-    // done. It is the transaction's own, since the connection may be another's behind a pooler; and
-    // another transaction than the one before, which remembers which tables there were.
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let lock = AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"));
-    sqlx::raw_sql(lock).execute(&mut *transaction).await?;
-    let found = version(&mut transaction).await?;
-    let seen = usize::try_from(found).unwrap_or(0);
-    for step in MIGRATIONS.iter().skip(seen) {
-        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
-    }
-    let reached = found.max(known_version());
-    if reached > found {
-        set_version(&mut transaction, reached).await?;
-    }
-    transaction.commit().await?;
+    let migrated = schema::migrate::<Postgres>(&mut connection, place).await?;
     connection.close().await?;
-    Ok(reached)
+    Ok(migrated)
 }
 
-/// How many steps the database has seen: none, where it has no table that says so.
-async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    let table = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
-         WHERE relname = 'portcullis_schema' AND pg_catalog.pg_table_is_visible(oid))",
-    );
-    let is_there: bool = table.persistent(false).fetch_one(&mut *connection).await?;
-    if !is_there {
-        return Ok(0);
+/// `portcullis_schema` says how many steps the database has seen.
+impl Schema for Postgres {
+    const STEPS: &'static [&'static str] = &[include_str!("migrations/postgres/0001_accounts.sql")];
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    /// The transaction's own lock, since the connection may be another's behind a pooler:
+    /// "portcull" in ASCII.
+    const LOCK: &'static str = "SELECT pg_advisory_xact_lock(x'706f727463756c6c'::bigint)";
+
+    async fn version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        let table = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+             WHERE relname = 'portcullis_schema' AND pg_catalog.pg_table_is_visible(oid))",
+        );
+        let is_there: bool = table.persistent(false).fetch_one(&mut *connection).await?;
+        if !is_there {
+            return Ok(0);
+        }
+        let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM portcullis_schema");
+        version.persistent(false).fetch_one(connection).await
     }
-    let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM portcullis_schema");
-    version.persistent(false).fetch_one(connection).await
-}
 
-async fn set_version(connection: &mut PgConnection, version: i64) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(
-        "CREATE TABLE IF NOT EXISTS portcullis_schema (version BIGINT NOT NULL); \
-         DELETE FROM portcullis_schema",
-    )
-    .execute(&mut *connection)
-    .await?;
-    let insert = sqlx::query("INSERT INTO portcullis_schema (version) VALUES ($1)").bind(version);
-    insert.persistent(false).execute(connection).await.map(drop)
+    fn set_version(version: i64) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS portcullis_schema (version BIGINT NOT NULL); \
+             DELETE FROM portcullis_schema; INSERT INTO portcullis_schema VALUES ({version})"
+        )
+    }
 }
 
 #[cfg(test)]

@@ -17,22 +17,13 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _, Sqlite};
 
 pub use database::Database;
 pub use invalidation::SqliteInvalidation;
 
 use super::Failure;
-
-/// The schema, step by step; the file's `user_version` says how many steps it has seen.
-/// A step that was released is never edited.
-const MIGRATIONS: &[&str] = &[
-    include_str!("migrations/sqlite/0001_sessions.sql"),
-    include_str!("migrations/sqlite/0002_accounts.sql"),
-    include_str!("migrations/sqlite/0003_issuance.sql"),
-    include_str!("migrations/sqlite/0004_changes.sql"),
-    include_str!("migrations/sqlite/0005_records.sql"),
-];
+use super::schema::{self, NewerSchema, Schema};
 
 /// How long opening waits for another process that opens the same file.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,19 +55,9 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// A newer program has been here; this one does not understand what it left.
-    #[error(
-        "{path} has schema version {found}, this program knows {known}: run the newer version",
-        path = path.display()
-    )]
-    NewerSchema {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The newest version that this program knows.
-        known: i64,
-    },
+    /// A newer program has been here.
+    #[error(transparent)]
+    NewerSchema(NewerSchema),
     /// SQLite refused.
     #[error("cannot open {path}", path = path.display())]
     Sqlite {
@@ -173,14 +154,13 @@ async fn open_once(path: &Path, options: Options) -> Result<SqlitePool, OpenErro
     let failed = |source| OpenError::Sqlite { path: path.to_path_buf(), source };
     let pool = pool_options(options).connect_with(connect_options(path, options)).await;
     let pool = pool.map_err(failed)?;
-    let found = migrate(&pool).await.map_err(failed)?;
-    if found > known_version() {
+    // One connection for all of it: another would stay, with a thread of its own.
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let migrated = schema::migrate::<Sqlite>(&mut connection, &path.display().to_string()).await;
+    drop(connection);
+    if let Err(newer) = migrated.map_err(failed)? {
         pool.close().await;
-        return Err(OpenError::NewerSchema {
-            path: path.to_path_buf(),
-            found,
-            known: known_version(),
-        });
+        return Err(OpenError::NewerSchema(newer));
     }
     Ok(pool)
 }
@@ -216,37 +196,26 @@ fn connect_options(path: &Path, options: Options) -> SqliteConnectOptions {
         .thread_name(|n| format!("sqlite-{n}"))
 }
 
-/// The version that this program brings a file to.
-fn known_version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
-}
+/// The file's `user_version` says how many steps it has seen.
+impl Schema for Sqlite {
+    const STEPS: &'static [&'static str] = &[
+        include_str!("migrations/sqlite/0001_sessions.sql"),
+        include_str!("migrations/sqlite/0002_accounts.sql"),
+        include_str!("migrations/sqlite/0003_issuance.sql"),
+        include_str!("migrations/sqlite/0004_changes.sql"),
+        include_str!("migrations/sqlite/0005_records.sql"),
+    ];
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    // The transaction has the write lock already.
+    const LOCK: &'static str = "SELECT 1";
 
-/// Runs the steps that the file has not seen, all or none, and returns the version that the file
-/// had before or has now, whichever is higher.
-async fn migrate(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
-    // One connection for all of it: another would stay, with a thread of its own.
-    let mut connection = pool.acquire().await?;
-    let found = version(&mut connection).await?;
-    if found >= known_version() {
-        return Ok(found);
+    async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+        sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
     }
-    // The write lock is taken before the version is read again: whoever waited here finds the
-    // work done.
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let found = version(&mut transaction).await?;
-    let seen = usize::try_from(found).unwrap_or(0);
-    for step in MIGRATIONS.iter().skip(seen) {
-        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
-    }
-    let reached = found.max(known_version());
-    let set_version = AssertSqlSafe(format!("PRAGMA user_version = {reached}"));
-    sqlx::raw_sql(set_version).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(reached)
-}
 
-async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
+    fn set_version(version: i64) -> String {
+        format!("PRAGMA user_version = {version}")
+    }
 }
 
 #[cfg(test)]
@@ -320,7 +289,8 @@ mod tests {
             .collect();
         for opened in opening {
             let pool = opened.await.expect("task").expect("open");
-            assert_eq!(pragma(&pool, "PRAGMA user_version").await, known_version().to_string());
+            let version = pragma(&pool, "PRAGMA user_version").await;
+            assert_eq!(version, Sqlite::STEPS.len().to_string());
         }
     }
 
@@ -332,14 +302,10 @@ mod tests {
         sqlx::raw_sql("PRAGMA user_version = 99").execute(&pool).await.expect("pragma");
         pool.close().await;
         let refused = open(&path, Options::default()).await;
-        let Err(OpenError::NewerSchema { found: 99, known, .. }) = refused else {
-            panic!("{refused:?}");
-        };
-        assert_eq!(known, known_version());
-        assert!(matches!(
-            open(&path, Options::default()).await,
-            Err(OpenError::NewerSchema { found: 99, .. })
-        ));
+        let Err(OpenError::NewerSchema(newer)) = refused else { panic!("{refused:?}") };
+        let told = newer.to_string();
+        assert!(told.contains("has schema version 99, this program knows"), "{told}");
+        assert!(open(&path, Options::default()).await.is_err(), "it was changed");
     }
 
     #[tokio::test]
