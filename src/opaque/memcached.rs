@@ -1,63 +1,28 @@
 //! Opaque tokens in memcached, shared by the processes of many hosts, until it forgets them:
 //! `portcullis:opaque:<digest>`.
 //!
-//! Memcached changes one record at a time, and a rotation changes several. So successors are
-//! added *pending*, each naming its parent; then the parent becomes used and names its successors,
-//! in one step, which is the commit; then they lose their parent. A pending token is there only
-//! where its parent names it as a successor.
+//! Memcached changes one record at a time; `successors.rs` is how a rotation is one step all the same.
 //!
 //! What memcached forgets only refuses. A token that is gone is unknown, and so are its
 //! pending successors. Of a used token that is gone nobody can tell that it was used: whoever shows
 //! it again is refused, and his family does not end for it.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::record::{OpaqueToken, TokenDigest, TokenKind};
-use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
+use super::record::{OpaqueToken, TokenDigest};
+use super::store::{OpaqueTokenStore, Rotation};
+use super::successors::{self, TokenRecord, TokenRecords};
 use crate::clock::UnixTime;
-use crate::session::{SessionId, UserId};
-use crate::store::Failure;
-use crate::store::StoreError;
-use crate::store::memcached::{Cas, Change, Found, Key, Lifetime, Memcached, Version};
+use crate::store::memcached::{Change, Found, Key, Lifetime, Memcached, to_json};
+use crate::store::{BadField, Fields as _, StoreError};
 
 const PREFIX: &str = "portcullis:opaque:";
-
-/// Most attempts to rotate a token that is changed meanwhile, as by an extension.
-const MAX_ATTEMPTS: usize = 32;
 
 /// Opaque tokens in memcached.
 #[derive(Debug)]
 pub struct MemcachedTokenStore {
     memcached: Memcached,
-}
-
-/// A token. Times are milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Record {
-    kind: String,
-    session: String,
-    user: String,
-    client: Option<String>,
-    claims: Map<String, Value>,
-    issued: u64,
-    expires: u64,
-    used: Option<u64>,
-    /// The tokens that it was rotated into, by the names of their digests.
-    #[serde(default, rename = "heirs", skip_serializing_if = "Vec::is_empty")]
-    successors: Vec<String>,
-    /// It is pending: there only if this one names it as a successor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent: Option<String>,
-}
-
-/// A token that was added, and what it takes to change it, if nobody else did.
-struct Added {
-    record: Record,
-    key: Key,
-    version: Version,
-    keep: Lifetime,
 }
 
 impl MemcachedTokenStore {
@@ -66,98 +31,84 @@ impl MemcachedTokenStore {
         Self { memcached }
     }
 
-    /// A token that is there, and its record.
-    async fn find(&self, digest: &TokenDigest) -> Result<Option<(Record, Found)>, StoreError> {
-        let Some(found) = self.memcached.get(&key(digest)).await? else { return Ok(None) };
-        let record = Record::read(digest, &found)?;
-        Ok(self.is_there(digest, &record).await?.then_some((record, found)))
+    /// Changes a token that is there: `decide` says the outcome, and what to keep for how long, if
+    /// that is to be another record. Without a token nothing is done, and the outcome is `absent`.
+    async fn change<T: Copy + Send + Sync>(
+        &self,
+        digest: &TokenDigest,
+        absent: T,
+        decide: impl Fn(TokenRecord, Lifetime) -> (T, Option<(TokenRecord, Lifetime)>) + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let decide = |found: Option<&Found>| {
+            let Some(found) = found else { return Ok(Change::Leave(absent)) };
+            Ok(match decide(read(digest, found)?, found.left) {
+                (outcome, None) => Change::Leave(outcome),
+                (outcome, Some((record, keep))) => {
+                    Change::Write { value: value(&record)?, keep, outcome }
+                }
+            })
+        };
+        self.memcached.change(&key(digest), decide).await
+    }
+}
+
+#[async_trait]
+impl TokenRecords for MemcachedTokenStore {
+    async fn read(&self, digest: &TokenDigest) -> Result<Option<TokenRecord>, StoreError> {
+        let found = self.memcached.get(&key(digest)).await?;
+        found.map(|found| read(digest, &found)).transpose()
     }
 
-    async fn is_there(&self, digest: &TokenDigest, record: &Record) -> Result<bool, StoreError> {
-        let Some(parent) = &record.parent else { return Ok(true) };
-        let parent = self.memcached.get(&Key::plain(PREFIX, parent)).await?;
-        let parent = parent.map(|parent| Record::read(digest, &parent)).transpose()?;
-        let name = digest.name();
-        Ok(parent.is_some_and(|it| it.used.is_some() && it.successors.contains(&name)))
-    }
-
-    /// Adds tokens, all or none, as far as it is answered.
     async fn add(
         &self,
-        tokens: &[OpaqueToken],
+        token: &OpaqueToken,
         parent: Option<&TokenDigest>,
-    ) -> Result<Vec<Added>, StoreError> {
-        let mut added = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            let record = Record::of(token, parent);
-            let (key, keep) = (key(&token.digest), Lifetime::between(token.issued, token.expires));
-            let outcome = match record.bytes(&token.digest) {
-                Ok(value) => self.memcached.add(&key, &value, keep).await.map_err(StoreError::from),
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(Some(version)) => added.push(Added { record, key, version, keep }),
-                refused => {
-                    self.roll_back(&added).await;
-                    return Err(refused.err().unwrap_or_else(collision));
-                }
-            }
-        }
-        Ok(added)
+    ) -> Result<bool, StoreError> {
+        let keep = Lifetime::between(token.issued, token.expires);
+        let (token, parent) = (token.clone(), parent.copied());
+        let record = TokenRecord { token, parent, successors: Vec::new() };
+        let key = key(&record.token.digest);
+        Ok(self.memcached.add(&key, &value(&record)?, keep).await?)
     }
 
-    /// Nobody was told of these; one that stays behind is forgotten in time.
-    async fn roll_back(&self, added: &[Added]) {
-        for token in added {
-            let _ = self.memcached.delete(&token.key).await;
-        }
-    }
-
-    /// Lets a token that is there be there without its parent. Where that fails, it is as good with
-    /// its parent, and loses it when it is read.
-    async fn clear_pending(&self, token: Added, digest: &TokenDigest) {
-        let record = Record { parent: None, ..token.record };
-        if let Ok(value) = record.bytes(digest) {
-            let _ = self
-                .memcached
-                .compare_and_swap(&token.key, token.version, &value, token.keep)
-                .await;
-        }
-    }
-
-    /// Marks the old token as used, with these successors; `None`: somebody changed it.
     async fn commit(
         &self,
-        old: &TokenDigest,
-        (record, found): (Record, Found),
+        digest: &TokenDigest,
         at: UnixTime,
-        successors: &[String],
-    ) -> Result<Option<Rotation>, StoreError> {
-        let (used, successors) = (Some(at.as_millis()), successors.to_vec());
-        let value = Record { used, successors, parent: None, ..record }.bytes(old)?;
-        match self.memcached.compare_and_swap(&key(old), found.version, &value, found.left).await? {
-            Cas::Stored => Ok(Some(Rotation::Rotated)),
-            Cas::NotFound => Ok(Some(Rotation::Unknown)),
-            Cas::Exists => Ok(None),
-        }
+        successors: &[TokenDigest],
+    ) -> Result<Rotation, StoreError> {
+        let decide = |record: TokenRecord, left| {
+            if record.token.used.is_some() {
+                return (Rotation::AlreadyUsed, None);
+            }
+            let token = OpaqueToken { used: Some(at), ..record.token };
+            let record = TokenRecord { token, parent: None, successors: successors.to_vec() };
+            (Rotation::Rotated, Some((record, left)))
+        };
+        self.change(digest, Rotation::Unknown, decide).await
+    }
+
+    async fn clear_parent(&self, digest: &TokenDigest) -> Result<(), StoreError> {
+        let decide = |record: TokenRecord, left| {
+            let is_pending = record.parent.is_some();
+            ((), is_pending.then_some((TokenRecord { parent: None, ..record }, left)))
+        };
+        self.change(digest, (), decide).await
+    }
+
+    async fn delete(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
+        Ok(self.memcached.delete(&key(digest)).await?)
     }
 }
 
 #[async_trait]
 impl OpaqueTokenStore for MemcachedTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
-        check_distinct(tokens)?;
-        self.add(tokens, None).await.map(drop)
+        successors::put(self, tokens, None).await
     }
 
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let Some((record, found)) = self.find(digest).await? else { return Ok(None) };
-        let token = record.to_token(digest)?;
-        if record.parent.is_some() {
-            let (version, keep) = (found.version, found.left);
-            self.clear_pending(Added { record, key: key(digest), version, keep }, digest).await;
-        }
-        Ok(Some(token))
+        successors::find(self, digest).await
     }
 
     async fn rotate(
@@ -166,42 +117,7 @@ impl OpaqueTokenStore for MemcachedTokenStore {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Rotation, StoreError> {
-        check_distinct(successors)?;
-        let mut present = match self.find(old).await? {
-            None => return Ok(Rotation::Unknown),
-            Some((record, _)) if record.used.is_some() => return Ok(Rotation::AlreadyUsed),
-            Some(present) => present,
-        };
-        let added = self.add(successors, Some(old)).await?;
-        let names: Vec<String> = successors.iter().map(|token| token.digest.name()).collect();
-        for _ in 0..MAX_ATTEMPTS {
-            // After an error it may have happened: then the successors are there, and else not.
-            match self.commit(old, present, at, &names).await? {
-                Some(Rotation::Rotated) => {
-                    for (token, successor) in added.into_iter().zip(successors) {
-                        self.clear_pending(token, &successor.digest).await;
-                    }
-                    return Ok(Rotation::Rotated);
-                }
-                Some(outcome) => {
-                    self.roll_back(&added).await;
-                    return Ok(outcome);
-                }
-                None => {}
-            }
-            let outcome = match self.find(old).await? {
-                None => Rotation::Unknown,
-                Some((record, _)) if record.used.is_some() => Rotation::AlreadyUsed,
-                Some(changed) => {
-                    present = changed;
-                    continue;
-                }
-            };
-            self.roll_back(&added).await;
-            return Ok(outcome);
-        }
-        self.roll_back(&added).await;
-        Err(Failure::contended().into())
+        successors::rotate(self, old, at, successors).await
     }
 
     async fn extend(
@@ -211,24 +127,24 @@ impl OpaqueTokenStore for MemcachedTokenStore {
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
         // What is there does not become pending again.
-        if self.find(digest).await?.is_none() {
+        if successors::find(self, digest).await?.is_none() {
             return Ok(false);
         }
-        let decide = |found: Option<&Found>| {
-            let Some(found) = found else { return Ok(Change::Leave(false)) };
-            let record = Record::read(digest, found)?;
-            let before = UnixTime::from_millis(record.expires);
-            let claims = claims.unwrap_or(&record.claims).clone();
+        let decide = |record: TokenRecord, left: Lifetime| {
+            let before = record.token.expires;
             let expires = before.max(expires);
-            let keep = found.left.moved(before, expires);
-            let record = Record { expires: expires.as_millis(), claims, parent: None, ..record };
-            Ok(Change::Write { value: record.bytes(digest)?, keep, outcome: true })
+            let claims = claims.unwrap_or(&record.token.claims).clone();
+            let token = OpaqueToken { claims, expires, ..record.token };
+            (
+                true,
+                Some((TokenRecord { token, parent: None, ..record }, left.moved(before, expires))),
+            )
         };
-        self.memcached.change(&key(digest), decide).await
+        self.change(digest, false, decide).await
     }
 
     async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        Ok(self.memcached.delete(&key(digest)).await?)
+        self.delete(digest).await
     }
 
     /// Nothing: the servers make room by themselves.
@@ -249,43 +165,39 @@ fn key(digest: &TokenDigest) -> Key {
     Key::plain(PREFIX, &digest.name())
 }
 
-impl Record {
-    fn of(token: &OpaqueToken, parent: Option<&TokenDigest>) -> Self {
-        Self {
-            kind: token.kind.as_str().to_owned(),
-            session: token.session.as_str().to_owned(),
-            user: token.user.as_str().to_owned(),
-            client: token.client.clone(),
-            claims: token.claims.clone(),
-            issued: token.issued.as_millis(),
-            expires: token.expires.as_millis(),
-            used: token.used.map(UnixTime::as_millis),
-            successors: Vec::new(),
-            parent: parent.map(TokenDigest::name),
-        }
+/// A token as it is kept. Times are milliseconds, digests their names.
+fn value(record: &TokenRecord) -> Result<Vec<u8>, StoreError> {
+    let token = &record.token;
+    let mut fields = json!({
+        "kind": token.kind.as_str(),
+        "session": token.session.as_str(),
+        "user": token.user.as_str(),
+        "client": token.client,
+        "claims": token.claims,
+        "issued": token.issued.as_millis(),
+        "expires": token.expires.as_millis(),
+        "used": token.used.map(UnixTime::as_millis),
+    });
+    if let Some(parent) = &record.parent {
+        fields["parent"] = parent.name().into();
     }
-
-    fn read(digest: &TokenDigest, found: &Found) -> Result<Self, StoreError> {
-        // What serde says of it could repeat a part of it.
-        serde_json::from_slice(&found.value).map_err(|_| corrupt(digest, "it is not of its kind"))
+    if !record.successors.is_empty() {
+        let names: Vec<String> = record.successors.iter().map(TokenDigest::name).collect();
+        fields["heirs"] = names.into();
     }
+    to_json(token.digest, &fields)
+}
 
-    fn bytes(&self, digest: &TokenDigest) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(self).map_err(|_| corrupt(digest, "it cannot be written"))
-    }
-
-    fn to_token(&self, digest: &TokenDigest) -> Result<OpaqueToken, StoreError> {
-        let bad = |field| corrupt(digest, format_args!("bad field {field}"));
-        Ok(OpaqueToken {
-            digest: *digest,
-            kind: TokenKind::parse(&self.kind).ok_or_else(|| bad("kind"))?,
-            session: SessionId::parse(&self.session).map_err(|_| bad("session"))?,
-            user: UserId::parse(&self.user).map_err(|_| bad("user"))?,
-            client: self.client.clone(),
-            claims: self.claims.clone(),
-            issued: UnixTime::from_millis(self.issued),
-            expires: UnixTime::from_millis(self.expires),
-            used: self.used.map(UnixTime::from_millis),
+fn read(digest: &TokenDigest, found: &Found) -> Result<TokenRecord, StoreError> {
+    let fields: Map<String, Value> = found.parse(digest)?;
+    let named = |name| TokenDigest::parse_name(name).ok_or(BadField("parent"));
+    let names = fields.get("heirs").and_then(Value::as_array).into_iter().flatten();
+    let record = || {
+        Ok(TokenRecord {
+            token: OpaqueToken::read(digest, &fields)?,
+            parent: fields.optional_text("parent")?.map(named).transpose()?,
+            successors: names.filter_map(|it| TokenDigest::parse_name(it.as_str()?)).collect(),
         })
-    }
+    };
+    record().map_err(|bad: BadField| StoreError::corrupt(digest, bad))
 }

@@ -10,6 +10,7 @@ mod record;
 pub mod redis;
 pub mod sqlite;
 mod store;
+mod successors;
 mod tokens;
 
 pub use cookies::{CookiePair, cookie_of_user, names_user};

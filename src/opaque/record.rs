@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::clock::UnixTime;
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::session::{SessionId, UserId};
+use crate::store::{BadField, Fields};
 
 /// The SHA-256 of an opaque token: what a store finds it by. The token itself is never kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +52,13 @@ impl TokenDigest {
 impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenDigest")
+    }
+}
+
+/// Names enough of it to find the record by.
+impl fmt::Display for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "opaque token {:.12}...", self.name())
     }
 }
 
@@ -103,6 +111,23 @@ pub struct OpaqueToken {
     pub expires: UnixTime,
     /// When it was rotated: its successor took its place, and it works no more.
     pub used: Option<UnixTime>,
+}
+
+impl OpaqueToken {
+    /// The token that a record holds.
+    pub(super) fn read(digest: &TokenDigest, fields: &impl Fields) -> Result<Self, BadField> {
+        Ok(Self {
+            digest: *digest,
+            kind: fields.parsed("kind", |text| TokenKind::parse(text).ok_or(()))?,
+            session: fields.parsed("session", SessionId::parse)?,
+            user: fields.parsed("user", UserId::parse)?,
+            client: fields.optional_text("client")?.map(str::to_owned),
+            claims: fields.claims()?,
+            issued: fields.time("issued")?,
+            expires: fields.time("expires")?,
+            used: fields.optional_time("used")?,
+        })
+    }
 }
 
 /// A new opaque token of 256 random bits in base64url: 43 characters.

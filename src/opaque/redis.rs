@@ -1,29 +1,30 @@
 //! Opaque tokens in Redis, shared by the processes of many hosts: a hash each,
 //! `portcullis:opaque:<digest>`; on a cluster `portcullis:<database>:opaque:{}<digest>`.
 //!
-//! Every key that a script touches is named to the server, as Dragonfly demands; a rotation
-//! names the old token's and its successors', which a cluster keeps on different servers:
-//! `cross_slot.rs` is how both or nothing happens there. The server's own expiry only makes room. A
-//! used token is kept until its end, so that whoever uses it again is known.
+//! Every key that a script touches is named to the server, as Dragonfly demands. A rotation names the
+//! old token's and its successors'. A cluster keeps these on different servers: there each step is
+//! about one key (`cross_slot.rs`), and `successors.rs` is how both or nothing happens. The server's
+//! own expiry only makes room. A used token is kept until its end, so that whoever uses it again is
+//! known.
 
 mod cross_slot;
 mod record;
 mod scripts;
 
 use async_trait::async_trait;
-use redis::{RedisError, RedisResult};
+use redis::RedisResult;
 use serde_json::{Map, Value};
 
 use super::record::{OpaqueToken, TokenDigest};
-use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision, corrupt};
+use super::store::{OpaqueTokenStore, Rotation, check_distinct, collision};
+use super::successors;
 use crate::clock::UnixTime;
-use crate::store::Failure;
-use crate::store::StoreError;
 use crate::store::redis::{
-    BATCH, Call, Connection, Keys, LONGEST, Redis, Scan, Script, Slot, invoke_all, time_to_live,
+    Call, Connection, Keys, LONGEST, MOVE_END, Redis, Script, Slot, about, time_to_live,
 };
-use record::{Record, bad, fields, json, read};
-use scripts::{ADD, COMMIT, EXTEND, PURGE, PUT, ROTATE};
+use crate::store::{BadField, Hash, StoreError, claims_text};
+use record::fields;
+use scripts::{ADD, COMMIT, EXTEND, PUT, ROTATE};
 
 /// Opaque tokens in Redis.
 #[derive(Debug)]
@@ -34,7 +35,6 @@ pub struct RedisTokenStore {
     rotate: Script,
     commit: Script,
     extend: Script,
-    purge: Script,
 }
 
 impl RedisTokenStore {
@@ -46,8 +46,7 @@ impl RedisTokenStore {
             put: adding(PUT),
             rotate: adding(ROTATE),
             commit: Script::new(COMMIT),
-            extend: Script::new(EXTEND),
-            purge: Script::new(PURGE),
+            extend: Script::new(&format!("{MOVE_END}{EXTEND}")),
             redis,
         }
     }
@@ -58,21 +57,15 @@ impl RedisTokenStore {
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
-        self.redis.connection().await.map_err(unnamed)
+        Ok(self.redis.connection().await?)
     }
 
     fn key(&self, digest: &TokenDigest) -> String {
-        self.keys.of(&digest.name())
-    }
-
-    async fn record(&self, digest: &TokenDigest) -> Result<Record, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(self.key(digest));
-        command.query_async(&mut self.connection().await?).await.map_err(on(digest))
+        self.keys.of(digest.name())
     }
 
     /// Hands a token to a script that begins with [`ADD`].
-    fn add(&self, call: &mut Call<'_>, token: &OpaqueToken, more: Option<(&'static str, String)>) {
+    fn push(&self, call: &mut Call<'_>, token: &OpaqueToken, more: Option<(&'static str, String)>) {
         let mut fields = fields(token);
         fields.extend(more);
         call.key(self.key(&token.digest));
@@ -81,30 +74,30 @@ impl RedisTokenStore {
             call.arg(field).arg(value);
         }
     }
+
+    /// Whether a token is there for whoever changes it; on a single server the change itself says.
+    async fn is_there(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
+        Ok(!self.redis.is_cluster() || successors::find(self, digest).await?.is_some())
+    }
 }
 
 #[async_trait]
 impl OpaqueTokenStore for RedisTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
-        check_distinct(tokens)?;
         if self.redis.is_cluster() {
-            return self.put_cross_slot(tokens, None).await;
+            return successors::put(self, tokens, None).await;
         }
+        check_distinct(tokens)?;
         let mut call = self.put.call();
         for token in tokens {
-            self.add(&mut call, token, None);
+            self.push(&mut call, token, None);
         }
-        let added: bool =
-            call.invoke_async(&mut self.connection().await?).await.map_err(unnamed)?;
+        let added: bool = call.invoke_async(&mut self.connection().await?).await?;
         if added { Ok(()) } else { Err(collision()) }
     }
 
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
-        let record = self.record(digest).await?;
-        if record.is_empty() || !self.is_committed(digest, &record).await? {
-            return Ok(None);
-        }
-        read(digest, &record).map(Some)
+        successors::find(self, digest).await
     }
 
     async fn rotate(
@@ -113,18 +106,18 @@ impl OpaqueTokenStore for RedisTokenStore {
         at: UnixTime,
         successors: &[OpaqueToken],
     ) -> Result<Rotation, StoreError> {
-        check_distinct(successors)?;
         if self.redis.is_cluster() {
-            return self.rotate_cross_slot(old, at, successors).await;
+            return successors::rotate(self, old, at, successors).await;
         }
+        check_distinct(successors)?;
         let mut call = self.rotate.key(self.key(old));
         call.arg(at.as_millis());
         for token in successors {
-            self.add(&mut call, token, None);
+            self.push(&mut call, token, None);
         }
         let outcome: RedisResult<String> =
             self.redis.change(&call, &mut self.connection().await?).await;
-        rotation_of(old, &outcome.map_err(on(old))?)
+        rotation_of(old, &outcome.map_err(about(old))?)
     }
 
     async fn extend(
@@ -139,52 +132,34 @@ impl OpaqueTokenStore for RedisTokenStore {
         let mut call = self.extend.key(self.key(digest));
         call.arg(expires.as_millis()).arg(LONGEST);
         if let Some(claims) = claims {
-            call.arg(json(claims));
+            call.arg(claims_text(claims));
         }
         let outcome: RedisResult<i64> =
             self.redis.change(&call, &mut self.connection().await?).await;
-        match outcome.map_err(on(digest))? {
-            -1 => Err(bad(digest, "expires")),
+        match outcome.map_err(about(digest))? {
+            -1 => Err(StoreError::corrupt(digest, BadField("expires"))),
             found => Ok(found == 1),
         }
     }
 
     async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        let is_there = self.is_there(digest).await?;
+        // What cannot be read is removed all the same.
+        let is_absent = matches!(self.is_there(digest).await, Ok(false));
         let mut connection = self.connection().await?;
         let removed = self.redis.remove(&self.key(digest), &mut connection).await;
-        Ok(removed.map_err(on(digest))? && is_there)
+        Ok(removed.map_err(about(digest))? && !is_absent)
     }
 
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut removed = 0;
-        let mut tokens = Scan::of(&self.redis, &self.keys).await.map_err(unnamed)?;
-        while let Some(names) = tokens.next().await.map_err(unnamed)? {
-            for batch in names.chunks(BATCH) {
-                let calls: Vec<Call<'_>> = batch
-                    .iter()
-                    .map(|name| {
-                        let mut call = self.purge.key(self.keys.of(name));
-                        call.arg(expired_before.as_millis());
-                        call
-                    })
-                    .collect();
-                for gone in invoke_all(&calls, &mut connection).await.map_err(unnamed)? {
-                    let gone: u64 = gone.map_err(unnamed)?;
-                    removed += gone;
-                }
-            }
-        }
-        Ok(removed)
+        Ok(self.redis.purge(&self.keys, expired_before).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         // A name that nobody has: a server that only says PONG may still refuse the keys.
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.of("?"));
-        let asked = command.query_async(&mut self.connection().await?).await;
-        asked.map(|_: Record| ()).map_err(unnamed)
+        let _nothing: Hash = command.query_async(&mut self.connection().await?).await?;
+        Ok(())
     }
 
     fn describe(&self) -> String {
@@ -203,19 +178,6 @@ fn rotation_of(old: &TokenDigest, outcome: &str) -> Result<Rotation, StoreError>
         "used" => Ok(Rotation::AlreadyUsed),
         "unknown" => Ok(Rotation::Unknown),
         "taken" => Err(collision()),
-        _ => Err(corrupt(old, "it is of another kind")),
+        _ => Err(StoreError::corrupt(old, "it is of another kind")),
     }
-}
-
-/// For commands on one token.
-fn on(digest: &TokenDigest) -> impl Fn(RedisError) -> StoreError {
-    move |error| match Failure::of(&error) {
-        Failure::WrongKind => corrupt(digest, "it is of another kind"),
-        failure => unnamed(failure),
-    }
-}
-
-/// For commands on no particular token.
-fn unnamed(failure: impl Into<Failure>) -> StoreError {
-    failure.into().into()
 }

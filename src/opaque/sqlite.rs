@@ -3,21 +3,17 @@
 //! A rotation is one transaction that took the write lock first: a process killed at any point
 //! leaves the old token unused, or used with its successors beside it.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use sqlx::SqliteConnection;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
+use sqlx::sqlite::SqliteExecutor;
 
-use super::record::{OpaqueToken, TokenDigest, TokenKind};
-use super::store::{OpaqueTokenStore, Rotation, collision, corrupt};
+use super::record::{OpaqueToken, TokenDigest};
+use super::store::{OpaqueTokenStore, Rotation, collision};
 use crate::clock::UnixTime;
-use crate::session::{SessionId, UserId};
-use crate::store::Failure;
-use crate::store::StoreError;
-use crate::store::sqlite::column::{of_time, optional_text, optional_time, text, time};
-use crate::store::sqlite::{self, Database};
+use crate::store::sqlite::Database;
+use crate::store::sqlite::column::of_time;
+use crate::store::{Fields as _, StoreError, claims_text};
 
 /// Opaque tokens in an SQLite file.
 #[derive(Debug)]
@@ -26,14 +22,6 @@ pub struct SqliteTokenStore {
 }
 
 impl SqliteTokenStore {
-    /// Opens the file, making it where it is missing.
-    ///
-    /// # Errors
-    /// [`sqlite::OpenError`] where that is not possible.
-    pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
-        Database::open(path, options).await.map(Self::new)
-    }
-
     /// In a file that is open already, which others use too.
     pub fn new(database: Database) -> Self {
         Self { database }
@@ -45,19 +33,19 @@ impl OpaqueTokenStore for SqliteTokenStore {
     async fn put(&self, tokens: &[OpaqueToken]) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         add(&mut transaction, tokens).await?;
-        transaction.commit().await.map_err(failed)
+        Ok(transaction.commit().await?)
     }
 
     async fn get(&self, digest: &TokenDigest) -> Result<Option<OpaqueToken>, StoreError> {
         let row = sqlx::query(
-            "SELECT kind, session, user_id, client, claims, issued, expires, used \
+            "SELECT kind, session, user_id AS user, client, claims, issued, expires, used \
              FROM opaque_tokens WHERE digest = ?1",
         )
         .bind(digest.as_bytes().as_slice())
         .fetch_optional(&mut *self.database.reader().await?)
-        .await
-        .map_err(failed)?;
-        row.as_ref().map(|row| read(digest, row)).transpose()
+        .await?;
+        let token = row.as_ref().map(|row| OpaqueToken::read(digest, row)).transpose();
+        token.map_err(|bad| StoreError::corrupt(digest, bad))
     }
 
     async fn rotate(
@@ -79,10 +67,9 @@ impl OpaqueTokenStore for SqliteTokenStore {
             .bind(old.as_bytes().as_slice())
             .bind(of_time(at))
             .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+            .await?;
         add(&mut transaction, successors).await?;
-        transaction.commit().await.map_err(failed)?;
+        transaction.commit().await?;
         Ok(Rotation::Rotated)
     }
 
@@ -98,10 +85,9 @@ impl OpaqueTokenStore for SqliteTokenStore {
         )
         .bind(digest.as_bytes().as_slice())
         .bind(of_time(expires))
-        .bind(claims.map(json))
+        .bind(claims.map(claims_text))
         .execute(&mut *self.database.writer().await?)
-        .await
-        .map_err(failed)?;
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -109,8 +95,7 @@ impl OpaqueTokenStore for SqliteTokenStore {
         let done = sqlx::query("DELETE FROM opaque_tokens WHERE digest = ?1")
             .bind(digest.as_bytes().as_slice())
             .execute(&mut *self.database.writer().await?)
-            .await
-            .map_err(failed)?;
+            .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -145,10 +130,9 @@ async fn refusal(
     let row = sqlx::query("SELECT used FROM opaque_tokens WHERE digest = ?1")
         .bind(old.as_bytes().as_slice())
         .fetch_optional(source)
-        .await
-        .map_err(failed)?;
+        .await?;
     let Some(row) = row else { return Ok(Some(Rotation::Unknown)) };
-    let used = optional_time(&row, "used").map_err(|bad| corrupt(old, bad))?;
+    let used = row.optional_time("used").map_err(|bad| StoreError::corrupt(old, bad))?;
     Ok(used.map(|_| Rotation::AlreadyUsed))
 }
 
@@ -165,42 +149,15 @@ async fn add(connection: &mut SqliteConnection, tokens: &[OpaqueToken]) -> Resul
         .bind(token.session.as_str())
         .bind(token.user.as_str())
         .bind(token.client.as_deref())
-        .bind(json(&token.claims))
+        .bind(claims_text(&token.claims))
         .bind(of_time(token.issued))
         .bind(of_time(token.expires))
         .bind(token.used.map(of_time))
         .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
         if done.rows_affected() == 0 {
             return Err(collision());
         }
     }
     Ok(())
-}
-
-fn json(claims: &Map<String, Value>) -> String {
-    Value::Object(claims.clone()).to_string()
-}
-
-fn read(digest: &TokenDigest, row: &SqliteRow) -> Result<OpaqueToken, StoreError> {
-    let bad = |bad| corrupt(digest, bad);
-    let text = |column| text(row, column).map_err(bad);
-    let time = |column| time(row, column).map_err(bad);
-    let wrong = |column| corrupt(digest, sqlite::column::BadColumn(column));
-    Ok(OpaqueToken {
-        digest: *digest,
-        kind: TokenKind::parse(text("kind")?).ok_or_else(|| wrong("kind"))?,
-        session: SessionId::parse(text("session")?).map_err(|_| wrong("session"))?,
-        user: UserId::parse(text("user_id")?).map_err(|_| wrong("user_id"))?,
-        client: optional_text(row, "client").map_err(bad)?.map(str::to_owned),
-        claims: serde_json::from_str(text("claims")?).map_err(|_| wrong("claims"))?,
-        issued: time("issued")?,
-        expires: time("expires")?,
-        used: optional_time(row, "used").map_err(bad)?,
-    })
-}
-
-fn failed(error: sqlx::Error) -> StoreError {
-    Failure::from(error).into()
 }

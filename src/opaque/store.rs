@@ -1,7 +1,7 @@
 //! The trait that every store of opaque tokens implements.
 
 use std::collections::HashSet;
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 
 use async_trait::async_trait;
 
@@ -85,11 +85,4 @@ pub(super) fn check_distinct(tokens: &[OpaqueToken]) -> Result<(), StoreError> {
 /// Two tokens of one digest: the random source repeats itself.
 pub(super) fn collision() -> StoreError {
     StoreError::Unavailable("a new token is not new; is the random source broken?".to_owned())
-}
-
-/// Names enough of the digest to find the record by.
-pub(super) fn corrupt(digest: &TokenDigest, reason: impl Display) -> StoreError {
-    let name = digest.name();
-    let start = name.get(..12).unwrap_or(&name);
-    StoreError::Corrupt { id: format!("opaque token {start}..."), reason: reason.to_string() }
 }

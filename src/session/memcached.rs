@@ -29,10 +29,8 @@ use super::{Filter, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
 use crate::secret::Random;
 use crate::store::StoreError;
-use crate::store::memcached::{Change, Found, Lifetime, Memcached};
-use record::{
-    SESSION, SeenRecord, SessionRecord, UserRecord, bytes, seen_key, session_key, user_key,
-};
+use crate::store::memcached::{Change, Found, Lifetime, Memcached, to_json};
+use record::{SESSION, SeenRecord, SessionRecord, UserRecord, seen_key, session_key, user_key};
 
 /// Sessions in memcached.
 #[derive(Debug)]
@@ -53,13 +51,9 @@ impl MemcachedStore {
     }
 
     /// The user's record, if the session is of his present generation.
-    async fn owner_of(
-        &self,
-        session: &SessionRecord,
-        user: &UserId,
-    ) -> Result<Option<UserRecord>, StoreError> {
-        let owner = self.user(user).await?;
-        Ok(owner.filter(|owner| owner.generation.as_ref() == Some(&session.generation)))
+    async fn owner_of(&self, record: &SessionRecord) -> Result<Option<UserRecord>, StoreError> {
+        let owner = self.user(&record.session.user).await?;
+        Ok(owner.filter(|owner| owner.generation.as_ref() == Some(&record.generation)))
     }
 
     /// The user's present generation, which begins now where there is none.
@@ -82,11 +76,11 @@ impl MemcachedStore {
     /// Notes a use of a session that is there and kept for so long.
     async fn note(&self, id: &SessionId, at: u64, keep: Lifetime) -> Result<(), StoreError> {
         let decide = |found: Option<&Found>| {
-            let seen = found.map(|found| SeenRecord::read(id, found)).transpose()?;
+            let seen = found.map(|found| found.parse::<SeenRecord>(id)).transpose()?;
             if seen.is_some_and(|seen| seen.at >= at) {
                 return Ok(Change::Leave(()));
             }
-            Ok(Change::Write { value: bytes(&SeenRecord { at })?, keep, outcome: () })
+            Ok(Change::Write { value: to_json(id, &SeenRecord { at })?, keep, outcome: () })
         };
         self.memcached.change(&seen_key(id), decide).await
     }
@@ -97,23 +91,26 @@ impl SessionStore for MemcachedStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         // First: a session of a generation that ends in between is over from its beginning.
         let generation = self.generation(&session.user).await?;
-        let value = bytes(&SessionRecord::of(session, generation))?;
+        let value = SessionRecord { session: session.clone(), generation }.value()?;
         let keep = Lifetime::between(session.created, session.expires);
         let added = self.memcached.add(&session_key(&session.id), &value, keep).await?;
-        added.map(drop).ok_or_else(|| StoreError::Conflict(session.id.to_string()))
+        added.then_some(()).ok_or_else(|| StoreError::Conflict(session.id.to_string()))
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
         let found = self.memcached.get_many(&[&session_key(id), &seen_key(id)]).await?;
         let [Some(session), seen] = found.as_slice() else { return Ok(None) };
-        let session = SessionRecord::read(id, session)?;
-        if session.user != user.as_str() {
+        let record = SessionRecord::read(id, session)?;
+        if record.session.user != *user {
             return Ok(None);
         }
-        let seen = seen.as_ref().map(|seen| SeenRecord::read(id, seen)).transpose()?;
+        let seen = seen.as_ref().map(|seen| seen.parse::<SeenRecord>(id)).transpose()?;
         // Last: a generation that ended between the two is seen.
-        let owner = self.owner_of(&session, user).await?;
-        Ok(owner.map(|owner| session.into_session(id, user, seen.as_ref(), owner.not_before)))
+        let Some(owner) = self.owner_of(&record).await? else { return Ok(None) };
+        let seen = seen.map(|seen| UnixTime::from_millis(seen.at)).unwrap_or_default();
+        let last_seen = record.session.last_seen.max(seen);
+        let not_before = UnixTime::from_millis(owner.not_before);
+        Ok(Some(Session { last_seen, not_before, ..record.session }))
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
@@ -130,20 +127,19 @@ impl SessionStore for MemcachedStore {
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         let key = session_key(id);
         let Some(found) = self.memcached.get(&key).await? else { return Ok(false) };
-        let session = SessionRecord::read(id, &found)?;
-        if self.owner_of(&session, &session.owner(id)?).await?.is_none() {
+        if self.owner_of(&SessionRecord::read(id, &found)?).await?.is_none() {
             return Ok(false);
         }
         let decide = |found: Option<&Found>| {
             let Some(found) = found else { return Ok(Change::Leave(false)) };
             let mut record = SessionRecord::read(id, found)?;
-            let before = UnixTime::from_millis(record.expires);
+            let before = record.session.expires;
             if before >= expires {
                 return Ok(Change::Leave(true));
             }
-            record.expires = expires.as_millis();
+            record.session.expires = expires;
             let keep = found.left.moved(before, expires);
-            Ok(Change::Write { value: bytes(&record)?, keep, outcome: true })
+            Ok(Change::Write { value: record.value()?, keep, outcome: true })
         };
         self.memcached.change(&key, decide).await
     }
@@ -156,11 +152,10 @@ impl SessionStore for MemcachedStore {
         }
         // It says nothing without the session, and is forgotten in time.
         let _ = self.memcached.delete(&seen_key(id)).await;
-        let session = SessionRecord::read(id, &found)?;
-        let user = session.owner(id)?;
+        let record = SessionRecord::read(id, &found)?;
         // Where that cannot be known, it lived as far as anybody can tell.
-        let was_over = matches!(self.owner_of(&session, &user).await, Ok(None));
-        Ok((!was_over).then_some(user))
+        let was_over = matches!(self.owner_of(&record).await, Ok(None));
+        Ok((!was_over).then_some(record.session.user))
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
@@ -207,5 +202,5 @@ fn user_record(user: &UserId, found: Option<&Found>) -> Result<UserRecord, Store
 /// A user's record is kept until the room is needed: it must not go before his sessions, and who
 /// comes often is read often.
 fn write_user<T>(record: &UserRecord, outcome: T) -> Result<Change<T>, StoreError> {
-    Ok(Change::Write { value: bytes(record)?, keep: Lifetime::ENDLESS, outcome })
+    Ok(Change::Write { value: to_json("of a user", record)?, keep: Lifetime::ENDLESS, outcome })
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{SessionId, UserId};
 use crate::clock::UnixTime;
+use crate::store::{BadField, Fields};
 
 /// One login of one user on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,28 @@ pub struct Session {
 }
 
 impl Session {
+    /// The session of that id that a record holds; its user's not-before is kept elsewhere.
+    pub(super) fn read(
+        id: &SessionId,
+        fields: &impl Fields,
+        not_before: UnixTime,
+    ) -> Result<Self, BadField> {
+        let address = fields.optional_text("address")?.map(str::parse).transpose();
+        Ok(Self {
+            id: id.clone(),
+            user: fields.parsed("user", UserId::parse)?,
+            created: fields.time("created")?,
+            last_seen: fields.time("last_seen")?,
+            expires: fields.time("expires")?,
+            device: Device {
+                user_agent: fields.optional_text("user_agent")?.map(str::to_owned),
+                address: address.map_err(|_| BadField("address"))?,
+            },
+            claims: fields.claims()?,
+            not_before,
+        })
+    }
+
     /// Why this session is over at `now`, or `None` while it lives. Without `inactivity` a
     /// session may rest as long as it likes.
     ///

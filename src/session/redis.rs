@@ -34,13 +34,13 @@ use redis::{Pipeline, RedisResult};
 
 use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
-use crate::store::Failure;
-use crate::store::StoreError;
 use crate::store::redis::{
-    BATCH, Call, Connection, LONGEST, Redis, Scan, Script, invoke_all, time_to_live,
+    BATCH, Call, Connection, LONGEST, MOVE_END, Redis, Scan, Script, about, invoke_all,
+    time_to_live,
 };
+use crate::store::{BadField, Failure, Hash, StoreError};
 use batch::{collect, purge_index, purge_sessions};
-use record::{Names, Record, corrupt, fields, on, on_user, read, user_of};
+use record::{Names, fields, read, user_of};
 
 /// Sessions in Redis.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl RedisStore {
             put: Script::new(&put),
             index: Script::new(scripts::INDEX),
             touch: Script::new(&touch),
-            renew: Script::new(scripts::RENEW),
+            renew: Script::new(&format!("{MOVE_END}{}", scripts::RENEW)),
             keep: Script::new(scripts::KEEP),
             revoke: Script::new(scripts::REVOKE),
             end_all: Script::new(scripts::END_ALL),
@@ -83,7 +83,7 @@ impl RedisStore {
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
-        self.redis.connection().await.map_err(unnamed)
+        Ok(self.redis.connection().await?)
     }
 
     /// The second step of a `put` on a cluster. A session that no index names is taken back: whoever
@@ -93,7 +93,7 @@ impl RedisStore {
         session: &Session,
         connection: &mut Connection,
     ) -> Result<(), StoreError> {
-        let mut call = self.index.key(self.names.user(&session.user));
+        let mut call = self.index.key(self.names.user.of(&session.user));
         call.arg(time_to_live(session.created, session.expires))
             .arg(session.created.as_millis())
             .arg(session.id.as_str());
@@ -102,7 +102,7 @@ impl RedisStore {
         if let Err(error) = self.end(&session.id, connection).await {
             tracing::warn!(id = %session.id, %error, "a session that nobody was told of is left");
         }
-        Err(on(&session.id)(error))
+        Err(about(&session.id)(error))
     }
 
     /// Ends a session; says whether it was there, and whose it was if that can be read.
@@ -111,8 +111,8 @@ impl RedisStore {
         id: &SessionId,
         connection: &mut Connection,
     ) -> Result<(bool, Option<Vec<u8>>), StoreError> {
-        let call = self.revoke.key(self.names.session(id));
-        self.redis.change(&call, connection).await.map_err(on(id))
+        let call = self.revoke.key(self.names.session.of(id));
+        self.redis.change(&call, connection).await.map_err(about(id))
     }
 
     /// Ends those sessions of a user, one by one, that the index names; says how many. What cannot
@@ -124,7 +124,7 @@ impl RedisStore {
         connection: &mut Connection,
     ) -> RedisResult<u64> {
         let mut command = redis::cmd("ZRANGEBYSCORE");
-        command.arg(self.names.user(user)).arg("-inf").arg(at.as_millis());
+        command.arg(self.names.user.of(user)).arg("-inf").arg(at.as_millis());
         let ids: Vec<String> = command.query_async(connection).await?;
         let mut ended = 0;
         for id in ids.iter().filter_map(|id| SessionId::parse(id).ok()) {
@@ -146,7 +146,7 @@ impl RedisStore {
     ) -> RedisResult<Vec<i64>> {
         let mut pipeline = redis::pipe();
         for (id, _) in uses {
-            pipeline.pttl(self.names.session(id));
+            pipeline.pttl(self.names.session.of(id));
         }
         pipeline.query_async(connection).await
     }
@@ -155,15 +155,15 @@ impl RedisStore {
     async fn lookup(&self, user: &UserId, id: &SessionId) -> RedisResult<Lookup> {
         let mut connection = self.redis.connection().await?;
         let mut pipeline = redis::pipe();
-        pipeline.ignore_errors().hgetall(self.names.session(id)).get(self.names.seen(id));
+        pipeline.ignore_errors().hgetall(self.names.session.of(id)).get(self.names.seen.of(id));
         if !self.redis.is_cluster() {
-            pipeline.get(self.names.not_before(user));
+            pipeline.get(self.names.not_before.of(user));
             let (record, seen, not_before) = pipeline.query_async(&mut connection).await?;
             return Ok(Lookup { record, seen, not_before });
         }
         let (record, seen) = pipeline.query_async(&mut connection).await?;
         let mut command = redis::cmd("GET");
-        command.arg(self.names.not_before(user));
+        command.arg(self.names.not_before.of(user));
         let not_before = command.query_async(&mut connection).await;
         Ok(Lookup { record, seen, not_before })
     }
@@ -171,7 +171,7 @@ impl RedisStore {
 
 /// The records about a session.
 struct Lookup {
-    record: RedisResult<Record>,
+    record: RedisResult<Hash>,
     seen: RedisResult<Option<Vec<u8>>>,
     not_before: RedisResult<Option<Vec<u8>>>,
 }
@@ -179,9 +179,9 @@ struct Lookup {
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        let mut call = self.put.key(self.names.session(&session.id));
+        let mut call = self.put.key(self.names.session.of(&session.id));
         if !self.redis.is_cluster() {
-            call.key(self.names.user(&session.user));
+            call.key(self.names.user.of(&session.user));
         }
         call.arg(time_to_live(session.created, session.expires))
             .arg(session.created.as_millis())
@@ -190,7 +190,7 @@ impl SessionStore for RedisStore {
             call.arg(field).arg(value);
         }
         let mut connection = self.connection().await?;
-        let added: bool = call.invoke_async(&mut connection).await.map_err(on(&session.id))?;
+        let added: bool = call.invoke_async(&mut connection).await.map_err(about(&session.id))?;
         if !added {
             return Err(StoreError::Conflict(session.id.to_string()));
         }
@@ -201,8 +201,8 @@ impl SessionStore for RedisStore {
     }
 
     async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let Lookup { record, seen, not_before } = self.lookup(user, id).await.map_err(on(id))?;
-        let (record, not_before) = (record.map_err(on(id))?, not_before.map_err(on(id))?);
+        let Lookup { record, seen, not_before } = self.lookup(user, id).await.map_err(about(id))?;
+        let (record, not_before) = (record.map_err(about(id))?, not_before.map_err(about(id))?);
         if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes())
         {
             return Ok(None);
@@ -215,7 +215,7 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         for batch in uses.chunks(BATCH) {
             let ttls = if self.redis.is_cluster() {
-                Some(self.ttls(batch, &mut connection).await.map_err(on_user)?)
+                Some(self.ttls(batch, &mut connection).await?)
             } else {
                 None
             };
@@ -225,16 +225,16 @@ impl SessionStore for RedisStore {
                 .map(|(place, (id, at))| {
                     let mut call = self.touch.call();
                     match &ttls {
-                        None => call.key(self.names.session(id)).key(self.names.seen(id)),
-                        Some(_) => call.key(self.names.seen(id)),
+                        None => call.key(self.names.session.of(id)).key(self.names.seen.of(id)),
+                        Some(_) => call.key(self.names.seen.of(id)),
                     };
                     call.arg(at.as_millis()).arg(ttls.as_ref().and_then(|it| it.get(place)));
                     call
                 })
                 .collect();
-            let touched = invoke_all::<()>(&calls, &mut connection).await.map_err(on_user)?;
+            let touched = invoke_all::<()>(&calls, &mut connection).await?;
             for ((id, _), touched) in batch.iter().zip(touched) {
-                touched.map_err(on(id))?;
+                touched.map_err(about(id))?;
             }
         }
         Ok(())
@@ -242,36 +242,36 @@ impl SessionStore for RedisStore {
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         let mut connection = self.connection().await?;
-        let mut call = self.renew.key(self.names.session(id));
+        let mut call = self.renew.key(self.names.session.of(id));
         call.arg(expires.as_millis()).arg(LONGEST);
-        let renewed = self.redis.change(&call, &mut connection).await.map_err(on(id))?;
+        let renewed = self.redis.change(&call, &mut connection).await.map_err(about(id))?;
         let (kept, owner) = match renewed {
             (0, _, _) => return Ok(false),
             (1, kept, owner) => (kept, owner),
-            (_, _, _) => return Err(corrupt(id.as_str(), "expires")),
+            (_, _, _) => return Err(StoreError::corrupt(id, BadField("expires"))),
         };
         let (kept, owner): (i64, Vec<u8>) = (kept, owner);
-        let owner = user_of(&owner).ok_or_else(|| corrupt(id.as_str(), "user"))?;
-        let calls = [self.names.seen(id), self.names.user(&owner)].map(|key| {
+        let owner = user_of(&owner).ok_or_else(|| StoreError::corrupt(id, BadField("user")))?;
+        let calls = [self.names.seen.of(id), self.names.user.of(&owner)].map(|key| {
             let mut call = self.keep.key(key);
             call.arg(kept);
             call
         });
-        for done in invoke_all::<()>(&calls, &mut connection).await.map_err(on(id))? {
-            done.map_err(on(id))?;
+        for done in invoke_all::<()>(&calls, &mut connection).await.map_err(about(id))? {
+            done.map_err(about(id))?;
         }
         Ok(true)
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        let mut durable = self.redis.durable_connection().await.map_err(unnamed)?;
+        let mut durable = self.redis.durable_connection().await?;
         // From here on it is over; the rest makes room.
         let (removed, owner) = self.end(id, &mut durable).await?;
         let user = owner.as_deref().and_then(user_of);
         let mut pipeline = redis::pipe();
-        pipeline.del(self.names.seen(id));
+        pipeline.del(self.names.seen.of(id));
         if let Some(user) = &user {
-            pipeline.zrem(self.names.user(user), id.as_str());
+            pipeline.zrem(self.names.user.of(user), id.as_str());
         }
         if removed && let Err(error) = self.clean_up(&pipeline).await {
             tracing::warn!(%id, %error, "something about a session that is over is left");
@@ -279,14 +279,14 @@ impl SessionStore for RedisStore {
         match (removed, user) {
             (false, _) => Ok(None),
             (true, Some(user)) => Ok(Some(user)),
-            (true, None) => Err(corrupt(id.as_str(), "user")),
+            (true, None) => Err(StoreError::corrupt(id, BadField("user"))),
         }
     }
 
     async fn revoke_user(&self, user: &UserId, at: UnixTime) -> Result<u64, StoreError> {
-        let mut durable = self.redis.durable_connection().await.map_err(unnamed)?;
-        let index = self.names.user(user);
-        let mut call = self.end_all.key(self.names.not_before(user));
+        let mut durable = self.redis.durable_connection().await?;
+        let index = self.names.user.of(user);
+        let mut call = self.end_all.key(self.names.not_before.of(user));
         call.arg(at.as_millis());
         // From here on they are over, whatever becomes of us; the rest makes room.
         let before: String = match self.redis.change(&call, &mut durable).await {
@@ -294,23 +294,23 @@ impl SessionStore for RedisStore {
             // It answers: what it may still take is done before it is told what was not.
             Err(error) if error.code().is_some() => {
                 let ended = self.end_each(user, at, &mut durable).await;
-                return Err(partial_failure(ended, on_user(error)));
+                return Err(partial_failure(ended, error.into()));
             }
-            Err(error) => return Err(on_user(error)),
+            Err(error) => return Err(error.into()),
         };
         let mut connection = self.connection().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&index).arg("-inf").arg(before);
-        let ended: Vec<String> = command.query_async(&mut connection).await.map_err(on_user)?;
+        let ended: Vec<String> = command.query_async(&mut connection).await?;
         let mut removed = 0;
         for batch in ended.chunks(BATCH) {
             let mut pipeline = redis::pipe();
             for id in batch {
-                pipeline.del(self.names.session_named(id));
-                pipeline.del(self.names.seen_named(id)).ignore();
+                pipeline.del(self.names.session.of(id));
+                pipeline.del(self.names.seen.of(id)).ignore();
             }
             pipeline.zrem(&index, batch).ignore();
-            let gone: Vec<u64> = pipeline.query_async(&mut connection).await.map_err(on_user)?;
+            let gone: Vec<u64> = pipeline.query_async(&mut connection).await?;
             removed += gone.iter().sum::<u64>();
         }
         Ok(removed)
@@ -321,19 +321,18 @@ impl SessionStore for RedisStore {
         let mut found = Vec::new();
         if let Some(user) = &filter.user {
             let mut newest_first = redis::cmd("ZREVRANGE");
-            newest_first.arg(self.names.user(user)).arg(0).arg(-1);
-            let ids: Vec<String> =
-                newest_first.query_async(&mut connection).await.map_err(on_user)?;
+            newest_first.arg(self.names.user.of(user)).arg(0).arg(-1);
+            let ids: Vec<String> = newest_first.query_async(&mut connection).await?;
             for batch in ids.chunks(BATCH) {
                 collect(&mut connection, &self.names, batch, filter, limit, &mut found).await?;
             }
             return Ok(found);
         }
-        let mut scan = Scan::of(&self.redis, self.names.sessions()).await.map_err(unnamed)?;
+        let mut scan = Scan::of(&self.redis, &self.names.session).await?;
         // SCAN may name a key twice.
         let mut seen = HashSet::new();
         while found.len() < limit
-            && let Some(mut ids) = scan.next().await.map_err(unnamed)?
+            && let Some(mut ids) = scan.next().await?
         {
             ids.retain(|id| seen.insert(id.clone()));
             collect(&mut connection, &self.names, &ids, filter, limit, &mut found).await?;
@@ -345,14 +344,12 @@ impl SessionStore for RedisStore {
         let mut connection = self.connection().await?;
         let mut removed = 0;
         let names = &self.names;
-        let mut sessions = Scan::of(&self.redis, names.sessions()).await.map_err(unnamed)?;
-        while let Some(ids) = sessions.next().await.map_err(unnamed)? {
-            for ids in ids.chunks(BATCH) {
-                removed += purge_sessions(&mut connection, names, ids, expired_before).await?;
-            }
+        let mut sessions = Scan::of(&self.redis, &names.session).await?;
+        while let Some(ids) = sessions.next().await? {
+            removed += purge_sessions(&mut connection, names, &ids, expired_before).await?;
         }
-        let mut users = Scan::of(&self.redis, names.users()).await.map_err(unnamed)?;
-        while let Some(users) = users.next().await.map_err(unnamed)? {
+        let mut users = Scan::of(&self.redis, &names.user).await?;
+        while let Some(users) = users.next().await? {
             for user in users {
                 purge_index(&mut connection, names, &user).await?;
             }
@@ -364,16 +361,16 @@ impl SessionStore for RedisStore {
         // What a check asks, of names that nobody has: a server that only says PONG may still
         // refuse the keys.
         let mut pipeline = redis::pipe();
-        let (session, before) = (self.names.session_named("?"), self.names.not_before_named("?"));
+        let (session, before) = (self.names.session.of("?"), self.names.not_before.of("?"));
         pipeline.hgetall(session).get(before);
         let asked = pipeline.query_async(&mut self.connection().await?).await;
-        let (_, _): (Record, Option<Vec<u8>>) = asked.map_err(on_user)?;
+        let (_, _): (Hash, Option<Vec<u8>>) = asked?;
         Ok(())
     }
 
     async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await?;
-        self.redis.probe_write().await.map_err(unnamed)
+        Ok(self.redis.probe_write().await?)
     }
 
     fn lag(&self) -> Duration {
@@ -397,8 +394,4 @@ fn partial_failure(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
         )),
         (_, refused) => refused,
     }
-}
-
-fn unnamed(failure: Failure) -> StoreError {
-    failure.into()
 }

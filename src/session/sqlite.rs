@@ -4,20 +4,18 @@
 //! process killed at any point leaves the old state or the new one. The schema is
 //! `store/migrations/sqlite`.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Device, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
+use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
 use crate::clock::UnixTime;
-use crate::store::sqlite::column::{BadColumn, of_time, optional_text, optional_time, text, time};
-use crate::store::sqlite::{self, Database};
-use crate::store::{Failure, StoreError};
+use crate::store::sqlite::Database;
+use crate::store::sqlite::column::of_time;
+use crate::store::{Fields as _, StoreError, claims_text};
 
 /// The columns of a session, in the order that [`read`] expects by name.
-const SELECT: &str = "SELECT s.id, s.user_id, s.created, s.last_seen, s.expires, s.user_agent, \
+const SELECT: &str = "SELECT s.id, s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
     s.address, s.claims, n.not_before \
     FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
@@ -28,14 +26,6 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, making it where it is missing.
-    ///
-    /// # Errors
-    /// [`sqlite::OpenError`] where that is not possible.
-    pub async fn open(path: &Path, options: sqlite::Options) -> Result<Self, sqlite::OpenError> {
-        Database::open(path, options).await.map(Self::new)
-    }
-
     /// In a file that is open already, which others use too.
     pub fn new(database: Database) -> Self {
         Self { database }
@@ -57,10 +47,9 @@ impl SessionStore for SqliteStore {
         .bind(of_time(session.expires))
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
-        .bind(serde_json::Value::Object(session.claims.clone()).to_string())
+        .bind(claims_text(&session.claims))
         .execute(&mut *self.database.writer().await?)
-        .await
-        .map_err(failed)?;
+        .await?;
         match done.rows_affected() {
             0 => Err(StoreError::Conflict(session.id.to_string())),
             _ => Ok(()),
@@ -73,8 +62,7 @@ impl SessionStore for SqliteStore {
             .bind(id.as_str())
             .bind(user.as_str())
             .fetch_optional(&mut *self.database.reader().await?)
-            .await
-            .map_err(failed)?;
+            .await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -88,10 +76,9 @@ impl SessionStore for SqliteStore {
                 .bind(id.as_str())
                 .bind(of_time(*at))
                 .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
+                .await?;
         }
-        transaction.commit().await.map_err(failed)
+        Ok(transaction.commit().await?)
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
@@ -99,8 +86,7 @@ impl SessionStore for SqliteStore {
             .bind(id.as_str())
             .bind(of_time(expires))
             .execute(&mut *self.database.writer().await?)
-            .await
-            .map_err(failed)?;
+            .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -109,11 +95,10 @@ impl SessionStore for SqliteStore {
         let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
             .bind(id.as_str())
             .fetch_all(&mut *self.database.writer().await?)
-            .await
-            .map_err(failed)?;
+            .await?;
         let owner = |row: &SqliteRow| {
-            let text = text(row, "user_id").map_err(bad(id.as_str()))?;
-            UserId::parse(text).map_err(|_| corrupt(id.as_str(), "user_id"))
+            let owner = row.parsed("user_id", UserId::parse);
+            owner.map_err(|bad| StoreError::corrupt(id, bad))
         };
         gone.first().map(owner).transpose()
     }
@@ -127,17 +112,15 @@ impl SessionStore for SqliteStore {
         .bind(user.as_str())
         .bind(of_time(at))
         .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        .await?;
         let gone = sqlx::query(
             "DELETE FROM sessions WHERE user_id = ?1 AND created <= \
              (SELECT not_before FROM user_not_before WHERE user_id = ?1)",
         )
         .bind(user.as_str())
         .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        .await?;
+        transaction.commit().await?;
         Ok(gone.rows_affected())
     }
 
@@ -154,8 +137,7 @@ impl SessionStore for SqliteStore {
             .bind(filter.live_at.map(of_time))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&mut *self.database.reader().await?)
-            .await
-            .map_err(failed)?;
+            .await?;
         let readable = rows.iter().map(read).filter_map(|read| {
             read.inspect_err(|error| tracing::warn!(%error, "left out of the list")).ok()
         });
@@ -198,35 +180,12 @@ impl SessionStore for SqliteStore {
 }
 
 fn read(row: &SqliteRow) -> Result<Session, StoreError> {
-    let name = text(row, "id").map_err(bad("?"))?;
-    let time = |column| time(row, column).map_err(bad(name));
-    let text = |column| text(row, column).map_err(bad(name));
-    let optional_text = |column| optional_text(row, column).map_err(bad(name));
-    let address = optional_text("address")?;
-    let address = address.map(str::parse).transpose().map_err(|_| corrupt(name, "address"))?;
-    Ok(Session {
-        id: SessionId::parse(name).map_err(|_| corrupt(name, "id"))?,
-        user: UserId::parse(text("user_id")?).map_err(|_| corrupt(name, "user_id"))?,
-        created: time("created")?,
-        last_seen: time("last_seen")?,
-        expires: time("expires")?,
-        device: Device { user_agent: optional_text("user_agent")?.map(str::to_owned), address },
-        claims: serde_json::from_str(text("claims")?).map_err(|_| corrupt(name, "claims"))?,
-        // Of a user who was never revoked as a whole there is no row, hence no value.
-        not_before: optional_time(row, "not_before").map_err(bad(name))?.unwrap_or_default(),
-    })
-}
-
-fn corrupt(name: &str, column: &'static str) -> StoreError {
-    StoreError::Corrupt { id: name.to_owned(), reason: format!("bad column {column}") }
-}
-
-fn bad(name: &str) -> impl Fn(BadColumn) -> StoreError {
-    move |bad| StoreError::Corrupt { id: name.to_owned(), reason: bad.to_string() }
-}
-
-fn failed(error: sqlx::Error) -> StoreError {
-    Failure::from(error).into()
+    let id = row.parsed("id", SessionId::parse).map_err(|bad| StoreError::corrupt("?", bad))?;
+    // Of a user who was never revoked as a whole there is no row, hence no value.
+    let session = row
+        .optional_time("not_before")
+        .and_then(|not_before| Session::read(&id, row, not_before.unwrap_or_default()));
+    session.map_err(|bad| StoreError::corrupt(&id, bad))
 }
 
 #[cfg(test)]
@@ -236,6 +195,8 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
+    use crate::session::Device;
+    use crate::store::sqlite::Options;
 
     const EXPIRED: u32 = 20_000;
 
@@ -267,9 +228,10 @@ mod tests {
         let path = folder.path().join("sessions.db");
         // As the gate has it: STORE_TIMEOUT is 150 ms.
         let busy_timeout = Duration::from_millis(150);
-        let options = sqlite::Options { busy_timeout, ..Default::default() };
-        let ours = std::sync::Arc::new(SqliteStore::open(&path, options).await.expect("open"));
-        let others = SqliteStore::open(&path, options).await.expect("open");
+        let options = Options { busy_timeout, ..Default::default() };
+        let open = async || Database::open(&path, options).await.expect("open");
+        let ours = std::sync::Arc::new(SqliteStore::new(open().await));
+        let others = SqliteStore::new(open().await);
         sqlx::query(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
              INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",

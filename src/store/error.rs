@@ -1,5 +1,7 @@
 //! The one error of all stores, and the one failure of the databases below them.
 
+use std::fmt::Display;
+
 /// A database that did not answer as it should. Holds nothing of a URL, and nothing that a server sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -50,22 +52,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A record that says nothing that can be trusted. The reason repeats nothing of it.
+    pub(crate) fn corrupt(id: impl Display, reason: impl Display) -> Self {
+        Self::Corrupt { id: id.to_string(), reason: reason.to_string() }
+    }
+
     /// The error that a failure is for the record of that name.
-    pub(crate) fn about(failure: Failure, id: &str) -> Self {
+    pub(crate) fn about(failure: Failure, id: impl Display) -> Self {
         match failure {
             Failure::TimedOut => Self::TimedOut,
             Failure::Unavailable(reason) => Self::Unavailable(reason),
             Failure::Refused => Self::Unavailable(failure.to_string()),
-            Failure::WrongKind => {
-                Self::Corrupt { id: id.to_owned(), reason: "it is of another kind".to_owned() }
-            }
+            Failure::WrongKind => Self::corrupt(id, "it is of another kind"),
         }
     }
 }
 
-impl From<Failure> for StoreError {
-    /// For what concerns no single record.
-    fn from(failure: Failure) -> Self {
-        Self::about(failure, "?")
+/// What concerns no single record: of a [`Failure`], and of what has one.
+impl<F: Into<Failure>> From<F> for StoreError {
+    fn from(failure: F) -> Self {
+        Self::about(failure.into(), "?")
     }
 }

@@ -11,21 +11,22 @@
 
 mod address;
 mod key;
+mod record;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest::{Context, SHA256};
-use memcache::exp::{
-    AsyncMetaClient, Delete, Error, Get, GetResult, GetStatus, Meta, MutationStatus, Operation, Set,
-};
+use memcache::exp::{Delete, MutationStatus, Set};
 
 use super::Failure;
 
 pub use address::{InvalidAddress, Servers};
 pub use key::{Key, Lifetime};
+pub(crate) use record::to_json;
+pub use record::{Change, Found};
+use server::{Server, found, read};
 
 /// Most attempts to change a record that somebody else changed first. Each time somebody
 /// got on, so that only a crowd comes so far.
@@ -61,48 +62,6 @@ impl Default for Options {
 pub struct Memcached {
     servers: Arc<[Server]>,
     name: Arc<str>,
-}
-
-/// A record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// What it holds.
-    pub value: Vec<u8>,
-    /// For how much longer the server means to keep it.
-    pub left: Lifetime,
-    /// What [`Memcached::compare_and_swap`] compares.
-    pub version: Version,
-}
-
-/// Another one with every change of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version(pub(super) u64);
-
-/// What becomes of a record.
-#[derive(Clone, Debug)]
-pub enum Change<T> {
-    /// It stays as it is.
-    Leave(T),
-    /// It holds this from now on, or is added.
-    Write {
-        /// What it holds.
-        value: Vec<u8>,
-        /// For how long.
-        keep: Lifetime,
-        /// What to say when that is done.
-        outcome: T,
-    },
-}
-
-/// Outcome of [`Memcached::compare_and_swap`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cas {
-    /// It is done.
-    Stored,
-    /// Somebody else was first; nothing was changed.
-    Exists,
-    /// The record is gone; nothing was changed.
-    NotFound,
 }
 
 impl Memcached {
@@ -160,10 +119,8 @@ impl Memcached {
                 Change::Write { value, keep, outcome } => (value, keep, outcome),
             };
             let is_first = match found {
-                None => self.add(key, &value, keep).await?.is_some(),
-                Some(found) => {
-                    self.compare_and_swap(key, found.version, &value, keep).await? == Cas::Stored
-                }
+                None => self.add(key, &value, keep).await?,
+                Some(found) => self.compare_and_swap(key, found.version, &value, keep).await?,
             };
             if is_first {
                 return Ok(outcome);
@@ -172,43 +129,33 @@ impl Memcached {
         Err(Failure::contended().into())
     }
 
-    /// Adds a record; `None` where there is one of that key.
+    /// Adds a record; `false` where there is one of that key.
     ///
     /// # Errors
     /// [`Failure`]; it may have been added.
-    pub async fn add(
-        &self,
-        key: &Key,
-        value: &[u8],
-        keep: Lifetime,
-    ) -> Result<Option<Version>, Failure> {
-        let server = self.server(key);
-        let add = Set::new(key.as_str(), value).ttl(keep.to_ttl()).add().return_cas();
-        let answer = server.run(add).await?;
-        match (answer.applied(), answer.cas) {
-            (false, _) => Ok(None),
-            (true, Some(version)) => Ok(Some(Version(version))),
-            (true, None) => Err(server.named(Failure::unexpected())),
-        }
+    pub async fn add(&self, key: &Key, value: &[u8], keep: Lifetime) -> Result<bool, Failure> {
+        let add = Set::new(key.as_str(), value).ttl(keep.to_ttl()).add();
+        Ok(self.server(key).run(add).await?.applied())
     }
 
-    /// Replaces the value, if it is still of that version.
+    /// Replaces the value, if it is still of that version; says whether it was.
     ///
     /// # Errors
     /// [`Failure`]; it may be done.
     pub async fn compare_and_swap(
         &self,
         key: &Key,
-        version: Version,
+        version: u64,
         value: &[u8],
         keep: Lifetime,
-    ) -> Result<Cas, Failure> {
+    ) -> Result<bool, Failure> {
         let server = self.server(key);
-        let swap = Set::new(key.as_str(), value).ttl(keep.to_ttl()).compare_cas(version.0);
+        let swap = Set::new(key.as_str(), value).ttl(keep.to_ttl()).compare_cas(version);
         match server.run(swap).await?.status {
-            MutationStatus::Applied => Ok(Cas::Stored),
-            MutationStatus::CasMismatch | MutationStatus::AlreadyExists => Ok(Cas::Exists),
-            MutationStatus::NotFound => Ok(Cas::NotFound),
+            MutationStatus::Applied => Ok(true),
+            MutationStatus::CasMismatch
+            | MutationStatus::AlreadyExists
+            | MutationStatus::NotFound => Ok(false),
             _ => Err(server.named(Failure::unexpected())),
         }
     }
@@ -275,125 +222,6 @@ impl fmt::Debug for Memcached {
     }
 }
 
-/// One server.
-struct Server {
-    /// Host and port, as configured.
-    name: String,
-    options: Options,
-    /// Its pool, once its name was looked up; looked up again after it could not be reached.
-    client: ArcSwapOption<AsyncMetaClient>,
-}
-
-impl Server {
-    fn new(name: String, options: Options) -> Self {
-        Self { name, options, client: ArcSwapOption::empty() }
-    }
-
-    /// How much this server wants a key; the highest has it.
-    fn weight(&self, key: &Key) -> [u8; 8] {
-        let mut context = Context::new(&SHA256);
-        context.update(self.name.as_bytes());
-        context.update(b"\0");
-        context.update(key.name().as_bytes());
-        let mut weight = [0; 8];
-        weight.copy_from_slice(&context.finish().as_ref()[..8]);
-        weight
-    }
-
-    async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Failure> {
-        self.client().await?.run(operation).await.map_err(|error| self.failed(&error))
-    }
-
-    async fn run_many<O: Operation>(
-        &self,
-        operations: impl Iterator<Item = O>,
-    ) -> Result<Vec<O::Output>, Failure> {
-        let answers = self.client().await?.run_many(operations).await;
-        let answers = answers.map_err(|error| self.failed(&error))?;
-        let answers: Result<Vec<_>, Error> = answers.into_iter().collect();
-        answers.map_err(|error| self.failed(&error))
-    }
-
-    async fn client(&self) -> Result<Arc<AsyncMetaClient>, Failure> {
-        if let Some(client) = self.client.load_full() {
-            return Ok(client);
-        }
-        let builder = AsyncMetaClient::builder()
-            .connect_timeout(Some(self.options.connect_timeout))
-            .io_timeout(Some(self.options.response_timeout))
-            .max_connections(Some(self.options.max_connections))
-            .max_idle(self.options.max_connections);
-        // Looks the name up; connections are made when they are needed.
-        let made = builder.connect_async(self.name.as_str());
-        let made = tokio::time::timeout(self.options.connect_timeout, made).await;
-        let client = made.map_err(|_| Failure::TimedOut)?.map_err(|error| self.failed(&error))?;
-        let client = Arc::new(client);
-        self.client.store(Some(Arc::clone(&client)));
-        Ok(client)
-    }
-
-    fn failed(&self, error: &Error) -> Failure {
-        // A wait for a connection that came to nothing says only that there are too many of us.
-        let is_pool_exhausted = |error: &std::io::Error| {
-            error.kind() == std::io::ErrorKind::TimedOut && error.get_ref().is_some()
-        };
-        if matches!(error, Error::Io(error) if !is_pool_exhausted(error)) {
-            // It may have moved. What is under way ends on the pool that it began on.
-            self.client.store(None);
-        }
-        self.named(Failure::of_memcached(error))
-    }
-
-    fn named(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Unavailable(what) => Failure::Unavailable(format!("{}: {what}", self.name)),
-            other => other,
-        }
-    }
-}
-
-fn read(key: &Key) -> Get {
-    Get::new(key.as_str()).meta(Meta::NONE.cas().ttl())
-}
-
-fn found(result: GetResult) -> Result<Option<Found>, Failure> {
-    match (result.status, result.value, result.item.cas, result.item.ttl) {
-        (GetStatus::Miss, ..) => Ok(None),
-        (GetStatus::Hit, Some(value), Some(version), Some(left)) => {
-            Ok(Some(Found { value, left: Lifetime::left(left), version: Version(version) }))
-        }
-        _ => Err(Failure::unexpected()),
-    }
-}
-
-impl Failure {
-    /// What an error of the `memcache` crate means.
-    fn of_memcached(error: &Error) -> Self {
-        match error {
-            Error::Timeout { .. } => Self::TimedOut,
-            Error::Ambiguous { source, .. } => Self::of_memcached(source),
-            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::TimedOut,
-            // The system's words.
-            Error::Io(error) => Self::Unavailable(error.to_string()),
-            Error::Server(what) if what.contains("out of memory") => {
-                Self::Unavailable("it has no room left".to_owned())
-            }
-            Error::Server(what) if what.contains("too large") => {
-                Self::Unavailable("the record is too large for it; see its option -I".to_owned())
-            }
-            Error::Rejected(_) => Self::Unavailable(
-                "it refuses a command of the meta protocol; memcached 1.6 or newer is needed"
-                    .to_owned(),
-            ),
-            _ => Self::unexpected(),
-        }
-    }
-
-    fn unexpected() -> Self {
-        Self::Unavailable("its answer makes no sense".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,21 +267,5 @@ mod tests {
             }
         }
         assert!((60..140).contains(&moved), "{moved} of 300 on the third of three");
-    }
-
-    #[test]
-    fn no_failure_repeats_what_a_server_sent() {
-        for error in [
-            Error::Protocol("unknown return code \"hunter2\"".to_owned()),
-            Error::Server("hunter2".to_owned()),
-            Error::Rejected("hunter2".to_owned()),
-            Error::Conflict,
-        ] {
-            let failure = Failure::of_memcached(&error);
-            assert!(matches!(&failure, Failure::Unavailable(what) if !what.contains("hunter2")));
-        }
-        let source = Box::new(Error::Io(std::io::ErrorKind::TimedOut.into()));
-        let ambiguous = Error::Ambiguous { key: Vec::new(), source };
-        assert_eq!(Failure::of_memcached(&ambiguous), Failure::TimedOut);
     }
 }

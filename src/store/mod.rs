@@ -12,6 +12,7 @@
 mod circuit_breaker;
 mod epoch;
 mod error;
+mod fields;
 mod guarded;
 pub mod invalidation;
 pub mod memcached;
@@ -25,6 +26,8 @@ pub mod sqlite;
 pub(crate) use circuit_breaker::Priority;
 pub use epoch::{Epoch, EpochStatus, EpochTable};
 pub use error::{Failure, StoreError};
+pub(crate) use fields::claims_text;
+pub use fields::{BadField, Fields, Hash};
 pub use guarded::CHANGE_TIMEOUT;
 pub(crate) use guarded::GuardedStore;
 pub(crate) use metrics::Operation;

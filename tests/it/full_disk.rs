@@ -19,7 +19,7 @@ use crate::support::{
     issuer::{Issuer, SCOPES},
     poll,
     realm::Realm,
-    require,
+    require, stores,
 };
 
 /// Names the folder of the disk, in the environment of the process that may mount one there.
@@ -88,7 +88,7 @@ fn session(name: &str) -> Session {
 #[tokio::test]
 async fn a_store_whose_disk_was_full_writes_again_when_there_is_room() {
     let Some(disk) = on_a_small_disk() else { return };
-    let store = SqliteStore::open(&disk.join("db"), Options::default()).await.expect("open");
+    let store = SqliteStore::new(stores::sqlite_with(&disk, Options::default()).await);
     let kept = session("kept");
     store.put(&kept).await.expect("put");
     store.probe_write().await.expect("there is room");

@@ -9,9 +9,10 @@ use portcullis::session::{
     Device, MemoryStore, NotLive, Session, SessionId, SessionPolicy, SessionStore, Sessions,
     SqliteStore, UserId,
 };
-use portcullis::store;
-use portcullis::store::StoreMetrics;
+use portcullis::store::{StoreMetrics, sqlite};
 use serde_json::Map;
+
+use crate::support::stores;
 
 fn id(text: &str) -> SessionId {
     SessionId::parse(text).expect(text)
@@ -69,22 +70,22 @@ async fn all_sessions_of_a_user_end_also_those_from_a_host_whose_clock_is_ahead(
 #[tokio::test]
 async fn a_writer_elsewhere_does_not_hold_up_reads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("sessions.db");
     let policy = SessionPolicy {
         inactivity: Some(Duration::from_secs(60)),
         timeout: Duration::from_millis(500),
         records_use: true,
         ..SessionPolicy::default()
     };
-    let options = store::sqlite::Options { busy_timeout: policy.timeout, ..Default::default() };
-    let store = Arc::new(SqliteStore::open(&path, options).await.expect("open"));
+    let options = sqlite::Options { busy_timeout: policy.timeout, ..Default::default() };
+    let database = stores::sqlite_with(folder.path(), options).await;
+    let store = Arc::new(SqliteStore::new(database));
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
     for n in 0..50 {
         store.put(&session(&format!("s{n}"), clock.now())).await.expect("put");
     }
     let sessions = over(store, clock.clone(), policy);
     clock.advance(Duration::from_secs(30));
-    let elsewhere = store::sqlite::open(&path, Default::default()).await.expect("open");
+    let elsewhere = stores::raw_sqlite(folder.path()).await;
     let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.expect("the write lock");
     // Every read is due to note that its session is in use, and none of the notes gets through.
     for _ in 0..10 {

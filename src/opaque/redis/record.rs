@@ -1,24 +1,20 @@
-//! What a token is in Redis: its fields, and what is wrong with them.
+//! A token in Redis: its fields.
 
-use std::collections::HashMap;
+use crate::opaque::record::{OpaqueToken, TokenDigest};
+use crate::opaque::successors::TokenRecord;
+use crate::store::{BadField, Fields as _, Hash, claims_text};
 
-use serde_json::{Map, Value};
-
-use crate::clock::UnixTime;
-use crate::opaque::record::{OpaqueToken, TokenDigest, TokenKind};
-use crate::opaque::store::corrupt;
-use crate::session::{SessionId, UserId};
-use crate::store::StoreError;
-
-/// A token as Redis has it: bytes, which may be anything.
-pub(super) type Record = HashMap<String, Vec<u8>>;
+/// The field of a token with a parent that names the token that it follows.
+pub(super) const PARENT: &str = "parent";
+/// The field of a used token that names its successors.
+const SUCCESSORS: &str = "heirs";
 
 pub(super) fn fields(token: &OpaqueToken) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("kind", token.kind.as_str().to_owned()),
         ("session", token.session.as_str().to_owned()),
         ("user", token.user.as_str().to_owned()),
-        ("claims", json(&token.claims)),
+        ("claims", claims_text(&token.claims)),
         ("issued", token.issued.as_millis().to_string()),
         ("expires", token.expires.as_millis().to_string()),
     ];
@@ -27,35 +23,12 @@ pub(super) fn fields(token: &OpaqueToken) -> Vec<(&'static str, String)> {
     fields
 }
 
-pub(super) fn json(claims: &Map<String, Value>) -> String {
-    Value::Object(claims.clone()).to_string()
-}
-
-pub(super) fn read(digest: &TokenDigest, record: &Record) -> Result<OpaqueToken, StoreError> {
-    let wrong = |field| bad(digest, field);
-    let optional = |field: &'static str| {
-        let value = record.get(field).map(|bytes| std::str::from_utf8(bytes));
-        value.transpose().map_err(|_| wrong(field))
-    };
-    let text = |field: &'static str| optional(field)?.ok_or_else(|| wrong(field));
-    let optional_time = |field: &'static str| -> Result<_, StoreError> {
-        let millis = optional(field)?.map(str::parse).transpose().map_err(|_| wrong(field))?;
-        Ok(millis.map(UnixTime::from_millis))
-    };
-    let time = |field: &'static str| optional_time(field)?.ok_or_else(|| wrong(field));
-    Ok(OpaqueToken {
-        digest: *digest,
-        kind: TokenKind::parse(text("kind")?).ok_or_else(|| wrong("kind"))?,
-        session: SessionId::parse(text("session")?).map_err(|_| wrong("session"))?,
-        user: UserId::parse(text("user")?).map_err(|_| wrong("user"))?,
-        client: optional("client")?.map(str::to_owned),
-        claims: serde_json::from_str(text("claims")?).map_err(|_| wrong("claims"))?,
-        issued: time("issued")?,
-        expires: time("expires")?,
-        used: optional_time("used")?,
+pub(super) fn read(digest: &TokenDigest, hash: &Hash) -> Result<TokenRecord, BadField> {
+    let named = |name| TokenDigest::parse_name(name).ok_or(BadField(PARENT));
+    let successors = hash.optional_text(SUCCESSORS)?.unwrap_or_default();
+    Ok(TokenRecord {
+        token: OpaqueToken::read(digest, hash)?,
+        parent: hash.optional_text(PARENT)?.map(named).transpose()?,
+        successors: successors.split(' ').filter_map(TokenDigest::parse_name).collect(),
     })
-}
-
-pub(super) fn bad(digest: &TokenDigest, field: &'static str) -> StoreError {
-    corrupt(digest, format_args!("bad field {field}"))
 }

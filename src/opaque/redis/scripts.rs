@@ -35,23 +35,13 @@ add(2, 2)
 redis.call('HSET', KEYS[1], 'used', ARGV[1])
 return 'done'";
 
-/// KEYS: token. ARGV: expires, the longest time to live, claims or nothing. Says 1 where it is
-/// there, -1 where its end cannot be read.
+/// After [`MOVE_END`](crate::store::redis::MOVE_END). KEYS: token. ARGV: expires, the longest time to
+/// live, claims or nothing. Says 1 where it is there, -1 where its end cannot be read.
 pub(super) const EXTEND: &str = r"
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 0 end
-if kind ~= 'hash' then return -1 end
-local kept = redis.call('HGET', KEYS[1], 'expires')
-if not kept or not string.match(kept, '^%d+$') then return -1 end
+if kind ~= 'hash' or not move_end(KEYS[1], ARGV[1], ARGV[2]) then return -1 end
 if ARGV[3] then redis.call('HSET', KEYS[1], 'claims', ARGV[3]) end
-local by = tonumber(ARGV[1]) - tonumber(kept)
-if by <= 0 then return 1 end
-redis.call('HSET', KEYS[1], 'expires', ARGV[1])
-local ttl = redis.call('PTTL', KEYS[1])
-if ttl >= 0 then
-  ttl = math.min(ttl + by, tonumber(ARGV[2]))
-  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
-end
 return 1";
 
 /// KEYS: the old token. ARGV: at, its successors. The step that decides a rotation, in the place of
@@ -62,12 +52,5 @@ if kind == 'none' then return 'unknown' end
 if kind ~= 'hash' then return 'corrupt' end
 if redis.call('HEXISTS', KEYS[1], 'used') == 1 then return 'used' end
 redis.call('HSET', KEYS[1], 'used', ARGV[1], 'heirs', ARGV[2])
+redis.call('HDEL', KEYS[1], 'parent')
 return 'done'";
-
-/// KEYS: token. ARGV: a moment. Deletes it if it expired by then and says how many that were.
-pub(super) const PURGE: &str = r"
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
-local kept = redis.call('HGET', KEYS[1], 'expires')
-if not kept or not string.match(kept, '^%d+$') then return 0 end
-if tonumber(kept) > tonumber(ARGV[1]) then return 0 end
-return redis.call('DEL', KEYS[1])";

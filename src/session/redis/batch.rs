@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
 
-use super::record::{Names, Record, on, on_user, read, user_of};
+use super::record::{Names, read, user_of};
 use crate::clock::UnixTime;
 use crate::session::{Filter, Session, SessionId, UserId};
-use crate::store::StoreError;
-use crate::store::redis::{BATCH, Connection};
+use crate::store::redis::{BATCH, Connection, about};
+use crate::store::{Hash, StoreError};
 
 /// Adds those of the named sessions that pass the filter, up to the limit.
 pub(super) async fn collect(
@@ -40,7 +40,7 @@ pub(super) async fn collect(
 /// What is kept of a session.
 struct Kept {
     id: SessionId,
-    record: Record,
+    record: Hash,
     seen: Option<Vec<u8>>,
 }
 
@@ -55,15 +55,15 @@ async fn kept(
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for id in &ids {
-        pipeline.hgetall(names.session(id)).get(names.seen(id));
+        pipeline.hgetall(names.session.of(id)).get(names.seen.of(id));
     }
     let replies: Vec<RedisResult<Value>> = ask(connection, &pipeline).await?;
     let mut replies = replies.into_iter();
     let mut found = Vec::new();
     for id in ids {
         let (Some(record), Some(seen)) = (replies.next(), replies.next()) else { break };
-        let record = record.and_then(|record| Ok(Record::from_redis_value(record)?));
-        match record.map_err(on(&id)) {
+        let record = record.and_then(|record| Ok(Hash::from_redis_value(record)?));
+        match record.map_err(about(&id)) {
             Ok(record) if record.is_empty() => {}
             Ok(record) => {
                 let seen = seen.ok().and_then(|seen| Option::from_redis_value(seen).ok());
@@ -89,12 +89,12 @@ async fn not_before_of(
     let mut pipeline = redis::pipe();
     pipeline.ignore_errors();
     for user in &users {
-        pipeline.get(names.not_before(user));
+        pipeline.get(names.not_before.of(user));
     }
     let replies: Vec<RedisResult<Option<Vec<u8>>>> = ask(connection, &pipeline).await?;
     let mut not_before = HashMap::new();
     for (user, reply) in users.iter().zip(replies) {
-        let time = match reply.map_err(on_user) {
+        let time = match reply.map_err(StoreError::from) {
             // Reads as a time that makes no sense.
             Err(StoreError::Corrupt { .. }) => Some(Vec::new()),
             reply => reply?,
@@ -115,9 +115,9 @@ pub(super) async fn purge_sessions(
     };
     let mut pipeline = redis::pipe();
     for kept in kept(connection, names, ids).await?.iter().filter(|kept| is_over(kept)) {
-        pipeline.del(names.session(&kept.id)).del(names.seen(&kept.id)).ignore();
+        pipeline.del(names.session.of(&kept.id)).del(names.seen.of(&kept.id)).ignore();
         if let Some(user) = kept.record.get("user").and_then(|user| user_of(user)) {
-            pipeline.zrem(names.user(&user), kept.id.as_str()).ignore();
+            pipeline.zrem(names.user.of(&user), kept.id.as_str()).ignore();
         }
     }
     let removed: Vec<u64> = ask(connection, &pipeline).await?;
@@ -130,13 +130,13 @@ pub(super) async fn purge_index(
     names: &Names,
     user: &str,
 ) -> Result<(), StoreError> {
-    let key = names.user_named(user);
+    let key = names.user.of(user);
     let ids = redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).query_async(connection).await;
-    let ids: Vec<String> = ids.map_err(on_user)?;
+    let ids: Vec<String> = ids?;
     for batch in ids.chunks(BATCH) {
         let mut pipeline = redis::pipe();
         for id in batch {
-            pipeline.exists(names.session_named(id));
+            pipeline.exists(names.session.of(id));
         }
         let there: Vec<bool> = ask(connection, &pipeline).await?;
         let mut removal = redis::pipe();
@@ -156,5 +156,5 @@ async fn ask<T: redis::FromRedisValue>(
     if pipeline.is_empty() {
         return Ok(Vec::new());
     }
-    pipeline.query_async(connection).await.map_err(on_user)
+    Ok(pipeline.query_async(connection).await?)
 }

@@ -1,20 +1,17 @@
-//! What a session is in Redis: its keys, its fields, and what is wrong with them.
-
-use std::collections::HashMap;
+//! A session in Redis: its keys and its fields.
 
 use crate::clock::UnixTime;
-use crate::session::{Device, InvalidatedRecord, Session, SessionId, UserId};
-use crate::store::Failure;
-use crate::store::StoreError;
+use crate::session::{InvalidatedRecord, Session, SessionId, UserId};
 use crate::store::redis::{Keys, Redis, Slot};
+use crate::store::{BadField, Hash, StoreError, claims_text};
 
 /// How the keys are named.
 #[derive(Debug)]
 pub(super) struct Names {
-    session: Keys,
-    seen: Keys,
-    user: Keys,
-    not_before: Keys,
+    pub(super) session: Keys,
+    pub(super) seen: Keys,
+    pub(super) user: Keys,
+    pub(super) not_before: Keys,
 }
 
 impl Names {
@@ -27,48 +24,6 @@ impl Names {
             user: of_user("user"),
             not_before: of_user("not-before"),
         }
-    }
-
-    pub(super) fn session(&self, id: &SessionId) -> String {
-        self.session.of(id.as_str())
-    }
-
-    pub(super) fn session_named(&self, id: &str) -> String {
-        self.session.of(id)
-    }
-
-    pub(super) fn seen(&self, id: &SessionId) -> String {
-        self.seen.of(id.as_str())
-    }
-
-    pub(super) fn seen_named(&self, id: &str) -> String {
-        self.seen.of(id)
-    }
-
-    pub(super) fn user(&self, user: &UserId) -> String {
-        self.user.of(user.as_str())
-    }
-
-    pub(super) fn user_named(&self, user: &str) -> String {
-        self.user.of(user)
-    }
-
-    pub(super) fn not_before(&self, user: &UserId) -> String {
-        self.not_before.of(user.as_str())
-    }
-
-    pub(super) fn not_before_named(&self, user: &str) -> String {
-        self.not_before.of(user)
-    }
-
-    /// Those of all sessions.
-    pub(super) fn sessions(&self) -> &Keys {
-        &self.session
-    }
-
-    /// Those of all indexes.
-    pub(super) fn users(&self) -> &Keys {
-        &self.user
     }
 
     /// The prefixes of the keys whose changes invalidate a cached session.
@@ -86,16 +41,13 @@ impl Names {
     }
 }
 
-/// A session as Redis has it: bytes, which may be anything.
-pub(super) type Record = HashMap<String, Vec<u8>>;
-
 pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("user", session.user.as_str().to_owned()),
         ("created", session.created.as_millis().to_string()),
         ("last_seen", session.last_seen.as_millis().to_string()),
         ("expires", session.expires.as_millis().to_string()),
-        ("claims", serde_json::Value::Object(session.claims.clone()).to_string()),
+        ("claims", claims_text(&session.claims)),
     ];
     fields.extend(session.device.user_agent.clone().map(|text| ("user_agent", text)));
     fields.extend(session.device.address.map(|address| ("address", address.to_string())));
@@ -104,56 +56,21 @@ pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
 
 pub(super) fn read(
     id: &SessionId,
-    record: &Record,
+    hash: &Hash,
     seen: Option<&[u8]>,
     before: Option<&[u8]>,
 ) -> Result<Session, StoreError> {
-    let bad = |field| corrupt(id.as_str(), field);
-    let optional = |field: &'static str| {
-        let value = record.get(field).map(|bytes| std::str::from_utf8(bytes));
-        value.transpose().map_err(|_| bad(field))
-    };
-    let text = |field: &'static str| optional(field)?.ok_or_else(|| bad(field));
-    let time = |field: &'static str| parse_time(text(field)?).ok_or_else(|| bad(field));
-    let bytes_as_time = |bytes| std::str::from_utf8(bytes).ok().and_then(parse_time);
-    let before = before.map(bytes_as_time);
-    Ok(Session {
-        id: id.clone(),
-        user: UserId::parse(text("user")?).map_err(|_| bad("user"))?,
-        created: time("created")?,
-        last_seen: time("last_seen")?.max(seen.and_then(bytes_as_time).unwrap_or(UnixTime::EPOCH)),
-        expires: time("expires")?,
-        device: Device {
-            user_agent: optional("user_agent")?.map(str::to_owned),
-            address: optional("address")?
-                .map(str::parse)
-                .transpose()
-                .map_err(|_| bad("address"))?,
-        },
-        claims: serde_json::from_str(text("claims")?).map_err(|_| bad("claims"))?,
-        not_before: before.unwrap_or(Some(UnixTime::EPOCH)).ok_or_else(|| bad("not-before"))?,
-    })
+    let not_before = before.map_or(Some(UnixTime::EPOCH), time).ok_or(BadField("not-before"));
+    let session = not_before.and_then(|not_before| Session::read(id, hash, not_before));
+    let mut session = session.map_err(|bad| StoreError::corrupt(id, bad))?;
+    session.last_seen = session.last_seen.max(seen.and_then(time).unwrap_or_default());
+    Ok(session)
 }
 
-fn parse_time(text: &str) -> Option<UnixTime> {
-    text.parse().ok().map(UnixTime::from_millis)
+fn time(bytes: &[u8]) -> Option<UnixTime> {
+    std::str::from_utf8(bytes).ok()?.parse().ok().map(UnixTime::from_millis)
 }
 
 pub(super) fn user_of(bytes: &[u8]) -> Option<UserId> {
     std::str::from_utf8(bytes).ok().and_then(|text| UserId::parse(text).ok())
-}
-
-pub(super) fn corrupt(name: &str, field: &'static str) -> StoreError {
-    StoreError::Corrupt { id: name.to_owned(), reason: format!("bad field {field}") }
-}
-
-/// For commands on one session.
-pub(super) fn on(id: &SessionId) -> impl Fn(redis::RedisError) -> StoreError {
-    move |error| StoreError::about(Failure::of(&error), id.as_str())
-}
-
-/// For commands on no particular session.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(super) fn on_user(error: redis::RedisError) -> StoreError {
-    Failure::of(&error).into()
 }

@@ -49,23 +49,14 @@ pub(super) fn touch_alone() -> String {
     format!("\nlocal ttl = tonumber(ARGV[2]){NOTE}")
 }
 
-/// KEYS: session. ARGV: expires, the longest time to live. Forward only, and only where there is a
-/// session, which is kept as much longer. Says 1 where there is one, for how long it is kept now,
-/// and whose it is; -1 where its end cannot be read.
+/// After [`MOVE_END`](crate::store::redis::MOVE_END). KEYS: session. ARGV: expires, the longest time to
+/// live. Only where there is a session. Says 1 where there is one, for how long it is kept now, and
+/// whose it is; -1 where its end cannot be read.
 pub(super) const RENEW: &str = r"
 if redis.call('EXISTS', KEYS[1]) == 0 then return {0, 0, ''} end
-local kept = redis.call('HMGET', KEYS[1], 'expires', 'user')
-if not kept[1] or not string.match(kept[1], '^%d+$') then return {-1, 0, ''} end
-local ttl = redis.call('PTTL', KEYS[1])
-local by = tonumber(ARGV[1]) - tonumber(kept[1])
-if by > 0 then
-  redis.call('HSET', KEYS[1], 'expires', ARGV[1])
-  if ttl >= 0 then
-    ttl = math.min(ttl + by, tonumber(ARGV[2]))
-    redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
-  end
-end
-return {1, ttl, kept[2] or ''}";
+local ttl = move_end(KEYS[1], ARGV[1], ARGV[2])
+if not ttl then return {-1, 0, ''} end
+return {1, ttl, redis.call('HGET', KEYS[1], 'user') or ''}";
 
 /// KEYS: user or seen. ARGV: a time to live, which it has from now on at least, if it is there.
 pub(super) const KEEP: &str = r"

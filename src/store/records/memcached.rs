@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{NewRecord, RecordKey, RecordStore, StoredRecord};
 use crate::clock::UnixTime;
 use crate::store::StoreError;
-use crate::store::memcached::{Cas, Key, Lifetime, Memcached, Version};
+use crate::store::memcached::{Key, Lifetime, Memcached};
 
 /// Records in memcached.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl RecordStore for MemcachedRecordStore {
     async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
         let Some(found) = self.memcached.get(&hashed(key)).await? else { return Ok(None) };
         let value = String::from_utf8(found.value).map_err(|_| key.corrupt("it is no text"))?;
-        Ok(Some(StoredRecord { value, version: found.version.0 }))
+        Ok(Some(StoredRecord { value, version: found.version }))
     }
 
     async fn compare_and_set(
@@ -39,11 +39,8 @@ impl RecordStore for MemcachedRecordStore {
     ) -> Result<bool, StoreError> {
         let (key, value, keep) = (hashed(key), record.value.as_bytes(), lifetime(record.keep));
         Ok(match read {
-            None => self.memcached.add(&key, value, keep).await?.is_some(),
-            Some(read) => {
-                let version = Version(read.version);
-                self.memcached.compare_and_swap(&key, version, value, keep).await? == Cas::Stored
-            }
+            None => self.memcached.add(&key, value, keep).await?,
+            Some(read) => self.memcached.compare_and_swap(&key, read.version, value, keep).await?,
         })
     }
 

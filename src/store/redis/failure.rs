@@ -3,11 +3,12 @@
 //! Nothing that a server says is passed on: one that does not know a command repeats its arguments,
 //! which for a login are the password. What it says is only compared with what is known.
 
+use std::fmt::Display;
 use std::io;
 
 use redis::{ErrorKind, RedisError};
 
-use crate::store::Failure;
+use crate::store::{Failure, StoreError};
 
 /// What servers answer that an operator has to do something about: the code, a part of the sentence
 /// (in small letters), and what to do. A script may answer with the sentence of the command in it.
@@ -101,6 +102,11 @@ fn cure(error: &RedisError) -> Option<&'static str> {
         (of, _) => code == of,
     };
     KNOWN.iter().find(|(of, words, _)| is_it(of, words)).map(|(.., cure)| *cure)
+}
+
+/// For commands on the record of that name.
+pub(crate) fn about(id: impl Display) -> impl Fn(RedisError) -> StoreError {
+    move |error| StoreError::about(Failure::of(&error), &id)
 }
 
 impl From<RedisError> for Failure {

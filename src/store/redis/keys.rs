@@ -1,6 +1,8 @@
 //! How keys are named: as they are on one server, with the number of the database as a part of the
 //! name on a cluster, which has only one.
 
+use std::fmt::Display;
+
 use super::Redis;
 
 /// The part of a key that decides which server of a cluster keeps it.
@@ -33,7 +35,7 @@ impl Keys {
     }
 
     /// The key about this.
-    pub fn of(&self, name: &str) -> String {
+    pub fn of(&self, name: impl Display) -> String {
         format!("{}{name}{}", self.before, self.after)
     }
 
@@ -85,7 +87,7 @@ mod tests {
         }
         let own = keys("lease", Slot::WholeKey);
         let slots: std::collections::HashSet<u16> =
-            (0..100).map(|n| slot_of(own.of(&format!("{{x}}{n}")).as_bytes())).collect();
+            (0..100).map(|n| slot_of(own.of(format!("{{x}}{n}")).as_bytes())).collect();
         assert!(slots.len() > 90, "a name that clients chose gathers nothing in one place");
     }
 }

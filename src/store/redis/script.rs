@@ -3,6 +3,25 @@
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, ToRedisArgs};
 
+/// A function for scripts: moves the end of a hash forward, never back, and keeps it as much longer, up
+/// to the longest time to live. Says its time to live, or nothing where its end cannot be read.
+pub(crate) const MOVE_END: &str = r"
+local function move_end(key, expires, longest)
+  local kept = redis.call('HGET', key, 'expires')
+  if not kept or not string.match(kept, '^%d+$') then return nil end
+  local ttl = redis.call('PTTL', key)
+  local by = tonumber(expires) - tonumber(kept)
+  if by > 0 then
+    redis.call('HSET', key, 'expires', expires)
+    if ttl >= 0 then
+      ttl = math.min(ttl + by, tonumber(longest))
+      redis.call('PEXPIRE', key, string.format('%.0f', ttl))
+    end
+  end
+  return ttl
+end
+";
+
 /// A script, which servers keep by its hash.
 ///
 /// A server that does not know it is sent all of it: also a server of a cluster that has just been
