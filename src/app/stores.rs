@@ -37,6 +37,26 @@ pub struct Stores {
     pub invalidation_state: Arc<InvalidationState>,
 }
 
+/// A source of invalidation events, if there is one, and its state.
+type Invalidation = (Option<Arc<dyn InvalidationSource>>, Arc<InvalidationState>);
+
+impl Stores {
+    fn of(
+        sessions: impl SessionStore + 'static,
+        opaque: impl OpaqueTokenStore + 'static,
+        records: impl RecordStore + 'static,
+        (invalidation, invalidation_state): Invalidation,
+    ) -> Self {
+        Self {
+            sessions: Arc::new(sessions),
+            opaque: Arc::new(opaque),
+            records: Arc::new(records),
+            invalidation,
+            invalidation_state,
+        }
+    }
+}
+
 /// The time that closing a store may take; nothing is lost if it takes longer.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -78,16 +98,12 @@ fn register_for_close(opened: OpenedStore) {
 }
 
 /// Invalidation by a source: no events yet, before it is followed.
-fn with_source(
-    source: impl InvalidationSource + 'static,
-) -> (Option<Arc<dyn InvalidationSource>>, Arc<InvalidationState>) {
+fn with_source(source: impl InvalidationSource + 'static) -> Invalidation {
     (Some(Arc::new(source)), Arc::new(InvalidationState::new(DeliveryMode::Bound)))
 }
 
 /// Invalidation of a store that has no source of events.
-fn without_source(
-    mode: DeliveryMode,
-) -> (Option<Arc<dyn InvalidationSource>>, Arc<InvalidationState>) {
+fn without_source(mode: DeliveryMode) -> Invalidation {
     (None, Arc::new(InvalidationState::new(mode)))
 }
 
@@ -103,74 +119,51 @@ pub async fn open_stores(config: &SessionConfig) -> anyhow::Result<Stores> {
 
 async fn stores(config: &SessionConfig) -> anyhow::Result<Stores> {
     let timeout = config.policy.timeout;
+    // A little less than our own deadline, so that a dead connection is noticed.
+    let response_timeout = timeout.mul_f64(0.8);
     Ok(match &config.store {
         StoreConfig::Sqlite(path) => {
             make_data_dir(path, &config.data_dir)?;
             let busy_timeout = timeout.max(CHANGE_TIMEOUT);
             let options = sqlite::Options { busy_timeout, ..sqlite::Options::default() };
             let database = Database::open(path, options).await?;
-            let (invalidation, invalidation_state) =
-                with_source(SqliteInvalidation::new(database.clone()));
-            Stores {
-                sessions: Arc::new(SqliteStore::new(database.clone())),
-                opaque: Arc::new(SqliteTokenStore::new(database.clone())),
-                records: Arc::new(SqliteRecordStore::new(database)),
-                invalidation,
-                invalidation_state,
-            }
+            Stores::of(
+                SqliteStore::new(database.clone()),
+                SqliteTokenStore::new(database.clone()),
+                SqliteRecordStore::new(database.clone()),
+                with_source(SqliteInvalidation::new(database)),
+            )
         }
         StoreConfig::Redis { url, database, limits_database, ca_pem } => {
             let server = |database| {
-                let options = redis::Options {
-                    database,
-                    ca_pem: ca_pem.clone(),
-                    // A little less than our own deadline, so that a dead connection is noticed.
-                    response_timeout: timeout.mul_f64(0.8),
-                    ..redis::Options::default()
-                };
-                Redis::new(url, &options)
+                let (ca_pem, usual) = (ca_pem.clone(), redis::Options::default());
+                Redis::new(url, &redis::Options { database, ca_pem, response_timeout, ..usual })
             };
             let logins = server(*database)?;
             let sessions = RedisStore::new(logins.clone());
             let opaque = RedisTokenStore::new(logins.clone());
+            let records = RedisRecordStore::new(server(*limits_database)?);
             let prefixes =
                 sessions.invalidation_prefixes().into_iter().chain(opaque.invalidation_prefixes());
-            let (invalidation, invalidation_state) =
-                with_source(RedisInvalidation::new(logins, prefixes));
-            Stores {
-                sessions: Arc::new(sessions),
-                opaque: Arc::new(opaque),
-                records: Arc::new(RedisRecordStore::new(server(*limits_database)?)),
-                invalidation,
-                invalidation_state,
-            }
+            let source = with_source(RedisInvalidation::new(logins, prefixes));
+            Stores::of(sessions, opaque, records, source)
         }
         StoreConfig::Memcached(servers) => {
-            let options = memcached::Options {
-                // A little less than our own deadline, so that a dead connection is noticed.
-                response_timeout: timeout.mul_f64(0.8),
-                ..memcached::Options::default()
-            };
+            let options = memcached::Options { response_timeout, ..memcached::Options::default() };
             let memcached = Memcached::new(servers, &options);
-            let (invalidation, invalidation_state) = without_source(DeliveryMode::Bound);
-            Stores {
-                sessions: Arc::new(MemcachedStore::new(memcached.clone(), Arc::new(SystemRandom))),
-                opaque: Arc::new(MemcachedTokenStore::new(memcached.clone())),
-                records: Arc::new(MemcachedRecordStore::new(memcached)),
-                invalidation,
-                invalidation_state,
-            }
+            Stores::of(
+                MemcachedStore::new(memcached.clone(), Arc::new(SystemRandom)),
+                MemcachedTokenStore::new(memcached.clone()),
+                MemcachedRecordStore::new(memcached),
+                without_source(DeliveryMode::Bound),
+            )
         }
-        StoreConfig::Memory => {
-            let (invalidation, invalidation_state) = without_source(DeliveryMode::Own);
-            Stores {
-                sessions: Arc::new(MemoryStore::new()),
-                opaque: Arc::new(MemoryTokenStore::new()),
-                records: Arc::new(MemoryRecordStore::new()),
-                invalidation,
-                invalidation_state,
-            }
-        }
+        StoreConfig::Memory => Stores::of(
+            MemoryStore::new(),
+            MemoryTokenStore::new(),
+            MemoryRecordStore::new(),
+            without_source(DeliveryMode::Own),
+        ),
     })
 }
 
