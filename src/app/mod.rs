@@ -111,16 +111,7 @@ impl App {
         let decisions = with_opaque(decisions, config, &tokens, &own_keys, &clock);
         let service = Arc::new(GateService::new(
             Gate::new(decisions, config.gate.cookies.clone()).needing_writes(needs_writes(config)),
-            ServiceConfig {
-                denial_config: config.gate.denial_config.clone(),
-                prefix: config.gate.prefix.clone(),
-                access_log: config.gate.access_log,
-                open: config.gate.open.clone(),
-                gateways: config.gate.gateways.clone(),
-                own_keys: Arc::clone(&own_keys),
-                clock: Arc::clone(&clock),
-                invalidation: Arc::clone(&invalidation_state),
-            },
+            service_config(config, &own_keys, &clock, &invalidation_state),
             metrics.clone(),
             Arc::clone(&random),
         ));
@@ -292,6 +283,24 @@ fn log_store_state(service: &Arc<GateService>, sessions: &Sessions) {
             );
         }
     });
+}
+
+fn service_config(
+    config: &Config,
+    own_keys: &Arc<SigningRing>,
+    clock: &Arc<dyn Clock>,
+    invalidation: &Arc<InvalidationState>,
+) -> ServiceConfig {
+    ServiceConfig {
+        denial_config: config.gate.denial_config.clone(),
+        prefix: config.gate.prefix.clone(),
+        access_log: config.gate.access_log,
+        open: config.gate.open.clone(),
+        gateways: config.gate.gateways.clone(),
+        own_keys: Arc::clone(own_keys),
+        clock: Arc::clone(clock),
+        invalidation: Arc::clone(invalidation),
+    }
 }
 
 /// True if this process is of no use where its store takes no writes.
