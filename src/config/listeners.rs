@@ -63,7 +63,9 @@ pub(super) fn gate(reader: &mut Reader<'_>) -> ListenerConfig {
 /// That of gRPC; outside loopback it has to be encrypted.
 pub(super) fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
     let grpc = read(reader, &GRPC);
-    let is_tried = [GRPC.certificate, GRPC.key, GRPC.client_ca].iter().any(|it| reader.is_set(*it));
+    // Half of the pair is a mistake of its own; what is blank is not set.
+    let is_tried =
+        [GRPC.certificate, GRPC.key, GRPC.client_ca].iter().any(|it| reader.get(*it).is_some());
     if !grpc.is_loopback() && !is_tried {
         let problem =
             "can be reached from other hosts: set GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE";

@@ -280,7 +280,11 @@ fn what_is_wrong_with_the_files_is_told_with_what_to_do() {
     assert_eq!(files.check(), Ok(()));
     let key = std::fs::read_to_string(&files.key).unwrap();
     let swap = |path: &Path, content: &str| std::fs::write(path, content).unwrap();
-    let cases: [(&Path, &str, TlsFile, &str); 6] = [
+    let (on_one_line, blanks) = (key.replace('\n', "\\n"), key.replace('\n', " "));
+    let cases: [(&Path, &str, TlsFile, &str); 9] = [
+        (&files.key, &on_one_line, TlsFile::Key, "were its line ends lost"),
+        (&files.key, &blanks, TlsFile::Key, "were its line ends lost"),
+        (&files.certificate, &blanks, TlsFile::Certificate, "were its line ends lost"),
         (&files.certificate, "rubbish", TlsFile::Certificate, "no certificate in PEM"),
         (&files.certificate, &key, TlsFile::Certificate, "no certificate in PEM"),
         (&files.key, "rubbish", TlsFile::Key, "no private key in PEM"),
@@ -300,7 +304,9 @@ fn what_is_wrong_with_the_files_is_told_with_what_to_do() {
         assert_eq!(error.file, file, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
-        assert!(!error.to_string().contains("PRIVATE KEY-----"), "{error}");
+        // Neither as it is nor as a list of bytes.
+        let is_told = ["PRIVATE KEY-----", "45, 45"].map(|text| error.to_string().contains(text));
+        assert_eq!(is_told, [false; 2], "{error}");
         std::fs::write(path, good).unwrap();
     }
     std::fs::remove_file(&files.key).unwrap();

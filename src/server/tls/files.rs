@@ -97,15 +97,11 @@ impl TlsFiles {
             self.error(TlsFile::Certificate, "its first certificate is no X.509 certificate")
         })?;
         let key = PrivateKeyDer::from_pem_slice(contents.key.expose()).map_err(|error| {
-            self.error(
-                TlsFile::Key,
-                match error {
-                    pem::Error::NoItemsFound => {
-                        "it holds no private key in PEM that is not encrypted".to_owned()
-                    }
-                    error => format!("it is no PEM: {error}"),
-                },
-            )
+            let problem = match error {
+                pem::Error::NoItemsFound => "it holds no private key in PEM that is not encrypted",
+                error => problem_of(&error),
+            };
+            self.error(TlsFile::Key, problem)
         })?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -143,7 +139,7 @@ impl TlsFiles {
         pem: &[u8],
     ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-        let found = found.map_err(|error| self.error(file, format!("it is no PEM: {error}")))?;
+        let found = found.map_err(|error| self.error(file, problem_of(&error)))?;
         if found.is_empty() {
             return Err(self.error(file, "it holds no certificate in PEM"));
         }
@@ -176,6 +172,19 @@ impl TlsFiles {
             TlsFile::ClientCa => self.client_ca.as_ref().unwrap_or(&self.certificate),
         };
         TlsError { file, path: path.clone(), problem: problem.into() }
+    }
+}
+
+/// A problem in our own words: those of the library hold bytes of the file, which may be a key.
+fn problem_of(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
+            "it is no PEM: -----BEGIN ...----- and -----END ...----- must each be a line of its own; \
+             were its line ends lost?"
+        }
+        pem::Error::Base64Decode(_) => "it is no PEM: a line between BEGIN and END is no base64",
+        pem::Error::SectionTooLarge => "it is no PEM: it is too large",
+        _ => "it is no PEM",
     }
 }
 
