@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::record::TokenDigest;
-use super::tokens::TokenEpoch;
+use super::record::{TokenDigest, TokenEpoch};
 
 /// Size of the table of known digests.
 const KNOWN_SLOTS: usize = 1 << 16;

@@ -16,8 +16,10 @@ mod tokens;
 pub use cookies::{CookiePair, cookie_of_user, names_user};
 pub use memcached::MemcachedTokenStore;
 pub use memory::MemoryTokenStore;
-pub use record::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenKind, generate, is_generated};
+pub use record::{
+    OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenEpoch, TokenKind, generate, is_generated,
+};
 pub use redis::RedisTokenStore;
 pub use sqlite::SqliteTokenStore;
 pub use store::{OpaqueTokenStore, Rotation};
-pub use tokens::{TokenEpoch, Tokens};
+pub use tokens::Tokens;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::clock::UnixTime;
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::session::{SessionId, UserId};
-use crate::store::{BadField, Fields};
+use crate::store::{BadField, Epoch, Fields};
 
 /// The SHA-256 of an opaque token: what a store finds it by. The token itself is never kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,9 @@ impl fmt::Display for TokenDigest {
         write!(f, "opaque token {:.12}...", self.name())
     }
 }
+
+/// The epoch of an opaque token.
+pub type TokenEpoch = Epoch<1>;
 
 /// What an opaque token is for. A token of one kind is never taken for one of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,20 +7,17 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::digest_cache::{KnownDigests, NegativeCache};
-use super::record::{OpaqueToken, TokenDigest};
+use super::record::{OpaqueToken, TokenDigest, TokenEpoch};
 use super::store::{OpaqueTokenStore, Rotation};
 use crate::clock::{Clock, UnixTime};
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
 use crate::store::{
-    CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, Priority, StoreError,
+    CHANGE_TIMEOUT, EpochStatus, EpochTable, GuardedStore, Operation, Priority, StoreError,
     StoreMetrics,
 };
 
 /// Slots for the epochs of tokens, a quarter of a megabyte.
 const EPOCH_SLOTS: u32 = 1 << 16;
-
-/// The epoch of an opaque token.
-pub type TokenEpoch = Epoch<1>;
 
 /// Opaque tokens, wherever they are kept, of which this process knows at once what it changed.
 /// What each of these does, [`OpaqueTokenStore`] says; none takes longer than the timeout, and then
