@@ -12,24 +12,28 @@
 //! request wait: what is not valid any more is replaced when it is asked for, and pushed out when
 //! room is needed.
 
+mod compute;
+mod key;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use moka::sync::Cache;
+
+pub(super) use compute::session_of;
+pub use key::{CacheKey, CredentialKind};
 
 use super::denial::{Class, DenialCode};
 use super::handle::{Handles, is_handle};
-use super::identity::{self, IdentityHeaders};
+use super::identity::IdentityHeaders;
 use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
 use super::single_flight::SingleFlight;
 use super::upstream::{SignedBy, UpstreamJwt};
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::TokenEpoch;
-use crate::session::{Session, SessionEpoch, SessionId, Sessions, UserId};
+use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
 
@@ -64,50 +68,6 @@ struct SessionRead {
     epoch: SessionEpoch,
     /// The age until which it counts as fresh where no event comes: the bound, or a little less.
     max_age: Duration,
-}
-
-/// A credential that is good by itself. Its session is still to be read.
-struct VerifiedCredential<'c> {
-    credential: &'c str,
-    token: Arc<Verified>,
-    handle: Option<TokenEpoch>,
-    /// The time at which its checks began, on both clocks.
-    started: (Duration, UnixTime),
-    /// The age until which what is read now counts as fresh where no event comes.
-    max_age: Duration,
-    /// The decision that was in the cache before.
-    previous: Option<Arc<CachedDecision>>,
-}
-
-/// The key of a decision: the kind of the credential, and the digest of every byte of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CacheKey {
-    kind: CredentialKind,
-    digest: [u8; 32],
-}
-
-/// What kind of credential it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CredentialKind {
-    /// A signed token.
-    Jwt,
-    /// A name for one that is kept here.
-    Handle,
-}
-
-impl CacheKey {
-    /// The key of a credential. Two of a kind with one key would be a collision of SHA-256.
-    pub fn of(kind: CredentialKind, credential: &str) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
-        Self { kind, digest: bytes }
-    }
-
-    /// The bound for this credential: up to a quarter less, by what is random in its digest, so
-    /// that those which were read at once, after the store was away, are not read at once for ever.
-    fn spread(&self, bound: Duration) -> Duration {
-        bound.saturating_sub(bound * u32::from(self.digest[0]) / 1_024)
-    }
 }
 
 /// The validity of a cached decision.
@@ -321,80 +281,6 @@ impl DecisionCache {
         outcome
     }
 
-    /// Makes a new decision, from the `previous` one where its token is still valid. Where the
-    /// credential `is_known`, it was good once.
-    async fn compute(
-        &self,
-        key: &CacheKey,
-        credential: &str,
-        previous: Option<Arc<CachedDecision>>,
-        is_known: bool,
-    ) -> Outcome {
-        self.metrics.cache(if previous.is_some() {
-            CacheOutcome::Recheck
-        } else {
-            CacheOutcome::Miss
-        });
-        let started = (self.clock.monotonic(), self.clock.now());
-        let known = previous.as_ref().map(|previous| Arc::clone(&previous.token));
-        let (token, handle) = match (key.kind, &self.handles) {
-            (CredentialKind::Handle, Some(handles)) => {
-                let (found, epoch) = handles.verify(credential, is_known, &self.verifier).await?;
-                let is_same = |known: &Arc<Verified>| {
-                    known.usable_until == found.usable_until && known.claims == found.claims
-                };
-                let same = known.filter(is_same);
-                (same.unwrap_or_else(|| Arc::new(found)), Some(epoch))
-            }
-            (CredentialKind::Handle | CredentialKind::Jwt, _) => match known {
-                Some(known) => (known, None),
-                None => (Arc::new(self.verifier.verify(credential)?), None),
-            },
-        };
-        let max_age = key.spread(self.config.staleness);
-        self.complete(VerifiedCredential { credential, token, handle, started, max_age, previous })
-            .await
-    }
-
-    /// Reads the session of a verified credential, and makes the headers.
-    async fn complete(&self, verified: VerifiedCredential<'_>) -> Outcome {
-        let (session, read) = match session_of(&verified.token)? {
-            None => (None, None),
-            Some((user, id)) => {
-                let ((at, wall), epoch) = (verified.started, self.sessions.epoch(&user, &id));
-                let read = SessionRead { at, wall, epoch, max_age: verified.max_age };
-                let live = self.sessions.live(&user, &id).await;
-                let session = live.map_err(|reason| DenialCode::from(&reason))?;
-                (Some(session), Some(read))
-            }
-        };
-        let (headers, signed) = self.headers(&verified, session.as_ref())?;
-        let VerifiedCredential { token, handle, .. } = verified;
-        Ok(Arc::new(CachedDecision { token, session, headers, read, handle, signed }))
-    }
-
-    /// The headers of the answer, and who signed the token among them.
-    fn headers(
-        &self,
-        verified: &VerifiedCredential<'_>,
-        session: Option<&Session>,
-    ) -> Result<(HeaderMap, Option<SignedBy>), DenialCode> {
-        let mut headers = self.identity.render(&verified.token, session)?;
-        let mut signed = None;
-        if let Some(upstream) = &self.upstream {
-            let (value, by) = match reuse_signature(upstream, verified) {
-                Some(before) => before,
-                None => upstream
-                    .value(&verified.token, verified.credential)
-                    .map_err(|_| DenialCode::KeysUnavailable)?,
-            };
-            identity::add(&mut headers, upstream.header().clone(), value)?;
-            signed = Some(by);
-        }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok((headers, signed))
-    }
-
     fn validity(&self, decision: &CachedDecision, at: Duration) -> Validity {
         let now = self.clock.now();
         if !decision.token.is_valid(now, at) {
@@ -442,28 +328,6 @@ impl CachedDecision {
             _ => true,
         }
     }
-}
-
-/// Reuses the token for the application that was signed before: signing takes time. Only for the
-/// same claims, and while the same key would sign them.
-fn reuse_signature(
-    upstream: &UpstreamJwt,
-    verified: &VerifiedCredential<'_>,
-) -> Option<(HeaderValue, SignedBy)> {
-    let previous = verified.previous.as_ref()?;
-    let by = previous.signed.as_ref().filter(|by| upstream.is_current(by))?;
-    let value = previous.headers.get(upstream.header())?;
-    Arc::ptr_eq(&previous.token, &verified.token).then(|| (value.clone(), by.clone()))
-}
-
-/// Whose session the token names, if it names one.
-pub(super) fn session_of(token: &Verified) -> Result<Option<(UserId, SessionId)>, DenialCode> {
-    let Some(id) = &token.session else {
-        return Ok(None);
-    };
-    let user = UserId::parse(&token.subject).map_err(|_| DenialCode::BadClaim)?;
-    let id = SessionId::parse(id).map_err(|_| DenialCode::BadClaim)?;
-    Ok(Some((user, id)))
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Accounts in a database: an SQLite file, or PostgreSQL.
 //!
-//! The statements are the same for both and stand here once; `engine` has what differs, `rows`
-//! what a record looks like. Every write is one transaction.
+//! The statements are the same for both and stand here once, in `users`, `api_keys` and `clients`.
+//! `engine` has the differences between the two, `rows` the columns of a record. Every write is one
+//! transaction.
 
+mod api_keys;
+mod clients;
 mod engine;
 mod rows;
+mod users;
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +20,13 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 use crate::store::{postgres, sqlite};
+use api_keys::{add_key, delete_key, key, keys, record_key_use, renew_key};
+use clients::{add_client, change_client, client, clients, delete_client};
 use engine::{Engine, Statement, StatementError};
-use rows::to_millis;
+use users::{
+    add_user, change_user, delete_user, record_login, set_password, set_state, user, user_by_login,
+    users,
+};
 
 /// How long a call on a shared SQLite file may take beyond the wait for its lock.
 const SQLITE_MARGIN: Duration = Duration::from_secs(1);
@@ -121,239 +130,6 @@ type Done = Result<(), AccountError>;
 type Existed = Result<bool, AccountError>;
 type Found<T> = Result<Option<T>, AccountError>;
 type Several<T> = Result<Vec<T>, AccountError>;
-
-macro_rules! select_users {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, username, email, email_verified, full_name, kind, state, roles, scopes, \
-             claims, password, created, updated, last_login FROM users ",
-            $rest
-        )
-    };
-}
-
-macro_rules! select_keys {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, user_id, digest, label, scopes, created, expires, last_used FROM api_keys ",
-            $rest
-        )
-    };
-}
-
-macro_rules! select_clients {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, label, secrets, jwks, grants, scopes, audiences, introspects, created \
-             FROM clients ",
-            $rest
-        )
-    };
-}
-
-/// What a user logs in with, by its canonical form, so that two who want each other's names take
-/// them in one order and neither waits for the other for ever.
-fn login_names(user: &User) -> Vec<(&str, &'static str)> {
-    let mut names = vec![(user.username.canonical(), "username")];
-    let email = user.email.as_ref().map(Login::canonical);
-    names.extend(email.filter(|email| *email != names[0].0).map(|email| (email, "e-mail")));
-    names.sort_unstable();
-    names
-}
-
-async fn add_user(engine: &impl Engine, user: &User) -> Done {
-    let hash = user.password.as_ref().map(rows::hash).transpose()?;
-    let names = login_names(user);
-    let insert = Statement::new(
-        "INSERT INTO users (username, email, email_verified, full_name, kind, state, roles, \
-         scopes, claims, updated, id, password, created, last_login) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    );
-    let insert = rows::bind_user(insert, user)
-        .text(user.id.as_str())
-        .optional_text(hash)
-        .number(to_millis(user.created))
-        .optional_number(user.last_login.map(to_millis));
-    let mut statements = vec![insert];
-    statements.extend(names.iter().map(|(canonical, _)| {
-        Statement::new("INSERT INTO login_names (canonical, user_id) VALUES ($1, $2)")
-            .text(*canonical)
-            .text(user.id.as_str())
-    }));
-    let taken = |index| match index {
-        0 => "user id",
-        index => names.get(index - 1).map_or("name", |(_, what)| what),
-    };
-    written(engine.run(statements).await, taken).map(drop)
-}
-
-async fn user(engine: &impl Engine, id: &UserId) -> Found<User> {
-    let statement = Statement::new(select_users!("WHERE id = $1")).text(id.as_str());
-    one(engine, statement, rows::user).await
-}
-
-async fn user_by_login(engine: &impl Engine, login: &Login) -> Found<User> {
-    let statement = Statement::new(select_users!(
-        "WHERE id = (SELECT user_id FROM login_names WHERE canonical = $1)"
-    ));
-    one(engine, statement.text(login.canonical()), rows::user).await
-}
-
-async fn users(engine: &impl Engine, after: Option<&UserId>, limit: usize) -> Several<User> {
-    // No id is empty, so all come after nothing.
-    let statement = Statement::new(select_users!("WHERE id > $1 ORDER BY id LIMIT $2"))
-        .text(after.map_or("", UserId::as_str))
-        .number(i64::try_from(limit).unwrap_or(i64::MAX));
-    readable(engine, statement, rows::user).await
-}
-
-async fn change_user(engine: &impl Engine, user: &User) -> Existed {
-    let names = login_names(user);
-    let update = Statement::new(
-        "UPDATE users SET username = $1, email = $2, email_verified = $3, full_name = $4, \
-         kind = $5, state = $6, roles = $7, scopes = $8, claims = $9, updated = $10 \
-         WHERE id = $11",
-    );
-    let forget = Statement::new("DELETE FROM login_names WHERE user_id = $1");
-    let mut statements =
-        vec![rows::bind_user(update, user).text(user.id.as_str()), forget.text(user.id.as_str())];
-    statements.extend(names.iter().map(|(canonical, _)| {
-        Statement::new(
-            "INSERT INTO login_names (canonical, user_id) SELECT $1, id FROM users WHERE id = $2",
-        )
-        .text(*canonical)
-        .text(user.id.as_str())
-    }));
-    let before = statements.len() - names.len();
-    let taken = |index: usize| {
-        let name = index.checked_sub(before).and_then(|index| names.get(index));
-        name.map_or("name", |(_, what)| what)
-    };
-    touched(written(engine.run(statements).await, taken))
-}
-
-async fn set_state(engine: &impl Engine, id: &UserId, state: UserState, at: UnixTime) -> Existed {
-    let statement = Statement::new("UPDATE users SET state = $2, updated = $3 WHERE id = $1")
-        .text(id.as_str())
-        .text(state.as_str())
-        .number(to_millis(at));
-    change(engine, statement).await
-}
-
-async fn set_password(
-    engine: &impl Engine,
-    id: &UserId,
-    hash: &Secret,
-    instead_of: Option<&Secret>,
-    at: UnixTime,
-) -> Existed {
-    let statement = Statement::new(
-        "UPDATE users SET password = $2, updated = $3 \
-         WHERE id = $1 AND ($4 IS NULL OR password = $4)",
-    );
-    let statement = statement
-        .text(id.as_str())
-        .text(rows::hash(hash)?)
-        .number(to_millis(at))
-        .optional_text(instead_of.map(rows::hash).transpose()?);
-    change(engine, statement).await
-}
-
-async fn record_login(engine: &impl Engine, id: &UserId, at: UnixTime) -> Done {
-    let statement = Statement::new(
-        "UPDATE users SET last_login = $2 \
-         WHERE id = $1 AND (last_login IS NULL OR last_login < $2)",
-    );
-    change(engine, statement.text(id.as_str()).number(to_millis(at))).await.map(drop)
-}
-
-async fn delete_user(engine: &impl Engine, id: &UserId) -> Existed {
-    // Names and API keys go with it, by their foreign keys.
-    change(engine, Statement::new("DELETE FROM users WHERE id = $1").text(id.as_str())).await
-}
-
-async fn add_key(engine: &impl Engine, key: &ApiKey) -> Done {
-    let statement = Statement::new(
-        "INSERT INTO api_keys (id, user_id, digest, label, scopes, created, expires, last_used) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    );
-    let statement = statement
-        .text(&key.id)
-        .text(key.user.as_str())
-        .text(key.digest.as_str())
-        .optional_text(key.label.as_deref())
-        .text(rows::list(&key.scopes))
-        .number(to_millis(key.created))
-        .optional_number(key.expires.map(to_millis))
-        .optional_number(key.last_used.map(to_millis));
-    written(engine.run(vec![statement]).await, |_| "API key").map(drop)
-}
-
-async fn key(engine: &impl Engine, digest: &KeyDigest) -> Found<ApiKey> {
-    let statement = Statement::new(select_keys!("WHERE digest = $1")).text(digest.as_str());
-    one(engine, statement, rows::key).await
-}
-
-async fn keys(engine: &impl Engine, user: Option<&UserId>, limit: usize) -> Several<ApiKey> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let statement = match user {
-        Some(user) => Statement::new(select_keys!(
-            "WHERE user_id = $1 ORDER BY created DESC, id DESC LIMIT $2"
-        ))
-        .text(user.as_str()),
-        None => Statement::new(select_keys!("ORDER BY created DESC, id DESC LIMIT $1")),
-    };
-    readable(engine, statement.number(limit), rows::key).await
-}
-
-async fn renew_key(engine: &impl Engine, digest: &KeyDigest, expires: Option<UnixTime>) -> Existed {
-    let statement = Statement::new("UPDATE api_keys SET expires = $2 WHERE digest = $1")
-        .text(digest.as_str())
-        .optional_number(expires.map(to_millis));
-    change(engine, statement).await
-}
-
-async fn record_key_use(engine: &impl Engine, id: &str, at: UnixTime) -> Done {
-    let statement = Statement::new(
-        "UPDATE api_keys SET last_used = $2 WHERE id = $1 AND (last_used IS NULL OR last_used < $2)",
-    );
-    change(engine, statement.text(id).number(to_millis(at))).await.map(drop)
-}
-
-async fn delete_key(engine: &impl Engine, id: &str) -> Existed {
-    change(engine, Statement::new("DELETE FROM api_keys WHERE id = $1").text(id)).await
-}
-
-async fn add_client(engine: &impl Engine, client: &Client) -> Done {
-    let statement = Statement::new(
-        "INSERT INTO clients \
-         (label, secrets, jwks, grants, scopes, audiences, introspects, id, created) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    );
-    let statement =
-        rows::bind_client(statement, client).text(&client.id).number(to_millis(client.created));
-    written(engine.run(vec![statement]).await, |_| "client id").map(drop)
-}
-
-async fn client(engine: &impl Engine, id: &str) -> Found<Client> {
-    one(engine, Statement::new(select_clients!("WHERE id = $1")).text(id), rows::client).await
-}
-
-async fn clients(engine: &impl Engine) -> Several<Client> {
-    readable(engine, Statement::new(select_clients!("ORDER BY id")), rows::client).await
-}
-
-async fn change_client(engine: &impl Engine, client: &Client) -> Existed {
-    let statement = Statement::new(
-        "UPDATE clients SET label = $1, secrets = $2, jwks = $3, grants = $4, scopes = $5, \
-         audiences = $6, introspects = $7 WHERE id = $8",
-    );
-    change(engine, rows::bind_client(statement, client).text(&client.id)).await
-}
-
-async fn delete_client(engine: &impl Engine, id: &str) -> Existed {
-    change(engine, Statement::new("DELETE FROM clients WHERE id = $1").text(id)).await
-}
 
 async fn ping(engine: &impl Engine) -> Done {
     read(engine, Statement::new("SELECT id FROM users LIMIT 1")).await.map(drop)

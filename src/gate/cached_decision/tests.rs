@@ -1,3 +1,9 @@
+//! The cache of decisions in front of a store that counts its reads, fails and waits on demand.
+
+mod revocation;
+mod staleness;
+mod store_outage;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -7,7 +13,9 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
-use crate::session::{Device, Filter, InvalidatedRecord, MemoryStore, SessionPolicy, SessionStore};
+use crate::session::{
+    Device, Filter, InvalidatedRecord, MemoryStore, SessionId, SessionPolicy, SessionStore, UserId,
+};
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener as _};
 use crate::store::{StoreError, StoreMetrics};
 use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, UsableUntil, key};
@@ -209,267 +217,6 @@ async fn many_misses_at_once_cost_one_verification_and_one_read() {
 }
 
 #[tokio::test]
-async fn what_this_process_revoked_is_refused_at_the_very_next_request() {
-    let fixture = usual();
-    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
-    assert_eq!(fixture.outcome(&one).await, Ok(()));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
-    fixture.decisions.sessions().revoke(&Fixture::id("one")).await.unwrap();
-    assert_eq!(fixture.outcome(&one).await, Err(DenialCode::SessionUnknown));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
-    let alice = UserId::parse("alice").unwrap();
-    fixture.decisions.sessions().revoke_user(&alice).await.unwrap();
-    assert_eq!(fixture.outcome(&other).await, Err(DenialCode::SessionUnknown));
-}
-
-#[tokio::test]
-async fn what_was_revoked_elsewhere_is_refused_at_the_bound() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    // Up to a quarter before the bound the store is asked again.
-    fixture.clock.advance(Duration::from_millis(749));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(Duration::from_millis(251));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
-}
-
-#[tokio::test]
-async fn what_was_revoked_elsewhere_is_refused_as_soon_as_that_is_heard() {
-    let fixture = usual();
-    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
-    assert_eq!(fixture.outcome(&one).await, Ok(()));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
-    fixture.store.inner.revoke(&Fixture::id("one")).await.unwrap();
-    fixture.on_invalidation(InvalidationEvent::Changed(b"session:other"));
-    assert_eq!(fixture.outcome(&one).await, Ok(()), "no event named it");
-    fixture.on_invalidation(InvalidationEvent::Changed(b"session:one"));
-    assert_eq!(fixture.outcome(&one).await, Err(DenialCode::SessionUnknown));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
-    fixture.on_invalidation(InvalidationEvent::Changed(b"\xff is no name of ours"));
-    assert_eq!((fixture.reads(), fixture.outcome(&other).await), (4, Ok(())));
-}
-
-#[tokio::test]
-async fn where_something_may_have_been_missed_each_session_is_read_once() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    for reads in [1, 2, 3] {
-        for _ in 0..5 {
-            assert_eq!(fixture.outcome(&token).await, Ok(()));
-        }
-        assert_eq!(fixture.reads(), reads);
-        fixture.on_invalidation(InvalidationEvent::Lost);
-    }
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
-    assert_eq!(fixture.decisions.metrics.looked_up().2, 1, "the signature was checked once");
-}
-
-#[tokio::test]
-async fn suspect_and_without_the_store_a_yes_lasts_as_long_as_the_operator_says() {
-    for (stale_if_error, lasts) in [(STALENESS, 999), (Duration::ZERO, 0), (STALENESS * 60, 59_999)]
-    {
-        let store_timeout = Duration::from_secs(9);
-        let fixture = fixture_on(CacheConfig {
-            stale_if_error,
-            store_timeout,
-            ..CacheConfig::with_staleness(STALENESS)
-        });
-        let token = fixture.token("s", 600).await;
-        assert_eq!(fixture.outcome(&token).await, Ok(()));
-        fixture.store.is_down.store(true, Ordering::SeqCst);
-        fixture.on_invalidation(InvalidationEvent::Lost);
-        let answers = if lasts > 0 { Ok(()) } else { Err(DenialCode::StoreUnavailable) };
-        assert_eq!(fixture.outcome(&token).await, answers, "{stale_if_error:?}");
-        fixture.clock.advance(Duration::from_millis(lasts));
-        assert_eq!(fixture.outcome(&token).await, answers, "{stale_if_error:?}");
-        fixture.clock.advance(Duration::from_millis(1));
-        assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
-    }
-}
-
-#[tokio::test]
-async fn what_is_known_to_have_changed_is_not_believed_without_the_store() {
-    let store_timeout = Duration::from_secs(9);
-    let stale_if_error = Duration::from_secs(600);
-    let fixture = fixture_on(CacheConfig {
-        stale_if_error,
-        store_timeout,
-        ..CacheConfig::with_staleness(STALENESS)
-    });
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.is_down.store(true, Ordering::SeqCst);
-    fixture.on_invalidation(InvalidationEvent::Changed(b"session:s"));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
-}
-
-#[tokio::test]
-async fn without_the_store_nothing_outlives_the_session_or_the_token() {
-    let store_timeout = Duration::from_secs(9);
-    let stale_if_error = Duration::from_secs(600);
-    let fixture = fixture_on(CacheConfig {
-        stale_if_error,
-        store_timeout,
-        ..CacheConfig::with_staleness(STALENESS)
-    });
-    let (short, shorter) = (fixture.token("s", 60).await, fixture.sign("s", NOW + 30));
-    let longer = fixture.sign("s", NOW + 10_000);
-    for token in [&short, &shorter, &longer] {
-        assert_eq!(fixture.outcome(token).await, Ok(()));
-    }
-    fixture.store.is_down.store(true, Ordering::SeqCst);
-    fixture.clock.advance(Duration::from_secs(30));
-    assert_eq!(fixture.outcome(&shorter).await, Err(DenialCode::TokenExpired));
-    assert_eq!(fixture.outcome(&longer).await, Ok(()));
-    fixture.clock.advance(Duration::from_secs(30));
-    assert_eq!(fixture.outcome(&longer).await, Err(DenialCode::StoreUnavailable));
-}
-
-#[tokio::test]
-async fn a_store_that_hangs_is_waited_for_no_longer_than_a_gateway_waits() {
-    let store_timeout = Duration::from_millis(20);
-    let fixture =
-        fixture_on(CacheConfig { store_timeout, ..CacheConfig::with_staleness(STALENESS) });
-    let (known, new) = (fixture.token("known", 600).await, fixture.token("new", 600).await);
-    assert_eq!(fixture.outcome(&known).await, Ok(()));
-    fixture.store.may_answer.forget_permits(1);
-    fixture.on_invalidation(InvalidationEvent::Lost);
-    assert_eq!(fixture.outcome(&known).await, Ok(()), "it was read within the bound");
-    assert_eq!(fixture.outcome(&new).await, Err(DenialCode::StoreUnavailable));
-    fixture.clock.advance(STALENESS);
-    assert_eq!(fixture.outcome(&known).await, Err(DenialCode::StoreUnavailable));
-}
-
-#[tokio::test]
-async fn what_was_read_at_once_is_not_read_again_at_once() {
-    let fixture = usual();
-    let mut tokens = Vec::new();
-    for n in 0..100 {
-        tokens.push(fixture.token(&format!("s{n}"), 600).await);
-    }
-    let mut reads = Vec::new();
-    for _ in 0..7 {
-        let before = fixture.reads();
-        for token in &tokens {
-            assert_eq!(fixture.outcome(token).await, Ok(()));
-        }
-        reads.push(fixture.reads() - before);
-        // From three quarters of the bound on, in steps of a twentieth of it.
-        let steps = if reads.len() == 1 { 15 } else { 1 };
-        fixture.clock.advance(STALENESS * steps / 20);
-    }
-    assert_eq!(reads[0], 100);
-    assert_eq!(reads[1..].iter().sum::<u64>(), 100, "by the bound each was read: {reads:?}");
-    assert!(reads[1..].iter().all(|reads| *reads < 60), "{reads:?}");
-}
-
-#[tokio::test]
-async fn a_recheck_reads_the_session_and_verifies_nothing() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(STALENESS);
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    assert_eq!((fixture.reads(), fixture.decisions.metrics.looked_up()), (2, (0, 1, 1)));
-}
-
-#[tokio::test]
-async fn setting_the_clock_back_does_not_stretch_the_bound() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    fixture.clock.advance(STALENESS);
-    fixture.clock.set_wall(UnixTime::from_secs(NOW - 100));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
-}
-
-#[tokio::test]
-async fn what_is_old_when_it_is_read_is_believed_for_so_much_less() {
-    let lag = Duration::from_millis(400);
-    let store_timeout = Duration::from_secs(9);
-    let config = CacheConfig { store_timeout, ..CacheConfig::with_staleness(STALENESS) };
-    let fixture = fixture_behind(lag, config);
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.is_down.store(true, Ordering::SeqCst);
-    fixture.clock.advance(Duration::from_millis(599));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(Duration::from_millis(1));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
-}
-
-#[tokio::test]
-async fn a_host_that_slept_asks_again() {
-    let fixture = usual();
-    let token = fixture.token("s", 6_000).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    // The monotonic clock stood still meanwhile.
-    fixture.clock.set_wall(UnixTime::from_secs(NOW + 60));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
-}
-
-#[tokio::test]
-async fn with_the_store_down_a_yes_lasts_until_the_bound_and_no_longer() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.store.is_down.store(true, Ordering::SeqCst);
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(STALENESS);
-    for _ in 0..3 {
-        assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
-    }
-    fixture.store.is_down.store(false, Ordering::SeqCst);
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    assert_eq!(fixture.decisions.metrics.looked_up().2, 1, "the signature was checked once");
-}
-
-#[tokio::test]
-async fn no_bound_outlives_token_or_session() {
-    let fixture = fixture(Duration::from_secs(3_600), 1 << 20);
-    let token = fixture.token("s", 60).await;
-    let longer = fixture.sign("s", NOW + 10_000);
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    assert_eq!(fixture.outcome(&longer).await, Ok(()));
-    fixture.clock.advance(Duration::from_secs(59));
-    assert_eq!(fixture.outcome(&longer).await, Ok(()));
-    fixture.clock.advance(Duration::from_secs(1));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::TokenExpired));
-    assert_eq!(fixture.outcome(&longer).await, Err(DenialCode::SessionExpired));
-}
-
-#[tokio::test]
-async fn an_idle_session_ends_at_the_validator() {
-    let fixture = usual();
-    let token = fixture.token("s", 6_000).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(Duration::from_secs(299));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    // That use was noted, in the background.
-    while fixture
-        .store
-        .inner
-        .get(&UserId::parse("alice").unwrap(), &Fixture::id("s"))
-        .await
-        .unwrap()
-        .unwrap()
-        .last_seen
-        != fixture.clock.now()
-    {
-        tokio::task::yield_now().await;
-    }
-    fixture.clock.advance(Duration::from_secs(299));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.clock.advance(Duration::from_secs(600));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionInactive));
-}
-
-#[tokio::test]
 async fn a_key_that_was_withdrawn_is_noticed_at_the_next_request() {
     let fixture = usual();
     let token = fixture.token("s", 600).await;
@@ -478,49 +225,6 @@ async fn a_key_that_was_withdrawn_is_noticed_at_the_next_request() {
     let other = SigningKey::from_private_pem(Algorithm::EdDSA, &other).unwrap();
     fixture.ring.replace(vec![other.verifying().clone()], UsableUntil::FOR_EVER);
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::BadSignature));
-}
-
-#[tokio::test]
-async fn a_revocation_during_a_read_is_not_overlooked() {
-    let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    fixture.store.may_answer.forget_permits(1);
-    let asked = tokio::spawn({
-        let (decisions, token) = (fixture.decisions.clone(), token.clone());
-        async move { decisions.decide(&token).await.map(|_| ()) }
-    });
-    while fixture.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
-    // The read has its answer, which is a yes, and has not handed it out.
-    fixture.decisions.sessions().revoke(&Fixture::id("s")).await.unwrap();
-    fixture.store.may_answer.add_permits(1);
-    assert_eq!(asked.await.unwrap(), Err(DenialCode::SessionUnknown));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
-}
-
-#[tokio::test]
-async fn without_a_bound_no_answer_is_older_than_its_question() {
-    let fixture = fixture(Duration::ZERO, 1 << 20);
-    let token = fixture.token("s", 600).await;
-    fixture.store.may_answer.forget_permits(1);
-    let ask = || {
-        let (decisions, token) = (fixture.decisions.clone(), token.clone());
-        tokio::spawn(async move { decisions.decide(&token).await.map(|_| ()) })
-    };
-    let early = ask();
-    while fixture.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    fixture.clock.advance(Duration::from_millis(1));
-    // This one was asked after the revocation, while the read from before it is under way.
-    let late = ask();
-    tokio::task::yield_now().await;
-    fixture.store.may_answer.add_permits(1);
-    assert_eq!(early.await.unwrap(), Ok(()));
-    assert_eq!(late.await.unwrap(), Err(DenialCode::SessionUnknown));
-    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
 }
 
 #[tokio::test]
