@@ -1,6 +1,6 @@
 //! Time, as an argument.
 //!
-//! Nothing below `app` asks the system what time it is: it is handed a [`Clock`]. So expiry,
+//! Nothing below `app` asks the system for the time: it gets a [`Clock`] as an argument. So expiry,
 //! inactivity and staleness are tested by moving a [`ManualClock`], never by sleeping.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in wall-clock time, in whole milliseconds since the Unix epoch.
 ///
-/// Arithmetic saturates: a claim that names the end of the universe is compared, not wrapped.
+/// Arithmetic saturates: a claim with a time at the end of the range is compared, not wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
@@ -17,12 +17,12 @@ impl UnixTime {
     /// The Unix epoch itself; as a not-before it restricts nothing.
     pub const EPOCH: Self = Self(0);
 
-    /// From whole seconds, the unit of RFC 7519's NumericDate.
+    /// A time from whole seconds, the unit of RFC 7519's NumericDate.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000))
     }
 
-    /// From milliseconds, the unit that the stores keep.
+    /// A time from milliseconds, the unit of the stores.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
@@ -47,14 +47,14 @@ impl UnixTime {
         Self(self.0.saturating_sub(millis(by)))
     }
 
-    /// How long ago `earlier` was; zero where it lies in the future.
+    /// The time since `earlier`; zero where it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl fmt::Display for UnixTime {
-    /// RFC 3339 in UTC with whole seconds, as in `2026-11-22T08:00:00Z`.
+    /// Writes RFC 3339 in UTC with whole seconds, as in `2026-11-22T08:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Civil-from-days over the proleptic Gregorian calendar, eras of 400 years.
         let (days, secs) = (self.as_secs() / 86_400, self.as_secs() % 86_400);
@@ -76,9 +76,9 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Wall-clock time: for what is compared with claims and with stored records.
+    /// Wall-clock time, to compare with claims and with stored records.
     fn now(&self) -> UnixTime;
 
     /// Time since some fixed moment, which never runs backwards: for staleness, so that an

@@ -1,4 +1,4 @@
-//! Values that must not be seen, and where random ones come from.
+//! Secret values, and the source of random ones.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Secret {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// The secret itself. Whoever calls this answers for where it goes.
+    /// The secret itself. The caller is responsible for where it goes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where unpredictable bytes come from.
+/// A source of unpredictable bytes.
 pub trait Random: Send + Sync + fmt::Debug {
     /// Fills `bytes`, or says that the source failed, in which case nothing may be issued.
     ///
@@ -52,7 +52,7 @@ pub trait Random: Send + Sync + fmt::Debug {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomFailed>;
 }
 
-/// The random source gave nothing; whatever wanted to be unguessable must not be made.
+/// The random source gave nothing; nothing that must be unguessable can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the system's random source failed")]
 pub struct RandomFailed;

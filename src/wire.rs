@@ -1,6 +1,5 @@
-//! Things that services and the server share: what they tell each other beside requests and
-//! responses, how a gateway's question is known, bounds of listeners of all kinds, and the client
-//! of HTTPS.
+//! The parts that services and the server share: notes in the extensions of requests and responses,
+//! the detection of a gateway's question, bounds for listeners of all kinds, and the HTTPS client.
 
 pub mod body;
 pub mod budget;
@@ -9,33 +8,34 @@ pub mod networks;
 
 use http::HeaderMap;
 
-/// The name of log lines about requests that were let in: who asks for these wants all of them.
+/// The name of log lines about requests that were let in. They have no rate limit: an operator who
+/// turns them on wants all of them.
 pub const ACCESS_ALLOWED: &str = "access_allowed";
 /// The name of log lines about requests that were refused, which anybody can cause.
 pub const ACCESS_REFUSED: &str = "access_refused";
 
-/// Put by a service into the extensions of its response: the request's body was read to its end.
+/// A note in a response's extensions: the request's body was read to its end.
 ///
 /// Without it, an HTTP/1 connection whose request announced a body is closed after the answer,
 /// since the body may never come. A service that ignores bodies need not know of this.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRead;
 
-/// What tells of the method of another request: of gateways that ask, and of nobody else.
+/// Headers with the method of another request. Only gateways that ask send them.
 const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
-/// What tells of its URL: of gateways that ask, and of some proxies that pass a request on.
+/// Headers with its URL. Gateways that ask send them, and some proxies that pass a request on.
 const URLS: [&str; 4] =
     ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-auth-request-redirect"];
 
-/// True where this may be a forward-auth request of a gateway, as far as its headers show. nginx
-/// alone asks without any of them, where its configuration sets none. Nothing but a refusal may
-/// depend on it.
+/// Returns whether this may be a forward-auth request of a gateway, as far as its headers show.
+/// Only nginx asks without any of them, where its configuration sets none. Use it for refusals
+/// only.
 pub fn may_be_forward_auth(headers: &HeaderMap) -> bool {
     is_forward_auth(headers) || URLS.iter().any(|name| headers.contains_key(*name))
 }
 
-/// True where this is a forward-auth request for certain: other proxies may tell of the URL, but
-/// never of the method.
+/// Returns whether this is certainly a forward-auth request: other proxies may send the URL, but
+/// never the method.
 pub fn is_forward_auth(headers: &HeaderMap) -> bool {
     METHODS.iter().any(|name| headers.contains_key(*name))
 }

@@ -1,4 +1,4 @@
-//! The names that people log in with, in one form, so that case or spelling cannot make two
+//! The names that users log in with, in one form, so that case or spelling cannot make two
 //! accounts, or two counters of failures, of one.
 
 use icu_casemap::CaseMapper;
@@ -6,10 +6,10 @@ use icu_normalizer::ComposingNormalizer;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-/// The longest name, in bytes; the longest e-mail that can be delivered to (RFC 5321).
+/// The longest name, in bytes: the longest e-mail that can be delivered to (RFC 5321).
 const MAX_BYTES: usize = 254;
 
-/// A username or an e-mail: as it was written, and in the canonical form that it is compared by.
+/// A username or an e-mail: as it was written, and in the canonical form for comparisons.
 #[derive(Clone, Debug)]
 pub struct Login {
     written: String,
@@ -17,7 +17,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// Takes a username or an e-mail as somebody wrote it.
+    /// Reads a username or an e-mail as a user wrote it.
     ///
     /// # Errors
     /// [`InvalidLogin`] where it is empty or of invisible characters alone, longer than 254 bytes,
@@ -34,20 +34,21 @@ impl Login {
         Ok(Self { written, canonical })
     }
 
-    /// As it was written, without blanks around it.
+    /// The text as it was written, without blanks around it.
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
-    /// The form that it is compared by: case folded, in compatibility form (Unicode's NFKC), and
-    /// without what nobody can see, such as a zero-width space. It is the same for itself.
+    /// The form for comparisons: case folded, in compatibility form (Unicode's NFKC), and without
+    /// characters that nobody can see, such as a zero-width space. Its own canonical form is
+    /// itself.
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 }
 
 /// Folding may undo the normal form and the reverse, so it goes on until nothing changes. Two
-/// rounds are enough for all that Unicode has today.
+/// rounds are enough for all of today's Unicode.
 fn canonical(written: &str) -> String {
     const MAX_ROUNDS: usize = 8;
     let mut text = written.to_owned();
@@ -135,7 +136,7 @@ mod tests {
         #[test]
         fn case_makes_no_second_name(text in "[a-zA-Z0-9.@_\u{c0}-\u{130}\u{132}-\u{17f}\u{370}-\u{3ff}\u{400}-\u{4ff}]{1,40}") {
             let login = Login::parse(&text).expect("a name");
-            // Both ways lose what case alone does not tell, such as the final sigma.
+            // Both ways lose the difference between letters such as the two small sigmas.
             for other in [text.to_uppercase(), text.to_uppercase().to_lowercase()] {
                 if let Ok(other) = Login::parse(&other) {
                     prop_assert_eq!(login.canonical(), other.canonical());

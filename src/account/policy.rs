@@ -1,4 +1,4 @@
-//! What a new password must be. Nothing here looks at old ones: whoever has one may use it.
+//! The requirements for new passwords. Old ones are never checked here: a user may keep one.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use zxcvbn::{Score, zxcvbn};
 
 use super::password::{MAX_PASSWORD_BYTES, prepare};
 
-/// Beside names shorter than this, similarity says nothing.
+/// The shortest name that a password is compared with.
 const MIN_NAME: usize = 3;
-/// How many characters of a name are compared; whatever is longer is no name.
+/// The most characters of a name that are compared; longer texts are no names.
 const MAX_COMPARED: usize = 256;
 
 /// Requirements for new passwords.
@@ -17,20 +17,20 @@ const MAX_COMPARED: usize = 256;
 pub struct PasswordPolicy {
     /// The least number of characters; any run of white space counts as one.
     pub min_length: usize,
-    /// How similar it may be to a name of its owner, in percent; 100 allows anything.
+    /// The highest similarity to a name of its owner, in percent; 100 allows anything.
     pub max_similarity_percent: u8,
-    /// Which part of it one character may make, from 0 to 1.
+    /// The highest share of one character in it, from 0 to 1.
     pub max_character_frequency: f64,
 }
 
 impl Default for PasswordPolicy {
-    /// As in the older systems: 12 characters, 50 percent, 0.3.
+    /// The values of the older systems: 12 characters, 50 percent, 0.3.
     fn default() -> Self {
         Self { min_length: 12, max_similarity_percent: 50, max_character_frequency: 0.3 }
     }
 }
 
-/// What is wrong with a password; printed, what to do instead. It never holds the password.
+/// A problem of a password; its text says what to do. It never holds the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyProblem {
     /// It is shorter than this.
@@ -43,7 +43,7 @@ pub enum PolicyProblem {
     Monotonous,
     /// It is a number.
     OnlyDigits,
-    /// It is one of those that everybody tries first, or little more than one.
+    /// It is one of the most common ones, or little more than one.
     Common,
 }
 
@@ -67,11 +67,11 @@ impl fmt::Display for PolicyProblem {
     }
 }
 
-/// Looks at a new password. `about` is what a stranger may know of its owner and of this service:
+/// Checks a new password. `about` is all that a stranger may know of its owner and of this service:
 /// username, e-mail, full name, host.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All problems of it.
 pub fn check(
     policy: &PasswordPolicy,
     password: &str,
@@ -102,7 +102,8 @@ pub fn check(
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Whether a name, or an e-mail's part before the `@`, makes as much of the password as that.
+/// Returns whether a name, or an e-mail's part before the `@`, makes as much of the password as
+/// that.
 fn is_similar(password: &str, name: &str, limit: f64) -> bool {
     let folded = |text: &str| -> Vec<char> {
         prepare(text).chars().flat_map(char::to_lowercase).take(MAX_COMPARED).collect()
@@ -116,8 +117,8 @@ fn is_similar(password: &str, name: &str, limit: f64) -> bool {
         .any(|name| name.len() >= MIN_NAME && similarity(&password, &name) >= limit)
 }
 
-/// How alike two texts are, from 0 to 1: twice the length of what they share in the same order,
-/// in longest pieces first, over the length of both (Ratcliff and Obershelp).
+/// The similarity of two texts, from 0 to 1: twice the length of the pieces that they share in the
+/// same order, the longest pieces first, over the length of both (Ratcliff and Obershelp).
 fn similarity(a: &[char], b: &[char]) -> f64 {
     let both = a.len() + b.len();
     if both == 0 { 1.0 } else { portion(2 * shared(a, b), both) }
@@ -132,10 +133,10 @@ fn shared(a: &[char], b: &[char]) -> usize {
     before + length + shared(&a[start_a + length..], &b[start_b + length..])
 }
 
-/// The first of the longest pieces that stand in both: where in each, and how long.
+/// The first of the longest pieces that stand in both: its position in each, and its length.
 fn longest_piece(a: &[char], b: &[char]) -> (usize, usize, usize) {
     let mut best = (0, 0, 0);
-    // How long the piece is that ends at each place of `b`, for the present place of `a`.
+    // The length of the piece that ends at each position of `b`, for the present position of `a`.
     let mut lengths = vec![0; b.len() + 1];
     for (at_a, char) in a.iter().enumerate() {
         for at_b in (0..b.len()).rev() {
@@ -149,7 +150,7 @@ fn longest_piece(a: &[char], b: &[char]) -> (usize, usize, usize) {
     best
 }
 
-/// Which part of the text its most frequent character makes.
+/// The share of its most frequent character in the text.
 fn highest_frequency(text: &str) -> f64 {
     let mut chars: Vec<char> = text.chars().collect();
     chars.sort_unstable();
@@ -162,8 +163,8 @@ fn portion(part: usize, whole: usize) -> f64 {
     part as f64 / whole as f64
 }
 
-/// Whether it is one common password, word or name with little around it, or can be guessed as
-/// easily.
+/// Returns whether it is one common password, word or name with little around it, or can be guessed
+/// as easily.
 fn is_common(password: &str, about: &[&str]) -> bool {
     let estimate = zxcvbn(password, about);
     let length = password.chars().count();
@@ -249,7 +250,7 @@ mod tests {
         }
     }
 
-    /// As Python's `difflib.SequenceMatcher(None, a, b).ratio()` has it.
+    /// The values of Python's `difflib.SequenceMatcher(None, a, b).ratio()`.
     #[test]
     fn similarity_is_that_of_the_older_system() {
         for (a, b, expected) in [

@@ -1,4 +1,4 @@
-//! Accounts as they are kept: users, API keys, and the clients of OAuth.
+//! Accounts as they are stored: users, API keys, and the clients of OAuth.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 
-/// Somebody, or something, that can log in.
+/// A user: a person or a program that can log in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// A token's `sub`. Never changes, is never used again.
@@ -18,44 +18,44 @@ pub struct User {
     pub username: Login,
     /// Its e-mail, with which it can log in too; unique among all usernames and e-mails.
     pub email: Option<Login>,
-    /// Whether the e-mail was shown to be the user's.
+    /// True where the e-mail was shown to be the user's.
     pub email_verified: bool,
-    /// What people call it.
+    /// The name that people use for it.
     pub full_name: Option<String>,
-    /// What kind of user.
+    /// The kind of user.
     pub kind: UserKind,
-    /// Whether it may log in.
+    /// The right to log in, or not.
     pub state: UserState,
-    /// What it is, for the applications.
+    /// Its roles, for applications.
     pub roles: Vec<String>,
-    /// What it may be granted at most.
+    /// The most scopes that it may be granted.
     pub scopes: Vec<String>,
-    /// What else tokens say of it.
+    /// More claims for its tokens.
     pub claims: Map<String, Value>,
     /// The hash of its password in PHC or modular-crypt form; `None`: it cannot log in by password.
     pub password: Option<Secret>,
-    /// When it was made.
+    /// The time at which it was made.
     pub created: UnixTime,
-    /// When anything of it was changed.
+    /// The time of its last change.
     pub updated: UnixTime,
-    /// When it last logged in.
+    /// The time of its last login.
     pub last_login: Option<UnixTime>,
 }
 
-/// What kind of user it is.
+/// The kind of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserKind {
-    /// Somebody.
+    /// A person.
     #[default]
     Person,
     /// A program.
     Service,
-    /// Nobody in particular; never logs in by password.
+    /// No person in particular; never logs in by password.
     Anonymous,
 }
 
 impl UserKind {
-    /// How stores and commands write it.
+    /// Its name in stores and commands.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Person => "person",
@@ -64,25 +64,25 @@ impl UserKind {
         }
     }
 
-    /// What `as_str` wrote.
+    /// Reads the text that `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
         let all = [Self::Person, Self::Service, Self::Anonymous];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// Whether a user may log in.
+/// The right of a user to log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserState {
-    /// It may.
+    /// It may log in.
     #[default]
     Active,
-    /// An administrator said no.
+    /// An administrator locked it.
     Locked,
 }
 
 impl UserState {
-    /// How stores and commands write it.
+    /// Its name in stores and commands.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -90,14 +90,14 @@ impl UserState {
         }
     }
 
-    /// What `as_str` wrote.
+    /// Reads the text that `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Active, Self::Locked].into_iter().find(|state| state.as_str() == text)
     }
 }
 
-/// What the keys that are made here start with, so that people and scanners know one where they find
-/// it. No other service may choose such a key.
+/// The prefix of keys that are made here, so that people and scanners recognise one anywhere. No
+/// other service may choose such a key.
 pub const KEY_PREFIX: &str = "pk_";
 
 /// A key that a program logs in with. The key itself is shown once and never kept.
@@ -105,19 +105,19 @@ pub const KEY_PREFIX: &str = "pk_";
 pub struct ApiKey {
     /// Its name, for people and commands; holds nothing of the key.
     pub id: String,
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
     /// The digest of the key that it is found by.
     pub digest: KeyDigest,
-    /// What people call it.
+    /// The name that people use for it.
     pub label: Option<String>,
-    /// What it may be granted at most; empty: whatever its user may.
+    /// The most scopes that it may be granted; empty: all of its user's.
     pub scopes: Vec<String>,
-    /// When it was made.
+    /// The time at which it was made.
     pub created: UnixTime,
-    /// From this moment on it is of no use; `None`: never.
+    /// The time from which it cannot be used; `None`: never.
     pub expires: Option<UnixTime>,
-    /// When it was last used.
+    /// The time of its last use.
     pub last_used: Option<UnixTime>,
 }
 
@@ -133,18 +133,18 @@ impl KeyDigest {
         Self::from_sha512_hex(&hex(digest.as_ref()))
     }
 
-    /// The digest that jwthenticator's database holds. Anything may stand there; what is no digest
-    /// is found by no key.
+    /// The digest from jwthenticator's database. Any text may stand there; one that is no digest
+    /// fits no key.
     pub fn from_sha512_hex(hex: &str) -> Self {
         Self(format!("sha512:{}", hex.to_ascii_lowercase()))
     }
 
-    /// As it is kept.
+    /// Its text, as stores keep it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As a store has it.
+    /// Reads the text of a store.
     pub fn from_store(text: String) -> Self {
         Self(text)
     }
@@ -163,22 +163,22 @@ fn hex(bytes: &[u8]) -> String {
 pub struct Client {
     /// Its `client_id`: printable ASCII, at most 128 bytes.
     pub id: String,
-    /// What people call it.
+    /// The name that people use for it.
     pub label: Option<String>,
-    /// The digests of its secrets; two while one is being replaced. Secrets are ours, long and
+    /// The digests of its secrets; two while one is being replaced. Secrets are made here, long and
     /// random, so they are hashed as API keys are. Empty: a public client, or one with a key.
     pub secrets: Vec<ClientSecret>,
     /// The public keys (a JWK Set) by which it signs assertions (RFC 7523).
     pub jwks: Option<Value>,
-    /// Which grants it may use, as in `grant_type`.
+    /// The grants that it may use, as in `grant_type`.
     pub grants: Vec<String>,
-    /// What it may be granted at most.
+    /// The most scopes that it may be granted.
     pub scopes: Vec<String>,
-    /// Whom its tokens may be for, beside the usual audience.
+    /// The audiences that its tokens may have, beside the usual one.
     pub audiences: Vec<String>,
-    /// Whether it may ask what any token is (RFC 7662).
+    /// True where it may introspect any token (RFC 7662).
     pub introspects: bool,
-    /// When it was made.
+    /// The time at which it was made.
     pub created: UnixTime,
 }
 
@@ -187,23 +187,23 @@ pub struct Client {
 pub struct ClientSecret {
     /// Its digest.
     pub digest: KeyDigest,
-    /// From this moment on it is of no use; `None`: never.
+    /// The time from which it cannot be used; `None`: never.
     pub expires: Option<UnixTime>,
 }
 
 impl ClientSecret {
-    /// Whether it is of use at `now`.
+    /// Returns whether it can be used at `now`.
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 }
 
 impl ApiKey {
-    /// Whether it is of use at `now`.
+    /// Returns whether it can be used at `now`.
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 }
 
-/// How long an old client secret stays good beside its successor where nothing else is said.
+/// The usual time for which an old client secret stays good beside its successor.
 pub const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 3_600);

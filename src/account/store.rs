@@ -1,4 +1,4 @@
-//! What every store of accounts can do.
+//! The trait of all stores of accounts.
 
 use std::fmt::Debug;
 
@@ -10,14 +10,14 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 
-/// Where accounts are kept. Every write is one statement or one transaction.
+/// A store of accounts. Every write is one statement or one transaction.
 #[async_trait]
 pub trait AccountStore: Send + Sync + Debug {
     /// Adds a user.
     ///
     /// # Errors
-    /// [`AccountError::Taken`] where its id, username or e-mail is somebody's; an e-mail must not be
-    /// another's username either.
+    /// [`AccountError::Taken`] where its id, username or e-mail is in use; an e-mail must not be
+    /// another user's username either.
     async fn add_user(&self, user: &User) -> Result<(), AccountError>;
 
     /// The user of that id.
@@ -29,11 +29,11 @@ pub trait AccountStore: Send + Sync + Debug {
     /// At most `limit` users after that id, by id.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, AccountError>;
 
-    /// Puts a user in the place of the one with its id, save the password, `created` and
-    /// `last_login`. Says whether there was one.
+    /// Replaces the user with its id, except for the password, `created` and `last_login`. Returns
+    /// whether there was one.
     async fn change_user(&self, user: &User) -> Result<bool, AccountError>;
 
-    /// Locks or unlocks. Says whether there is such a user.
+    /// Locks or unlocks. Returns whether there is such a user.
     async fn set_state(
         &self,
         id: &UserId,
@@ -41,8 +41,8 @@ pub trait AccountStore: Send + Sync + Debug {
         at: UnixTime,
     ) -> Result<bool, AccountError>;
 
-    /// Sets the hash of the password. With `instead_of`, only where that one still stands: a
-    /// re-hash at login must not undo a change of the password. Says whether it was set.
+    /// Sets the hash of the password. With `instead_of`, only where that hash is still stored: a
+    /// re-hash at login must not undo a change of the password. Returns whether it was set.
     async fn set_password(
         &self,
         id: &UserId,
@@ -54,7 +54,7 @@ pub trait AccountStore: Send + Sync + Debug {
     /// Records the time of a login.
     async fn record_login(&self, id: &UserId, at: UnixTime) -> Result<(), AccountError>;
 
-    /// Deletes a user and its API keys. Says whether there was one.
+    /// Deletes a user and its API keys. Returns whether there was one.
     async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;
 
     /// Adds an API key.
@@ -69,17 +69,17 @@ pub trait AccountStore: Send + Sync + Debug {
     /// At most `limit` API keys, newest first; of one user or of all.
     async fn keys(&self, user: Option<&UserId>, limit: usize) -> Result<Vec<ApiKey>, AccountError>;
 
-    /// Moves the end of a key. Says whether there is such a key.
+    /// Moves the end of a key. Returns whether there is such a key.
     async fn renew_key(
         &self,
         digest: &KeyDigest,
         expires: Option<UnixTime>,
     ) -> Result<bool, AccountError>;
 
-    /// Records the time of a use; never moves back.
+    /// Records the time of a use; it never moves back.
     async fn record_key_use(&self, id: &str, at: UnixTime) -> Result<(), AccountError>;
 
-    /// Deletes a key by its id. Says whether there was one.
+    /// Deletes a key by its id. Returns whether there was one.
     async fn delete_key(&self, id: &str) -> Result<bool, AccountError>;
 
     /// Adds a client.
@@ -94,42 +94,42 @@ pub trait AccountStore: Send + Sync + Debug {
     /// All clients, by id.
     async fn clients(&self) -> Result<Vec<Client>, AccountError>;
 
-    /// Puts a client in the place of the one with its id. Says whether there was one.
+    /// Replaces the client with its id. Returns whether there was one.
     async fn change_client(&self, client: &Client) -> Result<bool, AccountError>;
 
-    /// Deletes a client. Says whether there was one.
+    /// Deletes a client. Returns whether there was one.
     async fn delete_client(&self, id: &str) -> Result<bool, AccountError>;
 
-    /// Whether the store answers.
+    /// Checks whether the store answers.
     async fn ping(&self) -> Result<(), AccountError>;
 
-    /// Leaves the store tidy at the end of the process.
+    /// Closes the store at the end of the process.
     async fn close(&self) {}
 
-    /// What and where this store is, for logs; holds no credentials.
+    /// The kind and the place of this store, for logs; holds no credentials.
     fn describe(&self) -> String;
 }
 
-/// Why a store did not do what it was asked. None of these holds a secret.
+/// The reason why a store did not do what it was asked. None of these holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
     /// It could not be reached, or refused.
     #[error("the account store is unavailable: {0}")]
     Unavailable(String),
-    /// It did not answer in time. What was asked may or may not have happened.
+    /// It did not answer in time. The change may or may not have happened.
     #[error("the account store did not answer in time")]
     TimedOut,
-    /// There is a record that says nothing that can be trusted.
+    /// There is a record whose content cannot be trusted.
     #[error("the stored {what} {id} cannot be read: {reason}")]
     Corrupt {
         /// A user, a key or a client.
         what: &'static str,
-        /// Which one.
+        /// Its id.
         id: String,
-        /// What is wrong; never its content.
+        /// The problem; never its content.
         reason: String,
     },
-    /// The name is somebody else's already.
+    /// The name is in use already.
     #[error("this {0} is taken")]
     Taken(&'static str),
     /// There is no such user to give the key to.

@@ -12,11 +12,11 @@ pub enum UserLookup {
     NotFound,
     /// This user.
     Found(Box<User>),
-    /// It is the id of one user, and a name of another: nobody may be meant by mistake.
+    /// It is the id of one user, and a name of another; neither is chosen.
     Ambiguous {
-        /// Whose id it is.
+        /// The user with this id.
         by_id: Box<User>,
-        /// Whose username or e-mail it is.
+        /// The user with this username or e-mail.
         by_login: Box<User>,
     },
 }
@@ -24,7 +24,7 @@ pub enum UserLookup {
 /// The user that `text` names.
 ///
 /// # Errors
-/// Where the store does not say.
+/// The store does not say.
 pub async fn find_user(store: &dyn AccountStore, text: &str) -> Result<UserLookup, AccountError> {
     let by_id = match UserId::parse(text) {
         Ok(id) => store.user(&id).await?,

@@ -1,16 +1,16 @@
-//! The cache of decisions: a credential that was found good is good for a while.
+//! The cache of decisions: a credential that was found good stays good for a while.
 //!
 //! A [`CachedDecision`] holds all that was found about one credential, a token or a handle: its
-//! claims, its session, the headers made from them. It is kept by the digest of the credential and
-//! looked at again at every request: a few comparisons tell whether it is still valid. Where the
-//! token itself is out of date it is verified again; where only the session was last read too long
-//! ago, or may have ended since, the session alone is read again, and with it what a handle stands
-//! for. Where the store gives no answer, what it said last is believed a little longer, as far as
-//! the operator allows and unless more is known.
+//! claims, its session, the headers made from them. Its key is the digest of the credential. Every
+//! request checks it again, by a few comparisons: is it still valid? Where the token itself is out
+//! of date, it is verified again. Where only the session was read too long ago, or may have ended
+//! since, only the session is read again, and with it the record of a handle. Where the store gives
+//! no answer, its last answer is believed a little longer, as far as the operator allows, and only
+//! where nothing is known to have changed.
 //!
 //! Nothing in the cache expires by itself and nothing is ever flushed from it, since both make some
-//! request wait: what is not valid any more is replaced when it is asked for, and pushed out when
-//! room is needed.
+//! request wait. A decision that is no longer valid is replaced when it is asked for, and is pushed
+//! out when room is needed.
 
 mod compute;
 mod key;
@@ -37,36 +37,38 @@ use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
 
-/// How often an answer may be overtaken by revocations before the request is refused.
+/// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
 
 /// The decision about one good credential, and all that was found about it.
 #[derive(Debug)]
 pub struct CachedDecision {
-    /// The token, or what the handle stands for.
+    /// The token, or the claims that the handle stands for.
     pub token: Arc<Verified>,
     /// Its session, where it has one.
     pub session: Option<Session>,
-    /// The headers of the answer: who it is, for the application, and that it must not be kept.
+    /// The headers of the answer: the identity for the application, and that the answer must not be
+    /// kept.
     pub headers: HeaderMap,
-    /// Of one that depends on a store: when and how that was read.
+    /// The reading of the session, where the decision depends on one.
     read: Option<SessionRead>,
-    /// Of a handle: what had been changed by the time that it was read.
+    /// The epoch of the handle at the time that it was read, where the credential is one.
     handle: Option<TokenEpoch>,
-    /// Who signed the token for the application, where there is one.
+    /// The signer of the token for the application, where there is one.
     signed: Option<SignedBy>,
 }
 
 /// The reading of a session.
 #[derive(Clone, Copy, Debug)]
 struct SessionRead {
-    /// When, on the monotonic clock, which nobody can set back.
+    /// The time of the reading on the monotonic clock, which nobody can set back.
     at: Duration,
-    /// When, on the wall's, which goes on while the host sleeps.
+    /// The same on the wall clock, which goes on while the host sleeps.
     wall: UnixTime,
-    /// What was revoked by then.
+    /// The epoch of the session at that time: it tells what was revoked before.
     epoch: SessionEpoch,
-    /// The age until which it counts as fresh where no event comes: the bound, or a little less.
+    /// The age until which the session counts as fresh where no event comes: the bound, or a little
+    /// less.
     max_age: Duration,
 }
 
@@ -84,8 +86,8 @@ enum Validity {
 /// The limits of the cache of decisions, as the operator sets them.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheConfig {
-    /// How long a session may be believed to live without asking again: the bound on how late a
-    /// revocation elsewhere is learnt of. Zero asks for every request.
+    /// The time for which a session is believed to live without asking again: the bound on how late
+    /// a revocation elsewhere becomes known. Zero asks for every request.
     pub staleness: Duration,
     /// The same bound while the store gives no answer (`stale-if-error` of RFC 5861).
     pub stale_if_error: Duration,
@@ -134,7 +136,7 @@ impl DecisionCache {
             .max_capacity(config.bytes)
             .weigher(|_, decision: &Arc<CachedDecision>| decision.memory_size())
             .build();
-        // What is already old when it is read is fresh for so much less.
+        // An answer that is already old when it is read is fresh for so much less.
         let lag = sessions.lag();
         let config = CacheConfig {
             staleness: config.staleness.saturating_sub(lag),
@@ -177,8 +179,8 @@ impl DecisionCache {
         self.handles.as_ref()
     }
 
-    /// What kind of credential this is taken for: where handles are accepted, whatever has their
-    /// form is one; all else is a token, be it a bad one.
+    /// Tells the kind of a credential. Where handles are accepted, every text of their form is one;
+    /// all else is a token, even if a bad one.
     pub fn kind_of(&self, credential: &str) -> CredentialKind {
         if self.handles.is_some() && is_handle(credential) {
             CredentialKind::Handle
@@ -192,7 +194,7 @@ impl DecisionCache {
         &self.sessions
     }
 
-    /// Whether tokens of every issuer could be verified now.
+    /// Returns whether tokens of every issuer could be verified now.
     pub fn has_keys(&self) -> bool {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         self.verifier.issuers().iter().all(|issuer| issuer.keys.is_usable(now, at))
@@ -207,7 +209,7 @@ impl DecisionCache {
     /// Decides about a token or handle: from the cache where its entry is valid.
     ///
     /// # Errors
-    /// Why it is not good now.
+    /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str) -> Outcome {
         let key = CacheKey::of(self.kind_of(credential), credential);
         let asked = self.clock.monotonic();
@@ -217,7 +219,7 @@ impl DecisionCache {
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }
-        // Boxed: what waits takes much room, and most requests wait for nothing.
+        // Boxed: a future that waits takes much room, and most requests wait for nothing.
         let found = Box::pin(self.resolve(key, credential, asked));
         match tokio::time::timeout(self.config.store_timeout, found).await {
             Ok(Err(DenialCode::StoreUnavailable)) | Err(_) => {
@@ -227,7 +229,7 @@ impl DecisionCache {
         }
     }
 
-    /// Serves the cached decision although it is stale, while the store gives no answer: not where
+    /// Serves the cached decision although it is stale, while the store gives no answer. Not where
     /// something is known to have changed, and not for longer than the operator allows.
     fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
         let kept = self.cache.get(key)?;
@@ -238,15 +240,17 @@ impl DecisionCache {
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
-    /// Resolves a cache miss together with all who ask for the same. The answer is never older than
-    /// the request: one that was in flight already may be, and is not taken.
+    /// Resolves a cache miss together with all callers that ask for the same. The answer is never
+    /// older than the request: a call that was in flight already may be older, and its answer is
+    /// not taken.
     async fn resolve(&self, key: CacheKey, credential: &str, asked: Duration) -> Outcome {
         for _ in 0..MAX_ROUNDS {
             let found = self.single_flight.join(key, self.load(key, credential)).await?;
             let was_read_since = found.read.is_none_or(|read| read.at >= asked);
             match self.validity(&found, asked) {
                 Validity::Valid => return Ok(found),
-                // Whatever was missed, it was not missed by who asked only afterwards.
+                // Events may have been lost meanwhile, but this caller asked before the reading
+                // began.
                 Validity::SessionStale
                     if was_read_since && self.epoch_status(&found) != EpochStatus::Changed =>
                 {
@@ -272,7 +276,8 @@ impl DecisionCache {
         let outcome = self.compute(&key, credential, previous, kept.is_some()).await;
         match &outcome {
             Ok(decision) => self.cache.insert(key, Arc::clone(decision)),
-            // What failed for want of an answer was not found bad; it is asked again.
+            // A failure without an answer does not mean that the credential is bad; it is asked
+            // again.
             Err(code) if kept.is_some() && code.class() != Class::Unavailable => {
                 self.cache.invalidate(&key);
             }
@@ -294,8 +299,8 @@ impl DecisionCache {
         }
     }
 
-    /// The epoch status of a decision: the worst of what concerns its session,
-    /// its handle, and the key that signed the token for the application.
+    /// The epoch status of a decision: the worst of those of its session, of its handle, and of the
+    /// key that signed the token for the application.
     fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
         let of_session = decision.read.as_ref().map(|read| self.sessions.status(&read.epoch));
         let of_handle = decision.handle.as_ref().map(|epoch| {
@@ -313,7 +318,8 @@ impl CachedDecision {
         memory_size(&self.token, self.session.as_ref(), &self.headers)
     }
 
-    /// True where the session has not expired, and was read less than so long ago by either clock.
+    /// Returns whether the session has not expired and its reading is younger than the limit, by
+    /// either clock.
     fn session_is_fresh(
         &self,
         now: UnixTime,

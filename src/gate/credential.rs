@@ -1,7 +1,7 @@
 //! Finding the credential in a request. It is found here, not believed.
 //!
-//! It may come from three sources: as a bearer token, in a cookie of the operator's choice, or in
-//! one of a pair of cookies, of which the other says whose it is. The first that is there is taken.
+//! There are three sources: a bearer token, a cookie of the operator's choice, or one of a pair of
+//! cookies, of which the other names the user. The first that is there is taken.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -12,12 +12,12 @@ use crate::opaque::{CookiePair, names_user};
 /// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
 const BEARER: &[u8] = b"bearer";
 
-/// In which cookies a credential may come; in none by default.
+/// The cookies in which a credential may come; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cookies {
-    /// One by itself.
+    /// A cookie that is good by itself.
     pub single: Option<String>,
-    /// One that is only good together with another one.
+    /// A cookie that is only good together with another one.
     pub pair: Option<CookiePair>,
 }
 
@@ -39,7 +39,7 @@ pub enum CredentialSource<'h> {
     Cookie,
     /// In one of a pair of cookies.
     Pair {
-        /// What the other one says whose it is.
+        /// The user that the other cookie names.
         user: &'h str,
     },
 }
@@ -103,17 +103,17 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
     std::str::from_utf8(token).map(Some).map_err(|_| DenialCode::MalformedCredentials)
 }
 
-/// Whether all bytes are visible ASCII, and none a comma, which would join two values. Summed up
-/// rather than searched: a compiler makes of it a few steps for many bytes, and it is done for
-/// every request.
+/// Returns whether all bytes are visible ASCII and none is a comma, which would join two values. It
+/// sums up instead of searching, since this is done for every request: a compiler makes of it a few
+/// steps for many bytes.
 fn is_plain(token: &[u8]) -> bool {
     let spoilt =
         |byte: u8| u8::from(byte <= b' ') | u8::from(byte >= 0x7f) | u8::from(byte == b',');
     token.iter().fold(0, |sum, byte| sum | spoilt(*byte)) == 0
 }
 
-/// The value of the cookie `name`. Two of that name with different values are refused: whoever
-/// can set a cookie for a parent domain could else choose which identity is taken.
+/// The value of the cookie `name`. Two of that name with different values are refused: an attacker
+/// who can set a cookie for a parent domain could otherwise choose which identity is taken.
 fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, DenialCode> {
     let mut found = None;
     for line in headers.get_all(COOKIE) {

@@ -1,4 +1,4 @@
-//! Why a request may not pass, in one fixed word.
+//! The reason why a request may not pass, in one fixed word.
 
 use super::identity::IdentityError;
 use crate::session::{Ended, NotLive};
@@ -7,16 +7,16 @@ use crate::token::TokenError;
 /// A request that may not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Why.
+    /// The reason.
     pub code: DenialCode,
-    /// The scopes that would have been needed, where that is why; separated by spaces.
+    /// The scopes that were needed, where they are the reason; separated by spaces.
     pub scopes: Option<String>,
-    /// Who it is, where the credentials are good and do not suffice. For the log alone.
+    /// The user, where the credentials are good and do not suffice. For the log alone.
     pub user: Option<String>,
 }
 
 impl Denial {
-    /// The same, of somebody who is known.
+    /// The same denial, of a known user.
     #[must_use]
     pub fn of(self, user: &str) -> Self {
         Self { user: Some(user.to_owned()), ..self }
@@ -29,7 +29,7 @@ impl From<DenialCode> for Denial {
     }
 }
 
-/// Which answer a denial calls for.
+/// The kind of answer that a denial calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Nothing to judge: 401, or 403 where the operator set so.
@@ -40,14 +40,14 @@ pub enum Class {
     NotEnough,
     /// The operator's mistake, not the client's: 403, so that nobody passes.
     Misconfigured,
-    /// It cannot be known now: 503.
+    /// The decision is not possible now: 503.
     Unavailable,
 }
 
 macro_rules! denial_codes {
     ($($variant:ident $name:literal $class:ident $description:literal,)*) => {
-        /// Why a request may not pass: one fixed word that the response, the log line and the
-        /// metric share, and that never holds anything of the request.
+        /// The reason why a request may not pass: one fixed word that the response, the log line
+        /// and the metric share, and that never holds anything of the request.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum DenialCode {
             $(#[doc = $description] $variant,)*
@@ -62,7 +62,7 @@ macro_rules! denial_codes {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Which answer it calls for.
+            /// The kind of answer that it calls for.
             pub fn class(self) -> Class {
                 match self { $(Self::$variant => Class::$class,)* }
             }

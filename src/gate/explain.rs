@@ -1,7 +1,7 @@
-//! Why a request is answered as it is, step by step.
+//! An explanation of the gate's answer, step by step.
 //!
-//! The steps are taken by the same functions that the gate is made of, and the verdict is the
-//! gate's own: this only says in words what happens on the way.
+//! The steps call the same functions as the gate, and the verdict is the gate's own. This module
+//! only says in words what happens on the way.
 
 use serde::Serialize;
 
@@ -16,14 +16,14 @@ use crate::session::NotLive;
 use crate::token::algorithm;
 use crate::token::{TokenError, Verified};
 
-/// What happened at one step.
+/// The outcome of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// Which step it was.
+    /// The name of the step.
     pub step: &'static str,
-    /// Whether it led on.
+    /// True where the next step could be taken.
     pub passed: bool,
-    /// What was found, in words; never a part of a credential.
+    /// The finding, in words; never a part of a credential.
     pub finding: String,
 }
 
@@ -43,7 +43,7 @@ pub async fn explain(gate: &Gate, inquiry: &Inquiry<'_>, clock: &dyn Clock) -> E
     Explanation { steps, verdict: gate.check(inquiry).await }
 }
 
-/// Takes the steps until one fails, which the `None` says.
+/// Takes the steps until one fails, which is told by `None`.
 async fn take_steps(
     gate: &Gate,
     inquiry: &Inquiry<'_>,
@@ -104,7 +104,7 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
     format!("{what} of {} bytes in {source}", found.credential.len())
 }
 
-/// What the credential says, where it is good by itself; else why not.
+/// The claims of the credential, where it is good by itself; else the reason why not.
 async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<Verified, String> {
     let verifier = gate.decisions.verifier();
     match (kind, gate.decisions.handles()) {

@@ -1,8 +1,8 @@
 //! Handles: opaque credentials that stand for access tokens which never leave this service.
 //!
-//! A handle is looked up by its digest; what is kept under it are the claims that its token would
-//! have carried, and they are checked as a token's are. Whom the record belongs to, by which
-//! session, and until when, is the record's word: claims that say otherwise are not believed.
+//! A handle is looked up by its digest. The record holds the claims that its token would have
+//! carried, and they are checked as a token's are. User, session and end are those of the record:
+//! claims that say otherwise are not believed.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenEpoch, TokenK
 use crate::store::{EpochStatus, StoreError};
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
-/// How long a handle is: 32 bytes in base64url.
+/// The length of a handle: 32 bytes in base64url.
 const HANDLE_BYTES: usize = 43;
 
-/// Where handles are looked up.
+/// The place where handles are looked up.
 #[derive(Clone, Debug)]
 pub struct Handles(Arc<Tokens>);
 
-/// Why a handle is not good.
+/// The reason why a handle is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// There is none, or it was revoked.
+    /// There is no such handle, or it was revoked.
     #[error("the handle is not known: it was never issued, was revoked, or expired long ago")]
     Unknown,
     /// It was rotated: another one took its place.
@@ -32,7 +32,7 @@ pub enum HandleError {
     /// It is a refresh token.
     #[error("this is a refresh token, which is not for access")]
     NotForAccess,
-    /// What it stands for is not good.
+    /// The claims that it stands for are not good.
     #[error(transparent)]
     Claims(#[from] TokenError),
     /// The store cannot say; this is never a yes.
@@ -46,11 +46,11 @@ impl Handles {
         Self(tokens)
     }
 
-    /// The claims that a handle stands for, and the epoch at which they were read. Where it
-    /// `is_known`, it was found good before.
+    /// The claims that a handle stands for, and the epoch at which they were read. A handle that
+    /// `is_known` was good before.
     ///
     /// # Errors
-    /// Why the handle is not good now. That its session lives is for others to find out.
+    /// The reason why the handle is not good now. Its session is not checked here.
     pub async fn verify(
         &self,
         handle: &str,
@@ -78,7 +78,7 @@ impl Handles {
     }
 }
 
-/// Whether a credential has the form of a handle. No token has: those have dots.
+/// Returns whether a credential has the form of a handle. No token has: tokens have dots.
 pub(super) fn is_handle(credential: &str) -> bool {
     let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     credential.len() == HANDLE_BYTES && credential.bytes().all(in_alphabet)
@@ -95,7 +95,7 @@ fn claims_of(record: OpaqueToken) -> Result<Claims, TokenError> {
     Ok(claims.into())
 }
 
-/// Sets a claim, which must not have been another one.
+/// Sets a claim, and refuses where it had another value.
 fn must_be(
     claims: &mut Map<String, Value>,
     name: &'static str,

@@ -1,12 +1,13 @@
-//! Who it is, as headers for the application behind the gateway.
+//! The identity of a user, as headers for the application behind the gateway.
 //!
-//! Every configured header is always sent, empty where there is nothing to say: gateways copy what
-//! they are given, and an absent header would leave the client's own in place. A value can never
-//! leave its header: whatever is not plain visible ASCII is percent-encoded, and so are the comma,
-//! which separates the members of a list, and the percent sign, so that it can be undone.
+//! Every configured header is always sent, empty where it has no value: gateways copy the headers
+//! that they get, and an absent header would leave the client's own in place. A value can never
+//! leave its header: all but plain visible ASCII is percent-encoded, and so are the comma, which
+//! separates the members of a list, and the percent sign, so that the encoding can be undone.
 //!
-//! Two persons never become one: an integer is sent digit by digit, a number with a fraction or an
-//! exponent refuses the identity, and nothing is sent that the issuer says nobody verified.
+//! Two users never become one: an integer is sent digit by digit, a number with a fraction or an
+//! exponent refuses the identity, and nothing is sent of which the issuer says that nobody verified
+//! it.
 
 mod claim;
 mod reserved;
@@ -24,10 +25,11 @@ use crate::token::{ScopeSet, Verified};
 /// answer into one buffer; the examples give it room for this much.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Whose word it all is. One subject of two issuers is two persons, and only this tells them apart.
+/// The header of the issuer. One subject of two issuers is two users, and only this header tells
+/// them apart.
 const ISSUER: &str = "x-auth-issuer";
 
-/// What is sent where the operator says nothing.
+/// The headers that are sent unless the operator says otherwise.
 const DEFAULT: [(&str, &str); 7] = [
     ("x-auth-user", "sub|user_id|identifier"),
     ("x-auth-username", "preferred_username|username"),
@@ -40,11 +42,11 @@ const DEFAULT: [(&str, &str); 7] = [
 
 /// The e-mail, under whatever name the token has it.
 const EMAIL: &str = "x-auth-email";
-/// What users are called by. Where issuers have prefixes, these are told apart by them.
+/// The headers and claims with names of users. Where issuers have prefixes, these get them.
 const USER_HEADERS: [&str; 2] = ["x-auth-user", "x-auth-username"];
 const USER_CLAIMS: [&str; 5] = ["sub", "user_id", "identifier", "preferred_username", "username"];
 
-/// Which claim goes into which header.
+/// The mapping from claims to headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders {
     mappings: Vec<Mapping>,
@@ -54,19 +56,19 @@ pub struct IdentityHeaders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mapping {
     header: HeaderName,
-    /// The first that has a value is sent.
+    /// The claims; the first that has a value is sent.
     claims: Vec<ClaimPath>,
-    /// Whether it holds what its user is called by.
+    /// True where the header holds a name of the user.
     names_user: bool,
 }
 
-/// Why an identity cannot be told.
+/// The reason why an identity cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// It does not fit into the 16 KiB that its headers may take.
     #[error("the identity takes more than {MAX_BYTES} bytes of headers")]
     TooLarge,
-    /// A number in it has a fraction or an exponent: another one may be written the same.
+    /// A number in it has a fraction or an exponent: another number may be written the same.
     #[error("a number in the identity is no integer")]
     NotAnInteger,
 }
@@ -110,13 +112,13 @@ impl IdentityHeaders {
         if mistakes.is_empty() { Ok(headers) } else { Err(mistakes) }
     }
 
-    /// The same headers; whether they hold also what nobody verified.
+    /// The same headers; `sends_unverified` adds claims that nobody verified.
     pub fn sending_unverified(mut self, sends_unverified: bool) -> Self {
         self.sends_unverified = sends_unverified;
         self
     }
 
-    /// Whether something of the identity is sent in this header.
+    /// Returns whether a part of the identity is sent in this header.
     pub(super) fn holds(&self, header: &HeaderName) -> bool {
         self.mappings.iter().any(|mapping| mapping.header == *header)
     }
@@ -128,11 +130,11 @@ impl IdentityHeaders {
         }
     }
 
-    /// The headers for this token and its session. A claim of the token goes before one of the
+    /// The headers for this token and its session. A claim of the token goes before a claim of the
     /// session.
     ///
     /// # Errors
-    /// [`IdentityError`]; a part of an identity is not sent in place of the whole.
+    /// [`IdentityError`]: a part of an identity is never sent in place of the whole.
     pub fn render(
         &self,
         token: &Verified,
@@ -146,7 +148,7 @@ impl IdentityHeaders {
             if bytes > MAX_BYTES {
                 return Err(IdentityError::TooLarge);
             }
-            // What `encode` leaves is always a value; were it not, the header would be empty.
+            // `encode` always leaves a valid value; were it not valid, the header would be empty.
             let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
             headers.insert(mapping.header.clone(), value);
         }
@@ -154,10 +156,10 @@ impl IdentityHeaders {
     }
 }
 
-/// A header that applications may be told something in.
+/// Reads the name of a header that may carry something for the application.
 ///
 /// # Errors
-/// Why gateways, proxies or browsers would not pass it on as it is.
+/// The reason why gateways, proxies or browsers would not pass it on unchanged.
 pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("{name:?} is not the name of a header"))?;
@@ -175,7 +177,7 @@ pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
 /// Adds a header to rendered ones.
 ///
 /// # Errors
-/// [`IdentityError::TooLarge`] where together they take more than what all of them may.
+/// [`IdentityError::TooLarge`] where all headers together take more than they may.
 pub(super) fn add(
     headers: &mut HeaderMap,
     name: HeaderName,
@@ -187,7 +189,7 @@ pub(super) fn add(
     if bytes > MAX_BYTES { Err(IdentityError::TooLarge) } else { Ok(()) }
 }
 
-/// What a header takes on its way.
+/// The bytes of a header in an answer.
 fn line_bytes(name: &HeaderName, value_bytes: usize) -> usize {
     name.as_str().len() + value_bytes + ": \r\n".len()
 }
@@ -247,8 +249,9 @@ impl Mapping {
         first.flatten()
     }
 
-    /// The session speaks only where the token is silent on every one of the names, lest the two
-    /// of them be mixed into somebody else; and never on who issued the token.
+    /// Finds the first claim that has a value. A session's claims count only where the token has
+    /// none of the names, so that a token and a session are never mixed into another user; and they
+    /// never count for the issuer.
     fn find<'c>(
         &self,
         token: &'c Map<String, Value>,
@@ -260,8 +263,8 @@ impl Mapping {
         among(token).or_else(|| among(session.filter(|_| self.header != ISSUER)?))
     }
 
-    /// Whether somebody says that nobody verified what was found: `email_verified` beside `email`,
-    /// `phone_number_verified` beside `phone_number` (OpenID Connect Core, section 5.1).
+    /// Returns whether a claim says that nobody verified the value: `email_verified` beside
+    /// `email`, `phone_number_verified` beside `phone_number` (OpenID Connect Core, section 5.1).
     fn is_unverified(
         &self,
         found: &Found<'_>,
@@ -306,7 +309,8 @@ fn render(value: &Value) -> Result<String, IdentityError> {
     })
 }
 
-/// Whether every number in it is written in one way only, and so is no other one.
+/// Returns whether the value holds integers alone: each of them is written in one way only, and no
+/// two are written the same.
 fn holds_integers_alone(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => true,
@@ -323,7 +327,7 @@ fn as_text(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// Percent-encodes whatever could end the header or the member, or be read in two ways.
+/// Percent-encodes every byte that could end the header or the member, or be read in two ways.
 fn encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let last = text.len().saturating_sub(1);

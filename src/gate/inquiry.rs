@@ -1,4 +1,4 @@
-//! What a gateway asks, whichever gateway it is.
+//! The question of a gateway, the same for every gateway.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -6,7 +6,7 @@ use http::request::Parts;
 use super::denial::DenialCode;
 use super::requirement::Requirement;
 
-/// How much of a path, a host or a user's name is logged, in bytes.
+/// The most bytes of a path, a host or a user's name that are logged.
 const MAX_LOGGED_BYTES: usize = 512;
 
 /// One question: the client's request, as the gateway told it.
@@ -14,15 +14,15 @@ const MAX_LOGGED_BYTES: usize = 512;
 pub struct Inquiry<'r> {
     /// The client's headers; the credentials are in them.
     pub headers: &'r HeaderMap,
-    /// What the operator demands here, or why that could not be read.
+    /// The operator's demands here, or the reason why they could not be read.
     pub requirement: Result<Requirement, DenialCode>,
-    /// Where to find what the client asked the gateway for, if anywhere. For the log alone:
-    /// nothing is decided on it, since only the operator's configuration says who wrote it.
+    /// The headers with the client's own request line, if any. For the log alone: nothing is
+    /// decided on it, since only the operator's configuration says who wrote it.
     pub original: Option<Original>,
 }
 
-/// Where the gateway writes the client's own request line. Looked up only for the log, since most
-/// answers are not logged.
+/// The headers in which the gateway writes the client's own request line. They are looked up only
+/// for the log, since most answers are not logged.
 #[derive(Clone, Copy, Debug)]
 pub struct Original {
     /// The header with the method.
@@ -34,8 +34,9 @@ pub struct Original {
 }
 
 impl<'r> Inquiry<'r> {
-    /// The question that a gateway asks by a request: the client's headers, what the query of the
-    /// operator's address demands, and where this kind of gateway writes the client's own line.
+    /// The question in a gateway's request: the client's headers, the demands in the query of the
+    /// operator's address, and the headers in which this kind of gateway writes the client's own
+    /// line.
     pub fn of(request: &'r Parts, original: Original) -> Self {
         Self {
             headers: &request.headers,
@@ -61,14 +62,15 @@ impl<'r> Inquiry<'r> {
         Some(truncated(uri.split(['?', '#']).next().unwrap_or(uri)))
     }
 
-    /// A header's text, in UTF-8 as many gateways write paths; none where it could move a cursor.
+    /// A header's text, in UTF-8, as many gateways write paths; none where it has characters that
+    /// could move a cursor.
     fn text(&self, header: &str) -> Option<&'r str> {
         let text = std::str::from_utf8(self.headers.get(header)?.as_bytes()).ok()?;
         (!text.chars().any(char::is_control)).then_some(text)
     }
 }
 
-/// Truncates what a client wrote to what a log line takes.
+/// Truncates a client's text to the length that a log line takes.
 pub(super) fn truncated(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LOGGED_BYTES)]
 }

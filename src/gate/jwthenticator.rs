@@ -33,7 +33,7 @@ pub(super) fn read(body: &[u8]) -> Result<String, (StatusCode, String)> {
 
 /// The body for a token that is good.
 pub(super) const GOOD: &str = "{\"result\": true, \"message\": null}";
-/// The body for one that is not.
+/// The body for a token that is not good.
 pub(super) const BAD: &str = "{}";
 
 fn complaint(field: &str, problem: &str) -> String {

@@ -1,4 +1,4 @@
-//! The memory that a cached decision takes, by which the cache is bounded.
+//! The memory that a cached decision takes; the cache is bounded by it.
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 use crate::session::Session;
 use crate::token::Verified;
 
-/// What an entry takes in any case, in bytes: the cache's own records and ours.
+/// The bytes that every entry takes: the cache's own records and ours.
 const ENTRY_BYTES: usize = 1_536;
-/// What a header takes besides its value: its entry in the map and its buffer.
+/// The bytes that a header takes besides its value: its entry in the map and its buffer.
 const HEADER_BYTES: usize = 160;
-/// What a text takes besides its bytes.
+/// The bytes that a text takes besides its own.
 const TEXT_BYTES: usize = 40;
-/// What a member of an object takes besides its name and its value: a node of a tree.
+/// The bytes that a member of an object takes besides its name and its value: a node of a tree.
 const MEMBER_BYTES: usize = 72;
 
 /// An estimate of the bytes that a decision with these parts takes in the cache.
@@ -24,7 +24,7 @@ pub(super) fn memory_size(token: &Verified, session: Option<&Session>, headers: 
     u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
 }
 
-/// What an object of claims takes, in bytes.
+/// The bytes that an object of claims takes.
 fn object_bytes(object: &Map<String, Value>) -> usize {
     let member = |(name, value): (&String, &Value)| MEMBER_BYTES + name.len() + value_bytes(value);
     object.iter().map(member).sum()

@@ -1,4 +1,4 @@
-//! What the gate counts. Every handle is made at start, so that counting takes no lock.
+//! The counters of the gate. Every handle is made at start, so that counting takes no lock.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -35,7 +35,7 @@ impl EntryPoint {
     }
 }
 
-/// What the cache did for a request.
+/// The result of a look-up in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
     /// It answered.
@@ -44,7 +44,7 @@ pub enum CacheOutcome {
     Recheck,
     /// It knew nothing.
     Miss,
-    /// The store gave no answer, and what it had said before was believed.
+    /// The store gave no answer, and its previous answer was believed.
     Stale,
 }
 
@@ -63,7 +63,7 @@ struct CacheLabels {
 /// The handles.
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
-    /// By entry point; each the allowed, then the denied by code.
+    /// By entry point: the allowed, then the denied by code.
     requests: [(Counter, Vec<Counter>); 4],
     hits: Counter,
     rechecks: Counter,
@@ -146,7 +146,7 @@ impl GateMetrics {
 }
 
 impl Default for GateMetrics {
-    /// Metrics that nobody looks at; for commands that end at once.
+    /// Metrics that nobody reads, for commands that end at once.
     fn default() -> Self {
         Self::register(&mut Registry::default())
     }

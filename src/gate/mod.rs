@@ -38,11 +38,11 @@ pub struct Gate {
     decisions: DecisionCache,
     cookies: Cookies,
     pings: SingleFlight<(), bool>,
-    /// Whether being ready takes a store that can be written.
+    /// True where being ready takes a store that can be written.
     needs_writes: bool,
 }
 
-/// The state of what a decision needs.
+/// The readiness of the parts that a decision needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Readiness {
     /// The store answers.
@@ -57,14 +57,14 @@ impl Gate {
         Self { decisions, cookies, pings: SingleFlight::default(), needs_writes: false }
     }
 
-    /// The same gate in a process that writes to the store (it issues tokens, or notes uses of
-    /// sessions that end without) and so is ready only where that works.
+    /// The same gate in a process that writes to the store (it issues tokens, or records when
+    /// sessions are used because of an inactivity limit), and so is ready only where writing works.
     #[must_use]
     pub fn needing_writes(self, needs_writes: bool) -> Self {
         Self { needs_writes, ..self }
     }
 
-    /// May this request pass, and who is it?
+    /// Judges whether this request may pass, and for which user.
     pub async fn check(&self, inquiry: &Inquiry<'_>) -> Verdict {
         match self.judge(inquiry).await {
             Ok(grant) => Verdict::Allow(grant),
@@ -82,8 +82,9 @@ impl Gate {
         Ok(Grant { decision })
     }
 
-    /// Whether the store answers (and takes writes, where they are needed), and whether the keys of
-    /// every issuer are at hand. Many who ask at once cost the store one question: anybody may ask.
+    /// Returns whether the store answers (and takes writes, where they are needed), and whether the
+    /// keys of every issuer are at hand. Many callers at once cost the store one question: anybody
+    /// may ask.
     pub async fn readiness(&self) -> Readiness {
         let sessions = self.decisions.sessions();
         let ping = async {

@@ -8,9 +8,9 @@ use std::fmt;
 /// A document that may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// That the process lives.
+    /// The liveness of the process.
     Health,
-    /// Whether requests can be judged.
+    /// The readiness to judge requests.
     Readiness,
     /// The public keys of our own issuer.
     Keys,
@@ -33,7 +33,7 @@ impl OpenPaths {
     /// Reads the setting: a comma list of paths.
     ///
     /// # Errors
-    /// The first that cannot be opened, and those that can.
+    /// The first path that cannot be opened, and those that can.
     pub fn parse(list: &str) -> Result<Self, String> {
         let paths = list.split(',').map(str::trim).filter(|path| !path.is_empty());
         let known = paths.map(|path| {
@@ -46,7 +46,7 @@ impl OpenPaths {
         known.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether none is open.
+    /// Returns whether no path is open.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,10 +1,10 @@
-//! What the operator demands of a request: pure, and asked again of every cached answer.
+//! The operator's demands on a request: pure, and checked again for every cached decision.
 
 use super::denial::{Denial, DenialCode};
 use crate::token::ScopeSet;
 use crate::token::claims::is_scope;
 
-/// What a good token must hold besides. The default demands nothing.
+/// The scopes that a good token must hold besides. The default demands none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirement {
     scopes: Vec<String>,
@@ -47,7 +47,7 @@ impl Requirement {
     }
 
     /// The first parameter of a query that demands something unknown, for the log: by its name,
-    /// where that looks like one that an operator mistyped, and never by its value.
+    /// where that looks like a mistyped one, and never by its value.
     pub fn misread(query: Option<&str>) -> Option<&str> {
         let names = query?.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
         let name = names.into_iter().find(|name| !name.is_empty() && *name != "scope")?;
@@ -55,7 +55,7 @@ impl Requirement {
         (name.len() <= 24 && name.bytes().all(in_name)).then_some(name)
     }
 
-    /// Whether `granted` suffices.
+    /// Checks whether the `granted` scopes suffice.
     ///
     /// # Errors
     /// [`DenialCode::InsufficientScope`], with the scopes that are needed.

@@ -1,4 +1,4 @@
-//! The gate over HTTP: its routes, its access log, and what every answer has in common.
+//! The gate over HTTP: its routes, its access log, and all that its answers have in common.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::wire::{BodyRead, may_be_forward_auth};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Which answers are written to the log.
+/// The answers that are written to the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessLog {
     /// None.
@@ -47,7 +47,7 @@ impl AccessLog {
     /// Reads the setting.
     ///
     /// # Errors
-    /// What may be written instead.
+    /// The texts that may be written instead.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "off" => Ok(Self::Off),
@@ -63,19 +63,19 @@ impl AccessLog {
 pub struct ServiceConfig {
     /// The settings for denials.
     pub denial_config: DenialConfig,
-    /// What stands before every path; empty, or starting with a slash.
+    /// The prefix of every path; empty, or starting with a slash.
     pub prefix: String,
-    /// Which answers are logged.
+    /// The answers that are logged.
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
-    /// The networks whose word is taken on who the client is, for the log.
+    /// The networks of gateways that are trusted to name the client, for the log.
     pub gateways: Networks,
-    /// The keys that `/jwks` publishes. Those of other issuers are not ours to vouch for.
+    /// The keys that `/jwks` publishes. Keys of other issuers are not published here.
     pub own_keys: Arc<SigningRing>,
-    /// By which it is decided which of them are published.
+    /// The clock that decides which of them are published.
     pub clock: Arc<dyn Clock>,
-    /// The state of the invalidation by what others change in the store.
+    /// The state of the invalidation, by which changes of others in the store become known.
     pub invalidation: Arc<InvalidationState>,
 }
 
@@ -121,8 +121,8 @@ impl GateService {
         Box::pin(self.answer_elsewhere(path, peer, &request, body)).await
     }
 
-    /// What is answered where no gateway should ask. Nothing but a good token in a body is a 200
-    /// here, save where the operator opened a path.
+    /// Answers at a path where no gateway should ask. Only a good token in a body is a 200 here,
+    /// and a path that the operator opened.
     async fn answer_elsewhere(
         &self,
         path: Option<&str>,
@@ -160,8 +160,8 @@ impl GateService {
         }
     }
 
-    /// Refuses a gateway's question at a path where nobody is judged, on any listener: 403, and the
-    /// log says where to ask. `None` where this is no question.
+    /// Refuses a gateway's question at a path where nothing is judged, on any listener: 403, and
+    /// the log says where to ask. `None` where the request is no gateway's question.
     pub fn refuse_wrong_path(
         &self,
         peer: Option<IpAddr>,
@@ -175,14 +175,14 @@ impl GateService {
         let headers = &request.headers;
         let inquiry = Inquiry { headers, requirement: Ok(Requirement::default()), original: None };
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
-        // With a body, which those gateways ignore that do not show it to the client.
+        // With a body: gateways that do not show it to the client ignore it.
         let mut response = Dialect::Traefik.render(&verdict, &self.config.denial_config);
         self.record(EntryPoint::Elsewhere, peer, &inquiry, &verdict, &mut response);
         Some(response)
     }
 
-    /// Warns the operator, now and then, and names the paths of the gate at which a gateway is
-    /// answered.
+    /// Warns the operator, not for every request, and names the paths at which the gate answers
+    /// gateways.
     fn warn_wrong_path(&self, request: &Parts, listener: &'static str) {
         if !self.warning_throttle.is_due(self.config.clock.monotonic()) {
             return;
@@ -198,7 +198,7 @@ impl GateService {
         );
     }
 
-    /// A gateway's question.
+    /// Answers a gateway's question.
     async fn answer_inquiry(
         &self,
         dialect: Dialect,
@@ -208,7 +208,7 @@ impl GateService {
         let inquiry = dialect.read(request);
         let verdict = self.gate.check(&inquiry).await;
         if verdict.denied() == Some(DenialCode::UnknownRequirement) {
-            // Not the query: a client's own may have got there, and a credential in it.
+            // Not the query: a client's own query, with a credential in it, may have got there.
             let parameter = Requirement::misread(request.uri.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
@@ -259,8 +259,8 @@ impl GateService {
         response
     }
 
-    /// Whether requests can be judged: the store answers, and every issuer has keys. Beside that,
-    /// how changes by others invalidate what is cached.
+    /// The readiness: the store answers, and every issuer has keys. Beside that, the way in which
+    /// changes by others invalidate the cache.
     pub async fn ready(&self) -> Answer {
         let Readiness { store, keys } = self.gate.readiness().await;
         let word = |good| if good { "ok" } else { "unavailable" };
@@ -313,7 +313,7 @@ impl GateService {
     }
 }
 
-/// The answer to whether the process lives; jwthenticator's.
+/// The answer of a live process, as jwthenticator gives it.
 pub fn health() -> Answer {
     json(StatusCode::OK, jwthenticator::GOOD.to_owned())
 }

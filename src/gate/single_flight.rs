@@ -1,4 +1,4 @@
-//! Single flight: work that many ask for at the same time is done once.
+//! Single flight: work that many callers ask for at the same time is done once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-/// Calls in flight, by key. Who asks for a key that is in flight waits for that call and gets its
-/// outcome, errors included. If the leader, who does the work, goes away, the next waiter takes
+/// Calls in flight, by key. A caller that asks for a key in flight waits for that call and gets its
+/// outcome, errors included. If the leader, which does the work, goes away, the next waiter takes
 /// over.
 #[derive(Debug)]
 pub struct SingleFlight<K, V> {
     in_flight: Mutex<HashMap<K, Call<V>>>,
 }
 
-/// One call in flight, and the number of those who wait for it.
+/// One call in flight, and the number of its waiters.
 #[derive(Debug)]
 struct Call<V> {
     outcome: Arc<OnceCell<V>>,
@@ -22,7 +22,7 @@ struct Call<V> {
 }
 
 impl<K, V> Default for SingleFlight<K, V> {
-    /// Nothing in flight.
+    /// A set without calls.
     fn default() -> Self {
         Self { in_flight: Mutex::new(HashMap::new()) }
     }

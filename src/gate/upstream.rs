@@ -1,8 +1,8 @@
-//! A signed token for the application, in a header of its own: for those who want to check for
-//! themselves what a client's credential stands for, or pass it on.
+//! A signed token for the application, in a header of its own: for applications that want to check
+//! the identity themselves, or pass it on.
 //!
-//! A client that came with a token has it handed on as it is. For a handle one is signed from the
-//! claims that are kept under it, once for as long as they stay the same and the same key signs.
+//! A client's own token is handed on unchanged. For a handle, a token is signed from the claims of
+//! the handle, once for as long as they stay the same and the same key signs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::identity::{self, IdentityHeaders};
 use crate::clock::Clock;
 use crate::token::{KeyError, KeyId, SigningRing, Verified};
 
-/// In which header, and by which key.
+/// The header, and the key that signs.
 #[derive(Clone)]
 pub struct UpstreamJwt {
     header: HeaderName,
@@ -21,27 +21,27 @@ pub struct UpstreamJwt {
     clock: Arc<dyn Clock>,
 }
 
-/// By whom a token for the application was signed.
+/// The signer of a token for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SignedBy {
-    /// Whoever signed the client's own, which was handed on.
+    /// The signer of the client's own token, which was handed on.
     Client,
-    /// Us, with the key of this name; a shared secret has none.
+    /// This process, with the key of this name; a shared secret has none.
     Us(Option<KeyId>),
     /// Nobody: no key signed, and the header is empty.
     Nobody,
 }
 
 impl UpstreamJwt {
-    /// Tokens in `header`. While no key signs, a request that came with a handle has it empty.
+    /// Tokens in `header`. While no key signs, it is empty for a request that came with a handle.
     pub fn new(header: HeaderName, signers: Arc<SigningRing>, clock: Arc<dyn Clock>) -> Self {
         Self { header, signers, clock }
     }
 
-    /// Reads the setting; empty: there is no such header.
+    /// Reads the setting; an empty one means that there is no such header.
     ///
     /// # Errors
-    /// What is wrong with the name; one is that it carries a claim already.
+    /// The mistake in the name; one is that the header carries a claim already.
     pub fn parse_header(
         text: &str,
         identity: &IdentityHeaders,
@@ -61,9 +61,9 @@ impl UpstreamJwt {
         &self.header
     }
 
-    /// Whether it is still good: a key that is still published signed it. One that is not may have
-    /// been stolen, and what it signed may be a thief's word. A key that only handed over signed
-    /// nothing that is wrong, and all handles at once are not signed anew for it.
+    /// Returns whether the signature is still good, which is while its key is published. A key that
+    /// is not published may have been stolen, and its signature may be a thief's. A key that only
+    /// stopped signing made no bad signature, so not all handles get a new one at that moment.
     pub(super) fn is_current(&self, by: &SignedBy) -> bool {
         let now = self.clock.now();
         let signer = || self.signers.signing(now);
@@ -77,11 +77,11 @@ impl UpstreamJwt {
         }
     }
 
-    /// What the header holds for a client that sent `credential` and was found to be `token`, and
-    /// by whom it was signed.
+    /// The value of the header for a client that sent `credential`, which was found to be `token`,
+    /// and its signer.
     ///
     /// # Errors
-    /// Where the key does not sign.
+    /// The key does not sign.
     pub(super) fn value(
         &self,
         token: &Verified,
@@ -97,7 +97,7 @@ impl UpstreamJwt {
         };
         // A token holds nothing but letters, digits, dots, dashes and underscores.
         let mut value = value.unwrap_or(HeaderValue::from_static(""));
-        // So that it shows up nowhere but in the answer.
+        // Sensitive, so that it shows up nowhere but in the answer.
         value.set_sensitive(true);
         Ok((value, by))
     }

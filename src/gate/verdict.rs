@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cached_decision::CachedDecision;
 use super::denial::{Denial, DenialCode};
 
-/// May this request pass, and who is it?
+/// The answer: may this request pass, and for which user?
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// It may.
@@ -15,7 +15,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Why not, where it may not.
+    /// The code of the denial, where it may not.
     pub fn denied(&self) -> Option<DenialCode> {
         match self {
             Self::Allow(_) => None,
@@ -27,6 +27,6 @@ impl Verdict {
 /// A request that may pass.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The identity, and the headers that tell the application so.
+    /// The identity, and the headers that carry it to the application.
     pub decision: Arc<CachedDecision>,
 }

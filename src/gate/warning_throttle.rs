@@ -1,6 +1,7 @@
-//! A throttle for one warning: that a gateway asks at the wrong path, or on the wrong listener.
+//! A throttle for one warning: a gateway asks at the wrong path, or on the wrong listener.
 //!
-//! The operator made that mistake, and has to be told where to ask, but not once a request.
+//! The operator made that mistake and has to know where the gateway should ask, but not once a
+//! request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub(super) struct WarningThrottle {
 }
 
 impl WarningThrottle {
-    /// True where a warning may be written now: once in each [`INTERVAL`].
+    /// Returns whether a warning may be written now: once in each [`INTERVAL`].
     pub(super) fn is_due(&self, now: Duration) -> bool {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let due = self.not_before.load(Ordering::Relaxed);

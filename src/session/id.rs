@@ -19,7 +19,7 @@ impl SessionId {
     /// The longest session id, in bytes.
     pub const MAX_BYTES: usize = 128;
 
-    /// Takes a session id as a token, a command line or a store has it.
+    /// Reads a session id from a token, a command line or a store.
     ///
     /// # Errors
     /// [`InvalidSessionId`] where it is empty, too long, or holds another character.
@@ -80,8 +80,8 @@ impl UserId {
     /// The longest user id, in bytes.
     pub const MAX_BYTES: usize = 256;
 
-    /// Takes a user id as a token, a command line or a store has it. Nothing is trimmed, folded
-    /// or normalised: two users are the same where their bytes are.
+    /// Reads a user id from a token, a command line or a store. Nothing is trimmed, folded or
+    /// normalised: two users are the same where their bytes are.
     ///
     /// # Errors
     /// [`InvalidUserId`] where it is empty, too long, or holds a control character.

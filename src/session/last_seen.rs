@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::SessionId;
 use crate::clock::UnixTime;
 
-/// At most this many sessions wait to be written; a use that finds no room is recorded again at
-/// the session's next read.
+/// At most this many sessions wait to be written. A use without room is recorded again at the
+/// session's next read.
 const CAPACITY: usize = 16_384;
 
 /// The batch of this process.
@@ -18,7 +18,7 @@ pub(super) struct LastSeenBatch(Mutex<HashMap<SessionId, UnixTime>>);
 /// The outcome of recording a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recorded {
-    /// It is the first of a batch: the caller has to see to it that the batch is written.
+    /// It is the first of a batch; the caller has to make sure that the batch is written.
     First,
     /// It joined the batch.
     Joined,

@@ -1,4 +1,4 @@
-//! The session itself, and the one place that says whether it is over.
+//! The session itself, and the one place that decides whether it is over.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::store::{BadField, Fields};
 pub struct Session {
     /// Its name, unique among all users.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user.
     pub user: UserId,
-    /// When it began. Compared with `not_before`, so it never changes.
+    /// The time at which it began. Compared with `not_before`, so it never changes.
     pub created: UnixTime,
-    /// When it was last used, as far as the store was told.
+    /// The time of its last use, as far as the store knows.
     pub last_seen: UnixTime,
-    /// From this moment on it is over.
+    /// The time at which it is over.
     pub expires: UnixTime,
-    /// Where the user logged in from.
+    /// The device from which the user logged in.
     pub device: Device,
-    /// What else was known at login.
+    /// More claims from the login.
     pub claims: Map<String, Value>,
-    /// The user's, not the session's: a session created at or before this is over. The store
-    /// fills it in on read and ignores it on `put`; the epoch restricts nothing.
+    /// A time of the user, not of the session: a session created at or before it is over. The store
+    /// sets it on read and ignores it on `put`; the epoch restricts nothing.
     pub not_before: UnixTime,
 }
 
 impl Session {
-    /// The session of that id that a record holds; its user's not-before is kept elsewhere.
+    /// The session in a record of that id; its user's not-before is kept elsewhere.
     pub(super) fn read(
         id: &SessionId,
         fields: &impl Fields,
@@ -54,10 +54,10 @@ impl Session {
         })
     }
 
-    /// Why this session is over at `now`, or `None` while it lives. Without `inactivity` a
-    /// session may rest as long as it likes.
+    /// The reason why this session is over at `now`, or `None` while it lives. Without `inactivity`
+    /// a session may be unused for any time.
     ///
-    /// A deliberate revocation is named before the passing of time.
+    /// A deliberate revocation comes before the passing of time.
     pub fn ended(&self, now: UnixTime, inactivity: Option<Duration>) -> Option<Ended> {
         if self.not_before > UnixTime::EPOCH && self.created <= self.not_before {
             Some(Ended::Revoked)
@@ -71,10 +71,10 @@ impl Session {
     }
 }
 
-/// Why a session is over.
+/// The reason why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
-    /// Its time was up.
+    /// Its end has passed.
     Expired,
     /// It was not used for too long.
     Inactive,
@@ -82,19 +82,19 @@ pub enum Ended {
     Revoked,
 }
 
-/// What is known of the device that a session was opened from. For people to recognise their
-/// sessions by; nothing is decided on it.
+/// The device that a session was opened from, as far as it is known. It helps users to recognise
+/// their sessions; nothing is decided on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
     /// The client's `User-Agent`, at most [`Device::MAX_USER_AGENT_BYTES`] where [`Device::new`]
     /// made it.
     pub user_agent: Option<String>,
-    /// The client's address, as far as the gateway was believed.
+    /// The client's address, as far as the gateway was trusted.
     pub address: Option<IpAddr>,
 }
 
 impl Device {
-    /// How much of a user agent is kept, in bytes.
+    /// The most bytes of a user agent that are kept.
     pub const MAX_USER_AGENT_BYTES: usize = 512;
 
     /// A device; a longer user agent is cut, between two characters.

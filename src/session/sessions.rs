@@ -1,5 +1,5 @@
-//! The sessions as the rest of the program uses them: a guarded store, judged by the clock. What
-//! ends through this process is known to it at once.
+//! The sessions as the rest of the program uses them: a guarded store, judged by the clock. A
+//! session that ends through this process is refused here at once.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,39 +14,39 @@ use crate::store::{
     StoreMetrics,
 };
 
-/// Slots for the epochs of sessions and users, half a megabyte: ten thousand revocations at once make
-/// one of fourteen other sessions be read again.
+/// Slots for the epochs of sessions and users, half a megabyte: after ten thousand revocations at
+/// once, one of fourteen other sessions is read again.
 const EPOCH_SLOTS: u32 = 1 << 17;
-/// How long last-seen times are gathered before they are written together.
+/// The time for which last-seen times are gathered before they are written together.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_millis(500);
 /// At most this many last-seen times are in one call to the store.
 const LAST_SEEN_BATCH: usize = 200;
-/// How many sessions of a user are ended one by one between two looks at what is left.
+/// The number of a user's sessions that are ended one by one between two looks at the rest.
 const AHEAD_AT_ONCE: usize = 100;
-/// How exactly `last_seen` is kept where no inactivity limit asks for more.
+/// The precision of `last_seen` where no inactivity limit asks for more.
 const USUAL_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many such looks there are at most, so that somebody who opens sessions all the time cannot
-/// keep the end of them going for ever.
+/// The most looks, so that a user who opens sessions all the time cannot keep the end of them going
+/// for ever.
 const MAX_ROUNDS: usize = 100;
 
 /// Rules for reading sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionPolicy {
-    /// How long a session may rest; `None`: as long as it lives.
+    /// The time that a session may be unused; `None`: as long as it lives.
     pub inactivity: Option<Duration>,
-    /// How long the store may take to answer; then it counts as down.
+    /// The time that the store has to answer; then it counts as down.
     pub timeout: Duration,
-    /// True if reading a session is a use of it, which the store records. It is at the gate; it is
-    /// not for commands that only look.
+    /// True if reading a session is a use of it, which the store records: at the gate, but not in
+    /// commands that only look.
     pub records_use: bool,
-    /// True if all that was read is suspect from the moment on at which the store is found to be
-    /// down; otherwise it is believed for as long as if nothing had happened.
+    /// True if all earlier readings become suspect as soon as the store is found to be down;
+    /// otherwise they are believed as if nothing had happened.
     pub suspect_when_down: bool,
 }
 
 impl Default for SessionPolicy {
-    /// No limit to rest, 150 ms to answer, looking without a trace.
+    /// No limit for inactivity, 150 ms to answer, no record of uses.
     fn default() -> Self {
         Self {
             inactivity: None,
@@ -57,10 +57,10 @@ impl Default for SessionPolicy {
     }
 }
 
-/// Why there is no live session.
+/// The reason why there is no live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotLive {
-    /// There is none of that id, or it is another user's. Revoked sessions look like this too.
+    /// There is none of that id, or it is another user's. A revoked session looks the same.
     Unknown,
     /// It is over.
     Ended(Ended),
@@ -71,7 +71,7 @@ pub enum NotLive {
 /// The epoch of a session and of its user.
 pub type SessionEpoch = Epoch<2>;
 
-/// Sessions, wherever they are kept.
+/// Sessions, in any store.
 #[derive(Debug)]
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
@@ -80,7 +80,7 @@ pub struct Sessions {
     policy: SessionPolicy,
     epochs: EpochTable,
     last_seen: Arc<LastSeenBatch>,
-    /// How often the circuit breaker had opened when that was looked at last.
+    /// The number of times that the circuit breaker had opened at the last look.
     opens_seen: AtomicU64,
 }
 
@@ -108,14 +108,14 @@ impl Sessions {
         self.epochs.status(epoch)
     }
 
-    /// The user's session of that id, if it lives. Records that it is in use, not more often
-    /// than a sixtieth of the inactivity limit needs.
+    /// The user's session of that id, if it lives. Records that it is in use, not more often than a
+    /// sixtieth of the inactivity limit needs.
     ///
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
         let asked = self.store.get(user, id);
-        // Whoever names a session has shown a signed token, or a handle that exists.
+        // The caller has shown a signed token, or a handle that exists.
         let (timeout, known) = (self.policy.timeout, Priority::Known);
         let found = self.guard.call(timeout, known, Operation::Get, asked).await;
         if self.policy.suspect_when_down && self.guard.opened_since(&self.opens_seen) {
@@ -137,21 +137,21 @@ impl Sessions {
         self.timed(Operation::Put, self.store.put(session)).await
     }
 
-    /// Moves the end of a session forward, never back; says whether it is there. What is known of
-    /// it stays good: nobody loses anything by living longer. To be asked after
-    /// [`Sessions::live`], since one that has just expired would live on.
+    /// Moves the end of a session forward, never back; returns whether it is there. Cached
+    /// decisions about it stay good, since a longer life takes nothing away. To be called after
+    /// [`Sessions::live`], since a session that has just expired would live on.
     pub async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
         self.timed(Operation::Renew, self.store.renew(id, expires)).await
     }
 
-    /// Ends a session; the next request of this process is refused. Says whose it was.
+    /// Ends a session; the next request of this process is refused. Returns its user.
     pub async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
         let _change = self.epochs.advance_on_drop(of_session(id));
         self.timed(Operation::Revoke, self.store.revoke(id)).await
     }
 
-    /// Ends all sessions that a user has now; the next request of this process is refused. Says
-    /// how many there were; 1 for any number, where the store cannot list.
+    /// Ends all sessions that a user has now; the next request of this process is refused. Returns
+    /// their number; 1 for any number, where the store cannot list.
     ///
     /// # Errors
     /// An error may come after some have ended; asking again ends the rest.
@@ -163,7 +163,7 @@ impl Sessions {
             // Then all have ended.
             return Ok(ended);
         }
-        // A host whose clock is ahead of ours has opened sessions in what we take for the future.
+        // A host whose clock is ahead of ours may have opened sessions in our future.
         let of_user = Filter { user: Some(user.clone()), live_at: None };
         for _ in 0..MAX_ROUNDS {
             let ahead = self.list(&of_user, AHEAD_AT_ONCE).await?;
@@ -177,7 +177,7 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Whether the store can say which sessions there are.
+    /// Returns whether the store can list sessions.
     pub fn lists(&self) -> bool {
         self.store.lists()
     }
@@ -193,26 +193,26 @@ impl Sessions {
         self.timed(Operation::List, self.store.list(filter, limit)).await
     }
 
-    /// Makes room: forgets what has expired `before` now.
+    /// Deletes sessions that expired earlier than `before` ago.
     pub async fn purge(&self, before: Duration) -> Result<u64, StoreError> {
         let expired_before: UnixTime = self.clock.now().before(before);
         let purged = self.store.purge(expired_before);
         self.guard.purge(purged).await
     }
 
-    /// Whether the store answers.
+    /// Checks whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.timed(Operation::Ping, self.store.ping()).await
     }
 
-    /// Probes whether the store takes writes, without which nobody can log in.
+    /// Checks whether the store takes writes, without which no user can log in.
     pub async fn probe_write(&self) -> Result<(), StoreError> {
         let timeout = self.policy.timeout.max(CHANGE_TIMEOUT);
         self.guard.with_timeout(timeout, Operation::Ping, self.store.probe_write()).await
     }
 
-    /// Leaves the store tidy at the end of the process, if that takes less than a second:
-    /// last-seen times that were not yet written are.
+    /// Closes the store at the end of the process, if that takes less than a second; last-seen
+    /// times that were not yet written are written.
     pub async fn close(&self) {
         let closed = async {
             flush_last_seen(&self.store, &self.guard, &self.last_seen).await;
@@ -221,19 +221,18 @@ impl Sessions {
         self.guard.close(closed).await;
     }
 
-    /// How old what the store says may be at the moment at which it is said.
+    /// The age that an answer of the store may have when it comes.
     pub fn lag(&self) -> Duration {
         self.store.lag()
     }
 
-    /// What and where the store is, without credentials.
+    /// The kind and the place of the store, without credentials.
     pub fn describe(&self) -> String {
         self.store.describe()
     }
 
-    /// Asks the store, within the deadline of requests; what changes it is given more time, since
-    /// a login or a revocation is not a gateway's subrequest, and who is told that it failed has
-    /// to do it again.
+    /// Asks the store, within the deadline of requests. A change gets more time: a login or a
+    /// revocation is not a gateway's subrequest, and after a failure it has to be done again.
     async fn timed<T>(
         &self,
         operation: Operation,
@@ -251,7 +250,7 @@ impl Sessions {
         needed.map_or(USUAL_TOUCH_INTERVAL, |needed| needed.min(USUAL_TOUCH_INTERVAL))
     }
 
-    /// Records that a session is in use. The store is told a little later, in a batch; the request
+    /// Records that a session is in use. The store gets it a little later, in a batch; the request
     /// does not wait for it.
     fn record_use(&self, id: &SessionId, now: UnixTime) {
         match self.last_seen.record(id, now) {

@@ -24,17 +24,17 @@ const MAX_LIMIT: usize = 256;
 const LIMIT_AFTER_OPEN: usize = 8;
 /// At most this many known callers wait for a permit.
 const MAX_WAITING: usize = 2_048;
-/// At most this many unknown callers do.
+/// At most this many unknown callers wait for one.
 const MAX_UNKNOWN_WAITING: usize = 1_024;
 /// One permit of so many is reserved for known callers.
 const RESERVED_FOR_KNOWN: usize = 8;
-/// Of so many calls ...
+/// The number of the last calls that count.
 const WINDOW: u32 = 16;
-/// ... so many failures open the breaker.
+/// The number of failures among them that opens the breaker.
 const FAILURE_THRESHOLD: u32 = 8;
 /// The time for which the breaker is open at first; it doubles after each failed trial.
 const MIN_OPEN: Duration = Duration::from_millis(100);
-/// The longest time for which it is open: a store that is back is noticed so much later.
+/// The longest time for which it is open: the longest delay until a store that is back is noticed.
 const MAX_OPEN: Duration = Duration::from_millis(800);
 
 /// The circuit breaker of one store.
@@ -49,23 +49,23 @@ pub(crate) struct CircuitBreaker {
 /// The priority of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// For a credential that was good before, or that is signed.
+    /// The credential was good before, or is signed.
     Known,
-    /// For one that anybody could have made up.
+    /// The credential is one that anybody could have made up.
     Unknown,
 }
 
 #[derive(Debug)]
 struct State {
-    /// How many calls may be in flight.
+    /// The most calls in flight.
     limit: usize,
-    /// By priority.
+    /// The calls in flight, by priority.
     in_flight: [usize; 2],
     waiting: [usize; 2],
-    /// The last outcomes, a bit each, set where it was a failure; the newest is the lowest.
+    /// The last outcomes, one bit each, set for a failure; the newest is the lowest.
     failures: u32,
     open: Option<OpenPeriod>,
-    /// How often it opened.
+    /// The number of times that it opened.
     times_opened: u64,
 }
 
@@ -107,7 +107,7 @@ impl CircuitBreaker {
         Self { clock, state: Mutex::new(state), available: [Notify::new(), Notify::new()] }
     }
 
-    /// Waits for a permit, which is given back when it is dropped. To be cancelled by a deadline.
+    /// Waits for a permit, which is given back when it is dropped. The caller sets a deadline.
     ///
     /// # Errors
     /// [`Rejected`], without waiting.
@@ -153,7 +153,7 @@ impl CircuitBreaker {
         Ok(Some(Permit { breaker: self, priority }))
     }
 
-    /// Wakes one of each priority: whoever finds no permit after all waits on.
+    /// Wakes one of each priority; one that finds no permit waits on.
     fn wake(&self) {
         self.available.iter().for_each(Notify::notify_one);
     }
@@ -176,19 +176,20 @@ impl CircuitBreaker {
         self.wake();
     }
 
-    /// How often it opened.
+    /// The number of times that it opened.
     pub(crate) fn times_opened(&self) -> u64 {
         self.lock().times_opened
     }
 
-    /// Counts a call that got no answer. Says whether the breaker opens now, and was closed before.
+    /// Counts a call that got no answer. Returns whether the breaker opens now, and was closed
+    /// before.
     pub(crate) fn record_failure(&self) -> bool {
         let now = self.clock.monotonic();
         let mut state = self.lock();
         state.failures = (state.failures << 1) | 1;
         let of_window = state.failures & ((1 << WINDOW) - 1);
         match state.open {
-            // Others that were in flight when it opened.
+            // Other calls that were in flight when it opened.
             Some(open) if now < open.until => false,
             Some(open) => {
                 let length = (open.length * 2).min(MAX_OPEN);
@@ -200,7 +201,7 @@ impl CircuitBreaker {
                 state.open = Some(OpenPeriod { until, length: MIN_OPEN });
                 state.times_opened += 1;
                 drop(state);
-                // Whoever waits is rejected now, and not when his time is up.
+                // Waiting callers are rejected now, not at the end of their time.
                 self.available.iter().for_each(Notify::notify_waiters);
                 true
             }
@@ -250,7 +251,7 @@ impl<'l> QueueEntry<'l> {
 impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         self.0.lock().waiting[self.1 as usize] -= 1;
-        // Those who were held back by this one may go on.
+        // Callers that waited because of this one may go on.
         self.0.wake();
     }
 }

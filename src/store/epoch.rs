@@ -1,26 +1,26 @@
-//! Epochs of records: whether what was read earlier may still be believed.
+//! Epochs of records: they tell whether an earlier reading may still be believed.
 //!
-//! A reader takes the [`Epoch`] of a record before it asks the store. Whoever changes the record, or
-//! hears that somebody else did, advances its epoch. So one comparison of a few numbers tells a
-//! cached answer that it is outdated, also one whose read was under way at the time, and no
-//! change has to look for what is cached. Where it is not known what was missed, the generation that
-//! all epochs share is advanced, which makes every one of them suspect at once.
+//! A reader takes the [`Epoch`] of a record before it asks the store. A change of the record, made
+//! here or told by an event, advances its epoch. So a cached answer is known to be outdated by one
+//! comparison of a few numbers, even if its read was under way at the time, and no change has to
+//! search the caches. Where events may have been lost, the generation that all epochs share is
+//! advanced, which makes every one of them suspect at once.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// The moment at which records were read, in terms of what was changed before. A reader of what
-/// depends on several records takes one epoch of all of them.
+/// The epoch at which records were read: the number of their changes before. A reader of several
+/// records takes one epoch for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch<const RECORDS: usize> {
     generation: u64,
     slots: [(u32, u32); RECORDS],
 }
 
-/// What is known of a record since its epoch was taken; the worst is the greatest.
+/// The knowledge about a record since its epoch was taken; the worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EpochStatus {
-    /// Nothing that concerns it.
+    /// No change is known.
     Current,
     /// A change may have been missed.
     Suspect,
@@ -28,9 +28,9 @@ pub enum EpochStatus {
     Changed,
 }
 
-/// Counters of changes in this process. Records share them: a change makes its neighbours be read
-/// again too. A counter that came all the way round between two looks would be taken for one that did
-/// not move; that takes four thousand million changes of one slot.
+/// Counters of changes in this process. Records share them: after a change, records with the same
+/// counter are read again too. A counter that returns to the same value between two looks would
+/// count as unchanged; that takes four thousand million changes of one slot.
 #[derive(Debug)]
 pub struct EpochTable {
     counters: Box<[AtomicU32]>,
@@ -39,8 +39,8 @@ pub struct EpochTable {
 }
 
 impl EpochTable {
-    /// Counters at their start, four bytes each. With as many slots as there were changes since a
-    /// read, nearly two thirds of all records are to be read again.
+    /// Counters at their start, four bytes each. With as many slots as changes since a read, nearly
+    /// two thirds of all records are read again.
     pub fn with_slots(slots: u32) -> Self {
         Self {
             counters: (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect(),
@@ -59,7 +59,7 @@ impl EpochTable {
         Epoch { generation, slots }
     }
 
-    /// What is known since `epoch` of the records that it was taken for.
+    /// The status of the records since `epoch` was taken for them.
     pub fn status<const RECORDS: usize>(&self, epoch: &Epoch<RECORDS>) -> EpochStatus {
         let is_changed =
             |(slot, count): &(u32, u32)| self.counter(*slot).load(Ordering::Acquire) != *count;
@@ -72,18 +72,18 @@ impl EpochTable {
         }
     }
 
-    /// Notes that a record was changed, or is gone.
+    /// Records that a record was changed, or is gone.
     pub fn advance(&self, record: impl Hash) {
         self.counter(self.slot(&record)).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Notes a change when the returned value is dropped: also after an error, and when the caller was
-    /// cancelled, the store may have done what it was asked.
+    /// Records a change when the returned value is dropped. Also after an error, or when the caller
+    /// was cancelled, the store may have made the change.
     pub fn advance_on_drop(&self, record: impl Hash) -> AdvanceOnDrop<'_> {
         AdvanceOnDrop(self.counter(self.slot(&record)))
     }
 
-    /// Notes that a change of any record may have been missed.
+    /// Records that a change of any record may have been missed.
     pub fn suspect_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }

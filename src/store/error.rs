@@ -2,16 +2,17 @@
 
 use std::fmt::Display;
 
-/// A database that did not answer as it should. Holds nothing of a URL, and nothing that a server sent.
+/// A database that did not answer as it should. Holds nothing of a URL, and nothing that a server
+/// sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// No answer in time: of the server, a lock, or a free connection.
+    /// No answer in time: from the server, a lock, or a free connection.
     #[error("no answer in time")]
     TimedOut,
-    /// Not reached, or not served.
+    /// It was not reached, or did not serve.
     #[error("{0}")]
     Unavailable(String),
-    /// Not let in.
+    /// The server refused the credentials.
     #[error("it refuses the user or the password of DB_URL")]
     Refused,
     /// The record is not of the kind that was asked for.
@@ -20,7 +21,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Others were first, over and over.
+    /// Other writers were first, again and again.
     pub(crate) fn contended() -> Self {
         Self::Unavailable("too many change one record at once".to_owned())
     }
@@ -32,10 +33,10 @@ pub enum StoreError {
     /// It could not be reached, or refused.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// It did not answer in time. What was asked may or may not have happened.
+    /// It did not answer in time. The change may or may not have happened.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// There is a record, but it says nothing that can be trusted; it must not pass as good.
+    /// There is a record, but its content cannot be trusted; it must not pass as good.
     #[error("the stored record {id} cannot be read: {reason}")]
     Corrupt {
         /// The record.
@@ -46,18 +47,18 @@ pub enum StoreError {
     /// The id of the record to add is taken.
     #[error("the id {0} is taken")]
     Conflict(String),
-    /// It knows what it is asked for by name, and cannot say what there is.
+    /// It finds records by name, and cannot list them.
     #[error("the store cannot list sessions")]
     CannotList,
 }
 
 impl StoreError {
-    /// A record that says nothing that can be trusted. The reason repeats nothing of it.
+    /// The error for a record whose content cannot be trusted. The reason repeats nothing of it.
     pub(crate) fn corrupt(id: impl Display, reason: impl Display) -> Self {
         Self::Corrupt { id: id.to_string(), reason: reason.to_string() }
     }
 
-    /// The error that a failure is for the record of that name.
+    /// Converts the failure to the error about the record of that name.
     pub(crate) fn about(failure: Failure, id: impl Display) -> Self {
         match failure {
             Failure::TimedOut => Self::TimedOut,
@@ -68,7 +69,7 @@ impl StoreError {
     }
 }
 
-/// What concerns no single record: of a [`Failure`], and of what has one.
+/// Converts a [`Failure`], or an error that has one, that is about no single record.
 impl<F: Into<Failure>> From<F> for StoreError {
     fn from(failure: F) -> Self {
         Self::about(failure.into(), "?")

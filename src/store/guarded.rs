@@ -12,11 +12,11 @@ use super::circuit_breaker::{CircuitBreaker, Priority};
 use super::metrics::{Operation, StoreMetrics};
 use crate::clock::Clock;
 
-/// Least time that changing a store, or listing what is in it, is given.
+/// The least time for a call that changes a store, or lists its content.
 pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long making room may take; nobody waits for it.
+/// The time that a purge may take; nobody waits for it.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long closing a store may take; nothing is lost if it takes longer.
+/// The time that closing a store may take; nothing is lost if it takes longer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The shortest time between two log lines about failures, in milliseconds.
@@ -25,7 +25,7 @@ const LOG_EVERY_MILLIS: u64 = 5_000;
 /// A store behind a deadline and a circuit breaker. A clone guards the same store.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardedStore {
-    /// What and where the store is.
+    /// The kind and the place of the store.
     store: Arc<str>,
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
@@ -34,7 +34,7 @@ pub(crate) struct GuardedStore {
 }
 
 impl GuardedStore {
-    /// Of a store that describes itself so.
+    /// Guards a store with this description.
     pub(crate) fn new(store: String, clock: Arc<dyn Clock>, metrics: StoreMetrics) -> Self {
         let breaker = Arc::new(CircuitBreaker::new(Arc::clone(&clock)));
         Self { store: store.into(), clock, metrics, log: Arc::default(), breaker }
@@ -58,7 +58,7 @@ impl GuardedStore {
                 self.metrics.rejected();
                 return Err(why.into());
             }
-            // Too late to ask: that we had to wait for our turn says nothing of the store.
+            // Too late to ask. The wait for a permit says nothing about the store.
             Ok(Ok(_)) | Err(_) => {
                 self.metrics.rejected();
                 return Err(StoreError::TimedOut);
@@ -77,7 +77,7 @@ impl GuardedStore {
         outcome
     }
 
-    /// Says whether the circuit breaker opened since this was asked last with the same counter.
+    /// Returns whether the circuit breaker opened since the last call with the same counter.
     pub(crate) fn opened_since(&self, seen: &AtomicU64) -> bool {
         let opened = self.breaker.times_opened();
         seen.swap(opened, Ordering::Relaxed) != opened
@@ -90,7 +90,7 @@ impl GuardedStore {
         }
     }
 
-    /// Waits for an answer for at most `limit`, counts it, and logs what went wrong.
+    /// Waits for an answer for at most `limit`, counts it, and logs a failure.
     pub(crate) async fn with_timeout<T>(
         &self,
         limit: Duration,
@@ -119,7 +119,7 @@ impl GuardedStore {
         &self.metrics
     }
 
-    /// Waits until room was made, which may take longer than an answer.
+    /// Waits for a purge, which may take longer than another answer.
     pub(crate) async fn purge(
         &self,
         purged: impl Future<Output = Result<u64, StoreError>>,
@@ -133,8 +133,7 @@ impl GuardedStore {
     }
 }
 
-/// A call that is in flight. Whoever gives it up after most of its time has learnt that the
-/// store is slow, too.
+/// A call in flight. A caller that gives up after most of its time has also found the store slow.
 struct Call<'w> {
     guard: &'w GuardedStore,
     limit: Duration,
@@ -153,15 +152,15 @@ impl Drop for Call<'_> {
 /// The failures of the store that were logged so far.
 #[derive(Debug, Default)]
 struct FailureLog {
-    /// When a failure was last logged, in milliseconds of the monotonic clock, plus one; zero:
-    /// never.
+    /// The time of the last failure that was logged, in milliseconds of the monotonic clock, plus
+    /// one; zero: none.
     logged_at: AtomicU64,
-    /// Whether no answer came since.
+    /// True until the next answer.
     is_failing: AtomicBool,
 }
 
 impl FailureLog {
-    /// Says whether a failure at `now` is to be logged.
+    /// Returns whether a failure at `now` is to be logged.
     fn failed(&self, now: Duration) -> bool {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1);
         let last = self.logged_at.load(Ordering::Relaxed);
@@ -177,7 +176,7 @@ impl FailureLog {
         is_logged
     }
 
-    /// Says whether an answer is to be logged: the first after a failure that was.
+    /// Returns whether an answer is to be logged: the first after a logged failure.
     fn answered(&self) -> bool {
         self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed)
     }

@@ -1,7 +1,8 @@
-//! Cache invalidation: a process is told of what others changed in a store that it caches.
+//! Cache invalidation: a process gets to know which records others changed in a store that it
+//! caches.
 //!
-//! A cache gets the keys of records that were changed, or an event that says that others may have
-//! been lost. A source never judges what a change means; that is for the owner of the record.
+//! A cache gets the keys of changed records, or an event that says that others may have been lost.
+//! A source never interprets a change; the owner of the record does.
 
 use std::fmt;
 use std::fmt::Debug;
@@ -15,13 +16,13 @@ use prometheus_client::registry::Registry;
 /// An event of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidationEvent<'e> {
-    /// The record that the store keeps under this key was changed, or is gone.
+    /// The record with this key was changed, or is gone.
     Changed(&'e [u8]),
-    /// Events may have been lost: what was read before this moment is to be checked again.
+    /// Events may have been lost: all that was read before this moment has to be checked again.
     Lost,
 }
 
-/// A cache, which has to know when what it holds may be outdated.
+/// A cache, which has to know when its content may be outdated.
 pub trait InvalidationListener: Send + Sync + Debug {
     /// Takes an event. Never waits, and is cheap: it is called for every change in the store.
     fn on_invalidation(&self, event: InvalidationEvent<'_>);
@@ -34,7 +35,7 @@ pub trait InvalidationSource: Send + Sync + Debug {
     /// [`InvalidationEvent::Lost`] to `listener`, shows it in `state`, and tries again.
     ///
     /// [`InvalidationEvent::Lost`] is sent when the source falls silent *and* again when it is
-    /// back, since what was read in between is not covered by it either.
+    /// back, since no event covers readings of the time between.
     async fn follow(&self, listener: &dyn InvalidationListener, state: &InvalidationState);
 }
 
@@ -42,22 +43,22 @@ pub trait InvalidationSource: Send + Sync + Debug {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeliveryMode {
-    /// Not at all yet, or not any more: what was read is believed until the bound.
+    /// No events, yet or any more: readings are believed until the bound.
     Bound,
-    /// The server tells which of its keys change, whoever changes them.
+    /// The server sends the keys that change, whoever changes them.
     Tracking,
-    /// Our own processes tell each other; changes by others are found at the bound.
+    /// Our own processes publish their changes; changes by others are found at the bound.
     PubSub,
     /// A log of changes in the file.
     ChangeLog,
-    /// Nobody else can change anything.
+    /// No other process can change anything.
     Own,
 }
 
 impl DeliveryMode {
     const ALL: [Self; 5] = [Self::Bound, Self::Tracking, Self::PubSub, Self::ChangeLog, Self::Own];
 
-    /// Its word in `/ready`, the log and metrics.
+    /// Its name in `/ready`, the log and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bound => "bound",
@@ -85,7 +86,7 @@ pub struct InvalidationState {
 }
 
 impl InvalidationState {
-    /// In this mode from the start.
+    /// A state in this mode.
     pub fn new(mode: DeliveryMode) -> Self {
         let state = Self {
             mode: AtomicU8::new(0),
@@ -97,7 +98,7 @@ impl InvalidationState {
         state
     }
 
-    /// Has `registry` show it.
+    /// Registers its metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "portcullis_invalidation_changes",
@@ -122,7 +123,7 @@ impl InvalidationState {
         DeliveryMode::ALL.into_iter().find(|mode| *mode as u8 == now).unwrap_or(DeliveryMode::Bound)
     }
 
-    /// From now on they are delivered in this mode.
+    /// Sets the mode in which they are delivered from now on.
     pub fn set_mode(&self, mode: DeliveryMode) {
         self.mode.store(mode as u8, Ordering::Relaxed);
         self.pushed.set(i64::from(mode != DeliveryMode::Bound));

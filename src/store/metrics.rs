@@ -12,45 +12,45 @@ use prometheus_client::registry::Registry;
 /// An operation of a store: the label of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To acquire a lease.
+    /// Acquires a lease.
     AcquireLease,
-    /// To move the end of a token forward.
+    /// Moves the end of a token forward.
     Extend,
-    /// To read one record.
+    /// Reads one record.
     Get,
-    /// To list sessions.
+    /// Lists sessions.
     List,
-    /// To answer at all.
+    /// Checks that the store answers.
     Ping,
-    /// To forget what expired.
+    /// Deletes expired records.
     Purge,
-    /// To add records.
+    /// Adds records.
     Put,
-    /// To read a lease.
+    /// Reads a lease.
     ReadLease,
-    /// To record an attempt as a failure.
+    /// Records an attempt as a failure.
     RecordFailure,
-    /// To put one back into a token bucket.
+    /// Puts one back into a token bucket.
     Refund,
-    /// To release a lease.
+    /// Releases a lease.
     ReleaseLease,
-    /// To delete a token.
+    /// Deletes a token.
     Remove,
-    /// To move the end of a session forward.
+    /// Moves the end of a session forward.
     Renew,
-    /// To replace a lease.
+    /// Replaces a lease.
     ReplaceLease,
-    /// To forget the failures of a name.
+    /// Deletes the failures of a name.
     ResetFailures,
-    /// To end one session, or a user's.
+    /// Ends one session, or all of a user's.
     Revoke,
-    /// To rotate a token: successors take its place.
+    /// Rotates a token: successors take its place.
     Rotate,
-    /// To take one from a token bucket.
+    /// Takes one from a token bucket.
     Take,
-    /// To note that a session is in use.
+    /// Records that a session is in use.
     Touch,
-    /// To undo a recorded failure.
+    /// Undoes a recorded failure.
     UndoFailure,
 }
 
@@ -94,7 +94,7 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    /// What its metrics' names begin with.
+    /// The prefix of its metrics' names.
     fn prefix(self) -> &'static str {
         match self {
             Self::Sessions => "portcullis_store",
@@ -103,7 +103,7 @@ impl StoreKind {
         }
     }
 
-    /// What it can be asked.
+    /// The operations of such a store.
     fn operations(self) -> &'static [Operation] {
         use Operation as O;
         match self {
@@ -129,7 +129,7 @@ impl StoreKind {
 }
 
 impl fmt::Display for StoreKind {
-    /// As in "the session store".
+    /// Its name in texts, as in "the session store".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sessions => "session store",
@@ -144,7 +144,7 @@ struct Labels {
     operation: &'static str,
 }
 
-/// The handles, made once, so that counting takes no lock.
+/// The handles of the metrics, made once, so that counting takes no lock.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     kind: StoreKind,
@@ -161,7 +161,7 @@ impl StoreMetrics {
 
     /// Metrics of a store of that kind that are shown by `registry`.
     pub fn register_for(registry: &mut Registry, kind: StoreKind) -> Self {
-        // From a local read to the far side of every gateway's patience.
+        // From a local read to more than any gateway waits for.
         const BUCKETS: [f64; 11] =
             [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.15, 1.0];
         let seconds = Family::<Labels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
@@ -177,7 +177,7 @@ impl StoreMetrics {
             failures.clone(),
         );
         let (rejected, last_seen_dropped) = (Counter::default(), Counter::default());
-        // What the gate waits for; limits are the issuer's, and always asked.
+        // Only for stores that the gate waits for; limits are the issuer's, and always asked.
         if kind != StoreKind::Limits {
             registry.register(
                 format!("{}_rejected", kind.prefix()),
@@ -205,12 +205,12 @@ impl StoreMetrics {
         Self { kind, handles, rejected, last_seen_dropped }
     }
 
-    /// Metrics in no registry; for commands that end at once.
+    /// Metrics in no registry, for commands that end at once.
     pub fn unregistered(kind: StoreKind) -> Self {
         Self::register_for(&mut Registry::default(), kind)
     }
 
-    /// What the store keeps.
+    /// The kind of records in the store.
     pub fn kind(&self) -> StoreKind {
         self.kind
     }
@@ -220,12 +220,12 @@ impl StoreMetrics {
         self.rejected.inc();
     }
 
-    /// Counts uses of sessions that were not written down.
+    /// Counts last-seen times that were not written.
     pub fn last_seen_dropped(&self, how_many: u64) {
         self.last_seen_dropped.inc_by(how_many);
     }
 
-    /// Counts one question and its answer.
+    /// Counts one call and its outcome.
     pub fn observe(&self, operation: Operation, took: Duration, succeeded: bool) {
         let place = self.kind.operations().iter().position(|listed| *listed == operation);
         if let Some((seconds, failures)) = place.and_then(|place| self.handles.get(place)) {

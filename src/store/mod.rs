@@ -1,13 +1,13 @@
-//! What all stores share: how a database is reached, and what stands between it and the program.
+//! The parts that all stores share: access to a database, and the guard between it and the program.
 //!
-//! A folder or file for each database ([`sqlite`], [`redis`], [`memcached`], [`postgres`]): files and
-//! their modes, schemas, connections, timeouts, TLS. Beside them the one [`StoreError`], the deadline
-//! and circuit breaker in front of any store ([`GuardedStore`]), its metrics, changes by others
-//! ([`invalidation`]), whether what was read may still be believed ([`EpochTable`]), and small records
-//! that are changed by comparison ([`records`]).
+//! A folder or file for each database ([`sqlite`], [`redis`], [`memcached`], [`postgres`]): files
+//! and their modes, schemas, connections, timeouts, TLS. Beside them the one [`StoreError`], the
+//! deadline and circuit breaker in front of any store ([`GuardedStore`]), its metrics, changes by
+//! others ([`invalidation`]), the epochs of records ([`EpochTable`]), by which a cache knows what is
+//! outdated, and small records that are changed by comparison ([`records`]).
 //!
-//! Nothing here knows what is kept; what a record means is the business of the module that owns
-//! it. No error of this module holds a password.
+//! Nothing here knows the content of records; their modules do. No error of this module holds a
+//! password.
 
 mod circuit_breaker;
 mod epoch;

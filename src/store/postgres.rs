@@ -1,14 +1,14 @@
 //! A PostgreSQL database: shared by the processes of any number of hosts.
 //!
-//! The schema is brought up to date on open, under an advisory lock, so that several processes
-//! may start at once; a database that is up to date is only read, so that the role needs no right
-//! to make tables. What a newer program has left is never touched. Every statement has a deadline
-//! here and on the server.
+//! The schema is brought up to date on open, under an advisory lock, so that several processes may
+//! start at once. A database that is up to date is only read, so that the role needs no right to
+//! make tables. A newer program's schema is never changed. Every statement has a deadline here and
+//! on the server.
 //!
-//! Behind a pooler that hands each transaction to another of its connections (pgbouncer with
-//! `pool_mode=transaction`) nothing may be bound to a connection: no prepared statement, no setting.
-//! `?pgbouncer=true` does without, at the price of two more round trips a call; the server has no
-//! deadline of ours then.
+//! A pooler may hand each transaction to another of its connections (pgbouncer with
+//! `pool_mode=transaction`). Then nothing may depend on one connection: no prepared statement, no
+//! setting. `?pgbouncer=true` works without them, for two more round trips a call; the server has
+//! no deadline of ours then.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, P
 use super::schema::{self, NewerSchema, Schema};
 use crate::secret::Secret;
 
-/// What a URL may say after its `?`. sqlx would log an unknown one with its value, and that may be
-/// a misspelt password.
+/// The parameters that a URL may have. sqlx would log an unknown one with its value, and that may
+/// be a misspelt password.
 const PARAMETERS: &[&str] = &[
     "sslmode",
     "sslrootcert",
@@ -37,15 +37,15 @@ const PARAMETERS: &[&str] = &[
     POOLED,
 ];
 
-/// The parameter of who is behind a pooler in transaction mode; not PostgreSQL's own.
+/// The parameter for a pooler in transaction mode; it is not PostgreSQL's own.
 const POOLED: &str = "pgbouncer";
 
-/// How a database is reached.
+/// The settings of a database's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long a call may take, the wait for a free connection included.
+    /// The time that a call may take, the wait for a free connection included.
     pub timeout: Duration,
-    /// How long opening may take, the schema's change included.
+    /// The time that opening may take, the schema's change included.
     pub open_timeout: Duration,
     /// At most this many connections.
     pub max_connections: u32,
@@ -62,34 +62,34 @@ impl Default for Options {
     }
 }
 
-/// Why a database could not be opened. None of these holds a password.
+/// The reason why a database could not be opened. None of these holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL says nothing that can be used.
+    /// The URL cannot be used.
     #[error("not the URL of a PostgreSQL database: {0}")]
     Url(String),
-    /// A newer program has been here.
+    /// A newer program changed the schema; this one does not know it.
     #[error(transparent)]
     NewerSchema(NewerSchema),
     /// It did not answer in time.
     #[error("{place} did not answer within {limit:?}")]
     TimedOut {
-        /// Which database.
+        /// The database.
         place: String,
-        /// How long it was given.
+        /// The time limit.
         limit: Duration,
     },
     /// The server is not there, or refused.
     #[error("cannot open {place}")]
     Refused {
-        /// Which database.
+        /// The database.
         place: String,
-        /// What it said.
+        /// The server's error.
         source: sqlx::Error,
     },
 }
 
-/// An open database. A clone is the same connections.
+/// An open database. A clone shares the connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
@@ -99,8 +99,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects, and brings the schema up to date. TLS is as `sslmode` in the URL says, `prefer`
-    /// where it says nothing.
+    /// Connects, and brings the schema up to date. TLS follows `sslmode` in the URL, `prefer` where
+    /// it has none.
     ///
     /// # Errors
     /// [`OpenError`] where that is not possible.
@@ -121,13 +121,13 @@ impl Database {
         &self.pool
     }
 
-    /// Whether each transaction may run on another connection, and nothing outside of one must rely
-    /// on what was before it.
+    /// Returns whether each transaction may run on another connection; nothing outside of one may
+    /// depend on earlier ones.
     pub fn is_pooled(&self) -> bool {
         self.is_pooled
     }
 
-    /// How long a call may take.
+    /// The time that a call may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -137,13 +137,13 @@ impl Database {
         &self.place
     }
 
-    /// Waits for the statements under way and hangs up.
+    /// Waits for statements under way and closes the connections.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Whether a URL can be used, without connecting; how logs call what it names.
+/// Checks whether a URL can be used, without connecting. Returns the name of its database for logs.
 ///
 /// # Errors
 /// [`OpenError::Url`].
@@ -151,7 +151,7 @@ pub fn check(url: &Secret) -> Result<String, OpenError> {
     Reach::parse(url).map(|reach| place(&reach.options))
 }
 
-/// What an operator has to do about an error, where that is known.
+/// Advice for the operator about an error, where there is one.
 pub fn cure(error: &sqlx::Error) -> Option<&'static str> {
     const DUPLICATE_STATEMENT: &str = "42P05";
     const NO_SUCH_STATEMENT: &str = "26000";
@@ -161,7 +161,7 @@ pub fn cure(error: &sqlx::Error) -> Option<&'static str> {
     )
 }
 
-/// Whether the server, or the wait for a connection, gave up.
+/// Returns whether the server, or the wait for a connection, timed out.
 pub fn is_timeout(error: &sqlx::Error) -> bool {
     const QUERY_CANCELED: &str = "57014";
     const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -170,7 +170,7 @@ pub fn is_timeout(error: &sqlx::Error) -> bool {
         || code.is_some_and(|code| matches!(&*code, QUERY_CANCELED | LOCK_NOT_AVAILABLE))
 }
 
-/// How to connect to whatever a URL names, for those who only read what another program keeps.
+/// Connection options for a URL, for readers of another program's database.
 ///
 /// # Errors
 /// [`OpenError::Url`]; it quotes no value.
@@ -178,7 +178,7 @@ pub fn connect_options(url: &Secret) -> Result<PgConnectOptions, OpenError> {
     Reach::parse(url).map(|reach| reach.options)
 }
 
-/// What a URL says.
+/// The content of a URL.
 struct Reach {
     options: PgConnectOptions,
     is_pooled: bool,
@@ -187,17 +187,17 @@ struct Reach {
 impl Reach {
     fn parse(url: &Secret) -> Result<Self, OpenError> {
         let (url, is_pooled) = parse(url)?;
-        // What sqlx says about a value may quote it.
+        // sqlx's own message about a value may quote it.
         let wrong = "a parameter after the ? has no value that is known";
         let options = PgConnectOptions::from_str(url.as_str());
         let options = options.map_err(|_| OpenError::Url(wrong.to_owned()))?;
-        // No number here has a fraction, and pgbouncer refuses what it does not know.
+        // No number here has a fraction, and pgbouncer refuses a setting that it does not know.
         let options = options.extra_float_digits(None).disable_statement_logging();
         Ok(Self { options, is_pooled })
     }
 }
 
-/// A URL that holds what sqlx knows, and whether a pooler is between.
+/// Returns the URL with the parameters for sqlx, and whether a pooler is between.
 fn parse(url: &Secret) -> Result<(url::Url, bool), OpenError> {
     let wrong = |problem: &str| OpenError::Url(problem.to_owned());
     let text = url.expose_str().ok_or_else(|| wrong("it is not UTF-8"))?.trim();
@@ -231,8 +231,8 @@ fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Connections are made when they are needed. One that lives longer than a call may take would
-/// work on for nobody, so the server has the deadline too.
+/// Connections are made when they are needed. One that lives longer than a call may take would work
+/// for nobody, so the server has the deadline too.
 fn pool(connect: PgConnectOptions, options: Options, is_pooled: bool) -> PgPool {
     let millis = options.timeout.as_millis().max(1);
     PgPoolOptions::new()
@@ -241,7 +241,7 @@ fn pool(connect: PgConnectOptions, options: Options, is_pooled: bool) -> PgPool 
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 if is_pooled {
-                    // It would be another's.
+                    // It would belong to another transaction.
                     return Ok(());
                 }
                 let set = AssertSqlSafe(format!("SET statement_timeout = {millis}"));
@@ -262,7 +262,7 @@ async fn migrate(
     Ok(migrated)
 }
 
-/// `portcullis_schema` says how many steps the database has seen.
+/// `portcullis_schema` has the number of steps that were applied.
 impl Schema for Postgres {
     const STEPS: &'static [&'static str] = &[include_str!("migrations/postgres/0001_accounts.sql")];
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";

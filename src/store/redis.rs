@@ -1,11 +1,11 @@
-//! Redis and what speaks like it (Valkey, Dragonfly), over TCP, TLS or a unix socket: one server,
+//! Redis and compatible servers (Valkey, Dragonfly), over TCP, TLS or a unix socket: one server,
 //! the master that sentinels name, or a cluster.
 //!
-//! A connection carries the commands of many callers at once, so a caller clones it out of the
-//! pool and lets go of its place at once. A broken connection is noticed when it breaks (RESP3
-//! pushes a disconnection) or at the first command that fails or gets no answer in time, and is
-//! replaced at the next checkout; no command is ever sent twice that may have been carried out.
-//! The pools do nothing while nobody asks; who follows the invalidation does.
+//! A connection carries the commands of many callers at once, so a caller clones it out of the pool
+//! and returns its place at once. A broken connection is noticed when it breaks (RESP3 pushes a
+//! disconnection) or at the first command that fails or gets no answer in time, and is replaced at
+//! the next checkout. A command that may have been carried out is never sent twice. The pools do
+//! nothing without a caller; the subscriptions for invalidation do.
 
 mod address;
 mod cached_topology;
@@ -48,30 +48,30 @@ use sentinel::Sentinel;
 use server::Server;
 use target::Target;
 
-/// How long a record is kept after its end, in milliseconds: one hour.
+/// The time for which a record is kept after its end, in milliseconds: one hour.
 const MARGIN: u64 = 3_600_000;
 /// The longest time to live that is asked for, in milliseconds: one century.
 pub const LONGEST: u64 = 3_155_760_000_000;
 
-/// For how long a record that is of use from then until then should be kept, in milliseconds,
-/// counted from when it is written, so that no two clocks are compared.
+/// The time to live of a record that is in use from `from` until `until`, in milliseconds. It
+/// counts from the time of writing, so that no two clocks are compared.
 pub fn time_to_live(from: UnixTime, until: UnixTime) -> u64 {
     let length = until.as_millis().saturating_sub(from.as_millis());
     length.saturating_add(MARGIN).min(LONGEST)
 }
 
-/// How a Redis is reached.
+/// The settings of a Redis's connections.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The number of the database, whatever the URL says.
+    /// The number of the database; it wins over the URL's.
     pub database: u32,
     /// The certificates of the CAs that may have signed the server's, in PEM; without it the
     /// system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// From the first packet until the server has accepted name, password and database.
+    /// The time from the first packet until the server has accepted name, password and database.
     pub connect_timeout: Duration,
-    /// For the answer to one command or one pipeline. A caller with a deadline of its own sets
-    /// this a little shorter, so that a dead connection is noticed rather than abandoned.
+    /// The time for the answer to one command or one pipeline. A caller with a deadline of its own
+    /// sets this a little shorter, so that a dead connection is noticed rather than abandoned.
     pub response_timeout: Duration,
     /// At most this many connections, which is not the number of commands under way.
     pub max_connections: u32,
@@ -99,7 +99,7 @@ pub struct Redis {
     channel: Arc<Channel>,
 }
 
-/// Which servers keep the keys.
+/// The servers that hold the keys.
 #[derive(Clone)]
 enum Topology {
     Server(Arc<Server>),
@@ -107,7 +107,7 @@ enum Topology {
     Cluster(Arc<Cluster>),
 }
 
-/// Whether such a Redis could be asked for, without asking; how logs call it.
+/// Checks whether such a Redis can be used, without connecting. Returns its name for logs.
 ///
 /// # Errors
 /// [`InvalidAddress`] where the URL or the CA cannot be used.
@@ -137,8 +137,8 @@ impl Redis {
         Ok(Self { topology, database, name, channel: Arc::new(Channel::of(database)) })
     }
 
-    /// For how long a server may still be asked that is no master any more: others may have made
-    /// changes elsewhere since.
+    /// The time for which a server that is no longer the master may still be asked: others may have
+    /// made changes elsewhere since.
     pub fn lag(&self) -> Duration {
         match self.topology {
             Topology::Sentinel(_) => cached_topology::EXPIRED_AFTER,
@@ -154,10 +154,10 @@ impl Redis {
         self.connection_for(Durability::PrimaryOnly).await
     }
 
-    /// The same for commands that must survive a failover, where there may be one: what
-    /// is sent alone is answered when one of these has it too, or none can be hoped for. For few
-    /// commands, which wait for each other, and which may be sent again where they fail: one fails
-    /// that was carried out by a server whose place another has taken.
+    /// The same for commands that must survive a failover, where there may be one. A command that
+    /// is sent alone is answered when a replica has it too, or when no replica can be expected.
+    /// Only for few commands, since they wait for each other, and only for commands that may be
+    /// repeated: one fails that was carried out by a server that another has replaced.
     ///
     /// # Errors
     /// As of [`Self::connection`].
@@ -182,7 +182,7 @@ impl Redis {
         }
     }
 
-    /// A connection to each server that keeps keys, for what is about no key.
+    /// A connection to each server that holds keys, for commands that name no key.
     ///
     /// # Errors
     /// [`Failure`] where one of them is not reached.
@@ -195,11 +195,11 @@ impl Redis {
         }
     }
 
-    /// The servers that hold the keys now, for who listens to each of them. They may be others in
-    /// a moment: ask again about every second, and whenever one of them is lost.
+    /// The servers that hold the keys now, for subscriptions to each of them. They may change at
+    /// any moment: ask again about every second, and whenever one of them is lost.
     ///
     /// # Errors
-    /// [`Failure`] where nobody says which they are.
+    /// [`Failure`] where they are not known.
     pub async fn primaries(&self) -> Result<Vec<Node>, Failure> {
         match &self.topology {
             Topology::Server(server) => Ok(vec![server.node().clone()]),
@@ -208,12 +208,13 @@ impl Redis {
         }
     }
 
-    /// Whether keys are spread over many servers, so that two of them may be on different ones.
+    /// Returns whether keys are spread over many servers, so that two of them may be on different
+    /// ones.
     pub fn is_cluster(&self) -> bool {
         matches!(self.topology, Topology::Cluster(_))
     }
 
-    /// Where it is, for logs: address and database number, no credentials.
+    /// Its name for logs: address and database number, no credentials.
     pub fn name(&self) -> &str {
         &self.name
     }

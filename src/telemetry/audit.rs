@@ -1,10 +1,10 @@
 //! The audit log: one JSON object a line, appended to a file that several processes may share.
 //!
-//! Lines are written by a thread of their own, in order; whoever tells of an event never waits for
-//! the disk, while 16 MiB of lines may. A line is one `write` to a file opened for appending, so
-//! that lines of two processes never mix. A file that was moved away is opened anew, so that logs
-//! can be rotated: for whom it was, and with its mode, so that a command of root's does not take it
-//! away from the server.
+//! Lines are written by a thread of their own, in order. The caller never waits for the disk: up to
+//! 16 MiB of lines wait in memory. A line is one `write` to a file opened for appending, so that
+//! lines of two processes never mix. A file that was moved away is opened anew, so that logs can be
+//! rotated: with the owner and the mode of the one before, so that a command run by root does not
+//! take it away from the server.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -18,8 +18,8 @@ use tracing::error;
 use super::lost::{Log, Reason, count_lost};
 use super::queue::{LineQueue, LineWriter};
 
-/// Bytes of lines that may wait to be written. More are lost, and the log says so: whoever tells of
-/// an event may be answering gateways, and a disk that hangs must not stop them.
+/// Bytes of lines that may wait to be written. More are lost, and the log says so: the caller may
+/// be answering gateways, and a disk that hangs must not stop it.
 const MAX_WAITING_BYTES: usize = 16 << 20;
 /// The interval at which a file that was moved away is noticed.
 const MOVED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,11 +27,11 @@ const MOVED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The target of audit events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditTarget {
-    /// Nowhere.
+    /// No log.
     Off,
-    /// To standard error, among the log.
+    /// Standard error, together with the log.
     Stderr,
-    /// To this file, made for the owner of its folder alone.
+    /// This file, made for the owner of its folder alone.
     File(PathBuf),
 }
 
@@ -52,7 +52,7 @@ impl AuditLog {
     /// Opens the log; the writer has to be kept until the process ends.
     ///
     /// # Errors
-    /// Where the file cannot be opened for appending.
+    /// The file cannot be opened for appending.
     pub fn start(target: &AuditTarget) -> io::Result<(Self, AuditWriter)> {
         let mut output = match target {
             AuditTarget::Off => return Ok((Self(None), AuditWriter(None))),
@@ -82,8 +82,7 @@ impl AuditLog {
 }
 
 impl AuditWriter {
-    /// Waits until all events so far are written. Handles that others still hold write nothing
-    /// more.
+    /// Waits until all events so far are written. Events that come later are lost.
     pub fn finish(mut self) {
         if let Some(writer) = self.0.take() {
             writer.finish(None);
@@ -97,7 +96,7 @@ enum Output {
 }
 
 impl Output {
-    /// Writes a line, and tells of the first failure after a success. Says whether this failed.
+    /// Writes a line, and logs the first failure after a success. Returns whether this one failed.
     fn write(&mut self, line: &[u8], has_failed: bool) -> bool {
         let outcome = match self {
             Self::Stderr => io::stderr().write_all(line),
@@ -112,7 +111,7 @@ impl Output {
     }
 }
 
-/// A file that is appended to, wherever its name leads.
+/// A file that is appended to, by its name.
 struct AppendFile {
     path: PathBuf,
     file: File,
@@ -124,8 +123,8 @@ impl AppendFile {
         Self::open_like(path, None)
     }
 
-    /// The file; where it has to be made, it is like the one that was there, or else its folder's
-    /// owner's alone.
+    /// Opens the file, or makes it: with the owner and mode of the one that was there, or else for
+    /// its folder's owner alone.
     fn open_like(path: &Path, before: Option<&Metadata>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).mode(0o600);
@@ -157,8 +156,8 @@ impl AppendFile {
     }
 }
 
-/// Sets the owner of a new file: that of the file before it, or of its folder. A process that may
-/// not give files away keeps it.
+/// Sets the owner of a new file: that of the file before it, or of its folder. A process without
+/// the right to do so stays the owner.
 fn set_owner(file: &File, path: &Path, before: Option<&Metadata>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = std::fs::metadata(folder.unwrap_or_else(|| Path::new("."))).ok();
@@ -200,7 +199,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let mut file = AppendFile::open(&path).expect("open");
         file.file.set_permissions(Permissions::from_mode(0o640)).expect("mode");
-        // Root alone may; others keep theirs, which is as good here.
+        // Only root may; others stay the owner, which is enough here.
         let _kept = std::os::unix::fs::chown(&path, Some(4242), Some(4243));
         let before = std::fs::metadata(&path).expect("metadata");
         std::fs::rename(&path, folder.path().join("audit.jsonl.1")).expect("rename");

@@ -1,7 +1,7 @@
 //! Logs, on standard error: text for people, or one JSON object a line for machines.
 //!
-//! Whatever is written is bounded: by the bytes that wait for a slow reader, and by how often one
-//! place in the code may speak, since what makes it speak may be a stranger.
+//! The log is bounded: by the bytes that wait for a slow reader, and by the lines that one place in
+//! the code may write in a time, since strangers may cause them.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
@@ -20,7 +20,7 @@ use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
 
 /// Bytes of lines that may wait for the reader.
 const MAX_WAITING_BYTES: usize = 8 << 20;
-/// How often one place in the code may write a line at `info` and above.
+/// The rate at which one place in the code may write lines at `info` and above.
 const USUAL_RATE: LineRate = LineRate { burst: 100, per_second: 10 };
 /// The same for refused requests.
 const REFUSED_RATE: LineRate = LineRate { burst: 2_000, per_second: 500 };
@@ -29,13 +29,13 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The time that the end of the process waits for the reader.
 const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For machines.
+    /// JSON for machines.
     Json,
 }
 
@@ -43,7 +43,7 @@ impl Format {
     /// Reads the setting.
     ///
     /// # Errors
-    /// What may be written instead.
+    /// The texts that may be written instead.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "text" => Ok(Self::Text),
@@ -53,12 +53,12 @@ impl Format {
     }
 }
 
-/// Which lines are written, and how.
+/// The log lines that are written, and their format.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// How.
+    /// The format of lines.
     pub format: Format,
-    /// Which: a level, or a filter as `tracing` reads it.
+    /// The lines: a level, or a filter as `tracing` reads it.
     pub filter: String,
 }
 
@@ -66,7 +66,7 @@ impl LogConfig {
     /// Checks that the filter can be read.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake in it.
     pub fn check_filter(filter: &str) -> Result<String, String> {
         match EnvFilter::try_new(with_quiet_libraries(filter)) {
             Ok(_) => Ok(filter.to_owned()),
@@ -75,8 +75,8 @@ impl LogConfig {
     }
 
     /// Starts logging, once in a process; a second call changes nothing. Lines are written by a
-    /// thread of their own, so that a reader of the log that is stuck delays no answer; what does
-    /// not fit into its queue is lost and counted. Dropping the guard writes out what is left.
+    /// thread of their own, so that a reader of the log that is stuck delays no answer. A line
+    /// without room in its queue is lost and counted. Dropping the guard writes out the rest.
     pub fn start(&self) -> LogGuard {
         let Ok((lines, writer)) = LineQueue::start(Log::Process, MAX_WAITING_BYTES, to_stderr())
         else {
@@ -96,7 +96,7 @@ impl LogConfig {
     }
 }
 
-/// Writes out what is left of the log when it is dropped, unless that takes longer than a second.
+/// Writes out the rest of the log when it is dropped, unless that takes longer than a second.
 #[derive(Debug)]
 #[must_use = "without it the end of the log is lost"]
 pub struct LogGuard(Option<LineWriter>);
@@ -109,11 +109,11 @@ impl Drop for LogGuard {
     }
 }
 
-/// Writes lines to standard error, and now and then how many could not be.
+/// Writes lines to standard error, and from time to time the number of lost ones.
 fn to_stderr() -> impl FnMut(&[u8]) {
     let (mut reported, mut reported_at) = (0, None::<Instant>);
     move |line| {
-        // A log that nobody reads any more is no reason to stop.
+        // A log without a reader is no reason to stop.
         let _ = io::stderr().write_all(line);
         let lines = count_all(Log::Process);
         if lines > reported && reported_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
@@ -131,7 +131,7 @@ fn to_stderr() -> impl FnMut(&[u8]) {
 struct Sink {
     lines: LineQueue,
     started: Instant,
-    /// By the place in the code; so there are no more of them than such places.
+    /// By the place in the code, so their number is bounded by the number of such places.
     limiters: Mutex<HashMap<Identifier, LineLimiter>>,
 }
 
@@ -148,7 +148,7 @@ impl Sink {
     }
 }
 
-/// How often such a line may be written; `None`: as often as it comes, since somebody asked for it.
+/// The rate limit of such a line. `None`: no limit, since the operator asked for these lines.
 fn rate(line: &Metadata<'_>) -> Option<LineRate> {
     match line.name() {
         ACCESS_ALLOWED => None,
@@ -170,7 +170,7 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// Takes one line, or takes it for lost.
+/// Takes one line, or counts it as lost.
 #[derive(Debug)]
 struct SinkWriter<'a>(Option<&'a LineQueue>);
 
@@ -190,8 +190,9 @@ impl Write for SinkWriter<'_> {
     }
 }
 
-/// Libraries below us write what they send and receive at their lowest levels, credentials
-/// included. So a filter opens our own lines; theirs stay at `warn` unless they are named.
+/// Libraries that we use log all bytes that they send and receive at their lowest levels,
+/// credentials included. So a filter applies to our own lines; theirs stay at `warn` unless they
+/// are named.
 fn with_quiet_libraries(filter: &str) -> String {
     if filter.contains(['=', ',', '[']) {
         filter.to_owned()

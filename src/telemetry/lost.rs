@@ -1,5 +1,4 @@
-//! Lines that nobody will read, counted: of a log that could not keep up, or that was too
-//! talkative.
+//! Counters of lost lines: of a log whose reader was too slow, or that had too many lines.
 
 use std::sync::LazyLock;
 
@@ -8,19 +7,19 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// What the process writes.
+/// The logs of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Log {
-    /// What it does, on standard error.
+    /// The log on standard error.
     Process,
     /// The audit log.
     Audit,
-    /// One of a test.
+    /// A log of a test.
     #[cfg(test)]
     Test,
 }
 
-/// Why a line was lost.
+/// The reason why a line was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The reader or the disk is too slow.
@@ -69,12 +68,12 @@ pub(super) fn count_lost(log: Log, reason: Reason, lines: u64) {
     counter(log, reason).inc_by(lines);
 }
 
-/// How many were.
+/// The lost lines, by their reason.
 pub(super) fn count(log: Log, reason: Reason) -> u64 {
     counter(log, reason).get()
 }
 
-/// How many were, for whatever reason.
+/// The lost lines, for any reason.
 pub(super) fn count_all(log: Log) -> u64 {
     Reason::ALL.into_iter().map(|reason| count(log, reason)).sum()
 }
@@ -83,7 +82,7 @@ fn counter(log: Log, reason: Reason) -> Counter {
     LOST.get_or_create_owned(&Labels { log: log.as_str(), reason: reason.as_str() })
 }
 
-/// Shows what was lost in `registry`.
+/// Registers the counters of lost lines.
 pub fn register(registry: &mut Registry) {
     for (log, reasons) in [
         (Log::Process, &[Reason::Room, Reason::Rate][..]),

@@ -18,7 +18,7 @@ impl Exposition {
         Self(Arc::new(registry))
     }
 
-    /// The exposition as text, or `None` where writing failed, which memory alone decides.
+    /// The exposition as text, or `None` where writing failed, which happens only without memory.
     pub fn text(&self) -> Option<String> {
         let mut text = String::new();
         encode(&mut text, &self.0).ok().map(|()| text)

@@ -1,4 +1,4 @@
-//! What the process says of itself: logs on standard error, metrics for Prometheus.
+//! Telemetry: logs on standard error, the audit log, metrics for Prometheus.
 
 pub mod audit;
 pub mod logs;

@@ -1,5 +1,5 @@
 //! Lines on their way to a writer that may be slow: bounded by bytes, written by a thread of their
-//! own, so that whoever has something to tell never waits for a disk or a pipe.
+//! own, so that a caller never waits for a disk or a pipe.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::lost::{Log, Reason, count_lost};
 
-/// The longest line that is taken; what anybody else wrote is cut long before.
+/// The longest line that is taken; texts of clients are cut long before.
 const MAX_LINE_BYTES: usize = 64 << 10;
 /// The room that an empty queue keeps.
 const KEPT_BYTES: usize = 64 << 10;
@@ -28,7 +28,7 @@ struct Shared {
     log: Log,
     max_bytes: usize,
     state: Mutex<State>,
-    /// Something came, or the end.
+    /// New lines came, or the queue ended.
     changed: Condvar,
 }
 
@@ -42,10 +42,10 @@ struct State {
 }
 
 impl LineQueue {
-    /// A queue of at most so many bytes, whose lines `write` gets one by one, each with its end.
+    /// A queue of at most `max_bytes`; `write` gets its lines one by one, each with its end.
     ///
     /// # Errors
-    /// Where no thread can be started.
+    /// No thread can be started.
     pub(super) fn start(
         log: Log,
         max_bytes: usize,
@@ -60,7 +60,7 @@ impl LineQueue {
         Ok((lines.clone(), LineWriter { lines, thread }))
     }
 
-    /// Adds lines, each with its end, all or none; without waiting. What finds no room is counted.
+    /// Adds lines, each with its end, all or none; without waiting. Lines without room are counted.
     pub(super) fn push(&self, lines: &[u8]) -> bool {
         let mut state = self.lock();
         let taken = state.waiting.len() + state.being_written;
@@ -114,8 +114,7 @@ impl LineQueue {
 }
 
 impl LineWriter {
-    /// Waits until everything put in so far is written, or `timeout` is over. Whatever comes later
-    /// is lost.
+    /// Waits until every line so far is written, or `timeout` is over. Later lines are lost.
     pub(super) fn finish(self, timeout: Option<Duration>) {
         let mut state = self.lines.lock();
         state.is_closed = true;
@@ -137,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// A queue of 1,000 bytes whose writer is stuck in a line until it is let go.
+    /// A queue of 1,000 bytes whose writer is stuck in a line until the test releases it.
     fn stuck() -> (LineQueue, LineWriter, Sender<()>, Receiver<Vec<u8>>) {
         let ((go, may_go), (report, written)) = (channel::<()>(), channel());
         let write = move |line: &[u8]| {

@@ -1,14 +1,14 @@
-//! A rate limit (token bucket) for lines of a kind: so many at once, then so many a second, so that
-//! nobody who can provoke a line can fill a disk with it.
+//! A rate limit (token bucket) for lines of one kind: a burst at once, then some each second, so
+//! that a client who can cause a line cannot fill a disk with it.
 
 use std::time::Duration;
 
 /// The rate and the burst of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineRate {
-    /// How many at once.
+    /// The most lines at once.
     pub burst: u32,
-    /// How many in the long run.
+    /// The lines a second in the long run.
     pub per_second: u32,
 }
 
@@ -18,7 +18,7 @@ pub struct LineLimiter {
     rate: LineRate,
     /// The time at which it will be full again.
     full_at: Duration,
-    /// Lines that were refused since one was last let through.
+    /// Lines that were refused since the last one that was let through.
     refused: u64,
 }
 
@@ -28,8 +28,8 @@ impl LineLimiter {
         Self { rate, full_at: Duration::ZERO, refused: 0 }
     }
 
-    /// Takes a token for a line: how many were refused since the last that was not, or `None` where
-    /// this one is refused too.
+    /// Takes a token for a line. Returns the number of lines that were refused since the last one
+    /// that was let through, or `None` where this one is refused too.
     pub fn take(&mut self, now: Duration) -> Option<u64> {
         let of_one = Duration::from_secs(1) / self.rate.per_second.max(1);
         let full_at = self.full_at.max(now) + of_one;

@@ -3,7 +3,7 @@
 pub use jsonwebtoken::Algorithm;
 use jsonwebtoken::AlgorithmFamily;
 
-/// All that is supported, in the order in which it is listed to people.
+/// All supported algorithms, in the order in which people see them.
 const NAMES: [(Algorithm, &str); 12] = [
     (Algorithm::HS256, "HS256"),
     (Algorithm::HS384, "HS384"),
@@ -19,12 +19,13 @@ const NAMES: [(Algorithm, &str); 12] = [
     (Algorithm::EdDSA, "EdDSA"),
 ];
 
-/// All that is supported.
+/// All supported algorithms.
 pub fn all() -> impl Iterator<Item = Algorithm> {
     NAMES.iter().map(|(algorithm, _)| *algorithm)
 }
 
-/// The name is not that of a supported algorithm; `none` is not, in any spelling.
+/// The error for a name that is not that of a supported algorithm; `none` is not supported, in any
+/// spelling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an algorithm that is supported here; one of {list}", list = names())]
 pub struct UnknownAlgorithm(pub String);
@@ -48,7 +49,7 @@ pub fn name(algorithm: Algorithm) -> &'static str {
     NAMES.iter().find(|(named, _)| *named == algorithm).map_or("unsupported", |(_, name)| name)
 }
 
-/// Whether one shared secret both signs and verifies.
+/// Returns whether one shared secret both signs and verifies.
 pub fn is_symmetric(algorithm: Algorithm) -> bool {
     algorithm.family() == AlgorithmFamily::Hmac
 }

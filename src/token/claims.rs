@@ -1,4 +1,4 @@
-//! What a token says (RFC 7519, section 4), with the types that the RFC demands.
+//! The claims of a token (RFC 7519, section 4), with the types that the RFC demands.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Claims {
         &self.0
     }
 
-    /// One claim. A null is as good as absent.
+    /// One claim. A null counts as absent.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -54,18 +54,19 @@ impl Claims {
         }
     }
 
-    /// Whom the token is for: `aud` as one text or as a list of them.
+    /// The audiences of the token: `aud` as one text or as a list of texts.
     pub fn audiences(&self) -> Result<Vec<&str>, TokenError> {
         self.text_or_list("aud")
     }
 
-    /// Who it is about: `sub`, or what the older systems call it (`user_id`, `identifier`), which
-    /// may be an integer. A fraction or an exponent names nobody: others are written as the same.
+    /// The user of the token: `sub`, or the names of older systems for it (`user_id`,
+    /// `identifier`), which may be an integer. A number with a fraction or an exponent is no user:
+    /// other numbers are written the same.
     pub fn subject(&self) -> Result<Option<String>, TokenError> {
         for name in ["sub", "user_id", "identifier"] {
             return match self.get(name) {
                 None => continue,
-                // An empty name would be everybody's.
+                // An empty name would be the same for all users.
                 Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
                 Some(Value::Number(number)) if name != "sub" && !number.is_f64() => {
                     Ok(Some(number.to_string()))
@@ -76,7 +77,7 @@ impl Claims {
         Ok(None)
     }
 
-    /// What the token allows: `scope` (RFC 8693, section 4.2), `scp` and `scopes` together, each
+    /// The scopes of the token: `scope` (RFC 8693, section 4.2), `scp` and `scopes` together, each
     /// one text with spaces or a list of texts.
     pub fn scopes(&self) -> Result<ScopeSet, TokenError> {
         let mut scopes = Vec::new();
@@ -93,13 +94,13 @@ impl Claims {
         Ok(ScopeSet::new(scopes))
     }
 
-    /// Refuses tokens that say that they are not for access: refresh and identity tokens of the
-    /// older systems, of Keycloak (`typ`) and of Cognito (`token_use`) carry no header that tells.
-    /// Those of OpenID Connect may carry nothing that tells but claims which no access token has;
-    /// they are looked for unless the token says what it is, in its header (`is_declared`) or here.
+    /// Refuses tokens that are not for access. Refresh and identity tokens of older systems, of
+    /// Keycloak (`typ`) and of Cognito (`token_use`) say so in a claim, not in the header. ID
+    /// tokens of OpenID Connect may only have claims that no access token has; these are looked for
+    /// unless the token declares its kind, in its header (`is_declared`) or in a claim.
     pub fn check_use(&self, is_declared: bool) -> Result<(), TokenError> {
-        /// Of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens and
-        /// other events (RFC 8417, section 2.2).
+        /// Claims of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens
+        /// and other events (RFC 8417, section 2.2).
         const NON_ACCESS_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
         const ACCESS: [&str; 4] = ["access", "access_token", "at+jwt", "bearer"];
         const OTHER: [&str; 8] = [
@@ -127,7 +128,7 @@ impl Claims {
         if !is_declared && NON_ACCESS_CLAIMS.iter().any(|name| self.get(name).is_some()) {
             return Err(TokenError::WrongType);
         }
-        // These names are in use for other things too, so only what is known is refused.
+        // These names are in use for other things too, so only known values are refused.
         for name in ["type", "typ"] {
             if let Some(Value::String(usage)) = self.get(name)
                 && is_one_of(usage, &OTHER)
@@ -183,7 +184,7 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-/// Whether this is one scope: `scope-token` of RFC 6749, section 3.3.
+/// Returns whether this is one scope: `scope-token` of RFC 6749, section 3.3.
 pub fn is_scope(text: &str) -> bool {
     let in_grammar = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     !text.is_empty() && text.bytes().all(in_grammar)
@@ -194,7 +195,7 @@ pub fn is_scope(text: &str) -> bool {
 pub struct ScopeSet(Vec<Box<str>>);
 
 impl ScopeSet {
-    /// A set of these.
+    /// A set of these scopes.
     pub fn new(mut scopes: Vec<Box<str>>) -> Self {
         scopes.retain(|scope| !scope.is_empty());
         scopes.sort_unstable();
@@ -202,7 +203,7 @@ impl ScopeSet {
         Self(scopes)
     }
 
-    /// Whether `scope` is granted: to the letter, no prefixes and no patterns.
+    /// Returns whether `scope` is granted: to the letter, no prefixes and no patterns.
     pub fn contains(&self, scope: &str) -> bool {
         self.0.binary_search_by(|granted| (**granted).cmp(scope)).is_ok()
     }

@@ -1,6 +1,6 @@
 //! The reasons for which a token is not accepted.
 
-/// Why a token is not accepted. Nothing of the token itself is in it.
+/// The reason why a token is not accepted. Nothing of the token itself is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Longer than the bound; nothing of it was read.
@@ -21,7 +21,7 @@ pub enum TokenError {
     /// A claim of a type that RFC 7519 does not allow, or one that must be there and is not.
     #[error("the claim `{0}` is missing or has the wrong type")]
     BadClaim(&'static str),
-    /// `iss` names nobody whose tokens are accepted.
+    /// `iss` names no issuer whose tokens are accepted.
     #[error("the token's issuer is not accepted")]
     UnknownIssuer,
     /// No key of that name, or none for the token's algorithm.
@@ -42,7 +42,7 @@ pub enum TokenError {
     /// The issuer's tokens must carry `sid`, and this one does not.
     #[error("the token names no session")]
     SessionRequired,
-    /// The issuer's keys were never fetched, or are too old: nobody's fault who asks.
+    /// The issuer's keys were never fetched, or are too old. It is not the client's fault.
     #[error("the keys of the token's issuer are not available")]
     KeysUnavailable,
 }

@@ -1,7 +1,7 @@
 //! Integers of any size in JSON: those beyond 64 bits are kept as the text of their digits.
 //!
 //! The parser makes floating-point numbers of them, and two users whose numbers differ in the last
-//! digits would become one. What is not JSON is left for the parser to refuse.
+//! digits would become one. The parser refuses what is not JSON.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub fn quoted(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Where the string that starts at `start` is over, the end of the text at the latest.
+/// The position after the string that starts at `start`, at most the end of the text.
 fn string_end(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = json.get(at) {

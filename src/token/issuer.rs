@@ -1,38 +1,38 @@
-//! Whose tokens are accepted, and on what terms.
+//! The issuers whose tokens are accepted, and the rules for their tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ring::KeyRing;
 
-/// One source of tokens: its keys, whom its tokens are for, and what they must say.
+/// One source of tokens: its keys, its audiences, and the claims that its tokens must carry.
 #[derive(Debug)]
 pub struct Issuer {
-    /// How operators call it, in logs and metrics.
+    /// The operator's name for it, in logs and metrics.
     pub name: Arc<str>,
-    /// The `iss` that its tokens carry; `None`: not checked, which only a single issuer may be.
+    /// The `iss` that its tokens carry. `None`: it is not checked, which is allowed only for a
+    /// single issuer.
     pub iss: Option<String>,
-    /// The names by which this service goes in `aud`; a token must hold one of them. Empty: a
-    /// token with an `aud` is refused, for it is meant for somebody else (RFC 7519, 4.1.3).
+    /// The names of this service in `aud`; a token must hold one of them. Empty: a token with an
+    /// `aud` is refused, since it is meant for another service (RFC 7519, 4.1.3).
     pub audiences: Vec<String>,
-    /// Where no audience is named: the one that a token may have all the same, the issuer's
-    /// default resource indicator (RFC 9068, section 3). Beside `audiences` it means nothing.
+    /// The one audience that a token may have although `audiences` is empty: the issuer's default
+    /// resource indicator (RFC 9068, section 3). Beside `audiences` it has no effect.
     pub default_audience: Option<String>,
-    /// Whether a token must declare that it is an access token, by `typ: at+jwt` (RFC 9068,
-    /// section 4); else it must only not seem to be of another kind.
+    /// True where a token must declare that it is an access token, by `typ: at+jwt` (RFC 9068,
+    /// section 4). Otherwise it must only not seem to be of another kind.
     pub at_jwt_only: bool,
-    /// What stands before its users' names where applications are told them: one subject of two
-    /// issuers is two persons.
+    /// The prefix of its users' names for applications: one subject of two issuers is two users.
     pub user_prefix: String,
-    /// By how much clocks may differ, for `exp`, `nbf` and `iat`.
+    /// The difference between clocks that is allowed, for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
-    /// What its tokens' `sid` means.
+    /// The meaning of `sid` in its tokens.
     pub sessions: SessionRule,
     /// Its keys.
     pub keys: Arc<KeyRing>,
 }
 
-/// What a token's `sid` claim means.
+/// The meaning of a token's `sid` claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionRule {
     /// A token must carry `sid`, and its session must live.
@@ -40,7 +40,7 @@ pub enum SessionRule {
     /// A token that carries `sid` is good only while its session lives; others until they expire.
     #[default]
     WhenPresent,
-    /// `sid` is not looked at: the session is somebody else's.
+    /// `sid` is not looked at: the session belongs to another system.
     Ignored,
 }
 
@@ -48,7 +48,7 @@ impl SessionRule {
     /// Reads the rule's name in the settings.
     ///
     /// # Errors
-    /// What may be written instead.
+    /// The names that may be written instead.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "required" => Ok(Self::Required),

@@ -1,11 +1,11 @@
 //! Keys that an issuer publishes as a JWK Set (RFC 7517), from a file or a URL.
 //!
-//! One task for each source reads it: at start, at every interval, and early where a token names
-//! an unknown key. Being one task, it never fetches twice at once, and it never goes again before
-//! the cooldown is over, so that tokens with invented key names cannot flood the source. Whatever
-//! fails leaves the present keys in use, until they are older than the source's bound. A set that
-//! can be read and holds no key is no failure: its issuer withdrew his keys, and no token of his is
-//! good any more.
+//! One task for each source reads it: at start, at every interval, and early where a token names an
+//! unknown key. Since it is one task, it never fetches twice at once, and it never fetches again
+//! before the cooldown is over, so that tokens with invented key names cannot flood the source.
+//! After a failure the present keys stay in use, until they are older than the source's bound. A
+//! set that can be read and holds no key is no failure: its issuer withdrew its keys, and none of
+//! its tokens is good any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::wire::https::{self, HttpsClient, HttpsError};
 const MAX_BYTES: usize = 1 << 20;
 /// The most keys that are taken from one set.
 const MAX_KEYS: usize = 256;
-/// How long one fetch may take.
+/// The time that one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The location of a key set.
@@ -57,19 +57,19 @@ impl std::fmt::Display for Location {
 /// A published key set, and how often it is read.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Where it is.
+    /// The location of the set.
     pub location: Location,
     /// The algorithm of keys that name none.
     pub assumed: Option<Algorithm>,
-    /// How long after a good read it is read again.
+    /// The time after a good read until the next one.
     pub refresh: Duration,
-    /// How long at least lies between two reads, whatever happens.
+    /// The least time between two reads, whatever happens.
     pub cooldown: Duration,
-    /// How long keys may be used after the last good read.
+    /// The time for which keys may be used after the last good read.
     pub max_age: Duration,
 }
 
-/// Why a key set could not be read.
+/// The reason why a key set could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JwksError {
     /// The file could not be read.
@@ -81,12 +81,12 @@ pub enum JwksError {
     /// Not a JWK Set.
     #[error("{0}")]
     Content(&'static str),
-    /// None of its keys may be used here; why not, of each.
+    /// None of its keys may be used here; the text has the reason for each.
     #[error("none of its keys can verify signatures here{0}")]
     NoneUsable(String),
 }
 
-/// What a JWK Set holds for us.
+/// The content of a JWK Set that is of use here.
 #[derive(Debug)]
 pub struct KeySet {
     /// The keys that verify. There may be none.
@@ -115,7 +115,7 @@ impl std::fmt::Display for SkippedKey {
 }
 
 impl KeySet {
-    /// The keys, where there must be one, as in a file that somebody just wrote.
+    /// The keys, where there must be at least one, as in a file that an operator just wrote.
     ///
     /// # Errors
     /// [`JwksError::NoneUsable`].
@@ -136,7 +136,7 @@ impl Fetcher {
     /// A fetcher that trusts the system's certificate authorities.
     ///
     /// # Errors
-    /// Where the system has none that can be read.
+    /// The system has none that can be read.
     pub fn new() -> std::io::Result<Self> {
         HttpsClient::new().map(Self)
     }
@@ -144,8 +144,8 @@ impl Fetcher {
     /// Reads a source once.
     ///
     /// # Errors
-    /// [`JwksError`]; redirects count as failures, since they would let the source's server send
-    /// us wherever it likes.
+    /// [`JwksError`]. Redirects count as failures, since the source's server could send us anywhere
+    /// by them.
     pub async fn read(&self, source: &Source) -> Result<KeySet, JwksError> {
         let content = async {
             match &source.location {
@@ -181,7 +181,7 @@ impl From<HttpsError> for JwksError {
     }
 }
 
-/// A file, and of an endless one no more than tells that it is too long.
+/// Reads a file; of an endless one, only enough to know that it is too long.
 async fn read_file(path: &Path) -> Result<Vec<u8>, JwksError> {
     let mut content = Vec::new();
     let file = tokio::fs::File::open(path).await?;
@@ -223,8 +223,8 @@ pub async fn refresh_periodically(
     }
 }
 
-/// Swaps in what was read. A key that cannot be used is reported when it is seen first, not at
-/// every read.
+/// Swaps in the keys that were read. A key that cannot be used is reported when it is seen first,
+/// not at every read.
 fn apply(
     ring: &KeyRing,
     source: &Source,
@@ -249,16 +249,15 @@ fn apply(
     *reported = Some(set.skipped);
 }
 
-/// Whether some key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
+/// Returns whether a key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
 pub fn holds_private_key(content: &[u8]) -> bool {
     let set: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
     let keys = set.get("keys").and_then(serde_json::Value::as_array);
     keys.is_some_and(|keys| keys.iter().any(|key| key.get("d").is_some()))
 }
 
-/// Takes the usable keys out of a JWK Set. Keys that are not for signatures, are secrets, or are
-/// of an unsupported kind, or can never verify, are left out, as RFC 7517, section 5, asks; the
-/// others stay usable.
+/// Takes the usable keys out of a JWK Set. The others are left out, as RFC 7517, section 5, asks:
+/// keys that are not for signatures, are secrets, are of an unsupported kind, or can never verify.
 ///
 /// # Errors
 /// [`JwksError::Content`] where it is no key set.
@@ -286,7 +285,7 @@ pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<KeySet, JwksE
     Ok(KeySet { keys, skipped })
 }
 
-/// A text of somebody else's, fit for one line: bounded, and without control characters.
+/// A foreign text, fit for one line: bounded, and without control characters.
 fn sanitized(text: &str) -> String {
     text.chars().take(160).flat_map(char::escape_debug).collect()
 }

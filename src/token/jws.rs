@@ -12,9 +12,9 @@ use super::error::TokenError;
 /// The three parts of a token, with its header read and its payload still in base64url.
 #[derive(Debug)]
 pub struct CompactJws<'t> {
-    /// The header, as far as it is obeyed.
+    /// The header: the parameters that are obeyed.
     pub header: Header,
-    /// What was signed: header, dot, payload, as they came.
+    /// The signed bytes: header, dot, payload, as they came.
     pub message: &'t str,
     /// The payload, base64url.
     pub payload: &'t str,
@@ -31,11 +31,11 @@ pub struct Header {
     pub algorithm: Algorithm,
     /// The name of the key.
     pub key_id: Option<String>,
-    /// Whether `typ` says that it is an access token (RFC 9068, section 2.1).
+    /// True where `typ` says that it is an access token (RFC 9068, section 2.1).
     pub is_access_token: bool,
 }
 
-/// As it stands in the token. Repeated names are refused by serde's derived code.
+/// The header as it stands in the token. Repeated names are refused by serde's derived code.
 #[derive(Deserialize)]
 struct RawHeader {
     alg: String,
@@ -55,8 +55,8 @@ struct RawHeader {
 
 /// The type of an access token (RFC 9068, section 2.1).
 const ACCESS_TOKEN: &str = "at+jwt";
-/// The types that a token may declare: that one, and those that say nothing of what it is for
-/// (RFC 7519, section 5.1; RFC 7515, section 4.1.9; RFC 8725, section 3.11).
+/// The types that a token may declare: that one, and those that do not tell its purpose (RFC 7519,
+/// section 5.1; RFC 7515, section 4.1.9; RFC 8725, section 3.11).
 const ACCEPTED_TYPES: [&str; 3] = [ACCESS_TOKEN, "jwt", "jose"];
 
 /// Splits `token` into its parts. `max_bytes` bounds it before any of it is parsed.
@@ -88,8 +88,8 @@ fn read_header(part: &str) -> Result<Header, TokenError> {
         return Err(TokenError::Malformed);
     }
     let raw: RawHeader = serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
-    // No extension is understood here, so whatever must be understood refuses the token
-    // (RFC 7515, section 4.1.11; RFC 7797).
+    // No extension is supported here, so every one that must be understood refuses the token (RFC
+    // 7515, section 4.1.11; RFC 7797).
     if [raw.crit, raw.b64, raw.zip, raw.enc].contains(&Presence::There) {
         return Err(TokenError::UnsupportedHeader);
     }
@@ -114,7 +114,7 @@ fn without_application(declared: &str) -> &str {
     }
 }
 
-/// Whether a parameter stands in the header at all, whatever its value.
+/// The presence of a parameter in the header, whatever its value.
 #[derive(Default, PartialEq)]
 enum Presence {
     #[default]

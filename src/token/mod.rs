@@ -1,13 +1,13 @@
 //! Tokens: bytes in, claims out.
 //!
-//! A token is bounded in size, taken apart and typed before anything else is looked at ([`jws`],
-//! [`claims`]), matched to the one issuer it names ([`issuer`]), and its signature checked with a
-//! key of that issuer that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with
-//! the advice of RFC 8725. What a token says about where its key may be found (`jwk`, `jku`,
-//! `x5u`) is never obeyed; what it says must be understood (`crit`) refuses it.
+//! A token is bounded in size, then taken apart and typed ([`jws`], [`claims`]), then matched to
+//! the one issuer that it names ([`issuer`]). Its signature is checked with a key of that issuer
+//! that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with the advice of RFC
+//! 8725. A token's own pointers to a key (`jwk`, `jku`, `x5u`) are never obeyed, and `crit` refuses
+//! it.
 //!
-//! Our own keys are handed over from one to the next by the rules of [`rotation`]; [`key_file`]
-//! keeps them, [`signers`] says which one signs.
+//! Our own keys follow one another by the rules of [`rotation`]; [`key_file`] keeps them, and
+//! [`signers`] knows which one signs.
 //!
 //! No I/O happens here but two: [`jwks`] fetches published keys and [`signers`] reads the key
 //! ring's file, both in the background. A check of a token never waits for either.

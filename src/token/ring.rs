@@ -11,12 +11,12 @@ use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
 use crate::clock::{Clock, UnixTime};
 
-/// How many keys at most are tried for one token, so that a token costs a bounded number of
-/// signature checks however its issuer names its keys.
+/// The most keys that are tried for one token, so that a token costs a bounded number of signature
+/// checks, whatever names its issuer gives to its keys.
 pub const MAX_CANDIDATES: usize = 8;
 
-/// Until when keys may be used, by whichever clock runs further: nobody can set the monotonic one
-/// back, and the wall's goes on while the host sleeps.
+/// The time until which keys may be used, by the clock that runs further: nobody can set the
+/// monotonic one back, and the wall clock goes on while the host sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsableUntil {
     monotonic: Duration,
@@ -28,7 +28,7 @@ impl UsableUntil {
     pub const FOR_EVER: Self =
         Self { monotonic: Duration::MAX, wall: UnixTime::from_millis(u64::MAX) };
 
-    /// So long from now on.
+    /// This long from now on.
     pub fn after(age: Duration, clock: &dyn Clock) -> Self {
         Self { monotonic: clock.monotonic().saturating_add(age), wall: clock.now().after(age) }
     }
@@ -38,13 +38,14 @@ impl UsableUntil {
     }
 }
 
-/// A set of keys that is always complete: a refresh builds its successor aside and swaps it in.
+/// A set of keys that is always complete: a refresh builds the next set apart and swaps it in.
 #[derive(Debug)]
 pub struct KeyRing {
     keys: ArcSwap<Vec<VerifyingKey>>,
-    /// Grows with every change of the keys; what was checked with an older one is checked again.
+    /// A number that grows with every change of the keys; a check by older ones is repeated.
     generation: AtomicU64,
-    /// Until when the keys may be used, in milliseconds of the monotonic clock, and of the wall's.
+    /// The time until which the keys may be used, in milliseconds of the monotonic clock, and of
+    /// the wall clock.
     usable_until: (AtomicU64, AtomicU64),
     /// Notified when a token names a key that is not here.
     refresh: Notify,
@@ -70,7 +71,7 @@ impl KeyRing {
         }
     }
 
-    /// Whether the keys were read, be it that there are none, and are not older than their
+    /// Returns whether the keys were read, even if there are none, and are not older than their
     /// issuer's bound.
     pub fn is_usable(&self, now: UnixTime, monotonic: Duration) -> bool {
         let (until, wall) = &self.usable_until;
@@ -78,14 +79,14 @@ impl KeyRing {
             && now.as_millis() < wall.load(Ordering::Acquire)
     }
 
-    /// The number of the present keys.
+    /// The generation of the present keys.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The keys that may have signed a token with this header, of those bound to its algorithm:
-    /// a token that names its key gets the keys of that very name, and if there are none, those
-    /// without a name; a token that names none gets any.
+    /// The keys that may have signed a token with this header, of those bound to its algorithm. For
+    /// a token that names its key: the keys of that very name, and if there are none, those without
+    /// a name. For a token that names none: any key.
     pub fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> Vec<VerifyingKey> {
         let keys = self.keys.load();
         let fitting = || keys.iter().filter(|key| key.algorithm() == algorithm);
@@ -104,9 +105,9 @@ impl KeyRing {
         }
     }
 
-    /// Swaps in fetched keys, usable until `until`. None at all are a set too: that of an issuer
-    /// who withdrew his keys. The generation grows only where something changed, so that a quiet
-    /// refresh flushes no cache.
+    /// Swaps in fetched keys, usable until `until`. An empty set is allowed: its issuer withdrew
+    /// its keys. The generation grows only where something changed, so that a refresh without a
+    /// change flushes no cache.
     pub fn replace(&self, keys: Vec<VerifyingKey>, until: UsableUntil) {
         let present = self.keys.load();
         let unchanged = present.len() == keys.len()
@@ -120,8 +121,8 @@ impl KeyRing {
         self.usable_until.1.store(until.wall.as_millis(), Ordering::Release);
     }
 
-    /// Says that a token named an unknown key. Cheap, and never more than a hint: the fetching
-    /// task decides when it next goes.
+    /// Tells the fetching task that a token named an unknown key. Cheap, and only a hint: the task
+    /// decides when it fetches next.
     pub fn request_refresh(&self) {
         self.refresh.notify_one();
     }

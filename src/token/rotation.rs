@@ -1,9 +1,9 @@
 //! Key rotation: the times at which a key is published, signs and retires. Rules alone, no key and
 //! no file.
 //!
-//! A key is published, and so verifies, from when it is made until it retires. Of those published,
-//! the one that was due last signs. A rotation adds a key that is due later, when all who verify
-//! have read it; the one before retires when the last token that it signed has expired.
+//! A key is published, and so verifies, from its creation until it retires. Of the published keys,
+//! the one that was due last signs. A rotation adds a key that is due later, so that all verifiers
+//! have read it by then. The one before retires when the last token that it signed has expired.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub enum State {
     Coming,
     /// It signs.
     Signing,
-    /// It signed once; what it signed is still good.
+    /// It does not sign any more; the tokens that it signed are still good.
     Verifying,
     /// It is not used any more; the next rotation removes it.
     Retired,
@@ -55,10 +55,10 @@ impl State {
 /// The times of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationTimes {
-    /// How long the new key is published before it signs.
+    /// The time for which the new key is published before it signs.
     pub publish_ahead: Duration,
-    /// How long the old one still verifies after that: as long as the tokens that it signed are
-    /// good, leeway included.
+    /// The time for which the old one still verifies after that: the lifetime of the tokens that it
+    /// signed, leeway included.
     pub overlap: Duration,
 }
 
@@ -86,7 +86,7 @@ impl<K> RotationSchedule<K> {
         &self.entries
     }
 
-    /// The same times for what `change` makes of each key.
+    /// The same times, with `change` applied to each key.
     pub fn map<L>(self, mut change: impl FnMut(K) -> L) -> RotationSchedule<L> {
         self.entries.into_iter().map(|(lifetime, key)| (lifetime, change(key))).collect()
     }
@@ -104,7 +104,7 @@ impl<K> RotationSchedule<K> {
             .map(|(_, key)| key)
     }
 
-    /// Every key with what it does now.
+    /// Every key with its present state.
     pub fn states(&self, now: UnixTime) -> impl Iterator<Item = (State, &(KeyLifetime, K))> {
         let signing = self.signing_index(now);
         self.entries.iter().enumerate().map(move |(index, entry)| {
@@ -119,7 +119,7 @@ impl<K> RotationSchedule<K> {
     }
 
     /// The period around `now` in which the same keys are published: from the first time, until
-    /// before the second; `None`: for ever.
+    /// before the second; `None`: without an end.
     pub fn unchanged_period(&self, now: UnixTime) -> (UnixTime, Option<UnixTime>) {
         let retirements = || self.entries.iter().filter_map(|(lifetime, _)| lifetime.retires);
         let since = retirements().filter(|retires| *retires <= now).max().unwrap_or_default();
@@ -128,7 +128,7 @@ impl<K> RotationSchedule<K> {
 
     /// Removes the keys that have retired, adds `key`, and lets each other one retire when its
     /// successor has signed for `times.overlap`. Where no key signs, the new one does so at once. A
-    /// retirement that was fixed before is never put off: it may have been an emergency.
+    /// retirement that was fixed before is never delayed: it may have been an emergency.
     pub fn rotate(&mut self, key: K, times: RotationTimes, now: UnixTime) -> KeyLifetime {
         let now = UnixTime::from_secs(now.as_secs());
         self.entries.retain(|(lifetime, _)| !lifetime.is_retired(now));
@@ -140,8 +140,8 @@ impl<K> RotationSchedule<K> {
         lifetime
     }
 
-    /// Makes `key` the only one, which signs at once; yields the others, also those that were to
-    /// sign later. What any of them signed is good no more: one of them was stolen, or all were.
+    /// Makes `key` the only one, which signs at once. Returns the others, including those that were
+    /// to sign later. No signature of theirs is good any more: one of them was stolen, or all were.
     pub fn replace(&mut self, key: K, now: UnixTime) -> Vec<(KeyLifetime, K)> {
         let now = UnixTime::from_secs(now.as_secs());
         let lifetime = KeyLifetime { created: now, signs_from: now, retires: None };
@@ -170,7 +170,7 @@ impl<K> RotationSchedule<K> {
     }
 }
 
-/// Rounded up: a key rather verifies a moment too long than too short.
+/// Rounded up: a key verifies a moment too long rather than too short.
 fn whole_seconds(time: UnixTime) -> UnixTime {
     UnixTime::from_secs(time.after(Duration::from_millis(999)).as_secs())
 }

@@ -1,7 +1,7 @@
-//! Our own keys in a running process: which one signs, and which are published.
+//! Our own keys in a running process: the one that signs, and those that are published.
 //!
-//! They are those of the settings, and never change, or those of a key ring in a file, which is
-//! read again when it changes. A file that cannot be read leaves the present keys in use.
+//! They come from the settings and never change, or from a key ring in a file, which is read again
+//! when it changes. A file that cannot be read leaves the present keys in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ use crate::clock::{Clock, UnixTime};
 /// The interval at which the file is polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The keys of our own issuer. What they do depends on the time, which each question brings along.
+/// The keys of our own issuer. Their states depend on the time, which is an argument of each
+/// method.
 #[derive(Debug)]
 pub struct SigningRing {
     file: Option<PathBuf>,
@@ -31,7 +32,7 @@ pub struct SigningRing {
 #[derive(Debug)]
 struct Keys {
     schedule: RotationSchedule<OwnKey>,
-    /// Of the file that they were read from.
+    /// The version of the file that they were read from.
     version: Option<FileVersion>,
     key_set: ArcSwap<KeySet>,
 }
@@ -43,7 +44,7 @@ struct OwnKey {
     verifying: VerifyingKey,
 }
 
-/// The published keys as text, and the period in which they are those.
+/// The published keys as text, and the period in which it stays the same.
 #[derive(Debug)]
 struct KeySet {
     since: UnixTime,
@@ -68,26 +69,26 @@ impl SigningRing {
     /// The keys of a file, which [`watch_key_file`] reads again.
     ///
     /// # Errors
-    /// Where the file cannot be used.
+    /// The file cannot be used.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let (schedule, version) = key_file::read(path)?;
         let keys = ArcSwap::from_pointee(Keys::of_file(schedule, version));
         Ok(Self { file: Some(path.to_owned()), keys })
     }
 
-    /// The key that signs now; `None` where there is none, which for a key ring means that its
-    /// lifetimes were written by hand.
+    /// The key that signs now. `None` where there is none; in a key ring that happens only where
+    /// its lifetimes were written by hand.
     pub fn signing(&self, now: UnixTime) -> Option<Arc<SigningKey>> {
         self.keys.load().schedule.signing(now)?.signing.clone()
     }
 
-    /// What is shown to everybody now: all keys that verify, but no shared secret.
+    /// The keys that everybody may see now: all keys that verify, but no shared secret.
     pub fn published(&self, now: UnixTime) -> Vec<PublicJwk> {
         let keys = self.keys.load();
         keys.schedule.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
     }
 
-    /// Whether a key of that name is shown to everybody now.
+    /// Returns whether a key of that name is published now.
     pub fn publishes(&self, name: &str, now: UnixTime) -> bool {
         let keys = self.keys.load();
         let mut published = keys.schedule.published(now);
@@ -100,8 +101,8 @@ impl SigningRing {
         keys.schedule.published(now).map(|key| key.verifying.clone()).collect()
     }
 
-    /// What is published now, as a JWK Set (RFC 7517, section 5). It is made anew only when
-    /// something in it changed.
+    /// The published keys as a JWK Set (RFC 7517, section 5). It is made anew only when something
+    /// in it changed.
     pub fn key_set_json(&self, now: UnixTime) -> Arc<str> {
         let keys = self.keys.load();
         let made = keys.key_set.load();
@@ -159,7 +160,7 @@ pub async fn watch_key_file(
     let watch = async {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
-            // Reading a file may take its time, and parsing an RSA key does.
+            // Reading a file may take long, and parsing an RSA key does.
             let polled = tokio::task::spawn_blocking(move || {
                 watcher.poll();
                 watcher
@@ -180,7 +181,7 @@ struct KeyFileWatcher {
     file: PathBuf,
     verifying: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
-    /// Of the file that the present keys are from.
+    /// The version of the file that the present keys are from.
     present: Option<FileVersion>,
     /// The last problem that was reported, and the version of the file that had it.
     reported: Option<(Option<FileVersion>, String)>,
@@ -208,8 +209,8 @@ impl KeyFileWatcher {
         }
     }
 
-    /// Reads the file again. A problem is reported once, and the file tried again at every poll: it
-    /// may be solved without a change of the file.
+    /// Reads the file again. A problem is reported once, and the file is read again at every poll:
+    /// the problem may be solved without a change of the file.
     fn read_again(&mut self, found: Option<FileVersion>) {
         let file = self.file.display();
         match key_file::read(&self.file) {

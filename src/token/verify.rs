@@ -12,29 +12,29 @@ use super::jws::{self, CompactJws};
 use super::key::{KeyId, PublicJwk};
 use crate::clock::{Clock, UnixTime};
 
-/// A token that was found good, and until when that finding may be used.
+/// A token that was found good, and the time in which this may be relied on.
 #[derive(Debug)]
 pub struct Verified {
-    /// What it says.
+    /// Its claims.
     pub claims: Claims,
-    /// Who it is about.
+    /// Its user.
     pub subject: String,
-    /// What it allows.
+    /// Its scopes.
     pub scopes: ScopeSet,
     /// The session that must live; `None` where the issuer's rule asks for none.
     pub session: Option<String>,
     /// Its issuer.
     pub issuer: Arc<Issuer>,
-    /// What its signature was checked with; `None` where our own store kept the claims, and
-    /// nobody had to sign them.
+    /// The check of its signature; `None` where our own store kept the claims, which need no
+    /// signature.
     pub signature: Option<Signature>,
-    /// From when it is good: `nbf` and `iat`, less the leeway.
+    /// The time from which it is good: `nbf` and `iat`, less the leeway.
     pub usable_from: UnixTime,
-    /// Until when it is good, exclusively: `exp` and the leeway.
+    /// The time until which it is good, exclusively: `exp` and the leeway.
     pub usable_until: UnixTime,
 }
 
-/// What a signature was found good with.
+/// The check of a good signature.
 #[derive(Debug)]
 pub struct Signature {
     /// The key, by name, where it has one.
@@ -46,7 +46,8 @@ pub struct Signature {
 }
 
 impl Verified {
-    /// True while the token is in time, and its issuer has the keys that it was checked with.
+    /// Returns whether the token is in time, and its issuer still has the keys that it was checked
+    /// with.
     pub fn is_valid(&self, now: UnixTime, monotonic: Duration) -> bool {
         self.usable_from <= now
             && now < self.usable_until
@@ -81,7 +82,7 @@ impl Verifier {
         self.max_token_bytes
     }
 
-    /// Checks one token, by itself: that its session lives is for others to find out.
+    /// Checks one token, by itself: its session is not checked here.
     ///
     /// # Errors
     /// The first [`TokenError`] that was found, signature before times before audience.
@@ -91,8 +92,8 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Checks one token, but not its audience: for its issuer, who revokes and introspects what he
-    /// issued for others. Never for letting anybody in.
+    /// Checks one token, but not its audience. Only for its issuer, which revokes and introspects
+    /// tokens that are meant for others; never for letting a request in.
     ///
     /// # Errors
     /// The first [`TokenError`] that was found; never one about the audience.
@@ -115,9 +116,9 @@ impl Verifier {
         })
     }
 
-    /// Checks the claims of an access token that never left this service: all that is checked of
-    /// a token but its signature. They are good until `expires` to the millisecond, whatever
-    /// `exp` says: no other clock was asked, so there is no leeway. A session is always required.
+    /// Checks the claims of an access token that never left this service: every check of a token
+    /// but the signature. They are good until `expires` to the millisecond, whatever `exp` says.
+    /// There is no leeway, since no other clock is involved. A session is always required.
     ///
     /// # Errors
     /// The first [`TokenError`] that was found, never one about keys or signatures.
@@ -136,7 +137,8 @@ impl Verifier {
         verified(issuer, claims, Some(session), usable_from..expires)
     }
 
-    /// The issuer that the token names. That is not yet believed: it only says whose keys to try.
+    /// The issuer that the token names. The name is not believed yet: it only selects the keys to
+    /// try.
     fn issuer_of(&self, claims: &Claims) -> Result<&Arc<Issuer>, TokenError> {
         let named = claims.text("iss")?;
         self.issuers
@@ -164,7 +166,7 @@ impl Verifier {
         if let Some(key) = signer {
             return Ok(key.id().or(key.public().map(PublicJwk::id)).cloned());
         }
-        // Its issuer may have a new key; where keys are published that is soon found out.
+        // Its issuer may have a new key; where keys are published, it is fetched soon.
         issuer.keys.request_refresh();
         if candidates.is_empty() {
             Err(TokenError::UnknownKey)
@@ -174,7 +176,7 @@ impl Verifier {
     }
 }
 
-/// A verified token, of claims that were checked already.
+/// A verified token, made of claims that were checked already.
 fn verified(
     issuer: &Arc<Issuer>,
     claims: Claims,
@@ -193,7 +195,7 @@ fn verified(
     })
 }
 
-/// The time in which the token is good, if that time is now.
+/// The time in which the token is good, if it is good now.
 fn check_times(
     issuer: &Issuer,
     claims: &Claims,

@@ -1,4 +1,4 @@
-//! Bodies of requests: how large one may be, how slow, and how many are waited for at once.
+//! Bodies of requests: bounded in size, in time, and in the number of those that are read at once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The longest time that a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bodies that a listener waits for at once. One address has at most a quarter of them, so
-/// that a client that never sends what it announced does not shut out the others.
+/// that a client that never sends an announced body does not shut out the others.
 const MAX_BODIES: usize = 1_024;
 
 /// The bodies that a listener waits for.
@@ -25,15 +25,15 @@ const MAX_BODIES: usize = 1_024;
 pub struct Bodies(Arc<Budget>);
 
 impl Bodies {
-    /// None yet. Those of `gateways` have no bound of their own.
+    /// No bodies yet. Those of `gateways` have no bound of their own.
     pub fn new(gateways: Networks) -> Self {
         Self(Budget::with_addresses(MAX_BODIES, MAX_BODIES / 4, gateways))
     }
 
-    /// The whole body. Where there is none nobody waits.
+    /// Reads the whole body; without one there is nothing to wait for.
     ///
     /// # Errors
-    /// With what to answer in its place.
+    /// The answer to send instead.
     pub async fn read(&self, peer: Option<IpAddr>, body: Incoming) -> Result<Bytes, StatusCode> {
         if body.is_end_stream() {
             return Ok(Bytes::new());

@@ -1,5 +1,5 @@
-//! A budget: how much of something all may have at once, and how much of it each address, so that
-//! nobody takes all of it.
+//! A budget: an amount of something for all clients at once, and for each address, so that no
+//! client takes all of it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +21,7 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    /// By customer; who has nothing is not in it.
+    /// By customer; one without a reservation is not in it.
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -41,12 +41,13 @@ pub struct Reservation {
 pub struct Exhausted;
 
 impl Budget {
-    /// So much for all together, and for anybody.
+    /// A budget of `total` for all together, without a bound for an address.
     pub fn new(total: usize) -> Arc<Self> {
         Self::with_addresses(total, usize::MAX, Networks::default())
     }
 
-    /// So much for all together, and at most `per_address` for an address that is not in `exempt`.
+    /// A budget of `total` for all together, and of at most `per_address` for an address that is
+    /// not in `exempt`.
     pub fn with_addresses(total: usize, per_address: usize, exempt: Networks) -> Arc<Self> {
         Arc::new(Self { total, per_address, exempt, taken: Mutex::default() })
     }
@@ -86,10 +87,10 @@ impl Taken {
 }
 
 impl Reservation {
-    /// Holds so much from now on, more or less than before.
+    /// Holds `amount` from now on, more or less than before.
     ///
     /// # Errors
-    /// [`Exhausted`]; then it holds what it held.
+    /// [`Exhausted`]; then it holds the same as before.
     pub fn resize(&self, amount: usize) -> Result<(), Exhausted> {
         let held = self.held.load(Ordering::Relaxed);
         if amount == held {
@@ -123,7 +124,7 @@ impl Drop for Reservation {
     }
 }
 
-/// An address as one customer usually has it: one of IPv4, or 64 bits of IPv6.
+/// The usual range of one customer: an IPv4 address, or 64 bits of IPv6.
 fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

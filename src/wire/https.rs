@@ -40,7 +40,7 @@ impl HttpsClient {
     /// A client without a connection.
     ///
     /// # Errors
-    /// Where the system has no certificate authorities that can be read.
+    /// The system has no certificate authorities that can be read.
     pub fn new() -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -69,7 +69,7 @@ impl HttpsClient {
     }
 }
 
-/// The body of an answer, of at most so many bytes.
+/// The body of an answer, of at most `most_bytes`.
 ///
 /// # Errors
 /// [`HttpsError::Body`].

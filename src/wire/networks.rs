@@ -1,4 +1,4 @@
-//! Networks that the operator lists: the gateways, of which more is believed than of others.
+//! Networks that the operator lists: those of gateways, which are trusted more than others.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ impl Networks {
     /// Reads a list of networks and addresses.
     ///
     /// # Errors
-    /// The first that is none.
+    /// The first that is no network.
     pub fn parse(list: &[String]) -> Result<Self, String> {
         let network = |text: &String| {
             let single = || text.parse::<IpAddr>().map(IpNet::from);
@@ -24,15 +24,15 @@ impl Networks {
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether an address is in one of them.
+    /// Returns whether an address is in one of them.
     pub fn holds(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request that `peer` sent, where these are the gateways that are believed;
-    /// `None` is a peer on a unix socket, which is this host's. Of `X-Forwarded-For` the last
-    /// address counts that no gateway has: whatever stands before it anybody could have written.
+    /// The client of a request that `peer` sent, where these are the networks of trusted gateways;
+    /// `None` is a peer on a unix socket, which is this host. In `X-Forwarded-For` the last address
+    /// counts that is no gateway's: a client could have written all that stands before it.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         match peer {
             Some(peer) if !self.holds(peer) => Some(peer.to_canonical()),

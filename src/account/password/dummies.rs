@@ -1,9 +1,10 @@
-//! What is hashed beside a user's own hash, so that the time of a check tells nothing of the user.
+//! Dummy hashes, made beside a user's own hash, so that the time of a check tells nothing of the
+//! user.
 //!
 //! Hashes of older parameters and of other systems take another time than new ones. While some are
-//! in use, a check that did one hash would tell who exists, and since when. So each does the same
-//! work, whoever is named: one hash of every cost that is known to be in use. At most one of them is
-//! the user's own; the others are dummies, which no password has.
+//! in use, a check that made one hash would tell which users exist, and since when. So every check
+//! does the same work, for any user: one hash of every cost that is known to be in use. At most one
+//! of them is the user's own; the others are dummies, which no password has.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -11,8 +12,8 @@ use super::PasswordError;
 use super::hash::{Memory, StoredHash};
 use crate::secret::Secret;
 
-/// How many costs are made alike, that of new hashes among them. Beyond that a user of a rare one
-/// takes as much longer as that takes.
+/// The most costs that every check pays, that of new hashes among them. With more, a check of a
+/// user with a rare one takes longer by its cost.
 const MAX_COSTS: usize = 5;
 
 /// One dummy of each cost in use.
@@ -22,17 +23,17 @@ pub(super) struct Dummies(RwLock<Vec<StoredHash>>);
 /// One hash that a check does.
 pub(super) struct Work {
     pub(super) stored: StoredHash,
-    /// Whether it is the user's; what the others say is not looked at.
+    /// True where it is the user's own; results of the others are ignored.
     pub(super) is_own: bool,
 }
 
 impl Dummies {
-    /// Of the cost of new hashes alone.
+    /// A set with the cost of new hashes alone.
     pub(super) fn new(current: StoredHash) -> Self {
         Self(RwLock::new(vec![current]))
     }
 
-    /// The work of a check. A cost that was never met before is part of every later one.
+    /// The work of a check. A cost that is new here is a part of every later check.
     pub(super) fn work(&self, own: Option<StoredHash>) -> Vec<Work> {
         if let Some(own) = &own {
             self.learn_cost(own);
@@ -50,7 +51,7 @@ impl Dummies {
         work
     }
 
-    /// Learns that hashes of this cost are in use.
+    /// Records that hashes of this cost are in use.
     pub(super) fn learn_cost(&self, stored: &StoredHash) {
         let is_known = |known: &[StoredHash]| {
             known.len() >= MAX_COSTS || known.iter().any(|known| known.has_same_cost(stored))
@@ -65,8 +66,8 @@ impl Dummies {
     }
 }
 
-/// Does all of the work with each form of the password, whatever the first ones say. Which form has
-/// the user's own hash.
+/// Does all of the work with each form of the password, whatever the first results are. Returns the
+/// form that has the user's own hash.
 pub(super) fn compare(
     work: &[Work],
     forms: &[Secret],

@@ -15,7 +15,7 @@ pub(super) const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
 /// The most memory that a hash of another system may ask for, in KiB, unless new ones ask for more.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
-/// The most work that it may ask for: KiB times passes. A second or two of one core.
+/// The most work that it may ask for: KiB times passes. It takes a second or two of one core.
 const MAX_WORK: u64 = 2 * 1024 * 1024;
 /// The longest text of a hash.
 const MAX_HASH_BYTES: usize = 512;
@@ -37,7 +37,7 @@ pub struct UnreadableHash(&'static str);
 /// The memory of one thread, used again for each hash.
 pub(super) type Memory = Vec<Block>;
 
-/// How hashes are made now.
+/// The way in which new hashes are made.
 #[derive(Clone, Debug)]
 pub(super) struct Hasher {
     params: Params,
@@ -50,7 +50,7 @@ pub(super) struct NewHash {
     tag: [u8; TAG_BYTES],
 }
 
-/// A hash as it is kept, read.
+/// A stored hash, parsed.
 #[derive(Clone, Debug)]
 pub(super) enum StoredHash {
     Argon2 { algorithm: Algorithm, version: Version, params: Params, salt: Vec<u8>, tag: Secret },
@@ -69,7 +69,7 @@ impl Hasher {
         Ok(Self { params })
     }
 
-    /// What no password has: nothing is known whose hash it would be.
+    /// A hash that no password has: it is no known password's.
     pub(super) fn dummy(&self) -> StoredHash {
         StoredHash::Argon2 {
             algorithm: Algorithm::Argon2id,
@@ -93,7 +93,7 @@ impl Hasher {
         Ok(NewHash { params, salt: *salt, tag })
     }
 
-    /// Reads a hash; what it asks for is bounded.
+    /// Reads a hash; its demands for memory and time are bounded.
     pub(super) fn read(&self, hash: &Secret) -> Result<StoredHash, UnreadableHash> {
         let text = hash.expose_str().ok_or(UnreadableHash("it is not UTF-8"))?;
         if text.len() > MAX_HASH_BYTES {
@@ -126,7 +126,7 @@ impl Hasher {
         Ok(StoredHash::Argon2 { algorithm, version, params, salt: salt.to_vec(), tag })
     }
 
-    /// Whether a new hash would be made in the same way.
+    /// Returns whether a new hash would be made in the same way.
     pub(super) fn is_current(&self, stored: &StoredHash) -> bool {
         match stored {
             StoredHash::Bcrypt { .. } => false,
@@ -155,7 +155,7 @@ impl NewHash {
 }
 
 impl StoredHash {
-    /// Whether checking a password with the other takes as long.
+    /// Returns whether a check by the other takes as long.
     pub(super) fn has_same_cost(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -167,7 +167,7 @@ impl StoredHash {
         }
     }
 
-    /// What takes as long, and no password has: nothing is known whose hash it would be.
+    /// A hash of the same cost that no password has: it is no known password's.
     pub(super) fn dummy(&self) -> Self {
         match self {
             Self::Argon2 { algorithm, version, params, tag, .. } => Self::Argon2 {
@@ -175,7 +175,7 @@ impl StoredHash {
                 version: *version,
                 params: params.clone(),
                 salt: vec![0; SALT_BYTES],
-                // The parameters know how long it is.
+                // The parameters have its length.
                 tag: Secret::new(vec![0; tag.expose().len()]),
             },
             Self::Bcrypt { cost, .. } => {
@@ -185,7 +185,7 @@ impl StoredHash {
         }
     }
 
-    /// Whether the password has this hash; compared in constant time.
+    /// Returns whether the password has this hash; compared in constant time.
     pub(super) fn matches(
         &self,
         password: &Secret,
@@ -213,7 +213,7 @@ fn costs(params: &Params) -> (u32, u32, u32) {
 }
 
 fn read_bcrypt(text: &str) -> Result<StoredHash, UnreadableHash> {
-    // $2x$ is what a mistaken implementation of long ago made; it is not bcrypt.
+    // $2x$ is the mark of a faulty implementation of the past; it is not bcrypt.
     if !["$2a$", "$2b$", "$2y$"].iter().any(|start| text.starts_with(start)) {
         return Err(UnreadableHash("it is neither Argon2 nor bcrypt"));
     }
@@ -225,7 +225,7 @@ fn read_bcrypt(text: &str) -> Result<StoredHash, UnreadableHash> {
     Ok(StoredHash::Bcrypt { text: Secret::new(text), cost: parts.get_cost() })
 }
 
-/// Argon2 in memory that is there already, or grows where it is not enough.
+/// Runs Argon2 in the present memory, which grows where it is not enough.
 fn fill(
     argon2: &Argon2<'_>,
     password: &Secret,

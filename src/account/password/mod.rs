@@ -1,9 +1,9 @@
 //! Passwords: hashed and checked on threads of their own, so that no number of logins can take the
-//! memory, or the time of those who answer the gate.
+//! memory or the time of the tasks that answer the gate.
 //!
-//! A new hash is Argon2id. Those of the older systems, Argon2 with other parameters and bcrypt,
-//! are checked as they are, and the caller is told to replace them. So are those of a password as it
-//! was typed, before RFC 8265 told how to prepare it.
+//! A new hash is Argon2id. Hashes of older systems, Argon2 with other parameters and bcrypt, are
+//! checked as they are, and the caller is told to replace them. So are hashes of a password as it
+//! was typed, without the preparation of RFC 8265.
 
 mod dummies;
 mod hash;
@@ -22,7 +22,7 @@ use workers::Workers;
 pub use hash::{InvalidHashConfig, UnreadableHash};
 pub(super) use prepared::prepare;
 
-/// The longest password, in bytes. A longer one is nobody's.
+/// The longest password, in bytes. A longer one is always wrong.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// Parameters of new hashes, and the number of threads that make them.
@@ -30,47 +30,47 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 pub struct HashConfig {
     /// The memory of one hash, in KiB.
     pub memory_kib: u32,
-    /// How often that memory is gone through.
+    /// The number of passes over that memory.
     pub passes: u32,
     /// Argon2's degree of parallelism; a part of the hash, here all done by one thread.
     pub lanes: u32,
-    /// How many hashes are made at once. Each thread keeps its memory for some seconds.
+    /// The number of hashes at one time. Each thread keeps its memory for some seconds.
     pub threads: usize,
-    /// How many may wait; beyond that, [`PasswordError::Busy`].
+    /// The most callers that may wait; beyond that, [`PasswordError::Busy`].
     pub queue: usize,
 }
 
 impl Default for HashConfig {
-    /// 64 MiB, three passes, four lanes, as the older systems have it; half of the cores.
+    /// The values of the older systems: 64 MiB, three passes, four lanes; and half of the cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self { memory_kib: 65_536, passes: 3, lanes: 4, threads: (cores / 2).max(1), queue: 64 }
     }
 }
 
-/// What a password is, beside a hash.
+/// The result of a check of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// Another one, or there is no such user.
+    /// It is wrong, or there is no such user.
     Wrong,
-    /// The one.
+    /// It is right.
     Right,
-    /// The right one, but the hash was made with other parameters, by another algorithm, or of the
-    /// password in another form than a new one would be: to be made again while the password is at
-    /// hand.
+    /// It is right, but the hash was made with other parameters, by another algorithm, or of the
+    /// password in another form than a new one would be. It should be made again while the password
+    /// is at hand.
     NeedsRehash,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// More wait than may; the caller should come back in a moment.
+    /// Too many callers wait; this one should try again in a moment.
     #[error("too many passwords are being checked")]
     Busy,
     /// The password that was to be hashed is longer than [`MAX_PASSWORD_BYTES`].
     #[error("a password is at most {MAX_PASSWORD_BYTES} bytes long")]
     TooLong,
-    /// The machine gave no memory or no chance, or the process stops.
+    /// There is no memory, no randomness, or the process stops.
     #[error("the password could not be hashed: {0}")]
     Failed(&'static str),
 }
@@ -84,7 +84,8 @@ impl From<RandomFailed> for PasswordError {
 /// Hashes and checks passwords. Dropping it ends its threads, after the hash under way.
 pub struct Passwords {
     hasher: Hasher,
-    /// What is checked beside a hash, or where there is none, so that it takes as long.
+    /// The hashes that are made beside the user's own, or in its place, so that every check takes
+    /// as long.
     dummies: Dummies,
     workers: Workers,
     random: Arc<dyn Random>,
@@ -109,15 +110,16 @@ impl Passwords {
         Ok(Self { hasher, dummies, workers, random })
     }
 
-    /// Learns from hashes that are in use what a check has to cost, so that those of users who are
-    /// not known take as long as those of users whose hashes are older.
+    /// Learns the costs of hashes that are in use, so that a check of an unknown user takes as long
+    /// as a check of a user with an older hash.
     pub fn learn_costs<'a>(&self, hashes: impl IntoIterator<Item = &'a Secret>) {
         for stored in hashes.into_iter().filter_map(|hash| self.hasher.read(hash).ok()) {
             self.dummies.learn_cost(&stored);
         }
     }
 
-    /// A new hash, in PHC form, of the password as RFC 8265 prepares it. A caller who does not wait for it costs nothing.
+    /// A new hash, in PHC form, of the password as RFC 8265 prepares it. Work for a caller that
+    /// went away is dropped.
     ///
     /// # Errors
     /// [`PasswordError`].
@@ -134,9 +136,9 @@ impl Passwords {
         made.map(NewHash::into_phc)
     }
 
-    /// Whether the password is the one of this hash. For an unknown user (`None`), for a hash that
-    /// cannot be read and for a password that is too long, it takes as long as for a known one,
-    /// and the answer is [`Checked::Wrong`].
+    /// Checks whether the password has this hash. For an unknown user (`None`), for a hash that
+    /// cannot be read and for a password that is too long, it takes as long as for a known one, and
+    /// the answer is [`Checked::Wrong`].
     ///
     /// # Errors
     /// [`PasswordError`]; none of them says anything about the user.
@@ -148,7 +150,7 @@ impl Passwords {
         let stored = hash.and_then(|hash| self.hasher.read(hash).ok());
         let is_possible = password.expose().len() <= MAX_PASSWORD_BYTES;
         let needs_rehash = stored.as_ref().is_some_and(|stored| !self.hasher.is_current(stored));
-        // What is too long is not looked at: hashing it would take longer than any other.
+        // A password that is too long is not hashed: it would take longer than any other.
         let forms = if password.expose().len() <= MAX_PASSWORD_BYTES {
             prepared::forms(password)
         } else {
@@ -163,12 +165,12 @@ impl Passwords {
         })
     }
 
-    /// Whether a check would be told [`PasswordError::Busy`] now.
+    /// Returns whether a check would fail with [`PasswordError::Busy`] now.
     pub fn is_busy(&self) -> bool {
         self.workers.queue.is_full()
     }
 
-    /// Whether a hash of an older system can be checked here at all.
+    /// Checks whether a hash of an older system can be used here at all.
     ///
     /// # Errors
     /// [`UnreadableHash`] where a login with it would always fail.

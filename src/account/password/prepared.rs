@@ -1,5 +1,5 @@
-//! The form in which a password is hashed: the OpaqueString of RFC 8265, section 4.2, so that one
-//! keyboard's way of writing a letter is as good as another's.
+//! The form in which a password is hashed: the OpaqueString of RFC 8265, section 4.2, so that
+//! different keyboards' ways to write a letter count as the same.
 
 use icu_normalizer::ComposingNormalizer;
 use zeroize::Zeroizing;
@@ -13,8 +13,8 @@ pub(in crate::account) fn prepare(text: &str) -> Zeroizing<String> {
     Zeroizing::new(ComposingNormalizer::new_nfc().normalize(&blanks).into_owned())
 }
 
-/// What a password is compared as, the best first: as it is prepared; and as it was given, where
-/// that is something else, since older hashes are of that.
+/// The forms of a password to compare, the best first: as it is prepared; and as it was typed,
+/// where that differs, since older hashes are made of that.
 pub(super) fn forms(password: &Secret) -> Vec<Secret> {
     let prepared = password.expose_str().map(|text| Secret::new(prepare(text).as_bytes()));
     match prepared {
@@ -23,7 +23,7 @@ pub(super) fn forms(password: &Secret) -> Vec<Secret> {
     }
 }
 
-/// Whether it is of Unicode's category Zs.
+/// Returns whether it is of Unicode's category Zs.
 fn is_blank(char: char) -> bool {
     matches!(
         char,
@@ -44,7 +44,7 @@ mod tests {
             ("\u{e4}rger", "\u{e4}rger"),
             ("\u{1112}\u{1161}\u{11ab}", "\u{d55c}"),
             ("two\u{a0}words\u{3000}", "two words "),
-            // Case and compatibility forms are the user's own.
+            // Case and compatibility forms are kept as they are.
             ("\u{ff21}\u{fb01} ", "\u{ff21}\u{fb01} "),
             ("\ttab", "\ttab"),
         ] {

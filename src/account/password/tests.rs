@@ -136,7 +136,7 @@ async fn what_cannot_be_checked_is_wrong_after_the_same_work() {
         assert_eq!(check(&passwords, "x", hash).await, Checked::Wrong, "{hash}");
         assert!(passwords.inspect(&secret(hash)).is_err(), "{hash}");
     }
-    // What stands in for it is no way in either.
+    // The dummy in its place fits no password either.
     assert_eq!(passwords.check(&secret("what nobody would use"), None).await, Ok(Checked::Wrong));
     let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
     assert_eq!(passwords.check(&secret(&long), Some(&valid)).await, Ok(Checked::Wrong));
@@ -175,7 +175,7 @@ fn hold_up(passwords: &Passwords) -> (std::sync::mpsc::Sender<()>, tokio::task::
             let _ = gone.recv();
         });
         let _ = work.await;
-        // Dropping it would end the threads that are another's.
+        // Dropping it would end threads that others use.
         std::mem::forget(queue);
     });
     tokio::task::block_in_place(|| has_started.recv().expect("a thread took the job"));

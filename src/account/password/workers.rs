@@ -1,7 +1,7 @@
 //! The threads that hash: a fixed number, at the lowest priority, behind a bounded queue.
 //!
-//! They are not tokio's blocking pool, which others need and which grows; and the system gives
-//! them only time that nobody else wants, so that the gate answers on under a flood of logins.
+//! They are not tokio's blocking pool, which others need and which grows. The system gives them
+//! only time that nothing else needs, so that the gate goes on answering under a flood of logins.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::PasswordError;
 use super::hash::Memory;
 
-/// How long an idle thread keeps its memory for the next hash.
+/// The time for which an idle thread keeps its memory for the next hash.
 const KEEP_MEMORY: Duration = Duration::from_secs(10);
 
 /// The lowest priority that a thread can have.
@@ -25,7 +25,7 @@ pub(super) struct Workers {
     pub(super) queue: Arc<Queue>,
 }
 
-/// Something to do, and whoever waits for it.
+/// A piece of work, and the caller that waits for it.
 struct Job {
     work: Box<dyn FnOnce(&mut Memory) + Send>,
     is_abandoned: Box<dyn Fn() -> bool + Send>,
@@ -34,7 +34,7 @@ struct Job {
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many may wait.
+    /// The most jobs that may wait.
     most: usize,
 }
 
@@ -58,8 +58,8 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Has `work` done by one of the threads. Where the caller goes away before it is begun, it
-    /// never is.
+    /// Runs `work` on one of the threads. Where the caller goes away before it begins, it never
+    /// does.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] where too many wait.
@@ -97,20 +97,20 @@ impl Drop for Workers {
 }
 
 impl Queue {
-    /// How many wait.
+    /// The number of waiting jobs.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         lock(&self.state).waiting.len()
     }
 
-    /// Whether nobody more may wait now.
+    /// Returns whether no more jobs may wait now.
     pub(super) fn is_full(&self) -> bool {
         self.has_no_room(&mut lock(&self.state))
     }
 
     fn has_no_room(&self, state: &mut State) -> bool {
         if state.waiting.len() >= self.most {
-            // Those who went away make room at once.
+            // Jobs of callers that went away make room at once.
             state.waiting.retain(|job| !(job.is_abandoned)());
         }
         state.waiting.len() >= self.most
@@ -127,7 +127,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next job, or nothing after `patience`; `Err` when it is over.
+    /// The next job, or nothing after `patience`; `Err` at the end of the process.
     fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, Over> {
         let state = lock(&self.state);
         let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_over;
@@ -144,7 +144,7 @@ impl Queue {
 
 struct Over;
 
-/// The life of a thread.
+/// The loop of a thread.
 fn work(queue: &Queue) {
     lower_priority();
     let mut memory = Memory::new();
@@ -156,7 +156,7 @@ fn work(queue: &Queue) {
             Ok(Some(job)) if (job.is_abandoned)() => {}
             Ok(Some(job)) => {
                 let work = std::panic::AssertUnwindSafe(|| (job.work)(&mut memory));
-                // A thread fewer, for ever, would be worse; whoever waited is told.
+                // Losing a thread for ever would be worse. The caller gets an error.
                 if std::panic::catch_unwind(work).is_err() {
                     tracing::error!("hashing a password panicked");
                 }
@@ -165,7 +165,7 @@ fn work(queue: &Queue) {
     }
 }
 
-/// On Linux a priority is a thread's own; elsewhere it would be the whole process's.
+/// On Linux a priority belongs to a thread; elsewhere it would be the whole process's.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn lower_priority() {
     let lowered =
@@ -178,7 +178,7 @@ fn lower_priority() {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn lower_priority() {}
 
-/// Nothing that holds these locks can panic.
+/// Locks a mutex; code that holds one of these cannot panic.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! What is asked of a database, in words that SQLite and PostgreSQL share: statements with `$1`
-//! for their values, run alone or all together, and rows read strictly by the names of columns.
+//! The operations on a database, the same for SQLite and PostgreSQL: statements with `$1` for their
+//! values, run alone or all together, and rows read strictly by the names of columns.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -97,14 +97,14 @@ pub(super) trait Engine: Send + Sync + Debug {
         statements: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<u64>, StatementError>> + Send;
 
-    /// Waits for what is under way and lets go of the database.
+    /// Waits for calls under way and closes the database.
     fn close(&self) -> impl Future<Output = ()> + Send;
 
-    /// What and where it is, without credentials.
+    /// The kind and the place of the database, without credentials.
     fn describe(&self) -> String;
 }
 
-/// Bounds whatever the database does.
+/// Bounds the time of every call to the database.
 async fn within<T>(
     limit: Duration,
     asked: impl Future<Output = Result<T, StatementError>>,
@@ -132,10 +132,10 @@ fn statement_error(error: &sqlx::Error, index: usize, kind: &ErrorKinds) -> Stat
     })
 }
 
-/// What a database's errors say.
+/// The meaning of a database's errors.
 struct ErrorKinds {
     is_timeout: fn(&sqlx::Error) -> bool,
-    /// What an operator has to do, where that is known.
+    /// Advice for the operator, where there is one.
     cure: fn(&sqlx::Error) -> Option<&'static str>,
 }
 
@@ -143,7 +143,7 @@ const ON_SQLITE: ErrorKinds = ErrorKinds { is_timeout: is_sqlite_timeout, cure: 
 const ON_POSTGRES: ErrorKinds =
     ErrorKinds { is_timeout: postgres::is_timeout, cure: postgres::cure };
 
-/// What differs between the two only in its types.
+/// Code that differs between the two only in its types.
 macro_rules! engine {
     ($module:ident, $database:ty, $row:ty, $kinds:expr) => {
         impl Row for $row {
@@ -272,7 +272,7 @@ impl Engine for AccountDatabase<postgres::Database> {
     async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, StatementError> {
         within(self.timeout, async {
             if self.database.is_pooled() {
-                // What is prepared is known to its own transaction alone.
+                // A prepared statement is known only to its own transaction.
                 let mut transaction = self.begin().await?;
                 let rows = on_postgres::rows(&mut transaction, statement, false).await?;
                 known(transaction.commit().await)?;

@@ -28,10 +28,10 @@ use users::{
     users,
 };
 
-/// How long a call on a shared SQLite file may take beyond the wait for its lock.
+/// The time that a call on a shared SQLite file may take beyond the wait for its lock.
 const SQLITE_MARGIN: Duration = Duration::from_secs(1);
 
-/// A database, and how long a call may take.
+/// A database, and the time that a call may take.
 #[derive(Debug)]
 struct AccountDatabase<D> {
     database: D,
@@ -161,7 +161,7 @@ async fn readable<E: Engine, T>(
     Ok(records.collect())
 }
 
-/// Runs one statement; whether it touched anything.
+/// Runs one statement. Returns whether it changed a row.
 async fn change(engine: &impl Engine, statement: Statement) -> Existed {
     touched(written(engine.run(vec![statement]).await, |_| "value"))
 }
@@ -170,7 +170,8 @@ fn touched(counts: Result<Vec<u64>, AccountError>) -> Existed {
     Ok(counts?.first().is_some_and(|count| *count > 0))
 }
 
-/// The error of the trait; `taken` names what the statement at a place brings.
+/// Converts an error to that of the trait; `taken` names the value that the statement at an index
+/// inserts.
 fn written<T>(
     outcome: Result<T, StatementError>,
     taken: impl Fn(usize) -> &'static str,

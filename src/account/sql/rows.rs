@@ -1,4 +1,5 @@
-//! Records out of rows and into statements. What cannot be read is named and never guessed.
+//! Conversion of records from rows and into statements. A value that cannot be read is an error,
+//! never guessed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,21 +12,21 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 
-/// Signed integers end 292 million years from now; a later time is kept as that.
+/// Signed integers end 292 million years from now; a later time is stored as that end.
 pub(super) fn to_millis(time: UnixTime) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The hash of a password is text.
+/// The text of a password's hash.
 ///
 /// # Errors
-/// [`AccountError::Unavailable`] where it is not; it is never kept cut or as nothing.
+/// [`AccountError::Unavailable`] where it is no text; it is never stored cut or empty.
 pub(super) fn hash(hash: &Secret) -> Result<&str, AccountError> {
     let problem = || AccountError::Unavailable("the hash of the password is no text".to_owned());
     hash.expose_str().ok_or_else(problem)
 }
 
-/// Appends what `change_user` may change, in the order of the columns.
+/// Appends the columns that `change_user` may change, in their order.
 pub(super) fn bind_user(statement: Statement, user: &User) -> Statement {
     statement
         .text(user.username.as_str())
@@ -40,7 +41,7 @@ pub(super) fn bind_user(statement: Statement, user: &User) -> Statement {
         .number(to_millis(user.updated))
 }
 
-/// Appends what `change_client` may change, in the order of the columns.
+/// Appends the columns that `change_client` may change, in their order.
 pub(super) fn bind_client(statement: Statement, client: &Client) -> Statement {
     let secrets: Vec<_> = client.secrets.iter().map(StoredSecret::of).collect();
     statement
@@ -58,7 +59,7 @@ pub(super) fn list(members: &[String]) -> String {
     Value::from(members.to_vec()).to_string()
 }
 
-/// A secret of a client as it is kept.
+/// A client's secret as it is stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredSecret {
@@ -78,7 +79,7 @@ impl StoredSecret {
     }
 }
 
-/// A user, or which one cannot be read.
+/// Reads a user; the error names the record.
 pub(super) fn user<R: Row>(row: &R) -> Result<User, AccountError> {
     record(row, "user", |row| {
         let login = |text: String, column| Login::parse(&text).map_err(|_| BadColumn(column));
@@ -102,7 +103,7 @@ pub(super) fn user<R: Row>(row: &R) -> Result<User, AccountError> {
     })
 }
 
-/// An API key, or which one cannot be read.
+/// Reads an API key; the error names the record.
 pub(super) fn key<R: Row>(row: &R) -> Result<ApiKey, AccountError> {
     record(row, "API key", |row| {
         Ok(ApiKey {
@@ -118,7 +119,7 @@ pub(super) fn key<R: Row>(row: &R) -> Result<ApiKey, AccountError> {
     })
 }
 
-/// A client, or which one cannot be read.
+/// Reads a client; the error names the record.
 pub(super) fn client<R: Row>(row: &R) -> Result<Client, AccountError> {
     record(row, "client", |row| {
         let secrets: Vec<StoredSecret> = json(row, "secrets")?;

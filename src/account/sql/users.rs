@@ -18,8 +18,8 @@ macro_rules! select_users {
     };
 }
 
-/// What a user logs in with, by its canonical form, so that two who want each other's names take
-/// them in one order and neither waits for the other for ever.
+/// The names that a user logs in with, in canonical form. They are sorted, so that two transactions
+/// that want each other's names take them in one order and never deadlock.
 fn login_names(user: &User) -> Vec<(&str, &'static str)> {
     let mut names = vec![(user.username.canonical(), "username")];
     let email = user.email.as_ref().map(Login::canonical);

@@ -1,5 +1,5 @@
-//! The computing of a decision that the cache does not have: the credential is verified, its
-//! session is read, and the headers are made.
+//! Computing a decision that is not in the cache: the credential is verified, its session is read,
+//! and the headers are made.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use crate::opaque::TokenEpoch;
 use crate::session::{Session, SessionId, UserId};
 use crate::token::Verified;
 
-/// A credential that is good by itself. Its session is still to be read.
+/// A credential that is good by itself; its session is not read yet.
 struct VerifiedCredential<'c> {
     credential: &'c str,
     token: Arc<Verified>,
     handle: Option<TokenEpoch>,
     /// The time at which its checks began, on both clocks.
     started: (Duration, UnixTime),
-    /// The age until which what is read now counts as fresh where no event comes.
+    /// The age until which the answer that is read now counts as fresh where no event comes.
     max_age: Duration,
     /// The decision that was in the cache before.
     previous: Option<Arc<CachedDecision>>,
 }
 
 impl DecisionCache {
-    /// Makes a new decision, from the `previous` one where its token is still valid. Where the
-    /// credential `is_known`, it was good once.
+    /// Makes a new decision, from the `previous` one where its token is still valid. A credential
+    /// that `is_known` was good before.
     pub(super) async fn compute(
         &self,
         key: &CacheKey,
@@ -83,7 +83,7 @@ impl DecisionCache {
         Ok(Arc::new(CachedDecision { token, session, headers, read, handle, signed }))
     }
 
-    /// The headers of the answer, and who signed the token among them.
+    /// The headers of the answer, and the signer of the token among them.
     fn headers(
         &self,
         verified: &VerifiedCredential<'_>,
@@ -106,8 +106,8 @@ impl DecisionCache {
     }
 }
 
-/// Reuses the token for the application that was signed before: signing takes time. Only for the
-/// same claims, and while the same key would sign them.
+/// Reuses the token that was signed for the application before, since signing takes time. Only for
+/// the same claims, and while the same key would sign them.
 fn reuse_signature(
     upstream: &UpstreamJwt,
     verified: &VerifiedCredential<'_>,
@@ -118,7 +118,7 @@ fn reuse_signature(
     Arc::ptr_eq(&previous.token, &verified.token).then(|| (value.clone(), by.clone()))
 }
 
-/// Whose session the token names, if it names one.
+/// The user and the session that the token names, if it names one.
 pub(in crate::gate) fn session_of(
     token: &Verified,
 ) -> Result<Option<(UserId, SessionId)>, DenialCode> {

@@ -11,12 +11,12 @@ pub struct CacheKey {
     digest: [u8; 32],
 }
 
-/// What kind of credential it is.
+/// The kind of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialKind {
     /// A signed token.
     Jwt,
-    /// A name for one that is kept here.
+    /// An opaque name for a token that is kept here.
     Handle,
 }
 
@@ -28,8 +28,9 @@ impl CacheKey {
         Self { kind, digest: bytes }
     }
 
-    /// The bound for this credential: up to a quarter less, by what is random in its digest, so
-    /// that those which were read at once, after the store was away, are not read at once for ever.
+    /// The bound for this credential: up to a quarter less, by what is random in its digest. So
+    /// sessions that were read at one time, after the store was away, are not read at one time for
+    /// ever.
     pub(super) fn spread(&self, bound: Duration) -> Duration {
         bound.saturating_sub(bound * u32::from(self.digest[0]) / 1_024)
     }

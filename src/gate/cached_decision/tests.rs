@@ -97,7 +97,7 @@ fn fixture_on(config: CacheConfig) -> Fixture {
     fixture_behind(Duration::ZERO, config)
 }
 
-/// On a store whose answers may be so old when they come.
+/// A fixture on a store whose answers may be this old when they come.
 fn fixture_behind(lag: Duration, config: CacheConfig) -> Fixture {
     let pem = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
     let signer = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).unwrap();
@@ -167,7 +167,7 @@ impl Fixture {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
     }
 
-    /// As if the store's source of invalidation had sent it.
+    /// Sends an event as the store's source of invalidation does.
     fn on_invalidation(&self, event: InvalidationEvent<'_>) {
         self.decisions.sessions().on_invalidation(event);
     }

@@ -1,4 +1,4 @@
-//! How each gateway asks, and what it understands for an answer.
+//! The dialects: the way in which each gateway asks, and the answers that it understands.
 //!
 //! A dialect is chosen by the path that the operator configured, and never guessed from headers,
 //! which clients can send too. It is one thin file: [`Dialect::read`] turns a request into an
@@ -18,7 +18,7 @@ use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
 use super::verdict::{Grant, Verdict};
 
-/// The gateways whose language is spoken.
+/// The gateways that are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// nginx's `auth_request`.
@@ -53,7 +53,7 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.path() == path)
     }
 
-    /// What the gateway asks.
+    /// Reads the gateway's question.
     pub fn read(self, request: &Parts) -> Inquiry<'_> {
         match self {
             Self::Nginx => nginx::read(request),
@@ -81,7 +81,7 @@ impl Dialect {
     }
 }
 
-/// Exactly 200, nothing in the body, and who it is: what every gateway understands.
+/// Exactly 200, nothing in the body, and the identity in headers: every gateway understands it.
 fn allow(grant: &Grant) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.headers_mut() = grant.decision.headers.clone();
@@ -134,7 +134,7 @@ fn challenge(denial: &Denial, realm: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("Bearer {}", parameters.join(", "))).ok()
 }
 
-/// A denial as a JSON body, for those who show it to the client.
+/// A denial as a JSON body, for gateways that show it to the client.
 fn with_body(mut response: Response<Full<Bytes>>, denial: &Denial) -> Response<Full<Bytes>> {
     let error = error_code(denial).unwrap_or(denial.code.as_str());
     // Both are fixed words without quotes, so there is nothing to escape.

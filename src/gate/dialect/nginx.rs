@@ -1,8 +1,8 @@
 //! nginx `auth_request`.
 //!
-//! nginx asks with a GET that carries the client's headers and reads nothing but the status and
-//! the headers of the answer. It understands 2xx, 401 and 403; anything else becomes a 500 at the
-//! client, which is what a 503 of ours is meant to become: closed, and visible to the operator.
+//! nginx asks with a GET that carries the client's headers, and reads nothing but the status and
+//! the headers of the answer. It understands 2xx, 401 and 403. Anything else becomes a 500 at the
+//! client, and a 503 of ours is meant to: closed, and visible to the operator.
 
 use bytes::Bytes;
 use http::Response;

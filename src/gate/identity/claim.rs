@@ -1,8 +1,8 @@
-//! Where in the claims something is: by a name, or by a path of names with dots between them.
+//! Claims by their names: one name, or a path of names with dots between them.
 //!
 //! Names hold dots themselves (`kubernetes.io`, `https://example.com/roles`), so every reading of a
-//! path is tried, the one with the longest first name first. Where that is not what is meant, a
-//! backslash makes the character behind it a part of the name; then the other dots separate.
+//! path is tried, the one with the longest first name first. Where that finds another claim than is
+//! meant, a backslash makes the next character a part of the name; then the other dots separate.
 
 use serde_json::{Map, Value};
 
@@ -12,9 +12,9 @@ type Object = Map<String, Value>;
 /// A claim that an operator named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClaimPath {
-    /// As it was written.
+    /// The text as it was written.
     text: String,
-    /// The names, where the operator said which they are.
+    /// The names, where backslashes say which they are.
     names: Option<Vec<String>>,
 }
 
@@ -36,12 +36,12 @@ impl ClaimPath {
         Self { text: text.to_owned(), names }
     }
 
-    /// As it was written.
+    /// The text as it was written.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Where it is among these claims. A null is as good as absent.
+    /// Finds it among these claims. A null counts as absent.
     pub(super) fn find<'c>(&self, claims: &'c Object) -> Option<Found<'c>> {
         match &self.names {
             None => by_any_reading(claims, &self.text),
@@ -86,7 +86,7 @@ pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Each backslash gives way to the character behind it.
+/// The text without its backslashes; each makes the next character literal.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();

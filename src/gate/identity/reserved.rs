@@ -1,5 +1,5 @@
 //! Names of headers that mean something to HTTP, gateways, proxies, browsers or frameworks, and so
-//! never carry a claim: what is sent under one would be obeyed, changed or dropped on its way.
+//! never carry a claim: a value under such a name would be obeyed, changed or dropped on its way.
 
 /// Whole families. nginx obeys `X-Accel-*` of an answer, apps `X-Forwarded-*` and its like.
 const FAMILIES: [&str; 23] = [
@@ -123,7 +123,7 @@ const NAMES: [&str; 90] = [
     "x-xss-protection",
 ];
 
-/// Whether a name, in lower case, is one of them.
+/// Returns whether a name, in lower case, is one of them.
 pub(super) fn is_reserved(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok() || FAMILIES.iter().any(|start| name.starts_with(start))
 }

@@ -47,7 +47,7 @@ fn a_number_that_is_no_integer_is_nobodys_name() {
     }
 }
 
-/// What headers of this setting say of a token and its session.
+/// The headers of one setting, for a token and its session.
 struct Case {
     headers: IdentityHeaders,
     prefix: &'static str,
@@ -136,7 +136,7 @@ fn what_nobody_verified_is_not_sent_unless_the_operator_wants_it() {
         (email(json!(false)), None, "x-auth-email", ""),
         (email(json!("false")), None, "x-auth-email", ""),
         (email(json!(0)), None, "x-auth-email", ""),
-        // Nor as a name: the next claim is another person's for who looks at e-mails.
+        // Nor as a name of the user: for who reads the header, the next claim is another user's.
         (email(json!(false)), None, "x-auth-user", ""),
         (json!({"sub": "a"}), Some(email(json!(false))), "x-auth-email", ""),
         (json!({"email": "e@x"}), Some(json!({"email_verified": false})), "x-auth-email", ""),

@@ -1,4 +1,4 @@
-//! Where a Redis is, read from a URL that may hold a password.
+//! The address of a Redis, read from a URL that may hold a password.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// Why a URL does not say where a Redis is. Never repeats the URL.
+/// The reason why a URL is no address of a Redis. Never repeats the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
     /// It is no URL at all.
     #[error("it is not a URL; in a password write @ as %40, / as %2F, # as %23")]
     NotAUrl,
-    /// Something stands where a number or nothing is expected.
+    /// There is other text where a number or nothing is expected.
     #[error("it goes on after the host; in a password write @ as %40, / as %2F, # as %23")]
     NotEncoded,
-    /// It is one of something else.
+    /// It is the URL of another kind of server.
     #[error(
         "its scheme is not redis, rediss, valkey, valkeys, dragonfly, redis+unix or unix, nor one \
          of the first four with +sentinel or +cluster"
@@ -35,7 +35,7 @@ pub enum InvalidAddress {
     /// The sentinels' name of the master is missing.
     #[error("it does not name the master: redis+sentinel://HOST,HOST,HOST/MASTER")]
     Master,
-    /// A parameter that means nothing here.
+    /// A parameter that is not known here.
     #[error(
         "it has a parameter that is not known; known are protocol and, of sentinels, \
              sentinel_username and sentinel_password"
@@ -50,20 +50,20 @@ pub enum InvalidAddress {
     /// `#insecure` would accept any certificate.
     #[error("#insecure is not supported; give the file of the CA that signed the certificate")]
     Insecure,
-    /// A CA is of no use here.
+    /// A CA without TLS has no use.
     #[error("a CA file needs a TLS scheme: rediss or valkeys")]
     CaWithoutTls,
-    /// The CA file is not one.
+    /// The CA file holds no certificate.
     #[error("the CA file holds no certificate in PEM, or one that cannot be read")]
     Ca,
 }
 
-/// A server, parsed: how to connect with either protocol, and how to name it in a log.
+/// A server, parsed: clients for either protocol, and its name for logs.
 #[derive(Clone)]
 pub(super) struct Address {
-    /// With RESP3, unless the URL asks for `?protocol=resp2`.
+    /// The client for RESP3, unless the URL asks for `?protocol=resp2`.
     pub(super) preferred: Client,
-    /// With RESP2, for servers that know nothing else.
+    /// The client for RESP2, for servers that know nothing else.
     pub(super) plain: Client,
     /// Host and port or the path of the socket.
     pub(super) server: String,
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Address {
 }
 
 impl Address {
-    /// `database` wins over whatever number the URL names.
+    /// Reads a URL. `database` wins over the URL's number.
     pub(super) fn parse(
         url: &Secret,
         database: u32,
@@ -97,16 +97,16 @@ impl Address {
         Self::new(&info.set_redis_settings(settings), ca_pem, wants_plain)
     }
 
-    /// Where a server is, and how it lets us in.
+    /// The address of a server, with the credentials for it.
     pub(super) fn new(
         info: &ConnectionInfo,
         ca_pem: Option<&[u8]>,
         wants_resp2: bool,
     ) -> Result<Self, InvalidAddress> {
-        // Who we are is not worth a right that a user would need.
+        // The client's name is not sent: a user would need one more right for it.
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
         let server = match info.addr() {
-            // Of the `redis` crate's own words for it no host can be read back.
+            // The `redis` crate's own text for it does not let us read the host back.
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
                 if host.contains(':') =>
             {
@@ -125,7 +125,8 @@ impl Address {
     }
 }
 
-/// To a URL that the `redis` crate understands and whose database number it does not read.
+/// Rewrites it to a URL that the `redis` crate understands and whose database number it does not
+/// read.
 fn normalize(mut url: Url) -> Result<Url, InvalidAddress> {
     let scheme = match url.scheme() {
         "dragonfly" => "redis",
@@ -140,7 +141,7 @@ fn normalize(mut url: Url) -> Result<Url, InvalidAddress> {
         Some("insecure") => return Err(InvalidAddress::Insecure),
         Some(_) => return Err(InvalidAddress::NotEncoded),
     }
-    // A path is a number here, or the rest of a password that was cut by its own slash.
+    // A path is a number here, or the rest of a password that was cut at its own slash.
     if !url.path().trim_start_matches('/').bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidAddress::NotEncoded);
     }
@@ -179,8 +180,8 @@ fn client(info: ConnectionInfo, ca_pem: Option<&[u8]>) -> Result<Client, Invalid
     Client::build_with_tls(info, certificates).map_err(|_| InvalidAddress::Ca)
 }
 
-/// Nagle's algorithm off: a command is small and somebody waits for it. The kernel gives up a
-/// peer that is silent, so that no connection is held for hours to a host that is gone.
+/// Nagle's algorithm off: a command is small, and a caller waits for it. The kernel gives up a
+/// silent peer, so that no connection to a dead host is kept for hours.
 fn tcp_settings() -> TcpSettings {
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(15))

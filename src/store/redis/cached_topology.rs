@@ -14,14 +14,14 @@ use super::Failure;
 
 /// From this age on it is stale: it is refreshed in the background while it is used.
 const STALE_AFTER: Duration = Duration::from_millis(500);
-/// From this age on it is expired: nobody uses it before it was refreshed.
+/// From this age on it is expired: it is not used until it is refreshed.
 pub(super) const EXPIRED_AFTER: Duration = Duration::from_secs(1);
 
-/// The last answer, and how old it may be.
+/// The last answer, and its age.
 #[derive(Debug)]
 pub(super) struct CachedTopology<T> {
     last: ArcSwapOption<Answer<T>>,
-    /// The last attempt, which others wait for while it is under way.
+    /// The last attempt; other callers wait for it while it is under way.
     attempt: Mutex<Option<Attempt<T>>>,
     is_refreshing: AtomicBool,
     is_marked_stale: AtomicBool,
@@ -30,7 +30,7 @@ pub(super) struct CachedTopology<T> {
 #[derive(Debug)]
 struct Answer<T> {
     value: Arc<T>,
-    /// When it was asked for: its age counts from then.
+    /// The time of the question: the age of the answer counts from it.
     asked: Instant,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum TopologyAge<T> {
 }
 
 impl<T> CachedTopology<T> {
-    /// Nothing yet.
+    /// A cache without an answer.
     pub(super) fn new() -> Self {
         Self {
             last: ArcSwapOption::const_empty(),
@@ -84,12 +84,12 @@ impl<T> CachedTopology<T> {
         }
     }
 
-    /// Makes it stale at once: there is reason to think that it changed.
+    /// Makes it stale at once, since it may have changed.
     pub(super) fn mark_stale(&self) {
         self.is_marked_stale.store(true, Ordering::Relaxed);
     }
 
-    /// The caller who got [`TopologyAge::Stale`] has refreshed it, or failed to.
+    /// Ends a refresh: the caller that got [`TopologyAge::Stale`] has refreshed it, or failed to.
     pub(super) fn refresh_ended(&self) {
         self.is_refreshing.store(false, Ordering::Relaxed);
     }
@@ -103,8 +103,8 @@ impl<T> CachedTopology<T> {
         question: impl Future<Output = Result<Arc<T>, Failure>>,
     ) -> Result<Arc<T>, Failure> {
         let came = Instant::now();
-        // A failure that began before we came says nothing of how it is now, and an answer that took
-        // long is as old as its question.
+        // A failure that began before this call says nothing about the present, and an answer that
+        // took long is as old as its question.
         let is_of_use = |last: &Attempt<T>| {
             let is_fresh = || last.began.elapsed() < EXPIRED_AFTER;
             last.began >= came || (last.ended >= came && last.outcome.is_ok() && is_fresh())
@@ -112,7 +112,7 @@ impl<T> CachedTopology<T> {
         self.refresh_unless(is_of_use, question).await
     }
 
-    /// Refreshes it, unless another caller has begun to at that moment or later.
+    /// Refreshes it, unless another caller began to refresh it at that moment or later.
     ///
     /// # Errors
     /// As of [`Self::refresh`].
@@ -202,7 +202,7 @@ mod tests {
             })
         };
         let first = slow(Err(Failure::TimedOut));
-        // The only thread has run it as far as it goes.
+        // The only thread has run it until it waits.
         tokio::task::yield_now().await;
         let crowd: Vec<_> = (2..20).map(|n| slow(Ok(n))).collect();
         assert_eq!(first.await.expect("task"), Err(Failure::TimedOut));

@@ -1,4 +1,4 @@
-//! Publishing our changes to our other processes, for those whose server does not track keys.
+//! Publishing our changes to our other processes, for servers that do not track keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,8 @@ use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use super::script::is_unknown;
 use super::{Call, Connection, Failure, Redis, Topology};
 
-/// How long somebody who has changed something waits until it is published, where that is another
-/// call; who is not told finds out at the bound.
+/// The time that a change waits until it is published, where that is another call. A process that
+/// gets no message finds the change at the bound.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The channel on which changes are published.
@@ -21,7 +21,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// That of the records of one database, which channels know nothing of.
+    /// The channel of one database's records: channels have no database number.
     pub(super) fn of(database: u32) -> Self {
         let name = format!("portcullis:changes:{database}").into();
         Self { name, was_refused: AtomicBool::new(false) }
@@ -29,13 +29,14 @@ impl Channel {
 }
 
 impl Redis {
-    /// Has a script change the record under its first key, and publishes that.
+    /// Runs a script that changes the record under its first key, and publishes the change.
     ///
-    /// A single server is sent both at once and does one after the other, but not in one step: who
-    /// may not tell may change all the same. What was changed is changed, whoever is told.
+    /// A single server gets both commands at once and runs one after the other, but not in one
+    /// step. A user without the right to publish may change all the same. The change is made,
+    /// whoever is told.
     ///
     /// # Errors
-    /// What the server or the connection says of the change.
+    /// The error of the server or the connection, about the change.
     pub async fn change<T: FromRedisValue>(
         &self,
         call: &Call<'_>,
@@ -50,7 +51,7 @@ impl Redis {
         }
     }
 
-    /// The same of a record that is to go; says whether it was there.
+    /// The same, to delete a record. Returns whether it was there.
     ///
     /// # Errors
     /// As of [`Self::change`].
@@ -69,7 +70,8 @@ impl Redis {
         let mut message = redis::cmd("PUBLISH");
         message.arg(&*self.channel.name).arg(key);
         if !matches!(self.topology, Topology::Server(_)) {
-            // By two servers, or once another one has it too: nobody must be told of it before.
+            // Two servers may run them, or a replica must have the change first: nobody may be told
+            // before.
             let done = change.query_async(connection).await?;
             // The server that passes the message on may be another one, and slow.
             let publishing = tokio::time::timeout(PUBLISH_TIMEOUT, self.publish(&message)).await;

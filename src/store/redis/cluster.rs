@@ -1,13 +1,13 @@
 //! The servers of a cluster, and which of them keeps a key.
 //!
-//! A command goes to the server that keeps the slot of its key, by the cluster's own map; a server
-//! that does not keep it (any more) says so without carrying it out, and names who does. That is
+//! A command goes to the server that keeps the slot of its key, by the cluster's own map. A server
+//! that does not keep it (any more) does not carry it out, and names the server that does. That is
 //! the only reason to send a command twice: one that got no answer may have been carried out, and
 //! is reported as failed. Each server has connections of its own, so that one that is slow or
-//! frozen delays the keys that it keeps and no others. The `redis` crate's cluster connection sends
-//! unanswered commands again, and lets all wait while it learns a new map.
+//! frozen delays only its own keys. The `redis` crate's cluster connection sends unanswered
+//! commands again, and lets all callers wait while it learns a new map.
 //!
-//! The map is believed for a second. A primary that the others have given up stops to answer by
+//! The map is believed for a second. A primary that the others have given up stops answering by
 //! itself, after its `cluster-node-timeout` without a majority.
 
 mod map;
@@ -33,9 +33,9 @@ use map::Map;
 pub(super) use map::slot_of;
 use redirection::Redirection;
 
-/// How long the others may take to tell their maps once one has.
+/// The time that the other servers have to send their maps after the first one.
 const GRACE: Duration = Duration::from_millis(20);
-/// How often a command is sent on before the cluster is taken for confused.
+/// The most redirections of a command; with more, the cluster counts as confused.
 const MAX_REDIRECTIONS: usize = 5;
 
 /// A cluster.
@@ -48,13 +48,13 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Prepares everything; nobody is asked before the first use.
+    /// Prepares everything; no server is asked before the first use.
     pub(super) fn new(seeds: Vec<HostPort>, access: Access, options: &Options) -> Self {
         let (options, topology) = (options.clone(), CachedTopology::new());
         Self { seeds, access, options, topology, servers: Mutex::default() }
     }
 
-    /// Sends a command to who keeps its key.
+    /// Sends a command to the server that keeps its key.
     pub(super) async fn send(
         self: &Arc<Self>,
         command: &Cmd,
@@ -63,8 +63,8 @@ impl Cluster {
         self.in_time(self.route(command, durability)).await
     }
 
-    /// Sends each command of a pipeline to who keeps its key, to all of them at once. Those about
-    /// one slot keep their order, unless the slot moves just then.
+    /// Sends each command of a pipeline to the server that keeps its key, to all of them at once.
+    /// Commands about one slot keep their order, unless the slot moves just then.
     pub(super) async fn send_all(self: &Arc<Self>, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
         if pipeline.is_transaction() {
             return Err((ErrorKind::Client, "there are no transactions on a cluster").into());
@@ -72,7 +72,7 @@ impl Cluster {
         self.in_time(self.route_all(pipeline)).await
     }
 
-    /// A connection to each server that keeps keys.
+    /// A connection to each server that holds keys.
     ///
     /// # Errors
     /// [`Failure`] where one of them is not reached.
@@ -84,13 +84,13 @@ impl Cluster {
         Ok(links)
     }
 
-    /// How each server that keeps keys is listened to.
+    /// The servers that hold keys, for subscriptions.
     pub(super) async fn nodes(self: &Arc<Self>) -> Result<Vec<Node>, Failure> {
         let map = self.map().await?;
         map.primaries().iter().map(|at| Ok(self.server(at)?.node().clone())).collect()
     }
 
-    /// Whether it is known who keeps what.
+    /// Checks that a map of the cluster is known.
     pub(super) async fn check(self: &Arc<Self>) -> Result<(), Failure> {
         self.map().await.map(drop)
     }
@@ -176,7 +176,7 @@ impl Cluster {
         Ok(answers)
     }
 
-    /// No command takes longer than to connect and to answer, wherever it is sent on to.
+    /// Bounds a command: it takes no longer than to connect and to answer, with all redirections.
     async fn in_time<T>(&self, sending: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let limit = self.options.connect_timeout.saturating_add(self.options.response_timeout);
         let sent = tokio::time::timeout(limit, sending).await;
@@ -191,7 +191,7 @@ impl Cluster {
         Ok(link?)
     }
 
-    /// A server that is gone, or says that the cluster is down, is a reason to look again.
+    /// Marks the map as stale where the server is gone, or says that the cluster is down.
     fn mark_stale_on<T>(&self, answer: &RedisResult<T>) {
         if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_cluster_error()) {
             self.topology.mark_stale();
@@ -234,7 +234,7 @@ impl Cluster {
         }
     }
 
-    /// Asks all servers that are known, and believes who has seen the latest change.
+    /// Asks all known servers, and believes the one that has seen the latest change.
     async fn fetch_map(&self) -> Result<Arc<Map>, Failure> {
         let known = self.topology.last();
         let mut whom = self.seeds.clone();

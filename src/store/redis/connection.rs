@@ -1,4 +1,4 @@
-//! What stores talk through, whether one server answers or many.
+//! The connection that stores use, whether one server answers or many.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::sentinel::Sentinel;
 
 /// A connection; its clones share it.
 ///
-/// Of a cluster every command finds its server by the key that it names first, a pipeline is taken
-/// apart and put together again, its commands in no order but that of those about one slot, and a
-/// transaction is refused.
+/// On a cluster every command finds its server by the key that it names first. A pipeline is taken
+/// apart and put together again; only commands about one slot keep their order. A transaction is
+/// refused.
 #[derive(Clone)]
 pub struct Connection(Route);
 

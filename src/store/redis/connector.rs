@@ -18,28 +18,28 @@ use super::address::Address;
 use super::replicas::{Replicas, Replication};
 use super::{Failure, Options};
 
-/// The last attempt to connect that failed, for those who wait for a connection.
+/// The last failed attempt to connect, for callers that wait for a connection.
 #[derive(Clone, Debug)]
 pub(super) struct FailedAttempt {
     pub(super) began: Instant,
     pub(super) failure: Failure,
 }
 
-/// What a server has to be.
+/// The role that a server must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Whatever it is: the URL names it.
+    /// Any role: the URL names the server.
     Any,
-    /// A master, by its own word too: sentinels name it, and may be late.
+    /// A master, by its own answer too: sentinels may name an old one.
     Master,
 }
 
 /// Durability of a command: the servers that must have it before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// The server's own word is enough.
+    /// Only the server itself.
     PrimaryOnly,
-    /// It is answered when a replica has it too, or none can be hoped for.
+    /// A replica too, unless none can be expected.
     Replicated,
 }
 
@@ -50,12 +50,12 @@ pub(super) struct Connector {
     role: Role,
     /// The replicas to wait for, where commands must survive a failover.
     replicas: Option<Arc<Replicas>>,
-    /// Set once and for good: the server is none of ours any more.
+    /// Set once and for ever: the server is not used any more.
     retired: Arc<AtomicBool>,
     connect_timeout: Duration,
     response_timeout: Duration,
-    /// Learned at the first connection and kept: a server does not change its mind often, and a
-    /// restart of ours asks again.
+    /// Learned at the first connection and kept: a server's protocol seldom changes, and a restart
+    /// of ours asks again.
     speaks_resp2_only: AtomicBool,
     report: watch::Sender<Option<FailedAttempt>>,
 }
@@ -154,8 +154,8 @@ impl ManageConnection for Connector {
     }
 }
 
-/// Whether the server said that it does not know `HELLO 3`: by Redis 5 and before, by proxies,
-/// or where an administrator renamed the command.
+/// Returns whether the server answered that it does not know `HELLO 3`: Redis 5 and before,
+/// proxies, or a command that an administrator renamed.
 pub(super) fn refuses_resp3(error: &RedisError) -> bool {
     let unknown_command = || {
         error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("unknown command"))
@@ -165,7 +165,7 @@ pub(super) fn refuses_resp3(error: &RedisError) -> bool {
         || unknown_command()
 }
 
-/// A retired server is asked nothing any more, by whomever still holds a connection to it.
+/// Refuses a command to a retired server, on any connection that is still held.
 fn is_in_use(retired: &AtomicBool) -> RedisResult<()> {
     if retired.load(Ordering::Relaxed) {
         return Err((ErrorKind::Io, "another server is the master now").into());
@@ -188,17 +188,18 @@ impl Link {
         self.broken.load(Ordering::Relaxed) || self.retired.load(Ordering::Relaxed)
     }
 
-    /// Nothing new is sent on it.
+    /// Marks it as broken: no new command is sent on it.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server is none of ours any more.
+    /// Returns whether the server is not used any more.
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Sends a command, and says whether it is known to survive a failover, or has nothing to lose.
+    /// Sends a command. Returns also whether it is known to survive a failover, or has nothing to
+    /// lose.
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<(Value, bool)> {
         is_in_use(&self.retired)?;
         let result = match &self.replication {
@@ -212,7 +213,7 @@ impl Link {
         result
     }
 
-    /// Whether a replica has by now what was sent on this connection.
+    /// Returns whether a replica has by now what was sent on this connection.
     pub(super) async fn was_replicated(&mut self) -> bool {
         match &self.replication {
             Some(replication) if !self.is_broken() => replication.are_there(&mut self.inner).await,
@@ -220,14 +221,14 @@ impl Link {
         }
     }
 
-    /// Warns that something was acknowledged which only this server has.
+    /// Warns that a write was acknowledged which only this server has.
     pub(super) fn warn_unreplicated(&self) {
         if let Some(replication) = &self.replication {
             replication.replicas.warn();
         }
     }
 
-    /// Whether the server takes itself for a master.
+    /// Checks that the server takes itself for a master.
     pub(super) async fn check_master(&mut self) -> RedisResult<()> {
         let answer: Vec<Value> = redis::cmd("ROLE").query_async(self).await?;
         let role = answer.into_iter().next().map(redis::from_redis_value::<String>);
@@ -238,9 +239,8 @@ impl Link {
         Err((ErrorKind::Io, "the server that the sentinels name is not a master").into())
     }
 
-    /// After these a connection is not used for new commands: the peer is gone or silent, or what
-    /// it says makes no sense, or it is a master no more. Whoever waits for an answer on it may
-    /// still get it.
+    /// Breaks the connection after these errors: the peer is gone or silent, its answers make no
+    /// sense, or it is no longer a master. Callers that wait for an answer on it may still get it.
     fn break_on_error(&self, error: &RedisError) {
         let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         if is_demoted

@@ -1,7 +1,7 @@
-//! Why a command was not answered as it should, in words that an operator can act on.
+//! Failures of commands, in words that an operator can act on.
 //!
-//! Nothing that a server says is passed on: one that does not know a command repeats its arguments,
-//! which for a login are the password. What it says is only compared with what is known.
+//! No text of a server is passed on: a server that does not know a command repeats its arguments,
+//! and those of a login are the password. A server's text is only compared with known ones.
 
 use std::fmt::Display;
 use std::io;
@@ -10,8 +10,8 @@ use redis::{ErrorKind, RedisError};
 
 use crate::store::{Failure, StoreError};
 
-/// What servers answer that an operator has to do something about: the code, a part of the sentence
-/// (in small letters), and what to do. A script may answer with the sentence of the command in it.
+/// The servers' errors that an operator has to act on: the code, a part of the sentence (in small
+/// letters), and the advice. A script's error may contain the sentence of a command in it.
 const KNOWN: [(&str, &str, &str); 13] = [
     (
         "",
@@ -70,13 +70,13 @@ const MISCONF: &str = "it takes no writes since it cannot save to its disk (MISC
     there, its own log says what failed";
 
 impl Failure {
-    /// What an error of the `redis` crate means.
+    /// The failure for an error of the `redis` crate.
     pub fn of(error: &RedisError) -> Self {
         if error.is_timeout() {
             return Self::TimedOut;
         }
         match error.kind() {
-            // The system's, the TLS library's or our words, which know nothing of the URL.
+            // The text is the system's, the TLS library's or ours, and none of them knows the URL.
             ErrorKind::Io => {
                 Self::Unavailable(error.to_string().trim_end_matches(" - Io").to_owned())
             }
@@ -93,7 +93,7 @@ impl Failure {
     }
 }
 
-/// What is to be done about an answer that is known.
+/// The advice for a known error.
 fn cure(error: &RedisError) -> Option<&'static str> {
     let code = error.code().unwrap_or_default();
     let detail = error.detail().unwrap_or_default().to_ascii_lowercase();

@@ -1,12 +1,12 @@
-//! Invalidation by Redis: the servers themselves tell what changes.
+//! Invalidation by Redis: the servers themselves send the changes.
 //!
 //! Each server that holds keys has a subscription, over a connection of its own, in the best mode
 //! that the server allows: it tracks the keys with certain prefixes for us, whoever changes them
 //! (`CLIENT TRACKING`); or our processes publish their changes on a channel; or there are no
 //! events, and only the bound holds. The subscriptions report to one coordinator, in order.
 //!
-//! A push goes from the connection through one queue to the listener: no timer and no lock is on
-//! its way, and the queue is emptied at once and has no end, so that nothing is dropped.
+//! A push goes from the connection through one queue to the listener. There is no timer and no lock
+//! on the way. The queue is emptied at once and is unbounded, so that nothing is dropped.
 
 mod push;
 mod subscription;
@@ -28,7 +28,7 @@ use subscription::NodeSubscription;
 
 /// The interval at which the topology is asked for.
 const TOPOLOGY_INTERVAL: Duration = Duration::from_secs(1);
-/// How long that may take.
+/// The time that the question may take.
 const TOPOLOGY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A source of invalidation events for the records in a Redis.
@@ -39,7 +39,7 @@ pub struct RedisInvalidation {
 }
 
 impl RedisInvalidation {
-    /// Of the keys that begin with one of the prefixes, none of which begins with another.
+    /// A source for the keys that begin with one of the prefixes; no prefix begins with another.
     pub fn new(redis: Redis, prefixes: impl IntoIterator<Item = String>) -> Self {
         Self { redis, prefixes: prefixes.into_iter().collect() }
     }
@@ -61,7 +61,7 @@ impl InvalidationSource for RedisInvalidation {
                 biased;
                 Some(report) = queue.recv() => coordinator.apply(report),
                 Some(ended) = coordinator.tasks.join_next() => {
-                    // None ends by itself; what panicked must not be missing in silence.
+                    // No task ends by itself; a panic must not go unnoticed.
                     if let Err(error) = ended && let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);
                     }
@@ -78,11 +78,11 @@ enum Report {
     Changed(Vec<Vec<u8>>),
     /// Events may have been lost.
     Lost,
-    /// The mode in which a server is followed from now on, and why not in a better one.
+    /// The mode in which a server is followed from now on, and the reason why in no better one.
     Mode { node: Arc<str>, mode: DeliveryMode, why: String },
-    /// These are the servers now.
+    /// The present servers.
     Nodes(Vec<Node>),
-    /// Nobody says which are the servers.
+    /// The servers are not known.
     NoTopology(Failure),
 }
 
@@ -92,14 +92,14 @@ struct Coordinator<'f> {
     listener: &'f dyn InvalidationListener,
     state: &'f InvalidationState,
     reports: mpsc::UnboundedSender<Report>,
-    /// A server was lost: others may stand in for it.
+    /// A server was lost; another may have replaced it.
     lost: Arc<Notify>,
     tasks: JoinSet<()>,
     followed: HashMap<Arc<str>, FollowedNode>,
     topology: TopologyState,
 }
 
-/// The state of the topology: whether it is known which are the servers.
+/// The state of the topology: known or not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TopologyState {
     Pending,
@@ -110,7 +110,7 @@ enum TopologyState {
 /// A server that is followed, with its subscription.
 struct FollowedNode {
     subscription: AbortHandle,
-    /// `None` until something was said about it.
+    /// `None` until its subscription has reported a mode.
     mode: Option<DeliveryMode>,
 }
 
@@ -148,9 +148,9 @@ impl<'f> Coordinator<'f> {
         }
     }
 
-    /// One is followed in another mode than before.
+    /// Sets the mode of a followed server.
     fn set_node_mode(&mut self, node: &Arc<str>, mode: DeliveryMode, why: &str) {
-        // A last word of one that is not followed any more says nothing.
+        // A late report of a server that is not followed any more is ignored.
         let Some(followed) = self.followed.get_mut(node) else { return };
         if followed.mode.replace(mode) == Some(mode) {
             return;
@@ -167,7 +167,7 @@ impl<'f> Coordinator<'f> {
         }
     }
 
-    /// Follows these servers and no others. What happened while it was others is not known.
+    /// Follows these servers and no others. Events of the time with other servers may be lost.
     fn follow(&mut self, nodes: Vec<Node>) {
         let was_empty = self.followed.is_empty();
         if std::mem::replace(&mut self.topology, TopologyState::Known) == TopologyState::Unknown {
@@ -228,7 +228,7 @@ impl<'f> Coordinator<'f> {
     }
 }
 
-/// `None` where one of them is not known.
+/// The weaker one of two modes; `None` where one of them is not known.
 fn weaker(one: DeliveryMode, other: Option<DeliveryMode>) -> Option<DeliveryMode> {
     let strength = |mode| match mode {
         DeliveryMode::Tracking => 2,
@@ -254,13 +254,13 @@ async fn watch_topology(redis: Redis, reports: mpsc::UnboundedSender<Report>, lo
                 Some(Report::Nodes(nodes))
             }
         };
-        // Nobody takes it any more only where we are about to be dropped.
+        // The receiver is gone only where this task is about to be dropped.
         let _nobody_listens = report.map(|report| reports.send(report));
         let _early = tokio::time::timeout(TOPOLOGY_INTERVAL, lost.notified()).await;
     }
 }
 
-/// Whether they are the same, in whatever order.
+/// Returns whether they are the same, in any order.
 fn same(known: &[Node], nodes: &[Node]) -> bool {
     known.len() == nodes.len() && nodes.iter().all(|node| known.contains(node))
 }

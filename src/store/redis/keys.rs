@@ -1,5 +1,5 @@
-//! How keys are named: as they are on one server, with the number of the database as a part of the
-//! name on a cluster, which has only one.
+//! Names of keys. On one server they stand as they are; on a cluster, which has one database only,
+//! the number of the database is a part of them.
 
 use std::fmt::Display;
 
@@ -8,9 +8,9 @@ use super::Redis;
 /// The part of a key that decides which server of a cluster keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// All of the key, whatever is in it: it stands alone.
+    /// All of the key: its slot is its own.
     WholeKey,
-    /// What it is about, with this before it; kept where all others are that say the same.
+    /// The name in the key, with this prefix: keys with the same prefix and name share a slot.
     HashTag(&'static str),
 }
 
@@ -28,30 +28,30 @@ impl Keys {
         };
         let start = format!("portcullis:{database}:{kind}:");
         match slot {
-            // Of a key with an empty tag all counts, and no braces in the name do.
+            // For a key with an empty tag all of it counts, and braces in the name do not.
             Slot::WholeKey => Self { before: format!("{start}{{}}"), after: "" },
             Slot::HashTag(tag) => Self { before: format!("{start}{{{tag}"), after: "}" },
         }
     }
 
-    /// The key about this.
+    /// The key with this name.
     pub fn of(&self, name: impl Display) -> String {
         format!("{}{name}{}", self.before, self.after)
     }
 
-    /// What a key is about, where it is one of these.
+    /// The name in a key, where it is one of these keys.
     pub fn name<'k>(&self, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(self.before.as_str())?.strip_suffix(self.after)
     }
 
-    /// What all of them begin with. Holds no character of a pattern.
+    /// The prefix of all of them. Holds no character of a pattern.
     pub fn prefix(&self) -> &str {
         &self.before
     }
 }
 
 impl Redis {
-    /// The keys of one kind, as they are named here.
+    /// The keys of one kind, as they are named on this Redis.
     pub fn keys(&self, kind: &str, slot: Slot) -> Keys {
         Keys::new(kind, slot, self.is_cluster().then_some(self.database))
     }

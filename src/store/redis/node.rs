@@ -1,8 +1,7 @@
-//! The servers that hold keys, each reached by connections of one's own.
+//! The servers that hold keys, each reached by connections of its own.
 //!
-//! The pool is for questions that any of its connections may carry. Who listens to a server needs a
-//! connection that stays: what it subscribed to is lost with it, and nobody else may have taken it
-//! back to the pool.
+//! The pool is for commands that any of its connections may carry. A subscription needs a
+//! connection that stays: its subscriptions are lost with it, and it must not go back to the pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use redis::{AsyncConnectionConfig, Client, RedisResult};
 
 use super::address::Address;
 
-/// A server that holds keys. Two are the same where their names are.
+/// A server that holds keys. Two are equal where their names are.
 #[derive(Clone)]
 pub struct Node {
     name: Arc<str>,
@@ -33,19 +32,19 @@ impl Node {
         }
     }
 
-    /// Where it is, for logs: address and database number, no credentials.
+    /// Its name for logs: address and database number, no credentials.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Whether RESP3 is to be tried, without which a server cannot push what nobody asked for.
+    /// Returns whether RESP3 is to be tried; without it a server cannot push.
     pub fn may_push(&self) -> bool {
         let settings = self.preferred.get_connection_info().redis_settings();
         settings.protocol().supports_resp3()
     }
 
-    /// A connection that nobody else uses and that tells `pushes` what the server pushes, and at
-    /// once when it breaks ([`redis::PushKind::Disconnection`]). Only where [`Self::may_push`].
+    /// A connection for one caller. It sends the server's pushes to `pushes`, and at once when it
+    /// breaks ([`redis::PushKind::Disconnection`]). Only where [`Self::may_push`].
     pub async fn dial(
         &self,
         response_timeout: Duration,
@@ -58,7 +57,7 @@ impl Node {
         self.preferred.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// A connection for publish and subscribe, which any server understands.
+    /// A connection for publish and subscribe, which every server supports.
     pub async fn dial_subscriber(&self) -> RedisResult<PubSub> {
         let dialling = tokio::time::timeout(self.connect_timeout, self.plain.get_async_pubsub());
         dialling.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))

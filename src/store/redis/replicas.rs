@@ -1,10 +1,10 @@
-//! Replication: whether a replica has what was just written.
+//! Replication: it is known whether a replica has the last writes.
 //!
-//! A server answers before its replicas have heard; if it dies in between, the one that takes its
-//! place does not know. So who writes what must not be forgotten waits until one of them has it
-//! (`WAIT`). What it means that none has is for others to say: on a cluster it is acknowledged all
-//! the same, with a word in the log; behind sentinels it may be that the server is a master no
-//! more, and they are asked first (`sentinel.rs`). Who wants such writes to fail sets
+//! A server answers before its replicas have the write. If it dies in between, the replica that
+//! replaces it does not have it. So a write that must not be lost waits until a replica has it
+//! (`WAIT`). If none has it, the caller decides: on a cluster the write is acknowledged all the
+//! same, with a line in the log; behind sentinels the server may be a master no more, and they are
+//! asked first (`sentinel.rs`). An administrator who wants such writes to fail sets
 //! `min-replicas-to-write`.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use super::cached_topology::CachedTopology;
 
 /// The timeout of `WAIT`, in milliseconds. The connection is blocked for so long.
 const WAIT_TIMEOUT_MILLIS: u32 = 50;
-/// For how long nobody waits after there was no replica, or a slow one.
+/// The time without waiting after there was no replica, or a slow one.
 const NO_REPLICA_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -37,12 +37,12 @@ struct State {
 }
 
 impl Replicas {
-    /// Those of the server of that name.
+    /// The replicas of the server with that name.
     pub(super) fn new(server: &str) -> Self {
         Self { server: server.to_owned(), state: Mutex::default() }
     }
 
-    /// Warns that something was acknowledged which none of them has, but not every time.
+    /// Warns that a write was acknowledged which none of them has, but not every time.
     pub(super) fn warn(&self) {
         if self.should_warn(Instant::now()) {
             let server = &self.server;
@@ -57,7 +57,7 @@ impl Replicas {
         })
     }
 
-    /// Records whether there was one in time.
+    /// Records whether a replica was in time.
     fn record(&self, was_there: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.absent_since = (!was_there).then_some(now);
@@ -75,8 +75,8 @@ impl Replicas {
     }
 }
 
-/// The replication of what one connection carried. `WAIT` is about all of it, so that one speaks
-/// for all who were answered before.
+/// The replication of the commands of one connection. `WAIT` covers all of them, so one call serves
+/// every command that was answered before.
 #[derive(Debug)]
 pub(super) struct Replication {
     pub(super) replicas: Arc<Replicas>,
@@ -84,13 +84,14 @@ pub(super) struct Replication {
 }
 
 impl Replication {
-    /// Of a new connection to the server that has these.
+    /// The replication of a new connection to the server with these replicas.
     pub(super) fn new(replicas: Arc<Replicas>) -> Self {
         Self { replicas, acknowledged: CachedTopology::new() }
     }
 
     /// Sends a command; the answer comes when a replica has carried it out too, or was too slow.
-    /// Says whether nothing is at stake: one has, or there is nothing, since the server has not.
+    /// Returns also whether the command is safe: a replica has it, or the server itself did not
+    /// carry it out.
     pub(super) async fn send(
         &self,
         connection: &mut MultiplexedConnection,
@@ -102,7 +103,7 @@ impl Replication {
         Ok((answer, is_replicated))
     }
 
-    /// Whether a replica has all that was answered on this connection, or soon will.
+    /// Returns whether a replica has all that was answered on this connection, or soon will.
     pub(super) async fn are_there(&self, connection: &mut MultiplexedConnection) -> bool {
         let mut wait = redis::cmd("WAIT");
         wait.arg(1).arg(WAIT_TIMEOUT_MILLIS);

@@ -3,10 +3,12 @@
 use super::{Call, Connection, Failure, Keys, Redis, Script, invoke_all};
 use crate::clock::UnixTime;
 
-/// How many records one round trip reads or removes; bounds how long the server is busy.
+/// The most records that one round trip reads or removes; bounds the time for which the server is
+/// busy.
 pub const BATCH: usize = 200;
 
-/// KEYS: record. ARGV: a moment. Deletes it where it expired by then, and says how many that were.
+/// KEYS: record. ARGV: a moment. Deletes it where it expired by then, and returns the number of
+/// deleted records.
 const PURGE: &str = r"
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
 local kept = redis.call('HGET', KEYS[1], 'expires')
@@ -14,22 +16,22 @@ if not kept or not string.match(kept, '^%d+$') then return 0 end
 if tonumber(kept) > tonumber(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])";
 
-/// How far such a walk has come.
+/// The position of such a walk.
 #[derive(Debug)]
 pub struct Scan {
     keys: Keys,
-    /// Where it still has to go, the next one last.
+    /// The servers that are still to be walked, the next one last.
     servers: Vec<Connection>,
     cursor: u64,
-    /// Names that a server gave beyond what was asked for.
+    /// Names that a server gave beyond the number that was asked for.
     more: Vec<String>,
 }
 
 impl Scan {
-    /// Over the keys of a kind, on all servers that keep some.
+    /// A walk over the keys of a kind, on all servers that keep some.
     ///
     /// # Errors
-    /// [`Failure`] where one of them is not reached: half of an answer would look like all of it.
+    /// [`Failure`] where one of them is not reached: a part of an answer would look like all of it.
     pub async fn of(redis: &Redis, keys: &Keys) -> Result<Self, Failure> {
         Ok(Self {
             keys: keys.clone(),
@@ -39,8 +41,8 @@ impl Scan {
         })
     }
 
-    /// What the next keys are about, at most [`BATCH`] and possibly none; `None` at the end. A key may
-    /// be named twice.
+    /// The names in the next keys, at most [`BATCH`] and possibly none; `None` at the end. A key
+    /// may come twice.
     ///
     /// # Errors
     /// [`Failure`]; asking again asks for the same keys.

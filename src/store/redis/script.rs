@@ -1,4 +1,4 @@
-//! What a server does in one step.
+//! Scripts: a server runs one in a single step.
 
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, ToRedisArgs};
@@ -24,8 +24,8 @@ end
 
 /// A script, which servers keep by its hash.
 ///
-/// A server that does not know it is sent all of it: also a server of a cluster that has just been
-/// given the key, of which nobody knows yet, and which `SCRIPT LOAD` would not reach.
+/// A server that does not know it gets all of its code. That includes a server of a cluster that
+/// has just got the key, which `SCRIPT LOAD` would not reach.
 #[derive(Debug)]
 pub struct Script {
     code: String,
@@ -33,7 +33,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Of this code.
+    /// A script of this code.
     pub fn new(code: &str) -> Self {
         Self { code: code.to_owned(), hash: redis::Script::new(code).get_hash().to_owned() }
     }
@@ -58,7 +58,7 @@ impl Script {
     }
 }
 
-/// A script with what it is to work on.
+/// A script with its keys and arguments.
 #[derive(Debug)]
 pub struct Call<'s> {
     script: &'s Script,
@@ -67,7 +67,7 @@ pub struct Call<'s> {
 }
 
 impl Call<'_> {
-    /// Adds a key: all of them are named, as Dragonfly and clusters demand.
+    /// Adds a key. All keys of a script are named, as Dragonfly and clusters demand.
     pub fn key(&mut self, key: impl ToRedisArgs) -> &mut Self {
         key.write_redis_args(&mut self.keys);
         self
@@ -79,10 +79,10 @@ impl Call<'_> {
         self
     }
 
-    /// Has the server do it.
+    /// Runs it on the server.
     ///
     /// # Errors
-    /// What the server or the connection says.
+    /// The error of the server or the connection.
     pub async fn invoke_async<T: FromRedisValue>(
         &self,
         connection: &mut impl ConnectionLike,
@@ -98,12 +98,12 @@ impl Call<'_> {
         self.keys.first().map_or(&[], Vec::as_slice)
     }
 
-    /// As a command, for a server that knows the script.
+    /// The command for a server that knows the script.
     pub(super) fn by_hash(&self) -> redis::Cmd {
         self.command("EVALSHA", &self.script.hash)
     }
 
-    /// As a command, for any server.
+    /// The command for any server.
     pub(super) fn in_full(&self) -> redis::Cmd {
         self.command("EVAL", &self.script.code)
     }
@@ -115,10 +115,10 @@ impl Call<'_> {
     }
 }
 
-/// Has the servers do all of it in one round trip, each call for itself.
+/// Runs all calls in one round trip, each by itself.
 ///
 /// # Errors
-/// Where the answers are lost; what a server says of one call is that call's outcome.
+/// The answers are lost. A server's error about one call is that call's outcome.
 pub async fn invoke_all<T: FromRedisValue>(
     calls: &[Call<'_>],
     connection: &mut impl ConnectionLike,
@@ -140,7 +140,7 @@ pub async fn invoke_all<T: FromRedisValue>(
     Ok(outcomes)
 }
 
-/// Whether the server does not know the script, and has done nothing.
+/// Returns whether the server does not know the script, and so has done nothing.
 pub(super) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -1,22 +1,25 @@
 //! The master that sentinels name.
 //!
-//! Sentinels may disagree: one that is cut off goes on to name a master that the others have given
-//! up. So the master is whom a majority of *all* configured sentinels names, and who says so of
-//! itself, within the last second; without one there is no connection and no answer. A gate that is
-//! cut off together with an old master says no, not yes by what that one remembers.
+//! Sentinels may disagree: one that is cut off still names a master that the others have given up.
+//! So the master is the server that a majority of *all* configured sentinels names, and that calls
+//! itself a master, within the last second; without one there is no connection and no answer. A
+//! gate that is cut off together with an old master says no, instead of yes from that master's old
+//! data.
 //!
-//! Nobody asks while nobody uses the store; who follows the invalidation does, about every second.
+//! The sentinels are not asked while the store is not used; the subscriptions for invalidation ask
+//! about every second.
 //!
-//! In a fail-over there are two masters for a while: the replica is promoted, and the old master
-//! takes writes until somebody tells it to stop. They are lost. So what must not be lost is
-//! acknowledged when a replica has it. Where none has, the sentinels are asked again, until one has
-//! it after all, or another master is named, which fails the write, or the same one is still named
-//! so long afterwards that the fail-over would have shown ([`FAILOVER_TIME`]): then there is no
-//! replica, and the write is acknowledged with a word in the log. All who wait share the answers.
+//! In a failover there are two masters for a while: the replica is promoted, and the old master
+//! takes writes until a sentinel stops it. These writes are lost. So a write that must not be lost
+//! is acknowledged when a replica has it. Where none has it, the sentinels are asked again until
+//! one of three things happens. A replica has it after all. Or another master is named, which fails
+//! the write. Or the same master is still named after the longest time that a failover takes
+//! ([`FAILOVER_TIME`]): then there is no replica, and the write is acknowledged with a line in the
+//! log. All writes that wait share the answers.
 //!
-//! It is left to the administrator (`min-replicas-to-write`) that a replica which was out of reach
-//! for longer is promoted later, and that of several replicas one is promoted which does not have
-//! what another has.
+//! Two cases are left to the administrator (`min-replicas-to-write`): a replica that was out of
+//! reach for longer is promoted later; of several replicas, one is promoted that does not have a
+//! write that another has.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,16 +37,17 @@ use super::server::Server;
 use super::target::{Access, HostPort};
 use super::{Failure, Node, Options};
 
-/// How long a sentinel may take to be reached, and to answer; one of them may be gone.
+/// The time that a sentinel has to be reached, and to answer; one of them may be gone.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long after a replica was promoted a majority of the sentinels names it, at the latest: the
-/// one that promotes it asks it once a second whether it is a master, and then tells the others.
-/// Below the time that a change of the store may take, so that it can be awaited.
+/// The longest time from the promotion of a replica until a majority of the sentinels names it: the
+/// sentinel that promotes it asks it once a second whether it is a master, and then tells the
+/// others. Shorter than the time that a change of the store may take, so that a change can wait for
+/// it.
 const FAILOVER_TIME: Duration = Duration::from_millis(1_500);
-/// How often they are asked meanwhile.
+/// The interval at which they are asked meanwhile.
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A server, by those who watch over it.
+/// The master, found by its sentinels.
 pub(super) struct Sentinel {
     sentinels: Vec<Arc<Server>>,
     name: String,
@@ -59,7 +63,7 @@ struct Master {
 }
 
 impl Sentinel {
-    /// Prepares everything; nobody is asked before the first use.
+    /// Prepares everything; no server is asked before the first use.
     pub(super) fn new(
         sentinels: &[Address],
         name: String,
@@ -80,7 +84,7 @@ impl Sentinel {
     /// A connection to the master.
     ///
     /// # Errors
-    /// [`Failure`] where there is none that a majority names, or it is not reached.
+    /// [`Failure`] where a majority names none, or it is not reached.
     pub(super) async fn link(self: &Arc<Self>, durability: Durability) -> Result<Link, Failure> {
         let link = self.master().await?.server.link_for(durability).await;
         if link.is_err() {
@@ -92,8 +96,8 @@ impl Sentinel {
     /// Sends the master a command that must survive a failover.
     ///
     /// # Errors
-    /// What the server or the connection says; also where another is the master now, so that what
-    /// was written may be lost.
+    /// The error of the server or the connection; also where another server is the master now, so
+    /// that the write may be lost.
     pub(super) async fn send_durable(&self, link: &mut Link, command: &Cmd) -> RedisResult<Value> {
         let (answer, is_replicated) = link.send(command).await?;
         if !is_replicated {
@@ -102,8 +106,8 @@ impl Sentinel {
         Ok(answer)
     }
 
-    /// Waits until what was written and answered before that moment is either on a replica, or with
-    /// a master whose place none has taken.
+    /// Waits until everything that was written and answered before that moment is either on a
+    /// replica, or with a master that no other has replaced.
     async fn await_replication(&self, link: &mut Link, answered: Instant) -> RedisResult<()> {
         let deadline = answered + FAILOVER_TIME;
         let mut since = answered;
@@ -121,14 +125,14 @@ impl Sentinel {
             if link.was_replicated().await {
                 return Ok(());
             }
-            // What others are told while we sleep is good for us too, but for the last time.
+            // An answer that others get while this one sleeps counts here too, but is the last one.
             let now = Instant::now();
             since = if now + ASK_INTERVAL < deadline { now } else { deadline };
             tokio::time::sleep_until(deadline.min(now + ASK_INTERVAL)).await;
         }
     }
 
-    /// How the master is listened to.
+    /// The master, for a subscription.
     pub(super) async fn node(self: &Arc<Self>) -> Result<Node, Failure> {
         Ok(self.master().await?.server.node().clone())
     }
@@ -222,7 +226,7 @@ async fn ask(sentinel: Arc<Server>, name: String) -> Result<HostPort, Failure> {
     Ok(HostPort { host, port })
 }
 
-/// Sentinels have a password of their own.
+/// The failure of a sentinel: sentinels have a password of their own.
 fn of_sentinel(failure: Failure) -> Failure {
     match failure {
         Failure::Refused => Failure::Unavailable(

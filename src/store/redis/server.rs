@@ -18,7 +18,8 @@ const REPLICATION_TIMEOUT: Duration = Duration::from_millis(1_600);
 /// A server.
 pub(super) struct Server {
     pool: Pool,
-    /// What waits for replicas, so that nothing else waits behind it.
+    /// The connections for commands that wait for replicas, so that no other command waits behind
+    /// them.
     durable: Pool,
     connect_timeout: Duration,
     node: Node,
@@ -35,7 +36,7 @@ impl Server {
             let retired = Arc::clone(&retired);
             let patience = match durability {
                 Durability::PrimaryOnly => options.response_timeout,
-                // Those before it may each wait for a replica.
+                // Commands before it may each wait for a replica.
                 Durability::Replicated => options.response_timeout.max(REPLICATION_TIMEOUT),
             };
             let options = Options { response_timeout: patience, ..options.clone() };
@@ -44,7 +45,7 @@ impl Server {
             let connections = bb8::Pool::builder()
                 .max_size(options.max_connections)
                 .queue_strategy(QueueStrategy::Fifo)
-                // Ours, in `link_for`, comes first.
+                // Our own timeout, in `link_for`, comes first.
                 .connection_timeout(options.connect_timeout.saturating_mul(2))
                 .retry_connection(false)
                 .max_lifetime(None)
@@ -65,7 +66,7 @@ impl Server {
         self.link_for(Durability::PrimaryOnly).await
     }
 
-    /// The same, by the durability that is needed.
+    /// The same, for the durability that is needed.
     pub(super) async fn link_for(&self, durability: Durability) -> Result<Link, Failure> {
         let pool = match durability {
             Durability::PrimaryOnly => &self.pool,
@@ -75,17 +76,18 @@ impl Server {
         connecting.await.unwrap_or(Err(Failure::TimedOut))
     }
 
-    /// From now on nothing is sent to it, not on connections either that somebody still holds.
+    /// Stops its use: no command is sent to it any more, not even on connections that are still
+    /// held.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is none of ours any more.
+    /// Returns whether it is not used any more.
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// How it is listened to.
+    /// The server, for a subscription.
     pub(super) fn node(&self) -> &Node {
         &self.node
     }
@@ -116,9 +118,9 @@ impl Pool {
                     Err(bb8::RunError::TimedOut) => Err(Failure::TimedOut),
                     Err(bb8::RunError::User(error)) => Err(Failure::of(&error)),
                 },
-                // The pool would let us wait for the timeout although the server has refused.
+                // The pool would make us wait for the timeout although the server has refused.
                 failed = next_failure(&mut failures) => match failed {
-                    // One that began before us says nothing of how the server is now.
+                    // An attempt that began before this call says nothing about the server now.
                     Some(attempt) if attempt.began < began => {}
                     Some(attempt) => return Err(attempt.failure),
                     None => return Err(Failure::TimedOut),
@@ -131,7 +133,7 @@ impl Pool {
 async fn next_failure(
     failures: &mut watch::Receiver<Option<FailedAttempt>>,
 ) -> Option<FailedAttempt> {
-    // The sender lives in the pool, which lives as long as we do.
+    // The sender lives in the pool, which outlives this call.
     failures.changed().await.ok()?;
     failures.borrow().clone()
 }

@@ -1,6 +1,6 @@
-//! What a URL names: one server, the sentinels of one, or the servers of a cluster.
+//! The target of a URL: one server, the sentinels of one, or the servers of a cluster.
 //!
-//! A URL of several hosts is no URL to the `url` crate, so its authority is taken apart here.
+//! The `url` crate does not read a URL of several hosts, so its authority is taken apart here.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,29 +13,29 @@ use url::{Host, form_urlencoded};
 use super::address::{Address, InvalidAddress};
 use crate::secret::Secret;
 
-/// Where sentinels listen unless the URL says otherwise.
+/// The usual port of sentinels.
 const SENTINEL_PORT: u16 = 26_379;
-/// Where servers listen unless the URL says otherwise.
+/// The usual port of servers.
 const SERVER_PORT: u16 = 6_379;
 
-/// What is to be reached.
+/// The target of a URL.
 pub(super) enum Target {
     /// One server.
     Server(Box<Address>),
-    /// Whatever server the sentinels name as the master of that name.
+    /// The server that the sentinels name as the master of that name.
     Sentinel {
         /// The sentinels.
         sentinels: Vec<Address>,
-        /// What they call it.
+        /// Their name for the master.
         master: String,
-        /// How it lets us in.
+        /// The credentials and TLS for the master.
         access: Access,
     },
     /// A cluster.
     Cluster {
         /// Some of its servers, which know the others.
         seeds: Vec<HostPort>,
-        /// How each lets us in.
+        /// The credentials and TLS for each.
         access: Access,
     },
 }
@@ -58,7 +58,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// How servers of one kind let us in, whichever they are.
+/// The credentials and TLS for all servers of one kind.
 #[derive(Clone)]
 pub(super) struct Access {
     /// Name, password and number of the database.
@@ -69,7 +69,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// How the server there is reached.
+    /// The address of a server.
     ///
     /// # Errors
     /// [`InvalidAddress`] where the CA cannot be used.
@@ -93,7 +93,7 @@ impl fmt::Debug for Access {
 }
 
 impl Target {
-    /// Reads a URL. `database` wins over whatever number it names; a cluster has only number 0.
+    /// Reads a URL. `database` wins over the URL's number; a cluster has only number 0.
     ///
     /// # Errors
     /// [`InvalidAddress`], which never repeats the URL.
@@ -133,7 +133,7 @@ impl Target {
             let seeds = parts.hosts(SERVER_PORT)?;
             parts.names_nothing_more()?;
             let access = access(name_and_password.0, name_and_password.1, 0);
-            // Whatever is wrong with the CA is wrong now.
+            // A mistake in the CA is found now.
             for seed in &seeds {
                 access.address_of(seed)?;
             }
@@ -150,7 +150,7 @@ impl Target {
         })
     }
 
-    /// What and where it is, for logs.
+    /// Its kind and place, for logs.
     pub(super) fn name(&self, database: u32) -> String {
         let joined = |mut names: Vec<String>| {
             names.sort();
@@ -170,7 +170,7 @@ impl Target {
     }
 }
 
-/// What follows the scheme.
+/// The URL without its scheme.
 struct Parts<'u> {
     user: Option<String>,
     password: Option<String>,
@@ -190,7 +190,7 @@ impl<'u> Parts<'u> {
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // A path with these is the rest of a password that was cut by its own slash, and so is a
+        // A path with these is the rest of a password that was cut at its own slash, and so is a
         // query.
         if path.contains(['@', ',', ':']) || query.contains('@') {
             return Err(InvalidAddress::NotEncoded);
@@ -238,7 +238,7 @@ impl<'u> Parts<'u> {
             .map(|host| host_port(host, usual_port))
             .collect::<Result<_, _>>()?;
         let mut names = HashSet::new();
-        // One that is named twice would have two votes.
+        // A sentinel that is named twice would have two votes.
         if hosts.iter().all(|host| names.insert(host)) {
             Ok(hosts)
         } else {
@@ -254,7 +254,8 @@ impl<'u> Parts<'u> {
         if is_name { Ok(master) } else { Err(InvalidAddress::Master) }
     }
 
-    /// A cluster's URL ends after its hosts, but for a number that does not count.
+    /// Checks that a cluster's URL ends after its hosts; only a number may follow, which is
+    /// ignored.
     fn names_nothing_more(&self) -> Result<(), InvalidAddress> {
         if self.sentinel_user.is_some() || self.sentinel_password.is_some() {
             return Err(InvalidAddress::Parameter);
@@ -294,7 +295,7 @@ fn decoded(text: &str) -> Result<String, InvalidAddress> {
     Ok(text.into_owned())
 }
 
-/// What `form_urlencoded` could not read it has replaced.
+/// Refuses a text in which `form_urlencoded` replaced bytes that it could not read.
 fn readable(text: &str) -> Result<String, InvalidAddress> {
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Err(InvalidAddress::Credentials);

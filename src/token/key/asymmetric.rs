@@ -17,7 +17,7 @@ const ALPHABETS: [GeneralPurpose; 2] = [
     GeneralPurpose::new(&alphabet::STANDARD, LENIENT),
     GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT),
 ];
-/// How the public keys of SSH begin.
+/// The beginnings of SSH's public keys.
 const SSH: [&[u8]; 3] = [b"ssh-", b"ecdsa-sha2-", b"---- BEGIN SSH2"];
 /// The tags of DER (X.690, section 8) that such keys begin with.
 const SEQUENCE: u8 = 0x30;
@@ -46,9 +46,10 @@ fn is_jwk(bytes: &[u8]) -> bool {
             .is_ok_and(|it| it.get("kty").is_some() || it.get("keys").is_some())
 }
 
-/// One sequence, and nothing behind it, that begins with a sequence (a public key, a certificate)
-/// or a number (a private key, RSA's own form of both). Readers of files take line ends away, and
-/// editors add them. A secret by chance: one in a million.
+/// Detects one DER sequence without anything behind it, which begins with a sequence (a public key,
+/// a certificate) or a number (a private key, RSA's own form of both). Line ends do not count:
+/// readers of files take them away, and editors add them. One random secret in a million is
+/// mistaken for one.
 fn is_der(bytes: &[u8]) -> bool {
     // A text may begin like one: `0` is 0x30.
     if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
@@ -67,7 +68,7 @@ fn is_der(bytes: &[u8]) -> bool {
     length.abs_diff(content.len()) <= 2 && matches!(content, [SEQUENCE | INTEGER, ..])
 }
 
-/// Without white space, and without line ends that were written out.
+/// The bytes without white space, and without line ends that were written out.
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -92,7 +93,7 @@ mod tests {
     use crate::secret::SystemRandom;
     use crate::token::algorithm::{self, Algorithm};
 
-    /// A key in every form that somebody may take for a secret.
+    /// A key in every form that an operator may mistake for a secret.
     fn forms(pem: &str) -> Vec<(String, Vec<u8>)> {
         let der = ::pem::parse(pem).unwrap().into_contents();
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -46,10 +46,10 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// Why key material cannot be used. No variant carries any of it.
+/// The reason why key material cannot be used. No variant carries any of it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// A private key in a place that only needs, and so should only hold, the public one.
+    /// A private key in a place that needs, and so should hold, only the public one.
     #[error(
         "this is a private key, and only the public key belongs here; \
          make it with: openssl pkey -in KEY.pem -pubout"
@@ -77,16 +77,16 @@ pub enum KeyError {
         /// The least length in bytes.
         need: usize,
     },
-    /// A key of a pair, in whatever form, given as an HMAC secret: everybody may know a public key.
+    /// A key of a pair, in any form, given as an HMAC secret: everybody may know a public key.
     #[error(
         "this is a key of a pair (PEM, DER, a JWK or their base64), not a secret: a public key must \
          never be used as an HMAC secret"
     )]
     PairAsSecret,
-    /// A JWK that may not verify signatures here; the text says which rule it breaks.
+    /// A JWK that may not verify signatures here; the text names the rule that it breaks.
     #[error("{0}")]
     UnusableJwk(&'static str),
-    /// What shall be signed cannot be written as JSON.
+    /// The claims to sign cannot be written as JSON.
     #[error("these claims cannot be written as JSON")]
     UnwritableClaims,
     /// A new key could not be made.
@@ -94,7 +94,7 @@ pub enum KeyError {
     Random(#[from] RandomFailed),
 }
 
-/// Whether a secret may serve an HMAC algorithm.
+/// Checks whether a secret may serve an HMAC algorithm.
 fn check_secret(algorithm: Algorithm, secret: &Secret) -> Result<(), KeyError> {
     if !algorithm::is_symmetric(algorithm) {
         return Err(KeyError::WrongFamily(algorithm));
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// A key of each algorithm, made once: those for RSA take long.
+    /// A key of each algorithm, made once: RSA keys take long.
     fn keys() -> &'static [SigningKey] {
         static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
             let rsa = new_key(Algorithm::RS256);

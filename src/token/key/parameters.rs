@@ -1,8 +1,7 @@
-//! Validation of the numbers of a public key: they verify something, and nothing that they should
-//! not.
+//! Validation of the numbers of a public key: good signatures fit it, and forged ones do not.
 //!
 //! A key that no signature fits is as bad as a wrong one: it counts as a key, and every token is
-//! refused. A key that signatures of anybody fit is worse.
+//! refused. A key that forged signatures fit is worse.
 
 use std::fmt::Write as _;
 
@@ -19,9 +18,9 @@ use crate::token::algorithm::Algorithm;
 
 /// The smallest RSA modulus that is accepted, in bits (RFC 7518, section 3.3).
 const MIN_RSA_BITS: usize = 2048;
-/// The largest that the library verifies with.
+/// The largest RSA modulus that the library verifies with.
 const MAX_RSA_BITS: usize = 8192;
-/// The largest exponent that the library verifies with, in bits. An even one, or one, is none.
+/// The largest exponent that the library verifies with, in bits. An even one, or 1, is never valid.
 const MAX_EXPONENT_BITS: usize = 33;
 
 /// The y of every point of small order on edwards25519, in the form of RFC 8032 with a sign of
@@ -37,11 +36,11 @@ const SMALL_ORDER: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
-/// The parameters, where they are a key for `algorithm`; in one form, whatever zeros stood before
+/// The parameters, where they are a valid key for `algorithm`; in one form, without zeros before
 /// their numbers.
 ///
 /// # Errors
-/// Which rule they break.
+/// The rule that they break.
 pub(super) fn validated(
     algorithm: Algorithm,
     parameters: AlgorithmParameters,
@@ -78,8 +77,9 @@ pub(super) fn validated(
     }
 }
 
-/// Some write the numbers with the zero byte that ASN.1 puts before them (RFC 7518, section 2,
-/// has none); libraries then look for a modulus of a byte more, and no signature fits.
+/// Removes leading zeros. Some writers keep the zero byte that ASN.1 puts before the numbers (RFC
+/// 7518, section 2, has none); libraries then expect a modulus of one byte more, and no signature
+/// fits.
 fn validated_rsa(mut key: RSAKeyParameters) -> Result<RSAKeyParameters, KeyError> {
     let (n, e) = (decoded(&key.n)?, decoded(&key.e)?);
     let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));

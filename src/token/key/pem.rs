@@ -1,11 +1,11 @@
-//! What a PEM file holds, before a library is asked to read it: a key in the wrong place is told in
-//! words that say what to do, and what tools and settings do to PEM on its way is undone.
+//! The content of a PEM file, checked before a library reads it. A key in the wrong place gets an
+//! error that says what to do, and changes by tools and settings on the way are undone.
 
 use zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// Which half of a key pair it is.
+/// The half of a key pair.
 pub(super) enum PemKind {
     Public,
     Private,
@@ -59,8 +59,9 @@ fn blocks(bytes: &[u8]) -> Vec<pem::Pem> {
     blocks
 }
 
-/// The same with the line ends that somebody wrote out as `\n`, as settings on one line have them.
-/// PEM itself holds no backslash; empty lines between others are none of it either.
+/// The same with the line ends that were written out as `
+///
+/// `, as in settings on one line. PEM itself holds no backslash, and no empty lines between others.
 fn with_line_ends(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
     if !bytes.contains(&b'\\') {
@@ -79,12 +80,12 @@ fn with_line_ends(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// Whether the bytes look like PEM of any kind, which no HMAC secret does.
+/// Returns whether the bytes look like PEM of any kind, which no HMAC secret does.
 pub fn looks_like_pem(bytes: &[u8]) -> bool {
     bytes.windows(10).any(|window| window == b"-----BEGIN")
 }
 
-/// Whether this is a private key in PEM.
+/// Returns whether this is a private key in PEM.
 pub fn is_private_pem(bytes: &[u8]) -> bool {
     blocks(bytes).iter().any(|block| block.tag().ends_with("PRIVATE KEY"))
 }

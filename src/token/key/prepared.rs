@@ -15,7 +15,7 @@ use jsonwebtoken::AlgorithmFamily;
 use super::KeyError;
 use crate::token::algorithm::Algorithm;
 
-/// A key and all that goes with it into a signature.
+/// A key and all that a signature needs besides.
 pub(super) enum Prepared {
     Hmac(Box<hmac::Key>),
     Rsa(RsaKeyPair, &'static dyn RsaEncoding),
@@ -24,7 +24,8 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
-    /// From the bytes of a secret, of an RSA key in the form of PKCS#1, or of another in PKCS#8.
+    /// Reads the bytes of a secret, of an RSA key in the form of PKCS#1, or of another key in
+    /// PKCS#8.
     pub(super) fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
         match algorithm.family() {
             AlgorithmFamily::Hmac => {

@@ -17,7 +17,7 @@ use super::{KeyError, KeyId, VerifyingKey, check_secret};
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::token::algorithm::{self, Algorithm};
 
-/// What its tokens are (RFC 9068, section 2.1).
+/// The type of its tokens (RFC 9068, section 2.1).
 const ACCESS_TOKEN: &str = "at+jwt";
 
 /// A key that signs tokens with one algorithm, parsed once.
@@ -150,7 +150,7 @@ pub fn generate(algorithm: Algorithm, random: &dyn Random) -> Result<Secret, Key
                 .map(|document| document.as_ref().to_vec())
         }
         AlgorithmFamily::Ed => {
-            // PKCS#8 version 1 (RFC 5958 without the public key): what every reader takes.
+            // PKCS#8 version 1 (RFC 5958 without the public key): every reader takes it.
             let random = aws_lc_rs::rand::SystemRandom::new();
             Ed25519KeyPair::generate_pkcs8v1(&random).map(|document| document.as_ref().to_vec())
         }

@@ -1,4 +1,4 @@
-//! The public half: what checks signatures, and what of it is published as a JWK (RFC 7517).
+//! The public half: it checks signatures, and is published as a JWK (RFC 7517).
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct VerifyingKey {
     id: Option<KeyId>,
     algorithm: Algorithm,
     decoding: DecodingKey,
-    /// What is published of it: `None` for a shared secret.
+    /// Its published form: `None` for a shared secret.
     public: Option<PublicJwk>,
 }
 
@@ -116,8 +116,8 @@ impl VerifyingKey {
         Ok(Self { id, algorithm, decoding, public })
     }
 
-    /// The same key for those tokens alone that name it as it is published. A shared secret, which
-    /// has no such name, stays as it was.
+    /// The same key, only for tokens that name it by its published name. A shared secret has no
+    /// such name and stays as it was.
     pub fn named(mut self) -> Self {
         if let Some(public) = &self.public {
             self.id = Some(public.id.clone());
@@ -125,7 +125,7 @@ impl VerifyingKey {
         self
     }
 
-    /// The name by which tokens ask for this key; `None`: it serves tokens with any `kid`.
+    /// The name by which tokens ask for this key. `None`: it serves tokens with any `kid`.
     pub fn id(&self) -> Option<&KeyId> {
         self.id.as_ref()
     }
@@ -135,18 +135,18 @@ impl VerifyingKey {
         self.algorithm
     }
 
-    /// What may be shown to everybody; `None` for a shared secret.
+    /// The form that everybody may see; `None` for a shared secret.
     pub fn public(&self) -> Option<&PublicJwk> {
         self.public.as_ref()
     }
 
-    /// Whether `signature` (base64url, as in the token) is this key's over `message`.
+    /// Returns whether `signature` (base64url, as in the token) is this key's over `message`.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
         jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm)
             .unwrap_or(false)
     }
 
-    /// Whether both are the same key for the same use, so that nothing changed by a swap.
+    /// Returns whether both are the same key for the same use, so that a swap changed nothing.
     pub fn same_as(&self, other: &Self) -> bool {
         let same_material = match (&self.public, &other.public) {
             (Some(mine), Some(theirs)) => mine.thumbprint == theirs.thumbprint,

@@ -1,8 +1,8 @@
 //! The key ring in a file: private keys with their lifetimes, as JSON, readable by its owner alone.
 //!
-//! It is written aside and renamed, so that whoever reads it finds it whole; rotations that come
-//! together wait for each other, so that none forgets the other's key. A file that is not in every
-//! part as it should be is not read at all.
+//! It is written apart and then renamed, so that a reader always finds it complete. Concurrent
+//! rotations wait for each other, so that none loses the other's key. A file with any mistake is
+//! not read at all.
 
 mod record;
 mod write;
@@ -23,12 +23,12 @@ use crate::secret::{Random, Secret};
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-/// Any permission for everybody.
+/// The permissions for all users of the host.
 const FOR_OTHERS: u32 = 0o007;
 /// The algorithm of the first key where none is named: short signatures, and every library reads
 /// it.
 const USUAL_ALGORITHM: Algorithm = Algorithm::ES256;
-/// What an imported key may be for where nobody says it, the first that fits.
+/// The algorithms that are tried for an imported key without one; the first that fits is taken.
 const LIKELY: [Algorithm; 4] =
     [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA, Algorithm::RS256];
 
@@ -37,7 +37,7 @@ const LIKELY: [Algorithm; 4] =
 pub struct RingKey {
     pem: Secret,
     key: Arc<SigningKey>,
-    /// Somebody else used it before, under a name of theirs.
+    /// True where another system used it before, under a name of its own.
     any_kid: bool,
 }
 
@@ -47,8 +47,8 @@ impl RingKey {
         &self.key
     }
 
-    /// What checks its tokens: those that carry its `kid`, and where it was imported all others
-    /// too, since they may be from before.
+    /// The key that checks its tokens: those that carry its `kid`, and where it was imported all
+    /// others too, since they may be older than the import.
     pub fn verifying(&self) -> VerifyingKey {
         let key = self.key.verifying().clone();
         if self.any_kid { key } else { key.named() }
@@ -73,7 +73,7 @@ pub enum NewKey {
 pub enum OtherKeys {
     /// They retire once the new one has signed for long enough.
     Retire(RotationTimes),
-    /// They are dropped, those that are coming too: what they sign is good no more.
+    /// They are dropped, those that are coming too: their signatures are good no more.
     Drop,
 }
 
@@ -82,11 +82,11 @@ pub enum OtherKeys {
 pub struct Rotated {
     /// All its keys, the new one last.
     pub schedule: RotationSchedule<RingKey>,
-    /// Those that were dropped.
+    /// The keys that were dropped.
     pub dropped: Vec<RingKey>,
 }
 
-/// Why a key ring cannot be read or rotated. Nothing of its content is in it.
+/// The reason why a key ring cannot be read or rotated. Nothing of its content is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// There is no such file.
@@ -103,7 +103,7 @@ pub enum KeyFileError {
         "it belongs to another user or group, who must still be able to read it; run this as its owner ({0})"
     )]
     Owner(#[source] io::Error),
-    /// It is for everybody to read or write.
+    /// All users of the host may read or write it.
     #[error("it holds private keys, and every user of this host can get at it; chmod 600")]
     OpenToAll,
     /// It is no key ring.
@@ -114,7 +114,7 @@ pub enum KeyFileError {
     Key {
         /// The number of the key.
         position: usize,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: KeyError,
     },
     /// The `kid` beside a key is not its own.
@@ -131,7 +131,7 @@ pub enum KeyFileError {
     NewKey(#[from] KeyError),
 }
 
-/// The version of a file: another one where it was replaced or changed.
+/// The version of a file: it differs where the file was replaced or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion {
     inode: (u64, u64),
@@ -141,7 +141,7 @@ pub struct FileVersion {
 }
 
 impl FileVersion {
-    /// The version of what is there now, if anything is.
+    /// The version of the present file, if there is one.
     pub fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
@@ -174,7 +174,7 @@ pub fn read(path: &Path) -> Result<(RotationSchedule<RingKey>, FileVersion), Key
     if metadata.mode() & FOR_OTHERS != 0 {
         return Err(KeyFileError::OpenToAll);
     }
-    // Room for all of it at once: a buffer that grows leaves copies behind.
+    // Allocated at once: a buffer that grows leaves copies behind.
     let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default() + 1;
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(KeyFileError::Read)?;
@@ -203,7 +203,7 @@ pub fn rotate(
         Err(KeyFileError::Missing) => RotationSchedule::default(),
         Err(error) => return Err(error),
     };
-    // Asked only now: who waited for another rotation comes after it.
+    // Asked only now, so that a process that waited for another rotation gets a later time.
     let now = clock.now();
     let present = schedule.signing(now).map(|key| key.key.algorithm());
     let new = new.take(present, random)?;

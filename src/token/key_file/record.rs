@@ -18,7 +18,7 @@ struct Ring<R> {
     keys: Vec<R>,
 }
 
-/// The times are seconds since the Unix epoch.
+/// A key in the file; the times are seconds since the Unix epoch.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -38,7 +38,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error
     String::deserialize(deserializer).map(Secret::new)
 }
 
-/// The same on its way out: what is secret is lent, not copied.
+/// The same for writing: secrets are borrowed, not copied.
 #[derive(Serialize)]
 struct Written<'k> {
     kid: &'k str,
@@ -52,10 +52,10 @@ struct Written<'k> {
     any_kid: bool,
 }
 
-/// All keys of the file, or why not. The error quotes nothing.
+/// Reads all keys of the file. The error quotes nothing.
 pub(super) fn parse(content: &[u8]) -> Result<RotationSchedule<RingKey>, KeyFileError> {
     let ring: Ring<Record> = serde_json::from_slice(content).map_err(|error| {
-        // The library's own words may repeat what it found there.
+        // The library's own message may repeat content of the file.
         KeyFileError::Content(format!("line {}, column {}", error.line(), error.column()))
     })?;
     let mut entries: Vec<(KeyLifetime, RingKey)> = Vec::new();

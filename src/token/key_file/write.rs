@@ -1,4 +1,4 @@
-//! Replacing the file: one writer at a time, whole or not at all, and for the same readers as
+//! Replacing the file: one writer at a time, completely or not at all, and with the same readers as
 //! before.
 
 use std::fs::{self, File, Permissions};
@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 
 use super::{FOR_OTHERS, KeyFileError};
 
-/// The lock on a ring's file, which nobody else rotates while this value lives.
+/// The lock on a ring's file: while this value lives, nobody else rotates it.
 pub(super) struct LockedFile {
     path: PathBuf,
-    /// Locked, and to be synchronised. A lock on the file itself would be lost with its rename.
+    /// The folder, which is locked and synchronised. A lock on the file itself would be lost with
+    /// its rename.
     folder: File,
 }
 
 impl LockedFile {
     /// Waits for other rotations in the same folder.
     pub(super) fn lock(path: &Path) -> Result<Self, KeyFileError> {
-        // Where the path is a link, what it leads to is replaced, and the link stays.
+        // Where the path is a link, its target is replaced, and the link stays.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -42,13 +43,14 @@ impl LockedFile {
                 .map_err(KeyFileError::Write)
         });
         if outcome.is_err() {
-            // Private keys are in it; where it cannot be removed, the error says enough.
+            // It holds private keys; where it cannot be removed, the error says enough.
             let _ = fs::remove_file(&aside);
         }
         outcome
     }
 
-    /// One name, under the lock: what a process that was killed left behind is found again.
+    /// The file that is written first. It has one name, under the lock, so that a file left by a
+    /// killed process is found again.
     fn aside(&self) -> Result<PathBuf, KeyFileError> {
         let mut name = std::ffi::OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
@@ -72,7 +74,7 @@ impl LockedFile {
             .map_err(KeyFileError::Write)?;
         if let Ok(present) = fs::metadata(&self.path) {
             let own = file.metadata().map_err(KeyFileError::Write)?;
-            // An operator may rotate as root what a service reads as somebody else.
+            // An operator may rotate as root, while the service reads the file as another user.
             if (own.uid(), own.gid()) != (present.uid(), present.gid()) {
                 fchown(&file, Some(present.uid()), Some(present.gid()))
                     .map_err(KeyFileError::Owner)?;

@@ -236,7 +236,7 @@ fn the_session_rule_decides_what_sid_means() {
 
 #[test]
 fn a_key_is_used_with_its_own_algorithm_alone() {
-    // The public key of an asymmetric algorithm, used as an HMAC secret: the classic.
+    // The public key of an asymmetric algorithm, used as an HMAC secret: the best-known attack.
     let fixture = fixture(|_| {});
     let public = fixture.signer.verifying().public().unwrap();
     let secret = serde_json::to_vec(public.jwk()).unwrap();

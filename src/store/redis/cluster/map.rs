@@ -1,4 +1,4 @@
-//! Who keeps which slot, as the cluster says.
+//! The map of slots to servers, as the cluster reports it.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use crate::store::Failure;
 use crate::store::redis::server::Server;
 use crate::store::redis::target::HostPort;
 
-/// How many slots there are.
+/// The number of slots.
 const SLOTS: u16 = 16_384;
-/// The place of a primary that there is none of.
+/// The index for a slot without a primary.
 const NOBODY: u16 = u16::MAX;
 
-/// The slot of a key: CRC-16 of it, or of its tag, which is what stands between the first `{` and
-/// the `}` that follows, if that is anything.
+/// The slot of a key: CRC-16 of it, or of its tag, which is the text between the first `{` and the
+/// next `}`, if it is not empty.
 pub(in crate::store::redis) fn slot_of(key: &[u8]) -> u16 {
     let tag = || {
         let from = key.iter().position(|byte| *byte == b'{')? + 1;
@@ -36,24 +36,24 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// A map of the cluster.
 pub(super) struct Map {
     primaries: Vec<HostPort>,
-    /// For each slot the place of its primary.
+    /// The index of the primary of each slot.
     slots: Vec<u16>,
-    /// Whether who told it takes the cluster for sound.
+    /// True where the reporting server takes the cluster for sound.
     is_sound: bool,
-    /// Grows with every change that the cluster agrees on.
+    /// A number that grows with every change that the cluster agrees on.
     epoch: u64,
 }
 
 impl Map {
-    /// The servers that keep keys, in order.
+    /// The servers that hold keys, in order.
     pub(super) fn primaries(&self) -> &[HostPort] {
         &self.primaries
     }
 
-    /// Who keeps a slot.
+    /// The server that keeps a slot.
     ///
     /// # Errors
-    /// Where nobody does.
+    /// No server keeps it.
     pub(super) fn owner(&self, slot: u16) -> Result<&HostPort, Failure> {
         let place = self.slots.get(usize::from(slot)).copied().unwrap_or(NOBODY);
         self.primaries.get(usize::from(place)).ok_or_else(|| {
@@ -61,12 +61,12 @@ impl Map {
         })
     }
 
-    /// Whether who told it knows more than who told the other.
+    /// Returns whether the reporting server knows more than the other map's.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         (self.is_sound, self.epoch) > (other.is_sound, other.epoch)
     }
 
-    /// Reads `CLUSTER INFO` and `CLUSTER SLOTS`, as the server at `asked` told them.
+    /// Reads `CLUSTER INFO` and `CLUSTER SLOTS`, as the server at `asked` sent them.
     fn read(info: &str, slots: Vec<Value>, asked: &HostPort) -> Result<Self, Failure> {
         let of = |name: &str| {
             info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Map {
     }
 }
 
-/// Some slots and who keeps them.
+/// Some slots and their primary.
 struct Range {
     first: u16,
     last: u16,
@@ -113,7 +113,7 @@ impl Range {
         let first = number(parts.next()?)?;
         let last = number(parts.next()?)?;
         let mut primary = Vec::<Value>::from_redis_value(parts.next()?).ok()?.into_iter();
-        // Without a host, or an empty one, it means the one that was asked.
+        // Without a host, or with an empty one, it means the server that was asked.
         let host = Option::<String>::from_redis_value(primary.next()?).ok()?;
         let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
         let port = number(primary.next()?)?;
@@ -130,7 +130,7 @@ fn number(value: Value) -> Option<u16> {
     u64::from_redis_value(value).ok()?.try_into().ok()
 }
 
-/// What a server says of the cluster.
+/// Asks a server for its map of the cluster.
 pub(super) async fn fetch(server: Arc<Server>, at: HostPort) -> Result<Map, Failure> {
     let mut link = server.link().await?;
     let mut pipeline = redis::pipe();

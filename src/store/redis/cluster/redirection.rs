@@ -1,20 +1,20 @@
-//! A server's word that a key is elsewhere.
+//! A server's answer that a key is elsewhere.
 
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::store::redis::target::HostPort;
 
-/// Where a command is to be sent that was not carried out.
+/// The server to which a command is to be sent that was not carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Redirection {
-    /// There, from now on.
+    /// That server, from now on.
     Moved(HostPort),
-    /// There, this once: the key is moving.
+    /// That server, this once: the key is moving.
     Ask(HostPort),
 }
 
 impl Redirection {
-    /// What the answer of the server at `asked` says, if it is no answer.
+    /// The redirection in the answer of the server at `asked`, if it is one.
     pub(super) fn of(answer: &RedisResult<Value>, asked: &HostPort) -> Option<Self> {
         let error: &RedisError = match answer {
             Err(error) => error,
@@ -24,7 +24,7 @@ impl Redirection {
         let ErrorKind::Server(kind) = error.kind() else { return None };
         let to = || {
             let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-            // Without a host it means its own.
+            // Without a host it means the server itself.
             let host = if host.is_empty() { asked.host.as_str() } else { host };
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             Some(HostPort { host, port: port.parse().ok()? })
@@ -49,7 +49,7 @@ mod tests {
             ("-MOVED 3999 :7001\r\n", Some(Redirection::Moved(at("asked", 7001)))),
             ("-MOVED 3999 ::1:7001\r\n", Some(Redirection::Moved(at("::1", 7001)))),
             ("-ASK 3999 node.example:7001\r\n", Some(Redirection::Ask(at("node.example", 7001)))),
-            // Of a command of several keys, of which there are none on a cluster.
+            // It is about a command of several keys, which a cluster does not get.
             ("-TRYAGAIN Multiple keys\r\n", None),
             ("-MOVED nowhere\r\n", None),
             ("-CLUSTERDOWN The cluster is down\r\n", None),

@@ -1,4 +1,4 @@
-//! Reading a push of a server, whatever it is made of.
+//! Reading a push of a server, whatever its shape.
 
 use redis::{PushInfo, PushKind, Value};
 
@@ -7,14 +7,14 @@ use redis::{PushInfo, PushKind, Value};
 pub(super) struct Pushed {
     /// The keys that it names.
     pub(super) keys: Vec<Vec<u8>>,
-    /// It says more than keys, or something that is not understood: anything may have changed.
+    /// True where it holds more than keys, or something unknown: anything may have changed.
     pub(super) is_unclear: bool,
-    /// There will be no more.
+    /// True where no more pushes will come.
     pub(super) is_last: bool,
 }
 
-/// Reads a push on a connection that tracks keys. Never leaves out a key, wherever it is; what is
-/// no key makes it unclear, as does the `nil` of a server that was emptied.
+/// Reads a push on a connection that tracks keys. Never leaves out a key, wherever it is; anything
+/// else makes it unclear, as does the `nil` of a server that was emptied.
 pub(super) fn read(push: PushInfo) -> Pushed {
     match push.kind {
         PushKind::Invalidate => {
@@ -27,7 +27,7 @@ pub(super) fn read(push: PushInfo) -> Pushed {
     }
 }
 
-/// Not by recursion: how deep it goes is the server's choice.
+/// Not by recursion: the server chooses the depth.
 fn gather(data: Vec<Value>, pushed: &mut Pushed) {
     let mut open = data;
     while let Some(value) = open.pop() {

@@ -15,20 +15,20 @@ use super::push::{self, Pushed};
 use super::{Failure, Node, Report};
 use crate::store::invalidation::DeliveryMode;
 
-/// The interval of heartbeats: a server that is frozen says nothing by itself.
+/// The interval of heartbeats: a frozen server does not report by itself.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// How long it may take to answer.
+/// The time that it has to answer.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
-/// At every so-many-th heartbeat the server is asked whether it still tracks.
+/// The number of heartbeats between two questions to the server whether it still tracks.
 const CONFIRM_EVERY: u32 = 8;
-/// The first backoff after a failure; each that follows is twice as long ...
+/// The first backoff after a failure; the next one is always twice as long.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
-/// ... up to this.
+/// The longest backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// How long it takes until a server that allows no subscription is asked again whether it does.
+/// The time until a server that allows no subscription is asked again.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
-/// How long it takes until one that did not let us track is asked again: it may have been for want
-/// of a connection, or its administrator may have thought better of it.
+/// The time until a server that did not track is asked again: it may have lacked a connection, or
+/// its administrator may have changed the settings.
 const TRACKING_RETRY: Duration = Duration::from_secs(300);
 
 /// The subscription to one server.
@@ -38,19 +38,19 @@ pub(super) struct NodeSubscription {
     channel: Arc<str>,
     reports: mpsc::UnboundedSender<Report>,
     lost: Arc<Notify>,
-    /// When [`Report::Lost`] was reported last.
+    /// The time of the last [`Report::Lost`].
     lost_at: Option<Instant>,
 }
 
-/// The reason why the server is not followed, or not in this way.
+/// The reason why the server is not followed, or not in this mode.
 enum Stop {
     /// It does not allow it.
     Refused(String),
-    /// It was not reached, or broke off before anything could come.
+    /// It was not reached, or failed before any event could come.
     Failed(Failure),
     /// It was followed, and is not any more.
     Lost(&'static str),
-    /// It allows no subscription; time to ask again.
+    /// It allows no subscription, and it is time to ask again.
     Again,
 }
 
@@ -86,7 +86,7 @@ impl NodeSubscription {
                 Stop::Failed(failure) => self.fail(&failure.to_string()),
                 Stop::Refused(why) => self.fail(&why),
             }
-            // One that takes us in and throws us out again is not asked any faster.
+            // A server that accepts the subscription and ends it soon is asked no faster.
             if began.elapsed() > MAX_BACKOFF.saturating_mul(2) {
                 backoff = MIN_BACKOFF;
             }
@@ -95,7 +95,7 @@ impl NodeSubscription {
         }
     }
 
-    /// Tries each mode, until one is allowed; returns when it is lost.
+    /// Tries each mode, until one is allowed; returns when the subscription is lost.
     async fn follow(&mut self) -> Stop {
         let no_tracking = match self.track().await {
             Ok(why) => return Stop::Lost(why),
@@ -105,7 +105,7 @@ impl NodeSubscription {
         self.subscribe(no_tracking).await.unwrap_or_else(|stop| stop)
     }
 
-    /// Has the server track the keys. Says how it was lost.
+    /// Makes the server track the keys. Returns the reason why it stopped.
     async fn track(&mut self) -> Result<&'static str, Stop> {
         if !self.node.may_push() {
             return Err(Stop::Refused("DB_URL asks for RESP2".to_owned()));
@@ -123,8 +123,8 @@ impl NodeSubscription {
         })
     }
 
-    /// Subscribes to what our processes publish. Where that is not allowed either, the server is
-    /// monitored all the same, so that it is noticed when it goes.
+    /// Subscribes to the changes that our processes publish. Where that is not allowed either, the
+    /// server is monitored all the same, so that its loss is noticed.
     async fn subscribe(&mut self, no_tracking: String) -> Result<Stop, Stop> {
         let (mut sink, stream) = self.node.dial_subscriber().await?.split();
         match within(HEARTBEAT_TIMEOUT, sink.subscribe(&*self.channel)).await {
@@ -158,8 +158,9 @@ impl NodeSubscription {
         "the connection broke"
     }
 
-    /// From here on every change is reported. What was read before is to be checked again, since
-    /// what changed meanwhile was not; only then may it be believed.
+    /// Reports the mode: from here on every change is reported. All earlier readings have to be
+    /// checked again, since changes of the time between were not reported; only then may they be
+    /// believed.
     fn subscribed(&mut self, mode: DeliveryMode, why: String) {
         self.report_lost();
         self.report(Report::Mode { node: self.name(), mode, why });
@@ -175,7 +176,8 @@ impl NodeSubscription {
         });
     }
 
-    /// Another attempt was in vain. For who prefers no answer to an old one, all must stay suspect.
+    /// Reports that another attempt failed. Where no answer is better than an old one, everything
+    /// must stay suspect.
     fn fail(&mut self, why: &str) {
         if self.lost_at.is_none_or(|at| at.elapsed() >= MAX_BACKOFF) {
             self.report_lost();
@@ -193,7 +195,7 @@ impl NodeSubscription {
     }
 
     fn report(&self, report: Report) {
-        // Nobody takes it any more only where we are about to be dropped.
+        // The receiver is gone only where this task is about to be dropped.
         let _nobody_listens = self.reports.send(report);
     }
 
@@ -202,7 +204,7 @@ impl NodeSubscription {
     }
 }
 
-/// Reports what the server pushes, from where it is read.
+/// Reports the server's pushes, from the connection's reader.
 fn report_pushes(
     reports: mpsc::UnboundedSender<Report>,
     broken: Arc<Notify>,
@@ -222,7 +224,7 @@ fn report_pushes(
     }
 }
 
-/// Has the server track the keys with these prefixes, whoever changes them.
+/// Makes the server track the keys with these prefixes, whoever changes them.
 async fn enable_tracking(
     connection: &mut MultiplexedConnection,
     prefixes: &[String],
@@ -235,9 +237,9 @@ async fn enable_tracking(
     command.query_async(connection).await
 }
 
-/// Makes sure that it does: others may stand between, or have turned it off. Says whether it can
-/// be asked, which it need not allow. One that does not know the question is not believed: what
-/// looks like Redis may take `CLIENT TRACKING` for something less.
+/// Confirms that it does: a proxy may stand between, or somebody may have turned it off. Returns
+/// whether it can be asked, which it need not allow. A server that does not know the question is
+/// not believed: one that looks like Redis may take `CLIENT TRACKING` for something less.
 async fn confirm_tracking(
     connection: &mut MultiplexedConnection,
     prefixes: &[String],
@@ -252,7 +254,7 @@ async fn confirm_tracking(
     }
 }
 
-/// Whether such an answer says that keys with all of the prefixes are tracked.
+/// Returns whether such an answer says that keys with all of the prefixes are tracked.
 fn tracks(info: &Value, prefixes: &[String]) -> bool {
     let Value::Map(fields) = info else { return false };
     let has = |name: &str, wanted: &str| {
@@ -275,7 +277,7 @@ fn is_text(value: &Value, text: &str) -> bool {
     }
 }
 
-/// Asks the server again and again whether it is there, and tracks. Says what is wrong.
+/// Asks the server again and again whether it answers, and tracks. Returns the first problem.
 async fn monitor(
     connection: &mut MultiplexedConnection,
     prefixes: &[String],
@@ -298,7 +300,7 @@ async fn monitor(
     }
 }
 
-/// The same over a connection that is for messages.
+/// The same over a connection for messages.
 async fn heartbeat(sink: &mut PubSubSink) -> &'static str {
     let mut interval = heartbeats();
     loop {
@@ -315,13 +317,13 @@ fn heartbeats() -> tokio::time::Interval {
     interval
 }
 
-/// A no is an answer too.
+/// Returns whether the server answered; a refusal is an answer too.
 fn is_alive(answer: &RedisResult<Value>) -> bool {
     answer.as_ref().err().is_none_or(|error| error.code().is_some())
 }
 
-/// Whether the server does not allow or know what it was asked for, rather than being out of
-/// order for a moment.
+/// Returns whether the server does not allow or know the command, rather than being out of order
+/// for a moment.
 fn is_refusal(error: &RedisError) -> bool {
     const NOT_NOW: [&str; 9] = [
         "LOADING",
@@ -338,7 +340,7 @@ fn is_refusal(error: &RedisError) -> bool {
     said_no || error.kind() == ErrorKind::RESP3NotSupported || refuses_resp3(error)
 }
 
-/// The server's word for it. Not its sentence, which may repeat what it was sent.
+/// The server's error code. Not its sentence, which may repeat what was sent.
 fn said(error: &RedisError) -> String {
     let category = error.category();
     error.code().map_or_else(|| category.to_owned(), |code| format!("{category} ({code})"))
@@ -352,7 +354,8 @@ async fn within<T>(
     tokio::time::timeout(limit, asking).await.unwrap_or_else(late)
 }
 
-/// Between half of it and all of it, so that those who lost a server do not all come back at once.
+/// Between half of the backoff and all of it, so that processes that lost a server do not all come
+/// back at once.
 fn jittered(backoff: Duration) -> Duration {
     let chance = RandomState::new().build_hasher().finish() % 1_024;
     backoff.mul_f64(0.5 + 0.5 * (u32::try_from(chance).map_or(0.0, f64::from) / 1_024.0))
