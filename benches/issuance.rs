@@ -15,10 +15,11 @@ use portcullis::account::{
 };
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::issuer::audit::Audit;
+use portcullis::issuer::caller::Caller;
 use portcullis::issuer::issue::Issued;
 use portcullis::issuer::login::{GrantParams, PasswordCheck};
 use portcullis::issuer::metrics::IssuerMetrics;
-use portcullis::issuer::policy::{Caller, IssuancePolicy, RefreshPolicy};
+use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
 use portcullis::issuer::{Issuance, Parts};

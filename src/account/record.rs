@@ -191,6 +191,18 @@ pub struct ClientSecret {
     pub expires: Option<UnixTime>,
 }
 
+impl Client {
+    /// Whether it can keep a secret, and so show who it is (RFC 6749, section 2.1).
+    pub fn is_confidential(&self) -> bool {
+        !self.secrets.is_empty() || self.jwks.is_some()
+    }
+
+    /// Whether it may use this grant.
+    pub fn may_use(&self, grant: &str) -> bool {
+        self.grants.iter().any(|own| own == grant)
+    }
+}
+
 impl ClientSecret {
     /// Returns whether it can be used at `now`.
     pub fn is_live(&self, now: UnixTime) -> bool {

@@ -4,7 +4,7 @@ use http::{HeaderName, Method};
 
 use super::reader::Reader;
 use super::settings;
-use crate::issuer::http::{CorsConfig, InternalConfig, Pages, TrustedProxies, WebConfig};
+use crate::issuer::http::{CorsConfig, InternalConfig, Pages, TrustedProxies, WebConfig, paths};
 use crate::server::ListenerConfig;
 
 /// Reads what is decided about the routes.
@@ -64,24 +64,6 @@ fn internal_config(reader: &mut Reader<'_>, listen: &ListenerConfig) -> Internal
 
 /// A route must not stand where another does.
 fn check_paths(reader: &mut Reader<'_>, web: &WebConfig) {
-    const TAKEN: [&str; 16] = [
-        "/token",
-        "/refresh",
-        "/revoke",
-        "/introspect",
-        "/logout",
-        "/sessions",
-        "/authenticate",
-        "/validate",
-        "/validate_request",
-        "/jwks",
-        "/.well-known/jwks.json",
-        "/.well-known/oauth-authorization-server",
-        "/health",
-        "/ready",
-        "/api/healthcheck",
-        "/validate_request/traefik",
-    ];
     let pages = &web.pages;
     let named = [
         (settings::TOKEN_URL.entry, Some(&web.token_path)),
@@ -91,12 +73,11 @@ fn check_paths(reader: &mut Reader<'_>, web: &WebConfig) {
     ];
     for (place, (setting, path)) in named.iter().enumerate() {
         let Some(path) = path else { continue };
-        let is_own = *setting == settings::TOKEN_URL.entry && path.as_str() == "/token";
-        let is_below = path.starts_with("/sessions/")
-            || path.starts_with("/.well-known/oauth-authorization-server/")
-            || web.pages.docs.as_ref().is_some_and(|docs| path.starts_with(&format!("{docs}/")));
+        let is_own = *setting == settings::TOKEN_URL.entry && path.as_str() == paths::TOKEN;
+        let docs = web.pages.docs.as_ref();
+        let is_below = docs.is_some_and(|docs| path.starts_with(&format!("{docs}/")));
         let is_twice = named[..place].iter().any(|(_, other)| *other == Some(*path));
-        if (TAKEN.contains(&path.as_str()) && !is_own) || is_below || is_twice {
+        if (paths::is_taken(path) && !is_own) || is_below || is_twice {
             reader.wrong(*setting, format!("{path} is another route's"));
         }
     }

@@ -10,8 +10,8 @@ use http::header::AUTHORIZATION;
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
-use super::policy::Caller;
 use crate::account::{Client, KeyDigest};
 use crate::lease::Lease;
 use crate::opaque;
@@ -185,7 +185,7 @@ impl Issuance {
         let id = named(shown).filter(|id| is_client_id(id)).ok_or_else(refused)?;
         if let ClientCredentials::Public { .. } = shown {
             let client = self.accounts.client(&id).await?;
-            return client.filter(is_public).ok_or_else(refused);
+            return client.filter(|client| !client.is_confidential()).ok_or_else(refused);
         }
         let client = self.accounts.client(&id).await?;
         let is_good = match (shown, &client) {
@@ -267,10 +267,6 @@ fn named(shown: &ClientCredentials) -> Option<String> {
 /// `client_id` of RFC 6749, appendix A.1, and no longer than anybody needs.
 pub fn is_client_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
-}
-
-fn is_public(client: &Client) -> bool {
-    client.secrets.is_empty() && client.jwks.is_none()
 }
 
 #[cfg(test)]

@@ -17,11 +17,10 @@ use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
-use tracing::warn;
 use url::Url;
 
+use super::caller::Caller;
 use super::error::IssueError;
-use super::policy::Caller;
 use super::subject::{CLIENT_PREFIX, Subject};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -107,12 +106,10 @@ impl Hook {
         };
         let Ok(answer) = tokio::time::timeout(self.config.timeout, self.try_ask(asked, now)).await
         else {
-            warn!("the token hook did not answer in time");
-            return Err(IssueError::Unavailable);
+            return Err(IssueError::unavailable("the token hook did not answer in time"));
         };
         answer.map_err(|problem| {
-            warn!(problem, "the token hook cannot be used");
-            IssueError::Unavailable
+            IssueError::unavailable(format!("the token hook cannot be used: {problem}"))
         })
     }
 

@@ -10,8 +10,9 @@ use serde_json::Map;
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
-use super::policy::{Caller, RefreshPolicy};
+use super::policy::RefreshPolicy;
 use super::scopes::narrow;
 use super::subject::{AccessTokenParams, Subject, access_claims};
 use crate::account::Client;
@@ -228,10 +229,8 @@ impl Issuance {
         let mut claims = self.claims(subject, family, scopes, now, expires)?;
         if !self.policy.opaque {
             let Some(signer) = self.signers.signing(now) else {
-                tracing::error!(
-                    "there is no key that signs now: `portcullis key rotate` makes one"
-                );
-                return Err(IssueError::Unavailable);
+                let missing = "there is no key that signs now: `portcullis key rotate` makes one";
+                return Err(IssueError::unavailable(missing));
             };
             let token = self.check_length(signer.sign(&claims)?, subject)?;
             return Ok(NewAccessToken { token, expires, record: None });
@@ -307,7 +306,7 @@ impl Issuance {
             client: family.client.map(str::to_owned),
             claims: match to_json(family.context)? {
                 serde_json::Value::Object(context) => context,
-                _ => return Err(IssueError::Unavailable),
+                _ => return Err(IssueError::unavailable("a grant is no object")),
             },
             issued: now,
             expires: now.after(self.policy.refresh_lifetime),
@@ -469,7 +468,7 @@ impl NewSession<'_> {
 
 /// A client that may not use the refresh grant gets nothing for it.
 fn may_refresh(client: Option<&Client>) -> bool {
-    client.is_none_or(|client| client.grants.iter().any(|grant| grant == "refresh_token"))
+    client.is_none_or(|client| client.may_use("refresh_token"))
 }
 
 pub(super) fn digest_of(token: &Secret) -> TokenDigest {
@@ -478,5 +477,5 @@ pub(super) fn digest_of(token: &Secret) -> TokenDigest {
 }
 
 fn to_json(context: &GrantContext) -> Result<serde_json::Value, IssueError> {
-    serde_json::to_value(context).map_err(|_| IssueError::Unavailable)
+    serde_json::to_value(context).map_err(IssueError::unavailable)
 }

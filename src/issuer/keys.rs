@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
-use super::policy::Caller;
 use crate::account::{
     AccountError, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
 };

@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
 use super::hook::{HookAnswer, HookRequest};
 use super::issue::{IssueRequest, Issued, Origin};
 use super::keys::is_generated_key;
-use super::policy::Caller;
 use super::subject::Subject;
 use super::throttle::{AttemptName, Counted, Success, TooEarly};
 use crate::account::password::Checked;

@@ -9,6 +9,7 @@
 //! so that what ends here is refused there at once.
 
 pub mod audit;
+pub mod caller;
 pub mod client_auth;
 pub mod error;
 pub mod grpc;

@@ -1,9 +1,6 @@
-//! Policy of the issuer: what the operator decides about tokens; and the caller of a request.
+//! Policy of the issuer: what the operator decides about tokens.
 
-use std::net::IpAddr;
 use std::time::Duration;
-
-use crate::session::Device;
 
 /// Behaviour of refresh tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,20 +65,4 @@ pub struct IssuancePolicy {
     pub sessions_scope: Option<String>,
     /// The audiences by which assertions of clients name us (RFC 7523, section 3).
     pub own_urls: Vec<String>,
-}
-
-/// Caller of a request, as far as the gateway is believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// The client's address.
-    pub address: Option<IpAddr>,
-    /// Its `User-Agent`.
-    pub user_agent: Option<String>,
-}
-
-impl Caller {
-    /// The device that a session is opened from.
-    pub(super) fn device(&self) -> Device {
-        Device::new(self.user_agent.as_deref(), self.address)
-    }
 }

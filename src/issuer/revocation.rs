@@ -2,9 +2,9 @@
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
 use super::issue::is_by_password;
-use super::policy::Caller;
 use super::refresh::TokenOwner;
 use crate::account::{self, Client, UserLookup};
 use crate::opaque::{TokenDigest, TokenKind};
@@ -313,7 +313,7 @@ pub(super) fn valid_token(
         Err(TokenError::TooLarge) => Err(IssueError::invalid_request(
             "the token is longer than MAX_TOKEN_BYTES, and was not read",
         )),
-        Err(TokenError::KeysUnavailable) => Err(IssueError::Unavailable),
+        Err(error @ TokenError::KeysUnavailable) => Err(IssueError::unavailable(error)),
         Err(_) => Ok(None),
     }
 }

@@ -78,7 +78,7 @@ impl Tasks {
         match self.tracker.spawn(work.in_current_span()).await {
             Ok(answer) => Ok(answer),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            Err(_) => Err(IssueError::Unavailable),
+            Err(_) => Err(IssueError::unavailable("the process ends")),
         }
     }
 

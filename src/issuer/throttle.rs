@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::caller::Caller;
 use super::error::IssueError;
-use super::policy::Caller;
 use crate::clock::Clock;
 use crate::limit::{Attempt, Limits};
 use crate::store::StoreError;

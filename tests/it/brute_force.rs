@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis::{
     account::{AccountStore as _, ApiKey, KeyDigest, Login, UserKind, UserState},
-    issuer::{error::IssueError, login::GrantParams, policy::Caller},
+    issuer::{caller::Caller, error::IssueError, login::GrantParams},
     opaque,
     secret::{Secret, SystemRandom},
 };
@@ -85,7 +85,7 @@ async fn a_login_that_was_not_checked_counts_for_nothing() {
             // The budget, the name, each in two calls, the user, the account in two.
             fixture.faults.plan(nth, Fault::NotDone);
             let outcome = fixture.log_in_as(BOB, "wrong").await;
-            assert_eq!(outcome, Err(IssueError::Unavailable), "{:?}", fixture.faults.calls());
+            assert_eq!(outcome, Err(IssueError::unavailable("")), "{:?}", fixture.faults.calls());
             let calls = fixture.faults.calls();
             assert!(calls[nth - 1].ends_with(call), "{calls:?}");
             let after = |name| calls[nth..].iter().filter(|call| **call == name).count();

@@ -3,7 +3,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
-use portcullis::issuer::{error::IssueError, login::GrantParams, policy::Caller};
+use portcullis::issuer::{caller::Caller, error::IssueError, login::GrantParams};
 use portcullis::secret::Secret;
 use serde_json::{Value, json};
 

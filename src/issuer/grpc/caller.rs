@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::policy::Caller;
 
 /// The address that a call's connection comes from; `None` is a unix socket. It is among the
 /// extensions of each call.

@@ -7,6 +7,7 @@ use crate::issuer::error::IssueError;
 
 impl From<IssueError> for Status {
     fn from(error: IssueError) -> Self {
+        error.log();
         let mut trailers = MetadataMap::new();
         trailers.insert("error", AsciiMetadataValue::from_static(error.code()));
         if let Some(wait) = error.retry_after() {
@@ -14,7 +15,7 @@ impl From<IssueError> for Status {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             trailers.insert("retry-after", seconds.max(1).into());
         }
-        Self::with_metadata(code(&error), error.description(), trailers)
+        Self::with_metadata(code(&error), error.to_string(), trailers)
     }
 }
 
@@ -33,7 +34,9 @@ fn code(error: &IssueError) -> Code {
         IssueError::SlowDown(_) => Code::ResourceExhausted,
         IssueError::Unsupported => Code::Unimplemented,
         IssueError::TokenTooLong => Code::Internal,
-        IssueError::Unavailable | IssueError::Busy | IssueError::InProgress(_) => Code::Unavailable,
+        IssueError::Unavailable(_) | IssueError::Busy | IssueError::InProgress(_) => {
+            Code::Unavailable
+        }
     }
 }
 
@@ -59,8 +62,8 @@ mod tests {
             IssueError::NotFound => IssueError::SlowDown(Duration::from_millis(1500)),
             IssueError::SlowDown(_) => IssueError::Unsupported,
             IssueError::Unsupported => IssueError::TokenTooLong,
-            IssueError::TokenTooLong => IssueError::Unavailable,
-            IssueError::Unavailable => IssueError::Busy,
+            IssueError::TokenTooLong => IssueError::unavailable("why"),
+            IssueError::Unavailable(_) => IssueError::Busy,
             IssueError::Busy => IssueError::InProgress(Duration::from_secs(3)),
             IssueError::InProgress(_) => return None,
         })

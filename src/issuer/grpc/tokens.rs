@@ -18,8 +18,8 @@ use super::generated::v1::{
 use super::value::{structure, timestamp};
 use crate::account::Client;
 use crate::issuer::audit::Event;
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::policy::Caller;
 use crate::issuer::revocation::{Bearer, MAX_LISTED};
 use crate::issuer::{Issuance, client_auth, issue, refresh, scopes};
 use crate::secret::Secret;
@@ -96,9 +96,7 @@ impl Tokens {
         let token = required(&asked.refresh_token, "refresh_token")?;
         let scopes = scopes::parse(Some(&asked.scope))?;
         let client = self.client(asked.client, caller).await?;
-        let may_refresh =
-            |client: &Client| client.grants.iter().any(|grant| grant == "refresh_token");
-        if client.as_ref().is_some_and(|client| !may_refresh(client)) {
+        if client.as_ref().is_some_and(|client| !client.may_use("refresh_token")) {
             return Err(IssueError::UnauthorizedClient);
         }
         let (client, scopes) = (client.as_ref(), scopes.as_deref());

@@ -27,6 +27,7 @@ impl RefreshService for TpAuth {
         let asked = request.into_inner();
         let slid = self.issuance.slide_for_tp_auth(&asked.user_id, &asked.token, &caller).await;
         if let Err(error) = slid {
+            error.log();
             tracing::debug!(error = error.code(), "a handle was not refreshed");
         }
         Ok(Response::new(RefreshResponse {}))

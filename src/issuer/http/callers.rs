@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
-use crate::issuer::policy::Caller;
+use crate::issuer::caller::Caller;
 use crate::wire::networks::Networks;
 
 /// The networks whose `X-Forwarded-For` is believed.

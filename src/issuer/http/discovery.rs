@@ -11,9 +11,9 @@ use serde_json::json;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::Web;
 use super::reply::{json as reply, not_found, text_of_json};
 use super::token::GRANTS;
+use super::{Web, paths};
 use crate::token::algorithm;
 
 /// Authorization Server Metadata (RFC 8414, section 2).
@@ -67,9 +67,9 @@ impl Metadata {
         Self {
             issuer: web.issuance.policy().iss.clone(),
             token_endpoint: at(&web.config.token_path),
-            revocation_endpoint: at("/revoke"),
-            introspection_endpoint: at("/introspect"),
-            jwks_uri: at("/jwks"),
+            revocation_endpoint: at(paths::REVOKE),
+            introspection_endpoint: at(paths::INTROSPECT),
+            jwks_uri: at(paths::JWKS),
             response_types_supported: Vec::new(),
             grant_types_supported: GRANTS.to_vec(),
             token_endpoint_auth_methods_supported: with_none(),
@@ -88,7 +88,7 @@ impl Metadata {
 ///
 /// For an issuer whose URL has a path, the same with that path behind it (RFC 8414, section 3.1).
 #[utoipa::path(
-    get, path = "/.well-known/oauth-authorization-server", tag = "Discovery",
+    get, path = paths::METADATA, tag = "Discovery",
     responses((status = 200, description = "Authorization Server Metadata (RFC 8414)", body = Metadata)),
 )]
 pub(super) async fn metadata(State(web): State<Arc<Web>>) -> Response {
@@ -113,7 +113,7 @@ pub(super) async fn metadata_of_path(
 
 /// The public keys
 #[utoipa::path(
-    get, path = "/jwks", tag = "Discovery",
+    get, path = paths::JWKS, tag = "Discovery",
     responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
 )]
 pub(super) async fn jwks(State(web): State<Arc<Web>>) -> Response {
@@ -122,7 +122,7 @@ pub(super) async fn jwks(State(web): State<Arc<Web>>) -> Response {
 
 /// The public keys, where others look for them
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "Discovery",
+    get, path = paths::WELL_KNOWN_JWKS, tag = "Discovery",
     responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
 )]
 pub(super) async fn well_known_jwks(State(web): State<Arc<Web>>) -> Response {
@@ -146,7 +146,7 @@ fn keep_for_minutes(response: &mut Response) {
 
 /// Whether the process lives
 #[utoipa::path(
-    get, path = "/health", tag = "Health",
+    get, path = paths::HEALTH, tag = "Health",
     responses((status = 200, description = "It does", body = serde_json::Value)),
 )]
 pub(super) async fn health() -> Response {
@@ -164,7 +164,7 @@ pub(super) async fn root() -> Response {
 
 /// Whether all stores answer, as tp-auth's clients ask
 #[utoipa::path(
-    get, path = "/api/healthcheck", tag = "Health",
+    get, path = paths::HEALTHCHECK, tag = "Health",
     responses(
         (status = 200, description = "All stores answer", body = serde_json::Value),
         (status = 503, description = "One of them does not", body = serde_json::Value),
@@ -178,7 +178,7 @@ pub(super) async fn healthcheck(State(web): State<Arc<Web>>) -> Response {
 
 /// Whether tokens can be issued
 #[utoipa::path(
-    get, path = "/ready", tag = "Health",
+    get, path = paths::READY, tag = "Health",
     responses(
         (status = 200, description = "All stores answer", body = Readiness),
         (status = 503, description = "One of them does not", body = Readiness),

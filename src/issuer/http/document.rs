@@ -6,8 +6,8 @@ use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{self, RefOr, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi};
 
-use super::WebConfig;
 use super::reply::ErrorBody;
+use super::{WebConfig, paths};
 use crate::opaque::CookiePair;
 
 /// The tag of the routes of the internal listener.
@@ -57,7 +57,7 @@ impl Modify for Schemes {
 
 /// Whether a token is good, as jwthenticator's clients ask
 #[utoipa::path(
-    post, path = "/validate", tag = "jwthenticator",
+    post, path = paths::VALIDATE, tag = "jwthenticator",
     request_body = serde_json::Value,
     responses(
         (status = 200, description = "It is"),
@@ -73,7 +73,7 @@ fn gates_validate() {}
 ///
 /// On this listener too, for jwthenticator's clients.
 #[utoipa::path(
-    get, path = "/validate_request", tag = "gate", security(("bearer" = []), ("cookies" = [])),
+    get, path = paths::VALIDATE_REQUEST, tag = "gate", security(("bearer" = []), ("cookies" = [])),
     params(("scope" = Option<String>, Query, description = "Scopes that the token must have; may be repeated")),
     responses(
         (status = 200, description = "It may, and the headers say who it is"),
@@ -87,7 +87,7 @@ fn gates_validate_request() {}
 
 /// Whether a request may pass, and who it is: what Traefik asks
 #[utoipa::path(
-    get, path = "/validate_request/traefik", tag = "gate", security(("bearer" = []), ("cookies" = [])),
+    get, path = paths::VALIDATE_REQUEST_TRAEFIK, tag = "gate", security(("bearer" = []), ("cookies" = [])),
     params(("scope" = Option<String>, Query, description = "Scopes that the token must have; may be repeated")),
     responses(
         (status = 200, description = "It may, and the headers say who it is"),
@@ -198,11 +198,9 @@ fn elsewhere(name: &str, usual: &str, setting: &str) -> Server {
 }
 
 /// The document names the token endpoint as TOKEN_URL has it.
-fn rename_token(paths: &mut Paths, token_path: &str) {
-    if token_path != "/token"
-        && let Some(item) = paths.paths.remove("/token")
-    {
-        paths.paths.insert(token_path.to_owned(), item);
+fn rename_token(named: &mut Paths, token_path: &str) {
+    if let Some(item) = named.paths.remove(paths::TOKEN) {
+        named.paths.insert(token_path.to_owned(), item);
     }
-    debug_assert!(paths.get_path_operation(token_path, HttpMethod::Post).is_some());
+    debug_assert!(named.get_path_operation(token_path, HttpMethod::Post).is_some());
 }

@@ -16,12 +16,12 @@ use http::header::{FORWARDED, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Version};
 
-use super::Web;
 use super::reply::{ErrorBody, json as reply};
 use super::sessions::{EndedAnswer, SessionList, SessionView, bearer_token};
+use super::{Web, paths};
 use crate::issuer::audit::Event;
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::policy::Caller;
 use crate::issuer::revocation::MAX_LISTED;
 use crate::secret::Secret;
 use crate::session::SessionId;
@@ -95,7 +95,7 @@ impl Web {
 }
 
 fn is_jwthenticators(path: &str) -> bool {
-    matches!(path, "/register_key" | "/is_key_registered")
+    [paths::REGISTER_KEY, paths::IS_KEY_REGISTERED].contains(&path)
 }
 
 /// Whether the listener is called by a name of its own, wherever the request says one: somebody
@@ -144,7 +144,7 @@ fn is_own_name(host: &str) -> bool {
 
 /// List the sessions of all users
 #[utoipa::path(
-    get, path = "/admin/sessions", tag = "internal", security(("administrator" = [])),
+    get, path = paths::ADMIN_SESSIONS, tag = "internal", security(("administrator" = [])),
     responses(
         (status = 200, description = "At most 1000 live ones", body = SessionList),
         (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
@@ -158,7 +158,7 @@ pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, Is
 
 /// List the sessions of a user
 #[utoipa::path(
-    get, path = "/admin/users/{user}/sessions", tag = "internal", security(("administrator" = [])),
+    get, path = paths::ADMIN_USER_SESSIONS, tag = "internal", security(("administrator" = [])),
     params(("user" = String, Path, description = "The user's id, username or e-mail")),
     responses(
         (status = 200, description = "The live ones", body = SessionList),
@@ -177,7 +177,7 @@ pub(super) async fn list_of_user(
 
 /// End all sessions of a user
 #[utoipa::path(
-    delete, path = "/admin/users/{user}/sessions", tag = "internal",
+    delete, path = paths::ADMIN_USER_SESSIONS, tag = "internal",
     security(("administrator" = [])),
     params(("user" = String, Path, description = "The user's id, username or e-mail")),
     responses(
@@ -196,7 +196,7 @@ pub(super) async fn end_of_user(
 
 /// End a session
 #[utoipa::path(
-    delete, path = "/admin/sessions/{id}", tag = "internal", security(("administrator" = [])),
+    delete, path = paths::ADMIN_SESSION, tag = "internal", security(("administrator" = [])),
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "It has ended", body = EndedAnswer),

@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Web;
 use super::reply::{add_error_headers, status_of, text_of_json};
+use super::{Web, paths};
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::Issued;
 use crate::issuer::login::GrantParams;
-use crate::issuer::policy::Caller;
 use crate::issuer::refresh::RefreshRequest;
 use crate::secret::Secret;
 
@@ -160,7 +160,7 @@ fn refused(error: &IssueError) -> Response {
     let status = match error {
         IssueError::InvalidRequest(_)
         | IssueError::SlowDown(_)
-        | IssueError::Unavailable
+        | IssueError::Unavailable(_)
         | IssueError::Busy
         | IssueError::InProgress(_) => status_of(error),
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -175,7 +175,7 @@ fn refused(error: &IssueError) -> Response {
 
 /// Exchange a key for tokens
 #[utoipa::path(
-    post, path = "/authenticate", tag = "jwthenticator", request_body = KeyBody,
+    post, path = paths::AUTHENTICATE, tag = "jwthenticator", request_body = KeyBody,
     responses(
         (status = 200, description = "Tokens", body = JwtAnswer),
         (status = 400, description = "What is wrong with which field", body = serde_json::Value),
@@ -198,7 +198,7 @@ pub(super) async fn authenticate(
 
 /// Exchange a refresh token for new tokens
 #[utoipa::path(
-    post, path = "/refresh", tag = "jwthenticator", request_body = RefreshBody,
+    post, path = paths::REFRESH, tag = "jwthenticator", request_body = RefreshBody,
     responses(
         (status = 200, description = "Tokens", body = JwtAnswer),
         (status = 400, description = "What is wrong with which field", body = serde_json::Value),
@@ -229,7 +229,7 @@ pub(super) async fn refresh(
 ///
 /// Where OPEN_KEY_REGISTRATION is set, without the administrator's token.
 #[utoipa::path(
-    post, path = "/register_key", tag = "internal", request_body = KeyBody,
+    post, path = paths::REGISTER_KEY, tag = "internal", request_body = KeyBody,
     security(("administrator" = []), ()),
     responses(
         (status = 201, description = "It is registered, with a new end", body = ResultAnswer),
@@ -263,7 +263,7 @@ pub(super) async fn register_key(
 ///
 /// Where OPEN_KEY_REGISTRATION is set, without the administrator's token.
 #[utoipa::path(
-    post, path = "/is_key_registered", tag = "internal", request_body = KeyOnlyBody,
+    post, path = paths::IS_KEY_REGISTERED, tag = "internal", request_body = KeyOnlyBody,
     security(("administrator" = []), ()),
     responses(
         (status = 200, description = "Whether it is", body = ResultAnswer),

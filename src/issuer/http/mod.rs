@@ -14,6 +14,7 @@ mod form;
 mod internal;
 mod jwthenticator;
 mod pages;
+pub mod paths;
 mod reply;
 mod revoke;
 mod router;
@@ -111,7 +112,8 @@ impl Routes {
     /// Whether this is one of the two routes that the gate answers on this listener, for
     /// jwthenticator's clients.
     pub fn is_gate_route(&self, path: &str) -> bool {
-        !self.web.config.disable_external && matches!(path, "/validate" | "/validate_request")
+        !self.web.config.disable_external
+            && [paths::VALIDATE, paths::VALIDATE_REQUEST].contains(&path)
     }
 
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
@@ -131,8 +133,8 @@ impl Routes {
             Err(status) => return empty(status),
         };
         if head.uri.path() == self.web.config.token_path {
-            head.uri = Uri::from_static("/token");
-        } else if head.uri.path() == "/token" {
+            head.uri = Uri::from_static(paths::TOKEN);
+        } else if head.uri.path() == paths::TOKEN {
             return empty(StatusCode::NOT_FOUND);
         }
         let caller = self.web.config.trusted_proxies.caller(peer, &head.headers);

@@ -34,7 +34,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
         IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
         IssueError::TokenTooLong => StatusCode::INTERNAL_SERVER_ERROR,
-        IssueError::Unavailable | IssueError::Busy | IssueError::InProgress(_) => {
+        IssueError::Unavailable(_) | IssueError::Busy | IssueError::InProgress(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         IssueError::InvalidRequest(_)
@@ -48,15 +48,17 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
 
 impl IntoResponse for IssueError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.code(), error_description: self.description().into() };
+        let body = ErrorBody { error: self.code(), error_description: self.to_string() };
         let mut response = json(status_of(&self), &body);
         add_error_headers(&self, &mut response);
         response
     }
 }
 
-/// The headers that go with an error: when to come again, and which scheme is asked for.
+/// The headers that go with an error: when to come again, and which scheme is asked for. Whoever
+/// answers it needs them, so this logs what is not told.
 pub(super) fn add_error_headers(error: &IssueError, response: &mut Response) {
+    error.log();
     if let Some(wait) = error.retry_after() {
         // Rounded up: whoever comes again then is let in.
         let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();

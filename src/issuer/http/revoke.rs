@@ -11,14 +11,14 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::Web;
 use super::form::Form;
 use super::reply::{ErrorBody, forbid_caching, json as reply};
 use super::sessions::bearer_token;
 use super::token::content_type;
+use super::{Web, paths};
 use crate::issuer::audit::Event;
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::policy::Caller;
 
 /// The parameters of both.
 #[derive(Deserialize, ToSchema)]
@@ -39,7 +39,7 @@ pub(super) struct TokenOnlyForm {
 ///
 /// A token that belongs to a client is ended by that client alone.
 #[utoipa::path(
-    post, path = "/revoke", tag = "OAuth 2.0", security(("basic" = []), ()),
+    post, path = paths::REVOKE, tag = "OAuth 2.0", security(("basic" = []), ()),
     request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "The token is of no use any more, if it ever was"),
@@ -79,7 +79,7 @@ pub(super) struct Introspection {
 /// For clients with the right to ask, which authenticate as at the token endpoint, and for the
 /// administrator.
 #[utoipa::path(
-    post, path = "/introspect", tag = "OAuth 2.0",
+    post, path = paths::INTROSPECT, tag = "OAuth 2.0",
     security(("basic" = []), ("administrator" = []), ()),
     request_body(content = TokenOnlyForm, content_type = "application/x-www-form-urlencoded"),
     responses(
@@ -101,7 +101,7 @@ pub(super) async fn introspect(
         if !matches!(bearer_token(&headers), Ok(None)) {
             let refused = web.issuance.throttle.failure(IssueError::InvalidToken, &caller).await;
             let event = web.issuance.audit.event(Event::AdminRefused).error(&refused);
-            event.reason("/introspect").address(caller.address).write();
+            event.reason(paths::INTROSPECT).address(caller.address).write();
             return Err(refused);
         }
         let client = web.client(&headers, &mut form, &caller).await?;
@@ -109,8 +109,7 @@ pub(super) async fn introspect(
             // Nothing was shown that could have been guessed.
             return Err(IssueError::InvalidClient { by_header: false });
         };
-        let is_confidential = !client.secrets.is_empty() || client.jwks.is_some();
-        if !client.introspects || !is_confidential {
+        if !client.introspects || !client.is_confidential() {
             let refused = web.issuance.audit.event(Event::ClientRefused).client(Some(&client.id));
             refused.reason("introspection").address(caller.address).write();
             return Err(IssueError::Forbidden("this client may not introspect tokens"));

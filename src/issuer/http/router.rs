@@ -10,17 +10,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::reply::not_found;
-use super::{Web, discovery, document, internal, jwthenticator, revoke, sessions, token};
-
-/// Where the metadata are (RFC 8414, section 3).
-const METADATA: &str = "/.well-known/oauth-authorization-server";
+use super::{Web, discovery, document, internal, jwthenticator, paths, revoke, sessions, token};
 
 /// The routes for the applications and people behind the gateway.
 pub(super) fn public(web: &Arc<Web>) -> Router {
     let (router, document) = public_routes(web).split_for_parts();
     let (_, internal) = internal_routes(web).split_for_parts();
     let document = document::complete(document.merge_from(internal), &web.config);
-    let below = format!("{METADATA}/{{*path}}");
+    let below = format!("{}/{{*path}}", paths::METADATA);
     let router = router.route(&below, get(discovery::metadata_of_path));
     let router = router.merge(web.config.pages.router(document)).fallback(not_found);
     let router = router.method_not_allowed_fallback(wrong_method).with_state(Arc::clone(web));

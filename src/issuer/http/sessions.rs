@@ -12,13 +12,11 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::cookies::{self, check_site};
-use super::{
-    Web,
-    reply::{ErrorBody, json as reply},
-};
+use super::reply::{ErrorBody, json as reply};
+use super::{Web, paths};
+use crate::issuer::caller::Caller;
 use crate::issuer::client_auth::after_scheme;
 use crate::issuer::error::IssueError;
-use crate::issuer::policy::Caller;
 use crate::issuer::revocation::Bearer;
 use crate::opaque::names_user;
 use crate::session::{Session, SessionId};
@@ -148,7 +146,7 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, IssueErr
 ///
 /// Where cookies are set they are deleted, also those of a session that was over already.
 #[utoipa::path(
-    post, path = "/logout", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
+    post, path = paths::LOGOUT, tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
     responses(
         (status = 200, description = "It has ended, and the cookies are deleted", body = serde_json::Value, example = json!({"status": 200})),
         (status = 401, description = "There is no live session", body = ErrorBody),
@@ -176,7 +174,7 @@ pub(super) async fn logout(
 ///
 /// For a session that was opened by a password, or a token with the scope SESSIONS_SCOPE.
 #[utoipa::path(
-    get, path = "/sessions", tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
+    get, path = paths::SESSIONS, tag = "Sessions", security(("bearer" = []), ("cookies" = [])),
     responses(
         (status = 200, description = "The live ones", body = SessionList),
         (status = 401, description = "There is no live session", body = ErrorBody),
@@ -201,7 +199,7 @@ pub(super) async fn list(
 ///
 /// For a session that was opened by a password, or a token with the scope SESSIONS_SCOPE.
 #[utoipa::path(
-    delete, path = "/sessions", tag = "Sessions",
+    delete, path = paths::SESSIONS, tag = "Sessions",
     params(("except" = Option<String>, Query, description = "`current`: all but the one that asks")),
     security(("bearer" = []), ("cookies" = [])),
     responses(
@@ -241,7 +239,7 @@ pub(super) async fn end_all(
 ///
 /// Another than the one that asks takes what the list takes.
 #[utoipa::path(
-    delete, path = "/sessions/{id}", tag = "Sessions",
+    delete, path = paths::SESSION, tag = "Sessions",
     params(("id" = String, Path, description = "Its id, as the list has it")),
     security(("bearer" = []), ("cookies" = [])),
     responses(

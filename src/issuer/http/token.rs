@@ -11,17 +11,17 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Web;
 use super::cookies::{self, check_site};
 use super::form::Form;
 use super::reply::{ErrorBody, json};
+use super::{Web, paths};
 use crate::account::Client;
 use crate::clock::UnixTime;
+use crate::issuer::caller::Caller;
 use crate::issuer::client_auth::ClientCredentials;
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::Issued;
 use crate::issuer::login::GrantParams;
-use crate::issuer::policy::Caller;
 use crate::issuer::refresh::RefreshRequest;
 use crate::issuer::scopes;
 
@@ -110,7 +110,7 @@ impl TokenAnswer {
 /// A client authenticates by HTTP Basic, or in the form; a public one sends its id alone; a person,
 /// or a program with an API key, may come without one.
 #[utoipa::path(
-    post, path = "/token", tag = "OAuth 2.0", security(("basic" = []), ()),
+    post, path = paths::TOKEN, tag = "OAuth 2.0", security(("basic" = []), ()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Tokens", body = TokenAnswer),
@@ -164,7 +164,7 @@ impl Web {
             return Err(IssueError::UnsupportedGrantType);
         }
         let client = self.client(headers, form, caller).await?;
-        if client.as_ref().is_some_and(|client| !client.grants.iter().any(|it| it == grant)) {
+        if client.as_ref().is_some_and(|client| !client.may_use(grant)) {
             return Err(IssueError::UnauthorizedClient);
         }
         let scopes = scopes::parse(form.text("scope")?.as_deref())?;
@@ -191,7 +191,8 @@ impl Web {
                 self.issuance.password(username, &password, params, caller).await
             }
             "client_credentials" => {
-                let client = client.filter(|client| is_confidential(client));
+                // Only a client that can keep a secret may act for itself (RFC 6749, section 4.4).
+                let client = client.filter(|client| client.is_confidential());
                 let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
                 self.issuance.client_credentials(client, params, caller).await
             }
@@ -214,9 +215,4 @@ impl Web {
             None => Ok(None),
         }
     }
-}
-
-/// Only a client that can keep a secret may act for itself (RFC 6749, section 4.4).
-fn is_confidential(client: &Client) -> bool {
-    !client.secrets.is_empty() || client.jwks.is_some()
 }

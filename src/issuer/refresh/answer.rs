@@ -51,7 +51,7 @@ impl RefreshParams {
 
     /// The text in which a lease holds it.
     pub(super) fn to_text(&self) -> Result<String, IssueError> {
-        serde_json::to_string(self).map_err(|_| IssueError::Unavailable)
+        serde_json::to_string(self).map_err(IssueError::unavailable)
     }
 
     pub(super) fn from_text(text: &str) -> Option<Self> {
@@ -109,7 +109,7 @@ impl Answer {
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, IssueError> {
-        serde_json::to_vec(self).map_err(|_| IssueError::Unavailable)
+        serde_json::to_vec(self).map_err(IssueError::unavailable)
     }
 
     pub(super) fn unsealed(sealed: &str, token: &str) -> Option<Self> {

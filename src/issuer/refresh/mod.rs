@@ -17,9 +17,10 @@ use answer::RefreshParams;
 
 use super::Issuance;
 use super::audit::Event;
+use super::caller::Caller;
 use super::error::IssueError;
 use super::issue::{Family, GrantContext, Issued, NewAccessToken, Origin};
-use super::policy::{Caller, RefreshPolicy};
+use super::policy::RefreshPolicy;
 use super::scopes::narrow;
 use super::subject::Subject;
 use crate::account::{Client, UserState};
@@ -252,8 +253,10 @@ fn issued(
 
 fn grant_context_of(token: &OpaqueToken) -> Result<GrantContext, IssueError> {
     serde_json::from_value(serde_json::Value::Object(token.claims.clone())).map_err(|_| {
-        tracing::error!(session = %token.session, "the record of a refresh token cannot be read");
-        IssueError::Unavailable
+        let session = &token.session;
+        IssueError::unavailable(format!(
+            "the record of a token of session {session} is not legible"
+        ))
     })
 }
 

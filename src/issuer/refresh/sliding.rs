@@ -7,9 +7,9 @@ use super::answer::{Answer, RefreshParams, SlidingWindow};
 use super::{RefreshRequest, grant_context_of, issued};
 use crate::clock::UnixTime;
 use crate::issuer::Issuance;
+use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
 use crate::issuer::issue::{Family, GRANT_CONTEXT, GrantContext, Issued};
-use crate::issuer::policy::Caller;
 use crate::issuer::sealed;
 use crate::lease::Lease;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
@@ -134,8 +134,8 @@ impl Issuance {
     ) -> Result<(Issued, Result<(), IssueError>), IssueError> {
         let old = self.presented(request, digest, TokenKind::Handle).await?;
         let kept = old.claims.get(GRANT_CONTEXT).cloned().ok_or(IssueError::InvalidGrant)?;
-        let context: GrantContext =
-            serde_json::from_value(kept.clone()).map_err(|_| IssueError::Unavailable)?;
+        let context: GrantContext = serde_json::from_value(kept.clone())
+            .map_err(|_| IssueError::unavailable("the record of a handle cannot be read"))?;
         self.check_session(&old).await?;
         let now = self.clock.now();
         let (subject, scopes) = self.renewed(request, &old, &context).await?;

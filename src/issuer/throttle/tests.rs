@@ -33,7 +33,7 @@ async fn only_a_refusal_is_counted_and_the_last_one_locks() {
         for _ in 0..2 {
             assert_eq!(attempt(WRONG).await, (WRONG, false));
         }
-        for error in [IssueError::Unavailable, IssueError::Busy, IssueError::InvalidScope] {
+        for error in [IssueError::unavailable("why"), IssueError::Busy, IssueError::InvalidScope] {
             assert_eq!(attempt(Err(error.clone())).await, (Err(error), false));
         }
         assert_eq!(attempt(RIGHT).await, (RIGHT, false), "which forgets the others");
@@ -61,7 +61,7 @@ async fn what_comes_too_early_for_a_shared_count_is_checked_and_refused_as_wrong
     for (outcome, told) in [
         (RIGHT, WRONG),
         (WRONG, WRONG),
-        (Err(IssueError::Unavailable), Err(IssueError::Unavailable)),
+        (Err(IssueError::unavailable("why")), Err(IssueError::unavailable("why"))),
     ] {
         assert_eq!(attempt(outcome).await, told);
     }
@@ -77,7 +77,7 @@ async fn a_budget_pays_for_what_was_checked() {
     for _ in 0..9 {
         assert_eq!(ask(false, RIGHT).await, RIGHT);
         assert_eq!(ask(true, RIGHT).await, RIGHT);
-        let unavailable = Err(IssueError::Unavailable);
+        let unavailable = Err(IssueError::unavailable("why"));
         assert_eq!(ask(false, unavailable.clone()).await, unavailable);
         assert_eq!(ask(true, unavailable.clone()).await, unavailable);
     }

@@ -11,7 +11,7 @@ use std::{
 
 use portcullis::{
     clock::Clock as _,
-    issuer::{Issuance, error::IssueError, issue::Issued, policy::Caller, refresh::RefreshRequest},
+    issuer::{Issuance, caller::Caller, error::IssueError, issue::Issued, refresh::RefreshRequest},
     opaque::{OpaqueToken, OpaqueTokenStore as _, TokenDigest, TokenKind, generate},
     secret::Secret,
     session::{Device, Session, SessionId, SessionStore as _, UserId},
@@ -379,7 +379,7 @@ impl Scenario {
             Err(error) => {
                 cluster.record(issuer, "fails:", error.code());
                 cluster.oracle.count("failed");
-                if !matches!(error, IssueError::Unavailable) {
+                if !matches!(error, IssueError::Unavailable(_)) {
                     cluster.oracle.broken(Rule::Errors, format!("issuer {issuer} said {error:?}"));
                 }
                 Outcome::Failed

@@ -12,11 +12,12 @@ use portcullis::{
     issuer::{
         Issuance, Parts,
         audit::Audit,
+        caller::Caller,
         error::IssueError,
         issue::Issued,
         login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
-        policy::{Caller, IssuancePolicy, RefreshPolicy},
+        policy::{IssuancePolicy, RefreshPolicy},
         refresh::RefreshRequest,
         throttle::{Throttle, ThrottleConfig},
     },

@@ -11,10 +11,11 @@ use portcullis::{
     issuer::{
         Issuance, Parts,
         audit::Audit,
+        caller::Caller,
         issue::Issued,
         login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
-        policy::{Caller, IssuancePolicy, RefreshPolicy},
+        policy::{IssuancePolicy, RefreshPolicy},
         throttle::{Throttle, ThrottleConfig},
     },
     lease::Leases,

@@ -1,0 +1,64 @@
+//! The paths of the issuer, for the router, the document and the metadata. Pages, and the token
+//! endpoint under another path, are named by the operator.
+
+// Tokens for applications (RFC 6749, 7009, 7662).
+/// The usual path of the token endpoint.
+pub const TOKEN: &str = "/token";
+pub(super) const REVOKE: &str = "/revoke";
+pub(super) const INTROSPECT: &str = "/introspect";
+
+// The sessions of whoever asks.
+pub(super) const LOGOUT: &str = "/logout";
+pub(super) const SESSIONS: &str = "/sessions";
+pub(super) const SESSION: &str = "/sessions/{id}";
+
+// Metadata (RFC 8414, section 3), keys and health.
+pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
+pub(super) const JWKS: &str = "/jwks";
+pub(super) const WELL_KNOWN_JWKS: &str = "/.well-known/jwks.json";
+pub(super) const HEALTH: &str = "/health";
+pub(super) const READY: &str = "/ready";
+pub(super) const HEALTHCHECK: &str = "/api/healthcheck";
+
+// jwthenticator's; the gate answers the last three.
+pub(super) const AUTHENTICATE: &str = "/authenticate";
+pub(super) const REFRESH: &str = "/refresh";
+pub(super) const VALIDATE: &str = "/validate";
+pub(super) const VALIDATE_REQUEST: &str = "/validate_request";
+pub(super) const VALIDATE_REQUEST_TRAEFIK: &str = "/validate_request/traefik";
+
+// The internal listener.
+pub(super) const REGISTER_KEY: &str = "/register_key";
+pub(super) const IS_KEY_REGISTERED: &str = "/is_key_registered";
+pub(super) const ADMIN_SESSIONS: &str = "/admin/sessions";
+pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
+pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
+
+/// Those that no other route may have.
+const TAKEN: [&str; 16] = [
+    TOKEN,
+    REFRESH,
+    REVOKE,
+    INTROSPECT,
+    LOGOUT,
+    SESSIONS,
+    AUTHENTICATE,
+    VALIDATE,
+    VALIDATE_REQUEST,
+    JWKS,
+    WELL_KNOWN_JWKS,
+    METADATA,
+    HEALTH,
+    READY,
+    HEALTHCHECK,
+    VALIDATE_REQUEST_TRAEFIK,
+];
+/// Those below which no other route may be.
+const ROOTS: [&str; 2] = [SESSIONS, METADATA];
+
+/// Whether a route of the public listener has this path, or all that is below one.
+pub fn is_taken(path: &str) -> bool {
+    let is_below =
+        |root: &&str| path.strip_prefix(**root).is_some_and(|rest| rest.starts_with('/'));
+    TAKEN.contains(&path) || ROOTS.iter().any(|root| is_below(&root))
+}
