@@ -22,7 +22,7 @@ use portcullis::issuer::metrics::IssuerMetrics;
 use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
-use portcullis::issuer::{Issuance, Parts};
+use portcullis::issuer::{Dependencies, Issuance};
 use portcullis::lease::Leases;
 use portcullis::limit::Limits;
 use portcullis::opaque::{MemoryTokenStore, OpaqueTokenStore, SqliteTokenStore, Tokens};
@@ -58,22 +58,24 @@ fn main() {
 
         for store in ["memory", "sqlite"] {
             println!("over {store}:");
-            let issuance = issuance(folder.path(), store, &passwords, &hash).await;
-            measure(&issuance, argon).await;
+            let dependencies = dependencies(folder.path(), store, &passwords, &hash).await;
+            measure(&dependencies, argon).await;
         }
     });
 }
 
-async fn measure(issuance: &Issuance, argon: f64) {
+async fn measure(dependencies: &Dependencies, argon: f64) {
+    let issuance = Issuance::new(dependencies);
     let caller = Caller::default();
-    let client = issuance.accounts.client("demo").await.unwrap().unwrap();
+    let client = dependencies.accounts.client("demo").await.unwrap().unwrap();
     let params = || GrantParams { client: Some(&client), ..GrantParams::default() };
     let password = Secret::new("wonderland");
-    let log_in = async || issuance.password("alice", &password, params(), &caller).await.unwrap();
+    let log_in =
+        async || issuance.login.password("alice", &password, params(), &caller).await.unwrap();
 
     let issued = log_in().await;
     let token = text(&issued.access_token);
-    let claims = issuance.verifier.verify(&token).unwrap().claims;
+    let claims = dependencies.verifier.verify(&token).unwrap().claims;
     let signer = issuance.signers.signing(issuance.clock.now()).unwrap();
     let signing = rate(async || drop(black_box(signer.sign(claims.as_map()).unwrap()))).await;
     println!("  {:<42} {signing:>10.1} /s", "bare signature (ES256)");
@@ -82,7 +84,7 @@ async fn measure(issuance: &Issuance, argon: f64) {
     report("password grant", logins, "bare Argon2id", argon);
 
     let programs = rate(async || {
-        drop(issuance.client_credentials(&client, params(), &caller).await.unwrap());
+        drop(issuance.login.client_credentials(&client, params(), &caller).await.unwrap());
     });
     report("client credentials", programs.await, "bare signature", signing);
 
@@ -92,14 +94,14 @@ async fn measure(issuance: &Issuance, argon: f64) {
         let client = Some(&client);
         let request =
             RefreshRequest { token: &token, client, scopes: None, audiences: &[], caller: &caller };
-        last = issuance.refresh(request).await.unwrap();
+        last = issuance.refresh.refresh(request).await.unwrap();
     });
     report("refresh, rotating", refreshes.await, "bare signature", signing);
 
     // The first login's session has made room for later ones.
     let token = text(&last.access_token);
     let introspected = rate(async || {
-        assert!(issuance.introspect(&token).await.unwrap().is_some());
+        assert!(issuance.introspection.introspect(&token).await.unwrap().is_some());
     });
     report("introspection of a JWT", introspected.await, "bare signature", signing);
 }
@@ -131,12 +133,12 @@ fn hash_config() -> HashConfig {
     HashConfig { threads: 1, ..HashConfig::default() }
 }
 
-async fn issuance(
+async fn dependencies(
     folder: &Path,
     store: &str,
     passwords: &Arc<Passwords>,
     hash: &Secret,
-) -> Issuance {
+) -> Dependencies {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let file = folder.join(format!("{store}.db"));
@@ -181,7 +183,8 @@ async fn issuance(
         lock_tries: 10,
         lock_time: Duration::from_secs(900),
     };
-    let parts = Parts {
+    Dependencies {
+        policy: Arc::new(issuance_policy()),
         accounts: accounts(database, hash, clock.as_ref()).await,
         passwords: Arc::clone(passwords),
         password_check: PasswordCheck::Accounts,
@@ -196,8 +199,7 @@ async fn issuance(
         metrics: IssuerMetrics::default(),
         clock,
         random,
-    };
-    Issuance::new(parts, issuance_policy())
+    }
 }
 
 fn issuance_policy() -> IssuancePolicy {

@@ -117,7 +117,7 @@ async fn calibrated() -> HashConfig {
 async fn fixture(hashing: HashConfig) -> Fixture {
     let fixture = Fixture::of(Setup { hashing, throttled: false, ..Setup::default() }).await;
     let accounts = &fixture.accounts.inner;
-    let hash = fixture.issuance.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
+    let hash = fixture.dependencies.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
     let locked = user("locked", portcullis::account::UserKind::Person, Some(hash));
     accounts.add_user(&locked).await.expect("a user");
     // Nothing but the lock refuses the login.

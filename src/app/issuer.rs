@@ -26,7 +26,7 @@ use crate::issuer::http::{Routes, Web, WebConfig};
 use crate::issuer::login::PasswordCheck;
 use crate::issuer::metrics::IssuerMetrics;
 use crate::issuer::throttle::Throttle;
-use crate::issuer::{Issuance, Parts};
+use crate::issuer::{Dependencies, Issuance};
 use crate::lease::Leases;
 use crate::limit::Limits;
 use crate::opaque::Tokens;
@@ -59,6 +59,8 @@ pub(super) struct Shared {
 pub struct IssuerApp {
     /// What issues.
     pub issuance: Arc<Issuance>,
+    /// What it is built of.
+    pub dependencies: Dependencies,
     public: Routes,
     internal: Routes,
     grpc: GrpcService,
@@ -82,56 +84,15 @@ impl IssuerApp {
         shared: Shared,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
-        let accounts = super::open_accounts(&config.accounts).await;
-        let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
-        if let AuditTarget::File(path) = &issuance.audit {
-            super::make_data_dir(path, &config.data_dir)?;
-        }
-        let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
-        let clock = shared.clock;
-        let records = Records::new(
-            shared.stores.records,
-            config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
-            Arc::clone(&clock),
-            StoreMetrics::register_for(registry, StoreKind::Limits),
-        );
-        let password_check = match &issuance.hook {
-            None => PasswordCheck::Accounts,
-            Some(hook) => PasswordCheck::Hook(Box::new(
-                Hook::new(hook.clone()).context(super::keys::NO_AUTHORITIES)?,
-            )),
-        };
-        if !issuance.throttle.enabled {
-            tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");
-        }
-        let limits = Limits::new(records.clone());
-        let throttle = Throttle::new(limits, issuance.throttle, Arc::clone(&clock));
-        let admin_token = admin_token(issuance, shared.random.as_ref())?;
-        let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
-        learn_hash_costs(&passwords, accounts.as_ref()).await;
-        let parts = Parts {
-            accounts,
-            passwords: Arc::new(passwords),
-            password_check,
-            tokens: shared.tokens,
-            leases: Leases::new(records.clone()),
-            records,
-            throttle,
-            sessions: shared.sessions,
-            signers: shared.signers,
-            verifier: shared.verifier,
-            audit: Audit::new(log, Arc::clone(&clock)),
-            metrics: IssuerMetrics::register(registry),
-            clock,
-            random: shared.random,
-        };
-        let core = Arc::new(Issuance::new(parts, issuance.policy.clone()));
+        let (dependencies, audit) = dependencies(config, issuance, shared, registry).await?;
+        let admin_token = admin_token(issuance, dependencies.random.as_ref())?;
+        let core = Arc::new(Issuance::new(&dependencies));
         let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
         let web = Web::new(Arc::clone(&core), web_config);
         let grpc = GrpcService::new(&core, admin_token).await?;
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
-        Ok(Self { issuance: core, public, internal, grpc, audit })
+        Ok(Self { issuance: core, dependencies, public, internal, grpc, audit })
     }
 
     /// Opens its addresses, or none.
@@ -146,6 +107,59 @@ impl IssuerApp {
         let grpc = opening.listen("grpc", &at.grpc, &limits.of_grpc())?;
         Ok(BoundIssuer { app: self, public, internal, grpc })
     }
+}
+
+/// What issuing is built of; beside it, who writes the audit log.
+async fn dependencies(
+    config: &Config,
+    issuance: &IssuanceConfig,
+    shared: Shared,
+    registry: &mut Registry,
+) -> anyhow::Result<(Dependencies, AuditWriter)> {
+    let accounts = super::open_accounts(&config.accounts).await;
+    let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
+    if let AuditTarget::File(path) = &issuance.audit {
+        super::make_data_dir(path, &config.data_dir)?;
+    }
+    let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
+    let clock = shared.clock;
+    let records = Records::new(
+        shared.stores.records,
+        config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
+        Arc::clone(&clock),
+        StoreMetrics::register_for(registry, StoreKind::Limits),
+    );
+    let password_check = match &issuance.hook {
+        None => PasswordCheck::Accounts,
+        Some(hook) => PasswordCheck::Hook(Arc::new(
+            Hook::new(hook.clone()).context(super::keys::NO_AUTHORITIES)?,
+        )),
+    };
+    if !issuance.throttle.enabled {
+        tracing::warn!("RATE_LIMITS=false: passwords and keys may be guessed without limit");
+    }
+    let limits = Limits::new(records.clone());
+    let throttle = Throttle::new(limits, issuance.throttle, Arc::clone(&clock));
+    let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
+    learn_hash_costs(&passwords, accounts.as_ref()).await;
+    let dependencies = Dependencies {
+        policy: Arc::new(issuance.policy.clone()),
+        accounts,
+        passwords: Arc::new(passwords),
+        password_check,
+        tokens: shared.tokens,
+        leases: Leases::new(records.clone()),
+        records,
+        throttle,
+        sessions: shared.sessions,
+        signers: shared.signers,
+        verifier: shared.verifier,
+        audit: Audit::new(log, Arc::clone(&clock)),
+        metrics: IssuerMetrics::register(registry),
+        clock,
+        random: shared.random,
+    };
+    Ok((dependencies, audit))
 }
 
 /// Learns what the hashes of present users cost from some of them; of the others, when they log in.
@@ -184,9 +198,9 @@ impl BoundIssuer {
         self.grpc.addresses()
     }
 
-    /// What issues.
-    pub fn issuance(&self) -> &Arc<Issuance> {
-        &self.app.issuance
+    /// What issuing is built of.
+    pub fn dependencies(&self) -> &Dependencies {
+        &self.app.dependencies
     }
 
     /// Answers until `shutdown` begins, then drains. Ends when the last listener has.
@@ -212,7 +226,7 @@ impl BoundIssuer {
             }
         }
         finish(&app.issuance, &shutdown).await;
-        app.issuance.accounts.close().await;
+        app.dependencies.accounts.close().await;
         app.audit.finish();
         outcome
     }

@@ -219,7 +219,7 @@ impl Bound {
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let records = issuer.as_ref().map(|issuer| issuer.issuance().records.clone());
+        let records = issuer.as_ref().map(|issuer| issuer.dependencies().records.clone());
         let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, records };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();

@@ -18,7 +18,7 @@ use crate::app::{App, Bound, BoundIssuer};
 use crate::clock::UnixTime;
 use crate::config::settings::{self, Entry};
 use crate::config::{BeforeDev, Config, DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
-use crate::issuer::Issuance;
+use crate::issuer::Dependencies;
 use crate::issuer::http::API_KEY_GRANT;
 use crate::secret::{Secret, SystemRandom};
 use crate::server::Address;
@@ -114,7 +114,7 @@ async fn serve(config: &Config, with_demo: bool) -> Outcome {
     let app =
         App::build(config, clock.clone(), random.clone()).await.map_err(Failure::unavailable)?;
     if let Some(issuer) = app.issuer.as_ref().filter(|_| with_demo) {
-        demo(&issuer.issuance, clock.now()).await.map_err(Failure::unavailable)?;
+        demo(&issuer.dependencies, clock.now()).await.map_err(Failure::unavailable)?;
     }
     let bound = app.bind(config).map_err(Failure::unavailable)?;
     Output::line(&quick_start(config, &bound, with_demo)?)?;
@@ -123,13 +123,13 @@ async fn serve(config: &Config, with_demo: bool) -> Outcome {
 }
 
 /// The demo user and the demo client, unless they are there from last time.
-async fn demo(issuance: &Issuance, now: UnixTime) -> anyhow::Result<()> {
+async fn demo(issuer: &Dependencies, now: UnixTime) -> anyhow::Result<()> {
     let username = Login::parse(USER)?;
     let scopes: Vec<String> = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
-    if issuance.accounts.user_by_login(&username).await?.is_none() {
+    if issuer.accounts.user_by_login(&username).await?.is_none() {
         let user = User {
             // As in production: not what she logs in with.
-            id: UserId::parse(&random_id(issuance.random.as_ref())?)?,
+            id: UserId::parse(&random_id(issuer.random.as_ref())?)?,
             username,
             email: Some(Login::parse("alice@example.com")?),
             email_verified: true,
@@ -139,12 +139,12 @@ async fn demo(issuance: &Issuance, now: UnixTime) -> anyhow::Result<()> {
             roles: vec!["demo".to_owned()],
             scopes: scopes.clone(),
             claims: serde_json::Map::new(),
-            password: Some(issuance.passwords.hash(&Secret::new(PASSWORD)).await?),
+            password: Some(issuer.passwords.hash(&Secret::new(PASSWORD)).await?),
             created: now,
             updated: now,
             last_login: None,
         };
-        added(issuance.accounts.add_user(&user).await)?;
+        added(issuer.accounts.add_user(&user).await)?;
     }
     let digest = KeyDigest::of(&Secret::new(CLIENT_SECRET));
     let client = Client {
@@ -160,7 +160,7 @@ async fn demo(issuance: &Issuance, now: UnixTime) -> anyhow::Result<()> {
         introspects: true,
         created: now,
     };
-    added(issuance.accounts.add_client(&client).await)
+    added(issuer.accounts.add_client(&client).await)
 }
 
 /// Another `dev` in the same folder may have been quicker.

@@ -8,12 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::Issuance;
-use super::audit::Event;
+use super::Dependencies;
+use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
-use crate::account::{Client, KeyDigest};
-use crate::lease::Lease;
+use super::metrics::IssuerMetrics;
+use super::policy::IssuancePolicy;
+use super::throttle::Throttle;
+use crate::account::{AccountStore, Client, KeyDigest};
+use crate::clock::Clock;
+use crate::lease::{Lease, Leases};
 use crate::opaque;
 use crate::secret::Secret;
 use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
@@ -26,6 +30,18 @@ const LONGEST_ASSERTION: Duration = Duration::from_secs(3_600);
 const ASSERTION_LEEWAY: Duration = Duration::from_secs(30);
 /// The longest assertion, in bytes.
 const MAX_ASSERTION_BYTES: usize = 8192;
+
+/// Checks who a client is.
+#[derive(Debug)]
+pub struct ClientAuthentication {
+    policy: Arc<IssuancePolicy>,
+    accounts: Arc<dyn AccountStore>,
+    leases: Leases,
+    throttle: Throttle,
+    audit: Audit,
+    metrics: IssuerMetrics,
+    clock: Arc<dyn Clock>,
+}
 
 /// What a client shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,12 +168,18 @@ fn form_decoded(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(&text).decode_utf8().ok().map(Into::into)
 }
 
-impl Issuance {
+impl ClientAuthentication {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { policy, accounts, leases, throttle, audit, metrics, clock, .. } =
+            on.clone();
+        Self { policy, accounts, leases, throttle, audit, metrics, clock }
+    }
+
     /// The client that shows these credentials.
     ///
     /// # Errors
     /// [`IssueError::InvalidClient`], the same whether the client or its secret is unknown.
-    pub async fn client(
+    pub async fn authenticate(
         &self,
         shown: &ClientCredentials,
         caller: &Caller,
@@ -172,10 +194,8 @@ impl Issuance {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
-        if error.is_audited() {
-            let event = self.audit.event(Event::ClientRefused).error(&error);
-            event.client(named(shown).as_deref()).address(caller.address).write();
-        }
+        let event = self.audit.event(Event::ClientRefused).error(&error);
+        event.client(named(shown).as_deref()).address(caller.address).write();
         self.metrics.issued("client", Some(&error));
         Err(error)
     }
@@ -183,21 +203,15 @@ impl Issuance {
     async fn client_unaudited(&self, shown: &ClientCredentials) -> Result<Client, IssueError> {
         let refused = || IssueError::InvalidClient { by_header: shown.is_by_header() };
         let id = named(shown).filter(|id| is_client_id(id)).ok_or_else(refused)?;
-        if let ClientCredentials::Public { .. } = shown {
-            let client = self.accounts.client(&id).await?;
-            return client.filter(|client| !client.is_confidential()).ok_or_else(refused);
-        }
-        let client = self.accounts.client(&id).await?;
-        let is_good = match (shown, &client) {
-            (ClientCredentials::Secret { secret, .. }, Some(client)) => {
-                self.is_secret_of(client, secret)
+        let client = self.accounts.client(&id).await?.ok_or_else(refused)?;
+        let is_good = match shown {
+            ClientCredentials::Public { .. } => !client.is_confidential(),
+            ClientCredentials::Secret { secret, .. } => self.is_secret_of(&client, secret),
+            ClientCredentials::Assertion { assertion, .. } => {
+                self.is_assertion_of(&client, assertion).await?
             }
-            (ClientCredentials::Assertion { assertion, .. }, Some(client)) => {
-                self.is_assertion_of(client, assertion).await?
-            }
-            _ => false,
         };
-        client.filter(|_| is_good).ok_or_else(refused)
+        if is_good { Ok(client) } else { Err(refused()) }
     }
 
     fn is_secret_of(&self, client: &Client, secret: &Secret) -> bool {

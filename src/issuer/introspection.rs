@@ -1,21 +1,36 @@
 //! What a token is (RFC 7662), for those who may know.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use super::Issuance;
+use super::Dependencies;
 use super::error::IssueError;
-use super::issue::{GRANT_CONTEXT, GrantContext};
-use super::refresh::TokenOwner;
+use super::grant::{GRANT_CONTEXT, GrantContext};
 use super::revocation::valid_token;
-use crate::clock::UnixTime;
-use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
-use crate::session::{NotLive, SessionId, UserId};
-use crate::token::{TokenError, Verified};
+use crate::clock::{Clock, UnixTime};
+use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
+use crate::session::{NotLive, SessionId, Sessions, UserId};
+use crate::token::{TokenError, Verified, Verifier};
 
-/// Owner of a token, and its claims as they are told.
-type Introspected = (TokenOwner, Map<String, Value>);
+/// Says what tokens are.
+#[derive(Debug)]
+pub struct Introspection {
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+}
 
-impl Issuance {
+/// User and session of a token, and its claims as they are told.
+type Introspected = (UserId, SessionId, Map<String, Value>);
+
+impl Introspection {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { sessions, tokens, verifier, clock, .. } = on.clone();
+        Self { sessions, tokens, verifier, clock }
+    }
+
     /// What is known of a token; `None` where it is not good now, for whatever reason.
     ///
     /// # Errors
@@ -28,10 +43,10 @@ impl Issuance {
             kept.filter(|kept| kept.used.is_none() && self.clock.now() < kept.expires)
                 .and_then(introspected)
         };
-        let Some((owner, mut claims)) = found else {
+        let Some((user, session, mut claims)) = found else {
             return Ok(None);
         };
-        match self.sessions.live(&owner.user, &owner.session).await {
+        match self.sessions.live(&user, &session).await {
             Ok(_) => {}
             Err(NotLive::Store(error)) => return Err(error.into()),
             Err(NotLive::Unknown | NotLive::Ended(_)) => return Ok(None),
@@ -66,11 +81,11 @@ fn introspected_jwt(verified: &Verified) -> Option<Introspected> {
     let user = UserId::parse(&verified.subject).ok()?;
     let mut claims = verified.claims.as_map().clone();
     claims.insert("token_type".to_owned(), json!("Bearer"));
-    Some((TokenOwner { session, user, client: None }, claims))
+    Some((user, session, claims))
 }
 
 fn introspected(kept: OpaqueToken) -> Option<Introspected> {
-    let owner = TokenOwner { session: kept.session.clone(), user: kept.user.clone(), client: None };
+    let (user, session) = (kept.user.clone(), kept.session.clone());
     let claims = match kept.kind {
         TokenKind::Handle => {
             let mut claims = kept.claims;
@@ -81,11 +96,11 @@ fn introspected(kept: OpaqueToken) -> Option<Introspected> {
         }
         TokenKind::Refresh => of_refresh(&kept)?,
     };
-    Some((owner, claims))
+    Some((user, session, claims))
 }
 
 fn of_refresh(kept: &OpaqueToken) -> Option<Map<String, Value>> {
-    let context: GrantContext = serde_json::from_value(Value::Object(kept.claims.clone())).ok()?;
+    let context = GrantContext::of(kept, false).ok()?;
     let mut claims = Map::new();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     set("token_type", json!("refresh_token"));

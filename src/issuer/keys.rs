@@ -1,22 +1,41 @@
 //! Keys in jwthenticator's way: registered by another service, each for some identifier.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Issuance;
-use super::audit::Event;
+use super::Dependencies;
+use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
+use super::policy::IssuancePolicy;
+use super::throttle::Throttle;
 use crate::account::{
-    AccountError, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
+    AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
 };
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::opaque;
-use crate::secret::Secret;
+use crate::secret::{Random, Secret};
 use crate::session::UserId;
 
 const NOT_A_SERVICES: IssueError = IssueError::Forbidden("This is a person's, not a service's.");
 
-impl Issuance {
+/// Registers keys, and says which are registered.
+#[derive(Debug)]
+pub struct KeyRegistration {
+    policy: Arc<IssuancePolicy>,
+    accounts: Arc<dyn AccountStore>,
+    throttle: Throttle,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl KeyRegistration {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { policy, accounts, throttle, audit, clock, random, .. } = on.clone();
+        Self { policy, accounts, throttle, audit, clock, random }
+    }
+
     /// Registers a key for the user who is called `identifier`, a UUID, and makes that user where
     /// it is missing. A key that is there gets a new end, whoever's it is.
     ///

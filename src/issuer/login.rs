@@ -4,41 +4,54 @@
 //! another name cost the same questions and the same hash, and get the same answer.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::Issuance;
-use super::audit::Event;
+use super::Dependencies;
+use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
-use super::hook::{HookAnswer, HookRequest};
-use super::issue::{IssueRequest, Issued, Origin};
+use super::grant::Origin;
+use super::hook::{Hook, HookAnswer, HookRequest};
+pub use super::issue::GrantParams;
+use super::issue::{IssueRequest, Issued, SessionOpener};
 use super::keys::is_generated_key;
+use super::metrics::IssuerMetrics;
+use super::policy::IssuancePolicy;
 use super::subject::Subject;
-use super::throttle::{AttemptName, Counted, Success, TooEarly};
-use crate::account::password::Checked;
-use crate::account::{AccountError, Client, KeyDigest, Login, User, UserKind, UserState};
+use super::throttle::{AttemptName, Counted, Success, Throttle, TooEarly};
+use crate::account::password::{Checked, Passwords};
+use crate::account::{
+    AccountError, AccountStore, Client, KeyDigest, Login as LoginName, User, UserKind, UserState,
+};
+use crate::clock::Clock;
 use crate::secret::Secret;
 
-/// Parameters that every grant takes.
-#[derive(Clone, Debug, Default)]
-pub struct GrantParams<'a> {
-    /// The client, where it showed who it is.
-    pub client: Option<&'a Client>,
-    /// The scopes.
-    pub scopes: Option<Vec<String>>,
-    /// The audiences (RFC 8707).
-    pub audiences: Vec<String>,
+/// Logging in.
+#[derive(Debug)]
+pub struct Login {
+    policy: Arc<IssuancePolicy>,
+    opener: SessionOpener,
+    accounts: Arc<dyn AccountStore>,
+    passwords: Arc<Passwords>,
+    password_check: PasswordCheck,
+    throttle: Throttle,
+    audit: Audit,
+    metrics: IssuerMetrics,
+    clock: Arc<dyn Clock>,
+    /// True while the account store fails to record logins.
+    recording_fails: AtomicBool,
 }
 
 /// Who checks passwords.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum PasswordCheck {
     /// The built-in accounts.
     Accounts,
     /// The application.
-    Hook(Box<super::hook::Hook>),
+    Hook(Arc<Hook>),
 }
 
 /// A user whose password was right.
@@ -48,7 +61,33 @@ struct VerifiedUser {
     needs_rehash: bool,
 }
 
-impl Issuance {
+impl Login {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies {
+            policy,
+            accounts,
+            passwords,
+            password_check,
+            throttle,
+            audit,
+            metrics,
+            clock,
+            ..
+        } = on.clone();
+        Self {
+            policy,
+            accounts,
+            passwords,
+            password_check,
+            throttle,
+            audit,
+            metrics,
+            clock,
+            opener: SessionOpener::new(on),
+            recording_fails: AtomicBool::new(false),
+        }
+    }
+
     /// The `password` grant (RFC 6749, section 4.3).
     ///
     /// # Errors
@@ -61,7 +100,7 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let outcome = self.password_unaudited(login, password, params, caller).await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
+        if let Err(error) = &outcome {
             let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
             refused.reason("password").address(caller.address).write();
         }
@@ -76,24 +115,27 @@ impl Issuance {
         params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        self.check_target(&params)?;
+        self.policy.check_audiences(params.client, &params.audiences)?;
         // First, and whoever is named: in a flood nothing is asked of any store.
         if matches!(self.password_check, PasswordCheck::Accounts) && self.passwords.is_busy() {
             return Err(IssueError::Busy);
         }
         let check = async {
-            let login = Login::parse(login).map_err(|_| IssueError::InvalidGrant)?;
+            let login = LoginName::parse(login).map_err(|_| IssueError::InvalidGrant)?;
             self.check_password(&login, password, &params, caller).await
         };
         let (subject, origin) = self.throttle.within_budget(caller, Success::Costs, check).await?;
-        self.open(issue_request(&subject, params, origin, "password", caller), None).await
+        let (subject, grant) = (&subject, "password");
+        let (key, identifier) = (None, None);
+        let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
+        self.opener.open(request).await
     }
 
     /// Whose name and password these are, if he may log in. Attempts are counted under what was
     /// written, of which anybody is told alike.
     async fn check_password(
         &self,
-        login: &Login,
+        login: &LoginName,
         password: &Secret,
         params: &GrantParams<'_>,
         caller: &Caller,
@@ -132,7 +174,7 @@ impl Issuance {
     /// too, so that several names give no more of them; of that nobody is told.
     async fn check_account(
         &self,
-        login: &Login,
+        login: &LoginName,
         password: &Secret,
         caller: &Caller,
     ) -> Result<VerifiedUser, IssueError> {
@@ -207,7 +249,7 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let outcome = self.api_key_unaudited(key, params, caller).await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
+        if let Err(error) = &outcome {
             let refused = self.audit.event(Event::LoginRefused).error(error);
             refused.reason("api_key").address(caller.address).write();
         }
@@ -221,7 +263,7 @@ impl Issuance {
         params: GrantParams<'_>,
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
-        self.check_target(&params)?;
+        self.policy.check_audiences(params.client, &params.audiences)?;
         let (digest, now) = (KeyDigest::of(key), self.clock.now());
         let check = async {
             let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
@@ -242,11 +284,9 @@ impl Issuance {
         // jwthenticator writes whatever the caller says he is; here it is who the key was
         // registered for, by the same name.
         let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());
-        let request = IssueRequest {
-            key: Some(&key.id),
-            ..issue_request(&subject, params, origin, "api_key", caller)
-        };
-        self.open(request, identifier).await
+        let (subject, grant, key) = (&subject, "api_key", Some(key.id.as_str()));
+        let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
+        self.opener.open(request).await
     }
 
     /// The `client_credentials` grant (RFC 6749, section 4.4), for a client that showed who it is.
@@ -260,53 +300,18 @@ impl Issuance {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let issue = async {
-            self.check_target(&params)?;
-            let subject = Subject::of_client(client)?;
-            let request =
-                issue_request(&subject, params, Origin::Client, "client_credentials", caller);
-            self.open(request, None).await
+            self.policy.check_audiences(params.client, &params.audiences)?;
+            let (subject, origin) = (&Subject::of_client(client)?, Origin::Client);
+            let (grant, key, identifier) = ("client_credentials", None, None);
+            let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
+            self.opener.open(request).await
         };
         let outcome = issue.await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_audited()) {
+        if let Err(error) = &outcome {
             let refused = self.audit.event(Event::LoginRefused).client(Some(&client.id));
             refused.reason("client_credentials").error(error).address(caller.address).write();
         }
         self.metrics.issued("client_credentials", outcome.as_ref().err());
         outcome
-    }
-
-    fn check_target(&self, params: &GrantParams<'_>) -> Result<(), IssueError> {
-        self.check_audiences(params.client, &params.audiences)
-    }
-
-    /// Whether tokens for these audiences may be issued to this client.
-    pub(super) fn check_audiences(
-        &self,
-        client: Option<&Client>,
-        audiences: &[String],
-    ) -> Result<(), IssueError> {
-        let of_client = client.map_or(&[][..], |client| client.audiences.as_slice());
-        let is_known =
-            |name: &String| self.policy.audiences.contains(name) || of_client.contains(name);
-        if audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
-    }
-}
-
-fn issue_request<'a>(
-    subject: &'a Subject,
-    params: GrantParams<'a>,
-    origin: Origin,
-    grant: &'static str,
-    caller: &'a Caller,
-) -> IssueRequest<'a> {
-    IssueRequest {
-        subject,
-        client: params.client,
-        scopes: params.scopes,
-        audiences: params.audiences,
-        grant,
-        origin,
-        key: None,
-        caller,
     }
 }

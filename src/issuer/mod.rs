@@ -1,9 +1,9 @@
 //! Issuance: people and programs log in, tokens are issued, refreshed and revoked.
 //!
-//! [`Issuance`] is the whole of it, over the stores' traits, knowing nothing of HTTP or gRPC:
-//! [`login`] and [`client_auth`] find out who asks, [`issue`] opens a session and makes tokens,
-//! [`refresh`] makes the next ones, [`revocation`] ends them, [`introspection`] describes them. The
-//! two ways in, [`http`] and [`grpc`], read a request, ask it, and render what it says.
+//! [`Issuance`] is the whole of it in parts, over the stores' traits, knowing nothing of HTTP or
+//! gRPC: [`login`] and [`client_auth`] find out who asks, [`issue`] opens a session, [`refresh`]
+//! makes the next tokens, [`revocation`] ends them, [`introspection`] describes them. The two ways
+//! in, [`http`] and [`grpc`], read a request, ask the part that it is for, and render what it says.
 //!
 //! It never judges requests for applications: that is the gate's, which it shares sessions with,
 //! so that what ends here is refused there at once.
@@ -12,6 +12,7 @@ pub mod audit;
 pub mod caller;
 pub mod client_auth;
 pub mod error;
+mod grant;
 pub mod grpc;
 pub mod hook;
 pub mod http;
@@ -21,6 +22,7 @@ pub mod keys;
 pub mod login;
 pub mod metrics;
 pub mod policy;
+pub mod readiness;
 pub mod refresh;
 pub mod revocation;
 mod scopes;
@@ -28,15 +30,20 @@ mod sealed;
 pub mod subject;
 pub mod tasks;
 pub mod throttle;
+mod token_issuer;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use audit::Audit;
-use login::PasswordCheck;
+use client_auth::ClientAuthentication;
+use introspection::Introspection;
+use keys::KeyRegistration;
+use login::{Login, PasswordCheck};
 use metrics::IssuerMetrics;
 use policy::IssuancePolicy;
-use refresh::KeyedLocks;
+use readiness::Readiness;
+use refresh::Refresh;
+use revocation::Revocation;
 use tasks::Tasks;
 use throttle::Throttle;
 
@@ -50,9 +57,11 @@ use crate::session::Sessions;
 use crate::store::records::Records;
 use crate::token::{SigningRing, Verifier};
 
-/// What issuance stands on.
-#[derive(Debug)]
-pub struct Parts {
+/// What issuance is built of.
+#[derive(Clone, Debug)]
+pub struct Dependencies {
+    /// What the operator decides about tokens.
+    pub policy: Arc<IssuancePolicy>,
     /// Users, keys and clients.
     pub accounts: Arc<dyn AccountStore>,
     /// Who hashes passwords.
@@ -83,22 +92,54 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
 }
 
-/// Everything that issues tokens.
+/// Everything that issues tokens, in parts.
 #[derive(Debug)]
 pub struct Issuance {
-    parts: Parts,
-    policy: IssuancePolicy,
-    rotation_locks: KeyedLocks,
+    /// Logging in.
+    pub login: Login,
+    /// New tokens for refresh tokens.
+    pub refresh: Refresh,
+    /// The end of sessions, and their lists.
+    pub revocation: Revocation,
+    /// What tokens are.
+    pub introspection: Introspection,
+    /// Who a client is.
+    pub clients: ClientAuthentication,
+    /// Keys in jwthenticator's way.
+    pub keys: KeyRegistration,
+    /// Whether the stores answer.
+    pub readiness: Readiness,
+    /// The limits, for secrets that a way in checks itself.
+    pub throttle: Throttle,
+    /// Where refusals of a way in are told.
+    pub audit: Audit,
+    /// The keys that are published.
+    pub signers: Arc<SigningRing>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    policy: Arc<IssuancePolicy>,
     tasks: Tasks,
-    /// True while the account store fails to record logins.
-    recording_fails: AtomicBool,
 }
 
 impl Issuance {
-    /// Issuance under this policy.
-    pub fn new(parts: Parts, policy: IssuancePolicy) -> Self {
-        let (rotation_locks, tasks) = (KeyedLocks::default(), Tasks::new());
-        Self { parts, policy, rotation_locks, tasks, recording_fails: AtomicBool::new(false) }
+    /// Issuance in all its parts.
+    pub fn new(on: &Dependencies) -> Self {
+        let Dependencies { policy, throttle, audit, signers, clock, .. } = on.clone();
+        Self {
+            login: Login::new(on),
+            refresh: Refresh::new(on),
+            revocation: Revocation::new(on),
+            introspection: Introspection::new(on),
+            clients: ClientAuthentication::new(on),
+            keys: KeyRegistration::new(on),
+            readiness: Readiness::new(on),
+            throttle,
+            audit,
+            signers,
+            clock,
+            policy,
+            tasks: Tasks::new(),
+        }
     }
 
     /// The policy that tokens are issued under.
@@ -110,13 +151,5 @@ impl Issuance {
     /// does not depend on his patience.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
-    }
-}
-
-impl std::ops::Deref for Issuance {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.parts
     }
 }

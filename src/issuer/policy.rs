@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::error::IssueError;
+use crate::account::Client;
+
 /// Behaviour of refresh tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshPolicy {
@@ -65,4 +68,22 @@ pub struct IssuancePolicy {
     pub sessions_scope: Option<String>,
     /// The audiences by which assertions of clients name us (RFC 7523, section 3).
     pub own_urls: Vec<String>,
+}
+
+impl IssuancePolicy {
+    /// Whether handles are their own refresh tokens: tp-auth's one token.
+    pub(super) fn handle_is_refresh(&self) -> bool {
+        self.opaque && self.refresh_policy == RefreshPolicy::Sliding
+    }
+
+    /// Checks that tokens for these audiences may be issued to this client.
+    pub(super) fn check_audiences(
+        &self,
+        client: Option<&Client>,
+        audiences: &[String],
+    ) -> Result<(), IssueError> {
+        let of_client = client.map_or(&[][..], |client| client.audiences.as_slice());
+        let is_known = |name: &String| self.audiences.contains(name) || of_client.contains(name);
+        if audiences.iter().all(is_known) { Ok(()) } else { Err(IssueError::InvalidTarget) }
+    }
 }

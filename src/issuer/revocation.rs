@@ -1,18 +1,48 @@
 //! Revocation (RFC 7009), logout, and the lists of sessions.
 
-use super::Issuance;
-use super::audit::Event;
+use std::sync::Arc;
+
+use super::Dependencies;
+use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
-use super::issue::is_by_password;
-use super::refresh::TokenOwner;
-use crate::account::{self, Client, UserLookup};
-use crate::opaque::{TokenDigest, TokenKind};
-use crate::session::{Filter, NotLive, Session, SessionId, UserId};
-use crate::token::{ScopeSet, TokenError, Verified};
+use super::grant::is_by_password;
+use super::metrics::IssuerMetrics;
+use super::policy::IssuancePolicy;
+use crate::account::{self, AccountStore, Client, UserLookup};
+use crate::clock::Clock;
+use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
+use crate::session::{Filter, NotLive, Session, SessionId, Sessions, UserId};
+use crate::token::{ScopeSet, TokenError, Verified, Verifier};
 
 /// How many sessions are listed at once.
 pub const MAX_LISTED: usize = 1000;
+
+/// Ends sessions, and lists them.
+#[derive(Debug)]
+pub struct Revocation {
+    policy: Arc<IssuancePolicy>,
+    accounts: Arc<dyn AccountStore>,
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    verifier: Arc<Verifier>,
+    audit: Audit,
+    metrics: IssuerMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+/// Owner of a token: its session, user and client.
+struct TokenOwner {
+    session: SessionId,
+    user: UserId,
+    client: Option<String>,
+}
+
+impl From<OpaqueToken> for TokenOwner {
+    fn from(kept: OpaqueToken) -> Self {
+        Self { session: kept.session, user: kept.user, client: kept.client }
+    }
+}
 
 /// Somebody who showed a good access token.
 #[derive(Clone, Debug)]
@@ -36,7 +66,22 @@ struct TargetUsers {
     not_found: Option<IssueError>,
 }
 
-impl Issuance {
+impl Revocation {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies {
+            policy,
+            accounts,
+            sessions,
+            tokens,
+            verifier,
+            audit,
+            metrics,
+            clock,
+            ..
+        } = on.clone();
+        Self { policy, accounts, sessions, tokens, verifier, audit, metrics, clock }
+    }
+
     /// Who shows this access token, a JWT or a handle.
     ///
     /// # Errors
@@ -76,14 +121,13 @@ impl Issuance {
             return Ok(verified.and_then(|good| self.owner_of_jwt(&good)));
         }
         let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
-        let is_good = |kept: &crate::opaque::OpaqueToken| {
+        let is_good = |kept: &OpaqueToken| {
             kept.kind == TokenKind::Handle && kept.used.is_none() && self.clock.now() < kept.expires
         };
         Ok(found.filter(is_good).map(|kept| {
             let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
             let scopes = scopes.unwrap_or_default().split(' ').map(Box::from).collect();
-            let owner = TokenOwner { session: kept.session, user: kept.user, client: kept.client };
-            (owner, ScopeSet::new(scopes))
+            (kept.into(), ScopeSet::new(scopes))
         }))
     }
 
@@ -134,11 +178,7 @@ impl Issuance {
             return Ok(found.map(|(owner, _)| owner));
         }
         let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
-        Ok(found.map(|kept| TokenOwner {
-            session: kept.session,
-            user: kept.user,
-            client: kept.client,
-        }))
+        Ok(found.map(TokenOwner::from))
     }
 
     /// Ends a session; says whether there was one.

@@ -93,7 +93,7 @@ pub enum Success {
 }
 
 /// The rate limits, over the store that all processes share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Throttle {
     limits: Limits,
     config: ThrottleConfig,

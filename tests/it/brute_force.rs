@@ -23,7 +23,7 @@ const BURST: usize = 30;
 
 async fn with_bob() -> Fixture {
     let fixture = Fixture::new().await;
-    let hash = fixture.issuance.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
+    let hash = fixture.dependencies.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
     let mut bob = user(BOB, UserKind::Person, Some(hash));
     bob.email = Some(Login::parse(MAIL).expect("a name"));
     fixture.accounts.inner.add_user(&bob).await.expect("a new user");
@@ -100,7 +100,7 @@ async fn a_login_that_was_not_checked_counts_for_nothing() {
 
 async fn by_key(fixture: &Fixture, key: &str, caller: &Caller) -> Result<(), IssueError> {
     let key = Secret::new(key);
-    fixture.issuance.api_key(&key, GrantParams::default(), caller).await.map(drop)
+    fixture.issuance.login.api_key(&key, GrantParams::default(), caller).await.map(drop)
 }
 
 fn is_slow_down(outcome: &Result<(), IssueError>) -> bool {
@@ -139,7 +139,7 @@ async fn a_key_that_somebody_chose_is_guessed_within_the_budget_of_an_address_on
     }
     assert!(is_slow_down(&by_key(&fixture, "one more", &near).await));
     assert!(is_slow_down(&by_key(&fixture, API_KEY, &near).await), "nor is the right one told");
-    let asked = fixture.issuance.is_key_registered(&Secret::new(API_KEY), &near).await;
+    let asked = fixture.issuance.keys.is_key_registered(&Secret::new(API_KEY), &near).await;
     assert!(matches!(asked, Err(IssueError::SlowDown(_))), "nor there: {asked:?}");
     assert_eq!(by_key(&fixture, API_KEY, &far).await, Ok(()), "others go on");
     assert_eq!(by_key(&fixture, &random, &near).await, Ok(()), "nobody guesses 256 bits");
@@ -155,9 +155,9 @@ async fn a_key_that_looks_like_ours_is_registered_by_nobody_else() {
     let ours = format!("pk_{}", random.expose_str().expect("text"));
     for (key, is_taken) in [(ours.as_str(), false), ("pk_short", true), ("x", true)] {
         let key = Secret::new(key);
-        let outcome = fixture.issuance.register_key(&key, SERVICE, &fixture.caller).await;
+        let outcome = fixture.issuance.keys.register_key(&key, SERVICE, &fixture.caller).await;
         assert_eq!(outcome.is_ok(), is_taken, "{outcome:?}");
-        let registered = fixture.issuance.is_key_registered(&key, &fixture.caller).await;
+        let registered = fixture.issuance.keys.is_key_registered(&key, &fixture.caller).await;
         assert_eq!(registered, Ok(is_taken));
     }
 }
@@ -167,7 +167,7 @@ async fn a_key_that_looks_like_ours_is_registered_by_nobody_else() {
 #[tokio::test]
 async fn a_refused_login_asks_the_same_whoever_is_named() {
     let fixture = with_bob().await;
-    let hash = fixture.issuance.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
+    let hash = fixture.dependencies.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
     fixture
         .accounts
         .inner

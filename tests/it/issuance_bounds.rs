@@ -16,7 +16,7 @@ const MAX_TOKEN_BYTES: usize = 8192;
 /// Somebody whose claims make a token of more than so many bytes.
 async fn with_verbose(length: usize) -> Fixture {
     let fixture = Fixture::new().await;
-    let hash = fixture.issuance.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
+    let hash = fixture.dependencies.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
     let mut verbose = user("verbose", UserKind::Person, Some(hash));
     verbose.claims.insert("story".to_owned(), json!("x".repeat(length)));
     fixture.accounts.inner.add_user(&verbose).await.expect("a new user");
@@ -32,7 +32,7 @@ async fn a_token_that_nobody_would_accept_is_not_issued() {
     let issued = fixture.log_in_as("verbose", ALICE.1).await.expect("tokens");
     let token = shown(&issued.access_token);
     assert!(token.len() <= MAX_TOKEN_BYTES, "{}", token.len());
-    assert!(fixture.issuance.introspect(token).await.expect("an answer").is_some());
+    assert!(fixture.issuance.introspection.introspect(token).await.expect("an answer").is_some());
 }
 
 #[tokio::test]
@@ -52,7 +52,8 @@ async fn claims_that_grow_stop_the_next_refresh_and_end_nothing() {
 #[tokio::test]
 async fn what_cannot_be_read_is_not_said_to_be_revoked() {
     let fixture = Fixture::new().await;
-    let revoke = async |token: &str| fixture.issuance.revoke(token, None, &fixture.caller).await;
+    let revoke =
+        async |token: &str| fixture.issuance.revocation.revoke(token, None, &fixture.caller).await;
     let long = format!("a.{}.c", "b".repeat(MAX_TOKEN_BYTES));
     let refused = revoke(&long).await.expect_err("it was not read");
     assert!(matches!(&refused, IssueError::InvalidRequest(why) if why.contains("MAX_TOKEN_BYTES")));
@@ -60,8 +61,15 @@ async fn what_cannot_be_read_is_not_said_to_be_revoked() {
     for token in ["a.b.c", "x", ".."] {
         assert_eq!(revoke(token).await, Ok(()), "{token}");
     }
-    assert_eq!(fixture.issuance.introspect(&long).await, Ok(None), "nobody accepts it");
-    assert_eq!(fixture.issuance.bearer(&long).await.err(), Some(IssueError::InvalidToken));
+    assert_eq!(
+        fixture.issuance.introspection.introspect(&long).await,
+        Ok(None),
+        "nobody accepts it"
+    );
+    assert_eq!(
+        fixture.issuance.revocation.bearer(&long).await.err(),
+        Some(IssueError::InvalidToken)
+    );
 }
 
 /// Alice's own key.
@@ -90,7 +98,12 @@ async fn with_limits() -> Fixture {
 async fn by_key(fixture: &Fixture, key: &str) {
     let key = Secret::new(key);
     fixture.wait(1);
-    fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await.expect("tokens");
+    fixture
+        .issuance
+        .login
+        .api_key(&key, GrantParams::default(), &fixture.caller)
+        .await
+        .expect("tokens");
 }
 
 async fn live_of(fixture: &Fixture, user: &str) -> Vec<Session> {
@@ -127,7 +140,8 @@ async fn a_client_that_acts_for_itself_has_no_more_sessions_than_it_may() {
     let fixture = with_limits().await;
     for _ in 0..9 {
         let params = GrantParams { client: Some(&fixture.demo), ..GrantParams::default() };
-        let issued = fixture.issuance.client_credentials(&fixture.demo, params, &fixture.caller);
+        let issued =
+            fixture.issuance.login.client_credentials(&fixture.demo, params, &fixture.caller);
         issued.await.expect("tokens");
         fixture.wait(1);
     }

@@ -118,7 +118,7 @@ async fn stored_state(fixture: &Fixture) -> StoredState {
 }
 
 async fn is_active(fixture: &Fixture, token: &Secret) -> bool {
-    let found = fixture.issuance.introspect(shown(token)).await;
+    let found = fixture.issuance.introspection.introspect(shown(token)).await;
     found.expect("no store fails now").is_some()
 }
 
@@ -211,13 +211,13 @@ async fn a_login_that_makes_room_and_fails_leaves_no_more_sessions_than_there_we
 async fn a_login_of_a_program_that_fails_leaves_nothing() {
     let by_key = async |fixture: &Fixture| {
         let key = Secret::new(API_KEY);
-        fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await
+        fixture.issuance.login.api_key(&key, GrantParams::default(), &fixture.caller).await
     };
     login("api key", 0, Setup::default, by_key).await;
     login("api key, opaque", 0, opaque, by_key).await;
     let by_client = async |fixture: &Fixture| {
         let params = GrantParams { client: Some(&fixture.demo), ..GrantParams::default() };
-        fixture.issuance.client_credentials(&fixture.demo, params, &fixture.caller).await
+        fixture.issuance.login.client_credentials(&fixture.demo, params, &fixture.caller).await
     };
     login("client_credentials", 0, Setup::default, by_client).await;
     login("client_credentials, opaque", 0, opaque, by_client).await;
@@ -457,7 +457,7 @@ async fn refresh_for(
 ) -> Result<Issued, IssueError> {
     let (token, caller) = (shown(token), &fixture.caller);
     let request = RefreshRequest { token, client: None, scopes, audiences, caller };
-    fixture.issuance.refresh(request).await
+    fixture.issuance.refresh.refresh(request).await
 }
 
 #[tokio::test]
@@ -594,7 +594,7 @@ async fn a_handle_whose_slide_fails_or_is_killed_slides_later() {
     };
     let act = async |fixture: &Fixture, issued: &Issued| {
         let (token, caller) = (shown(&issued.access_token), &fixture.caller);
-        let slid = fixture.issuance.slide_for_tp_auth(ALICE.0, token, caller).await?;
+        let slid = fixture.issuance.refresh.slide_for_tp_auth(ALICE.0, token, caller).await?;
         assert!(slid, "the window was over");
         Ok(())
     };
@@ -633,7 +633,7 @@ async fn several(fixture: &Fixture) -> (Vec<Issued>, SessionId) {
     }
     logins.swap(0, 1);
     let key = Secret::new(API_KEY);
-    let robot = fixture.issuance.api_key(&key, GrantParams::default(), &fixture.caller).await;
+    let robot = fixture.issuance.login.api_key(&key, GrantParams::default(), &fixture.caller).await;
     (logins, robot.expect("the robot logs in").session)
 }
 
@@ -672,7 +672,11 @@ async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
             setup,
             &[1, 2],
             async |fixture, (logins, _)| {
-                fixture.issuance.revoke(shown(&logins[0].access_token), None, &fixture.caller).await
+                fixture
+                    .issuance
+                    .revocation
+                    .revoke(shown(&logins[0].access_token), None, &fixture.caller)
+                    .await
             },
         )
         .await;
@@ -681,28 +685,37 @@ async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
             setup,
             &[1, 2],
             async |fixture, (logins, _)| {
-                fixture.issuance.revoke(shown(refresh_of(&logins[0])), None, &fixture.caller).await
+                fixture
+                    .issuance
+                    .revocation
+                    .revoke(shown(refresh_of(&logins[0])), None, &fixture.caller)
+                    .await
             },
         )
         .await;
     }
     check_revocation("end", Setup::default, &[1, 2], async |fixture, (logins, _)| {
-        fixture.issuance.end(&logins[0].session, "logout", &fixture.caller).await.map(drop)
+        fixture
+            .issuance
+            .revocation
+            .end(&logins[0].session, "logout", &fixture.caller)
+            .await
+            .map(drop)
     })
     .await;
     check_revocation("end own", Setup::default, &[1, 2], async |fixture, (logins, _)| {
         let alice = bearer(&logins[1].session);
-        fixture.issuance.end_own(&alice, &logins[0].session, &fixture.caller).await
+        fixture.issuance.revocation.end_own(&alice, &logins[0].session, &fixture.caller).await
     })
     .await;
     check_revocation("end others", Setup::default, &[0], async |fixture, (logins, _)| {
         let alice = bearer(&logins[0].session);
-        fixture.issuance.end_others(&alice, &fixture.caller).await.map(drop)
+        fixture.issuance.revocation.end_others(&alice, &fixture.caller).await.map(drop)
     })
     .await;
     check_revocation("end all", Setup::default, &[], async |fixture, (logins, _)| {
         let alice = bearer(&logins[0].session);
-        fixture.issuance.end_all_own(&alice, &fixture.caller).await.map(drop)
+        fixture.issuance.revocation.end_all_own(&alice, &fixture.caller).await.map(drop)
     })
     .await;
 }
@@ -738,38 +751,40 @@ async fn what_cannot_be_known_is_not_answered() {
     for (name, opaque) in [("jwt", false), ("opaque", true)] {
         let setup = || Setup::with(|policy| policy.opaque = opaque);
         question(&format!("introspect, {name}"), setup, async |fixture, (logins, _)| {
-            let found = fixture.issuance.introspect(shown(&logins[0].access_token)).await?;
+            let found =
+                fixture.issuance.introspection.introspect(shown(&logins[0].access_token)).await?;
             assert!(found.is_some(), "a good token is never said to be none");
             Ok(())
         })
         .await;
         question(&format!("introspect refresh, {name}"), setup, async |fixture, (logins, _)| {
-            let found = fixture.issuance.introspect(shown(refresh_of(&logins[0]))).await?;
+            let found =
+                fixture.issuance.introspection.introspect(shown(refresh_of(&logins[0]))).await?;
             assert!(found.is_some(), "a good token is never said to be none");
             Ok(())
         })
         .await;
         question(&format!("bearer, {name}"), setup, async |fixture, (logins, _)| {
-            fixture.issuance.bearer(shown(&logins[0].access_token)).await.map(drop)
+            fixture.issuance.revocation.bearer(shown(&logins[0].access_token)).await.map(drop)
         })
         .await;
     }
     question("list", Setup::default, async |fixture, _| {
-        let listed = fixture.issuance.list(Some(&id(ALICE.0)), 10).await?;
+        let listed = fixture.issuance.revocation.list(Some(&id(ALICE.0)), 10).await?;
         assert_eq!(listed.len(), 3);
         Ok(())
     })
     .await;
     question("is_key_registered", Setup::default, async |fixture, _| {
         let key = Secret::new(API_KEY);
-        assert!(fixture.issuance.is_key_registered(&key, &fixture.caller).await?, "it is");
+        assert!(fixture.issuance.keys.is_key_registered(&key, &fixture.caller).await?, "it is");
         Ok(())
     })
     .await;
 }
 
 async fn register(fixture: &Fixture, key: &str) -> Result<(), IssueError> {
-    fixture.issuance.register_key(&Secret::new(key), SERVICE, &fixture.caller).await
+    fixture.issuance.keys.register_key(&Secret::new(key), SERVICE, &fixture.caller).await
 }
 
 async fn has_key(fixture: &Fixture, key: &str) -> bool {
@@ -841,12 +856,12 @@ async fn a_client_is_never_believed_where_a_store_failed() {
             shown(fixture, "first")
         };
         let act = async |fixture: &Fixture, shown: &ClientCredentials| {
-            fixture.issuance.client(shown, &fixture.caller).await.map(drop)
+            fixture.issuance.clients.authenticate(shown, &fixture.caller).await.map(drop)
         };
         let check = async |fixture: Fixture, _: ClientCredentials, injected: InjectedFault| {
             // An assertion is good once; whether it was used up is not known.
             let next = shown(&fixture, "second");
-            let client = fixture.issuance.client(&next, &fixture.caller).await;
+            let client = fixture.issuance.clients.authenticate(&next, &fixture.caller).await;
             assert!(client.is_ok(), "{injected:?}: {client:?}");
         };
         let name = format!("client by {name}");

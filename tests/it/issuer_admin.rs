@@ -245,8 +245,8 @@ async fn introspection_allows_for_no_clock_but_its_own() {
     let fixture = Fixture::new(|setup| setup.leeway = Duration::from_secs(600)).await;
     let token = text(&fixture.login().await.access_token);
     let is_active = async || {
-        let known = fixture.issuance.introspect(&token).await.expect("an answer");
-        (known.is_some(), fixture.issuance.verifier.verify(&token).is_ok())
+        let known = fixture.issuance.introspection.introspect(&token).await.expect("an answer");
+        (known.is_some(), fixture.dependencies.verifier.verify(&token).is_ok())
     };
     fixture.clock.advance(Duration::from_secs(899));
     assert_eq!(is_active().await, (true, true));
@@ -278,17 +278,20 @@ fn a_client_that_is_deleted_takes_its_sessions_along() {
 #[tokio::test]
 async fn whoever_is_logged_in_by_a_client_that_is_gone_by_then_gets_no_session() {
     let fixture = Fixture::usual().await;
-    let accounts = &fixture.issuance.accounts;
+    let accounts = &fixture.dependencies.accounts;
     // As it was when it showed its secret.
     let client = accounts.client(CLIENT.0).await.expect("an answer").expect("a client");
     accounts.delete_client(CLIENT.0).await.expect("deleted");
     let params = || GrantParams { client: Some(&client), ..GrantParams::default() };
     let (password, caller) = (Secret::new(LOGIN.1), Caller::default());
     let refused = Err(IssueError::InvalidClient { by_header: false });
-    let login = fixture.issuance.password(LOGIN.0, &password, params(), &caller).await;
+    let login = fixture.issuance.login.password(LOGIN.0, &password, params(), &caller).await;
     assert_eq!(login, refused);
-    assert_eq!(fixture.issuance.client_credentials(&client, params(), &caller).await, refused);
-    assert_eq!(fixture.issuance.list(None, 10).await.map(|found| found.len()), Ok(0));
+    assert_eq!(
+        fixture.issuance.login.client_credentials(&client, params(), &caller).await,
+        refused
+    );
+    assert_eq!(fixture.issuance.revocation.list(None, 10).await.map(|found| found.len()), Ok(0));
 }
 
 #[test]

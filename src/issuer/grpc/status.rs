@@ -46,54 +46,31 @@ mod tests {
 
     use super::*;
 
-    /// The error after this one, so that a new variant cannot be forgotten below.
-    fn next(error: &IssueError) -> Option<IssueError> {
-        Some(match error {
-            IssueError::InvalidRequest(_) => IssueError::InvalidClient { by_header: true },
-            IssueError::InvalidClient { .. } => IssueError::InvalidGrant,
-            IssueError::InvalidGrant => IssueError::UnauthorizedClient,
-            IssueError::UnauthorizedClient => IssueError::UnsupportedGrantType,
-            IssueError::UnsupportedGrantType => IssueError::InvalidScope,
-            IssueError::InvalidScope => IssueError::InvalidTarget,
-            IssueError::InvalidTarget => IssueError::MissingToken,
-            IssueError::MissingToken => IssueError::InvalidToken,
-            IssueError::InvalidToken => IssueError::Forbidden("why"),
-            IssueError::Forbidden(_) => IssueError::NotFound,
-            IssueError::NotFound => IssueError::SlowDown(Duration::from_millis(1500)),
-            IssueError::SlowDown(_) => IssueError::Unsupported,
-            IssueError::Unsupported => IssueError::TokenTooLong,
-            IssueError::TokenTooLong => IssueError::unavailable("why"),
-            IssueError::Unavailable(_) => IssueError::Busy,
-            IssueError::Busy => IssueError::InProgress(Duration::from_secs(3)),
-            IssueError::InProgress(_) => return None,
-        })
-    }
-
     #[test]
     fn every_error_has_its_code_and_says_what_to_do() {
-        let expected = [
-            (Code::InvalidArgument, "invalid_request", "token is missing", None),
-            (Code::Unauthenticated, "invalid_client", "", None),
-            (Code::Unauthenticated, "invalid_grant", "", None),
-            (Code::PermissionDenied, "unauthorized_client", "", None),
-            (Code::InvalidArgument, "unsupported_grant_type", "", None),
-            (Code::InvalidArgument, "invalid_scope", "", None),
-            (Code::InvalidArgument, "invalid_target", "", None),
-            (Code::Unauthenticated, "missing_credentials", "", None),
-            (Code::Unauthenticated, "invalid_token", "", None),
-            (Code::PermissionDenied, "access_denied", "why", None),
-            (Code::NotFound, "not_found", "", None),
-            (Code::ResourceExhausted, "slow_down", "", Some("2")),
-            (Code::Unimplemented, "not_implemented", "memcached", None),
-            (Code::Internal, "server_error", "longer", None),
-            (Code::Unavailable, "temporarily_unavailable", "", Some("1")),
-            (Code::Unavailable, "temporarily_unavailable", "", Some("2")),
-            (Code::Unavailable, "temporarily_unavailable", "", Some("3")),
-        ];
-        let first = IssueError::invalid_request("token is missing");
-        let errors: Vec<_> = std::iter::successors(Some(first), next).collect();
-        assert_eq!(errors.len(), expected.len());
-        for (error, (code, name, message, wait)) in errors.into_iter().zip(expected) {
+        use IssueError as E;
+        let (short, long) = (Duration::from_millis(1500), Duration::from_secs(3));
+        let missing = E::invalid_request("token is missing");
+        let header = E::InvalidClient { by_header: true };
+        for (error, code, name, message, wait) in [
+            (missing, Code::InvalidArgument, "invalid_request", "token is missing", None),
+            (header, Code::Unauthenticated, "invalid_client", "", None),
+            (E::InvalidGrant, Code::Unauthenticated, "invalid_grant", "", None),
+            (E::UnauthorizedClient, Code::PermissionDenied, "unauthorized_client", "", None),
+            (E::UnsupportedGrantType, Code::InvalidArgument, "unsupported_grant_type", "", None),
+            (E::InvalidScope, Code::InvalidArgument, "invalid_scope", "", None),
+            (E::InvalidTarget, Code::InvalidArgument, "invalid_target", "", None),
+            (E::MissingToken, Code::Unauthenticated, "missing_credentials", "", None),
+            (E::InvalidToken, Code::Unauthenticated, "invalid_token", "", None),
+            (E::Forbidden("why"), Code::PermissionDenied, "access_denied", "why", None),
+            (E::NotFound, Code::NotFound, "not_found", "", None),
+            (E::SlowDown(short), Code::ResourceExhausted, "slow_down", "", Some("2")),
+            (E::Unsupported, Code::Unimplemented, "not_implemented", "memcached", None),
+            (E::TokenTooLong, Code::Internal, "server_error", "longer", None),
+            (E::unavailable("a"), Code::Unavailable, "temporarily_unavailable", "", Some("1")),
+            (E::Busy, Code::Unavailable, "temporarily_unavailable", "", Some("2")),
+            (E::InProgress(long), Code::Unavailable, "temporarily_unavailable", "", Some("3")),
+        ] {
             let status = Status::from(error.clone());
             let trailer = |name| status.metadata().get(name).map(|value| value.to_str().unwrap());
             assert_eq!(status.code(), code, "{error:?}");

@@ -102,7 +102,7 @@ impl Tokens {
         let (client, scopes) = (client.as_ref(), scopes.as_deref());
         let audiences = &[];
         let request = refresh::RefreshRequest { token, client, scopes, audiences, caller };
-        self.issuance.refresh(request).await
+        self.issuance.refresh.refresh(request).await
     }
 
     fn answer(&self, issued: &issue::Issued) -> RefreshResponse {
@@ -132,7 +132,7 @@ impl Tokens {
             let secret = Secret::new(client_secret);
             client_auth::ClientCredentials::Secret { id, secret, by_header: false }
         };
-        self.issuance.client(&shown, caller).await.map(Some)
+        self.issuance.clients.authenticate(&shown, caller).await.map(Some)
     }
 
     /// Nothing is taken from a bucket: nobody guesses a token, and a resource server asks at each
@@ -142,7 +142,7 @@ impl Tokens {
         if !asked.required_scopes.iter().all(|scope| is_scope(scope)) {
             return Err(IssueError::invalid_request("required_scopes has one scope in each"));
         }
-        let found = self.issuance.introspect(token).await?;
+        let found = self.issuance.introspection.introspect(token).await?;
         Ok(found.and_then(|claims| described(claims, &asked.required_scopes)).unwrap_or_default())
     }
 
@@ -154,7 +154,7 @@ impl Tokens {
     ) -> Result<(), IssueError> {
         let token = required(token, "token")?;
         let client = self.client(client, caller).await?;
-        self.issuance.revoke(token, client.as_ref(), caller).await
+        self.issuance.revocation.revoke(token, client.as_ref(), caller).await
     }
 
     async fn end_one(
@@ -166,9 +166,11 @@ impl Tokens {
         let principal = self.principal(metadata, caller).await?;
         let id = SessionId::parse(id).map_err(|_| IssueError::NotFound)?;
         match principal {
-            Principal::Bearer(bearer) => self.issuance.end_own(&bearer, &id, caller).await?,
+            Principal::Bearer(bearer) => {
+                self.issuance.revocation.end_own(&bearer, &id, caller).await?;
+            }
             Principal::Administrator => {
-                if !self.issuance.end(&id, "administrator", caller).await? {
+                if !self.issuance.revocation.end(&id, "administrator", caller).await? {
                     return Err(IssueError::NotFound);
                 }
             }
@@ -186,16 +188,19 @@ impl Tokens {
             Principal::Bearer(bearer) => {
                 self.check_own(&bearer, &all.user_id, caller)?;
                 if all.except_current {
-                    self.issuance.end_others(&bearer, caller).await
+                    self.issuance.revocation.end_others(&bearer, caller).await
                 } else {
-                    self.issuance.end_all_own(&bearer, caller).await
+                    self.issuance.revocation.end_all_own(&bearer, caller).await
                 }
             }
             Principal::Administrator if all.except_current => {
                 Err(IssueError::invalid_request("the administrator has no session to except"))
             }
             Principal::Administrator => {
-                self.issuance.end_all_of(required(&all.user_id, "all.user_id")?, caller).await
+                self.issuance
+                    .revocation
+                    .end_all_of(required(&all.user_id, "all.user_id")?, caller)
+                    .await
             }
         }
     }
@@ -209,12 +214,12 @@ impl Tokens {
         let (found, current) = match self.principal(metadata, caller).await? {
             Principal::Bearer(bearer) => {
                 self.check_own(&bearer, user, caller)?;
-                (self.issuance.list_own(&bearer).await?, Some(bearer.session))
+                (self.issuance.revocation.list_own(&bearer).await?, Some(bearer.session))
             }
             Principal::Administrator if user.is_empty() => {
-                (self.issuance.list(None, MAX_LISTED).await?, None)
+                (self.issuance.revocation.list(None, MAX_LISTED).await?, None)
             }
-            Principal::Administrator => (self.issuance.list_of(user).await?, None),
+            Principal::Administrator => (self.issuance.revocation.list_of(user).await?, None),
         };
         Ok(found.iter().map(|session| view(session, current.as_ref())).collect())
     }
@@ -227,7 +232,7 @@ impl Tokens {
         caller: &Caller,
     ) -> Result<Principal, IssueError> {
         let token = bearer_token(metadata)?;
-        match self.issuance.bearer(token).await {
+        match self.issuance.revocation.bearer(token).await {
             Err(IssueError::InvalidToken) => {}
             answer => return answer.map(Principal::Bearer),
         }

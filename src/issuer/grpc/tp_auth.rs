@@ -25,7 +25,8 @@ impl RefreshService for TpAuth {
     ) -> Result<Response<RefreshResponse>, Status> {
         let caller = caller_of(&request);
         let asked = request.into_inner();
-        let slid = self.issuance.slide_for_tp_auth(&asked.user_id, &asked.token, &caller).await;
+        let slid =
+            self.issuance.refresh.slide_for_tp_auth(&asked.user_id, &asked.token, &caller).await;
         if let Err(error) = slid {
             error.log();
             tracing::debug!(error = error.code(), "a handle was not refreshed");

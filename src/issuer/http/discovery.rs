@@ -211,12 +211,7 @@ impl Readiness {
 impl Web {
     async fn readiness(&self) -> Readiness {
         let word = |good| if good { "ok" } else { "unavailable" };
-        let (sessions, accounts, limits) = tokio::join!(
-            self.issuance.sessions.probe_write(),
-            self.issuance.accounts.ping(),
-            self.issuance.records.ping(),
-        );
-        let (sessions, accounts, limits) = (sessions.is_ok(), accounts.is_ok(), limits.is_ok());
+        let (sessions, accounts, limits) = self.issuance.readiness.probe().await;
         Readiness {
             ready: sessions && accounts && limits,
             sessions: word(sessions),

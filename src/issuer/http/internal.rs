@@ -151,7 +151,7 @@ fn is_own_name(host: &str) -> bool {
     ),
 )]
 pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, IssueError> {
-    let found = web.issuance.list(None, MAX_LISTED).await?;
+    let found = web.issuance.revocation.list(None, MAX_LISTED).await?;
     let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
 }
@@ -170,7 +170,7 @@ pub(super) async fn list_of_user(
     State(web): State<Arc<Web>>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let found = web.issuance.list_of(&user).await?;
+    let found = web.issuance.revocation.list_of(&user).await?;
     let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
 }
@@ -190,7 +190,7 @@ pub(super) async fn end_of_user(
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let ended = web.issuance.end_all_of(&user, &caller).await?;
+    let ended = web.issuance.revocation.end_all_of(&user, &caller).await?;
     Ok(reply(StatusCode::OK, &EndedAnswer { ended }))
 }
 
@@ -209,7 +209,7 @@ pub(super) async fn end_one(
     Path(id): Path<String>,
 ) -> Result<Response, IssueError> {
     let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
-    if !web.issuance.end(&id, "administrator", &caller).await? {
+    if !web.issuance.revocation.end(&id, "administrator", &caller).await? {
         return Err(IssueError::NotFound);
     }
     Ok(reply(StatusCode::OK, &EndedAnswer { ended: 1 }))

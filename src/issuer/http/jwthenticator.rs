@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -79,11 +79,11 @@ enum Kind {
 
 /// jwthenticator's 400: what is wrong with which field.
 #[derive(Debug)]
-struct Refusal(String);
+pub(super) struct Refusal(String);
 
-impl From<Refusal> for Response {
-    fn from(refusal: Refusal) -> Self {
-        text_of_json(StatusCode::BAD_REQUEST, refusal.0)
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        text_of_json(StatusCode::BAD_REQUEST, self.0)
     }
 }
 
@@ -186,14 +186,11 @@ pub(super) async fn authenticate(
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Caller>,
     body: Bytes,
-) -> Response {
-    let [key, _] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
-        Ok(fields) => fields,
-        Err(refusal) => return refusal.into(),
-    };
+) -> Result<Response, Refusal> {
+    let [key, _] = read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)])?;
     let key = Secret::new(key);
-    let issued = web.issuance.api_key(&key, GrantParams::default(), &caller).await;
-    issued.as_ref().map_or_else(refused, tokens)
+    let issued = web.issuance.login.api_key(&key, GrantParams::default(), &caller).await;
+    Ok(issued.as_ref().map_or_else(refused, tokens))
 }
 
 /// Exchange a refresh token for new tokens
@@ -209,20 +206,17 @@ pub(super) async fn refresh(
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Caller>,
     body: Bytes,
-) -> Response {
+) -> Result<Response, Refusal> {
     let fields = [("refresh_token", Kind::Text), ("identifier", Kind::Uuid)];
-    let [token, _] = match read(&body, fields) {
-        Ok(fields) => fields,
-        Err(refusal) => return refusal.into(),
-    };
+    let [token, _] = read(&body, fields)?;
     let token = Secret::new(token);
     let refresh = async {
         let token = token.expose_str().unwrap_or_default();
         let request =
             RefreshRequest { token, client: None, scopes: None, audiences: &[], caller: &caller };
-        web.issuance.refresh(request).await
+        web.issuance.refresh.refresh(request).await
     };
-    refresh.await.as_ref().map_or_else(refused, tokens)
+    Ok(refresh.await.as_ref().map_or_else(refused, tokens))
 }
 
 /// Register a key, or renew it
@@ -241,22 +235,20 @@ pub(super) async fn register_key(
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Caller>,
     body: Bytes,
-) -> Response {
-    let [key, identifier] = match read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)]) {
-        Ok(fields) => fields,
-        Err(refusal) => return refusal.into(),
-    };
+) -> Result<Response, Refusal> {
+    let [key, identifier] = read(&body, [("key", Kind::Text), ("identifier", Kind::Uuid)])?;
     if key.len() < MIN_KEY_BYTES {
         let messages = json!({ "key": ["Shorter than minimum length 1."] });
-        return text_of_json(StatusCode::BAD_REQUEST, python_json(&messages));
+        return Err(Refusal(python_json(&messages)));
     }
-    match web.issuance.register_key(&Secret::new(key), &identifier, &caller).await {
+    let registered = web.issuance.keys.register_key(&Secret::new(key), &identifier, &caller).await;
+    Ok(match registered {
         Ok(()) => result_body(StatusCode::CREATED, true),
         Err(IssueError::Forbidden(why)) => {
             text_of_json(StatusCode::FORBIDDEN, python_json(&json!({ "identifier": [why] })))
         }
         Err(error) => refused(&error),
-    }
+    })
 }
 
 /// Whether a key is registered, also where it is over
@@ -274,15 +266,10 @@ pub(super) async fn is_key_registered(
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Caller>,
     body: Bytes,
-) -> Response {
-    let [key] = match read(&body, [("key", Kind::Text)]) {
-        Ok(fields) => fields,
-        Err(refusal) => return refusal.into(),
-    };
-    match web.issuance.is_key_registered(&Secret::new(key), &caller).await {
-        Ok(found) => result_body(StatusCode::OK, found),
-        Err(error) => refused(&error),
-    }
+) -> Result<Response, Refusal> {
+    let [key] = read(&body, [("key", Kind::Text)])?;
+    let found = web.issuance.keys.is_key_registered(&Secret::new(key), &caller).await;
+    Ok(found.map_or_else(|error| refused(&error), |found| result_body(StatusCode::OK, found)))
 }
 
 #[cfg(test)]
@@ -320,7 +307,7 @@ mod tests {
         ] {
             let fields = [("key", Kind::Text), ("identifier", Kind::Uuid)];
             let refused = read(body.as_bytes(), fields).expect_err("refused");
-            assert_eq!(body_of(refused.into()).await, (400, expected), "{body}");
+            assert_eq!(body_of(refused.into_response()).await, (400, expected), "{body}");
         }
         for form in [
             UUID.to_owned(),

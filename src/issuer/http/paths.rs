@@ -58,7 +58,6 @@ const ROOTS: [&str; 2] = [SESSIONS, METADATA];
 
 /// Whether a route of the public listener has this path, or all that is below one.
 pub fn is_taken(path: &str) -> bool {
-    let is_below =
-        |root: &&str| path.strip_prefix(**root).is_some_and(|rest| rest.starts_with('/'));
-    TAKEN.contains(&path) || ROOTS.iter().any(|root| is_below(&root))
+    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    TAKEN.contains(&path) || ROOTS.into_iter().any(below)
 }

@@ -58,7 +58,7 @@ pub(super) async fn revoke(
     let client = web.client(&headers, &mut form, &caller).await?;
     let token = form.required("token")?;
     let token = token.expose_str().unwrap_or_default();
-    web.issuance.revoke(token, client.as_ref(), &caller).await?;
+    web.issuance.revocation.revoke(token, client.as_ref(), &caller).await?;
     let mut response = StatusCode::OK.into_response();
     forbid_caching(&mut response);
     Ok(response)
@@ -116,7 +116,8 @@ pub(super) async fn introspect(
         }
     }
     let token = form.required("token")?;
-    let found = web.issuance.introspect(token.expose_str().unwrap_or_default()).await?;
+    let found =
+        web.issuance.introspection.introspect(token.expose_str().unwrap_or_default()).await?;
     Ok(match found {
         Some(claims) => reply(StatusCode::OK, &claims),
         None => reply(StatusCode::OK, &json!({ "active": false })),

@@ -92,12 +92,12 @@ impl Web {
     /// Who asks, by a bearer token or by cookies.
     async fn bearer(&self, method: &Method, headers: &HeaderMap) -> Result<Bearer, IssueError> {
         if let Some(token) = bearer_token(headers)? {
-            return self.issuance.bearer(token).await;
+            return self.issuance.revocation.bearer(token).await;
         }
         let both = self.config.cookies.and_then(|pair| cookies::read(pair, headers));
         let (user, token) = both.ok_or(IssueError::MissingToken)?;
         check_site(method, headers, self.config.cors.as_ref())?;
-        let bearer = self.issuance.bearer(&token).await?;
+        let bearer = self.issuance.revocation.bearer(&token).await?;
         if names_user(&user, bearer.user.as_str()) {
             Ok(bearer)
         } else {
@@ -164,7 +164,7 @@ pub(super) async fn logout(
         Ok(bearer) => bearer,
         Err(error) => return Ok(web.refused_to_end(error, &method, &headers)),
     };
-    web.issuance.end(&bearer.session, "logout", &caller).await?;
+    web.issuance.revocation.end(&bearer.session, "logout", &caller).await?;
     let mut response = reply(StatusCode::OK, &json!({ "status": 200 }));
     web.clear_cookies(&mut response, &method, &headers);
     Ok(response)
@@ -189,7 +189,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
     let bearer = web.bearer(&method, &headers).await?;
-    let found = web.issuance.list_own(&bearer).await?;
+    let found = web.issuance.revocation.list_own(&bearer).await?;
     let view = |session: &Session| SessionView::of(session, Some(&bearer.session));
     let sessions = found.iter().map(view).collect();
     Ok(reply(StatusCode::OK, &SessionList { sessions }))
@@ -224,8 +224,8 @@ pub(super) async fn end_all(
         Err(error) => return Err(error),
     };
     let ended = match query.except.as_deref() {
-        None => web.issuance.end_all_own(&bearer, &caller).await?,
-        Some("current") => web.issuance.end_others(&bearer, &caller).await?,
+        None => web.issuance.revocation.end_all_own(&bearer, &caller).await?,
+        Some("current") => web.issuance.revocation.end_others(&bearer, &caller).await?,
         Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
     };
     let mut response = reply(StatusCode::OK, &EndedAnswer { ended });
@@ -259,7 +259,7 @@ pub(super) async fn end_one(
 ) -> Result<Response, IssueError> {
     let bearer = web.bearer(&method, &headers).await?;
     let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
-    web.issuance.end_own(&bearer, &id, &caller).await?;
+    web.issuance.revocation.end_own(&bearer, &id, &caller).await?;
     let mut response = reply(StatusCode::OK, &EndedAnswer { ended: 1 });
     if id == bearer.session {
         web.clear_cookies(&mut response, &method, &headers);

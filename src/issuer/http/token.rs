@@ -181,24 +181,24 @@ impl Web {
                 audiences: &audiences,
                 caller,
             };
-            return self.issuance.refresh(request).await;
+            return self.issuance.refresh.refresh(request).await;
         }
         let params = GrantParams { client, scopes, audiences };
         match grant {
             "password" => {
                 let (username, password) = (form.required("username")?, form.required("password")?);
                 let username = username.expose_str().unwrap_or_default();
-                self.issuance.password(username, &password, params, caller).await
+                self.issuance.login.password(username, &password, params, caller).await
             }
             "client_credentials" => {
                 // Only a client that can keep a secret may act for itself (RFC 6749, section 4.4).
                 let client = client.filter(|client| client.is_confidential());
                 let client = client.ok_or(IssueError::InvalidClient { by_header: false })?;
-                self.issuance.client_credentials(client, params, caller).await
+                self.issuance.login.client_credentials(client, params, caller).await
             }
             _ => {
                 let key = form.required("api_key")?;
-                self.issuance.api_key(&key, params, caller).await
+                self.issuance.login.api_key(&key, params, caller).await
             }
         }
     }
@@ -211,7 +211,7 @@ impl Web {
         caller: &Caller,
     ) -> Result<Option<Client>, IssueError> {
         match ClientCredentials::read(headers, form.client()?)? {
-            Some(shown) => self.issuance.client(&shown, caller).await.map(Some),
+            Some(shown) => self.issuance.clients.authenticate(&shown, caller).await.map(Some),
             None => Ok(None),
         }
     }

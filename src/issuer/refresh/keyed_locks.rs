@@ -11,7 +11,7 @@ use crate::opaque::TokenDigest;
 
 /// The tokens that are being rotated.
 #[derive(Debug, Default)]
-pub(in crate::issuer) struct KeyedLocks(Mutex<HashMap<TokenDigest, CancellationToken>>);
+pub(super) struct KeyedLocks(Mutex<HashMap<TokenDigest, CancellationToken>>);
 
 /// The lock of a token; released when it is dropped.
 #[derive(Debug)]

@@ -1,32 +1,41 @@
 //! Refreshing: one rotation for `POST /refresh`, the `refresh_token` grant and gRPC.
 //!
-//! `rotation.rs` replaces a token at each use, `sliding.rs` moves its end; a reusable one is dealt
-//! with here. What all of them have in common: the token is kept, its client's, and in time; its
-//! session lives; its subject is asked after again. An answer that is given again (`answer.rs`)
-//! is one to the same question.
+//! `rotate.rs` replaces a token at each use, `slide.rs` moves its end; a reusable one is dealt with
+//! here. What all of them have in common is [`Refresh::renew`]: the session lives, and its subject
+//! is asked after again. `lease.rs` decides between those who come at once, `replay.rs` is about
+//! tokens that come again, and `answer.rs` about answers that are given again.
 
 mod answer;
 mod keyed_locks;
-mod published_key;
-mod rotation;
-mod sliding;
+mod lease;
+mod replay;
+mod rotate;
+mod slide;
 
-pub(super) use keyed_locks::KeyedLocks;
+use std::sync::Arc;
+
+pub(super) use lease::RefreshLeases;
 
 use answer::RefreshParams;
+use keyed_locks::KeyedLocks;
 
-use super::Issuance;
-use super::audit::Event;
+use super::Dependencies;
+use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
-use super::issue::{Family, GrantContext, Issued, NewAccessToken, Origin};
-use super::policy::RefreshPolicy;
+use super::grant::GrantContext;
+use super::issue::Issued;
+use super::metrics::IssuerMetrics;
+use super::policy::{IssuancePolicy, RefreshPolicy};
 use super::scopes::narrow;
-use super::subject::Subject;
-use crate::account::{Client, UserState};
-use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
+use super::subject::{Subject, Subjects};
+use super::throttle::Throttle;
+use super::token_issuer::{Family, NewAccessToken, TokenIssuer};
+use crate::account::Client;
+use crate::clock::{Clock, UnixTime};
+use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
 use crate::secret::Secret;
-use crate::session::{NotLive, SessionId, UserId};
+use crate::session::{NotLive, Sessions};
 
 /// Who shows which refresh token.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +52,81 @@ pub struct RefreshRequest<'a> {
     pub caller: &'a Caller,
 }
 
-impl Issuance {
+/// New tokens for refresh tokens.
+#[derive(Debug)]
+pub struct Refresh {
+    policy: Arc<IssuancePolicy>,
+    issuer: TokenIssuer,
+    subjects: Subjects,
+    leases: RefreshLeases,
+    locks: KeyedLocks,
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    throttle: Throttle,
+    audit: Audit,
+    metrics: IssuerMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+/// A family that goes on: its subject as he is now, and what a request may have for him.
+struct Renewal {
+    subject: Subject,
+    context: GrantContext,
+    scopes: Vec<String>,
+    audiences: Vec<String>,
+    asked: RefreshParams,
+    now: UnixTime,
+}
+
+impl Renewal {
+    fn family<'a>(&'a self, old: &'a OpaqueToken) -> Family<'a> {
+        Family {
+            subject: &self.subject,
+            session: &old.session,
+            client: old.client.as_deref(),
+            context: &self.context,
+            scopes: &self.scopes,
+            audiences: &self.audiences,
+            now: self.now,
+        }
+    }
+
+    fn issued(
+        &self,
+        old: &OpaqueToken,
+        access: &NewAccessToken,
+        refresh_token: Option<Secret>,
+    ) -> Issued {
+        Issued {
+            access_token: access.token.clone(),
+            expires: access.expires,
+            refresh_token,
+            scopes: self.scopes.clone(),
+            user: old.user.clone(),
+            session: old.session.clone(),
+        }
+    }
+}
+
+impl Refresh {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { policy, sessions, tokens, throttle, audit, metrics, clock, .. } =
+            on.clone();
+        Self {
+            policy,
+            sessions,
+            tokens,
+            throttle,
+            audit,
+            metrics,
+            clock,
+            issuer: TokenIssuer::new(on),
+            subjects: Subjects::new(on),
+            leases: RefreshLeases::new(on),
+            locks: KeyedLocks::default(),
+        }
+    }
+
     /// New tokens for a refresh token.
     ///
     /// # Errors
@@ -59,32 +142,43 @@ impl Issuance {
     }
 
     fn audit_refresh(&self, request: &RefreshRequest<'_>, outcome: Result<&Issued, &IssueError>) {
-        let client = request.client.map(|client| client.id.as_str());
-        match outcome {
+        let event = match outcome {
             Ok(issued) => {
                 let event = self.audit.event(Event::Refresh).user(issued.user.as_str());
-                event
-                    .session(&issued.session)
-                    .client(client)
-                    .address(request.caller.address)
-                    .write();
+                event.session(&issued.session)
             }
-            Err(error) if error.is_audited() => {
-                let event = self.audit.event(Event::RefreshRefused).error(error);
-                event.client(client).address(request.caller.address).write();
-            }
-            Err(_) => {}
-        }
+            Err(error) => self.audit.event(Event::RefreshRefused).error(error),
+        };
+        let client = request.client.map(|client| client.id.as_str());
+        event.client(client).address(request.caller.address).write();
         self.metrics.issued("refresh_token", outcome.err());
     }
 
     async fn refresh_by_policy(&self, request: &RefreshRequest<'_>) -> Result<Issued, IssueError> {
         let digest = TokenDigest::of(request.token);
-        match self.policy.refresh_policy {
-            RefreshPolicy::Rotate => self.rotate(request, &digest).await,
-            RefreshPolicy::Sliding => self.slide(request, &digest).await,
-            RefreshPolicy::Reusable => self.reuse(request, &digest).await,
+        let policy = self.policy.refresh_policy;
+        if policy == RefreshPolicy::Rotate {
+            return self.rotate(request, &digest).await;
         }
+        if self.policy.handle_is_refresh() {
+            let (issued, asked) = self.slide_handle(request, &digest).await?;
+            return asked.map(|()| issued);
+        }
+        let old = self.presented(request, &digest, TokenKind::Refresh).await?;
+        // Rotated before the policy was changed.
+        if let Some(used) = old.used {
+            return self.handle_reuse(request, &old, used).await;
+        }
+        let renewal = self.renew(request, &old, GrantContext::of(&old, false)?).await?;
+        let access = self.issuer.access_token(&renewal.family(&old))?;
+        if policy == RefreshPolicy::Sliding {
+            return self.slide(request, &old, &renewal, &access).await;
+        }
+        // Reusable: nothing else changes.
+        if let Some(record) = &access.record {
+            self.put_handle(record).await?;
+        }
+        Ok(renewal.issued(&old, &access, None))
     }
 
     /// The token as it is kept, if it is of this kind, this client's, and not expired.
@@ -106,6 +200,37 @@ impl Issuance {
         }
     }
 
+    /// Renews a family: its session lives, its subject is still somebody, and the request asks for
+    /// no more than was granted at login and may still be had.
+    async fn renew(
+        &self,
+        request: &RefreshRequest<'_>,
+        old: &OpaqueToken,
+        context: GrantContext,
+    ) -> Result<Renewal, IssueError> {
+        self.check_session(old).await?;
+        let now = self.clock.now();
+        let subject = self.subjects.reload(&old.user, &context.origin).await?;
+        let subject = subject.ok_or(IssueError::InvalidGrant)?;
+        let scopes = request.scopes.unwrap_or(&context.scopes);
+        if scopes.iter().any(|scope| !context.scopes.contains(scope)) {
+            return Err(IssueError::InvalidScope);
+        }
+        let of_client = request.client.map(|client| client.scopes.as_slice());
+        let limits = [subject.scopes.as_deref(), of_client, self.policy.scopes.as_deref()];
+        let scopes = if scopes.is_empty() { Vec::new() } else { narrow(Some(scopes), &limits)? };
+        // Some of those named at login (RFC 8707, section 2.2).
+        let granted = context.audiences_or(&self.policy.audiences);
+        let audiences = if request.audiences.is_empty() { granted } else { request.audiences };
+        if audiences.iter().any(|name| !granted.contains(name)) {
+            return Err(IssueError::InvalidTarget);
+        }
+        self.policy.check_audiences(request.client, audiences)?;
+        let audiences = audiences.to_vec();
+        let asked = RefreshParams::of(request, &context, granted);
+        Ok(Renewal { subject, context, scopes, audiences, asked, now })
+    }
+
     /// A token is worth nothing without its session.
     async fn check_session(&self, token: &OpaqueToken) -> Result<(), IssueError> {
         match self.sessions.live(&token.user, &token.session).await {
@@ -113,114 +238,6 @@ impl Issuance {
             Err(NotLive::Store(error)) => Err(error.into()),
             Err(NotLive::Unknown | NotLive::Ended(_)) => Err(IssueError::InvalidGrant),
         }
-    }
-
-    /// Whom the next access token is for (RFC 8707, section 2.2): those named at login, or some of
-    /// them, as far as the client may still have tokens for them.
-    fn audiences<'a>(
-        &'a self,
-        request: &RefreshRequest<'a>,
-        context: &'a GrantContext,
-    ) -> Result<&'a [String], IssueError> {
-        let granted = self.granted(context);
-        let asked = if request.audiences.is_empty() { granted } else { request.audiences };
-        if asked.iter().any(|name| !granted.contains(name)) {
-            return Err(IssueError::InvalidTarget);
-        }
-        self.check_audiences(request.client, asked)?;
-        Ok(asked)
-    }
-
-    /// The audiences that a family was granted.
-    fn granted<'a>(&'a self, context: &'a GrantContext) -> &'a [String] {
-        match context.audiences.as_slice() {
-            [] => self.policy.audiences.as_slice(),
-            named => named,
-        }
-    }
-
-    fn refresh_params(
-        &self,
-        request: &RefreshRequest<'_>,
-        context: &GrantContext,
-    ) -> RefreshParams {
-        RefreshParams::of(request, context, self.granted(context))
-    }
-
-    /// Who the subject of a family is now, and what the next access token allows.
-    async fn renewed(
-        &self,
-        request: &RefreshRequest<'_>,
-        old: &OpaqueToken,
-        context: &GrantContext,
-    ) -> Result<(Subject, Vec<String>), IssueError> {
-        let subject = self.reload_subject(&old.user, &context.origin).await?;
-        let subject = subject.ok_or(IssueError::InvalidGrant)?;
-        let asked = request.scopes.unwrap_or(&context.scopes);
-        if asked.iter().any(|scope| !context.scopes.contains(scope)) {
-            return Err(IssueError::InvalidScope);
-        }
-        let of_client = request.client.map(|client| client.scopes.as_slice());
-        let limits = [subject.scopes.as_deref(), of_client, self.policy.scopes.as_deref()];
-        let asked = Some(asked).filter(|asked| !asked.is_empty());
-        let scopes = match asked {
-            Some(asked) => narrow(Some(asked), &limits)?,
-            None => Vec::new(),
-        };
-        Ok((subject, scopes))
-    }
-
-    /// The subject as he is now; `None` for a client, which is its own. Deleted and locked users get
-    /// nothing more, nor does who came by a key that is deleted or over.
-    pub(super) async fn reload_subject(
-        &self,
-        user: &UserId,
-        origin: &Origin,
-    ) -> Result<Option<Subject>, IssueError> {
-        match origin {
-            Origin::Client => return Ok(None),
-            Origin::Hook { subject } => return Ok(Some(subject.clone())),
-            Origin::Account => {}
-            Origin::Key { digest } => {
-                let digest = crate::account::KeyDigest::from_store(digest.clone());
-                let key = self.accounts.key(&digest).await?;
-                let now = self.clock.now();
-                let is_good = key.is_some_and(|key| key.user == *user && key.is_live(now));
-                if !is_good {
-                    return Err(IssueError::InvalidGrant);
-                }
-            }
-        }
-        let user = self.accounts.user(user).await?.ok_or(IssueError::InvalidGrant)?;
-        if user.state != UserState::Active {
-            return Err(IssueError::InvalidGrant);
-        }
-        Ok(Some(Subject::of_user(&user)))
-    }
-
-    /// Reusable: a new access token, and nothing else changes.
-    async fn reuse(
-        &self,
-        request: &RefreshRequest<'_>,
-        digest: &TokenDigest,
-    ) -> Result<Issued, IssueError> {
-        let old = self.presented(request, digest, TokenKind::Refresh).await?;
-        // Rotated before the policy was changed.
-        if let Some(used) = old.used {
-            return self.handle_reuse(request, &old, used).await;
-        }
-        let context = grant_context_of(&old)?;
-        self.check_session(&old).await?;
-        let now = self.clock.now();
-        let (subject, scopes) = self.renewed(request, &old, &context).await?;
-        let client = old.client.as_deref();
-        let audiences = self.audiences(request, &context)?;
-        let family = Family { session: &old.session, client, context: &context, audiences };
-        let access = self.access_token(&subject, &family, &scopes, now)?;
-        if let Some(record) = &access.record {
-            self.put_handle(record).await?;
-        }
-        Ok(issued(&old, access, None, scopes))
     }
 
     /// Adds a handle; where it cannot be known whether it was added, it is taken back.
@@ -233,37 +250,4 @@ impl Issuance {
         }
         Ok(put?)
     }
-}
-
-fn issued(
-    old: &OpaqueToken,
-    access: NewAccessToken,
-    refresh_token: Option<Secret>,
-    scopes: Vec<String>,
-) -> Issued {
-    Issued {
-        access_token: access.token,
-        expires: access.expires,
-        refresh_token,
-        scopes,
-        user: old.user.clone(),
-        session: old.session.clone(),
-    }
-}
-
-fn grant_context_of(token: &OpaqueToken) -> Result<GrantContext, IssueError> {
-    serde_json::from_value(serde_json::Value::Object(token.claims.clone())).map_err(|_| {
-        let session = &token.session;
-        IssueError::unavailable(format!(
-            "the record of a token of session {session} is not legible"
-        ))
-    })
-}
-
-/// Owner of a token: its session, user and client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TokenOwner {
-    pub(super) session: SessionId,
-    pub(super) user: UserId,
-    pub(super) client: Option<String>,
 }

@@ -28,7 +28,7 @@ fn list(user_id: &str) -> ListSessionsRequest {
 }
 
 async fn live(fixture: &Fixture) -> usize {
-    fixture.issuance.list(None, 100).await.expect("a list").len()
+    fixture.issuance.revocation.list(None, 100).await.expect("a list").len()
 }
 
 #[tokio::test]

@@ -191,7 +191,8 @@ async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end(
     store.set(HEALTHY);
     store.released.notify_one();
     fixture.issuance.tasks().ended().await;
-    let kept = fixture.issuance.tokens.get(&TokenDigest::of(&first)).await.expect("memory answers");
+    let kept =
+        fixture.dependencies.tokens.get(&TokenDigest::of(&first)).await.expect("memory answers");
     assert!(kept.expect("it is kept").used.is_some(), "it was rotated all the same");
     let events = fixture.into_events();
     assert_eq!(events.iter().filter(|event| event["event"] == "refresh").count(), 1, "{events:?}");

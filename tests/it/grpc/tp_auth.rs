@@ -25,7 +25,7 @@ async fn call(client: &mut RefreshServiceClient<Channel>, user: &str, token: &st
 }
 
 async fn is_live(fixture: &Fixture, token: &str) -> bool {
-    fixture.issuance.bearer(token).await.is_ok()
+    fixture.issuance.revocation.bearer(token).await.is_ok()
 }
 
 #[tokio::test]

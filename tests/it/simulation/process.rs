@@ -19,11 +19,11 @@ use portcullis::{
         metrics::GateMetrics,
     },
     issuer::{
-        Issuance, Parts,
+        Dependencies, Issuance,
         audit::Audit,
         login::PasswordCheck,
         metrics::IssuerMetrics,
-        policy::{IssuancePolicy, RefreshPolicy},
+        policy::IssuancePolicy,
         throttle::{Throttle, ThrottleConfig},
     },
     lease::Leases,
@@ -38,7 +38,7 @@ use portcullis::{
     store::records::Records,
     store::{CHANGE_TIMEOUT, EpochStatus, StoreKind, StoreMetrics},
     telemetry::audit::AuditLog,
-    token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
+    token::{Algorithm, SigningKey, SigningRing},
 };
 use tokio::time::sleep_until;
 
@@ -51,6 +51,7 @@ use super::{
     oracle::{Answer, Credential},
     store::Link,
 };
+use crate::support::issuance::{usual_policy, verifier};
 
 /// The issuer, and the audience, of all tokens.
 pub const ISS: &str = "https://issuer.test";
@@ -121,7 +122,7 @@ impl Process {
         let tokens = Tokens::new(Arc::new(link), TIMEOUT, Arc::clone(&clock), of_tokens.clone());
         let tokens = Arc::new(tokens.suspecting_when_down(suspect_when_down));
         let decisions = DecisionCache::new(
-            Arc::new(verifier(&clock)),
+            Arc::new(verifier(ISS, &KEY, Duration::ZERO, Arc::clone(&clock))),
             Arc::clone(&sessions),
             IdentityHeaders::default(),
             cache_config(config, cluster.mutation),
@@ -220,7 +221,8 @@ impl Process {
         let metrics = STORE_METRICS[2].clone();
         let records = Records::new(Arc::new(link), CHANGE_TIMEOUT, Arc::clone(&clock), metrics);
         let limits = Limits::new(records.clone());
-        let parts = Parts {
+        Issuance::new(&Dependencies {
+            policy: Arc::new(IssuancePolicy { grace, ..usual_policy(ISS, lease) }),
             accounts: Arc::new(NoAccounts),
             passwords: Arc::clone(&PASSWORDS),
             password_check: PasswordCheck::Accounts,
@@ -230,13 +232,12 @@ impl Process {
             records,
             sessions: Arc::clone(&self.sessions),
             signers: Arc::new(SigningRing::fixed(KEY.clone())),
-            verifier: Arc::new(verifier(&clock)),
+            verifier: Arc::new(verifier(ISS, &KEY, Duration::ZERO, Arc::clone(&clock))),
             audit: Audit::new(AuditLog::off(), Arc::clone(&clock)),
             metrics: ISSUER_METRICS.clone(),
             clock,
             random: self.cluster.rng.clone(),
-        };
-        Issuance::new(parts, issuance_policy(lease, grace))
+        })
     }
 }
 
@@ -305,40 +306,5 @@ fn has_distinct_epochs(sessions: &Sessions, names: &[String]) -> bool {
         })
 }
 
-fn verifier(clock: &Arc<dyn Clock>) -> Verifier {
-    let issuer = Issuer {
-        name: "own".into(),
-        iss: Some(ISS.to_owned()),
-        audiences: vec![ISS.to_owned()],
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
-        sessions: SessionRule::Required,
-        keys: Arc::new(KeyRing::fixed(vec![KEY.verifying().clone()])),
-    };
-    Verifier::new(vec![Arc::new(issuer)], 8192, Arc::clone(clock))
-}
-
 const UNLIMITED: ThrottleConfig =
     ThrottleConfig { enabled: false, per_minute: 0, lock_tries: 0, lock_time: Duration::ZERO };
-
-fn issuance_policy(lease: Duration, grace: Duration) -> IssuancePolicy {
-    IssuancePolicy {
-        iss: ISS.to_owned(),
-        audiences: vec![ISS.to_owned()],
-        access_lifetime: Duration::from_secs(900),
-        refresh_lifetime: Duration::from_secs(604_800),
-        key_lifetime: Duration::from_secs(172_800),
-        refresh_policy: RefreshPolicy::Rotate,
-        refresh_window: Duration::from_secs(120),
-        grace,
-        lease,
-        opaque: false,
-        scopes: None,
-        max_sessions: 10,
-        max_key_sessions: 10,
-        sessions_scope: None,
-        own_urls: vec![ISS.to_owned()],
-    }
-}

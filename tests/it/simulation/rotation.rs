@@ -356,7 +356,7 @@ impl Scenario {
         let request =
             RefreshRequest { token, client: None, scopes: None, audiences: &[], caller: &caller };
         cluster.record(issuer, "is shown", &digest.name());
-        match self.issuers[issuer].refresh(request).await {
+        match self.issuers[issuer].refresh.refresh(request).await {
             Ok(issued) => {
                 cluster.oracle.count("issued");
                 cluster.record(issuer, "issues", "");

@@ -10,14 +10,14 @@ use portcullis::{
     },
     clock::{ManualClock, UnixTime},
     issuer::{
-        Issuance, Parts,
+        Dependencies, Issuance,
         audit::Audit,
         caller::Caller,
         error::IssueError,
         issue::Issued,
         login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
-        policy::{IssuancePolicy, RefreshPolicy},
+        policy::IssuancePolicy,
         refresh::RefreshRequest,
         throttle::{Throttle, ThrottleConfig},
     },
@@ -30,12 +30,15 @@ use portcullis::{
     store::sqlite,
     store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
-    token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key},
+    token::{Algorithm, SigningKey, SigningRing, key},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::faulty_store::{FaultInjector, FaultyStore};
+use super::{
+    faulty_store::{FaultInjector, FaultyStore},
+    issuance::{usual_policy, verifier},
+};
 
 /// The moment at which everything begins.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -75,23 +78,7 @@ impl Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let policy = IssuancePolicy {
-            iss: ISS.to_owned(),
-            audiences: vec![ISS.to_owned()],
-            access_lifetime: Duration::from_secs(900),
-            refresh_lifetime: Duration::from_secs(604_800),
-            key_lifetime: Duration::from_secs(172_800),
-            refresh_policy: RefreshPolicy::Rotate,
-            refresh_window: Duration::from_secs(120),
-            grace: Duration::ZERO,
-            lease: Duration::from_secs(5),
-            opaque: false,
-            scopes: None,
-            max_sessions: 10,
-            max_key_sessions: 10,
-            sessions_scope: None,
-            own_urls: vec![ISS.to_owned()],
-        };
+        let policy = usual_policy(ISS, Duration::from_secs(5));
         Self { policy, hashing: CHEAP, hashed: None, throttled: true }
     }
 }
@@ -100,6 +87,8 @@ impl Default for Setup {
 pub struct Fixture {
     /// What is tested.
     pub issuance: Arc<Issuance>,
+    /// What it is built of.
+    pub dependencies: Dependencies,
     /// Its time.
     pub clock: Arc<ManualClock>,
     /// The injector of faults into its stores.
@@ -156,7 +145,8 @@ impl Fixture {
         let target = AuditTarget::File(audit_file(&folder));
         let (log, audit) = AuditLog::start(&target).expect("an audit log");
         let session_policy = SessionPolicy { timeout, ..SessionPolicy::default() };
-        let parts = Parts {
+        let dependencies = Dependencies {
+            policy: Arc::new(setup.policy),
             accounts: accounts.clone(),
             passwords: Arc::new(
                 Passwords::new(setup.hashing, Arc::new(SystemRandom)).expect("valid parameters"),
@@ -177,7 +167,7 @@ impl Fixture {
                 clock.clone(),
                 StoreMetrics::default(),
             )),
-            verifier: Arc::new(verifier(&signer, &clock)),
+            verifier: Arc::new(verifier(ISS, &signer, Duration::ZERO, clock.clone())),
             signers: Arc::new(SigningRing::fixed(signer)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),
@@ -188,9 +178,10 @@ impl Fixture {
         let demo_key = SigningKey::from_private_pem(Algorithm::EdDSA, &pem).expect("a key");
         let demo = demo(&demo_key);
         let caller = Caller { address: Some([192, 0, 2, 1].into()), user_agent: None };
-        let issuance = Arc::new(Issuance::new(parts, setup.policy));
+        let issuance = Arc::new(Issuance::new(&dependencies));
         let fixture = Self {
             issuance,
+            dependencies,
             clock,
             faults,
             accounts,
@@ -234,7 +225,7 @@ impl Fixture {
     /// Somebody logs in with a password, by no client.
     pub async fn log_in_as(&self, login: &str, password: &str) -> Result<Issued, IssueError> {
         let password = Secret::new(password);
-        self.issuance.password(login, &password, GrantParams::default(), &self.caller).await
+        self.issuance.login.password(login, &password, GrantParams::default(), &self.caller).await
     }
 
     /// The refresh of what a login gave.
@@ -247,7 +238,7 @@ impl Fixture {
             audiences: &[],
             caller: &self.caller,
         };
-        self.issuance.refresh(request).await
+        self.issuance.refresh.refresh(request).await
     }
 
     /// The sessions that live, of whomever.
@@ -322,21 +313,6 @@ fn demo(key: &SigningKey) -> Client {
         introspects: true,
         created: START,
     }
-}
-
-fn verifier(signer: &SigningKey, clock: &Arc<ManualClock>) -> Verifier {
-    let issuer = Issuer {
-        name: "us".into(),
-        iss: Some(ISS.to_owned()),
-        audiences: vec![ISS.to_owned()],
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
-        sessions: SessionRule::Required,
-        keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
-    };
-    Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())
 }
 
 fn audit_file(folder: &TempDir) -> PathBuf {

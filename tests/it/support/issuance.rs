@@ -9,7 +9,7 @@ use portcullis::{
     },
     clock::{Clock, ManualClock, UnixTime},
     issuer::{
-        Issuance, Parts,
+        Dependencies, Issuance,
         audit::Audit,
         caller::Caller,
         issue::Issued,
@@ -45,6 +45,27 @@ pub const CLIENT: (&str, &str) = ("demo", "demo-secret");
 /// What the clock says at first.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
+/// The usual defaults of the settings, for an issuer of that name.
+pub fn usual_policy(iss: &str, lease: Duration) -> IssuancePolicy {
+    IssuancePolicy {
+        iss: iss.to_owned(),
+        audiences: vec![iss.to_owned()],
+        access_lifetime: Duration::from_secs(900),
+        refresh_lifetime: Duration::from_secs(604_800),
+        key_lifetime: Duration::from_secs(172_800),
+        refresh_policy: RefreshPolicy::Rotate,
+        refresh_window: Duration::from_secs(120),
+        grace: Duration::ZERO,
+        lease,
+        opaque: false,
+        scopes: None,
+        max_sessions: 10,
+        max_key_sessions: 10,
+        sessions_scope: None,
+        own_urls: vec![iss.to_owned()],
+    }
+}
+
 /// What a test may have otherwise.
 pub struct Setup {
     /// The usual defaults of the settings.
@@ -63,23 +84,7 @@ pub struct Setup {
 
 impl Setup {
     fn usual() -> Self {
-        let policy = IssuancePolicy {
-            iss: ISS.to_owned(),
-            audiences: vec![ISS.to_owned()],
-            access_lifetime: Duration::from_secs(900),
-            refresh_lifetime: Duration::from_secs(604_800),
-            key_lifetime: Duration::from_secs(172_800),
-            refresh_policy: RefreshPolicy::Rotate,
-            refresh_window: Duration::from_secs(120),
-            grace: Duration::ZERO,
-            lease: Duration::from_secs(30),
-            opaque: false,
-            scopes: None,
-            max_sessions: 10,
-            max_key_sessions: 10,
-            sessions_scope: None,
-            own_urls: vec![ISS.to_owned()],
-        };
+        let policy = usual_policy(ISS, Duration::from_secs(30));
         let throttle = ThrottleConfig {
             enabled: true,
             per_minute: 600,
@@ -101,6 +106,8 @@ impl Setup {
 pub struct Fixture {
     /// What issues.
     pub issuance: Arc<Issuance>,
+    /// What it is built of.
+    pub dependencies: Dependencies,
     /// Its time.
     pub clock: Arc<ManualClock>,
     audit: AuditWriter,
@@ -134,7 +141,8 @@ impl Fixture {
             AuditLog::start(&AuditTarget::File(audit_file(&folder))).expect("an audit log");
         let key = Secret::new("a secret that is long enough for HS256");
         let key = SigningKey::from_secret(Algorithm::HS256, &key).expect("a key");
-        let parts = Parts {
+        let dependencies = Dependencies {
+            policy: Arc::new(setup.policy),
             accounts: Arc::new(accounts.expect("accounts")),
             passwords: Arc::new(passwords),
             password_check: PasswordCheck::Accounts,
@@ -153,15 +161,15 @@ impl Fixture {
                 clock.clone(),
                 unseen(StoreKind::Sessions),
             )),
-            verifier: Arc::new(verifier(&key, setup.leeway, clock.clone())),
+            verifier: Arc::new(verifier(ISS, &key, setup.leeway, clock.clone())),
             signers: Arc::new(SigningRing::fixed(key)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),
             clock,
             random,
         };
-        let issuance = Arc::new(Issuance::new(parts, setup.policy));
-        let fixture = Self { issuance, clock: manual, audit, folder };
+        let issuance = Arc::new(Issuance::new(&dependencies));
+        let fixture = Self { issuance, dependencies, clock: manual, audit, folder };
         fixture.add_user(ALICE, LOGIN).await;
         fixture.add_client(CLIENT, &["password", "client_credentials", "refresh_token"]).await;
         fixture
@@ -169,7 +177,7 @@ impl Fixture {
 
     /// One more user, with the scopes of all.
     pub async fn add_user(&self, id: &str, (name, password): (&str, &str)) {
-        let hash = self.issuance.passwords.hash(&Secret::new(password)).await.expect("a hash");
+        let hash = self.dependencies.passwords.hash(&Secret::new(password)).await.expect("a hash");
         let user = User {
             id: UserId::parse(id).expect("an id"),
             username: Login::parse(name).expect("a name"),
@@ -186,7 +194,7 @@ impl Fixture {
             updated: START,
             last_login: None,
         };
-        self.issuance.accounts.add_user(&user).await.expect("a new user");
+        self.dependencies.accounts.add_user(&user).await.expect("a new user");
     }
 
     /// One more confidential client, with the scopes of all.
@@ -203,7 +211,7 @@ impl Fixture {
             introspects: true,
             created: START,
         };
-        self.issuance.accounts.add_client(&client).await.expect("a new client");
+        self.dependencies.accounts.add_client(&client).await.expect("a new client");
     }
 
     /// Alice logs in by herself.
@@ -214,13 +222,13 @@ impl Fixture {
     /// Somebody logs in, by a client or by himself.
     pub async fn login_as(&self, (name, password): (&str, &str), client: Option<&str>) -> Issued {
         let client = match client {
-            Some(id) => self.issuance.accounts.client(id).await.expect("an answer"),
+            Some(id) => self.dependencies.accounts.client(id).await.expect("an answer"),
             None => None,
         };
         let params = GrantParams { client: client.as_ref(), ..GrantParams::default() };
         let password = Secret::new(password);
         let caller = Caller::default();
-        self.issuance.password(name, &password, params, &caller).await.expect("tokens")
+        self.issuance.login.password(name, &password, params, &caller).await.expect("tokens")
     }
 
     /// Ends it; what the audit log says.
@@ -240,11 +248,12 @@ fn audit_file(folder: &TempDir) -> PathBuf {
     folder.path().join("audit.jsonl")
 }
 
-fn verifier(key: &SigningKey, leeway: Duration, clock: Arc<dyn Clock>) -> Verifier {
+/// Accepts the tokens that an issuer of that name signs by this key, for itself.
+pub fn verifier(iss: &str, key: &SigningKey, leeway: Duration, clock: Arc<dyn Clock>) -> Verifier {
     let issuer = Issuer {
         name: "own".into(),
-        iss: Some(ISS.to_owned()),
-        audiences: vec![ISS.to_owned()],
+        iss: Some(iss.to_owned()),
+        audiences: vec![iss.to_owned()],
         default_audience: None,
         at_jwt_only: false,
         user_prefix: String::new(),

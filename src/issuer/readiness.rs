@@ -1,0 +1,30 @@
+//! Whether the stores that issuing takes answer.
+
+use std::sync::Arc;
+
+use super::Dependencies;
+use crate::account::AccountStore;
+use crate::session::Sessions;
+use crate::store::records::Records;
+
+/// The stores, to be asked.
+#[derive(Debug)]
+pub struct Readiness {
+    sessions: Arc<Sessions>,
+    accounts: Arc<dyn AccountStore>,
+    records: Records,
+}
+
+impl Readiness {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { sessions, accounts, records, .. } = on.clone();
+        Self { sessions, accounts, records }
+    }
+
+    /// Whether sessions can be written, accounts be read, and attempts be counted.
+    pub async fn probe(&self) -> (bool, bool, bool) {
+        let (sessions, accounts, limits) =
+            tokio::join!(self.sessions.probe_write(), self.accounts.ping(), self.records.ping());
+        (sessions.is_ok(), accounts.is_ok(), limits.is_ok())
+    }
+}

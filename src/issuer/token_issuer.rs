@@ -1,0 +1,158 @@
+//! The one place where tokens are made. Nothing is stored here.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Dependencies;
+use super::error::IssueError;
+use super::grant::{GRANT_CONTEXT, GrantContext};
+use super::policy::IssuancePolicy;
+use super::subject::{AccessTokenParams, Subject, access_claims};
+use crate::clock::UnixTime;
+use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
+use crate::secret::{Random, Secret};
+use crate::session::SessionId;
+use crate::token::{SigningRing, Verifier, jws};
+
+/// Access tokens and refresh tokens, before they are stored or handed out.
+#[derive(Debug)]
+pub(super) struct TokenIssuer {
+    policy: Arc<IssuancePolicy>,
+    signers: Arc<SigningRing>,
+    verifier: Arc<Verifier>,
+    random: Arc<dyn Random>,
+}
+
+/// A token family, and what its next tokens say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) session: &'a SessionId,
+    pub(super) client: Option<&'a str>,
+    pub(super) context: &'a GrantContext,
+    pub(super) scopes: &'a [String],
+    /// Whom access tokens are for.
+    pub(super) audiences: &'a [String],
+    pub(super) now: UnixTime,
+}
+
+/// An access token before it is stored or handed out.
+#[derive(Debug)]
+pub(super) struct NewAccessToken {
+    pub(super) token: Secret,
+    pub(super) expires: UnixTime,
+    /// What is kept of it, where it is a handle.
+    pub(super) record: Option<OpaqueToken>,
+}
+
+impl TokenIssuer {
+    pub(super) fn new(on: &Dependencies) -> Self {
+        let Dependencies { policy, signers, verifier, random, .. } = on.clone();
+        Self { policy, signers, verifier, random }
+    }
+
+    /// An access token, or the handle that stands for it.
+    pub(super) fn access_token(&self, family: &Family<'_>) -> Result<NewAccessToken, IssueError> {
+        let (claims, expires) = self.claims(family)?;
+        if self.policy.opaque {
+            let (token, record) = self.opaque(TokenKind::Handle, family, claims, expires)?;
+            return Ok(NewAccessToken { token, expires, record: Some(record) });
+        }
+        let missing = "there is no key that signs now: `portcullis key rotate` makes one";
+        let signer = self.signers.signing(family.now);
+        let signer = signer.ok_or_else(|| IssueError::unavailable(missing))?;
+        let token = self.check_length(signer.sign(&claims)?, family.subject)?;
+        Ok(NewAccessToken { token, expires, record: None })
+    }
+
+    /// A new refresh token, and what is kept of it.
+    pub(super) fn refresh_token(
+        &self,
+        family: &Family<'_>,
+    ) -> Result<(Secret, OpaqueToken), IssueError> {
+        let Value::Object(context) = to_json(family.context)? else {
+            return Err(IssueError::unavailable("a grant is no object"));
+        };
+        let expires = family.now.after(self.policy.refresh_lifetime);
+        self.opaque(TokenKind::Refresh, family, context, expires)
+    }
+
+    /// The claims of an access token, and when it ends. Those of a handle that is its own refresh
+    /// token hold its grant too.
+    pub(super) fn claims(
+        &self,
+        family: &Family<'_>,
+    ) -> Result<(Map<String, Value>, UnixTime), IssueError> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes)?;
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+        let expires = UnixTime::from_secs(family.now.after(self.policy.access_lifetime).as_secs());
+        let params = AccessTokenParams {
+            iss: &self.policy.iss,
+            audiences: family.audiences,
+            client: family.client,
+            session: family.session,
+            scopes: family.scopes,
+            identifier: family.context.identifier.as_deref(),
+            issued: family.now,
+            expires,
+            id: &id,
+        };
+        let mut claims = access_claims(family.subject, &params);
+        if self.policy.handle_is_refresh() {
+            claims.insert(GRANT_CONTEXT.to_owned(), to_json(family.context)?);
+        }
+        Ok((claims, expires))
+    }
+
+    fn opaque(
+        &self,
+        kind: TokenKind,
+        family: &Family<'_>,
+        claims: Map<String, Value>,
+        expires: UnixTime,
+    ) -> Result<(Secret, OpaqueToken), IssueError> {
+        let token = opaque::generate(self.random.as_ref())?;
+        let record = OpaqueToken {
+            digest: digest_of(&token),
+            kind,
+            session: family.session.clone(),
+            user: family.subject.user.clone(),
+            client: family.client.map(str::to_owned),
+            claims,
+            issued: family.now,
+            expires,
+            used: None,
+        };
+        Ok((token, record))
+    }
+
+    /// Refuses a token that is too long to be read by those who have to accept it, and to end it.
+    fn check_length(&self, token: String, subject: &Subject) -> Result<Secret, IssueError> {
+        let (length, most) = (token.len(), self.verifier.max_token_bytes());
+        if length <= most {
+            return Ok(Secret::new(token));
+        }
+        let user = subject.user.as_str();
+        tracing::error!(user, length, most, "the claims make a token longer than MAX_TOKEN_BYTES");
+        Err(IssueError::TokenTooLong)
+    }
+
+    /// Whether the key that signed an access token is published still. A handle is of no key, and a
+    /// shared secret has no name and is never dropped.
+    pub(super) fn is_of_published_key(&self, access_token: &Secret, now: UnixTime) -> bool {
+        let text = access_token.expose_str().unwrap_or_default();
+        let key = jws::split(text, usize::MAX).ok().and_then(|it| it.header.key_id);
+        key.is_none_or(|named| self.signers.publishes(&named, now))
+    }
+}
+
+pub(super) fn digest_of(token: &Secret) -> TokenDigest {
+    // Ours are base64url; what is no text is found by no store.
+    TokenDigest::of(token.expose_str().unwrap_or_default())
+}
+
+fn to_json(context: &GrantContext) -> Result<Value, IssueError> {
+    serde_json::to_value(context).map_err(IssueError::unavailable)
+}
