@@ -32,6 +32,9 @@ macro_rules! contract {
         $crate::contract::contract! { @on on_postgres postgres: $($case)* }
         $crate::contract::contract! { @on on_pgbouncer pgbouncer: $($case)* }
     };
+    ($($case:ident)*) => {
+        $crate::contract::contract! { $($case)*; not_on_memcached: ; on_memcached: }
+    };
     ($($case:ident)*; not_on_memcached: $($more:ident)*; on_memcached: $($instead:ident)*) => {
         $crate::contract::contract! { @on on_memory memory: $($case)* $($more)* }
         $crate::contract::contract! { @on on_sqlite sqlite: $($case)* $($more)* }

@@ -8,7 +8,6 @@ mod memcached;
 mod redis;
 mod sqlite;
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,19 +15,15 @@ use std::time::Duration;
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::lease::{Lease, Leases};
 use portcullis::limit::Limits;
-use portcullis::secret::Secret;
-use portcullis::store::memcached::{Memcached, Servers};
 use portcullis::store::records::{
-    MemcachedRecordStore, MemoryRecordStore, NewRecord, RecordKey, RecordStore, Records,
-    RedisRecordStore, SqliteRecordStore,
+    MemcachedRecordStore, NewRecord, RecordKey, RecordStore, Records, RedisRecordStore,
+    SqliteRecordStore,
 };
-use portcullis::store::{self, StoreError, StoreKind, StoreMetrics};
+use portcullis::store::{StoreError, StoreKind, StoreMetrics};
 
-use crate::support::memcached::MemcachedServer;
-use crate::support::redis::RedisServer;
+use crate::support::stores;
 
-/// The database of these tests.
-const DATABASE: u32 = 8;
+type Fixture = stores::Fixture<dyn RecordStore>;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,28 +33,15 @@ fn at(offset: u64) -> UnixTime {
 }
 
 async fn open_sqlite(folder: &Path) -> SqliteRecordStore {
-    let options = crate::support::patient_sqlite();
-    SqliteRecordStore::open(&folder.join("portcullis.db"), options).await.expect("open")
+    SqliteRecordStore::new(stores::sqlite(folder).await)
 }
 
-fn redis_store(url: &str, database: u32) -> RedisRecordStore {
-    let patience = Duration::from_secs(5);
-    let options = store::redis::Options {
-        database,
-        connect_timeout: patience,
-        response_timeout: patience,
-        ..Default::default()
-    };
-    RedisRecordStore::new(store::redis::Redis::new(&Secret::new(url), &options).expect("address"))
+fn redis_store(url: &str) -> RedisRecordStore {
+    RedisRecordStore::new(stores::redis(url))
 }
 
 fn memcached_store(url: &str, patience: Duration) -> MemcachedRecordStore {
-    let options = store::memcached::Options {
-        connect_timeout: Duration::from_secs(5),
-        response_timeout: patience,
-        ..Default::default()
-    };
-    MemcachedRecordStore::new(Memcached::new(&Servers::parse(url).expect(url), &options))
+    MemcachedRecordStore::new(stores::memcached_within(url, patience))
 }
 
 /// Leases and limits of one process.
@@ -106,50 +88,11 @@ async fn are_corrupt(process: &(Leases, Limits, Records), damage: &str) {
     assert_eq!(acquired, Ok(Lease::Acquired), "{damage}");
 }
 
-/// A store with two handles on the same records, as two processes have them.
-struct Fixture {
-    store: Arc<dyn RecordStore>,
-    other: Arc<dyn RecordStore>,
-    /// Whether somebody has to make room.
-    purges: bool,
-    _kept: Box<dyn Any + Send>,
-}
-
 impl Fixture {
-    async fn memory() -> Option<Self> {
-        let store = Arc::new(MemoryRecordStore::new());
-        Some(Self { store: store.clone(), other: store, purges: true, _kept: Box::new(()) })
-    }
-
-    async fn sqlite() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("folder");
-        let (store, other) = (open_sqlite(folder.path()).await, open_sqlite(folder.path()).await);
-        let (store, other) = (Arc::new(store), Arc::new(other));
-        Some(Self { store, other, purges: true, _kept: Box::new(folder) })
-    }
-
-    async fn redis() -> Option<Self> {
-        let server = RedisServer::start()?;
-        let fixture = Self::of_redis(&server.url(), DATABASE);
-        Some(Self { _kept: Box::new(server), ..fixture })
-    }
-
-    async fn memcached() -> Option<Self> {
-        let server = MemcachedServer::start()?;
-        let open = || Arc::new(memcached_store(&server.url(), Duration::from_secs(5)));
-        let (store, other) = (open(), open());
-        Some(Self { store, other, purges: false, _kept: Box::new(server) })
-    }
-
-    /// The server outlives the fixture.
-    fn of_redis(url: &str, database: u32) -> Self {
-        let open = || Arc::new(redis_store(url, database));
-        Self { store: open(), other: open(), purges: false, _kept: Box::new(()) }
-    }
-
-    /// One handle or the other.
-    fn either(&self, n: usize) -> Arc<dyn RecordStore> {
-        Arc::clone(if n.is_multiple_of(2) { &self.store } else { &self.other })
+    /// Whether somebody has to make room.
+    fn purges(&self) -> bool {
+        let kind = self.store.describe();
+        kind == "memory" || kind.starts_with("sqlite")
     }
 
     async fn get(&self, key: &RecordKey) -> Option<String> {

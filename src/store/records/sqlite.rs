@@ -1,16 +1,14 @@
 //! Records in an SQLite file, which several processes of one host may share. Reading waits for no
 //! lock; a write is one statement, which compares.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use sqlx::Row as _;
 
 use super::{NewRecord, RecordKey, RecordStore, StoredRecord};
 use crate::clock::UnixTime;
 use crate::store::StoreError;
+use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
-use crate::store::sqlite::{Database, OpenError, Options};
 
 const GET: &str = "SELECT value FROM records WHERE kind = ?1 AND name = ?2";
 const ADD: &str = "INSERT INTO records (kind, name, value, expires) VALUES (?1, ?2, ?3, ?4) \
@@ -29,14 +27,6 @@ pub struct SqliteRecordStore {
 }
 
 impl SqliteRecordStore {
-    /// Opens the file, making it where it is missing.
-    ///
-    /// # Errors
-    /// [`OpenError`] where that is not possible.
-    pub async fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Database::open(path, options).await.map(Self::new)
-    }
-
     /// In a file that is open already, which others use too.
     pub fn new(database: Database) -> Self {
         Self { database }

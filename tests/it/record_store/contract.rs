@@ -9,39 +9,7 @@ use portcullis::limit::Attempt;
 use portcullis::store::records::RecordKey;
 
 use super::{Fixture, PATIENCE, SECOND, at, key, process, record};
-use crate::support::redis_cluster::RedisCluster;
-use crate::support::redis_sentinel::RedisSentinel;
-
-macro_rules! on {
-    ($store:ident: $($case:ident)*) => {
-        mod $store {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let Some(fixture) = super::Fixture::$store().await else { return };
-                super::$case(fixture).await;
-            })*
-        }
-    };
-}
-
-macro_rules! contract {
-    ($($case:ident)*) => {
-        on! { memory: $($case)* }
-        on! { sqlite: $($case)* }
-        on! { redis: $($case)* }
-        on! { memcached: $($case)* }
-
-        /// Runs all cases on one setup, each in a database of its own.
-        async fn all_cases_on(url: &str) {
-            let mut database = 0;
-            $(
-                eprintln!("{}", stringify!($case));
-                database += 1;
-                $case(Fixture::of_redis(url, database)).await;
-            )*
-        }
-    };
-}
+use crate::contract::contract;
 
 contract! {
     a_record_is_added_where_there_is_none
@@ -55,18 +23,6 @@ contract! {
     of_two_hundred_attempts_at_once_as_many_count_as_may
     what_ended_is_purged_or_left_to_the_store
     it_answers_and_says_what_it_is
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_holds_on_what_sentinels_watch_over() {
-    let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
-    all_cases_on(&sentinel.url()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_holds_on_a_cluster() {
-    let Some(cluster) = RedisCluster::start().await else { return };
-    all_cases_on(&cluster.url()).await;
 }
 
 async fn a_record_is_added_where_there_is_none(fixture: Fixture) {
@@ -244,11 +200,11 @@ async fn what_ended_is_purged_or_left_to_the_store(fixture: Fixture) {
     let store = &fixture.store;
     assert_eq!(store.compare_and_set(&later, None, &record("x", 101)).await, Ok(true));
     assert!(fixture.add(&other, "x").await);
-    let purged = |n| Ok(if fixture.purges { n } else { 0 });
+    let purged = |n| Ok(if fixture.purges() { n } else { 0 });
     assert_eq!(store.purge(at(99)).await, Ok(0));
     assert_eq!(store.purge(at(100)).await, purged(451));
     assert_eq!(store.purge(at(100)).await, Ok(0));
-    assert_eq!(fixture.get(&other).await.is_none(), fixture.purges);
+    assert_eq!(fixture.get(&other).await.is_none(), fixture.purges());
     assert!(fixture.get(&later).await.is_some());
     assert_eq!(store.purge(at(101)).await, purged(1));
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use portcullis::lease::Lease;
 use portcullis::store::StoreError;
 
-use super::{DATABASE, PATIENCE, SECOND, are_corrupt, at, fill, outcomes, process, redis_store};
+use super::{PATIENCE, SECOND, are_corrupt, at, fill, outcomes, process, redis_store};
 use crate::support::redis::RedisServer;
+use crate::support::stores::DATABASE;
 
 #[tokio::test]
 async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
     let Some(server) = RedisServer::start() else { return };
-    let process = process(Arc::new(redis_store(&server.url(), DATABASE)), PATIENCE);
+    let process = process(Arc::new(redis_store(&server.url())), PATIENCE);
     for damage in [
         ["SET", "text"].as_slice(),
         &["SET", "\u{0}"],
@@ -34,7 +35,7 @@ async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
 #[tokio::test]
 async fn it_reclaims_what_is_over_and_not_before() {
     let Some(server) = RedisServer::start() else { return };
-    let process = process(Arc::new(redis_store(&server.url(), DATABASE)), PATIENCE);
+    let process = process(Arc::new(redis_store(&server.url())), PATIENCE);
     let (leases, limits, _) = &process;
     let acquired = leases.acquire("n", "value", at(0), at(120_000)).await;
     assert_eq!(acquired, Ok(Lease::Acquired));
@@ -60,7 +61,7 @@ async fn it_reclaims_what_is_over_and_not_before() {
 #[tokio::test]
 async fn a_silent_store_is_given_up_in_time_whatever_it_is_asked() {
     let Some(server) = RedisServer::start() else { return };
-    let store = Arc::new(redis_store(&server.url(), DATABASE));
+    let store = Arc::new(redis_store(&server.url()));
     let process = process(store, Duration::from_millis(100));
     let acquired = process.0.acquire("n", "v", at(0), at(9)).await;
     assert_eq!(acquired, Ok(Lease::Acquired));

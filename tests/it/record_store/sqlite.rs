@@ -1,20 +1,19 @@
 //! Tests of SQLite beyond the contract: damage, locks, and a file that is gone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis::lease::Lease;
 use portcullis::store::StoreError;
 use portcullis::store::records::SqliteRecordStore;
-use portcullis::store::sqlite::{Options, open};
 
 use super::{PATIENCE, SECOND, at, fill, open_sqlite, outcomes, process};
+use crate::support::stores;
 
 #[tokio::test]
 async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
     let folder = tempfile::tempdir().expect("folder");
     let process = process(Arc::new(open_sqlite(folder.path()).await), PATIENCE);
-    let raw = open(&folder.path().join("portcullis.db"), Options::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     for damage in [
         "UPDATE records SET value = CAST(x'ff' AS TEXT)",
         "UPDATE records SET value = ''",
@@ -31,14 +30,12 @@ async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
 #[tokio::test]
 async fn a_locked_file_times_out_and_still_refuses_what_it_must() {
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("portcullis.db");
-    let busy_timeout = Duration::from_millis(100);
-    let options = Options { busy_timeout, max_connections: 2 };
-    let store = SqliteRecordStore::open(&file, options).await.expect("open");
+    let database = stores::sqlite_with(folder.path(), stores::hasty_sqlite()).await;
+    let store = SqliteRecordStore::new(database);
     let process = process(Arc::new(store), PATIENCE);
     fill(&process).await;
     let (leases, limits, _) = process;
-    let raw = open(&file, Options::default()).await.expect("open");
+    let raw = stores::raw_sqlite(folder.path()).await;
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.expect("lock");
     assert_eq!(leases.acquire("new", "v", at(0), at(9)).await, Err(StoreError::TimedOut));
     assert_eq!(limits.take("new", at(0), SECOND, 1).await, Err(StoreError::TimedOut));
@@ -53,7 +50,7 @@ async fn a_locked_file_times_out_and_still_refuses_what_it_must() {
 async fn a_file_that_was_deleted_allows_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     let process = process(Arc::new(open_sqlite(folder.path()).await), PATIENCE);
-    std::fs::remove_file(folder.path().join("portcullis.db")).expect("remove");
+    std::fs::remove_file(folder.path().join(stores::FILE)).expect("remove");
     let pinged = process.2.ping().await;
     for outcome in [outcomes(&process).await.as_slice(), &[pinged]].concat() {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");

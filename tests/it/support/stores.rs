@@ -12,6 +12,9 @@ use portcullis::opaque::{
 use portcullis::secret::{Secret, SystemRandom};
 use portcullis::session::{MemcachedStore, MemoryStore, RedisStore, SessionStore, SqliteStore};
 use portcullis::store::memcached::{self, Memcached, Servers};
+use portcullis::store::records::{
+    MemcachedRecordStore, MemoryRecordStore, RecordStore, RedisRecordStore, SqliteRecordStore,
+};
 use portcullis::store::redis::{self, Redis};
 use portcullis::store::{postgres, sqlite};
 use sqlx::SqlitePool;
@@ -126,6 +129,18 @@ impl Opens for dyn OpaqueTokenStore {
             Backend::Redis(redis) => Arc::new(RedisTokenStore::new(redis)),
             Backend::Memcached(memcached) => Arc::new(MemcachedTokenStore::new(memcached)),
             Backend::Postgres(_) => unreachable!("tokens are in no PostgreSQL"),
+        }
+    }
+}
+
+impl Opens for dyn RecordStore {
+    async fn open(backend: Backend) -> Arc<Self> {
+        match backend {
+            Backend::Memory => Arc::new(MemoryRecordStore::new()),
+            Backend::Sqlite(database) => Arc::new(SqliteRecordStore::new(database)),
+            Backend::Redis(redis) => Arc::new(RedisRecordStore::new(redis)),
+            Backend::Memcached(memcached) => Arc::new(MemcachedRecordStore::new(memcached)),
+            Backend::Postgres(_) => unreachable!("records are in no PostgreSQL"),
         }
     }
 }
