@@ -43,9 +43,10 @@ fn session(name: &str, owner: &str) -> Session {
     }
 }
 
-/// As a gate asks, but with more patience: the machine is busy.
+/// As a gate asks, but with more patience: the machine is busy. Less than a cluster takes to give a
+/// server up.
 fn options() -> Options {
-    let response_timeout = Duration::from_millis(400);
+    let response_timeout = Duration::from_millis(900);
     Options { response_timeout, ..stores::redis_options(Duration::from_secs(1)) }
 }
 
