@@ -2,7 +2,7 @@
 //!
 //! A folder or file for each database ([`sqlite`], [`redis`], [`memcached`], [`postgres`]): files
 //! and their modes, schemas, connections, timeouts, TLS. Beside them the one [`StoreError`], the
-//! deadline and circuit breaker in front of any store ([`GuardedStore`]), its metrics, changes by
+//! deadline and circuit breaker in front of any store (`GuardedStore`), its metrics, changes by
 //! others ([`invalidation`]), the epochs of records ([`EpochTable`]), by which a cache knows what is
 //! outdated, and small records that are changed by comparison ([`records`]).
 //!

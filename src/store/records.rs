@@ -2,7 +2,7 @@
 //! which record it read, and decides again where another was first.
 //!
 //! What a record means, and what becomes of it, is decided by pure functions of who owns it
-//! ([`Record`]); a [`RecordStore`] only compares. Every store passes one contract suite,
+//! (`Record`); a [`RecordStore`] only compares. Every store passes one contract suite,
 //! `tests/it/record_store.rs`.
 
 mod key;

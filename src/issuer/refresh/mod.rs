@@ -1,7 +1,7 @@
 //! Refreshing: one rotation for `POST /refresh`, the `refresh_token` grant and gRPC.
 //!
 //! `rotate.rs` replaces a token at each use, `slide.rs` moves its end; a reusable one is dealt with
-//! here. What all of them have in common is [`Refresh::renew`]: the session lives, and its subject
+//! here. What all of them have in common is `Refresh::renew`: the session lives, and its subject
 //! is asked after again. `lease.rs` decides between those who come at once, `replay.rs` is about
 //! tokens that come again, and `answer.rs` about answers that are given again.
 
