@@ -192,12 +192,12 @@ pub struct ClientSecret {
 }
 
 impl Client {
-    /// Whether it can keep a secret, and so show who it is (RFC 6749, section 2.1).
+    /// Returns whether it can keep a secret, and so show who it is (RFC 6749, section 2.1).
     pub fn is_confidential(&self) -> bool {
         !self.secrets.is_empty() || self.jwks.is_some()
     }
 
-    /// Whether it may use this grant.
+    /// Returns whether it may use this grant.
     pub fn may_use(&self, grant: &str) -> bool {
         self.grants.iter().any(|own| own == grant)
     }

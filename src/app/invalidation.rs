@@ -12,7 +12,7 @@ use crate::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
 
-/// How long after its end a source is started again, which must not happen at all.
+/// Pause after the end of a source until it is started again, which must not happen at all.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// A fan-out to all caches of the process.

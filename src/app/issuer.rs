@@ -59,7 +59,7 @@ pub(super) struct Shared {
 pub struct IssuerApp {
     /// What issues.
     pub issuance: Arc<Issuance>,
-    /// What it is built of.
+    /// The parts that it is built of.
     pub dependencies: Dependencies,
     public: Routes,
     internal: Routes,
@@ -109,7 +109,7 @@ impl IssuerApp {
     }
 }
 
-/// What issuing is built of; beside it, who writes the audit log.
+/// The parts that issuing is built of; beside them, who writes the audit log.
 async fn dependencies(
     config: &Config,
     issuance: &IssuanceConfig,
@@ -198,7 +198,7 @@ impl BoundIssuer {
         self.grpc.addresses()
     }
 
-    /// What issuing is built of.
+    /// The parts that issuing is built of.
     pub fn dependencies(&self) -> &Dependencies {
         &self.app.dependencies
     }

@@ -18,7 +18,7 @@ pub(super) const NO_AUTHORITIES: &str = "cannot read the system's certificate au
 /// The keys of our own issuer.
 ///
 /// # Errors
-/// Where the key ring cannot be read.
+/// An error where the key ring cannot be read.
 pub fn own_keys(config: &TokenConfig) -> anyhow::Result<SigningRing> {
     Ok(match (&config.ring, &config.signing) {
         (Some(path), _) => SigningRing::open(path)
@@ -89,7 +89,7 @@ pub(super) fn start_fetching(
 /// Reads published keys once.
 ///
 /// # Errors
-/// Where a source cannot be read.
+/// An error where a source cannot be read.
 pub(super) async fn read_once(published: &[Published], clock: &dyn Clock) -> anyhow::Result<()> {
     if published.is_empty() {
         return Ok(());

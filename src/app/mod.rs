@@ -150,7 +150,7 @@ impl App {
     /// Reads published keys once; for commands, which have no background.
     ///
     /// # Errors
-    /// Where a source cannot be read.
+    /// An error where a source cannot be read.
     pub async fn read_published_keys(&self) -> anyhow::Result<()> {
         keys::read_once(&self.published, self.clock.as_ref()).await
     }
