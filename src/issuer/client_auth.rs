@@ -1,4 +1,4 @@
-//! Which client asks, and whether it showed that it is (RFC 6749, section 2.3; RFC 7523).
+//! Authentication of clients (RFC 6749, section 2.3; RFC 7523).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use http::header::AUTHORIZATION;
 use super::Dependencies;
 use super::audit::{Audit, Event};
 use super::caller::Caller;
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 use super::metrics::IssuerMetrics;
 use super::policy::IssuancePolicy;
 use super::throttle::Throttle;
@@ -20,18 +20,19 @@ use crate::clock::Clock;
 use crate::lease::{Lease, Leases};
 use crate::opaque;
 use crate::secret::Secret;
+use crate::token::jwks::JwksError;
 use crate::token::{Claims, Issuer, KeyRing, SessionRule, Verifier, jwks};
 
 /// The `client_assertion_type` of a signed JWT.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How far ahead an assertion may end: its `jti` is remembered until then. Authlib's live an hour.
+/// Longest lifetime of an assertion, until whose end its `jti` is remembered. Authlib's live an hour.
 const LONGEST_ASSERTION: Duration = Duration::from_secs(3_600);
-/// By how much a client's clock may differ.
+/// Tolerance for a client's clock.
 const ASSERTION_LEEWAY: Duration = Duration::from_secs(30);
 /// The longest assertion, in bytes.
 const MAX_ASSERTION_BYTES: usize = 8192;
 
-/// Checks who a client is.
+/// Authentication of clients.
 #[derive(Debug)]
 pub struct ClientAuthentication {
     policy: Arc<IssuancePolicy>,
@@ -43,7 +44,7 @@ pub struct ClientAuthentication {
     clock: Arc<dyn Clock>,
 }
 
-/// What a client shows.
+/// Credentials that a client shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientCredentials {
     /// A secret; `by_header` where it came by HTTP Basic.
@@ -52,7 +53,7 @@ pub enum ClientCredentials {
         id: String,
         /// The secret.
         secret: Secret,
-        /// Whether it came in the header.
+        /// True if it came in the header.
         by_header: bool,
     },
     /// A signed assertion (RFC 7523, section 2.2).
@@ -66,7 +67,7 @@ pub enum ClientCredentials {
     Public {
         /// Its id.
         id: String,
-        /// Whether it came in the header.
+        /// True if it came in the header.
         by_header: bool,
     },
 }
@@ -85,7 +86,7 @@ pub struct ClientForm {
 }
 
 impl ClientCredentials {
-    /// What a request shows, if anything.
+    /// Reads what a request shows, if anything.
     ///
     /// # Errors
     /// [`IssueError::InvalidRequest`] where it shows more than one thing (RFC 6749, section 2.3),
@@ -130,8 +131,8 @@ impl ClientCredentials {
     }
 }
 
-/// What stands behind the scheme of an `Authorization` header, if it is this scheme; empty where
-/// nothing does (RFC 9110, section 11.4).
+/// The rest of an `Authorization` header behind its scheme, if it is this scheme; empty where
+/// nothing follows (RFC 9110, section 11.4).
 pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (name, rest) = value.split_at(end);
@@ -222,17 +223,19 @@ impl ClientAuthentication {
         live.fold(false, |found, kept| found | (Secret::new(kept.digest.as_str()) == shown))
     }
 
-    /// Whether the assertion is the client's own, for us, in time, and was never seen before
+    /// True for an assertion that is the client's own, for us, in time, and was never seen before
     /// (RFC 7523, section 3).
     async fn is_assertion_of(
         &self,
         client: &Client,
         assertion: &Secret,
     ) -> Result<bool, IssueError> {
-        let keys = client.jwks.as_ref().and_then(|jwks| {
-            jwks::parse(jwks.to_string().as_bytes(), None).and_then(jwks::KeySet::usable).ok()
-        });
-        let (Some(keys), Some(assertion)) = (keys, assertion.expose_str()) else {
+        let (Some(jwks), Some(assertion)) = (&client.jwks, assertion.expose_str()) else {
+            return Ok(false);
+        };
+        let keys = jwks::parse(jwks.to_string().as_bytes(), None).and_then(jwks::KeySet::usable);
+        let damaged = |error: &JwksError| format!("the keys of the client {}: {error}", client.id);
+        let Ok(keys) = keys.inspect_err(|error| Cause::CorruptRecord(damaged(error)).log()) else {
             return Ok(false);
         };
         let issuer = Issuer {

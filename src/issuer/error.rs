@@ -1,13 +1,13 @@
-//! Why a request for tokens was refused: the errors of RFC 6749, section 5.2, and of its kin.
+//! Refusals of requests for tokens: the errors of RFC 6749, section 5.2, and of its kin.
 
-use std::fmt::Display;
+mod cause;
+
 use std::time::Duration;
 
-use crate::account::AccountError;
+pub use cause::Cause;
+
 use crate::account::password::PasswordError;
-use crate::secret::RandomFailed;
 use crate::store::StoreError;
-use crate::token::KeyError;
 
 /// The one error of the issuer. Its text is for the client, and never tells whether a user, a key
 /// or a client exists.
@@ -19,7 +19,7 @@ pub enum IssueError {
     /// The client did not show who it is. `by_header`: it tried to by `Authorization`.
     #[error("the client is not known, or its credentials are wrong")]
     InvalidClient {
-        /// Whether the answer has to name the scheme (RFC 6749, section 5.2).
+        /// True if the answer has to name the scheme (RFC 6749, section 5.2).
         by_header: bool,
     },
     /// The password, key or refresh token is not good, or not this client's.
@@ -52,7 +52,7 @@ pub enum IssueError {
     /// Too many attempts; try again in so long.
     #[error("too many attempts; wait as long as Retry-After says")]
     SlowDown(Duration),
-    /// What was asked for needs a store that can do more than the one that is configured.
+    /// The configured store cannot do what was asked for.
     #[error("sessions are kept in memcached, which cannot list them")]
     Unsupported,
     /// The claims and scopes make a token that is longer than MAX_TOKEN_BYTES: nobody would accept
@@ -73,34 +73,17 @@ pub enum IssueError {
     InProgress(Duration),
 }
 
-/// The reason why something is unavailable, for the log alone: to clients all are alike.
-#[derive(Clone, Debug, Default, thiserror::Error)]
-#[error("{0}")]
-pub struct Cause(String);
-
-impl PartialEq for Cause {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Cause {}
-
 impl IssueError {
-    /// What went wrong with a parameter.
+    /// Refuses a parameter, for this reason.
     pub fn invalid_request(what: impl Into<String>) -> Self {
         Self::InvalidRequest(what.into())
     }
 
-    /// Unavailable, because of `cause`, which must hold no secret.
-    pub fn unavailable(cause: impl Display) -> Self {
-        Self::Unavailable(Cause(cause.to_string()))
-    }
-
-    /// Logs what the client is not told. To be called where the error is answered, and only there.
+    /// Logs what the client is not told. Whoever answers the error calls it, or drops the error;
+    /// whoever passes it on does not.
     pub(super) fn log(&self) {
         if let Self::Unavailable(cause) = self {
-            tracing::warn!(error = %cause, "a request for tokens could not be served");
+            cause.log();
         }
     }
 
@@ -131,22 +114,27 @@ impl IssueError {
         }
     }
 
-    /// How long the client should wait, where waiting helps.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::SlowDown(wait) | Self::InProgress(wait) => Some(*wait),
-            Self::Unavailable(_) => Some(Duration::from_secs(1)),
-            Self::Busy => Some(Duration::from_secs(2)),
-            _ => None,
-        }
+    /// Seconds that the client should wait, where waiting helps; rounded up, so that whoever comes
+    /// again then is let in.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        let wait = match self {
+            Self::SlowDown(wait) | Self::InProgress(wait) => *wait,
+            Self::Unavailable(_) => Duration::from_secs(1),
+            Self::Busy => Duration::from_secs(2),
+            _ => return None,
+        };
+        Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 }
 
-impl From<StoreError> for IssueError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::CannotList => Self::Unsupported,
-            error => Self::unavailable(error),
+impl<E> From<E> for IssueError
+where
+    Cause: From<E>,
+{
+    fn from(cause: E) -> Self {
+        match Cause::from(cause) {
+            Cause::Store(StoreError::CannotList) => Self::Unsupported,
+            cause => Self::Unavailable(cause),
         }
     }
 }
@@ -157,25 +145,7 @@ impl From<PasswordError> for IssueError {
             PasswordError::Busy => Self::Busy,
             // No such password was ever set.
             PasswordError::TooLong => Self::InvalidGrant,
-            PasswordError::Failed(_) => Self::unavailable(error),
+            PasswordError::Failed(why) => Cause::Hashing(why).into(),
         }
-    }
-}
-
-impl From<AccountError> for IssueError {
-    fn from(error: AccountError) -> Self {
-        Self::unavailable(error)
-    }
-}
-
-impl From<RandomFailed> for IssueError {
-    fn from(error: RandomFailed) -> Self {
-        Self::unavailable(error)
-    }
-}
-
-impl From<KeyError> for IssueError {
-    fn from(error: KeyError) -> Self {
-        Self::unavailable(error)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 use super::subject::Subject;
 use crate::opaque::OpaqueToken;
 use crate::session::Session;
@@ -43,8 +43,8 @@ impl Origin {
     }
 }
 
-/// Whether somebody showed a password when this session was opened. One that does not say how it
-/// was opened, as those of `token mint`, was not.
+/// True if somebody showed a password when this session was opened. A session that does not say how
+/// it was opened, such as one of `token mint`, was not opened by a password.
 pub(super) fn is_by_password(session: &Session) -> bool {
     let origin = session.claims.get(ORIGIN).and_then(|origin| origin.as_str());
     matches!(origin, Some(ACCOUNT | HOOK))
@@ -74,8 +74,8 @@ impl GrantContext {
         };
         // What serde says of a mistake may quote the record.
         serde_json::from_value(kept).map_err(|_| {
-            let session = &token.session;
-            IssueError::unavailable(format!("a token's record cannot be read: session {session}"))
+            Cause::CorruptRecord(format!("a token of session {} has no grant", token.session))
+                .into()
         })
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::caller::Caller;
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 use super::subject::{CLIENT_PREFIX, Subject};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -30,7 +30,7 @@ use crate::wire::https::{self, HttpsClient, HttpsError};
 
 /// The header of the signature.
 pub const SIGNATURE: &str = "portcullis-signature";
-/// How many questions are under way at once: an application that does not answer holds no more.
+/// Number of questions under way at once: an application that does not answer holds no more.
 const MAX_QUESTIONS: usize = 256;
 /// The longest answer, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -38,11 +38,11 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Address, secret and deadline of the application's hook.
 #[derive(Clone, Debug)]
 pub struct HookConfig {
-    /// Where.
+    /// The address.
     pub url: Url,
-    /// What requests are signed with.
+    /// The secret that signs requests.
     pub secret: Secret,
-    /// How long an answer may take, all tries together.
+    /// The time that an answer may take, all tries together.
     pub timeout: Duration,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct HookRequest<'a> {
     pub(super) caller: &'a Caller,
 }
 
-/// What it said.
+/// Answer of the application.
 #[derive(Debug)]
 pub(super) enum HookAnswer {
     Granted(Subject),
@@ -104,13 +104,13 @@ impl Hook {
         let Ok(_permit) = self.permits.try_acquire() else {
             return Err(IssueError::Busy);
         };
-        let Ok(answer) = tokio::time::timeout(self.config.timeout, self.try_ask(asked, now)).await
-        else {
-            return Err(IssueError::unavailable("the token hook did not answer in time"));
+        let answer = tokio::time::timeout(self.config.timeout, self.try_ask(asked, now)).await;
+        let problem = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(problem)) => format!("cannot be used: {problem}"),
+            Err(_) => "did not answer in time".to_owned(),
         };
-        answer.map_err(|problem| {
-            IssueError::unavailable(format!("the token hook cannot be used: {problem}"))
-        })
+        Err(Cause::Hook(problem).into())
     }
 
     async fn try_ask(&self, asked: &HookRequest<'_>, now: UnixTime) -> Result<HookAnswer, String> {

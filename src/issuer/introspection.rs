@@ -1,4 +1,4 @@
-//! What a token is (RFC 7662), for those who may know.
+//! Introspection of tokens (RFC 7662).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
 use crate::session::{NotLive, SessionId, Sessions, UserId};
 use crate::token::{TokenError, Verified, Verifier};
 
-/// Says what tokens are.
+/// Introspection.
 #[derive(Debug)]
 pub struct Introspection {
     sessions: Arc<Sessions>,
@@ -31,7 +31,7 @@ impl Introspection {
         Self { sessions, tokens, verifier, clock }
     }
 
-    /// What is known of a token; `None` where it is not good now, for whatever reason.
+    /// Describes a token; `None` where it is not good now, for whatever reason.
     ///
     /// # Errors
     /// [`IssueError::Unavailable`] where that cannot be said.
@@ -68,7 +68,7 @@ impl Introspection {
     }
 }
 
-/// Whether a token is in time by our own clock: we are asked, so nobody else's has to be allowed for.
+/// True for a token that is in time by our own clock; no other one has to be allowed for.
 fn is_in_time(verified: &Verified, now: UnixTime) -> bool {
     let claims = &verified.claims;
     let is_over = claims.time("exp").ok().flatten().is_none_or(|expires| expires <= now);
@@ -100,7 +100,8 @@ fn introspected(kept: OpaqueToken) -> Option<Introspected> {
 }
 
 fn of_refresh(kept: &OpaqueToken) -> Option<Map<String, Value>> {
-    let context = GrantContext::of(kept, false).ok()?;
+    // Whoever asks learns that it is of no use, the operator that its record is damaged.
+    let context = GrantContext::of(kept, false).inspect_err(IssueError::log).ok()?;
     let mut claims = Map::new();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     set("token_type", json!("refresh_token"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Dependencies;
 use super::audit::{Audit, Event};
 use super::caller::Caller;
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 use super::grant::is_by_password;
 use super::metrics::IssuerMetrics;
 use super::policy::IssuancePolicy;
@@ -15,7 +15,7 @@ use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
 use crate::session::{Filter, NotLive, Session, SessionId, Sessions, UserId};
 use crate::token::{ScopeSet, TokenError, Verified, Verifier};
 
-/// How many sessions are listed at once.
+/// Most sessions that are listed at once.
 pub const MAX_LISTED: usize = 1000;
 
 /// Ends sessions, and lists them.
@@ -47,13 +47,13 @@ impl From<OpaqueToken> for TokenOwner {
 /// Somebody who showed a good access token.
 #[derive(Clone, Debug)]
 pub struct Bearer {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// By which session.
+    /// The session.
     pub session: SessionId,
-    /// What the token allows.
+    /// The scopes of the token.
     pub scopes: ScopeSet,
-    /// Whether he showed a password when the session was opened.
+    /// True if he showed a password when the session was opened.
     pub by_password: bool,
 }
 
@@ -64,6 +64,21 @@ struct TargetUsers {
     users: Vec<UserId>,
     /// Error for a name without sessions; `None` where the user is known.
     not_found: Option<IssueError>,
+}
+
+impl TargetUsers {
+    /// The answer about these users. Where sessions were found although the accounts did not
+    /// answer, nobody is told of that error, so it is logged.
+    fn answer<T>(self, found: T, is_empty: bool) -> Result<T, IssueError> {
+        match self.not_found {
+            Some(error) if is_empty => Err(error),
+            Some(error) => {
+                error.log();
+                Ok(found)
+            }
+            None => Ok(found),
+        }
+    }
 }
 
 impl Revocation {
@@ -82,7 +97,7 @@ impl Revocation {
         Self { policy, accounts, sessions, tokens, verifier, audit, metrics, clock }
     }
 
-    /// Who shows this access token, a JWT or a handle.
+    /// Finds the bearer of this access token, a JWT or a handle.
     ///
     /// # Errors
     /// [`IssueError::InvalidToken`] where it is not good now.
@@ -247,10 +262,7 @@ impl Revocation {
             }
             ended += of_user;
         }
-        match target.not_found {
-            Some(error) if ended == 0 => Err(error),
-            _ => Ok(ended),
-        }
+        target.answer(ended, ended == 0)
     }
 
     fn audit_revoke_all(&self, user: &UserId, ended: u64, caller: &Caller) {
@@ -278,7 +290,7 @@ impl Revocation {
             Ok(UserLookup::NotFound) => IssueError::NotFound,
             Err(error) => error.into(),
         };
-        let user = UserId::parse(name).map_err(|_| IssueError::NotFound)?;
+        let Ok(user) = UserId::parse(name) else { return Err(not_found) };
         Ok(TargetUsers { users: vec![user], not_found: Some(not_found) })
     }
 
@@ -321,10 +333,8 @@ impl Revocation {
         for user in &target.users {
             found.extend(self.list(Some(user), MAX_LISTED).await?);
         }
-        match target.not_found {
-            Some(error) if found.is_empty() => Err(error),
-            _ => Ok(found),
-        }
+        let is_empty = found.is_empty();
+        target.answer(found, is_empty)
     }
 
     /// The live sessions of a user, newest first, or of all users.
@@ -353,7 +363,7 @@ pub(super) fn valid_token(
         Err(TokenError::TooLarge) => Err(IssueError::invalid_request(
             "the token is longer than MAX_TOKEN_BYTES, and was not read",
         )),
-        Err(error @ TokenError::KeysUnavailable) => Err(IssueError::unavailable(error)),
+        Err(TokenError::KeysUnavailable) => Err(Cause::NoVerificationKeys.into()),
         Err(_) => Ok(None),
     }
 }

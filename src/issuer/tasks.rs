@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 
-/// How many requests are under way at once.
+/// Number of requests that are under way at once.
 const MAX_TASKS: usize = 1024;
-/// How long a request may wait for a permit.
+/// Time that a request may wait for a permit.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The requests under way.
@@ -78,16 +78,16 @@ impl Tasks {
         match self.tracker.spawn(work.in_current_span()).await {
             Ok(answer) => Ok(answer),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            Err(_) => Err(IssueError::unavailable("the process ends")),
+            Err(_) => Err(Cause::Stopping.into()),
         }
     }
 
-    /// How many are under way.
+    /// Number of requests under way.
     pub fn len(&self) -> usize {
         self.tracker.len()
     }
 
-    /// Whether none is.
+    /// True if none is under way.
     pub fn is_empty(&self) -> bool {
         self.tracker.is_empty()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Dependencies;
-use super::error::IssueError;
+use super::error::{Cause, IssueError};
 use super::grant::{GRANT_CONTEXT, GrantContext};
 use super::policy::IssuancePolicy;
 use super::subject::{AccessTokenParams, Subject, access_claims};
@@ -32,7 +32,7 @@ pub(super) struct Family<'a> {
     pub(super) client: Option<&'a str>,
     pub(super) context: &'a GrantContext,
     pub(super) scopes: &'a [String],
-    /// Whom access tokens are for.
+    /// The audiences of access tokens.
     pub(super) audiences: &'a [String],
     pub(super) now: UnixTime,
 }
@@ -42,7 +42,7 @@ pub(super) struct Family<'a> {
 pub(super) struct NewAccessToken {
     pub(super) token: Secret,
     pub(super) expires: UnixTime,
-    /// What is kept of it, where it is a handle.
+    /// The record that is kept of it, where it is a handle.
     pub(super) record: Option<OpaqueToken>,
 }
 
@@ -54,14 +54,16 @@ impl TokenIssuer {
 
     /// An access token, or the handle that stands for it.
     pub(super) fn access_token(&self, family: &Family<'_>) -> Result<NewAccessToken, IssueError> {
-        let (claims, expires) = self.claims(family)?;
+        let (mut claims, expires) = self.claims(family)?;
         if self.policy.opaque {
+            if self.policy.handle_is_refresh() {
+                let grant = serde_json::to_value(family.context)?;
+                claims.insert(GRANT_CONTEXT.to_owned(), grant);
+            }
             let (token, record) = self.opaque(TokenKind::Handle, family, claims, expires)?;
             return Ok(NewAccessToken { token, expires, record: Some(record) });
         }
-        let missing = "there is no key that signs now: `portcullis key rotate` makes one";
-        let signer = self.signers.signing(family.now);
-        let signer = signer.ok_or_else(|| IssueError::unavailable(missing))?;
+        let signer = self.signers.signing(family.now).ok_or(Cause::NoSigningKey)?;
         let token = self.check_length(signer.sign(&claims)?, family.subject)?;
         Ok(NewAccessToken { token, expires, record: None })
     }
@@ -71,15 +73,14 @@ impl TokenIssuer {
         &self,
         family: &Family<'_>,
     ) -> Result<(Secret, OpaqueToken), IssueError> {
-        let Value::Object(context) = to_json(family.context)? else {
-            return Err(IssueError::unavailable("a grant is no object"));
+        let Value::Object(context) = serde_json::to_value(family.context)? else {
+            return Err(Cause::Serialization("a grant is no object".to_owned()).into());
         };
         let expires = family.now.after(self.policy.refresh_lifetime);
         self.opaque(TokenKind::Refresh, family, context, expires)
     }
 
-    /// The claims of an access token, and when it ends. Those of a handle that is its own refresh
-    /// token hold its grant too.
+    /// The claims of an access token, and its end.
     pub(super) fn claims(
         &self,
         family: &Family<'_>,
@@ -99,11 +100,7 @@ impl TokenIssuer {
             expires,
             id: &id,
         };
-        let mut claims = access_claims(family.subject, &params);
-        if self.policy.handle_is_refresh() {
-            claims.insert(GRANT_CONTEXT.to_owned(), to_json(family.context)?);
-        }
-        Ok((claims, expires))
+        Ok((access_claims(family.subject, &params), expires))
     }
 
     fn opaque(
@@ -139,7 +136,7 @@ impl TokenIssuer {
         Err(IssueError::TokenTooLong)
     }
 
-    /// Whether the key that signed an access token is published still. A handle is of no key, and a
+    /// True if the key that signed an access token is published still. A handle is of no key, and a
     /// shared secret has no name and is never dropped.
     pub(super) fn is_of_published_key(&self, access_token: &Secret, now: UnixTime) -> bool {
         let text = access_token.expose_str().unwrap_or_default();
@@ -151,8 +148,4 @@ impl TokenIssuer {
 pub(super) fn digest_of(token: &Secret) -> TokenDigest {
     // Ours are base64url; what is no text is found by no store.
     TokenDigest::of(token.expose_str().unwrap_or_default())
-}
-
-fn to_json(context: &GrantContext) -> Result<Value, IssueError> {
-    serde_json::to_value(context).map_err(IssueError::unavailable)
 }

@@ -19,6 +19,7 @@ use portcullis::{
     opaque::{OpaqueToken, OpaqueTokenStore as _, TokenDigest},
     secret::Secret,
     session::{Session, SessionId},
+    store::StoreError,
     token::ScopeSet,
 };
 use serde_json::{Value, json};
@@ -84,7 +85,9 @@ async fn with_each_fault<P>(
                 // It is found out that the rotation was committed, and the answer given after all.
                 Fault::AnswerLost if call == "tokens.rotate" => Some(Ok(())),
                 Fault::NotDone | Fault::AnswerLost if injected.is_only_a_note() => Some(Ok(())),
-                Fault::NotDone | Fault::AnswerLost => Some(Err(IssueError::unavailable(""))),
+                Fault::NotDone | Fault::AnswerLost => {
+                    Some(Err(IssueError::from(StoreError::TimedOut)))
+                }
                 Fault::KilledBefore | Fault::KilledAfter | Fault::CallerLeaves => None,
             };
             assert_eq!(outcome, expected, "{injected:?}");
@@ -336,7 +339,10 @@ async fn abandoned(fixture: &Fixture) -> Issued {
 
 async fn lease_and_fail(fixture: &Fixture, issued: &Issued) {
     fixture.faults.plan(7, Fault::NotDone);
-    assert_eq!(fixture.refresh(refresh_of(issued)).await, Err(IssueError::unavailable("")));
+    assert_eq!(
+        fixture.refresh(refresh_of(issued)).await,
+        Err(IssueError::from(StoreError::TimedOut))
+    );
     assert!(fixture.faults.calls().ends_with(&["tokens.rotate", "tokens.get"]));
     fixture.faults.reset();
 }
@@ -871,7 +877,7 @@ async fn a_client_is_never_believed_where_a_store_failed() {
 
 #[test]
 fn what_does_not_answer_is_a_503_that_says_when_to_come_again() {
-    let answer = IssueError::unavailable("").into_response();
+    let answer = IssueError::from(StoreError::TimedOut).into_response();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers().get(RETRY_AFTER).map(|value| value.as_bytes()), Some(&b"1"[..]));
 }

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::super::accounts::{Accounts, failed};
+use super::super::accounts::{Accounts, failed, load};
 use super::super::apikey::new_id;
 use super::super::output::Output;
 use super::super::progress::Progress;
@@ -62,6 +62,8 @@ enum Source {
 }
 
 pub(super) async fn import(args: &Args) -> Outcome {
+    // A mistake in the settings is told before anything is opened.
+    load(&args.settings)?;
     let mut source = Source::open(&args.from).await?;
     let total = source.count().await.map_err(Failure::unavailable)?;
     let (accounts, log) = Accounts::open_to_change(&args.settings).await?;

@@ -66,6 +66,10 @@ fn what_has_no_use_here_is_told() {
     assert!(told[0].ends_with("without use: PUBLIC_URL, ADMIN_TOKEN"), "{told:?}");
     let on = ("AUTHORIZATION_SERVER", "true");
     assert_eq!(warnings(&[("ADMIN_TOKEN", SECRET), on]), [""; 0]);
+    let blank = ("TOKEN_HOOK_URL", " ");
+    assert_eq!(warnings(&[on, blank]), [""; 0], "as good as none");
+    let told = warnings(&[on, blank, ("TOKEN_HOOK_SECRET", SECRET)]);
+    assert_eq!(told, ["TOKEN_HOOK_SECRET: is not used: there is no TOKEN_HOOK_URL"]);
     let grace = ("REFRESH_GRACE_SECONDS", "5");
     assert_eq!(warnings(&[on, grace]), [""; 0]);
     let told = warnings(&[on, grace, ("REFRESH_POLICY", "reusable")]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
+use tracing::error;
 
 use super::{CacheKey, CachedDecision, CredentialKind, DecisionCache, Outcome, SessionRead};
 use crate::clock::UnixTime;
@@ -94,9 +95,10 @@ impl DecisionCache {
         if let Some(upstream) = &self.upstream {
             let (value, by) = match reuse_signature(upstream, verified) {
                 Some(before) => before,
-                None => upstream
-                    .value(&verified.token, verified.credential)
-                    .map_err(|_| DenialCode::KeysUnavailable)?,
+                None => upstream.value(&verified.token, verified.credential).map_err(|error| {
+                    error!(%error, "a token for the application could not be signed");
+                    DenialCode::KeysUnavailable
+                })?,
             };
             identity::add(&mut headers, upstream.header().clone(), value)?;
             signed = Some(by);

@@ -1,4 +1,4 @@
-//! How gRPC says no: one code for each reason, and what a client can act on in the trailers.
+//! Errors as gRPC's statuses: one code for each, and what a client can act on in the trailers.
 
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Status};
@@ -10,10 +10,8 @@ impl From<IssueError> for Status {
         error.log();
         let mut trailers = MetadataMap::new();
         trailers.insert("error", AsciiMetadataValue::from_static(error.code()));
-        if let Some(wait) = error.retry_after() {
-            // Rounded up: who comes back too early has to wait again.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            trailers.insert("retry-after", seconds.max(1).into());
+        if let Some(seconds) = error.retry_after() {
+            trailers.insert("retry-after", seconds.into());
         }
         Self::with_metadata(code(&error), error.to_string(), trailers)
     }
@@ -45,32 +43,43 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::issuer::error::Cause;
+
+    /// A list with a row for each error: its pattern, one of it, and what a client is told. It does
+    /// not compile while an error has no row.
+    macro_rules! errors {
+        ($($pattern:pat, $error:expr, $code:ident, $name:expr, $message:expr, $wait:expr;)+) => {{
+            let ($($pattern)|+) = IssueError::Busy;
+            [$(($error, Code::$code, $name, $message, $wait)),+]
+        }};
+    }
 
     #[test]
     fn every_error_has_its_code_and_says_what_to_do() {
         use IssueError as E;
         let (short, long) = (Duration::from_millis(1500), Duration::from_secs(3));
         let missing = E::invalid_request("token is missing");
-        let header = E::InvalidClient { by_header: true };
-        for (error, code, name, message, wait) in [
-            (missing, Code::InvalidArgument, "invalid_request", "token is missing", None),
-            (header, Code::Unauthenticated, "invalid_client", "", None),
-            (E::InvalidGrant, Code::Unauthenticated, "invalid_grant", "", None),
-            (E::UnauthorizedClient, Code::PermissionDenied, "unauthorized_client", "", None),
-            (E::UnsupportedGrantType, Code::InvalidArgument, "unsupported_grant_type", "", None),
-            (E::InvalidScope, Code::InvalidArgument, "invalid_scope", "", None),
-            (E::InvalidTarget, Code::InvalidArgument, "invalid_target", "", None),
-            (E::MissingToken, Code::Unauthenticated, "missing_credentials", "", None),
-            (E::InvalidToken, Code::Unauthenticated, "invalid_token", "", None),
-            (E::Forbidden("why"), Code::PermissionDenied, "access_denied", "why", None),
-            (E::NotFound, Code::NotFound, "not_found", "", None),
-            (E::SlowDown(short), Code::ResourceExhausted, "slow_down", "", Some("2")),
-            (E::Unsupported, Code::Unimplemented, "not_implemented", "memcached", None),
-            (E::TokenTooLong, Code::Internal, "server_error", "longer", None),
-            (E::unavailable("a"), Code::Unavailable, "temporarily_unavailable", "", Some("1")),
-            (E::Busy, Code::Unavailable, "temporarily_unavailable", "", Some("2")),
-            (E::InProgress(long), Code::Unavailable, "temporarily_unavailable", "", Some("3")),
-        ] {
+        let later = "temporarily_unavailable";
+        let errors = errors! {
+            E::InvalidRequest(_), missing, InvalidArgument, "invalid_request", "token is missing", None;
+            E::InvalidClient { .. }, E::InvalidClient { by_header: true }, Unauthenticated, "invalid_client", "", None;
+            E::InvalidGrant, E::InvalidGrant, Unauthenticated, "invalid_grant", "", None;
+            E::UnauthorizedClient, E::UnauthorizedClient, PermissionDenied, "unauthorized_client", "", None;
+            E::UnsupportedGrantType, E::UnsupportedGrantType, InvalidArgument, "unsupported_grant_type", "", None;
+            E::InvalidScope, E::InvalidScope, InvalidArgument, "invalid_scope", "", None;
+            E::InvalidTarget, E::InvalidTarget, InvalidArgument, "invalid_target", "", None;
+            E::MissingToken, E::MissingToken, Unauthenticated, "missing_credentials", "", None;
+            E::InvalidToken, E::InvalidToken, Unauthenticated, "invalid_token", "", None;
+            E::Forbidden(_), E::Forbidden("why"), PermissionDenied, "access_denied", "why", None;
+            E::NotFound, E::NotFound, NotFound, "not_found", "", None;
+            E::SlowDown(_), E::SlowDown(short), ResourceExhausted, "slow_down", "", Some("2");
+            E::Unsupported, E::Unsupported, Unimplemented, "not_implemented", "memcached", None;
+            E::TokenTooLong, E::TokenTooLong, Internal, "server_error", "longer", None;
+            E::Unavailable(_), Cause::Stopping.into(), Unavailable, later, "", Some("1");
+            E::Busy, E::Busy, Unavailable, later, "", Some("2");
+            E::InProgress(_), E::InProgress(long), Unavailable, later, "", Some("3");
+        };
+        for (error, code, name, message, wait) in errors {
             let status = Status::from(error.clone());
             let trailer = |name| status.metadata().get(name).map(|value| value.to_str().unwrap());
             assert_eq!(status.code(), code, "{error:?}");

@@ -1,4 +1,4 @@
-//! What every answer of the issuer has in common, and how it says no.
+//! Answers of the issuer: what all have in common, and errors.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::issuer::error::IssueError;
+use crate::issuer::error::{Cause, IssueError};
 
 /// The answer where nothing is.
 pub(super) async fn not_found() -> Response {
@@ -16,10 +16,10 @@ pub(super) async fn not_found() -> Response {
 /// An error of RFC 6749, section 5.2.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {
-    /// What went wrong, as one word.
+    /// The error, as one word.
     #[schema(example = "invalid_grant")]
     error: &'static str,
-    /// What to do about it.
+    /// The cure.
     error_description: String,
 }
 
@@ -59,12 +59,8 @@ impl IntoResponse for IssueError {
 /// answers it needs them, so this logs what is not told.
 pub(super) fn add_error_headers(error: &IssueError, response: &mut Response) {
     error.log();
-    if let Some(wait) = error.retry_after() {
-        // Rounded up: whoever comes again then is let in.
-        let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
-        if let Ok(value) = HeaderValue::from_str(&seconds) {
-            response.headers_mut().insert(RETRY_AFTER, value);
-        }
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     let scheme = match error {
         IssueError::InvalidClient { .. } => "Basic realm=\"portcullis\", charset=\"UTF-8\"",
@@ -80,7 +76,10 @@ pub(super) fn add_error_headers(error: &IssueError, response: &mut Response) {
 pub(super) fn json<B: Serialize>(status: StatusCode, body: &B) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => text_of_json(status, text),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => {
+            Cause::from(error).log();
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct RefreshParams {
 }
 
 impl RefreshParams {
-    /// What this request asks of a family that was granted these audiences.
+    /// The parameters of this request for a family that was granted these audiences.
     pub(super) fn of(
         request: &RefreshRequest<'_>,
         context: &GrantContext,
@@ -31,12 +31,12 @@ impl RefreshParams {
         Self { scopes: in_order(scopes), audiences: in_order(audiences) }
     }
 
-    /// What a login asked for: all that it was granted.
+    /// The parameters of a login: all that it was granted.
     pub(super) fn all(context: &GrantContext, granted: &[String]) -> Self {
         Self { scopes: in_order(&context.scopes), audiences: in_order(granted) }
     }
 
-    /// Whether the answer to the `first` is an answer to this one.
+    /// Checks that the answer to the `first` is an answer to this one.
     ///
     /// # Errors
     /// [`IssueError::InvalidScope`] or [`IssueError::InvalidTarget`] where it says something else.
@@ -52,7 +52,7 @@ impl RefreshParams {
 
     /// The text in which a lease holds it.
     pub(super) fn to_text(&self) -> Result<String, IssueError> {
-        serde_json::to_string(self).map_err(IssueError::unavailable)
+        Ok(serde_json::to_string(self)?)
     }
 
     pub(super) fn from_text(text: &str) -> Option<Self> {
@@ -74,10 +74,10 @@ pub(super) struct Answer {
     refresh: Option<String>,
     expires: u64,
     scopes: Vec<String>,
-    /// What it answered; `None` in what an older version sealed.
+    /// The parameters that it answered; `None` in what an older version sealed.
     #[serde(default)]
     pub(super) asked: Option<RefreshParams>,
-    /// Sliding: what was moved.
+    /// Sliding: the ends that were moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) slid: Option<SlidingWindow>,
 }
@@ -110,14 +110,14 @@ impl Answer {
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, IssueError> {
-        serde_json::to_vec(self).map_err(IssueError::unavailable)
+        Ok(serde_json::to_vec(self)?)
     }
 
     pub(super) fn unsealed(sealed: &str, token: &str) -> Option<Self> {
         serde_json::from_slice(&sealed::open(sealed, token)?).ok()
     }
 
-    /// When its access token ends.
+    /// The end of its access token.
     pub(super) fn expires(&self) -> UnixTime {
         UnixTime::from_millis(self.expires)
     }

@@ -10,7 +10,7 @@ use super::{Refresh, RefreshRequest, Renewal};
 use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::grant::GrantContext;
+use crate::issuer::grant::{GRANT_CONTEXT, GrantContext};
 use crate::issuer::issue::Issued;
 use crate::issuer::token_issuer::NewAccessToken;
 use crate::lease::Lease;
@@ -85,8 +85,8 @@ impl Refresh {
         self.extend_or_release(old, end, None).await.map(|()| answer)
     }
 
-    /// What the refresh that has this window gave, as long as it is good; then nothing before its
-    /// time.
+    /// The answer of the refresh that has this window, as long as it is good; then nothing before the
+    /// window is over.
     async fn last_answer(
         &self,
         asked: &RefreshParams,
@@ -133,7 +133,11 @@ impl Refresh {
                 .unwrap_or_else(|| RefreshParams::all(&renewal.context, granted));
             return Ok((answer(old.expires, scopes_of(&old)), asked.check_same(&first)));
         }
-        let (claims, expires) = self.issuer.claims(&renewal.family(&old))?;
+        let (mut claims, expires) = self.issuer.claims(&renewal.family(&old))?;
+        // Its grant stays as it was kept.
+        claims.extend(
+            old.claims.get(GRANT_CONTEXT).map(|kept| (GRANT_CONTEXT.to_owned(), kept.clone())),
+        );
         self.extend_or_release(&old, expires, Some(&claims)).await?;
         Ok((answer(expires, renewal.scopes.clone()), Ok(())))
     }

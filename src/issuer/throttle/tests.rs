@@ -1,4 +1,4 @@
-//! What is counted, and what it comes to.
+//! Tests of what is counted, and of what it comes to.
 
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
@@ -7,6 +7,10 @@ use crate::store::{StoreKind, StoreMetrics};
 
 const RIGHT: Result<(), IssueError> = Ok(());
 const WRONG: Result<(), IssueError> = Err(IssueError::InvalidGrant);
+
+fn unavailable() -> IssueError {
+    StoreError::TimedOut.into()
+}
 
 /// Three attempts of a name, and two checks of an address at once.
 fn throttle() -> Throttle {
@@ -33,7 +37,7 @@ async fn only_a_refusal_is_counted_and_the_last_one_locks() {
         for _ in 0..2 {
             assert_eq!(attempt(WRONG).await, (WRONG, false));
         }
-        for error in [IssueError::unavailable("why"), IssueError::Busy, IssueError::InvalidScope] {
+        for error in [unavailable(), IssueError::Busy, IssueError::InvalidScope] {
             assert_eq!(attempt(Err(error.clone())).await, (Err(error), false));
         }
         assert_eq!(attempt(RIGHT).await, (RIGHT, false), "which forgets the others");
@@ -58,11 +62,9 @@ async fn what_comes_too_early_for_a_shared_count_is_checked_and_refused_as_wrong
     for _ in 0..3 {
         assert_eq!(attempt(WRONG).await, WRONG);
     }
-    for (outcome, told) in [
-        (RIGHT, WRONG),
-        (WRONG, WRONG),
-        (Err(IssueError::unavailable("why")), Err(IssueError::unavailable("why"))),
-    ] {
+    for (outcome, told) in
+        [(RIGHT, WRONG), (WRONG, WRONG), (Err(unavailable()), Err(unavailable()))]
+    {
         assert_eq!(attempt(outcome).await, told);
     }
     assert_eq!(checks.into_inner(), 6, "all cost a check");
@@ -77,7 +79,7 @@ async fn a_budget_pays_for_what_was_checked() {
     for _ in 0..9 {
         assert_eq!(ask(false, RIGHT).await, RIGHT);
         assert_eq!(ask(true, RIGHT).await, RIGHT);
-        let unavailable = Err(IssueError::unavailable("why"));
+        let unavailable = Err(unavailable());
         assert_eq!(ask(false, unavailable.clone()).await, unavailable);
         assert_eq!(ask(true, unavailable.clone()).await, unavailable);
     }

@@ -142,6 +142,9 @@ pub fn all_that_is_advertised_leads_to_the_issuer(gateway: SocketAddr, app: &App
         assert!(matches!(answer.status, 200 | 303 | 405), "{path}: {answer:?}");
         assert_eq!(app.take().len(), 0, "{path} reached the app");
     }
+    // The path of RFC 8414, section 3.1, for an issuer with a path, which this one has not.
+    let answer = http::get(gateway, "/.well-known/oauth-authorization-server/tenant/a.b", &[]);
+    assert_eq!((answer.status, app.take().len()), (404, 0), "{answer:?}");
     let lines = ["Authorization: Basic ZGVtbzpkZW1vLXNlY3JldA==", FORM];
     let form = request("POST", "/introspect", &lines, b"token=rubbish");
     let answer = Client::connect(gateway).exchange(form);
