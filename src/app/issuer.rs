@@ -40,10 +40,10 @@ use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
 use crate::wire::is_forward_auth;
 
-/// How many users' hashes are looked at when the issuer starts.
+/// Number of users whose hashes are looked at when the issuer starts.
 const SAMPLED_USERS: usize = 1_000;
 
-/// What the issuer shares with the gate of its process.
+/// Parts that the issuer shares with the gate of its process.
 pub(super) struct Shared {
     pub(super) stores: Stores,
     pub(super) tokens: Arc<Tokens>,
@@ -57,7 +57,7 @@ pub(super) struct Shared {
 /// The issuer, not yet bound to any address.
 #[derive(Debug)]
 pub struct IssuerApp {
-    /// What issues.
+    /// Issuance.
     pub issuance: Arc<Issuance>,
     /// The parts that it is built of.
     pub dependencies: Dependencies,
@@ -183,17 +183,17 @@ fn admin_token(issuance: &IssuanceConfig, random: &dyn Random) -> anyhow::Result
 }
 
 impl BoundIssuer {
-    /// Where tokens are issued, with the ports that the system chose.
+    /// Addresses where tokens are issued, with the ports that the system chose.
     pub fn public_addresses(&self) -> Vec<Address> {
         self.public.addresses()
     }
 
-    /// Where other services and administrators ask.
+    /// Addresses of the internal listener.
     pub fn internal_addresses(&self) -> Vec<Address> {
         self.internal.addresses()
     }
 
-    /// Where gRPC is served.
+    /// Addresses of gRPC.
     pub fn grpc_addresses(&self) -> Vec<Address> {
         self.grpc.addresses()
     }

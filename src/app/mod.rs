@@ -61,7 +61,7 @@ pub struct App {
     invalidation_state: Arc<InvalidationState>,
     clock: Arc<dyn Clock>,
     tls_metrics: TlsMetrics,
-    /// What issues, where AUTHORIZATION_SERVER is on.
+    /// The issuer, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
 }
 

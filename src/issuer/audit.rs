@@ -1,10 +1,11 @@
-//! What happened to whom, one JSON object a line: for those who have to answer for it later.
+//! The audit log: what happened to whom, one JSON object a line.
 //!
 //! An event holds names and reasons, and never a password, a token or a key.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::error::IssueError;
@@ -15,12 +16,13 @@ use crate::telemetry::rate::{LineLimiter, LineRate};
 
 /// The longest value of a field, in bytes: names may come from anybody.
 const MAX_FIELD_BYTES: usize = 254;
-/// How many refusals of a kind are written; the rest are counted, and the next that is written says
-/// how many there were.
+/// Rate at which refusals of a kind are written. The rest are counted, and the next line says how
+/// many there were.
 const REFUSALS: LineRate = LineRate { burst: 500, per_second: 50 };
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An event; its name in the log is that of the variant in snake case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Somebody logged in, by whatever grant.
     Login,
@@ -77,41 +79,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its name in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::LoginRefused => "login_refused",
-            Self::TemporaryLock => "temporary_lock",
-            Self::Refresh => "refresh",
-            Self::RefreshRefused => "refresh_refused",
-            Self::RefreshReuse => "refresh_reuse",
-            Self::ClientRefused => "client_refused",
-            Self::Revoke => "revoke",
-            Self::RevokeAll => "revoke_all",
-            Self::SessionReplaced => "session_replaced",
-            Self::KeyMade => "key_made",
-            Self::KeyRenewed => "key_renewed",
-            Self::AdminRefused => "admin_refused",
-            Self::UserAdded => "user_added",
-            Self::UserLocked => "user_locked",
-            Self::UserUnlocked => "user_unlocked",
-            Self::UserDeleted => "user_deleted",
-            Self::PasswordSet => "password_set",
-            Self::KeyRevoked => "key_revoked",
-            Self::ClientAdded => "client_added",
-            Self::ClientRotated => "client_rotated",
-            Self::ClientLocked => "client_locked",
-            Self::ClientDeleted => "client_deleted",
-            Self::SigningKeyAdded => "signing_key_added",
-            Self::SigningKeyDropped => "signing_key_dropped",
-            Self::Imported => "imported",
-        }
-    }
-}
-
-impl Event {
-    /// What strangers can cause as often as they like.
+    /// Events that strangers can cause as often as they like.
     const REFUSALS: [Self; 4] =
         [Self::LoginRefused, Self::RefreshRefused, Self::ClientRefused, Self::AdminRefused];
 }
@@ -132,7 +100,7 @@ impl Audit {
         Self { log, clock, refusals: Arc::new(refusals) }
     }
 
-    /// How many of its kind were left out before this one; `None` where this is left out too.
+    /// Number of events of its kind that were left out before this one; `None` where this one is too.
     fn left_out(&self, event: Event) -> Option<u64> {
         let Some(place) = Event::REFUSALS.iter().position(|refusal| *refusal == event) else {
             return Some(0);
@@ -149,7 +117,7 @@ impl Audit {
     pub fn event(&self, event: Event) -> Entry<'_> {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), json!(self.clock.now().to_string()));
-        fields.insert("event".to_owned(), json!(event.as_str()));
+        fields.insert("event".to_owned(), json!(event));
         Entry { audit: self, event, fields, is_audited: true }
     }
 }
@@ -161,7 +129,7 @@ pub struct Entry<'a> {
     audit: &'a Audit,
     event: Event,
     fields: Map<String, Value>,
-    /// Whether it may be written at all.
+    /// False where the log does not record such an error.
     is_audited: bool,
 }
 
@@ -173,17 +141,17 @@ impl Entry<'_> {
         self
     }
 
-    /// Whose account: the user's id.
+    /// Adds the id of the user whose account it is.
     pub fn user(self, user: &str) -> Self {
         self.text("user", user)
     }
 
-    /// The name that somebody wrote who may not exist.
+    /// Adds the name that was written, which may be nobody's.
     pub fn login(self, login: &str) -> Self {
         self.text("login", login)
     }
 
-    /// The client that asked.
+    /// Adds the client that asked.
     pub fn client(self, client: Option<&str>) -> Self {
         match client {
             Some(client) => self.text("client", client),
@@ -191,7 +159,7 @@ impl Entry<'_> {
         }
     }
 
-    /// From which address, as far as the gateway is believed.
+    /// Adds the address of the caller, as far as the gateway is believed.
     pub fn address(self, address: Option<IpAddr>) -> Self {
         match address {
             Some(address) => self.text("address", &address.to_string()),
@@ -199,23 +167,23 @@ impl Entry<'_> {
         }
     }
 
-    /// Which session.
+    /// Adds the session.
     pub fn session(self, session: &SessionId) -> Self {
         self.text("session", session.as_str())
     }
 
-    /// By which grant, or because of what.
+    /// Adds the grant, or the reason.
     pub fn reason(self, reason: &str) -> Self {
         self.text("reason", reason)
     }
 
-    /// The error that the client was told. What is refused for coming too often is not written.
+    /// Adds the error that the client was told. Refusals for coming too often are not written.
     pub fn error(mut self, error: &IssueError) -> Self {
         self.is_audited &= error.is_audited();
         self.text("error", error.code())
     }
 
-    /// How many it concerned.
+    /// Adds a number, of sessions for instance.
     pub fn count(mut self, count: u64) -> Self {
         self.fields.insert("count".to_owned(), json!(count));
         self
@@ -242,7 +210,7 @@ mod tests {
     use crate::clock::{ManualClock, UnixTime};
     use crate::telemetry::audit::AuditTarget;
 
-    /// What `tell` wrote, line by line.
+    /// The lines that `tell` wrote.
     fn written(tell: impl FnOnce(&Audit, &ManualClock)) -> Vec<Value> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("audit.jsonl");

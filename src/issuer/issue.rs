@@ -65,30 +65,30 @@ pub(super) struct IssueRequest<'a> {
     pub(super) subject: &'a Subject,
     /// Client, scopes and audiences.
     pub(super) params: GrantParams<'a>,
-    /// By which grant, for the audit log.
+    /// The grant, for the audit log.
     pub(super) grant: &'static str,
-    /// What a refresh has to look at again.
+    /// The origin of the subject, where a refresh asks again.
     pub(super) origin: Origin,
     /// The id of the API key that was shown, if one was.
     pub(super) key: Option<&'a str>,
     /// jwthenticator's name for whom the tokens are about.
     pub(super) identifier: Option<String>,
-    /// Where the request came from.
+    /// The caller.
     pub(super) caller: &'a Caller,
 }
 
-/// What was issued.
+/// Tokens that were issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// A JWT, or the handle that stands for one.
     pub access_token: Secret,
-    /// When it ends.
+    /// The end of the access token.
     pub expires: UnixTime,
-    /// What gets the next one; `None`: nothing does, or the one at hand still will.
+    /// The token that gets the next one; `None`: nothing does, or the one at hand still will.
     pub refresh_token: Option<Secret>,
-    /// What it allows.
+    /// The scopes that it grants.
     pub scopes: Vec<String>,
-    /// Whose it is.
+    /// The user.
     pub user: UserId,
     /// The session that it lives and dies with.
     pub session: SessionId,

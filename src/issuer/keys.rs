@@ -74,7 +74,7 @@ impl KeyRegistration {
         Ok(())
     }
 
-    /// Whether a key is registered, also where it is over. Whoever asks may be guessing: a no is
+    /// Says whether a key is registered, also one that is over. Whoever asks may be guessing: a no is
     /// charged to the address, as a refused login is.
     ///
     /// # Errors
@@ -191,8 +191,8 @@ impl KeyRegistration {
     }
 }
 
-/// Whether a key is one of those that are made here, of 256 random bits, and so not to be guessed.
-/// What other services chose may be as short as they like, and has no such form.
+/// True for a key that was made here, of 256 random bits, which nobody can guess.
+/// Those that other services chose may be short, and have no such form.
 pub(super) fn is_generated_key(key: &Secret) -> bool {
     let random = key.expose().strip_prefix(KEY_PREFIX.as_bytes());
     random.is_some_and(|random| opaque::is_generated(&Secret::new(random)))

@@ -45,7 +45,7 @@ pub struct Login {
     recording_fails: AtomicBool,
 }
 
-/// Who checks passwords.
+/// Place where passwords are checked.
 #[derive(Clone, Debug)]
 pub enum PasswordCheck {
     /// The built-in accounts.
@@ -131,7 +131,7 @@ impl Login {
         self.opener.open(request).await
     }
 
-    /// Whose name and password these are, if he may log in. Attempts are counted under what was
+    /// Finds the owner of a name and a password, if he may log in. Attempts are counted under what was
     /// written, of which anybody is told alike.
     async fn check_password(
         &self,

@@ -1,4 +1,4 @@
-//! How the issuer does.
+//! Metrics of the issuer.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

@@ -57,16 +57,16 @@ use crate::session::Sessions;
 use crate::store::records::Records;
 use crate::token::{SigningRing, Verifier};
 
-/// What issuance is built of.
+/// Parts that issuance is built of.
 #[derive(Clone, Debug)]
 pub struct Dependencies {
-    /// What the operator decides about tokens.
+    /// The operator's decisions about tokens.
     pub policy: Arc<IssuancePolicy>,
     /// Users, keys and clients.
     pub accounts: Arc<dyn AccountStore>,
-    /// Who hashes passwords.
+    /// The hashing of passwords.
     pub passwords: Arc<Passwords>,
-    /// Who checks them.
+    /// The place where passwords are checked.
     pub password_check: PasswordCheck,
     /// Refresh tokens and handles.
     pub tokens: Arc<Tokens>,
@@ -82,9 +82,9 @@ pub struct Dependencies {
     pub signers: Arc<SigningRing>,
     /// Checks access tokens, as the gate does.
     pub verifier: Arc<Verifier>,
-    /// Where events are told.
+    /// The audit log.
     pub audit: Audit,
-    /// Where they are counted.
+    /// The metrics.
     pub metrics: IssuerMetrics,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -101,17 +101,17 @@ pub struct Issuance {
     pub refresh: Refresh,
     /// The end of sessions, and their lists.
     pub revocation: Revocation,
-    /// What tokens are.
+    /// Introspection of tokens.
     pub introspection: Introspection,
-    /// Who a client is.
+    /// Authentication of clients.
     pub clients: ClientAuthentication,
     /// Keys in jwthenticator's way.
     pub keys: KeyRegistration,
-    /// Whether the stores answer.
+    /// Readiness of the stores.
     pub readiness: Readiness,
     /// The limits, for secrets that a way in checks itself.
     pub throttle: Throttle,
-    /// Where refusals of a way in are told.
+    /// The audit log, for refusals of a way in.
     pub audit: Audit,
     /// The keys that are published.
     pub signers: Arc<SigningRing>,

@@ -37,31 +37,31 @@ impl RefreshPolicy {
 pub struct IssuancePolicy {
     /// The `iss` of access tokens.
     pub iss: String,
-    /// Whom access tokens are for where the client asks for nothing else.
+    /// The audiences of access tokens where the client asks for no others.
     pub audiences: Vec<String>,
-    /// How long access tokens live.
+    /// The lifetime of access tokens.
     pub access_lifetime: Duration,
-    /// How long refresh tokens live.
+    /// The lifetime of refresh tokens.
     pub refresh_lifetime: Duration,
-    /// How long API keys live that are registered in jwthenticator's way.
+    /// The lifetime of API keys that are registered in jwthenticator's way.
     pub key_lifetime: Duration,
     /// Behaviour of refresh tokens.
     pub refresh_policy: RefreshPolicy,
     /// Under `Rotate`, how long the lease on a used token is kept; under `Sliding`, how often at
     /// most a refresh takes effect.
     pub refresh_window: Duration,
-    /// How long after a rotation its answer is given again to who lost it. Zero: not at all.
+    /// The time after a rotation in which whoever lost its answer gets it again. Zero: none.
     pub grace: Duration,
-    /// How long a rotation may take before another may take its place: longer than the stores'
+    /// The time that a rotation may take before another may take its place: longer than the stores'
     /// deadlines together.
     pub lease: Duration,
-    /// Whether clients get opaque handles in place of access tokens.
+    /// True if clients get opaque handles in place of access tokens.
     pub opaque: bool,
     /// The scopes that exist; `None`: any.
     pub scopes: Option<Vec<String>>,
-    /// How many sessions a person may have; zero: any number.
+    /// The most sessions of a person; zero: any number.
     pub max_sessions: usize,
-    /// How many sessions an API key may have, and a client or a service that acts for itself; zero:
+    /// The most sessions of an API key, and of a client or a service that acts for itself; zero:
     /// any number.
     pub max_key_sessions: usize,
     /// The scope that lets a token look after all sessions of its user, beside a login by password.
@@ -71,7 +71,7 @@ pub struct IssuancePolicy {
 }
 
 impl IssuancePolicy {
-    /// Whether handles are their own refresh tokens: tp-auth's one token.
+    /// True if handles are their own refresh tokens: tp-auth's one token.
     pub(super) fn handle_is_refresh(&self) -> bool {
         self.opaque && self.refresh_policy == RefreshPolicy::Sliding
     }

@@ -1,4 +1,4 @@
-//! Whether the stores that issuing takes answer.
+//! Readiness of the stores that issuance needs.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Readiness {
         Self { sessions, accounts, records }
     }
 
-    /// Whether sessions can be written, accounts be read, and attempts be counted.
+    /// Probes the stores: sessions can be written, accounts be read, attempts be counted.
     pub async fn probe(&self) -> (bool, bool, bool) {
         let (sessions, accounts, limits) =
             tokio::join!(self.sessions.probe_write(), self.accounts.ping(), self.records.ping());

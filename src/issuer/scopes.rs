@@ -1,4 +1,4 @@
-//! Which scopes a token gets: those asked for, narrowed by all who have a say, never widened.
+//! Scopes of tokens: those asked for, narrowed by all who have a say, never widened.
 
 use super::error::IssueError;
 use crate::token::is_scope;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::secret::{Random, RandomFailed};
 
-/// What the key is for (RFC 5869, section 3.2), so that it is no other key of the same token.
+/// Purpose of the key (RFC 5869, section 3.2), so that it is no other key of the same token.
 const PURPOSE: &[u8] = b"portcullis: an answer to be given again";
 
 /// Seals `answer` so that only `token` opens it: AES-256-GCM under a key of HKDF-SHA256. The
@@ -33,7 +33,7 @@ pub(super) fn seal(
     Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &bytes].concat()))
 }
 
-/// What was sealed by `token`, or `None` where it was not.
+/// Opens what was sealed by `token`; `None` where it was not.
 pub(super) fn open(sealed: &str, token: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
     let (nonce, rest) = bytes.split_at_checked(NONCE_LEN)?;

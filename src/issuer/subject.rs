@@ -1,4 +1,4 @@
-//! Whom tokens are issued to, and what they say of him.
+//! The subjects of tokens, and the claims about them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::account::{AccountStore, Client, KeyDigest, User, UserKind, UserState}
 use crate::clock::{Clock, UnixTime};
 use crate::session::{SessionId, UserId};
 
-/// What stands before the `sub` of a client that acts for itself, so that no client can be taken
+/// Prefix of the `sub` of a client that acts for itself, so that no client can be taken
 /// for a user (RFC 9068, section 5).
 pub const CLIENT_PREFIX: &str = "client:";
 
@@ -48,11 +48,11 @@ pub struct Subject {
     /// A token's `sub`.
     #[serde(with = "user_id")]
     pub user: UserId,
-    /// What he may be granted at most; `None`: whatever the client may.
+    /// The most scopes that he may be granted; `None`: all that the client may.
     pub scopes: Option<Vec<String>>,
-    /// What tokens say of him beside the names above.
+    /// The claims that tokens make about him.
     pub claims: Map<String, Value>,
-    /// Whether he is somebody, whose sessions are limited in number.
+    /// True for a person, whose sessions are limited in number.
     pub is_person: bool,
 }
 
@@ -150,7 +150,7 @@ impl Subjects {
     }
 }
 
-/// Whether a claim is the issuer's to write.
+/// True for a claim that the issuer alone writes.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
@@ -160,19 +160,19 @@ pub fn is_reserved(name: &str) -> bool {
 pub struct AccessTokenParams<'a> {
     /// The issuer.
     pub iss: &'a str,
-    /// Whom it is for.
+    /// Its audiences.
     pub audiences: &'a [String],
-    /// Whom it was issued to.
+    /// The client that it was issued to.
     pub client: Option<&'a str>,
     /// Its session.
     pub session: &'a SessionId,
-    /// What it allows.
+    /// The scopes that it grants.
     pub scopes: &'a [String],
     /// jwthenticator's name for whom it is about.
     pub identifier: Option<&'a str>,
-    /// When it is issued.
+    /// The time at which it is issued.
     pub issued: UnixTime,
-    /// When it ends.
+    /// Its end.
     pub expires: UnixTime,
     /// Its own name, a UUID.
     pub id: &'a str,

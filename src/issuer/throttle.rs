@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::limit::{Attempt, Limits};
 use crate::store::StoreError;
 
-/// How many attempts go through without a delay.
+/// Number of attempts that go through without a delay.
 const FREE_ATTEMPTS: u32 = 3;
 /// The delay after these, and what it grows by each time.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const GROWTH: f64 = 1.5;
 /// Limits on attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct ThrottleConfig {
-    /// Whether there are limits at all.
+    /// False if there are no limits.
     pub enabled: bool,
     /// Checks of a secret that one address may ask for in a minute, in the long run; half as many
     /// at once.
@@ -34,7 +34,7 @@ pub struct ThrottleConfig {
     /// After this many refused attempts on a name, or on the account that it names, the next ones
     /// are refused for `lock_time`.
     pub lock_tries: u32,
-    /// For how long, and for how long failures are remembered.
+    /// The time of a lock, for which failures are remembered too.
     pub lock_time: Duration,
 }
 
@@ -43,7 +43,7 @@ pub struct ThrottleConfig {
 pub struct AttemptName(String);
 
 impl AttemptName {
-    /// What somebody wrote, in canonical form: the same whether it is anybody's name or not.
+    /// The name that somebody wrote, in canonical form: the same whether it is anybody's or not.
     pub fn written(canonical: &str) -> Self {
         Self(format!("name:{canonical}"))
     }
@@ -74,12 +74,12 @@ pub enum TooEarly {
     RefusedAsWrong,
 }
 
-/// How a check of a secret ended.
+/// Outcome of a check of a secret.
 #[derive(Debug)]
 pub struct Counted<T> {
-    /// What it came to.
+    /// The outcome of the check.
     pub outcome: Result<T, IssueError>,
-    /// Whether it was the failure after which the next ones are refused for the lock time.
+    /// True for the failure after which the next ones are refused for the lock time.
     pub locks: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct Counted<T> {
 pub enum Success {
     /// It takes one from the bucket too: a check is dear.
     Costs,
-    /// What it took is put back.
+    /// The check that it took is put back.
     IsFree,
 }
 
@@ -107,7 +107,7 @@ impl Throttle {
         Self { limits, config, delays: delays(&config), clock }
     }
 
-    /// What to answer to a check of something random that failed (a client's secret, a key, a
+    /// The answer to a failed check of something random (a client's secret, a key, a
     /// refresh token): guessing is charged to the address, and whoever has the right one is never
     /// refused for the guesses of others.
     pub async fn failure(&self, refused: IssueError, caller: &Caller) -> IssueError {
@@ -184,7 +184,7 @@ impl Throttle {
         self.limits.refund(&bucket_name(caller), self.clock.now(), self.interval()).await
     }
 
-    /// How long one check takes to come back.
+    /// The time that one check takes to come back.
     fn interval(&self) -> Duration {
         Duration::from_secs(60) / self.config.per_minute.max(1)
     }
@@ -248,7 +248,7 @@ impl Throttle {
     }
 }
 
-/// Whether a secret was found wrong. Whatever else went wrong, nobody learnt anything of it.
+/// True where a secret was found wrong. Whatever else went wrong, nobody learnt anything of it.
 fn is_refusal(error: &IssueError) -> bool {
     matches!(
         error,
@@ -260,7 +260,7 @@ fn bucket_name(caller: &Caller) -> String {
     format!("address:{}", caller.address.map_or_else(String::new, network))
 }
 
-/// How long after the attempt before it the n-th may come.
+/// The delays after which the n-th attempt may follow the one before it.
 fn delays(config: &ThrottleConfig) -> Vec<Duration> {
     let delay = |n: u32| match n.checked_sub(FREE_ATTEMPTS) {
         None => Duration::ZERO,

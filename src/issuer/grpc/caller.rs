@@ -1,4 +1,4 @@
-//! Who calls: the address that the connection comes from, and the token in the metadata.
+//! The caller: the address that the connection comes from, and the token in the metadata.
 
 use std::net::IpAddr;
 

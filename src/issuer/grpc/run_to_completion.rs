@@ -19,7 +19,7 @@ use tower::Service;
 use crate::issuer::Issuance;
 use crate::wire::body::MAX_BODY_BYTES;
 
-/// What stands before a message: whether it is compressed, and its length.
+/// Bytes before a message, which hold a flag of compression and its length.
 const PREFIX_BYTES: usize = 5;
 
 /// A service of calls with one message each, every one of which runs to its end.

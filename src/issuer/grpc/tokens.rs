@@ -243,7 +243,7 @@ impl Tokens {
         Err(self.issuance.throttle.failure(IssueError::InvalidToken, caller).await)
     }
 
-    /// Whether a bearer asks about himself: then he names nobody, or himself.
+    /// Checks that a bearer asks about himself: then he names nobody, or himself.
     fn check_own(&self, bearer: &Bearer, user: &str, caller: &Caller) -> Result<(), IssueError> {
         if user.is_empty() || user == bearer.user.as_str() {
             return Ok(());
@@ -255,7 +255,7 @@ impl Tokens {
     }
 }
 
-/// What a good token is; `None` where it is good for something else, or cannot be read.
+/// Describes a good token; `None` where it is good for something else, or cannot be read.
 fn described(
     mut claims: serde_json::Map<String, Value>,
     required: &[String],

@@ -1,4 +1,4 @@
-//! Who asks: the address that the gateway tells, where the gateway is one that we believe.
+//! The caller's address, as a gateway tells it that we believe.
 
 use std::net::IpAddr;
 

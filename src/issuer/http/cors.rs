@@ -1,4 +1,4 @@
-//! Which pages of other origins may call the issuer (the Fetch standard's CORS protocol).
+//! Pages of other origins that may call the issuer (the Fetch standard's CORS protocol).
 
 use http::{HeaderName, HeaderValue, Method, request::Parts};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -8,7 +8,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub struct CorsConfig {
     /// The origins: `https://app.example`, `*.example` for every name below it, or `*`.
     pub origins: Vec<String>,
-    /// Whether browsers may send cookies along.
+    /// True if browsers may send cookies along.
     pub credentials: bool,
     /// The methods.
     pub methods: Vec<Method>,
@@ -17,7 +17,7 @@ pub struct CorsConfig {
 }
 
 impl CorsConfig {
-    /// Whether pages of this origin may call.
+    /// True if pages of this origin may call.
     pub(super) fn allows(&self, origin: &str) -> bool {
         self.origins.iter().any(|pattern| is_allowed(pattern, origin))
     }
@@ -38,7 +38,7 @@ impl CorsConfig {
     }
 }
 
-/// Whether a pattern names this origin. A pattern without a scheme holds for https, with any port
+/// True if a pattern names this origin. A pattern without a scheme holds for https, with the port
 /// that it names or none; `*.example` holds for names below `example`, not for itself.
 pub fn is_allowed(pattern: &str, origin: &str) -> bool {
     if pattern == "*" {

@@ -1,4 +1,4 @@
-//! What clients find out by themselves: the server's metadata (RFC 8414), its keys, its health.
+//! Discovery: the server's metadata (RFC 8414), its keys, its health.
 
 use std::sync::Arc;
 
@@ -21,31 +21,31 @@ use crate::token::algorithm;
 pub(super) struct Metadata {
     /// The name of this server, to the letter the `iss` of its tokens.
     issuer: String,
-    /// Where tokens are issued.
+    /// The token endpoint.
     token_endpoint: String,
-    /// Where they are revoked.
+    /// The revocation endpoint (RFC 7009).
     revocation_endpoint: String,
-    /// Where they are introspected.
+    /// The introspection endpoint (RFC 7662).
     introspection_endpoint: String,
-    /// Where the public keys are.
+    /// The URL of the public keys.
     jwks_uri: String,
     /// None: nobody logs in here by a browser's redirection.
     response_types_supported: Vec<&'static str>,
     /// The grants.
     grant_types_supported: Vec<&'static str>,
-    /// How clients may authenticate.
+    /// The ways in which clients may authenticate.
     token_endpoint_auth_methods_supported: Vec<&'static str>,
-    /// By which algorithms they may sign assertions.
+    /// The algorithms by which they may sign assertions.
     token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
-    /// The same, where tokens are revoked.
+    /// The ways, at the revocation endpoint.
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
-    /// By which algorithms, there.
+    /// The algorithms, there.
     revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
-    /// The same, where they are introspected.
+    /// The ways, at the introspection endpoint.
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
-    /// By which algorithms, there.
+    /// The algorithms, there.
     introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
-    /// The scopes that exist, where AUTH_SCOPES says.
+    /// The scopes that exist, where AUTH_SCOPES lists them.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes_supported: Option<Vec<String>>,
     /// The page about this API.
@@ -84,7 +84,7 @@ impl Metadata {
     }
 }
 
-/// The metadata of this server
+/// Get the metadata of this server
 ///
 /// For an issuer whose URL has a path, the same with that path behind it (RFC 8414, section 3.1).
 #[utoipa::path(
@@ -111,7 +111,7 @@ pub(super) async fn metadata_of_path(
     }
 }
 
-/// The public keys
+/// Get the public keys
 #[utoipa::path(
     get, path = paths::JWKS, tag = "Discovery",
     responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
@@ -120,7 +120,7 @@ pub(super) async fn jwks(State(web): State<Arc<Web>>) -> Response {
     key_set(&web)
 }
 
-/// The public keys, where others look for them
+/// Get the public keys, where others look for them
 #[utoipa::path(
     get, path = paths::WELL_KNOWN_JWKS, tag = "Discovery",
     responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
@@ -144,7 +144,7 @@ fn keep_for_minutes(response: &mut Response) {
     headers.remove(http::header::PRAGMA);
 }
 
-/// Whether the process lives
+/// Say that the process lives
 #[utoipa::path(
     get, path = paths::HEALTH, tag = "Health",
     responses((status = 200, description = "It does", body = serde_json::Value)),
@@ -153,7 +153,7 @@ pub(super) async fn health() -> Response {
     text_of_json(StatusCode::OK, "{\"result\": true, \"message\": null}".to_owned())
 }
 
-/// The same, jwthenticator's other path
+/// Say the same, at jwthenticator's other path
 #[utoipa::path(
     get, path = "/", tag = "Health",
     responses((status = 200, description = "It does", body = serde_json::Value)),
@@ -162,7 +162,7 @@ pub(super) async fn root() -> Response {
     health().await
 }
 
-/// Whether all stores answer, as tp-auth's clients ask
+/// Say whether all stores answer, at tp-auth's path
 #[utoipa::path(
     get, path = paths::HEALTHCHECK, tag = "Health",
     responses(
@@ -176,7 +176,7 @@ pub(super) async fn healthcheck(State(web): State<Arc<Web>>) -> Response {
     reply(status, &json!({ "status": status.as_u16() }))
 }
 
-/// Whether tokens can be issued
+/// Say whether tokens can be issued
 #[utoipa::path(
     get, path = paths::READY, tag = "Health",
     responses(
@@ -189,10 +189,10 @@ pub(super) async fn ready(State(web): State<Arc<Web>>) -> Response {
     reply(readiness.status(), &readiness)
 }
 
-/// Which stores answer.
+/// State of the stores.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Readiness {
-    /// Whether all do.
+    /// True if all stores answer.
     ready: bool,
     /// `ok` or `unavailable`.
     sessions: &'static str,

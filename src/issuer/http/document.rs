@@ -12,10 +12,10 @@ use crate::opaque::CookiePair;
 
 /// The tag of the routes of the internal listener.
 const INTERNAL: &str = "internal";
-/// That of the routes that a gateway asks of the gate.
+/// The tag of the routes that a gateway asks of the gate.
 const GATE: &str = "gate";
 
-/// What the document says beside its routes.
+/// Parts of the document beside its routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -55,7 +55,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Whether a token is good, as jwthenticator's clients ask
+/// Say whether a token is good, for jwthenticator's clients
 #[utoipa::path(
     post, path = paths::VALIDATE, tag = "jwthenticator",
     request_body = serde_json::Value,
@@ -69,7 +69,7 @@ impl Modify for Schemes {
 #[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
 fn gates_validate() {}
 
-/// Whether a request may pass, and who it is: what nginx asks
+/// Say whether a request may pass, and whose it is, to nginx
 ///
 /// On this listener too, for jwthenticator's clients.
 #[utoipa::path(
@@ -85,7 +85,7 @@ fn gates_validate() {}
 #[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
 fn gates_validate_request() {}
 
-/// Whether a request may pass, and who it is: what Traefik asks
+/// Say whether a request may pass, and whose it is, to Traefik
 #[utoipa::path(
     get, path = paths::VALIDATE_REQUEST_TRAEFIK, tag = "gate", security(("bearer" = []), ("cookies" = [])),
     params(("scope" = Option<String>, Query, description = "Scopes that the token must have; may be repeated")),
@@ -135,7 +135,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     .filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-/// What follows from where an operation is and whom it asks for.
+/// Completes an operation by what follows from its path and its tag.
 fn complete_operation(operation: &mut Operation, method: &str, path: &str) {
     // No two operations have method and path in common, so no two have this.
     operation.operation_id = Some(operation_id(method, path));
@@ -167,20 +167,20 @@ fn operation_id(method: &str, path: &str) -> String {
     if words.len() == 1 { format!("{method}_root") } else { words.join("_") }
 }
 
-/// What any request may be answered.
+/// Answers that any request may get.
 const OF_ALL: [(&str, &str); 4] = [
     ("400", "The request cannot be read"),
     ("408", "Its body took longer than 10 seconds"),
     ("413", "Its body is larger than 64 KiB"),
     ("503", "A store does not answer, or too many requests are under way; see Retry-After"),
 ];
-/// What any request to the internal listener may be answered.
+/// Answers that any request to the internal listener may get.
 const OF_INTERNAL: [(&str, &str); 3] = [
     ("401", "The administrator's token is missing or wrong"),
     ("403", "The listener was called by a name that is not its own, or through a proxy or a page"),
     ("429", "Too many wrong tokens from this address; see Retry-After"),
 ];
-/// What any request with a body that is checked may be answered.
+/// Answers that any request with a body may get.
 const OF_BODIES: [(&str, &str); 1] = [("429", "Too many attempts; see Retry-After")];
 
 /// Adds an answer where the route itself says nothing of it.

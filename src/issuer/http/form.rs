@@ -30,7 +30,7 @@ impl Form {
         Ok(Self(form))
     }
 
-    /// A parameter that may be there once.
+    /// Takes a parameter that may be there once.
     ///
     /// # Errors
     /// [`IssueError::InvalidRequest`] where it is there twice.
@@ -42,30 +42,30 @@ impl Form {
         Ok(values.pop())
     }
 
-    /// The same, as text.
+    /// Takes the same as text.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, IssueError> {
         let value = self.secret(name)?;
         Ok(value.and_then(|value| value.expose_str().map(str::to_owned)))
     }
 
-    /// Whether a parameter is there.
+    /// True if a parameter is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// A parameter that must be there.
+    /// Takes a parameter that must be there.
     pub(super) fn required(&mut self, name: &str) -> Result<Secret, IssueError> {
         let missing = || IssueError::invalid_request(format!("{name} is missing"));
         self.secret(name)?.ok_or_else(missing)
     }
 
-    /// A parameter that may be there several times.
+    /// Takes a parameter that may be there several times.
     pub(super) fn all(&mut self, name: &str) -> Vec<String> {
         let values = self.0.remove(name).unwrap_or_default();
         values.iter().filter_map(|value| value.expose_str().map(str::to_owned)).collect()
     }
 
-    /// The client's part.
+    /// Takes the client's parameters.
     pub(super) fn client(&mut self) -> Result<ClientForm, IssueError> {
         Ok(ClientForm {
             id: self.text("client_id")?,

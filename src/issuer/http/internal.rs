@@ -26,7 +26,7 @@ use crate::issuer::revocation::MAX_LISTED;
 use crate::secret::Secret;
 use crate::session::SessionId;
 
-/// What proxies add, and nobody who belongs here.
+/// Headers that proxies add, and nobody who belongs here.
 const OF_PROXIES: [&str; 6] = [
     "x-forwarded-for",
     "x-forwarded-host",
@@ -37,7 +37,7 @@ const OF_PROXIES: [&str; 6] = [
 ];
 
 impl Web {
-    /// Whether the request carries the administrator's token.
+    /// True if the request carries the administrator's token.
     pub(super) fn is_administrator(&self, headers: &HeaderMap) -> bool {
         let shown = bearer_token(headers).ok().flatten().map(Secret::new);
         matches!((&self.config.admin_token, shown), (Some(token), Some(shown)) if *token == shown)
@@ -49,9 +49,9 @@ impl Web {
 pub struct InternalConfig {
     /// True if this host alone reaches it, so that nobody has another name for it.
     pub is_local_only: bool,
-    /// Whether it is a unix socket whose permissions stand in for the administrator's token.
+    /// True if it is a unix socket whose permissions stand in for the administrator's token.
     pub socket_is_guarded: bool,
-    /// Whether jwthenticator's two routes need no token.
+    /// True if jwthenticator's two routes need no token.
     pub open_registration: bool,
 }
 
@@ -98,7 +98,7 @@ fn is_jwthenticators(path: &str) -> bool {
     [paths::REGISTER_KEY, paths::IS_KEY_REGISTERED].contains(&path)
 }
 
-/// Whether the listener is called by a name of its own, wherever the request says one: somebody
+/// Checks that the listener is called by a name of its own, wherever the request says one: somebody
 /// else's DNS may lead any other name here.
 fn check_name<B>(request: &http::Request<B>) -> Result<(), IssueError> {
     let in_header = request.headers().get_all(HOST).iter();
@@ -112,7 +112,7 @@ fn check_name<B>(request: &http::Request<B>) -> Result<(), IssueError> {
     }
 }
 
-/// Whether nobody stands between, as far as it shows: what came by accident through a proxy, or
+/// Checks that nobody stands between, as far as it shows: what came by accident through a proxy, or
 /// from a browser's page, belongs to somebody else.
 fn check_is_direct<B>(request: &http::Request<B>) -> Result<(), IssueError> {
     let forbidden = |why| Err(IssueError::Forbidden(why));

@@ -70,7 +70,7 @@ pub(super) struct ResultAnswer {
     message: Option<String>,
 }
 
-/// What a field has to be.
+/// Type of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -251,7 +251,7 @@ pub(super) async fn register_key(
     })
 }
 
-/// Whether a key is registered, also where it is over
+/// Say whether a key is registered, also one that is over
 ///
 /// Where OPEN_KEY_REGISTRATION is set, without the administrator's token.
 #[utoipa::path(

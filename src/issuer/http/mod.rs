@@ -49,25 +49,25 @@ use crate::wire::body::Bodies;
 /// Configuration of the routes.
 #[derive(Clone, Debug)]
 pub struct WebConfig {
-    /// What stands before the paths of the issuer as clients see them, without a slash at its end.
+    /// The issuer's URL as clients see it, before its paths, without a slash at its end.
     pub public_url: String,
     /// The path of the token endpoint.
     pub token_path: String,
     /// The cookies that logins set, if any.
     pub cookies: Option<CookiePair>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
     /// Callers that the internal listener lets through without it.
     pub internal: InternalConfig,
-    /// Whether jwthenticator's external routes are not there.
+    /// True if jwthenticator's external routes are not there.
     pub disable_external: bool,
-    /// Whether jwthenticator's internal routes are not there.
+    /// True if jwthenticator's internal routes are not there.
     pub disable_internal: bool,
-    /// Where the document and its pages are.
+    /// The paths of the document and its pages.
     pub pages: Pages,
-    /// Which pages of other origins may call.
+    /// The other origins whose pages may call.
     pub cors: Option<CorsConfig>,
 }
 
@@ -109,7 +109,7 @@ impl Web {
 }
 
 impl Routes {
-    /// Whether this is one of the two routes that the gate answers on this listener, for
+    /// True for the two routes that the gate answers on this listener, for
     /// jwthenticator's clients.
     pub fn is_gate_route(&self, path: &str) -> bool {
         !self.web.config.disable_external

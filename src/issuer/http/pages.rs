@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::reply::text_of_json;
 
-/// Where the document and its pages are; `None`: nowhere.
+/// Paths of the document and its pages; `None`: it is not served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     /// The document.
@@ -55,10 +55,10 @@ impl Pages {
     }
 }
 
-/// What the page to read may do: nothing but look like something.
+/// Policy of the page to read: it runs nothing and loads nothing.
 const READS: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                      form-action 'none'; frame-ancestors 'none'";
-/// What the page to try things out in may do: run its own scripts, and call the server that it
+/// Policy of the page to try things out in: it runs its own scripts, and calls the server that it
 /// came from.
 const TRIES_OUT: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                          img-src 'self' data:; font-src 'self'; connect-src 'self'; \

@@ -56,7 +56,7 @@ const TAKEN: [&str; 16] = [
 /// Those below which no other route may be.
 const ROOTS: [&str; 2] = [SESSIONS, METADATA];
 
-/// Whether a route of the public listener has this path, or all that is below one.
+/// True if a route of the public listener has this path, or all that is below one.
 pub fn is_taken(path: &str) -> bool {
     let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
     TAKEN.contains(&path) || ROOTS.into_iter().any(below)

@@ -64,10 +64,10 @@ pub(super) async fn revoke(
     Ok(response)
 }
 
-/// What introspection says.
+/// Answer of an introspection.
 #[derive(serde::Serialize, ToSchema)]
 pub(super) struct Introspection {
-    /// Whether the token is good now; where it is not, nothing else is said.
+    /// True if the token is good now; else nothing more is said.
     active: bool,
     /// The claims of the token: `sub`, `scope`, `client_id`, `exp`, `sid` and so on.
     #[serde(flatten)]

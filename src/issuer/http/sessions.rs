@@ -26,25 +26,25 @@ use crate::session::{Session, SessionId};
 pub(super) struct SessionView {
     /// Its name.
     id: String,
-    /// Whose it is.
+    /// The id of its user.
     user_id: String,
-    /// Whether it is the one that asks.
+    /// True for the session that asks.
     current: bool,
-    /// Where it was opened from.
+    /// The device that it was opened from.
     device: DeviceView,
-    /// When it was opened.
+    /// The time at which it was opened.
     #[schema(example = "2026-11-23T08:00:00Z")]
     created: String,
-    /// When it was last seen.
+    /// The time at which it was last seen.
     last_seen: String,
-    /// When it ends.
+    /// The time at which it ends.
     expires: String,
 }
 
 /// A device.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceView {
-    /// What the browser or program calls itself.
+    /// The name that the browser or program gives itself.
     user_agent: Option<String>,
     /// Its address.
     address: Option<String>,
@@ -57,14 +57,14 @@ pub(super) struct SessionList {
     pub(super) sessions: Vec<SessionView>,
 }
 
-/// How many sessions were ended.
+/// Number of sessions that were ended.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EndedAnswer {
-    /// So many.
+    /// The number.
     pub(super) ended: u64,
 }
 
-/// Which sessions to end.
+/// The sessions to end.
 #[derive(Deserialize)]
 pub(super) struct EndQuery {
     /// `current`: all but the one that asks.
@@ -89,7 +89,7 @@ impl SessionView {
 }
 
 impl Web {
-    /// Who asks, by a bearer token or by cookies.
+    /// Finds the caller by a bearer token or by cookies.
     async fn bearer(&self, method: &Method, headers: &HeaderMap) -> Result<Bearer, IssueError> {
         if let Some(token) = bearer_token(headers)? {
             return self.issuance.revocation.bearer(token).await;

@@ -72,17 +72,17 @@ pub(super) struct TokenForm {
 pub(super) struct TokenAnswer {
     /// The access token: a JWT, or a handle.
     access_token: String,
-    /// How it is used.
+    /// The way in which it is used.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// For how many seconds it is good.
+    /// The number of seconds for which it is good.
     expires_in: u64,
-    /// What gets the next one.
+    /// The token that gets the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    /// What it allows.
+    /// The scopes that it grants.
     scope: String,
-    /// Whose it is.
+    /// The id of its user.
     user_id: String,
     /// The access token again, as tp-auth calls it.
     token: String,

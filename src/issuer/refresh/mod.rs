@@ -37,7 +37,7 @@ use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
 use crate::secret::Secret;
 use crate::session::{NotLive, Sessions};
 
-/// Who shows which refresh token.
+/// A request for new tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshRequest<'a> {
     /// The token.
@@ -46,9 +46,9 @@ pub struct RefreshRequest<'a> {
     pub client: Option<&'a Client>,
     /// The scopes of the new access token, at most those granted at login.
     pub scopes: Option<&'a [String]>,
-    /// Whom the new access token is for, among those named at login; empty: all of those.
+    /// The audiences of the new access token, among those named at login; empty: all of those.
     pub audiences: &'a [String],
-    /// Where the request came from.
+    /// The caller.
     pub caller: &'a Caller,
 }
 
