@@ -78,14 +78,23 @@ fn the_commands_are_those_of_the_program() {
 const COMMON: [&str; 5] =
     ["--config <FILE>", "--help-settings", "-h, --help", "-V, --version", "help "];
 
+/// The lines of a help, without the flags of [`COMMON`] and the lines that their texts are wrapped to.
+fn own_lines(help: &str) -> Vec<&str> {
+    let mut is_common = false;
+    let is_own = |line: &&str| {
+        let is_wrapped = is_common && line.starts_with("          ");
+        is_common = is_wrapped || COMMON.iter().any(|it| line.trim_start().starts_with(it));
+        !is_common
+    };
+    help.lines().map(str::trim_end).filter(is_own).collect()
+}
+
 /// The help of a command, and of all commands below it.
 fn describe(command: &[&str], made: &mut String) {
     let output = Command::new(PORTCULLIS).env_clear().args(command).arg("--help").output();
     let help = String::from_utf8(output.expect("portcullis runs").stdout).expect("UTF-8");
     let name = [&["portcullis"], command].concat().join(" ");
-    let own = |line: &&str| !COMMON.iter().any(|common| line.trim_start().starts_with(common));
-    let lines: Vec<&str> = help.lines().map(str::trim_end).filter(own).collect();
-    let lines = lines.join("\n").replace("\nOptions:\n\n", "\n");
+    let lines = own_lines(&help).join("\n").replace("\nOptions:\n\n", "\n");
     let lines = lines.trim().trim_end_matches("\n\nOptions:");
     *made += &format!("\n## {name}\n\n```text\n{lines}\n```\n");
     let below = help.split("\nCommands:\n").nth(1).unwrap_or_default();
