@@ -53,11 +53,11 @@ settings! {
     JWKS_URL: Option<String> = optional(text), "URL", "", "The same, fetched over https";
     JWKS_INSECURE_HTTP: bool = boolean, "true or false", "false", "Allow JWKS_URL to be http";
     JWKS_REFRESH: Duration = seconds(1.0, 86_400.0), "seconds", "300",
-        "How often published keys are read";
+        "The usual time between two reads of published keys";
     JWKS_COOLDOWN: Duration = seconds(1.0, 86_400.0), "seconds", "30",
         "The least time between two reads, also after a failure";
     JWKS_MAX_AGE: Duration = seconds(1.0, 31_536_000.0), "seconds", "86400",
-        "How long published keys may be used unrefreshed";
+        "The time for which published keys are used without a new read";
 
     // Tokens.
     ISSUER: Option<String> = optional(text), "text", "prismaticain",
@@ -67,17 +67,18 @@ settings! {
         "Names of this service; `aud` must hold one of them (unset: none, or with a fixed key \
         ISSUER)";
     LEEWAY: Duration = minutes(0.0, 1_440.0), "minutes", "1",
-        "By how much clocks may differ, for `exp`, `nbf` and `iat`; tp-auth's default is 10";
+        "The difference of clocks that is allowed, for `exp`, `nbf` and `iat`; tp-auth's default \
+        is 10";
     ACCESS_TOKEN_TYPE: bool = at_jwt_only, "any or at+jwt", "any",
-        "What `typ` tokens must have: at+jwt (RFC 9068), or any that names no other kind";
+        "The `typ` that tokens must have: at+jwt (RFC 9068), or any that names no other kind";
     USER_PREFIX: String = user_prefix, "text", "",
-        "What stands before the users of the issuer above in X-Auth-User and X-Auth-Username";
+        "A prefix for the users of the issuer above in X-Auth-User and X-Auth-Username";
     MAX_TOKEN_BYTES: usize = whole(256, 1 << 20), "bytes", "8192",
         "Longer tokens are refused unread";
     TOKEN_COOKIE: Option<String> = optional(cookie_name), "name", "",
         "A cookie that may carry the token, beside the bearer header";
     TOKEN_MODE: TokenMode = TokenMode::parse, "jwt or opaque", "jwt",
-        "What clients are given: signed tokens, or handles, which the gate then accepts too";
+        "The tokens that clients get: signed ones, or handles, which the gate then accepts too";
     TOKEN_COOKIES: Option<CookiePair> = CookiePair::parse, "off, host or tp-auth", "off",
         "A pair of cookies for the credential: `__Host-user_id` and `__Host-access_token`, or \
         tp-auth's without `__Host-`";
@@ -85,11 +86,11 @@ settings! {
         "A header that hands the app a signed token with every 200 (unset: none)";
     SESSION_RULE: SessionRule = SessionRule::parse,
         "required, when-present or ignored", "when-present",
-        "Whether tokens must carry `sid`, and whether it is looked at";
+        "The rule for `sid`: required, checked when present, or ignored";
 
     // Sessions and their store.
     DB_URL: Option<Secret> [Text] = secret, "URL", "",
-        "Where sessions are: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
+        "The store of sessions: sqlite:PATH, redis[s]://, valkey[s]://, dragonfly://, \
         redis+unix:///PATH, redis[s]+sentinel://HOST,HOST,HOST/MASTER, \
         redis[s]+cluster://HOST,HOST, memcached://HOST:PORT,HOST:PORT, memory: (unset: sqlite in \
         DATA_DIR)";
@@ -100,43 +101,43 @@ settings! {
     REFRESH_RESTRICT_DB: u32 = whole(0, 65_535), "number", "8",
         "The Redis database of refresh leases and limits, whatever DB_URL says";
     STORE_TIMEOUT: Duration = seconds(0.001, 60.0), "seconds", "0.15",
-        "How long the store may take; then it counts as down";
+        "The longest wait for the store; then it counts as down";
     SESSION_STALENESS: Duration = seconds(0.0, 3_600.0), "seconds", "5",
-        "How late a revocation elsewhere is learnt of at worst; 0 asks the store every time";
+        "The longest time until a revocation elsewhere is known; 0 asks the store every time";
     SESSION_STORE_DOWN: Option<Duration> = stale_if_error, "deny, or stale-for and seconds", "",
-        "How long what was read is believed while the store is down (unset: SESSION_STALENESS)";
+        "The time that sessions are believed while the store is down (unset: SESSION_STALENESS)";
     SESSION_INACTIVITY_TIMEOUT: Duration = seconds(0.0, 31_536_000.0), "seconds", "0",
-        "How long a session may rest; 0: for ever";
+        "The time after which an unused session ends; 0: never";
 
     // Accounts and passwords.
     ACCOUNTS_URL: Option<Secret> [Text] = secret, "URL", "",
-        "Where users, API keys and clients are: sqlite:PATH, \
+        "The database of users, API keys and clients: sqlite:PATH, \
         postgres://USER:PASSWORD@HOST/DATABASE (unset: the SQLite file of DB_URL, else one in \
         DATA_DIR)";
     PASSWORD_MEMORY_KIB: u32 = whole(8, 4 << 20), "KiB", "65536", "The memory of one Argon2id hash";
     PASSWORD_PASSES: u32 = whole(1, 1_000), "number", "3",
-        "How often a hash goes through that memory";
+        "The passes of a hash through that memory";
     PASSWORD_LANES: u32 = whole(1, 255), "number", "4", "Argon2id's degree of parallelism";
     PASSWORD_THREADS: usize = whole(0, 1_024), "number", "0",
-        "How many passwords are hashed at once, each in memory of its own; 0: half of the cores";
+        "The number of passwords hashed at once, each in memory of its own; 0: half of the cores";
     PASSWORD_QUEUE: usize = whole(1, 65_536), "number", "64",
-        "How many passwords may wait to be hashed; beyond that the answer is 503";
+        "The number of passwords that may wait to be hashed; beyond it the answer is 503";
     PASSWORD_MIN_LENGTH: usize = whole(1, 1_024), "characters", "12",
         "The least length of a new password";
     PASSWORD_MAX_SIMILARITY: u8 = whole(0, 100), "percent", "50",
-        "How much of a new password may be like its owner's names; 100: all of it";
+        "The part of a new password that may be like its owner's names; 100: all of it";
     PASSWORD_MAX_CHAR_FREQUENCY: f64 = fraction, "number from 0 to 1", "0.3",
-        "Which part of a new password one character may make";
+        "The largest part of a new password that one character may make";
 
     // The process.
     CACHE_BYTES: u64 = whole(1 << 16, 1 << 40), "bytes", "67108864",
         "The room for remembered answers";
     DATA_DIR: PathBuf = path, "path", "portcullis-data",
-        "Where `dev` and the embedded store keep files";
+        "The folder for the files of `dev` and of the embedded store";
 
     // The gate and its listeners.
     LISTEN: Vec<String> = list, "comma list of addresses", "",
-        "Where the gate listens: 127.0.0.1:8080, unix:/run/portcullis.sock (unset: LISTEN_HOST \
+        "The addresses of the gate: 127.0.0.1:8080, unix:/run/portcullis.sock (unset: LISTEN_HOST \
         and PORT)";
     LISTEN_HOST: String = text, "IP address", "127.0.0.1", "The address of the gate";
     PORT: u16 = whole(0, 65_535), "number", "8080", "The port of the gate";
@@ -148,7 +149,7 @@ settings! {
         "The CA that clients of the gate must have a certificate of, in PEM (unset: none is asked \
         for)";
     METRICS_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:9090",
-        "Where /metrics, /health and /ready are served";
+        "The addresses of /metrics, /health and /ready";
     METRICS_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
         "The certificate chain of the metrics, in PEM: TLS on its TCP addresses; read again when \
         it changes";
@@ -157,10 +158,10 @@ settings! {
         "The CA that clients of the metrics must have a certificate of, in PEM (unset: none is \
         asked for)";
     SOCKET_MODE: u32 = mode, "octal", "660", "The permissions of unix sockets";
-    URL_PREFIX: String = prefix, "path", "", "What stands before every path of the gate";
+    URL_PREFIX: String = prefix, "path", "", "A prefix of every path of the gate";
     OPEN_GATE_PATHS: OpenPaths = OpenPaths::parse, "comma list of paths", "",
-        "Which of /, /health, /ready, /jwks and /.well-known/jwks.json the gate answers to \
-        anybody; a gateway that asks there by mistake may let everybody in";
+        "Paths that the gate answers to anybody, of /, /health, /ready, /jwks and \
+        /.well-known/jwks.json; a gateway that asks there by mistake may let everybody in";
     IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
         "Headers added to, or in place of, the default identity headers";
     SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",
@@ -175,22 +176,22 @@ settings! {
     MAX_HEADERS: usize = whole(1, 65_535), "number", "1024",
         "Header lines of one request; more are answered 431";
     IDLE_TIMEOUT: Duration = seconds(1.0, 86_400.0), "seconds", "120",
-        "How long a connection may stay without a request";
+        "The longest time of a connection without a request";
     SHUTDOWN_GRACE: Duration = seconds(0.0, 3_600.0), "seconds", "30",
-        "How long a stop waits for requests under way";
+        "The longest wait for requests under way at a stop";
 
     // Logs.
-    LOG_FORMAT: Format = Format::parse, "text or json", "text", "How log lines are written";
+    LOG_FORMAT: Format = Format::parse, "text or json", "text", "The form of log lines";
     LOG_LEVEL: String = LogConfig::check_filter, "level or filter", "info",
-        "Which log lines are written";
+        "The least level of log lines, or a filter";
     ACCESS_LOG: AccessLog = AccessLog::parse, "off, denied or all", "denied",
-        "Which answers are logged";
+        "The answers of the gate that are logged";
 
     // The issuer and its listeners.
     AUTHORIZATION_SERVER: bool = boolean, "true or false", "false",
         "Issue tokens too, on listeners of their own; --issuer without a value says the same";
     ISSUER_LISTEN: Vec<String> = list, "comma list of addresses", "127.0.0.1:8081",
-        "Where tokens are issued; the gateway leads there";
+        "The addresses of the issuer; the gateway forwards to them";
     ISSUER_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
         "The certificate chain of the issuer, in PEM: TLS on its TCP addresses; read again when \
         it changes";
@@ -199,7 +200,7 @@ settings! {
         "The CA that clients of the issuer must have a certificate of, in PEM (unset: none is \
         asked for)";
     INTERNAL_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:8082",
-        "Where other services and administrators ask; never behind the gateway";
+        "The addresses for other services and administrators; never behind the gateway";
     INTERNAL_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
         "The certificate chain of the internal listener, in PEM: TLS on its TCP addresses; read \
         again when it changes";
@@ -208,7 +209,7 @@ settings! {
         "The CA that clients of the internal listener must have a certificate of, in PEM (unset: \
         none is asked for)";
     GRPC_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:50051",
-        "Where gRPC is served";
+        "The addresses of gRPC";
     GRPC_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
         "The certificate chain of gRPC, in PEM: TLS on its TCP addresses; read again when it \
         changes";
@@ -216,41 +217,42 @@ settings! {
     GRPC_TLS_CLIENT_CA_FILE or GRPC_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
         "The CA that clients of gRPC must have a certificate of, in PEM (unset: none is asked for)";
     PUBLIC_URL: Option<String> = optional(public_url), "URL", "",
-        "What stands before the issuer's paths as clients see them (unset: ISSUER where it is a \
+        "The URL before the issuer's paths as clients see them (unset: ISSUER where it is a \
         URL, else the first ISSUER_LISTEN)";
     TRUSTED_PROXIES: Networks = networks, "comma list of networks, or off", "127.0.0.0/8,::1/128",
-        "Whose X-Forwarded-For is believed, for limits, sessions and the audit log";
+        "Networks whose X-Forwarded-For is believed, for limits, sessions and the audit log";
     ADMIN_TOKEN: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
         "The administrator's bearer token, of at least 32 bytes (unset: one is made and kept in \
         admin-token in DATA_DIR; outside loopback INTERNAL_LISTEN needs one that is set)";
 
     // What is issued.
     EXPIRY: Duration = minutes(0.01, 525_600.0), "minutes", "15",
-        "How long access tokens live; tp-auth's default is 1440";
+        "The lifetime of access tokens; tp-auth's default is 1440";
     JWT_LEASE_TIME: Duration = seconds(1.0, 31_536_000.0), "seconds", "",
         "jwthenticator's EXPIRY; its default is 90000";
     REFRESH_TOKEN_EXPIRY: Duration = seconds(1.0, 315_360_000.0), "seconds", "604800",
-        "How long refresh tokens live; jwthenticator's default is 86400";
+        "The lifetime of refresh tokens; jwthenticator's default is 86400";
     KEY_EXPIRY: Duration = seconds(0.0, 315_360_000.0), "seconds", "172800",
-        "How long keys live that are registered by /register_key; 0: for ever";
+        "The lifetime of keys that are registered by /register_key; 0: no end";
     REFRESH_POLICY: RefreshPolicy = RefreshPolicy::parse, "rotate, sliding or reusable", "rotate",
         "Each refresh token works once, or lives on (tp-auth), or works until its end \
         (jwthenticator)";
     REFRESH_RESTRICT_MINUTES: Duration = minutes(0.0, 525_600.0), "minutes", "2",
-        "How long the lease on a used token is kept; sliding: how often at most a refresh takes \
-        effect, at most EXPIRY";
+        "The time that the lease on a used token is kept; sliding: the least time between two \
+        refreshes that take effect, at most EXPIRY";
     REFRESH_GRACE_SECONDS: Duration = seconds(0.0, 300.0), "seconds", "0",
-        "How long a rotation's answer is given again to who lost it; 0: not at all";
+        "The time in which a lost answer of a refresh is given again; 0: not at all";
     AUTH_SCOPES: Option<Vec<String>> = optional(scopes), "comma list, or JSON", "",
         "The scopes that exist (unset: any)";
     TOKEN_URL: String = route, "path", "/token", "The path of the token endpoint";
 
     // Who may log in, and how often.
     TOKEN_HOOK_URL: Option<Url> = optional(hook_url), "URL", "",
-        "Who checks passwords in place of the built-in accounts";
+        "The URL of your code that checks passwords, in place of the built-in accounts";
     TOKEN_HOOK_SECRET: Option<Secret> [Secret] = long_secret(MIN_HOOK_SECRET_BYTES), "text", "",
-        "What requests to the hook are signed with";
-    TOKEN_HOOK_TIMEOUT: Duration = seconds(0.1, 30.0), "seconds", "5", "How long the hook may take";
+        "The secret that signs requests to the hook";
+    TOKEN_HOOK_TIMEOUT: Duration = seconds(0.1, 30.0), "seconds", "5",
+        "The longest wait for the hook";
     MAX_SESSIONS_PER_USER: usize = whole(0, 10_000), "number", "10",
         "A person's sessions; the least recently seen goes for a newer one; 0: any number, as \
         memcached needs";
@@ -259,16 +261,17 @@ settings! {
     SESSIONS_SCOPE: Option<String> = optional(scope), "scope", "",
         "The scope that lets a token list and end other sessions of its user (unset: only logins \
         by password may)";
-    RATE_LIMITS: bool = boolean, "true or false", "true", "Whether attempts are limited at all";
+    RATE_LIMITS: bool = boolean, "true or false", "true", "Limit attempts at all";
     RATE_LIMIT_PER_MINUTE: u32 = whole(1, 1_000_000), "number", "60",
         "Checks of a secret that one address may ask for in a minute";
     LOCK_TRIES: u32 = whole(1, 1_000), "number", "10",
         "Failures after which an account is refused for a while";
-    LOCK_TIME: Duration = seconds(1.0, 86_400.0), "seconds", "900", "For how long";
+    LOCK_TIME: Duration = seconds(1.0, 86_400.0), "seconds", "900",
+        "The time for which it is refused";
 
     // The issuer's routes.
     AUDIT_LOG: Option<AuditTarget> = optional(audit_target), "path, stderr or off", "",
-        "Where audit events go, a JSON object a line (unset: audit.jsonl in DATA_DIR)";
+        "The target of audit events, a JSON object a line (unset: audit.jsonl in DATA_DIR)";
     DISABLE_EXTERNAL_API: bool = boolean, "true or false", "false",
         "No /authenticate and no JSON /refresh on the issuer (jwthenticator's)";
     DISABLE_INTERNAL_API: bool = boolean, "true or false", "false",
@@ -282,11 +285,11 @@ settings! {
     REDOC_URL: Option<String> = or_off(page), "path or off", "/redoc",
         "A page about the API to read";
     ENABLE_CORS: bool = boolean, "true or false", "true",
-        "Whether pages of CORS_URLS may call the issuer";
+        "Let pages of CORS_URLS call the issuer";
     CORS_URLS: Vec<String> = json_list, "comma list, or JSON list", "",
         "Origins: https://app.example, *.example for all below it, or *";
     CORS_ALLOW_CREDENTIALS: bool = boolean, "true or false", "false",
-        "Whether browsers may send cookies along; not with the origin *";
+        "Let browsers send cookies along; not with the origin *";
     CORS_ALLOW_METHODS: Vec<String> = json_list, "comma list, or JSON list", "GET,POST,DELETE",
         "The methods";
     CORS_ALLOW_HEADERS: Vec<String> = json_list,
