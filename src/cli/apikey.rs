@@ -37,13 +37,13 @@ pub(super) enum Command {
 pub(super) struct AddArgs {
     #[command(flatten)]
     who: UserArg,
-    /// What people call it
+    /// A name for people to read
     #[arg(long)]
     label: Option<String>,
-    /// What it may be granted, where that is less than its user may; may be repeated
+    /// A scope that it may be granted, where these are fewer than its user's; may be repeated
     #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
-    /// How long it is good; without it, until it is revoked
+    /// The days until it ends; without it, it is good until it is revoked
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: Option<u64>,
     /// Print an object with the key, its id and its expiry
@@ -58,7 +58,7 @@ pub(super) struct ListArgs {
     /// Only this user's: a username, an e-mail, or an id
     #[arg(allow_hyphen_values = true)]
     user: Option<String>,
-    /// How many at most
+    /// List so many at most
     #[arg(long, default_value_t = 1000)]
     limit: usize,
     /// Print an array of objects

@@ -50,25 +50,25 @@ pub(super) struct AddArgs {
     /// Its `client_id`
     #[arg(value_parser = client_id)]
     id: String,
-    /// What people call it
+    /// A name for people to read
     #[arg(long)]
     label: Option<String>,
     /// A grant that it may use: password, client_credentials, refresh_token, api-key; may be repeated
     #[arg(long = "grant", value_parser = grant)]
     grants: Vec<String>,
-    /// What it may be granted; may be repeated, and may hold several separated by blanks
+    /// A scope that it may be granted; may be repeated, and may hold several separated by blanks
     #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
-    /// Whom its tokens may be for, beside the usual audience; may be repeated
+    /// An audience that its tokens may be for, beside the usual one; may be repeated
     #[arg(long = "audience")]
     audiences: Vec<String>,
-    /// It may ask what any token is
+    /// Let it use /introspect for any token
     #[arg(long)]
     introspect: bool,
     /// Its public keys (a JWK Set), by which it signs assertions in place of a secret
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     jwks: Option<PathBuf>,
-    /// It can keep no secret, and has none
+    /// Make it a public client, which can keep no secret and has none
     #[arg(long, conflicts_with = "introspect")]
     public: bool,
     /// Print an object with the client and its secret
@@ -91,7 +91,7 @@ pub(super) struct ListArgs {
 pub(super) struct RotateArgs {
     /// Its `client_id`
     id: String,
-    /// How long the old secret stays good
+    /// The time for which the old secret stays good
     #[arg(long, value_name = "SECONDS", default_value_t = SECRET_OVERLAP.as_secs())]
     overlap: u64,
     /// Print an object with the secret

@@ -26,18 +26,19 @@ pub(super) struct RotateArgs {
     /// Take this private key in PEM over, in place of a new one
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
-    /// How long the new key is published before it signs [default: twice JWKS_REFRESH]; with 0 it
-    /// signs at once, and those who do not know it yet refuse its first tokens
+    /// The time for which the new key is published before it signs [default: twice JWKS_REFRESH]; with
+    /// 0 it signs at once, and those who do not know it yet refuse its first tokens
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     publish_ahead: Option<u32>,
     /// A key was stolen: let the new key sign at once, and drop every other one, those that are coming
     /// too; all tokens that they signed are refused
     #[arg(long, conflicts_with_all = ["publish_ahead", "token_lifetime"])]
     now: bool,
-    /// How long access tokens are good [default: what EXPIRY says]
+    /// The lifetime of access tokens [default: as EXPIRY says]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     token_lifetime: Option<u32>,
-    /// How long an old key verifies after the new one signs [default: the tokens' lifetime and LEEWAY]
+    /// The time for which an old key verifies after the new one signs [default: the tokens' lifetime
+    /// and LEEWAY]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32), conflicts_with = "token_lifetime")]
     overlap: Option<u32>,
     /// Print an object with the whole ring, the new key last

@@ -47,7 +47,7 @@ pub(super) struct ListArgs {
     /// Also those that have expired
     #[arg(long)]
     all: bool,
-    /// How many at most
+    /// List so many at most
     #[arg(long, default_value_t = 1000)]
     limit: usize,
     /// Print an array of objects

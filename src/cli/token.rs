@@ -25,7 +25,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct MintArgs {
-    /// Whom it is about: `sub`
+    /// The user: `sub`
     #[arg(long)]
     user: String,
     /// `preferred_username`
@@ -34,7 +34,7 @@ pub(super) struct MintArgs {
     /// `email`
     #[arg(long)]
     email: Option<String>,
-    /// What it allows; may be repeated, and may hold several separated by blanks
+    /// A scope that it grants; may be repeated, and may hold several separated by blanks
     #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
     /// A member of `roles`; may be repeated
@@ -46,7 +46,7 @@ pub(super) struct MintArgs {
     /// A further claim; the value is JSON, or else text; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
-    /// How long token and session are good
+    /// The lifetime of token and session
     #[arg(long, value_name = "MINUTES", default_value_t = 1440, value_parser = clap::value_parser!(u64).range(1..=5_256_000))]
     lifetime: u64,
     /// Make a token without a session; it is good until it expires

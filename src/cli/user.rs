@@ -60,7 +60,7 @@ pub(super) struct AddArgs {
     /// The e-mail was shown to be the user's
     #[arg(long, requires = "email")]
     email_verified: bool,
-    /// What people call it
+    /// Its full name
     #[arg(long)]
     full_name: Option<String>,
     /// person, service or anonymous
@@ -69,7 +69,7 @@ pub(super) struct AddArgs {
     /// A member of `roles`; may be repeated
     #[arg(long = "role")]
     roles: Vec<String>,
-    /// What it may be granted; may be repeated, and may hold several separated by blanks
+    /// A scope that it may be granted; may be repeated, and may hold several separated by blanks
     #[arg(long = "scope", value_parser = scopes)]
     scopes: Vec<String>,
     /// A further claim of its tokens; the value is JSON, or else text; may be repeated
@@ -90,7 +90,7 @@ pub(super) struct AddArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// How many at most
+    /// List so many at most
     #[arg(long, default_value_t = 1000)]
     limit: usize,
     /// Print an array of objects

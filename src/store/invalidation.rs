@@ -107,7 +107,7 @@ impl InvalidationState {
         );
         registry.register(
             "portcullis_invalidation_lost",
-            "How often events may have been lost, so that everything was checked again",
+            "Times that events may have been lost, so that everything was checked again",
             self.losses.clone(),
         );
         registry.register(

@@ -168,7 +168,7 @@ impl StoreMetrics {
         let failures = Family::<Labels, Counter>::default();
         registry.register(
             format!("{}_seconds", kind.prefix()),
-            format!("How long the {kind} took to answer, failures included"),
+            format!("Time that the {kind} took to answer, failures included"),
             seconds.clone(),
         );
         registry.register(

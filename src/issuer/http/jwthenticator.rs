@@ -178,7 +178,7 @@ fn refused(error: &IssueError) -> Response {
     post, path = paths::AUTHENTICATE, tag = "jwthenticator", request_body = KeyBody,
     responses(
         (status = 200, description = "Tokens", body = JwtAnswer),
-        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 400, description = "The fields that are wrong, and why", body = serde_json::Value),
         (status = 401, description = "The key is unknown or over: `{}`", body = serde_json::Value),
     ),
 )]
@@ -198,7 +198,7 @@ pub(super) async fn authenticate(
     post, path = paths::REFRESH, tag = "jwthenticator", request_body = RefreshBody,
     responses(
         (status = 200, description = "Tokens", body = JwtAnswer),
-        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 400, description = "The fields that are wrong, and why", body = serde_json::Value),
         (status = 401, description = "The token is unknown, used or over: `{}`", body = serde_json::Value),
     ),
 )]
@@ -227,7 +227,7 @@ pub(super) async fn refresh(
     security(("administrator" = []), ()),
     responses(
         (status = 201, description = "It is registered, with a new end", body = ResultAnswer),
-        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 400, description = "The fields that are wrong, and why", body = serde_json::Value),
         (status = 403, description = "The identifier, or the key, is a person's", body = serde_json::Value),
     ),
 )]
@@ -258,8 +258,8 @@ pub(super) async fn register_key(
     post, path = paths::IS_KEY_REGISTERED, tag = "internal", request_body = KeyOnlyBody,
     security(("administrator" = []), ()),
     responses(
-        (status = 200, description = "Whether it is", body = ResultAnswer),
-        (status = 400, description = "What is wrong with which field", body = serde_json::Value),
+        (status = 200, description = "True or false", body = ResultAnswer),
+        (status = 400, description = "The fields that are wrong, and why", body = serde_json::Value),
     ),
 )]
 pub(super) async fn is_key_registered(
