@@ -139,29 +139,28 @@ mod tests {
 
     use super::*;
 
+    /// The headers of a request with these lines.
     fn headers(lines: &[(HeaderName, &[u8])]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(name, HeaderValue::from_bytes(value).unwrap());
-        }
-        headers
+        let lines = lines
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_bytes(value).unwrap()));
+        lines.collect()
+    }
+
+    fn cookie_lines(lines: &[&[u8]]) -> HeaderMap {
+        headers(&lines.iter().map(|line| (COOKIE, *line)).collect::<Vec<_>>())
+    }
+
+    fn cookie(name: &str) -> Cookies {
+        Cookies { single: Some(name.to_owned()), pair: None }
     }
 
     fn in_authorization(value: &[u8]) -> Result<String, DenialCode> {
-        text(find(&headers(&[(AUTHORIZATION, value)]), &t()))
+        find(&headers(&[(AUTHORIZATION, value)]), &cookie("t")).map(|it| it.credential.to_owned())
     }
 
     fn in_cookie(lines: &[&[u8]]) -> Result<String, DenialCode> {
-        let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
-        text(find(&headers(&lines), &t()))
-    }
-
-    fn t() -> Cookies {
-        Cookies { single: Some("t".to_owned()), pair: None }
-    }
-
-    fn text(found: Result<Found<'_>, DenialCode>) -> Result<String, DenialCode> {
-        found.map(|found| found.credential.to_owned())
+        find(&cookie_lines(lines), &cookie("t")).map(|it| it.credential.to_owned())
     }
 
     #[test]
@@ -216,29 +215,27 @@ mod tests {
         for lines in [&[&b"tt=x"[..]][..], &[b"T=x"], &[b"t"], &[b"t="], &[b"a=t=x"], &[b""]] {
             assert_eq!(in_cookie(lines), Err(DenialCode::MissingCredentials), "{lines:?}");
         }
-        let cookie = headers(&[(COOKIE, b"t=x")]);
+        let cookie = cookie_lines(&[b"t=x"]);
         assert_eq!(find(&cookie, &Cookies::default()), Err(DenialCode::MissingCredentials));
     }
 
     #[test]
-    fn the_bearer_token_goes_before_the_cookie() {
-        let both = headers(&[(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")]);
-        assert_eq!(
-            find(&both, &t()),
-            Ok(Found { credential: "a", source: CredentialSource::Bearer })
-        );
-        let basic = headers(&[(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")]);
-        assert_eq!(
-            find(&basic, &t()),
-            Ok(Found { credential: "b", source: CredentialSource::Cookie })
-        );
+    fn the_bearer_token_goes_before_the_cookie_and_that_before_the_pair() {
+        let cookies = Cookies { pair: Some(CookiePair::TP_AUTH), ..cookie("t") };
+        let all: &[u8] = b"user_id=alice; access_token=c; t=b";
+        for (authorization, credential, source) in [
+            (&b"Bearer a"[..], "a", CredentialSource::Bearer),
+            (b"Basic a", "b", CredentialSource::Cookie),
+        ] {
+            let headers = headers(&[(AUTHORIZATION, authorization), (COOKIE, all)]);
+            assert_eq!(find(&headers, &cookies), Ok(Found { credential, source }));
+        }
     }
 
     #[test]
     fn a_pair_of_cookies_is_good_together_alone() {
         let found = |lines: &[&[u8]], cookies: &Cookies| {
-            let lines: Vec<_> = lines.iter().map(|line| (COOKIE, *line)).collect();
-            let headers = headers(&lines);
+            let headers = cookie_lines(lines);
             let found = find(&headers, cookies)?;
             found.source.check("alice").map(|()| found.credential.to_owned())
         };
@@ -268,13 +265,5 @@ mod tests {
         ] {
             assert_eq!(found(lines, cookies), expected, "{lines:?}");
         }
-    }
-
-    #[test]
-    fn a_cookie_by_itself_goes_before_the_pair() {
-        let both = Cookies { single: Some("t".to_owned()), pair: Some(CookiePair::TP_AUTH) };
-        let headers = headers(&[(COOKIE, b"user_id=alice; access_token=x; t=y")]);
-        let found = Found { credential: "y", source: CredentialSource::Cookie };
-        assert_eq!(find(&headers, &both), Ok(found));
     }
 }

@@ -39,29 +39,3 @@ pub(super) const BAD: &str = "{}";
 fn complaint(field: &str, problem: &str) -> String {
     format!("{}: [\"{problem}\"]", Value::from(field))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_are_answered_as_the_original_does() {
-        for (body, answer) in [
-            ("", "{}"),
-            ("nonsense", "{}"),
-            ("{", "{}"),
-            ("[]", "{\"_schema\": [\"Invalid input type.\"]}"),
-            ("null", "{\"_schema\": [\"Invalid input type.\"]}"),
-            ("{}", "{\"jwt\": [\"Missing data for required field.\"]}"),
-            ("{\"jwt\": 5}", "{\"jwt\": [\"Not a valid string.\"]}"),
-            ("{\"jwt\": null}", "{\"jwt\": [\"Field may not be null.\"]}"),
-            ("{\"jwt\": \"x\", \"extra\": 1}", "{\"extra\": [\"Unknown field.\"]}"),
-            ("{\"jwt\": \"x\", \"a\\\"b\": 1}", "{\"a\\\"b\": [\"Unknown field.\"]}"),
-        ] {
-            let refused = read(body.as_bytes()).unwrap_err();
-            assert_eq!(refused, (StatusCode::BAD_REQUEST, answer.to_owned()), "{body}");
-        }
-        assert_eq!(read(b"{\"jwt\": \"x.y.z\"}").as_deref(), Ok("x.y.z"));
-        assert!(read(b"{\"jwt\": \"\xff\"}").is_err());
-    }
-}

@@ -86,6 +86,9 @@ mod tests {
                 assert_eq!(denial.code, DenialCode::InsufficientScope);
             }
         }
+        for query in [None, Some("")] {
+            assert_eq!(Requirement::from_query(query), Ok(Requirement::default()));
+        }
     }
 
     #[test]
@@ -109,13 +112,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Requirement::misread(Some(query)), named, "{query}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_demanded_without_a_query() {
-        for query in [None, Some("")] {
-            assert_eq!(Requirement::from_query(query), Ok(Requirement::default()));
         }
     }
 

@@ -63,6 +63,7 @@ fn what_is_no_question_is_400_with_the_originals_words() {
         (r#"{"jwt": 1}"#, r#"{"jwt": ["Not a valid string."]}"#),
         (r#"{"jwt": ["x"]}"#, r#"{"jwt": ["Not a valid string."]}"#),
         (r#"{"jwt": "x", "extra": 1}"#, r#"{"extra": ["Unknown field."]}"#),
+        (r#"{"jwt": "x", "a\"b": 1}"#, r#"{"a\"b": ["Unknown field."]}"#),
     ] {
         is(body, &post(&gate, &[], body.as_bytes()), 400, answer);
     }

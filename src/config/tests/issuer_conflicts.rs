@@ -4,12 +4,8 @@ use super::*;
 
 /// With one `[[issuers]]`, these members in it and these settings.
 fn beside(members: &str, values: &[(&str, &str)]) -> Result<Config, Mistakes> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("portcullis.toml");
     let table = "[[issuers]]\nissuer = \"them\"\njwks_url = \"https://idp.example/keys\"";
-    std::fs::write(&file, format!("{table}\n{members}\n")).unwrap();
-    let environment = pairs(values);
-    Config::load(&Sources { file: Some(file), environment, ..Sources::default() })
+    from_file(&format!("{table}\n{members}\n"), values)
 }
 
 fn refused(members: &str, values: &[(&str, &str)], name: &str, told: &str) {

@@ -78,10 +78,8 @@ fn a_public_key_is_no_secret_in_whatever_form_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("der");
     std::fs::write(&file, STANDARD.decode(&body).unwrap()).unwrap();
-    let path = folder.path().join("portcullis.toml");
     let table = "[[issuers]]\nissuer = \"x\"\nalgorithm = \"HS256\"\nsecret_key_file = ";
-    std::fs::write(&path, format!("{table}\"{}\"", file.display())).unwrap();
-    let told = Config::load(&Sources { file: Some(path), ..Sources::default() });
+    let told = from_file(&format!("{table}\"{}\"", file.display()), &[]);
     assert!(told.expect_err("DER is refused").to_string().contains("a key of a pair"));
 }
 
@@ -136,15 +134,13 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
-fn several_issuers_each_have_their_own_terms() {
+fn several_issuers_each_have_their_own_rules() {
     let folder = tempfile::tempdir().unwrap();
     let (_, public) = pem_pair(Algorithm::ES256);
     std::fs::write(folder.path().join("a.pem"), public).unwrap();
-    let path = folder.path().join("portcullis.toml");
     let place = folder.path().display();
-    std::fs::write(
-        &path,
-        format!(
+    let config = from_file(
+        &format!(
             "[[issuers]]\nissuer = \"a\"\nalgorithm = \"ES256\"\npublic_key_file = \"{place}/a.pem\"\n\
              session_rule = \"required\"\naudiences = [\"x\"]\n\
              access_token_type = \"at+jwt\"\nuser_prefix = \"a:\"\n\
@@ -153,10 +149,9 @@ fn several_issuers_each_have_their_own_terms() {
              [[issuers]]\nissuer = \"c\"\n\
              keys = [{{kid = \"1\", algorithm = \"ES256\", public_key_file = \"{place}/a.pem\"}}]\n"
         ),
+        &[],
     )
     .unwrap();
-    let sources = Sources { file: Some(path), ..Sources::default() };
-    let config = Config::load(&sources).unwrap();
     let issuers = &config.tokens.issuers;
     let rules: Vec<_> = issuers.iter().map(|issuer| issuer.sessions).collect();
     let expected = [SessionRule::Required, SessionRule::Ignored, SessionRule::WhenPresent];
@@ -199,8 +194,6 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         let repeats = told.contains("hunter2") || private.lines().any(|line| told.contains(line));
         assert!(told.contains(name) && !repeats, "{told}");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("portcullis.toml");
     for content in [
         "issuers = \"hunter2\"",
         "[[issuers]]\nissuer = \"x\"\nkeys = [\"hunter2\"]",
@@ -209,9 +202,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "secret_key = hunter2",
         "port = \"hunter2",
     ] {
-        std::fs::write(&path, content).unwrap();
-        let sources = Sources { file: Some(path.clone()), ..Sources::default() };
-        let told = Config::load(&sources).expect_err(content).to_string();
+        let told = from_file(content, &[]).expect_err(content).to_string();
         assert!(!told.contains("hunter2"), "{content}: {told}");
         assert!(!told.contains("there is no key"), "{content}: {told}");
     }

@@ -30,6 +30,15 @@ fn with_secret(values: &[(&str, &str)]) -> Result<Config, Mistakes> {
     from_environment(&[&[("SECRET_KEY", SECRET)], values].concat())
 }
 
+/// What a file with this content and these settings beside it come to.
+fn from_file(content: &str, values: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portcullis.toml");
+    std::fs::write(&file, content).unwrap();
+    let environment = pairs(values);
+    Config::load(&Sources { file: Some(file), environment, ..Sources::default() })
+}
+
 /// The one mistake that these settings make.
 fn mistake(values: &[(&str, &str)]) -> String {
     let mistakes = from_environment(values).expect_err("there is a mistake");
@@ -187,8 +196,6 @@ fn the_file_yields_to_the_environment_and_that_to_flags() {
 
 #[test]
 fn unknown_keys_and_broken_files_are_mistakes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("portcullis.toml");
     for (content, told) in [
         ("leway = 5", "no such setting; do you mean leeway?"),
         ("LEEWAY = 5", "do you mean leeway?"),
@@ -201,13 +208,8 @@ fn unknown_keys_and_broken_files_are_mistakes() {
         ("[[issuers]]\nissuer = \"x\"\njwks_url = \"http://idp.example/k\"", "use https"),
         ("[[issuers]]\nissuer = \"prismaticain\"\njwks_file = \"k\"", "is there twice"),
     ] {
-        std::fs::write(&path, content).unwrap();
-        let sources = Sources {
-            file: Some(path.clone()),
-            environment: pairs(&[("SECRET_KEY", SECRET)]),
-            ..Sources::default()
-        };
-        let text = Config::load(&sources).expect_err(content).to_string();
+        let refused = from_file(content, &[("SECRET_KEY", SECRET)]);
+        let text = refused.expect_err(content).to_string();
         assert!(text.contains(told) && !text.contains("hush"), "{content}: {text}");
     }
 }
@@ -290,16 +292,9 @@ fn settings_that_defeat_each_other_are_mistakes() {
 
 #[test]
 fn a_mode_is_never_read_in_two_bases() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("portcullis.toml");
     for (mode, expected) in [("0o660", None), ("660", None), ("\"660\"", Some(0o660))] {
-        std::fs::write(&path, format!("socket_mode = {mode}")).unwrap();
-        let sources = Sources {
-            file: Some(path.clone()),
-            environment: pairs(&[("SECRET_KEY", SECRET)]),
-            ..Sources::default()
-        };
-        let found = Config::load(&sources).ok().map(|config| config.limits.socket_mode);
+        let config = from_file(&format!("socket_mode = {mode}"), &[("SECRET_KEY", SECRET)]);
+        let found = config.ok().map(|config| config.limits.socket_mode);
         assert_eq!(found, expected, "{mode}");
     }
 }

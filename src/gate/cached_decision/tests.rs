@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use serde_json::{Map, json};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock::ManualClock;
@@ -22,6 +23,7 @@ use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, UsableUn
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: Duration = Duration::from_secs(1);
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// A store that counts its reads, and can be made to fail or to wait.
 #[derive(Debug)]
@@ -88,12 +90,13 @@ struct Fixture {
     ring: Arc<KeyRing>,
 }
 
-fn fixture(staleness: Duration, bytes: u64) -> Fixture {
+/// A small cache with this bound, which has patience with its store.
+fn config(staleness: Duration) -> CacheConfig {
     let store_timeout = Duration::from_secs(9);
-    fixture_on(CacheConfig { store_timeout, bytes, ..CacheConfig::with_staleness(staleness) })
+    CacheConfig { store_timeout, bytes: CACHE_BYTES, ..CacheConfig::with_staleness(staleness) }
 }
 
-fn fixture_on(config: CacheConfig) -> Fixture {
+fn fixture(config: CacheConfig) -> Fixture {
     fixture_behind(Duration::ZERO, config)
 }
 
@@ -141,7 +144,7 @@ fn fixture_behind(lag: Duration, config: CacheConfig) -> Fixture {
 }
 
 fn usual() -> Fixture {
-    fixture(STALENESS, 1 << 20)
+    fixture(config(STALENESS))
 }
 
 impl Fixture {
@@ -165,6 +168,26 @@ impl Fixture {
 
     fn sign(&self, id: &str, exp: u64) -> String {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
+    }
+
+    /// A token whose decision is in the cache.
+    async fn cached(&self, id: &str, lifetime: u64) -> String {
+        let token = self.token(id, lifetime).await;
+        assert_eq!(self.outcome(&token).await, Ok(()));
+        token
+    }
+
+    /// Asks in a task of its own.
+    fn ask(&self, token: &str) -> JoinHandle<Result<(), DenialCode>> {
+        let (decisions, token) = (self.decisions.clone(), token.to_owned());
+        tokio::spawn(async move { decisions.decide(&token).await.map(|_| ()) })
+    }
+
+    /// Waits until the store has been asked for the first time.
+    async fn wait_for_read(&self) {
+        while self.reads() == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Sends an event as the store's source of invalidation does.
@@ -201,16 +224,11 @@ async fn many_misses_at_once_cost_one_verification_and_one_read() {
     let fixture = usual();
     let token = fixture.token("s", 600).await;
     fixture.store.may_answer.forget_permits(1);
-    let asked: Vec<_> = (0..200)
-        .map(|_| {
-            let (decisions, token) = (fixture.decisions.clone(), token.clone());
-            tokio::spawn(async move { decisions.decide(&token).await.is_ok() })
-        })
-        .collect();
+    let asked: Vec<_> = (0..200).map(|_| fixture.ask(&token)).collect();
     tokio::task::yield_now().await;
     fixture.store.may_answer.add_permits(1);
     for answer in asked {
-        assert!(answer.await.unwrap());
+        assert_eq!(answer.await.unwrap(), Ok(()));
     }
     assert_eq!(fixture.reads(), 1);
     assert_eq!(fixture.decisions.metrics.looked_up().2, 1);
@@ -219,8 +237,7 @@ async fn many_misses_at_once_cost_one_verification_and_one_read() {
 #[tokio::test]
 async fn a_key_that_was_withdrawn_is_noticed_at_the_next_request() {
     let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 600).await;
     let other = key::generate(Algorithm::EdDSA, &SystemRandom).unwrap();
     let other = SigningKey::from_private_pem(Algorithm::EdDSA, &other).unwrap();
     fixture.ring.replace(vec![other.verifying().clone()], UsableUntil::FOR_EVER);
@@ -240,8 +257,7 @@ async fn a_session_of_another_user_is_no_session() {
 
 #[tokio::test]
 async fn what_is_refused_takes_no_room_and_the_rest_is_bounded() {
-    let bound = 1 << 20;
-    let fixture = fixture(STALENESS, bound);
+    let fixture = usual();
     for n in 0..50 {
         assert!(fixture.outcome(&format!("not.a.token{n}")).await.is_err());
     }
@@ -254,5 +270,5 @@ async fn what_is_refused_takes_no_room_and_the_rest_is_bounded() {
     }
     fixture.decisions.cache.run_pending_tasks();
     let (entries, bytes) = fixture.decisions.size();
-    assert!(entries > 100 && bytes <= bound, "{entries} entries, {bytes} bytes");
+    assert!(entries > 100 && bytes <= CACHE_BYTES, "{entries} entries, {bytes} bytes");
 }

@@ -4,10 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-
-use super::{Address, HoldSignals, Limits, Listeners, Server, Shutdown, TIMEOUT, service};
+use super::{Address, Limits, Listeners, Server};
 
 fn unix(path: &Path) -> Address {
     Address::Unix(path.to_owned())
@@ -134,37 +131,4 @@ async fn a_missing_folder_is_named() {
         Listeners::bind(&[unix(Path::new("/nowhere/gate.sock"))], &Limits::default()).unwrap_err();
     assert!(error.to_string().contains("its folder does not exist"), "{error}");
     assert!(error.to_string().contains("unix:/nowhere/gate.sock"), "{error}");
-}
-
-#[tokio::test]
-async fn several_listeners_serve_at_once_and_their_sockets_go_with_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("gate.sock");
-    let limits = Limits { max_connections: 2, ..Limits::default() };
-    let listeners = Listeners::bind(&[any(), unix(&path), any()], &limits).unwrap();
-    let addresses = listeners.addresses();
-    let (shutdown, hold) = (Shutdown::new(TIMEOUT), std::sync::Arc::new(HoldSignals::default()));
-    let handle = shutdown.clone();
-    let task = tokio::spawn(async move { listeners.serve(service(hold), &handle).await });
-    for address in &addresses {
-        let mut answer = String::new();
-        let get = b"GET / HTTP/1.0\r\n\r\n";
-        match address {
-            Address::Tcp(address) => {
-                let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-                client.write_all(get).await.unwrap();
-                client.read_to_string(&mut answer).await.unwrap();
-            }
-            Address::Unix(path) => {
-                let mut client = UnixStream::connect(path).await.unwrap();
-                client.write_all(get).await.unwrap();
-                client.read_to_string(&mut answer).await.unwrap();
-            }
-        }
-        assert!(answer.ends_with("hello"), "{address}: {answer}");
-    }
-    assert_eq!(addresses.len(), 3);
-    shutdown.begin();
-    task.await.unwrap();
-    assert!(!path.exists());
 }

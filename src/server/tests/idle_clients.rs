@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Limits, Server, TIMEOUT};
+use super::{GET, Limits, Server, TIMEOUT};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -49,13 +49,12 @@ async fn a_head_that_trickles_is_closed_all_the_same() {
 async fn an_idle_keep_alive_connection_is_closed_but_a_used_one_is_not() {
     let server = Server::with(&short(), TIMEOUT);
     let (mut used, mut idle) = (server.connect().await, server.connect().await);
-    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    idle.send(get).await;
+    idle.send(GET).await;
     idle.answer().await;
     let started = tokio::time::Instant::now();
     let mut ticks = tokio::time::interval(SHORT / 10);
     while started.elapsed() < SHORT * 3 {
-        used.send(get).await;
+        used.send(GET).await;
         assert!(used.answer().await.ends_with("hello"));
         ticks.tick().await;
     }
@@ -66,9 +65,7 @@ async fn an_idle_keep_alive_connection_is_closed_but_a_used_one_is_not() {
 async fn a_slow_answer_is_not_silence_until_the_request_timeout() {
     let limits = Limits { request_timeout: SHORT * 5, ..short() };
     let server = Server::with(&limits, TIMEOUT);
-    let mut client = server.connect().await;
-    client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    server.hold.started.notified().await;
+    let mut client = server.hold().await;
     // The silence of another that came later is noticed, so this one's would have been before.
     server.connect().await.assert_aborted().await;
     server.hold.release.notify_one();
@@ -80,27 +77,12 @@ async fn a_slow_answer_is_not_silence_until_the_request_timeout() {
 }
 
 #[tokio::test]
-async fn stalled_connections_do_not_hold_the_others() {
-    let server = Server::start();
-    let mut stalled = Vec::new();
-    for n in 0..60 {
-        let mut client = server.connect().await;
-        client.send(["", "PRI * HT", "GET / HT"][n % 3]).await;
-        stalled.push(client);
-    }
-    let mut holding = server.connect().await;
-    holding.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    server.hold.started.notified().await;
-    server.assert_alive().await;
-}
-
-#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let limits = Limits { max_connections: 2, ..Limits::default() };
     let server = Server::with(&limits, TIMEOUT);
     let (first, second) = (server.connect().await, server.connect().await);
     let mut third = server.connect().await;
-    third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    third.send(GET).await;
     let early = tokio::time::timeout(SHORT, third.0.readable()).await;
     assert!(early.is_err(), "a third connection was served beside two");
     drop(first);
@@ -110,12 +92,11 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 
 #[test]
 fn only_errors_of_one_connection_are_tried_again_at_once() {
-    let retried = |code| super::super::accept_error::is_connection_error(&raw(code));
+    let retried = |code| {
+        let error = std::io::Error::from_raw_os_error(code);
+        super::super::accept_error::is_connection_error(&error)
+    };
     // ECONNABORTED, EINTR, EHOSTUNREACH; then EMFILE, ENFILE, ENOMEM, ENOBUFS, EBADF.
     assert!([103, 4, 113].map(retried).iter().all(|again| *again));
     assert!([24, 23, 12, 105, 9].map(retried).iter().all(|again| !again));
-}
-
-fn raw(code: i32) -> std::io::Error {
-    std::io::Error::from_raw_os_error(code)
 }

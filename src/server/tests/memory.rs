@@ -9,21 +9,10 @@ use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
-use super::{Limits, Server, TIMEOUT};
+use super::{GET, Limits, Server, TIMEOUT};
 use crate::wire::networks::Networks;
-
-type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
-
-async fn http2(server: &Server) -> Sender {
-    let io = TokioIo::new(server.connect().await.0);
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
 
 fn with_fields(path: &str, fields: usize) -> Request<BoxBody<Bytes, Infallible>> {
     let uri = format!("http://a{path}");
@@ -59,7 +48,7 @@ async fn until_answered(server: &Server, request: &str) {
 #[tokio::test]
 async fn http_2_has_no_more_fields_than_http_1() {
     let server = Server::start();
-    let mut sender = http2(&server).await;
+    let mut sender = server.connect_http2().await;
     for (fields, expected) in [(1_024, 200), (1_025, 431), (31_000, 431), (3, 200)] {
         let answer = sender.send_request(with_fields("/headers", fields)).await.unwrap();
         assert_eq!(answer.status().as_u16(), expected, "{fields}");
@@ -69,7 +58,7 @@ async fn http_2_has_no_more_fields_than_http_1() {
 #[tokio::test]
 async fn the_streams_of_a_connection_share_the_memory_of_heads() {
     let server = Server::start();
-    let sender = http2(&server).await;
+    let sender = server.connect_http2().await;
     let mut asking = JoinSet::new();
     for _ in 0..40 {
         let mut sender = sender.clone();
@@ -95,7 +84,7 @@ async fn the_streams_of_a_connection_share_the_memory_of_heads() {
 #[tokio::test]
 async fn so_many_streams_of_a_connection_wait_for_a_body() {
     let server = Server::start();
-    let sender = http2(&server).await;
+    let sender = server.connect_http2().await;
     let mut asking = JoinSet::new();
     for _ in 0..40 {
         let mut sender = sender.clone();
@@ -164,7 +153,7 @@ async fn an_address_has_so_many_connections_unless_it_is_a_listed_gateways() {
     let (first, _second) = (server.connect().await, server.connect().await);
     server.connect().await.assert_aborted().await;
     drop(first);
-    until_answered(&server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until_answered(&server, GET).await;
     let gateways = Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap();
     let server = Server::with(&Limits { gateways, ..limits }, TIMEOUT);
     let _open = [server.connect().await, server.connect().await, server.connect().await];

@@ -7,6 +7,7 @@ mod idle_clients;
 mod memory;
 mod tls;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,9 @@ use std::time::Duration;
 use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -26,6 +29,7 @@ use tokio::time::timeout;
 use super::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use crate::wire::BodyRead;
 
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A timeout far beyond what anything here takes, on any machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -72,6 +76,24 @@ impl Server {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
+    async fn connect_http2<B>(&self) -> http2::SendRequest<B>
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+    {
+        let io = TokioIo::new(self.connect().await.0);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A connection whose request is in flight until it is released.
+    async fn hold(&self) -> Client {
+        let mut client = self.connect().await;
+        client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        self.hold.started.notified().await;
+        client
+    }
+
     /// Sends `request` on a connection of its own and reads until the server closes it.
     async fn exchange(&self, request: &str) -> String {
         let mut client = self.connect().await;
@@ -79,7 +101,7 @@ impl Server {
         client.rest().await
     }
 
-    /// Whether a fresh connection is answered.
+    /// Checks that a fresh connection is answered.
     async fn assert_alive(&self) {
         let answer = self.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
@@ -115,14 +137,14 @@ impl Client {
         .unwrap()
     }
 
-    /// Everything until the server closes the connection, and that it does.
+    /// Reads until the server closes the connection.
     async fn rest(&mut self) -> String {
         let mut rest = String::new();
         timeout(TIMEOUT, self.0.read_to_string(&mut rest)).await.unwrap().unwrap();
         rest
     }
 
-    /// That the server closes the connection without another byte, politely or not.
+    /// Checks that the server closes the connection without another byte, politely or not.
     async fn assert_aborted(&mut self) {
         let mut rest = Vec::new();
         let _ = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await.expect("still open");

@@ -1,5 +1,8 @@
 //! Tests of opening, of what passes a breaker that is open, and of closing.
 
+use futures_util::future::try_join_all;
+use tokio::task::JoinHandle;
+
 use super::Priority::{Known, Unknown};
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
@@ -11,6 +14,33 @@ fn breaker() -> (Arc<ManualClock>, Arc<CircuitBreaker>) {
 
 async fn acquire(breaker: &CircuitBreaker) -> Result<(), Rejected> {
     breaker.acquire(Known).await.map(drop)
+}
+
+/// Takes so many permits at once.
+async fn take(breaker: &CircuitBreaker, priority: Priority, number: usize) -> Vec<Permit<'_>> {
+    let permits = (0..number).map(|_| breaker.acquire(priority));
+    try_join_all(permits).await.expect("permits")
+}
+
+/// Starts callers that wait for a permit.
+async fn wait(breaker: &Arc<CircuitBreaker>, priority: Priority, number: usize) -> Waiting {
+    let waiting = (0..number).map(|_| {
+        let breaker = Arc::clone(breaker);
+        tokio::spawn(async move { breaker.acquire(priority).await.map(drop) })
+    });
+    let waiting = waiting.collect();
+    while breaker.lock().waiting[priority as usize] < number {
+        tokio::task::yield_now().await;
+    }
+    waiting
+}
+
+type Waiting = Vec<JoinHandle<Result<(), Rejected>>>;
+
+async fn assert_all(waiting: Waiting, expected: Result<(), Rejected>) {
+    for task in waiting {
+        assert_eq!(task.await.expect("task"), expected);
+    }
 }
 
 fn fail(breaker: &CircuitBreaker, times: u32) -> u32 {
@@ -44,10 +74,7 @@ async fn half_open_one_tries_and_the_others_are_rejected_at_once() {
     breaker.record_success();
     drop(trial);
     assert!(breaker.lock().open.is_none());
-    let mut inside = Vec::new();
-    for _ in 0..LIMIT_AFTER_OPEN {
-        inside.push(breaker.acquire(Known).await.expect("below the limit"));
-    }
+    let _inside = take(&breaker, Known, LIMIT_AFTER_OPEN).await;
     assert!(breaker.try_acquire(Known).expect("open").is_none(), "it starts with a low limit");
     breaker.record_success();
     assert!(breaker.try_acquire(Known).expect("open").is_some(), "every answer raises the limit");
@@ -70,47 +97,22 @@ async fn the_time_open_grows_while_trials_fail_and_is_bounded() {
 #[tokio::test]
 async fn those_without_a_permit_wait_in_a_bounded_queue_and_are_rejected_when_it_opens() {
     let (_, breaker) = breaker();
-    let mut inside = Vec::new();
-    for _ in 0..MAX_LIMIT {
-        inside.push(breaker.acquire(Known).await.expect("a permit"));
-    }
-    let waiting: Vec<_> = (0..MAX_WAITING)
-        .map(|_| {
-            let breaker = breaker.clone();
-            tokio::spawn(async move { acquire(&breaker).await })
-        })
-        .collect();
-    while breaker.lock().waiting[0] < MAX_WAITING {
-        tokio::task::yield_now().await;
-    }
+    let mut inside = take(&breaker, Known, MAX_LIMIT).await;
+    let waiting = wait(&breaker, Known, MAX_WAITING).await;
     assert_eq!(acquire(&breaker).await, Err(Rejected::Saturated));
     inside.pop();
-    while breaker.lock().waiting[0] > 0 {
-        // Each gives its permit back at once, so all get one.
-        tokio::task::yield_now().await;
-    }
-    for task in waiting {
-        assert_eq!(task.await.expect("task"), Ok(()));
-    }
+    // Each gives its permit back at once, so all get one.
+    assert_all(waiting, Ok(())).await;
     inside.push(breaker.acquire(Known).await.expect("a permit"));
-    let late = tokio::spawn({
-        let breaker = breaker.clone();
-        async move { acquire(&breaker).await }
-    });
-    while breaker.lock().waiting[0] == 0 {
-        tokio::task::yield_now().await;
-    }
+    let late = wait(&breaker, Known, 1).await;
     fail(&breaker, FAILURE_THRESHOLD);
-    assert_eq!(late.await.expect("task"), Err(Rejected::Open));
+    assert_all(late, Err(Rejected::Open)).await;
 }
 
 #[tokio::test]
 async fn who_gives_up_leaves_the_queue_and_takes_no_permit_along() {
     let (_, breaker) = breaker();
-    let mut inside = Vec::new();
-    for _ in 0..MAX_LIMIT {
-        inside.push(breaker.acquire(Known).await.expect("a permit"));
-    }
+    let inside = take(&breaker, Known, MAX_LIMIT).await;
     let impatient = tokio::time::timeout(Duration::ZERO, breaker.acquire(Known)).await;
     assert!(impatient.is_err());
     assert_eq!(breaker.lock().waiting, [0; 2]);
@@ -122,37 +124,17 @@ async fn who_gives_up_leaves_the_queue_and_takes_no_permit_along() {
 #[tokio::test]
 async fn some_permits_are_reserved_for_the_known_and_the_unknown_queue_apart_and_come_last() {
     let (_, breaker) = breaker();
-    let mut strangers = Vec::new();
-    for _ in 0..MAX_LIMIT - MAX_LIMIT / RESERVED_FOR_KNOWN {
-        strangers.push(breaker.acquire(Unknown).await.expect("a permit"));
-    }
-    let waiting: Vec<_> = (0..MAX_UNKNOWN_WAITING)
-        .map(|_| {
-            let breaker = breaker.clone();
-            tokio::spawn(async move { breaker.acquire(Unknown).await.map(drop) })
-        })
-        .collect();
-    while breaker.lock().waiting[1] < MAX_UNKNOWN_WAITING {
-        tokio::task::yield_now().await;
-    }
+    let reserved = MAX_LIMIT / RESERVED_FOR_KNOWN;
+    let mut strangers = take(&breaker, Unknown, MAX_LIMIT - reserved).await;
+    let waiting = wait(&breaker, Unknown, MAX_UNKNOWN_WAITING).await;
     assert_eq!(breaker.acquire(Unknown).await.map(drop), Err(Rejected::Saturated));
-    let mut known = Vec::new();
-    for _ in 0..MAX_LIMIT / RESERVED_FOR_KNOWN {
-        known.push(breaker.acquire(Known).await.expect("a reserved permit"));
-    }
-    let late = tokio::spawn({
-        let breaker = breaker.clone();
-        async move { acquire(&breaker).await }
-    });
-    while breaker.lock().waiting[0] == 0 {
-        tokio::task::yield_now().await;
-    }
+    let mut known = take(&breaker, Known, reserved).await;
+    let late = wait(&breaker, Known, 1).await;
     known.pop();
-    assert_eq!(late.await.expect("task"), Ok(()), "no stranger takes it");
+    // No stranger takes it.
+    assert_all(late, Ok(())).await;
     strangers.pop();
-    for stranger in waiting {
-        assert_eq!(stranger.await.expect("task"), Ok(()));
-    }
+    assert_all(waiting, Ok(())).await;
     drop((known, strangers));
     assert_eq!(breaker.lock().in_flight, [0; 2]);
 }

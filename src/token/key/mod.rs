@@ -116,7 +116,7 @@ mod tests {
     use jsonwebtoken::AlgorithmFamily;
     use jsonwebtoken::jwk::Jwk;
     use proptest::prelude::*;
-    use serde_json::{Map, Value};
+    use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::secret::SystemRandom;
@@ -127,58 +127,68 @@ mod tests {
     }
 
     fn signing_key(algorithm: Algorithm) -> SigningKey {
-        let material = new_key(algorithm);
+        of_material(algorithm, &new_key(algorithm))
+    }
+
+    fn of_material(algorithm: Algorithm, material: &Secret) -> SigningKey {
         if algorithm::is_symmetric(algorithm) {
-            SigningKey::from_secret(algorithm, &material).unwrap()
+            SigningKey::from_secret(algorithm, material).unwrap()
         } else {
-            SigningKey::from_private_pem(algorithm, &material).unwrap()
+            SigningKey::from_private_pem(algorithm, material).unwrap()
         }
     }
 
-    /// A key of each algorithm, made once: RSA keys take long.
-    fn keys() -> &'static [SigningKey] {
-        static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
-            let rsa = new_key(Algorithm::RS256);
-            let key = |algorithm: Algorithm| match algorithm.family() {
-                AlgorithmFamily::Rsa => SigningKey::from_private_pem(algorithm, &rsa).unwrap(),
-                _ => signing_key(algorithm),
-            };
-            algorithm::all().map(key).collect()
-        });
-        &KEYS
+    /// A key of each algorithm. Those of RSA share their material: making it takes long.
+    fn new_keys() -> Vec<SigningKey> {
+        let rsa = new_key(Algorithm::RS256);
+        let key = |algorithm: Algorithm| match algorithm.family() {
+            AlgorithmFamily::Rsa => of_material(algorithm, &rsa),
+            _ => signing_key(algorithm),
+        };
+        algorithm::all().map(key).collect()
     }
 
-    fn split(token: &str) -> (&str, &str) {
-        token.rsplit_once('.').unwrap()
-    }
+    static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(new_keys);
 
     #[test]
-    fn every_algorithm_signs_what_its_own_key_verifies() {
-        for algorithm in algorithm::all() {
-            let key = signing_key(algorithm);
-            let token = key.sign(&serde_json::json!({"sub": "alice"})).unwrap();
-            let (message, signature) = split(&token);
-            assert!(key.verifying().verifies(message.as_bytes(), signature), "{algorithm:?}");
-            let other = signing_key(algorithm);
-            assert!(!other.verifying().verifies(message.as_bytes(), signature), "{algorithm:?}");
+    fn each_form_of_the_public_half_verifies_what_the_key_signed_and_no_other_key_does() {
+        for (key, other) in KEYS.iter().zip(new_keys()) {
+            let token = key.sign(&json!({"sub": "alice"})).unwrap();
+            let (message, signature) = token.rsplit_once('.').unwrap();
+            let verifies = |key: &VerifyingKey| key.verifies(message.as_bytes(), signature);
+            assert!(verifies(key.verifying()) && !verifies(other.verifying()), "{key:?}");
+            let Some(public) = key.verifying().public() else {
+                assert_eq!(key.public_pem(), None, "a secret is never published");
+                continue;
+            };
+            let pem = key.public_pem().unwrap();
+            let read = VerifyingKey::from_public_pem(None, key.algorithm(), pem.as_bytes());
+            let read = read.unwrap();
+            assert!(verifies(&read) && read.same_as(key.verifying()), "{key:?}");
+            let jwk = serde_json::to_string(public.jwk()).unwrap();
+            for private in ["\"d\"", "\"p\"", "\"q\"", "\"k\""] {
+                assert!(!jwk.contains(private), "{jwk}");
+            }
+            let read = VerifyingKey::from_jwk(&serde_json::from_str(&jwk).unwrap(), None).unwrap();
+            assert!(verifies(&read), "{key:?}");
         }
     }
 
     /// Another implementation reads what is made here, and finds it good.
     #[test]
     fn a_token_of_every_algorithm_is_one_to_others() {
-        let pairs: Vec<_> = keys().iter().filter(|key| key.public_pem().is_some()).collect();
+        let pairs: Vec<_> = KEYS.iter().filter(|key| key.public_pem().is_some()).collect();
         assert_eq!(pairs.len(), 9, "all but the three of HMAC, which have nothing to show");
         for key in pairs {
-            let claims = serde_json::json!({"sub": "alice", "exp": 4_000_000_000_u64});
+            let claims = json!({"sub": "alice", "exp": 4_000_000_000_u64});
             let token = key.sign(&claims).unwrap();
             let header = jsonwebtoken::decode_header(&token).unwrap();
             assert_eq!((header.alg, header.typ.as_deref()), (key.algorithm(), Some("at+jwt")));
             assert_eq!(header.kid.as_deref(), key.id().map(KeyId::as_str));
             let jwk = key.verifying().public().unwrap().jwk();
             let decoding = jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap();
-            let terms = jsonwebtoken::Validation::new(key.algorithm());
-            let read = jsonwebtoken::decode::<Value>(&token, &decoding, &terms).unwrap();
+            let validation = jsonwebtoken::Validation::new(key.algorithm());
+            let read = jsonwebtoken::decode::<Value>(&token, &decoding, &validation).unwrap();
             assert_eq!(read.claims, claims, "{key:?}");
         }
     }
@@ -207,7 +217,7 @@ mod tests {
             which in 0_usize..12,
             claims in prop::collection::hash_map(any::<String>(), json(), 0..8),
         ) {
-            let (key, claims) = (&keys()[which], claims.into_iter().collect::<Map<_, _>>());
+            let (key, claims) = (&KEYS[which], claims.into_iter().collect::<Map<_, _>>());
             let token = key.sign(&claims).unwrap();
             let parts = jws::split(&token, 1 << 20).unwrap();
             prop_assert_eq!(parts.header.algorithm, key.algorithm());
@@ -222,43 +232,7 @@ mod tests {
     #[test]
     fn claims_that_are_no_json_are_not_signed() {
         let claims = std::collections::HashMap::from([((1, 2), 3)]);
-        assert_eq!(keys()[0].sign(&claims), Err(KeyError::UnwritableClaims));
-    }
-
-    #[test]
-    fn a_published_key_verifies_what_the_private_one_signed() {
-        for algorithm in [Algorithm::RS256, Algorithm::ES384, Algorithm::EdDSA] {
-            let key = signing_key(algorithm);
-            let token = key.sign(&serde_json::json!({})).unwrap();
-            let (message, signature) = split(&token);
-            let published = key.verifying().public().unwrap().jwk();
-            let text = serde_json::to_string(published).unwrap();
-            for private in ["\"d\"", "\"p\"", "\"q\"", "\"k\""] {
-                assert!(!text.contains(private), "{text}");
-            }
-            let read = serde_json::from_str(&text).unwrap();
-            let verifying = VerifyingKey::from_jwk(&read, None).unwrap();
-            assert!(verifying.verifies(message.as_bytes(), signature));
-        }
-    }
-
-    #[test]
-    fn the_public_pem_verifies_what_the_private_one_signed() {
-        for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA] {
-            let key = signing_key(algorithm);
-            let token = key.sign(&serde_json::json!({})).unwrap();
-            let (message, signature) = split(&token);
-            let pem = key.public_pem().unwrap();
-            let verifying = VerifyingKey::from_public_pem(None, algorithm, pem.as_bytes()).unwrap();
-            assert!(verifying.verifies(message.as_bytes(), signature), "{algorithm:?}");
-            assert!(verifying.same_as(key.verifying()), "{algorithm:?}");
-        }
-        assert!(signing_key(Algorithm::HS256).public_pem().is_none());
-    }
-
-    #[test]
-    fn a_secret_is_never_published() {
-        assert!(signing_key(Algorithm::HS256).verifying().public().is_none());
+        assert_eq!(KEYS[0].sign(&claims), Err(KeyError::UnwritableClaims));
     }
 
     #[test]
@@ -280,18 +254,12 @@ mod tests {
         let private = new_key(Algorithm::ES256);
         let refused = VerifyingKey::from_public_pem(None, Algorithm::ES256, private.expose());
         assert_eq!(refused.unwrap_err(), KeyError::PrivateWherePublic);
-        assert_eq!(
-            VerifyingKey::from_secret(None, Algorithm::HS256, &private).unwrap_err(),
-            KeyError::PairAsSecret
-        );
-        assert_eq!(
-            SigningKey::from_private_pem(Algorithm::RS256, &private).unwrap_err(),
-            KeyError::WrongFamily(Algorithm::RS256)
-        );
-        assert_eq!(
-            SigningKey::from_private_pem(Algorithm::ES384, &private).unwrap_err(),
-            KeyError::WrongFamily(Algorithm::ES384)
-        );
+        let refused = VerifyingKey::from_secret(None, Algorithm::HS256, &private);
+        assert_eq!(refused.unwrap_err(), KeyError::PairAsSecret);
+        for algorithm in [Algorithm::RS256, Algorithm::ES384] {
+            let refused = SigningKey::from_private_pem(algorithm, &private);
+            assert_eq!(refused.unwrap_err(), KeyError::WrongFamily(algorithm));
+        }
     }
 
     #[test]
@@ -304,11 +272,10 @@ mod tests {
             serde_json::from_value::<Jwk>(changed).map(|jwk| VerifyingKey::from_jwk(&jwk, None))
         };
         assert!(with("use", "enc".into()).unwrap().is_err());
-        assert!(with("key_ops", serde_json::json!(["sign"])).unwrap().is_err());
+        assert!(with("key_ops", json!(["sign"])).unwrap().is_err());
         assert!(with("alg", "ES384".into()).unwrap().is_err());
         assert!(with("x", "AAAA".into()).unwrap().is_err());
-        let secret =
-            serde_json::json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"});
+        let secret = json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"});
         let secret = serde_json::from_value::<Jwk>(secret).unwrap();
         assert!(VerifyingKey::from_jwk(&secret, Some(Algorithm::HS256)).is_err());
     }

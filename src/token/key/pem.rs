@@ -59,9 +59,8 @@ fn blocks(bytes: &[u8]) -> Vec<pem::Pem> {
     blocks
 }
 
-/// The same with the line ends that were written out as `
-///
-/// `, as in settings on one line. PEM itself holds no backslash, and no empty lines between others.
+/// The same with line ends where they were written out as `\n`, as in settings on one line. PEM
+/// itself holds no backslash, and no empty lines between others.
 fn with_line_ends(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
     if !bytes.contains(&b'\\') {

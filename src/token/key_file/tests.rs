@@ -69,36 +69,6 @@ fn pem(algorithm: Algorithm) -> Secret {
 }
 
 #[test]
-fn the_first_rotation_makes_the_file_and_the_others_hand_over() {
-    let fixture = fixture();
-    fixture.rotate();
-    assert_eq!(fixture.states(), [State::Signing]);
-    fixture.rotate();
-    assert_eq!(fixture.states(), [State::Signing, State::Coming]);
-    fixture.clock.advance(Duration::from_secs(600));
-    assert_eq!(fixture.states(), [State::Verifying, State::Signing]);
-    fixture.clock.advance(Duration::from_secs(1500));
-    assert_eq!(fixture.states(), [State::Retired, State::Signing]);
-    fixture.rotate();
-    assert_eq!(fixture.states(), [State::Signing, State::Coming]);
-}
-
-#[test]
-fn a_replacement_drops_every_other_key_and_names_them() {
-    let fixture = fixture();
-    fixture.rotate();
-    let coming = fixture.rotate();
-    let others: Vec<_> = coming.entries().iter().map(|(_, key)| key.id().cloned()).collect();
-    let new = NewKey::Generate(None);
-    let rotated = rotate(&fixture.path(), new, OtherKeys::Drop, &fixture.clock, &SystemRandom);
-    let rotated = rotated.unwrap();
-    assert_eq!(rotated.dropped.iter().map(|key| key.id().cloned()).collect::<Vec<_>>(), others);
-    assert_eq!(fixture.states(), [State::Signing]);
-    fixture.clock.advance(Duration::from_secs(600));
-    assert_eq!(fixture.states(), [State::Signing], "the key that was coming does not come back");
-}
-
-#[test]
 fn what_is_written_is_read_again_key_for_key() {
     let fixture = fixture();
     for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA, Algorithm::PS256] {

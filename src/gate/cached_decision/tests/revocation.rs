@@ -5,9 +5,7 @@ use super::*;
 #[tokio::test]
 async fn what_this_process_revoked_is_refused_at_the_very_next_request() {
     let fixture = usual();
-    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
-    assert_eq!(fixture.outcome(&one).await, Ok(()));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    let (one, other) = (fixture.cached("one", 600).await, fixture.cached("other", 600).await);
     fixture.decisions.sessions().revoke(&Fixture::id("one")).await.unwrap();
     assert_eq!(fixture.outcome(&one).await, Err(DenialCode::SessionUnknown));
     assert_eq!(fixture.outcome(&other).await, Ok(()));
@@ -19,8 +17,7 @@ async fn what_this_process_revoked_is_refused_at_the_very_next_request() {
 #[tokio::test]
 async fn what_was_revoked_elsewhere_is_refused_at_the_bound() {
     let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 600).await;
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
     // Up to a quarter before the bound the store is asked again.
     fixture.clock.advance(Duration::from_millis(749));
@@ -32,9 +29,7 @@ async fn what_was_revoked_elsewhere_is_refused_at_the_bound() {
 #[tokio::test]
 async fn what_was_revoked_elsewhere_is_refused_as_soon_as_that_is_heard() {
     let fixture = usual();
-    let (one, other) = (fixture.token("one", 600).await, fixture.token("other", 600).await);
-    assert_eq!(fixture.outcome(&one).await, Ok(()));
-    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    let (one, other) = (fixture.cached("one", 600).await, fixture.cached("other", 600).await);
     fixture.store.inner.revoke(&Fixture::id("one")).await.unwrap();
     fixture.on_invalidation(InvalidationEvent::Changed(b"session:other"));
     assert_eq!(fixture.outcome(&one).await, Ok(()), "no event named it");
@@ -66,13 +61,8 @@ async fn a_revocation_during_a_read_is_not_overlooked() {
     let fixture = usual();
     let token = fixture.token("s", 600).await;
     fixture.store.may_answer.forget_permits(1);
-    let asked = tokio::spawn({
-        let (decisions, token) = (fixture.decisions.clone(), token.clone());
-        async move { decisions.decide(&token).await.map(|_| ()) }
-    });
-    while fixture.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let asked = fixture.ask(&token);
+    fixture.wait_for_read().await;
     // The read has its answer, which is a yes, and has not handed it out.
     fixture.decisions.sessions().revoke(&Fixture::id("s")).await.unwrap();
     fixture.store.may_answer.add_permits(1);
@@ -82,21 +72,15 @@ async fn a_revocation_during_a_read_is_not_overlooked() {
 
 #[tokio::test]
 async fn without_a_bound_no_answer_is_older_than_its_question() {
-    let fixture = fixture(Duration::ZERO, 1 << 20);
+    let fixture = fixture(config(Duration::ZERO));
     let token = fixture.token("s", 600).await;
     fixture.store.may_answer.forget_permits(1);
-    let ask = || {
-        let (decisions, token) = (fixture.decisions.clone(), token.clone());
-        tokio::spawn(async move { decisions.decide(&token).await.map(|_| ()) })
-    };
-    let early = ask();
-    while fixture.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let early = fixture.ask(&token);
+    fixture.wait_for_read().await;
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
     fixture.clock.advance(Duration::from_millis(1));
     // This one was asked after the revocation, while the read from before it is under way.
-    let late = ask();
+    let late = fixture.ask(&token);
     tokio::task::yield_now().await;
     fixture.store.may_answer.add_permits(1);
     assert_eq!(early.await.unwrap(), Ok(()));

@@ -28,8 +28,7 @@ async fn what_was_read_at_once_is_not_read_again_at_once() {
 #[tokio::test]
 async fn a_recheck_reads_the_session_and_verifies_nothing() {
     let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 600).await;
     fixture.clock.advance(STALENESS);
     assert_eq!(fixture.outcome(&token).await, Ok(()));
     assert_eq!((fixture.reads(), fixture.decisions.metrics.looked_up()), (2, (0, 1, 1)));
@@ -38,8 +37,7 @@ async fn a_recheck_reads_the_session_and_verifies_nothing() {
 #[tokio::test]
 async fn setting_the_clock_back_does_not_stretch_the_bound() {
     let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 600).await;
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
     fixture.clock.advance(STALENESS);
     fixture.clock.set_wall(UnixTime::from_secs(NOW - 100));
@@ -48,12 +46,8 @@ async fn setting_the_clock_back_does_not_stretch_the_bound() {
 
 #[tokio::test]
 async fn what_is_old_when_it_is_read_is_believed_for_so_much_less() {
-    let lag = Duration::from_millis(400);
-    let store_timeout = Duration::from_secs(9);
-    let config = CacheConfig { store_timeout, ..CacheConfig::with_staleness(STALENESS) };
-    let fixture = fixture_behind(lag, config);
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let fixture = fixture_behind(Duration::from_millis(400), config(STALENESS));
+    let token = fixture.cached("s", 600).await;
     fixture.store.is_down.store(true, Ordering::SeqCst);
     fixture.clock.advance(Duration::from_millis(599));
     assert_eq!(fixture.outcome(&token).await, Ok(()));
@@ -64,8 +58,7 @@ async fn what_is_old_when_it_is_read_is_believed_for_so_much_less() {
 #[tokio::test]
 async fn a_host_that_slept_asks_again() {
     let fixture = usual();
-    let token = fixture.token("s", 6_000).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 6_000).await;
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
     // The monotonic clock stood still meanwhile.
     fixture.clock.set_wall(UnixTime::from_secs(NOW + 60));
@@ -74,7 +67,7 @@ async fn a_host_that_slept_asks_again() {
 
 #[tokio::test]
 async fn no_bound_outlives_token_or_session() {
-    let fixture = fixture(Duration::from_secs(3_600), 1 << 20);
+    let fixture = fixture(config(Duration::from_secs(3_600)));
     let token = fixture.token("s", 60).await;
     let longer = fixture.sign("s", NOW + 10_000);
     assert_eq!(fixture.outcome(&token).await, Ok(()));
@@ -89,21 +82,13 @@ async fn no_bound_outlives_token_or_session() {
 #[tokio::test]
 async fn an_idle_session_ends_at_the_validator() {
     let fixture = usual();
-    let token = fixture.token("s", 6_000).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 6_000).await;
     fixture.clock.advance(Duration::from_secs(299));
     assert_eq!(fixture.outcome(&token).await, Ok(()));
-    // That use was noted, in the background.
-    while fixture
-        .store
-        .inner
-        .get(&UserId::parse("alice").unwrap(), &Fixture::id("s"))
-        .await
-        .unwrap()
-        .unwrap()
-        .last_seen
-        != fixture.clock.now()
-    {
+    // That use is recorded in the background.
+    let (user, id) = (UserId::parse("alice").unwrap(), Fixture::id("s"));
+    let last_seen = async || fixture.store.inner.get(&user, &id).await.unwrap().unwrap().last_seen;
+    while last_seen().await != fixture.clock.now() {
         tokio::task::yield_now().await;
     }
     fixture.clock.advance(Duration::from_secs(299));

@@ -6,14 +6,8 @@ use super::*;
 async fn suspect_and_without_the_store_a_yes_lasts_as_long_as_the_operator_says() {
     for (stale_if_error, lasts) in [(STALENESS, 999), (Duration::ZERO, 0), (STALENESS * 60, 59_999)]
     {
-        let store_timeout = Duration::from_secs(9);
-        let fixture = fixture_on(CacheConfig {
-            stale_if_error,
-            store_timeout,
-            ..CacheConfig::with_staleness(STALENESS)
-        });
-        let token = fixture.token("s", 600).await;
-        assert_eq!(fixture.outcome(&token).await, Ok(()));
+        let fixture = fixture(CacheConfig { stale_if_error, ..config(STALENESS) });
+        let token = fixture.cached("s", 600).await;
         fixture.store.is_down.store(true, Ordering::SeqCst);
         fixture.on_invalidation(InvalidationEvent::Lost);
         let answers = if lasts > 0 { Ok(()) } else { Err(DenialCode::StoreUnavailable) };
@@ -27,15 +21,9 @@ async fn suspect_and_without_the_store_a_yes_lasts_as_long_as_the_operator_says(
 
 #[tokio::test]
 async fn what_is_known_to_have_changed_is_not_believed_without_the_store() {
-    let store_timeout = Duration::from_secs(9);
     let stale_if_error = Duration::from_secs(600);
-    let fixture = fixture_on(CacheConfig {
-        stale_if_error,
-        store_timeout,
-        ..CacheConfig::with_staleness(STALENESS)
-    });
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let fixture = fixture(CacheConfig { stale_if_error, ..config(STALENESS) });
+    let token = fixture.cached("s", 600).await;
     fixture.store.is_down.store(true, Ordering::SeqCst);
     fixture.on_invalidation(InvalidationEvent::Changed(b"session:s"));
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
@@ -43,13 +31,8 @@ async fn what_is_known_to_have_changed_is_not_believed_without_the_store() {
 
 #[tokio::test]
 async fn without_the_store_nothing_outlives_the_session_or_the_token() {
-    let store_timeout = Duration::from_secs(9);
     let stale_if_error = Duration::from_secs(600);
-    let fixture = fixture_on(CacheConfig {
-        stale_if_error,
-        store_timeout,
-        ..CacheConfig::with_staleness(STALENESS)
-    });
+    let fixture = fixture(CacheConfig { stale_if_error, ..config(STALENESS) });
     let (short, shorter) = (fixture.token("s", 60).await, fixture.sign("s", NOW + 30));
     let longer = fixture.sign("s", NOW + 10_000);
     for token in [&short, &shorter, &longer] {
@@ -66,10 +49,8 @@ async fn without_the_store_nothing_outlives_the_session_or_the_token() {
 #[tokio::test]
 async fn a_store_that_hangs_is_waited_for_no_longer_than_a_gateway_waits() {
     let store_timeout = Duration::from_millis(20);
-    let fixture =
-        fixture_on(CacheConfig { store_timeout, ..CacheConfig::with_staleness(STALENESS) });
-    let (known, new) = (fixture.token("known", 600).await, fixture.token("new", 600).await);
-    assert_eq!(fixture.outcome(&known).await, Ok(()));
+    let fixture = fixture(CacheConfig { store_timeout, ..config(STALENESS) });
+    let (known, new) = (fixture.cached("known", 600).await, fixture.token("new", 600).await);
     fixture.store.may_answer.forget_permits(1);
     fixture.on_invalidation(InvalidationEvent::Lost);
     assert_eq!(fixture.outcome(&known).await, Ok(()), "it was read within the bound");
@@ -81,8 +62,7 @@ async fn a_store_that_hangs_is_waited_for_no_longer_than_a_gateway_waits() {
 #[tokio::test]
 async fn with_the_store_down_a_yes_lasts_until_the_bound_and_no_longer() {
     let fixture = usual();
-    let token = fixture.token("s", 600).await;
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let token = fixture.cached("s", 600).await;
     fixture.store.is_down.store(true, Ordering::SeqCst);
     assert_eq!(fixture.outcome(&token).await, Ok(()));
     fixture.clock.advance(STALENESS);
