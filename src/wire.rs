@@ -1,10 +1,12 @@
 //! The parts that services and the server share: notes in the extensions of requests and responses,
-//! the detection of a gateway's question, bounds for listeners of all kinds, and the HTTPS client.
+//! the detection of a gateway's question, bounds for listeners of all kinds, a throttle of warnings,
+//! and the HTTPS client.
 
 pub mod body;
 pub mod budget;
 pub mod https;
 pub mod networks;
+pub(crate) mod warning_throttle;
 
 use http::HeaderMap;
 

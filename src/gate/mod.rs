@@ -22,7 +22,6 @@ pub mod service;
 pub mod single_flight;
 pub mod upstream;
 pub mod verdict;
-mod warning_throttle;
 
 use cached_decision::DecisionCache;
 use credential::Cookies;

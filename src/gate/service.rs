@@ -19,7 +19,6 @@ use super::metrics::{EntryPoint, GateMetrics};
 use super::open::{Document, OpenPaths};
 use super::requirement::Requirement;
 use super::verdict::Verdict;
-use super::warning_throttle::WarningThrottle;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
 use crate::secret::Random;
@@ -27,6 +26,7 @@ use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::body::Bodies;
 use crate::wire::networks::Networks;
+use crate::wire::warning_throttle::WarningThrottle;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -105,7 +105,7 @@ impl GateService {
         Self { gate, config, metrics, random, warning_throttle, bodies }
     }
 
-    /// The judge.
+    /// The gate that judges.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -184,7 +184,7 @@ impl GateService {
     /// Warns the operator, not for every request, and names the paths at which the gate answers
     /// gateways.
     fn warn_wrong_path(&self, request: &Parts, listener: &'static str) {
-        if !self.warning_throttle.is_due(self.config.clock.monotonic()) {
+        if !self.warning_throttle.is_due() {
             return;
         }
         let path = truncated(request.uri.path());

@@ -16,8 +16,8 @@ use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::{Socket, peer};
 use super::tls::Tls;
-use super::warning_throttle::WarningThrottle;
 use crate::wire::budget::Budget;
+use crate::wire::warning_throttle::WarningThrottle;
 
 impl Listeners {
     /// Answers every request by `answer`, which is told the address that the connection comes from

@@ -32,7 +32,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod warning_throttle;
 
 use std::time::Duration;
 

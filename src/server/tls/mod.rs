@@ -21,8 +21,8 @@ use tokio_rustls::server::TlsStream;
 pub use files::{TlsError, TlsFile, TlsFiles};
 pub use metrics::TlsMetrics;
 
-use super::warning_throttle::WarningThrottle;
 use crate::clock::Clock;
+use crate::wire::warning_throttle::WarningThrottle;
 use files::{Contents, Usable};
 use metrics::ListenerMetrics;
 
