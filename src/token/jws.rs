@@ -54,7 +54,7 @@ struct RawHeader {
 }
 
 /// The type of an access token (RFC 9068, section 2.1).
-const ACCESS_TOKEN: &str = "at+jwt";
+pub(super) const ACCESS_TOKEN: &str = "at+jwt";
 /// The types that a token may declare: that one, and those that do not tell its purpose (RFC 7519,
 /// section 5.1; RFC 7515, section 4.1.9; RFC 8725, section 3.11).
 const ACCEPTED_TYPES: [&str; 3] = [ACCESS_TOKEN, "jwt", "jose"];

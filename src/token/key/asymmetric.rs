@@ -96,14 +96,13 @@ mod tests {
     /// A key in every form that an operator may mistake for a secret.
     fn forms(pem: &str) -> Vec<(String, Vec<u8>)> {
         let der = ::pem::parse(pem).unwrap().into_contents();
-        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let lines = pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>();
         [
             ("PEM", pem.to_owned()),
             ("PEM on one line", pem.replace('\n', "\\n")),
             ("base64 of PEM", STANDARD.encode(pem)),
             ("base64url of PEM", URL_SAFE_NO_PAD.encode(pem)),
-            ("a body", body),
+            ("a body", lines.concat()),
             ("a body in lines", lines.join("\n")),
             ("a body with written line ends", lines.join("\\n")),
             ("a body without padding", STANDARD_NO_PAD.encode(&der)),

@@ -6,48 +6,44 @@ use zeroize::Zeroizing;
 use super::KeyError;
 
 /// The half of a key pair.
-pub(super) enum PemKind {
+pub(super) enum Half {
     Public,
     Private,
 }
 
-/// One key in PEM, as libraries read it.
-pub(super) struct PemKey {
-    pub(super) kind: PemKind,
-    pub(super) text: Zeroizing<String>,
+/// Reads the one key of a PEM file, which must be the wanted half. Returns it as libraries read it.
+pub(super) fn read(bytes: &[u8], wanted: Half) -> Result<Zeroizing<String>, KeyError> {
+    let blocks = blocks(bytes);
+    let [block] = blocks.as_slice() else {
+        return Err(KeyError::NotPem("this is not one key in PEM (-----BEGIN ... KEY-----)"));
+    };
+    let found = match block.tag() {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => Half::Public,
+        "PRIVATE KEY" | "RSA PRIVATE KEY" => Half::Private,
+        other => return Err(KeyError::NotPem(problem_of(other))),
+    };
+    match (wanted, found) {
+        (Half::Public, Half::Private) => Err(KeyError::PrivateWherePublic),
+        (Half::Private, Half::Public) => Err(KeyError::PublicWherePrivate),
+        _ => Ok(Zeroizing::new(pem::encode(block))),
+    }
 }
 
-impl PemKey {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, KeyError> {
-        let blocks = blocks(bytes);
-        let [block] = blocks.as_slice() else {
-            return Err(KeyError::NotPem("this is not one key in PEM (-----BEGIN ... KEY-----)"));
-        };
-        let kind = match block.tag() {
-            "PUBLIC KEY" | "RSA PUBLIC KEY" => PemKind::Public,
-            "PRIVATE KEY" | "RSA PRIVATE KEY" => PemKind::Private,
-            "EC PRIVATE KEY" => {
-                return Err(KeyError::NotPem(
-                    "this is an EC key in the SEC1 form; PKCS#8 is needed: \
-                     openssl pkcs8 -topk8 -nocrypt -in KEY.pem",
-                ));
-            }
-            "ENCRYPTED PRIVATE KEY" => {
-                return Err(KeyError::NotPem(
-                    "this private key is encrypted; decrypt it first: openssl pkey -in KEY.pem",
-                ));
-            }
-            "CERTIFICATE" => {
-                return Err(KeyError::NotPem(
-                    "this is a certificate; take the key out: \
-                     openssl x509 -pubkey -noout -in CERTIFICATE.pem",
-                ));
-            }
-            _ => {
-                return Err(KeyError::NotPem("this PEM holds neither a public nor a private key"));
-            }
-        };
-        Ok(Self { kind, text: Zeroizing::new(pem::encode(block)) })
+/// The problem with PEM of another kind, and what to do about it.
+fn problem_of(tag: &str) -> &'static str {
+    match tag {
+        "EC PRIVATE KEY" => {
+            "this is an EC key in the SEC1 form; PKCS#8 is needed: \
+             openssl pkcs8 -topk8 -nocrypt -in KEY.pem"
+        }
+        "ENCRYPTED PRIVATE KEY" => {
+            "this private key is encrypted; decrypt it first: openssl pkey -in KEY.pem"
+        }
+        "CERTIFICATE" => {
+            "this is a certificate; take the key out: \
+             openssl x509 -pubkey -noout -in CERTIFICATE.pem"
+        }
+        _ => "this PEM holds neither a public nor a private key",
     }
 }
 

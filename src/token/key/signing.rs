@@ -11,20 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{AlgorithmFamily, EncodingKey};
 use serde::Serialize;
 
-use super::pem::{PemKey, PemKind};
+use super::pem::{self, Half};
 use super::prepared::{Prepared, curve};
-use super::{KeyError, KeyId, VerifyingKey, check_secret};
+use super::{KeyError, KeyId, PublicJwk, VerifyingKey, check_secret};
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::token::algorithm::{self, Algorithm};
-
-/// The type of its tokens (RFC 9068, section 2.1).
-const ACCESS_TOKEN: &str = "at+jwt";
+use crate::token::jws::ACCESS_TOKEN;
 
 /// A key that signs tokens with one algorithm, parsed once.
 #[derive(Clone)]
 pub struct SigningKey {
-    id: Option<KeyId>,
-    algorithm: Algorithm,
     prepared: Arc<Prepared>,
     /// The header of its tokens, base64url.
     header: Arc<str>,
@@ -49,12 +45,8 @@ impl SigningKey {
 
     /// A private key in PEM: PKCS#8, or PKCS#1 for RSA. Its line ends may be written out as `\n`.
     pub fn from_private_pem(algorithm: Algorithm, pem: &Secret) -> Result<Self, KeyError> {
-        let read = PemKey::read(pem.expose())?;
-        match read.kind {
-            PemKind::Public => return Err(KeyError::PublicWherePrivate),
-            PemKind::Private => {}
-        }
-        let pem = read.text.as_bytes();
+        let pem = pem::read(pem.expose(), Half::Private)?;
+        let pem = pem.as_bytes();
         let encoding = match algorithm.family() {
             AlgorithmFamily::Hmac => return Err(KeyError::WrongFamily(algorithm)),
             AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem),
@@ -67,12 +59,11 @@ impl SigningKey {
 
     fn assemble(algorithm: Algorithm, encoding: &EncodingKey) -> Result<Self, KeyError> {
         let verifying = VerifyingKey::of_signing_key(algorithm, encoding)?;
-        let id = verifying.public().map(|public| public.id().clone());
         let prepared = Arc::new(Prepared::new(algorithm, encoding.as_bytes())?);
-        let alg = algorithm::name(algorithm);
-        let header = Header { typ: ACCESS_TOKEN, alg, kid: id.as_ref().map(KeyId::as_str) };
+        let kid = verifying.public().map(|public| public.id().as_str());
+        let header = Header { typ: ACCESS_TOKEN, alg: algorithm::name(algorithm), kid };
         let header = part(&header)?.into();
-        let key = Self { id, algorithm, prepared, header, verifying };
+        let key = Self { prepared, header, verifying };
         // A key that cannot sign is found here, not at the first login.
         key.sign(&serde_json::json!({}))?;
         Ok(key)
@@ -80,12 +71,12 @@ impl SigningKey {
 
     /// The `kid` that its tokens carry: the thumbprint; none for a shared secret.
     pub fn id(&self) -> Option<&KeyId> {
-        self.id.as_ref()
+        self.verifying.public().map(PublicJwk::id)
     }
 
     /// The algorithm it signs with.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.verifying.algorithm()
     }
 
     /// The key that checks what this one signs.
@@ -107,7 +98,7 @@ impl SigningKey {
     pub fn sign<C: Serialize>(&self, claims: &C) -> Result<String, KeyError> {
         let mut token = format!("{}.{}", self.header, part(claims)?);
         let signature = self.prepared.sign(token.as_bytes());
-        let signature = signature.ok_or(KeyError::WrongFamily(self.algorithm))?;
+        let signature = signature.ok_or(KeyError::WrongFamily(self.algorithm()))?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
@@ -123,8 +114,8 @@ fn part(content: &impl Serialize) -> Result<String, KeyError> {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
-            .field("id", &self.id)
-            .field("algorithm", &self.algorithm)
+            .field("id", &self.id())
+            .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey};
 
-use super::pem::{PemKey, PemKind};
+use super::pem::{self, Half};
 use super::{KeyError, KeyId, check_secret, parameters};
 use crate::secret::Secret;
 use crate::token::algorithm::{self, Algorithm};
@@ -43,12 +43,8 @@ impl VerifyingKey {
         algorithm: Algorithm,
         pem: &[u8],
     ) -> Result<Self, KeyError> {
-        let read = PemKey::read(pem)?;
-        match read.kind {
-            PemKind::Private => return Err(KeyError::PrivateWherePublic),
-            PemKind::Public => {}
-        }
-        let pem = read.text.as_bytes();
+        let pem = pem::read(pem, Half::Public)?;
+        let pem = pem.as_bytes();
         let decoding = match algorithm.family() {
             AlgorithmFamily::Hmac => return Err(KeyError::WrongFamily(algorithm)),
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
