@@ -192,7 +192,7 @@ async fn where_too_many_wait_the_next_is_told_so_at_once() {
             tokio::spawn(async move { passwords.check(&secret("x"), None).await })
         })
         .collect();
-    while lock_len(&passwords) < CHEAP.queue {
+    while passwords.workers.queue.len() < CHEAP.queue {
         tokio::task::yield_now().await;
     }
     assert_eq!(passwords.check(&secret("x"), None).await, Err(PasswordError::Busy));
@@ -203,10 +203,6 @@ async fn where_too_many_wait_the_next_is_told_so_at_once() {
         assert_eq!(answer.await.expect("task"), Ok(Checked::Wrong));
     }
     assert_eq!(passwords.check(&secret("x"), None).await, Ok(Checked::Wrong));
-}
-
-fn lock_len(passwords: &Passwords) -> usize {
-    passwords.workers.queue.len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,7 +247,7 @@ async fn hashing_yields_to_everything_else() {
 }
 
 #[test]
-fn terms_that_argon2_has_not_are_refused() {
+fn parameters_that_argon2_does_not_know_are_refused() {
     for config in [
         HashConfig { memory_kib: 0, ..CHEAP },
         HashConfig { memory_kib: 15, ..CHEAP },

@@ -35,21 +35,20 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     /// The most jobs that may wait.
-    most: usize,
+    capacity: usize,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
-    is_over: bool,
+    is_closed: bool,
 }
 
 impl Workers {
-    /// Starts `threads` threads, at least one, for which `most` may wait, at least one.
-    pub(super) fn start(threads: usize, most: usize) -> io::Result<Self> {
-        let queue =
-            Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), most: most.max(1) });
-        let workers = Self { queue };
+    /// Starts `threads` threads, at least one, with room for `capacity` waiting jobs, at least one.
+    pub(super) fn start(threads: usize, capacity: usize) -> io::Result<Self> {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let workers = Self { queue: Arc::new(Queue { state, changed, capacity: capacity.max(1) }) };
         for number in 0..threads.max(1) {
             let queue = Arc::clone(&workers.queue);
             let thread = std::thread::Builder::new().name(format!("hash-{number}"));
@@ -89,7 +88,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         let mut state = lock(&self.queue.state);
-        state.is_over = true;
+        state.is_closed = true;
         state.waiting.clear();
         drop(state);
         self.queue.changed.notify_all();
@@ -109,11 +108,11 @@ impl Queue {
     }
 
     fn has_no_room(&self, state: &mut State) -> bool {
-        if state.waiting.len() >= self.most {
+        if state.waiting.len() >= self.capacity {
             // Jobs of callers that went away make room at once.
             state.waiting.retain(|job| !(job.is_abandoned)());
         }
-        state.waiting.len() >= self.most
+        state.waiting.len() >= self.capacity
     }
 
     fn push(&self, job: Job) -> Result<(), PasswordError> {
@@ -127,31 +126,31 @@ impl Queue {
         Ok(())
     }
 
-    /// The next job, or nothing after `patience`; `Err` at the end of the process.
-    fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, Over> {
+    /// The next job, or none within `timeout`; `Err` once the queue is closed.
+    fn next(&self, timeout: Option<Duration>) -> Result<Option<Job>, Closed> {
         let state = lock(&self.state);
-        let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_over;
-        let mut state = if let Some(patience) = patience {
-            let waited = self.changed.wait_timeout_while(state, patience, is_idle);
+        let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
+        let mut state = if let Some(timeout) = timeout {
+            let waited = self.changed.wait_timeout_while(state, timeout, is_idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         } else {
             let waited = self.changed.wait_while(state, is_idle);
             waited.unwrap_or_else(PoisonError::into_inner)
         };
-        if state.is_over { Err(Over) } else { Ok(state.waiting.pop_front()) }
+        if state.is_closed { Err(Closed) } else { Ok(state.waiting.pop_front()) }
     }
 }
 
-struct Over;
+struct Closed;
 
 /// The loop of a thread.
 fn work(queue: &Queue) {
     lower_priority();
     let mut memory = Memory::new();
     loop {
-        let patience = (!memory.is_empty()).then_some(KEEP_MEMORY);
-        match queue.next(patience) {
-            Err(Over) => return,
+        let timeout = (!memory.is_empty()).then_some(KEEP_MEMORY);
+        match queue.next(timeout) {
+            Err(Closed) => return,
             Ok(None) => memory = Memory::new(),
             Ok(Some(job)) if (job.is_abandoned)() => {}
             Ok(Some(job)) => {

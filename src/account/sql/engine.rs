@@ -8,7 +8,7 @@ use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Database, Row as _};
 
-use super::AccountDatabase;
+use super::{PostgresAccounts, SqliteAccounts};
 use crate::account::AccountError;
 use crate::store::{Failure, postgres, sqlite};
 
@@ -230,7 +230,7 @@ impl From<Failure> for StatementError {
     }
 }
 
-impl Engine for AccountDatabase<sqlite::Database> {
+impl Engine for SqliteAccounts {
     type Row = SqliteRow;
 
     async fn rows(&self, statement: Statement) -> Result<Vec<SqliteRow>, StatementError> {
@@ -256,7 +256,7 @@ impl Engine for AccountDatabase<sqlite::Database> {
     }
 }
 
-impl AccountDatabase<postgres::Database> {
+impl PostgresAccounts {
     async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, StatementError> {
         known(self.database.pool().begin().await)
     }
@@ -266,7 +266,7 @@ fn known<T>(outcome: Result<T, sqlx::Error>) -> Result<T, StatementError> {
     outcome.map_err(|error| statement_error(&error, 0, &ON_POSTGRES))
 }
 
-impl Engine for AccountDatabase<postgres::Database> {
+impl Engine for PostgresAccounts {
     type Row = PgRow;
 
     async fn rows(&self, statement: Statement) -> Result<Vec<PgRow>, StatementError> {

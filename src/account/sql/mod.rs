@@ -10,6 +10,7 @@ mod engine;
 mod rows;
 mod users;
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,16 +32,15 @@ use users::{
 /// The time that a call on a shared SQLite file may take beyond the wait for its lock.
 const SQLITE_MARGIN: Duration = Duration::from_secs(1);
 
-/// A database, and the time that a call may take.
+/// Accounts in a database, and the time that a call may take.
 #[derive(Debug)]
-struct AccountDatabase<D> {
+pub struct SqlAccounts<D> {
     database: D,
     timeout: Duration,
 }
 
 /// Accounts in an SQLite file, which several processes of one host may share.
-#[derive(Debug)]
-pub struct SqliteAccounts(AccountDatabase<sqlite::Database>);
+pub type SqliteAccounts = SqlAccounts<sqlite::Database>;
 
 impl SqliteAccounts {
     /// Opens the file, making it where it is missing.
@@ -54,13 +54,12 @@ impl SqliteAccounts {
 
     /// Accounts in a file that other stores of this process use too; a call may take `timeout`.
     pub fn new(database: sqlite::Database, timeout: Duration) -> Self {
-        Self(AccountDatabase { database, timeout })
+        Self { database, timeout }
     }
 }
 
 /// Accounts in PostgreSQL, which the processes of any number of hosts may share.
-#[derive(Debug)]
-pub struct PostgresAccounts(AccountDatabase<postgres::Database>);
+pub type PostgresAccounts = SqlAccounts<postgres::Database>;
 
 impl PostgresAccounts {
     /// Connects, and brings the schema up to date.
@@ -72,59 +71,58 @@ impl PostgresAccounts {
         options: postgres::Options,
     ) -> Result<Self, postgres::OpenError> {
         let database = postgres::Database::open(url, options).await?;
-        Ok(Self(AccountDatabase { database, timeout: options.timeout }))
+        Ok(Self { database, timeout: options.timeout })
     }
 }
 
-/// Hands every call of the trait to the one implementation.
+/// Hands every call of the trait to the function of its name.
 macro_rules! delegate {
-    ($store:ty { $(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)* }) => {
+    ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl AccountStore for $store {
+        impl<D: Debug + Send + Sync> AccountStore for SqlAccounts<D>
+        where
+            Self: Engine,
+        {
             $(async fn $name(&self, $($argument: $kind),*) -> $answer {
-                $name(&self.0, $($argument),*).await
+                $name(self, $($argument),*).await
             })*
 
             async fn close(&self) {
-                self.0.close().await;
+                Engine::close(self).await;
             }
 
             fn describe(&self) -> String {
-                self.0.describe()
+                Engine::describe(self)
             }
         }
     };
 }
 
-macro_rules! account_store {
-    ($($store:ty),*) => { $(delegate! { $store {
-        fn add_user(user: &User) -> Done;
-        fn user(id: &UserId) -> Found<User>;
-        fn user_by_login(login: &Login) -> Found<User>;
-        fn users(after: Option<&UserId>, limit: usize) -> Several<User>;
-        fn change_user(user: &User) -> Existed;
-        fn set_state(id: &UserId, state: UserState, at: UnixTime) -> Existed;
-        fn set_password(
-            id: &UserId, hash: &Secret, instead_of: Option<&Secret>, at: UnixTime
-        ) -> Existed;
-        fn record_login(id: &UserId, at: UnixTime) -> Done;
-        fn delete_user(id: &UserId) -> Existed;
-        fn add_key(key: &ApiKey) -> Done;
-        fn key(digest: &KeyDigest) -> Found<ApiKey>;
-        fn keys(user: Option<&UserId>, limit: usize) -> Several<ApiKey>;
-        fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> Existed;
-        fn record_key_use(id: &str, at: UnixTime) -> Done;
-        fn delete_key(id: &str) -> Existed;
-        fn add_client(client: &Client) -> Done;
-        fn client(id: &str) -> Found<Client>;
-        fn clients() -> Several<Client>;
-        fn change_client(client: &Client) -> Existed;
-        fn delete_client(id: &str) -> Existed;
-        fn ping() -> Done;
-    } })* };
+delegate! {
+    fn add_user(user: &User) -> Done;
+    fn user(id: &UserId) -> Found<User>;
+    fn user_by_login(login: &Login) -> Found<User>;
+    fn users(after: Option<&UserId>, limit: usize) -> Several<User>;
+    fn change_user(user: &User) -> Existed;
+    fn set_state(id: &UserId, state: UserState, at: UnixTime) -> Existed;
+    fn set_password(
+        id: &UserId, hash: &Secret, instead_of: Option<&Secret>, at: UnixTime
+    ) -> Existed;
+    fn record_login(id: &UserId, at: UnixTime) -> Done;
+    fn delete_user(id: &UserId) -> Existed;
+    fn add_key(key: &ApiKey) -> Done;
+    fn key(digest: &KeyDigest) -> Found<ApiKey>;
+    fn keys(user: Option<&UserId>, limit: usize) -> Several<ApiKey>;
+    fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> Existed;
+    fn record_key_use(id: &str, at: UnixTime) -> Done;
+    fn delete_key(id: &str) -> Existed;
+    fn add_client(client: &Client) -> Done;
+    fn client(id: &str) -> Found<Client>;
+    fn clients() -> Several<Client>;
+    fn change_client(client: &Client) -> Existed;
+    fn delete_client(id: &str) -> Existed;
+    fn ping() -> Done;
 }
-
-account_store!(SqliteAccounts, PostgresAccounts);
 
 type Done = Result<(), AccountError>;
 type Existed = Result<bool, AccountError>;
