@@ -33,9 +33,7 @@ use portcullis::{
         metrics::GateMetrics,
     },
     secret::Secret,
-    session::{
-        Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId,
-    },
+    session::{MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId},
     store::StoreMetrics,
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier},
 };
@@ -83,16 +81,12 @@ impl Gate {
         let now = clock.now();
         let expires = now.after(LIFETIME);
         let token = |n: u64| {
-            let session = Session {
-                id: SessionId::parse(&format!("s{n}")).expect("an id"),
-                user: UserId::parse("alice").expect("a name"),
-                created: now,
-                last_seen: now,
+            let session = Session::new(
+                SessionId::parse(&format!("s{n}")).expect("an id"),
+                UserId::parse("alice").expect("a name"),
+                now,
                 expires,
-                device: Device::default(),
-                claims: serde_json::Map::new(),
-                not_before: UnixTime::EPOCH,
-            };
+            );
             runtime.block_on(store.put(&session)).expect("put");
             let claims = json!({"sub": "alice", "sid": format!("s{n}"), "exp": expires.as_secs()});
             signer.sign(&claims).expect("a token")
@@ -100,14 +94,9 @@ impl Gate {
         let tokens = (0..ENTRIES).map(token).collect();
         let issuer = Issuer {
             name: "bench".into(),
-            iss: None,
-            audiences: Vec::new(),
-            default_audience: None,
-            at_jwt_only: false,
-            user_prefix: String::new(),
-            leeway: Duration::ZERO,
             sessions: SessionRule::Required,
             keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+            ..Issuer::default()
         };
         let policy = SessionPolicy { timeout: LIFETIME, ..SessionPolicy::default() };
         let sessions = Sessions::new(store, policy, clock.clone(), StoreMetrics::default());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use portcullis::clock::{Clock, SystemClock, UnixTime};
+use portcullis::clock::{Clock, SystemClock};
 use portcullis::gate::cached_decision::{CacheConfig, CacheKey, CredentialKind, DecisionCache};
 use portcullis::gate::credential::Cookies;
 use portcullis::gate::identity::IdentityHeaders;
@@ -18,7 +18,7 @@ use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{DenialConfig, Dialect, Gate, credential};
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId,
+    MemoryStore, Session, SessionId, SessionPolicy, SessionStore, Sessions, UserId,
 };
 use portcullis::store::StoreMetrics;
 use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier, key};
@@ -78,27 +78,18 @@ async fn gate(clock: &Arc<dyn Clock>) -> (Gate, String) {
     let signer = SigningKey::from_private_pem(Algorithm::ES256, &pem).unwrap();
     let issuer = Issuer {
         name: "bench".into(),
-        iss: None,
-        audiences: Vec::new(),
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        ..Issuer::default()
     };
     let store = Arc::new(MemoryStore::new());
     let now = clock.now();
-    let session = Session {
-        id: SessionId::parse("BcLA2_krSZ39lCRkR9Gdig").unwrap(),
-        user: UserId::parse("alice").unwrap(),
-        created: now,
-        last_seen: now,
-        expires: now.after(Duration::from_secs(86_400)),
-        device: Device::default(),
-        claims: serde_json::Map::new(),
-        not_before: UnixTime::EPOCH,
-    };
+    let session = Session::new(
+        SessionId::parse("BcLA2_krSZ39lCRkR9Gdig").unwrap(),
+        UserId::parse("alice").unwrap(),
+        now,
+        now.after(Duration::from_secs(86_400)),
+    );
     store.put(&session).await.unwrap();
     let policy = SessionPolicy {
         timeout: Duration::from_secs(1),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::account::password::{Checked, HashConfig, Passwords};
 use portcullis::account::{
-    AccountStore, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
+    AccountStore, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User,
 };
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::issuer::audit::Audit;
@@ -170,12 +170,9 @@ async fn dependencies(
         name: ISS.into(),
         iss: Some(ISS.to_owned()),
         audiences: vec![ISS.to_owned()],
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        ..Issuer::default()
     };
     let throttle = ThrottleConfig {
         enabled: true,
@@ -226,20 +223,9 @@ async fn accounts(database: Database, hash: &Secret, clock: &dyn Clock) -> Arc<d
     let accounts = SqliteAccounts::new(database, TIMEOUT);
     let (now, scopes) = (clock.now(), vec!["user:read".to_owned()]);
     let user = User {
-        id: UserId::parse("alice").unwrap(),
-        username: Login::parse("alice").unwrap(),
-        email: None,
-        email_verified: false,
-        full_name: None,
-        kind: UserKind::Person,
-        state: UserState::Active,
-        roles: Vec::new(),
         scopes: scopes.clone(),
-        claims: serde_json::Map::new(),
         password: Some(hash.clone()),
-        created: now,
-        updated: now,
-        last_login: None,
+        ..User::new(UserId::parse("alice").unwrap(), Login::parse("alice").unwrap(), now)
     };
     accounts.add_user(&user).await.unwrap();
     let digest = KeyDigest::of(&Secret::new("demo-secret"));

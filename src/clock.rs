@@ -178,13 +178,4 @@ mod tests {
         assert_eq!(UnixTime::EPOCH.since(end), Duration::ZERO);
         assert!(!end.to_string().is_empty());
     }
-
-    #[test]
-    fn setting_the_wall_clock_leaves_the_monotonic_clock_alone() {
-        let clock = ManualClock::at(UnixTime::from_secs(100));
-        clock.advance(Duration::from_secs(5));
-        clock.set_wall(UnixTime::from_secs(1));
-        assert_eq!(clock.monotonic(), Duration::from_secs(5));
-        assert_eq!(clock.now(), UnixTime::from_secs(1));
-    }
 }

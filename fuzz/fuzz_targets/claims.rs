@@ -4,7 +4,6 @@
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use portcullis::clock::{ManualClock, UnixTime};
 use portcullis::gate::identity::IdentityHeaders;
 use portcullis::secret::Secret;
-use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, Verifier, VerifyingKey};
+use portcullis::token::{Algorithm, Issuer, KeyRing, Verifier, VerifyingKey};
 
 const NOW: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that everybody may know";
@@ -22,14 +21,9 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let key = VerifyingKey::from_secret(None, Algorithm::HS256, &secret).expect("a key");
     let issuer = Issuer {
         name: "fuzz".into(),
-        iss: None,
         audiences: vec!["us".to_owned()],
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
-        sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),
+        ..Issuer::default()
     };
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
     Verifier::new(vec![Arc::new(issuer)], 1 << 20, clock)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use portcullis::clock::{ManualClock, UnixTime};
 use portcullis::secret::{Secret, SystemRandom};
-use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, Verifier, VerifyingKey, key};
+use portcullis::token::{Algorithm, Issuer, KeyRing, Verifier, VerifyingKey, key};
 
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let secret = key::generate(Algorithm::HS256, &SystemRandom).expect("a secret");
@@ -16,14 +16,9 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let key = VerifyingKey::from_secret(None, Algorithm::HS256, &secret).expect("a key");
     let issuer = Issuer {
         name: "fuzz".into(),
-        iss: None,
-        audiences: Vec::new(),
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
         leeway: Duration::from_secs(600),
-        sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![key])),
+        ..Issuer::default()
     };
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_800_000_000)));
     Verifier::new(vec![Arc::new(issuer)], 8192, clock)

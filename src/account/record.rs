@@ -42,6 +42,28 @@ pub struct User {
     pub last_login: Option<UnixTime>,
 }
 
+impl User {
+    /// A person of that name, who may log in but has no password yet, no scopes and no roles.
+    pub fn new(id: UserId, username: Login, created: UnixTime) -> Self {
+        Self {
+            id,
+            username,
+            email: None,
+            email_verified: false,
+            full_name: None,
+            kind: UserKind::Person,
+            state: UserState::Active,
+            roles: Vec::new(),
+            scopes: Vec::new(),
+            claims: Map::new(),
+            password: None,
+            created,
+            updated: created,
+            last_login: None,
+        }
+    }
+}
+
 /// The kind of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserKind {

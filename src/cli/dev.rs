@@ -11,9 +11,7 @@ use super::output::Output;
 use super::settings::SettingFlags;
 use super::summary::list;
 use super::{Exit, Failure, Outcome, clock_and_random, run_until_stopped};
-use crate::account::{
-    AccountError, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
-};
+use crate::account::{AccountError, Client, ClientSecret, KeyDigest, Login, User};
 use crate::app::{App, Bound, BoundIssuer};
 use crate::clock::UnixTime;
 use crate::config::settings::{self, Entry};
@@ -127,22 +125,16 @@ async fn demo(issuer: &Dependencies, now: UnixTime) -> anyhow::Result<()> {
     let username = Login::parse(USER)?;
     let scopes: Vec<String> = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
     if issuer.accounts.user_by_login(&username).await?.is_none() {
+        // As in production, the id is not the name that she logs in with.
+        let id = UserId::parse(&random_id(issuer.random.as_ref())?)?;
         let user = User {
-            // As in production: not what she logs in with.
-            id: UserId::parse(&random_id(issuer.random.as_ref())?)?,
-            username,
             email: Some(Login::parse("alice@example.com")?),
             email_verified: true,
             full_name: Some("Alice Liddell".to_owned()),
-            kind: UserKind::Person,
-            state: UserState::Active,
             roles: vec!["demo".to_owned()],
             scopes: scopes.clone(),
-            claims: serde_json::Map::new(),
             password: Some(issuer.passwords.hash(&Secret::new(PASSWORD)).await?),
-            created: now,
-            updated: now,
-            last_login: None,
+            ..User::new(id, username, now)
         };
         added(issuer.accounts.add_user(&user).await)?;
     }

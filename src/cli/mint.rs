@@ -47,14 +47,8 @@ pub(super) fn mint(
     let id = if request.with_session { Some(SessionId::generate(random)?) } else { None };
     let claims = claims(config, request, id.as_ref(), now, expires)?;
     let session = id.map(|id| Session {
-        id,
-        user,
-        created: now,
-        last_seen: now,
-        expires,
         device: Device::new(Some("portcullis token mint"), None),
-        claims: Map::new(),
-        not_before: UnixTime::EPOCH,
+        ..Session::new(id, user, now, expires)
     });
     let token = key.sign(&claims)?;
     let (length, most) = (token.len(), config.max_token_bytes);

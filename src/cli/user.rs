@@ -152,20 +152,14 @@ async fn add(args: &AddArgs) -> Outcome {
     };
     let now = clock.now();
     let mut user = User {
-        id,
-        username: args.username.clone(),
         email: args.email.clone(),
         email_verified: args.email_verified,
         full_name: args.full_name.clone(),
         kind: args.kind,
-        state: UserState::Active,
         roles: args.roles.clone(),
         scopes: split_scopes(&args.scopes),
         claims: args.claims.iter().cloned().collect(),
-        password: None,
-        created: now,
-        updated: now,
-        last_login: None,
+        ..User::new(id, args.username.clone(), now)
     };
     if !args.no_password && args.kind != UserKind::Anonymous {
         user.password = Some(new_hash(&accounts.config, &user, args.any_password).await?);

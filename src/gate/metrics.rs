@@ -1,4 +1,4 @@
-//! The counters of the gate. Every handle is made at start, so that counting takes no lock.
+//! The metrics of the gate. Every counter is made at start, so that counting takes no lock.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -60,7 +60,7 @@ struct CacheLabels {
     outcome: &'static str,
 }
 
-/// The handles.
+/// The metrics of the gate.
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
     /// By entry point: the allowed, then the denied by code.

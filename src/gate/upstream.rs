@@ -108,27 +108,3 @@ impl fmt::Debug for UpstreamJwt {
         write!(f, "UpstreamJwt({})", self.header)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_header_is_one_that_gateways_can_overwrite() {
-        let identity = IdentityHeaders::parse("X-Tenant=tenant").unwrap();
-        let parse = |text| UpstreamJwt::parse_header(text, &identity);
-        assert_eq!(parse(""), Ok(None));
-        assert_eq!(parse("X-Auth-Token"), Ok(Some(HeaderName::from_static("x-auth-token"))));
-        for (text, expected) in [
-            ("X Y", "not the name of a header"),
-            ("X_Y", "underscore"),
-            ("Authorization", "a meaning of its own"),
-            ("X-Accel-Redirect", "a meaning of its own"),
-            ("X-Auth-User", "already"),
-            ("x-tenant", "already"),
-        ] {
-            let problem = parse(text).unwrap_err();
-            assert!(problem.contains(expected), "{problem}");
-        }
-    }
-}

@@ -245,9 +245,7 @@ impl ClientAuthentication {
             leeway: ASSERTION_LEEWAY,
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(keys)),
-            default_audience: None,
-            at_jwt_only: false,
-            user_prefix: String::new(),
+            ..Issuer::default()
         };
         let verifier =
             Verifier::new(vec![Arc::new(issuer)], MAX_ASSERTION_BYTES, Arc::clone(&self.clock));

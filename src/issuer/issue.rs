@@ -133,14 +133,9 @@ impl NewSession<'_> {
             claims.insert(API_KEY_CLAIM.to_owned(), key.into());
         }
         Session {
-            id: session.clone(),
-            user: subject.user.clone(),
-            created: now,
-            last_seen: now,
-            expires: self.expires(),
             device: caller.device(),
             claims,
-            not_before: UnixTime::EPOCH,
+            ..Session::new(session.clone(), subject.user.clone(), now, self.expires())
         }
     }
 }

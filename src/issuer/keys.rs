@@ -10,7 +10,7 @@ use super::error::IssueError;
 use super::policy::IssuancePolicy;
 use super::throttle::Throttle;
 use crate::account::{
-    AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind, UserState,
+    AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, Login, User, UserKind,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::opaque;
@@ -116,20 +116,8 @@ impl KeyRegistration {
             return self.check_is_service(id).await.map(|()| false);
         }
         let user = User {
-            id: id.clone(),
-            username: Login::parse(name).map_err(|_| IssueError::NotFound)?,
-            email: None,
-            email_verified: false,
-            full_name: None,
             kind: UserKind::Service,
-            state: UserState::Active,
-            roles: Vec::new(),
-            scopes: Vec::new(),
-            claims: serde_json::Map::new(),
-            password: None,
-            created: now,
-            updated: now,
-            last_login: None,
+            ..User::new(id.clone(), Login::parse(name).map_err(|_| IssueError::NotFound)?, now)
         };
         match self.accounts.add_user(&user).await {
             Ok(()) => Ok(true),

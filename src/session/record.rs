@@ -32,6 +32,20 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session that was not used since it began, of an unknown device and without claims.
+    pub fn new(id: SessionId, user: UserId, created: UnixTime, expires: UnixTime) -> Self {
+        Self {
+            id,
+            user,
+            created,
+            last_seen: created,
+            expires,
+            device: Device::default(),
+            claims: Map::new(),
+            not_before: UnixTime::EPOCH,
+        }
+    }
+
     /// The session in a record of that id; its user's not-before is kept elsewhere.
     pub(super) fn read(
         id: &SessionId,
@@ -110,14 +124,13 @@ mod tests {
 
     fn session() -> Session {
         Session {
-            id: SessionId::parse("s").expect("id"),
-            user: UserId::parse("u").expect("user"),
-            created: UnixTime::from_millis(1_000),
             last_seen: UnixTime::from_millis(2_000),
-            expires: UnixTime::from_millis(9_000),
-            device: Device::default(),
-            claims: Map::new(),
-            not_before: UnixTime::EPOCH,
+            ..Session::new(
+                SessionId::parse("s").expect("id"),
+                UserId::parse("u").expect("user"),
+                UnixTime::from_millis(1_000),
+                UnixTime::from_millis(9_000),
+            )
         }
     }
 

@@ -313,7 +313,7 @@ async fn flush_last_seen(
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::session::{Device, MemoryStore};
+    use crate::session::MemoryStore;
 
     #[tokio::test]
     async fn a_renewed_session_lives_longer_and_what_is_known_of_it_stays_good() {
@@ -322,16 +322,12 @@ mod tests {
         let policy = SessionPolicy { timeout, ..SessionPolicy::default() };
         let store = Arc::new(MemoryStore::new());
         let sessions = Sessions::new(store, policy, clock.clone(), StoreMetrics::default());
-        let session = Session {
-            id: SessionId::parse("s").expect("id"),
-            user: UserId::parse("alice").expect("user"),
-            created: clock.now(),
-            last_seen: clock.now(),
-            expires: clock.now().after(Duration::from_secs(60)),
-            device: Device::default(),
-            claims: serde_json::Map::new(),
-            not_before: UnixTime::EPOCH,
-        };
+        let session = Session::new(
+            SessionId::parse("s").expect("id"),
+            UserId::parse("alice").expect("user"),
+            clock.now(),
+            clock.now().after(Duration::from_secs(60)),
+        );
         let (user, id) = (&session.user, &session.id);
         assert_eq!(sessions.renew(id, session.expires).await, Ok(false));
         sessions.put(&session).await.expect("put");

@@ -195,7 +195,6 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    use crate::session::Device;
     use crate::store::sqlite::Options;
 
     const EXPIRED: u32 = 20_000;
@@ -210,16 +209,12 @@ mod tests {
     }
 
     fn session(id: &str) -> Session {
-        Session {
-            id: SessionId::parse(id).expect("id"),
-            user: UserId::parse("alice").expect("user"),
-            created: UnixTime::from_secs(1),
-            last_seen: UnixTime::from_secs(1),
-            expires: UnixTime::from_secs(1_000),
-            device: Device::default(),
-            claims: serde_json::Map::new(),
-            not_before: UnixTime::default(),
-        }
+        Session::new(
+            SessionId::parse(id).expect("id"),
+            UserId::parse("alice").expect("user"),
+            UnixTime::from_secs(1),
+            UnixTime::from_secs(1_000),
+        )
     }
 
     #[tokio::test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::ring::KeyRing;
 
-/// One source of tokens: its keys, its audiences, and the claims that its tokens must carry.
-#[derive(Debug)]
+/// One source of tokens: its keys, its audiences, and the claims that its tokens must carry. The
+/// default has no keys, so none of its tokens is good.
+#[derive(Debug, Default)]
 pub struct Issuer {
     /// The operator's name for it, in logs and metrics.
     pub name: Arc<str>,

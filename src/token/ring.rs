@@ -39,7 +39,7 @@ impl UsableUntil {
 }
 
 /// A set of keys that is always complete: a refresh builds the next set apart and swaps it in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct KeyRing {
     keys: ArcSwap<Vec<VerifyingKey>>,
     /// A number that grows with every change of the keys; a check by older ones is repeated.
@@ -54,21 +54,14 @@ pub struct KeyRing {
 impl KeyRing {
     /// A ring that never changes, for keys from the configuration.
     pub fn fixed(keys: Vec<VerifyingKey>) -> Self {
-        Self::new(keys, UsableUntil::FOR_EVER)
+        let ring = Self::unfetched();
+        ring.replace(keys, UsableUntil::FOR_EVER);
+        ring
     }
 
     /// A ring without keys, which is not usable until some have been fetched.
     pub fn unfetched() -> Self {
-        Self::new(Vec::new(), UsableUntil { monotonic: Duration::ZERO, wall: UnixTime::EPOCH })
-    }
-
-    fn new(keys: Vec<VerifyingKey>, until: UsableUntil) -> Self {
-        Self {
-            keys: ArcSwap::from_pointee(keys),
-            generation: AtomicU64::new(0),
-            usable_until: (until.monotonic_millis().into(), until.wall.as_millis().into()),
-            refresh: Notify::new(),
-        }
+        Self::default()
     }
 
     /// Returns whether the keys were read, even if there are none, and are not older than their

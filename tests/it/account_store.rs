@@ -16,7 +16,7 @@ use portcullis::clock::UnixTime;
 use portcullis::secret::Secret;
 use portcullis::session::UserId;
 use portcullis::store;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::support::stores;
 
@@ -43,22 +43,7 @@ fn secret(text: &str) -> Secret {
 
 /// A user with nothing but a name, which is its id too.
 fn user(name: &str) -> User {
-    User {
-        id: id(name),
-        username: login(name),
-        email: None,
-        email_verified: false,
-        full_name: None,
-        kind: UserKind::Person,
-        state: UserState::Active,
-        roles: Vec::new(),
-        scopes: Vec::new(),
-        claims: Map::new(),
-        password: None,
-        created: at(0),
-        updated: at(0),
-        last_login: None,
-    }
+    User::new(id(name), login(name), at(0))
 }
 
 /// A user with everything that a user can have.

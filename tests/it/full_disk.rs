@@ -10,7 +10,7 @@ use std::{
 
 use portcullis::{
     clock::UnixTime,
-    session::{Device, Session, SessionId, SessionStore as _, SqliteStore, UserId},
+    session::{Session, SessionId, SessionStore as _, SqliteStore, UserId},
     store::sqlite::Options,
 };
 
@@ -73,16 +73,12 @@ impl Drop for Filler {
 }
 
 fn session(name: &str) -> Session {
-    Session {
-        id: SessionId::parse(name).expect("id"),
-        user: UserId::parse("alice").expect("user"),
-        created: UnixTime::from_secs(1),
-        last_seen: UnixTime::from_secs(1),
-        expires: UnixTime::from_secs(1_000),
-        device: Device::default(),
-        claims: serde_json::Map::new(),
-        not_before: UnixTime::EPOCH,
-    }
+    Session::new(
+        SessionId::parse(name).expect("id"),
+        UserId::parse("alice").expect("user"),
+        UnixTime::from_secs(1),
+        UnixTime::from_secs(1_000),
+    )
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueToken, RedisTokenStore, TokenDigest, TokenKind};
-use portcullis::session::{Device, RedisStore, Session, SessionId, UserId};
+use portcullis::session::{RedisStore, Session, SessionId, UserId};
 use portcullis::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
@@ -112,16 +112,12 @@ fn follow(url: &str) -> Subscription {
 }
 
 fn session(name: &str, owner: &str) -> Session {
-    Session {
-        id: SessionId::parse(name).expect(name),
-        user: UserId::parse(owner).expect(owner),
-        created: UnixTime::from_secs(1_800_000_000),
-        last_seen: UnixTime::from_secs(1_800_000_000),
-        expires: UnixTime::from_secs(1_800_003_600),
-        device: Device::default(),
-        claims: serde_json::Map::new(),
-        not_before: UnixTime::EPOCH,
-    }
+    Session::new(
+        SessionId::parse(name).expect(name),
+        UserId::parse(owner).expect(owner),
+        UnixTime::from_secs(1_800_000_000),
+        UnixTime::from_secs(1_800_003_600),
+    )
 }
 
 fn token(name: &str) -> OpaqueToken {

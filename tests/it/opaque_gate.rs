@@ -26,12 +26,10 @@ use portcullis::opaque::{
 };
 use portcullis::secret::SystemRandom;
 use portcullis::session::{
-    Device, MemoryStore, Session, SessionId, SessionPolicy, SessionStore as _, Sessions, UserId,
+    MemoryStore, Session, SessionId, SessionPolicy, SessionStore as _, Sessions, UserId,
 };
 use portcullis::store::{StoreError, StoreKind, StoreMetrics};
-use portcullis::token::{
-    Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier, key,
-};
+use portcullis::token::{Algorithm, Issuer, KeyRing, SigningKey, SigningRing, Verifier, key};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -151,13 +149,10 @@ fn fixture(setup: Setup) -> Fixture {
     let issuer = Issuer {
         name: "us".into(),
         iss: Some("us".to_owned()),
-        audiences: Vec::new(),
         default_audience: Some("us".to_owned()),
-        at_jwt_only: false,
-        user_prefix: String::new(),
         leeway: Duration::from_secs(600),
-        sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        ..Issuer::default()
     };
     let sessions = Arc::new(MemoryStore::new());
     let timeout = setup.timeout;
@@ -225,16 +220,8 @@ impl Fixture {
         let handle = new_handle();
         let (id, user) =
             (SessionId::parse("s").expect("an id"), UserId::parse("alice").expect("a name"));
-        let session = Session {
-            id: id.clone(),
-            user: user.clone(),
-            created: now,
-            last_seen: now,
-            expires: now.after(Duration::from_secs(86_400)),
-            device: Device::default(),
-            claims: Map::new(),
-            not_before: UnixTime::EPOCH,
-        };
+        let session =
+            Session::new(id.clone(), user.clone(), now, now.after(Duration::from_secs(86_400)));
         let _there_already = self.sessions.put(&session).await;
         let mut token = OpaqueToken {
             digest: TokenDigest::of(&handle),

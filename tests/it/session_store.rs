@@ -17,9 +17,8 @@ use portcullis::secret::SystemRandom;
 use portcullis::session::memcached::MemcachedStore;
 use portcullis::session::redis::RedisStore;
 use portcullis::session::sqlite::SqliteStore;
-use portcullis::session::{Device, Filter, Session, SessionId, SessionStore, UserId};
+use portcullis::session::{Filter, Session, SessionId, SessionStore, UserId};
 use portcullis::store::StoreError;
-use serde_json::Map;
 
 use crate::support::stores::{self, ANSWER_TIMEOUT};
 
@@ -42,16 +41,7 @@ fn user(text: &str) -> UserId {
 
 /// A session of `owner` that was created at `created` and lives for a minute.
 fn session(name: &str, owner: &str, created: u64) -> Session {
-    Session {
-        id: id(name),
-        user: user(owner),
-        created: at(created),
-        last_seen: at(created),
-        expires: at(created + 60_000),
-        device: Device::default(),
-        claims: Map::new(),
-        not_before: UnixTime::EPOCH,
-    }
+    Session::new(id(name), user(owner), at(created), at(created + 60_000))
 }
 
 fn of(owner: &str) -> Filter {

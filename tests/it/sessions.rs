@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use portcullis::clock::{Clock, ManualClock, UnixTime};
 use portcullis::session::{
-    Device, MemoryStore, NotLive, Session, SessionId, SessionPolicy, SessionStore, Sessions,
-    SqliteStore, UserId,
+    MemoryStore, NotLive, Session, SessionId, SessionPolicy, SessionStore, Sessions, SqliteStore,
+    UserId,
 };
 use portcullis::store::{StoreMetrics, sqlite};
-use serde_json::Map;
 
 use crate::support::stores;
 
@@ -23,16 +22,7 @@ fn alice() -> UserId {
 }
 
 fn session(name: &str, created: UnixTime) -> Session {
-    Session {
-        id: id(name),
-        user: alice(),
-        created,
-        last_seen: created,
-        expires: created.after(Duration::from_secs(3_600)),
-        device: Device::default(),
-        claims: Map::new(),
-        not_before: UnixTime::EPOCH,
-    }
+    Session::new(id(name), alice(), created, created.after(Duration::from_secs(3_600)))
 }
 
 fn over(store: Arc<dyn SessionStore>, clock: Arc<ManualClock>, policy: SessionPolicy) -> Sessions {

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use portcullis::clock::UnixTime;
 use portcullis::session::redis::RedisStore;
-use portcullis::session::{Device, Session, SessionId, SessionStore, UserId};
+use portcullis::session::{Session, SessionId, SessionStore, UserId};
 use portcullis::store::StoreError;
 use portcullis::store::redis::{Options, Redis};
-use serde_json::Map;
 
 use crate::support::PATIENCE;
 use crate::support::stores::{self, redis_with};
@@ -31,16 +30,7 @@ fn user(name: &str) -> UserId {
 }
 
 fn session(name: &str, owner: &str) -> Session {
-    Session {
-        id: id(name),
-        user: user(owner),
-        created: at(0),
-        last_seen: at(0),
-        expires: at(60_000),
-        device: Device::default(),
-        claims: Map::new(),
-        not_before: UnixTime::EPOCH,
-    }
+    Session::new(id(name), user(owner), at(0), at(60_000))
 }
 
 /// As a gate asks, but with more patience: the machine is busy. Less than a cluster takes to give a

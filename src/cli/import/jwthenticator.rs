@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use anyhow::{Context as _, anyhow, bail};
-use serde_json::Map;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -14,10 +13,8 @@ use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
 use super::super::{Failure, Outcome, clock_and_random};
-use super::{Counts, ImportOutcome, add_user, stamped};
-use crate::account::{
-    AccountError, AccountStore, ApiKey, KeyDigest, Login, User, UserKind, UserState,
-};
+use super::{Counts, ImportOutcome, add_user};
+use crate::account::{AccountError, AccountStore, ApiKey, KeyDigest, Login, User, UserKind};
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
 use crate::session::UserId;
@@ -150,23 +147,8 @@ impl KeyImport<'_> {
 
 /// The user that an identifier becomes.
 fn service(id: &UserId, now: UnixTime) -> anyhow::Result<User> {
-    let user = User {
-        id: id.clone(),
-        username: Login::parse(id.as_str())?,
-        email: None,
-        email_verified: false,
-        full_name: None,
-        kind: UserKind::Service,
-        state: UserState::Active,
-        roles: Vec::new(),
-        scopes: Vec::new(),
-        claims: Map::new(),
-        password: None,
-        created: now,
-        updated: now,
-        last_login: None,
-    };
-    Ok(stamped(user, now))
+    let username = Login::parse(id.as_str())?;
+    Ok(User { kind: UserKind::Service, ..User::new(id.clone(), username, now) })
 }
 
 /// A key without an end was never good in jwthenticator, so it is not taken for one without end.

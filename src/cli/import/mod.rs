@@ -9,8 +9,7 @@ use super::accounts::failed;
 use super::audit::CommandLog;
 use super::output::Output;
 use super::{Exit, Failure, Outcome};
-use crate::account::{AccountError, AccountStore, User, UserState};
-use crate::clock::UnixTime;
+use crate::account::{AccountError, AccountStore, User};
 use crate::issuer::audit::Event;
 
 #[derive(Debug, clap::Subcommand)]
@@ -87,9 +86,4 @@ async fn add_user(store: &dyn AccountStore, user: &User) -> Result<ImportOutcome
         }
         Err(error) => Err(failed(error)),
     }
-}
-
-/// A user that was made now.
-fn stamped(user: User, now: UnixTime) -> User {
-    User { state: UserState::Active, created: now, updated: now, last_login: None, ..user }
 }

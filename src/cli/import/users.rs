@@ -14,9 +14,9 @@ use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
 use super::super::{Failure, Outcome, clock_and_random};
-use super::{Counts, ImportOutcome, add_user, stamped};
+use super::{Counts, ImportOutcome, add_user};
 use crate::account::password::Passwords;
-use crate::account::{AccountStore, Login, User, UserKind, UserState};
+use crate::account::{AccountStore, Login, User, UserKind};
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
 use crate::session::UserId;
@@ -155,23 +155,18 @@ fn read(line: &str, passwords: &Passwords, now: UnixTime) -> anyhow::Result<Read
         check_claim(name).context("claims")?;
     }
     let user = User {
-        // Until it is known whether there is a better one.
-        id: UserId::parse(username.as_str())?,
-        username,
         email,
         email_verified: line.email_verified,
         full_name: line.full_name,
         kind: kind.context("kind: write person, service or anonymous")?,
-        state: UserState::Active,
         roles: line.roles,
         scopes: line.scopes,
         claims: line.claims,
         password,
-        created: now,
-        updated: now,
-        last_login: None,
+        // The id is the name until it is known whether there is a better one.
+        ..User::new(UserId::parse(username.as_str())?, username, now)
     };
-    Ok(Read { id, user: stamped(user, now) })
+    Ok(Read { id, user })
 }
 
 /// The mistake and its column; serde's words on a value may quote it.

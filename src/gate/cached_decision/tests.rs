@@ -7,7 +7,7 @@ mod store_outage;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -15,11 +15,11 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::secret::SystemRandom;
 use crate::session::{
-    Device, Filter, InvalidatedRecord, MemoryStore, SessionId, SessionPolicy, SessionStore, UserId,
+    Filter, InvalidatedRecord, MemoryStore, SessionId, SessionPolicy, SessionStore, UserId,
 };
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener as _};
 use crate::store::{StoreError, StoreMetrics};
-use crate::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, UsableUntil, key};
+use crate::token::{Algorithm, Issuer, KeyRing, SigningKey, UsableUntil, key};
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: Duration = Duration::from_secs(1);
@@ -107,17 +107,7 @@ fn fixture_behind(lag: Duration, config: CacheConfig) -> Fixture {
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
     let ring = Arc::new(KeyRing::unfetched());
     ring.replace(vec![signer.verifying().clone()], UsableUntil::FOR_EVER);
-    let issuer = Issuer {
-        name: "test".into(),
-        iss: None,
-        audiences: Vec::new(),
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
-        sessions: SessionRule::WhenPresent,
-        keys: ring.clone(),
-    };
+    let issuer = Issuer { name: "test".into(), keys: ring.clone(), ..Issuer::default() };
     let store = Arc::new(ProbedStore {
         inner: MemoryStore::new(),
         reads: AtomicU64::new(0),
@@ -152,16 +142,12 @@ impl Fixture {
     async fn token(&self, id: &str, lifetime: u64) -> String {
         let now = self.clock.now();
         let expires = now.after(Duration::from_secs(lifetime));
-        let session = Session {
-            id: SessionId::parse(id).unwrap(),
-            user: UserId::parse("alice").unwrap(),
-            created: now,
-            last_seen: now,
+        let session = Session::new(
+            SessionId::parse(id).unwrap(),
+            UserId::parse("alice").unwrap(),
+            now,
             expires,
-            device: Device::default(),
-            claims: Map::new(),
-            not_before: UnixTime::EPOCH,
-        };
+        );
         self.store.inner.put(&session).await.unwrap();
         self.sign(id, expires.as_secs())
     }

@@ -1,13 +1,12 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::clock::UnixTime;
-use crate::session::{Device, SessionId, UserId};
-use crate::token::{Claims, Issuer, KeyRing, SessionRule};
+use crate::session::{SessionId, UserId};
+use crate::token::{Claims, Issuer};
 
 #[test]
 fn values_never_leave_their_header() {
@@ -61,14 +60,13 @@ impl Case {
     fn sent(&self, claims: Value, session: Option<Value>, header: &str) -> String {
         let object = |value: Value| value.as_object().unwrap().clone();
         let session = session.map(|claims| Session {
-            id: SessionId::parse("s").unwrap(),
-            user: UserId::parse("a").unwrap(),
-            created: UnixTime::EPOCH,
-            last_seen: UnixTime::EPOCH,
-            expires: UnixTime::EPOCH,
-            device: Device::default(),
             claims: object(claims),
-            not_before: UnixTime::EPOCH,
+            ..Session::new(
+                SessionId::parse("s").unwrap(),
+                UserId::parse("a").unwrap(),
+                UnixTime::EPOCH,
+                UnixTime::EPOCH,
+            )
         });
         let token = verified(object(claims), self.prefix);
         let headers = self.headers.render(&token, session.as_ref()).unwrap();
@@ -84,14 +82,8 @@ fn verified(claims: Map<String, Value>, prefix: &str) -> Verified {
         session: None,
         issuer: Arc::new(Issuer {
             name: "us".into(),
-            iss: None,
-            audiences: Vec::new(),
-            default_audience: None,
-            at_jwt_only: false,
             user_prefix: prefix.to_owned(),
-            leeway: Duration::ZERO,
-            sessions: SessionRule::WhenPresent,
-            keys: Arc::new(KeyRing::unfetched()),
+            ..Issuer::default()
         }),
         claims,
         signature: None,

@@ -209,7 +209,7 @@ fn a_link_stays_a_link_and_what_a_killed_process_left_is_removed() {
 }
 
 #[test]
-fn a_rewritten_file_has_another_stamp() {
+fn a_rewritten_file_has_another_version() {
     let fixture = fixture();
     fixture.rotate();
     let (_, version) = read(&fixture.path()).unwrap();

@@ -38,17 +38,8 @@ fn fixture() -> Fixture {
     let own = Arc::new(SigningRing::open(&folder.path().join("ring.json")).unwrap());
     let keys = Arc::new(KeyRing::fixed(own.verifying(clock.now())));
     let watcher = KeyFileWatcher::new(own.clone(), keys.clone(), clock.clone()).unwrap();
-    let issuer = Issuer {
-        name: "test".into(),
-        iss: None,
-        audiences: Vec::new(),
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
-        leeway: Duration::ZERO,
-        sessions: SessionRule::Ignored,
-        keys,
-    };
+    let issuer =
+        Issuer { name: "test".into(), sessions: SessionRule::Ignored, keys, ..Issuer::default() };
     let verifier = Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone());
     Fixture { folder, clock, own, watcher, verifier }
 }

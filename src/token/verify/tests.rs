@@ -21,13 +21,9 @@ fn fixture(change: impl FnOnce(&mut Issuer)) -> Fixture {
     let mut issuer = Issuer {
         name: "test".into(),
         iss: Some("us".to_owned()),
-        audiences: Vec::new(),
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
         leeway: Duration::from_secs(60),
-        sessions: SessionRule::WhenPresent,
         keys: Arc::new(KeyRing::fixed(vec![signer.verifying().clone()])),
+        ..Issuer::default()
     };
     change(&mut issuer);
     let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
@@ -281,13 +277,9 @@ fn each_issuer_is_checked_with_its_own_keys() {
         let issuer = Issuer {
             name: name.into(),
             iss: Some(name.to_owned()),
-            audiences: Vec::new(),
-            default_audience: None,
-            at_jwt_only: false,
-            user_prefix: String::new(),
-            leeway: Duration::ZERO,
             sessions: SessionRule::Ignored,
             keys: Arc::new(KeyRing::fixed(vec![verifying])),
+            ..Issuer::default()
         };
         (signer, Arc::new(issuer))
     };

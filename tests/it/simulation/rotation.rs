@@ -14,9 +14,9 @@ use portcullis::{
     issuer::{Issuance, caller::Caller, error::IssueError, issue::Issued, refresh::RefreshRequest},
     opaque::{OpaqueToken, OpaqueTokenStore as _, TokenDigest, TokenKind, generate},
     secret::Secret,
-    session::{Device, Session, SessionId, SessionStore as _, UserId},
+    session::{Session, SessionId, SessionStore as _, UserId},
 };
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -195,16 +195,7 @@ impl Scenario {
     async fn open(&self) -> String {
         let created = START.before(Duration::from_secs(60));
         let expires = START.after(Duration::from_secs(86_400));
-        let session = Session {
-            id: session(),
-            user: user(),
-            created,
-            last_seen: created,
-            expires,
-            device: Device::default(),
-            claims: Map::new(),
-            not_before: portcullis::clock::UnixTime::EPOCH,
-        };
+        let session = Session::new(session(), user(), created, expires);
         self.cluster.oracle.add_session(SESSION, USER, created, expires);
         self.cluster.oracle.session_opened(0, self.cluster.stamp());
         self.cluster.store.sessions.put(&session).await.expect("memory answers");

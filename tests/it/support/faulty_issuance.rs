@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use portcullis::{
     account::{
         AccountStore as _, ApiKey, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User,
-        UserKind, UserState,
+        UserKind,
         password::{HashConfig, Passwords},
     },
     clock::{ManualClock, UnixTime},
@@ -32,7 +32,7 @@ use portcullis::{
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
     token::{Algorithm, SigningKey, SigningRing, key},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
@@ -276,20 +276,10 @@ pub fn id(name: &str) -> UserId {
 /// A user whose id is the name.
 pub fn user(name: &str, kind: UserKind, password: Option<Secret>) -> User {
     User {
-        id: id(name),
-        username: Login::parse(name).expect("a name"),
-        email: None,
-        email_verified: false,
-        full_name: None,
         kind,
-        state: UserState::Active,
-        roles: Vec::new(),
         scopes: scopes(),
-        claims: Map::new(),
         password,
-        created: START,
-        updated: START,
-        last_login: None,
+        ..User::new(id(name), Login::parse(name).expect("a name"), START)
     }
 }
 

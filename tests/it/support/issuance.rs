@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis::{
     account::{
-        Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User, UserKind, UserState,
+        Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User,
         password::{HashConfig, Passwords},
     },
     clock::{Clock, ManualClock, UnixTime},
@@ -29,7 +29,7 @@ use portcullis::{
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
     token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The `iss`, and the audience, of its tokens.
@@ -179,20 +179,13 @@ impl Fixture {
     pub async fn add_user(&self, id: &str, (name, password): (&str, &str)) {
         let hash = self.dependencies.passwords.hash(&Secret::new(password)).await.expect("a hash");
         let user = User {
-            id: UserId::parse(id).expect("an id"),
-            username: Login::parse(name).expect("a name"),
-            email: None,
-            email_verified: false,
-            full_name: None,
-            kind: UserKind::Person,
-            state: UserState::Active,
-            roles: Vec::new(),
             scopes: SCOPES.map(str::to_owned).to_vec(),
-            claims: Map::new(),
             password: Some(hash),
-            created: START,
-            updated: START,
-            last_login: None,
+            ..User::new(
+                UserId::parse(id).expect("an id"),
+                Login::parse(name).expect("a name"),
+                START,
+            )
         };
         self.dependencies.accounts.add_user(&user).await.expect("a new user");
     }
@@ -254,12 +247,10 @@ pub fn verifier(iss: &str, key: &SigningKey, leeway: Duration, clock: Arc<dyn Cl
         name: "own".into(),
         iss: Some(iss.to_owned()),
         audiences: vec![iss.to_owned()],
-        default_audience: None,
-        at_jwt_only: false,
-        user_prefix: String::new(),
         leeway,
         sessions: SessionRule::Required,
         keys: Arc::new(KeyRing::fixed(vec![key.verifying().clone()])),
+        ..Issuer::default()
     };
     Verifier::new(vec![Arc::new(issuer)], 8192, clock)
 }

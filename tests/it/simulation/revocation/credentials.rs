@@ -5,9 +5,9 @@ use std::time::Duration;
 use portcullis::{
     clock::{Clock as _, UnixTime},
     opaque::{self, OpaqueToken, OpaqueTokenStore as _, TokenDigest, TokenKind},
-    session::{Device, Session, SessionId, SessionStore as _, UserId},
+    session::{Session, SessionId, SessionStore as _, UserId},
 };
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::{SESSIONS, Scenario, USERS, session_name};
 use crate::simulation::{
@@ -37,14 +37,13 @@ impl Scenario {
         let text = KEY.sign(&claims).expect("a token");
         credentials.push(Credential { text, session: number, handle: None, expires: exp });
         let session = Session {
-            id: SessionId::parse(&id).expect("a name"),
-            user: UserId::parse(user).expect("a name"),
-            created,
             last_seen: created.before(Duration::from_secs(90)),
-            expires,
-            device: Device::default(),
-            claims: Map::new(),
-            not_before: UnixTime::EPOCH,
+            ..Session::new(
+                SessionId::parse(&id).expect("a name"),
+                UserId::parse(user).expect("a name"),
+                created,
+                expires,
+            )
         };
         Some((number, session))
     }
