@@ -48,17 +48,7 @@ pub(super) fn issuers(configured: &TokenConfig, own_keys: &[VerifyingKey]) -> Is
             KeysConfig::Ring => own_verifying = Some(Arc::clone(&keys)),
             KeysConfig::Published(source) => published.push((Arc::clone(&keys), source.clone())),
         }
-        Arc::new(Issuer {
-            name: issuer.name.as_str().into(),
-            iss: issuer.iss.clone(),
-            audiences: issuer.audiences.clone(),
-            default_audience: issuer.default_audience.clone(),
-            at_jwt_only: issuer.at_jwt_only,
-            user_prefix: issuer.user_prefix.clone(),
-            leeway: issuer.leeway,
-            sessions: issuer.sessions,
-            keys,
-        })
+        Arc::new(issuer.with_keys(keys))
     });
     let all = issuers.collect();
     Issuers { all, published, own_verifying }

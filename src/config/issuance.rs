@@ -164,7 +164,7 @@ fn name_own_issuer(reader: &Reader<'_>, tokens: &mut TokenConfig, issuer: &str) 
     let is_checked = own.iss.is_some() || reader.is_set(settings::PUBLIC_URL);
     if !reader.is_set(settings::ISSUER) && is_checked {
         own.iss = Some(issuer.to_owned());
-        issuer.clone_into(&mut own.name);
+        own.name = issuer.into();
     }
     own.default_audience = Some(issuer.to_owned());
 }

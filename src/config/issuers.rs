@@ -56,7 +56,7 @@ pub(super) fn from_table(
     });
     let keys = keys_of_table(table, jwks, &mut wrong)?;
     Some(IssuerConfig {
-        name,
+        name: name.into(),
         iss: Some(table.issuer.clone()),
         audiences: table.audiences.clone(),
         default_audience: None,

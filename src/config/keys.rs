@@ -106,7 +106,7 @@ fn of_settings(
     let user_prefix = reader.get(settings::USER_PREFIX);
     let keys = keys?;
     Some(IssuerConfig {
-        name: iss.clone().unwrap_or_else(|| "any".to_owned()),
+        name: iss.as_deref().unwrap_or("any").into(),
         // Whoever holds these keys may be our own issuer, which names itself in `aud`.
         default_audience: iss.clone().filter(|_| !matches!(keys, KeysConfig::Published(_))),
         iss,

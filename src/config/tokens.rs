@@ -1,33 +1,12 @@
 //! Configuration of tokens, before the keys are loaded.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::token::jwks::Source;
-use crate::token::{SessionRule, SigningKey, VerifyingKey};
+use crate::token::{Issuer, SigningKey, VerifyingKey};
 
 /// An issuer, before its keys are loaded.
-#[derive(Clone, Debug)]
-pub struct IssuerConfig {
-    /// The name in logs.
-    pub name: String,
-    /// The `iss` of its tokens; `None`: not checked.
-    pub iss: Option<String>,
-    /// The names of this service in `aud`.
-    pub audiences: Vec<String>,
-    /// The audience where none is named.
-    pub default_audience: Option<String>,
-    /// Says whether its tokens must declare that they are access tokens.
-    pub at_jwt_only: bool,
-    /// The prefix of its users' names.
-    pub user_prefix: String,
-    /// The time by which clocks may differ.
-    pub leeway: Duration,
-    /// The rule for `sid`.
-    pub sessions: SessionRule,
-    /// The place of its keys.
-    pub keys: KeysConfig,
-}
+pub type IssuerConfig = Issuer<KeysConfig>;
 
 /// A place of keys.
 #[derive(Clone, Debug)]

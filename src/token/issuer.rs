@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::ring::KeyRing;
 
 /// One source of tokens: its keys, its audiences, and the claims that its tokens must carry. The
-/// default has no keys, so none of its tokens is good.
-#[derive(Debug, Default)]
-pub struct Issuer {
+/// default has no keys, so none of its tokens is good. `K` is where its keys are: for verification
+/// a ring of them, in the configuration the place that they come from.
+#[derive(Clone, Debug, Default)]
+pub struct Issuer<K = Arc<KeyRing>> {
     /// The operator's name for it, in logs and metrics.
     pub name: Arc<str>,
     /// The `iss` that its tokens carry. `None`: it is not checked, which is allowed only for a
@@ -30,7 +31,24 @@ pub struct Issuer {
     /// The meaning of `sid` in its tokens.
     pub sessions: SessionRule,
     /// Its keys.
-    pub keys: Arc<KeyRing>,
+    pub keys: K,
+}
+
+impl<K> Issuer<K> {
+    /// The same issuer, with these keys.
+    pub fn with_keys<L>(&self, keys: L) -> Issuer<L> {
+        Issuer {
+            name: Arc::clone(&self.name),
+            iss: self.iss.clone(),
+            audiences: self.audiences.clone(),
+            default_audience: self.default_audience.clone(),
+            at_jwt_only: self.at_jwt_only,
+            user_prefix: self.user_prefix.clone(),
+            leeway: self.leeway,
+            sessions: self.sessions,
+            keys,
+        }
+    }
 }
 
 /// The meaning of a token's `sid` claim.

@@ -9,6 +9,7 @@ use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
+use hyper::client::conn::http2;
 use tokio::task::JoinSet;
 
 use super::{GET, Limits, Server, TIMEOUT};
@@ -21,6 +22,23 @@ fn with_fields(path: &str, fields: usize) -> Request<BoxBody<Bytes, Infallible>>
         request.headers_mut().append("x", HeaderValue::from_static("v"));
     }
     request
+}
+
+/// Sends 40 requests on one connection, of which 8 are refused; the others are in flight.
+async fn ask_8_too_many(
+    sender: &http2::SendRequest<BoxBody<Bytes, Infallible>>,
+    request: impl Fn() -> Request<BoxBody<Bytes, Infallible>>,
+) -> JoinSet<StatusCode> {
+    let mut asking = JoinSet::new();
+    for _ in 0..40 {
+        let (mut sender, request) = (sender.clone(), request());
+        asking.spawn(async move { sender.send_request(request).await.unwrap().status() });
+    }
+    for _ in 0..8 {
+        let refused = asking.join_next().await.unwrap().unwrap();
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    asking
 }
 
 /// A head of so many bytes for this path; `end` ends it or does not.
@@ -58,19 +76,8 @@ async fn http_2_has_no_more_fields_than_http_1() {
 #[tokio::test]
 async fn the_streams_of_a_connection_share_the_memory_of_heads() {
     let server = Server::start();
-    let sender = server.connect_http2().await;
-    let mut asking = JoinSet::new();
-    for _ in 0..40 {
-        let mut sender = sender.clone();
-        asking.spawn(async move {
-            sender.send_request(with_fields("/hold", 1_000)).await.unwrap().status()
-        });
-    }
-    for _ in 0..8 {
-        let refused = asking.join_next().await.unwrap().unwrap();
-        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
-    }
-    let mut sender = sender.clone();
+    let mut sender = server.connect_http2().await;
+    let mut asking = ask_8_too_many(&sender, || with_fields("/hold", 1_000)).await;
     let small = sender.send_request(with_fields("/", 3)).await.unwrap();
     assert_eq!(small.status(), 200, "there is room for usual heads");
     for _ in 0..32 {
@@ -84,21 +91,12 @@ async fn the_streams_of_a_connection_share_the_memory_of_heads() {
 #[tokio::test]
 async fn so_many_streams_of_a_connection_wait_for_a_body() {
     let server = Server::start();
-    let sender = server.connect_http2().await;
-    let mut asking = JoinSet::new();
-    for _ in 0..40 {
-        let mut sender = sender.clone();
-        asking.spawn(async move {
-            let never = stream::pending::<Result<Frame<Bytes>, Infallible>>();
-            let request = Request::post("http://a/read").body(StreamBody::new(never).boxed());
-            sender.send_request(request.unwrap()).await.unwrap().status()
-        });
-    }
-    for _ in 0..8 {
-        let refused = asking.join_next().await.unwrap().unwrap();
-        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
-    }
-    let mut sender = sender.clone();
+    let mut sender = server.connect_http2().await;
+    let endless = || {
+        let never = stream::pending::<Result<Frame<Bytes>, Infallible>>();
+        Request::post("http://a/read").body(StreamBody::new(never).boxed()).unwrap()
+    };
+    let mut asking = ask_8_too_many(&sender, endless).await;
     assert_eq!(sender.send_request(with_fields("/", 3)).await.unwrap().status(), 200);
     asking.abort_all();
 }
