@@ -82,12 +82,6 @@ impl SigningRing {
         self.keys.load().schedule.signing(now)?.signing.clone()
     }
 
-    /// The keys that everybody may see now: all keys that verify, but no shared secret.
-    pub fn published(&self, now: UnixTime) -> Vec<PublicJwk> {
-        let keys = self.keys.load();
-        keys.schedule.published(now).filter_map(|key| key.verifying.public().cloned()).collect()
-    }
-
     /// Returns whether a key of that name is published now.
     pub fn publishes(&self, name: &str, now: UnixTime) -> bool {
         let keys = self.keys.load();

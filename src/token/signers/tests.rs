@@ -66,9 +66,7 @@ impl Fixture {
 
     fn published(&self) -> usize {
         let set: Value = serde_json::from_str(&self.own.key_set_json(self.clock.now())).unwrap();
-        let count = set["keys"].as_array().unwrap().len();
-        assert_eq!(self.own.published(self.clock.now()).len(), count);
-        count
+        set["keys"].as_array().unwrap().len()
     }
 }
 
@@ -168,7 +166,7 @@ fn keys_of_the_settings_sign_and_are_published_for_ever() {
     for at in [UnixTime::EPOCH, now, UnixTime::from_secs(u64::MAX)] {
         assert!(ring.signing(at).is_some());
         assert_eq!(ring.key_set_json(at), public.key_set_json(at));
-        assert_eq!((ring.published(at).len(), ring.verifying(at).len()), (1, 1));
+        assert_eq!(ring.verifying(at).len(), 1);
     }
 }
 
@@ -178,7 +176,7 @@ fn a_shared_secret_signs_and_is_never_published() {
     let secret = key::generate(Algorithm::HS256, &SystemRandom).unwrap();
     let ring = SigningRing::fixed(SigningKey::from_secret(Algorithm::HS256, &secret).unwrap());
     assert!(ring.signing(now).is_some());
-    assert_eq!((&*ring.key_set_json(now), ring.published(now).len()), (r#"{"keys":[]}"#, 0));
+    assert_eq!(&*ring.key_set_json(now), r#"{"keys":[]}"#);
 }
 
 #[tokio::test]
