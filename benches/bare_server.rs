@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
+/// The command line's flags.
 struct Options {
     listen: SocketAddr,
     headers: HeaderMap,

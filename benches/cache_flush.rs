@@ -43,7 +43,7 @@ use tokio::runtime::Runtime;
 const ENTRIES: u64 = 300_000;
 const ROUNDS: usize = 3;
 const CAPACITY: u64 = 512 << 20;
-/// What an entry costs beside its own size: moka's nodes, queues and table, in bytes.
+/// The cost of an entry beside its own size: moka's nodes, queues and table, in bytes.
 const OVERHEAD: u32 = 350;
 /// Long enough to fill the cache, so that nothing expires before all is in.
 const TIME_TO_LIVE: Duration = Duration::from_secs(3);
@@ -168,7 +168,7 @@ fn gates_own(name: &str, flush: impl Fn(&Gate)) {
 trait Subject {
     /// Puts a fresh entry.
     fn put(&self, key: Key);
-    /// Whether a usable entry is there.
+    /// True where a usable entry is there.
     fn holds(&self, key: &Key) -> bool;
     /// Makes every entry stale. What it takes is printed as `flush`.
     fn flush(&self);

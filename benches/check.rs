@@ -1,4 +1,4 @@
-//! What one answer from memory costs inside the gate, without a socket: nanoseconds for each
+//! The cost of one answer from memory inside the gate, without a socket: nanoseconds for each
 //! part, median of several rounds. `cargo bench --bench check`.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints")]
@@ -62,7 +62,7 @@ fn report<T>(what: &str, mut call: impl FnMut() -> T) {
     println!("{what:<28} {:>8.1}", rounds[ROUNDS / 2]);
 }
 
-/// What nginx passes on.
+/// The headers that nginx passes on.
 fn headers(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("host", "portcullis".parse().unwrap());

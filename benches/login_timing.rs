@@ -1,4 +1,4 @@
-//! Whether a login tells by its time what it does not tell by its answer: that a user exists, or is locked.
+//! A search for what a login tells by its time and not by its answer: that a user exists, or is locked.
 //! `cargo bench --bench login_timing`; exits 1 where it does. That each asks the same is a test,
 //! `brute_force::a_refused_login_asks_the_same_whoever_is_named`.
 //!
@@ -32,13 +32,13 @@ use support::faulty_issuance::{ALICE, CHEAP, Fixture, Setup, id, user};
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
-/// How many logins of each kind are measured at once.
+/// The number of logins of each kind that are measured at once.
 const SAMPLES: usize = 180;
 /// By chance the ranks of equals differ by more once in 15,000 comparisons.
 const BOUND: f64 = 4.0;
-/// How often a difference has to be found anew before it is believed.
+/// The number of times that a difference has to be found before it is believed.
 const ROUNDS: usize = 3;
-/// What a hash takes here at least; much less than a real one, much more than everything else that a login does.
+/// The least time of a hash here; much less than a real one, much more than everything else that a login does.
 const LEAST_HASH: Duration = Duration::from_millis(8);
 
 /// The kinds of login, in the order of [`Logins::measured`].
@@ -67,7 +67,7 @@ impl Logins {
         logins
     }
 
-    /// How long a refused login of that kind takes.
+    /// The time of a refused login of that kind.
     async fn measured(&self, kind: usize) -> f64 {
         let (fixture, login, password) = match kind {
             0 | 3 => (&self.full, "mallory", "a wrong guess"),

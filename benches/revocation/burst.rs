@@ -24,9 +24,9 @@ const OTHERS: usize = 1_000;
 const ENDED: usize = 10_000;
 /// In so many portions, over a second.
 const PORTIONS: usize = 20;
-/// How long it is looked before and after.
+/// The time of the measurements before and after.
 const ASIDE: Duration = Duration::from_secs(4);
-/// How many revocations through the store are under way at once.
+/// The number of revocations through the store that are under way at once.
 const AT_ONCE: usize = 64;
 /// The pause of those whose answers are timed: they sample, the load presses.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -94,7 +94,7 @@ fn around(
     refused(fixture, &ending, ended);
 }
 
-/// How long it takes until none of the ended is let pass.
+/// Prints the time until none of the ended sessions is let pass.
 fn refused(fixture: &Fixture, ending: &[Vec<u8>], ended: Instant) {
     for gate in fixture.addresses() {
         let mut connection = Connection::open(gate);

@@ -21,7 +21,7 @@ use crate::{
 
 /// SESSION_STALENESS as it is by default.
 const BOUND: Duration = Duration::from_secs(5);
-/// How many sessions end in each case.
+/// The number of sessions that end in each case.
 const VICTIMS: usize = 20;
 /// The time between two ends.
 const APART: Duration = Duration::from_millis(300);

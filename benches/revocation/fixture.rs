@@ -27,18 +27,18 @@ use crate::{
 
 /// The database of sessions, where LOGIN_REDIS_DB is not set.
 const SESSIONS: u32 = 9;
-/// How long the sessions of a bench live.
+/// The lifetime of a bench's sessions.
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
-/// How many sessions one user has.
+/// The number of sessions of a user.
 const OF_A_USER: usize = 100;
-/// How many sessions one write to the server carries.
+/// The number of sessions in one write to the server.
 const AT_ONCE: usize = 1_000;
 
 /// Everything that runs.
 pub struct Fixture {
     pub gates: Vec<Gate>,
     pub issuer: Issuer,
-    /// Where there is one server, and not a number of them that others look after.
+    /// The server, where there is one alone that this bench started.
     server: Option<RedisServer>,
     realm: Realm,
     key: SigningKey,
@@ -82,7 +82,7 @@ impl Fixture {
         self.server.as_ref().unwrap()
     }
 
-    /// Where the gates are.
+    /// The addresses of the gates.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.gates.iter().map(|gate| gate.address).collect()
     }
@@ -168,7 +168,7 @@ impl Fixture {
         request("DELETE", &format!("/admin/sessions/{id}"), &[&host, &token], b"")
     }
 
-    /// How often the server was asked each of these commands.
+    /// The number of times that the server was asked each of these commands.
     pub fn calls<const N: usize>(&self, commands: [&str; N]) -> [u64; N] {
         let stats: String =
             redis::cmd("INFO").arg("commandstats").query(&mut self.redis()).unwrap();

@@ -85,7 +85,7 @@ fn parse(bytes: &[u8]) -> Option<(u16, usize)> {
     Some((head[9..12].parse().unwrap(), end + 4 + body.unwrap_or_default()))
 }
 
-/// What was answered.
+/// Numbers of answers, by what they said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub yes: u64,
@@ -176,7 +176,7 @@ fn generate_load(
 /// One question of a prober and what became of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// Which of the questions.
+    /// The number of the question.
     pub which: usize,
     pub sent: Instant,
     pub took: Duration,
@@ -236,12 +236,12 @@ impl Prober {
         self.range[0].store(which, SeqCst);
     }
 
-    /// Whether this question has got so many yes in a row.
+    /// True where this question has got so many yes in a row.
     pub fn has_yes(&self, which: usize, times: usize) -> bool {
         self.state[0].load(SeqCst) == which && self.state[1].load(SeqCst) >= times
     }
 
-    /// Whether this question has got so many answers in a row that were no yes.
+    /// True where this question has got so many answers in a row that were no yes.
     pub fn has_no(&self, which: usize, times: usize) -> bool {
         self.state[0].load(SeqCst) == which && self.state[2].load(SeqCst) >= times
     }

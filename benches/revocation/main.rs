@@ -1,4 +1,4 @@
-//! How soon a revocation is known to two gates, what that costs, and what becomes of it when the way to the store fails:
+//! The time until two gates know a revocation, its cost, and the same when the way to the store fails:
 //! real processes of `portcullis serve`, a real redis-server, and clients, all on the cores of this machine.
 //!
 //! ```text

@@ -21,7 +21,7 @@ use crate::{
 const HITS: Duration = Duration::from_secs(6);
 /// For how long every request brings a token that the gate has not seen.
 const MISSES: Duration = Duration::from_secs(20);
-/// How many sessions are asked for again and again.
+/// The number of sessions that are asked for again and again.
 const WORKING_SET: usize = 1_000;
 /// Tokens that are signed and asked with at a time.
 const AT_ONCE: usize = 64;

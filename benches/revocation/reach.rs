@@ -30,7 +30,7 @@ pub fn run() {
     revocations(&fixture, &others, OTHERS..OTHERS + victims);
 }
 
-/// Whether the store is asked more often when the gates are.
+/// Prints how the questions to the store grow with those to the gates.
 fn reads_by_rate(fixture: &Fixture, others: &Arc<Vec<Vec<u8>>>) {
     let connections = number("CONNECTIONS", 16);
     // Until what was read at once at the start is spread over the bound, as it is in a gate that has run for a while.
@@ -121,7 +121,7 @@ fn revocations(fixture: &Fixture, others: &Arc<Vec<Vec<u8>>>, numbers: std::ops:
     come_back(fixture, &questions[..revoked.len()]);
 }
 
-/// Whether one of the revoked is let pass again.
+/// Counts the revoked that are let pass again.
 fn come_back(fixture: &Fixture, questions: &[Vec<u8>]) {
     let mut yes = 0;
     for gate in fixture.addresses() {

@@ -15,11 +15,13 @@ use crate::account::{AccountError, Client, ClientSecret, KeyDigest, Login, User}
 use crate::app::{App, Bound, BoundIssuer};
 use crate::clock::UnixTime;
 use crate::config::settings::{self, Entry};
-use crate::config::{BeforeDev, Config, DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
+use crate::config::{
+    BeforeDev, Config, DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE, IssuanceConfig,
+};
 use crate::issuer::Dependencies;
 use crate::issuer::http::API_KEY_GRANT;
 use crate::secret::{Secret, SystemRandom};
-use crate::server::Address;
+use crate::server::{Address, ListenerConfig};
 use crate::session::UserId;
 use crate::token::key;
 
@@ -56,7 +58,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let file = data_dir.join(ACCOUNTS_FILE);
         set(settings::ACCOUNTS_URL.entry, &format!("sqlite:{}", file.display()));
     }
-    let config = Config::load_beside_dev(&sources).map_err(Failure::usage)?;
+    let config = Config::load_dev(&sources).map_err(Failure::usage)?;
     only_loopback(&config).map_err(Failure::usage)?;
     write_issuer_name(&config).map_err(Failure::unavailable)?;
     let _logging = config.logs.start();
@@ -163,10 +165,16 @@ fn added(outcome: Result<(), AccountError>) -> anyhow::Result<()> {
     }
 }
 
-/// The curl command for an address: its beginning, and the URL that a path is appended to.
-fn curl(addresses: &[Address]) -> anyhow::Result<(String, String)> {
+/// The curl command for a listener: its beginning, and the URL that a path is appended to.
+fn curl(at: &ListenerConfig, addresses: &[Address]) -> anyhow::Result<(String, String)> {
     Ok(match addresses.first().context("it listens nowhere")? {
-        Address::Tcp(address) => ("curl".to_owned(), format!("http://{address}")),
+        Address::Tcp(address) => {
+            // Whoever signed the certificate: the connection does not leave this host.
+            let trusting = if at.tls.is_some() { " -k" } else { "" };
+            let shown =
+                if at.asks_for_certificates() { " --cert CERT.pem --key KEY.pem" } else { "" };
+            (format!("curl{trusting}{shown}"), format!("{}://{address}", at.scheme()))
+        }
         Address::Unix(path) => {
             (format!("curl --unix-socket {}", quoted(path)), "http://localhost".to_owned())
         }
@@ -200,9 +208,10 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
         issuer_at = list(&issuer.public_addresses()),
         internal = list(&issuer.internal_addresses()),
         grpc = list(&issuer.grpc_addresses()),
-        metrics = metrics
-            .first()
-            .map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics")),
+        metrics = metrics.first().map_or_else(
+            || "off".to_owned(),
+            |address| format!("{}://{address}/metrics", config.metrics_listen.scheme())
+        ),
         data_dir = quoted(&config.data_dir),
     )
 }
@@ -210,8 +219,8 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
 /// The commands by which the demo user logs in, is let in, and is logged out.
 fn with_the_demo(config: &Config, bound: &Bound, issuer: &BoundIssuer) -> anyhow::Result<String> {
     let issuance = config.issuance.as_ref().context("there is no issuer")?;
-    let (gate_curl, gate_url) = curl(&bound.gate_addresses())?;
-    let (curl, url) = curl(&issuer.public_addresses())?;
+    let (gate_curl, gate_url) = curl(&config.gate.listen, &bound.gate_addresses())?;
+    let (curl, url) = curl(&issuance.listen, &issuer.public_addresses())?;
     let ask = format!("{gate_curl} -i {gate_url}{}/validate_request", config.gate.prefix);
     let token_path = &issuance.web.token_path;
     let post = format!("{curl} -s {url}{token_path} -u {CLIENT}:{CLIENT_SECRET}");
@@ -249,24 +258,23 @@ Type in another terminal:
 Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
 ",
         minutes = issuance.policy.access_lifetime.as_secs().div_ceil(60),
-        admin = admin_example(config, issuer)?,
+        admin = admin_example(issuance, issuer)?,
         program = quoted(&program),
         accounts = quoted(Path::new(&accounts)),
     ))
 }
 
 /// The administrator's command, where there is a listener for him.
-fn admin_example(config: &Config, issuer: &BoundIssuer) -> anyhow::Result<String> {
+fn admin_example(issuance: &IssuanceConfig, issuer: &BoundIssuer) -> anyhow::Result<String> {
     let internal = issuer.internal_addresses();
     if internal.is_empty() {
         return Ok(String::new());
     }
-    let (curl, url) = curl(&internal)?;
-    let issuance = config.issuance.as_ref();
-    let token = match issuance.map(|at| (&at.generated_admin_token, &at.web.admin_token)) {
-        Some((Some(file), _)) => format!(" -H \"Authorization: Bearer $(cat {})\"", quoted(file)),
-        Some((None, Some(_))) => " -H \"Authorization: Bearer $ADMIN_TOKEN\"".to_owned(),
-        _ => String::new(),
+    let (curl, url) = curl(&issuance.internal, &internal)?;
+    let token = match (&issuance.generated_admin_token, &issuance.web.admin_token) {
+        (Some(file), _) => format!(" -H \"Authorization: Bearer $(cat {})\"", quoted(file)),
+        (None, Some(_)) => " -H \"Authorization: Bearer $ADMIN_TOKEN\"".to_owned(),
+        (None, None) => String::new(),
     };
     let what = "# Where she is logged in, as the administrator sees it";
     Ok(format!("  {what}\n  {curl} -s{token} {url}/admin/users/{USER}/sessions; echo\n\n"))

@@ -63,7 +63,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked.
+/// A reason for which a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -217,7 +217,7 @@ fn dispatch(command: Command) -> Outcome {
 
 /// The configuration that these flags, the environment and the file make for a command.
 fn load_for_command(flags: &SettingFlags) -> Result<Config, Failure> {
-    let mut config = flags.load(Config::load_beside_dev)?;
+    let mut config = flags.load(Config::load_for_command)?;
     extend_timeouts(&mut config.sessions);
     Ok(config)
 }

@@ -77,9 +77,12 @@ impl Args for SettingFlags {
 
 /// A flag for the value, one for a file with the value, or both.
 fn flags_of(setting: &'static Entry) -> impl Iterator<Item = Arg> {
-    let arg = |name: String, value: &str, help: String| {
-        Arg::new(name.clone())
-            .long(name.to_ascii_lowercase().replace('_', "-"))
+    // The first of its names is shown.
+    let arg = |names: Vec<String>, value: &str, help: String| {
+        let mut flags = names.iter().map(|name| name.to_ascii_lowercase().replace('_', "-"));
+        Arg::new(names.first().cloned().unwrap_or_default())
+            .long(flags.next().unwrap_or_default())
+            .aliases(flags)
             .value_name(value.to_uppercase())
             .allow_hyphen_values(true)
             .hide_short_help(true)
@@ -90,12 +93,14 @@ fn flags_of(setting: &'static Entry) -> impl Iterator<Item = Arg> {
     if !setting.default.is_empty() {
         notes = format!("{notes} [default: {}]", setting.default);
     }
-    let value = (setting.kind != Kind::Secret)
-        .then(|| arg(setting.name.to_owned(), setting.value, format!("{} {notes}", setting.help)));
+    let value = (setting.kind != Kind::Secret).then(|| {
+        let names = setting.names().map(str::to_owned).collect();
+        arg(names, setting.value, format!("{} {notes}", setting.help))
+    });
     let file = (setting.kind != Kind::Plain).then(|| {
-        let name = format!("{}_FILE", setting.name);
-        let help = format!("A file with {} [env: {name}, or {}]", setting.name, setting.name);
-        arg(name, "path", help).value_hint(ValueHint::FilePath)
+        let name = setting.name;
+        let help = format!("A file with {name} [env: {name}_FILE, or {name}]");
+        arg(setting.file_names().collect(), "path", help).value_hint(ValueHint::FilePath)
     });
     let value = value.map(|arg| if setting.name == ISSUER { optional_value(arg) } else { arg });
     value.into_iter().chain(file)
@@ -126,5 +131,32 @@ impl FromArgMatches for SettingFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_setting_is_a_flag_too() {
+        let command = SettingFlags::augment_args(Command::new("test"));
+        let mut old_names = 0;
+        for setting in SETTINGS.iter().copied() {
+            let values = setting.names().filter(|_| setting.kind != Kind::Secret);
+            for name in values.map(str::to_owned).chain(setting.file_names()) {
+                let flag = format!("--{}", name.to_ascii_lowercase().replace('_', "-"));
+                let matches = command.clone().try_get_matches_from(["test", &flag, "7"]);
+                let flags = SettingFlags::from_arg_matches(&matches.expect(&flag)).expect(&flag);
+                let given: Vec<_> = flags.given.keys().collect();
+                assert!(
+                    matches!(given[..], [own] if own.starts_with(setting.name)),
+                    "{name}: {given:?}"
+                );
+                old_names += usize::from(!given.contains(&&name));
+            }
+        }
+        // GRPC_CLIENT_CA_FILE, JWT_ALGORITHM, RSA_PUBLIC_KEY_PATH, RSA_PRIVATE_KEY_PATH.
+        assert!(old_names >= 4, "{old_names}");
     }
 }

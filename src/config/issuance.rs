@@ -72,6 +72,7 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     tokens: &mut TokenConfig,
     store_timeout: Duration,
+    gate: &ListenerConfig,
 ) -> Option<IssuanceConfig> {
     let is_on = reader.get(settings::AUTHORIZATION_SERVER);
     let listen = listeners::read(reader, &listeners::ISSUER);
@@ -80,7 +81,7 @@ pub(super) fn read(
         name_own_issuer(reader, tokens, &issuer);
     }
     let internal = listeners::read(reader, &listeners::INTERNAL);
-    let web = web::read(reader, public_url, &internal);
+    let web = web::read(reader, public_url, &internal, gate);
     let is_made = internal.has_tcp() && !reader.is_set(settings::ADMIN_TOKEN);
     let generated_admin_token =
         is_made.then(|| reader.get(settings::DATA_DIR).join(ADMIN_TOKEN_FILE));
@@ -136,9 +137,8 @@ struct Names {
 fn names(reader: &mut Reader<'_>, listen: &ListenerConfig) -> Names {
     let set = reader.if_set(settings::ISSUER).flatten();
     let public = reader.get(settings::PUBLIC_URL);
-    let scheme = if listen.tls.is_some() { "https" } else { "http" };
     let listens = || match listen.addresses.first() {
-        Some(Address::Tcp(address)) => format!("{scheme}://{address}"),
+        Some(Address::Tcp(address)) => format!("{}://{address}", listen.scheme()),
         _ => "http://localhost".to_owned(),
     };
     let is_url = |iss: &&String| iss.starts_with("https://") || iss.starts_with("http://");

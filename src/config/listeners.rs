@@ -18,6 +18,9 @@ pub(super) struct ListenerSettings {
     client_ca: Setting<Option<PathBuf>>,
 }
 
+/// A listener with its settings.
+pub(super) type Listener<'l> = (&'l ListenerSettings, &'l ListenerConfig);
+
 pub(super) const GATE: ListenerSettings = ListenerSettings {
     name: "the gate",
     addresses: settings::LISTEN,
@@ -60,7 +63,7 @@ pub(super) fn gate(reader: &mut Reader<'_>) -> ListenerConfig {
     with_tls(reader, &GATE, addresses)
 }
 
-/// That of gRPC; outside loopback it has to be encrypted.
+/// The listener of gRPC; outside loopback it has to be encrypted.
 pub(super) fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
     let grpc = read(reader, &GRPC);
     // Half of the pair is a mistake of its own; what is blank is not set.
@@ -74,7 +77,7 @@ pub(super) fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
     grpc
 }
 
-/// That of these settings.
+/// The listener of these settings.
 pub(super) fn read(reader: &mut Reader<'_>, settings: &ListenerSettings) -> ListenerConfig {
     let addresses: Vec<Address> = reader.each(settings.addresses, str::parse);
     with_tls(reader, settings, addresses)
@@ -95,38 +98,58 @@ fn with_tls(
     listener
 }
 
-/// The files of a listener's TLS: certificate and key together, and tried.
+/// The files of a listener's TLS: certificate and key together.
 fn tls(reader: &mut Reader<'_>, settings: &ListenerSettings) -> Option<TlsFiles> {
     let ListenerSettings { certificate, key, client_ca, .. } = *settings;
     let (certificate_name, key_name) = (certificate.entry.name, key.entry.name);
-    if let Some(path) = reader.get(key) {
-        file_permissions::warn_of_secret(&mut reader.mistakes, key_name, &path);
-    }
-    let files = match (reader.get(certificate), reader.get(key), reader.get(client_ca)) {
-        (Some(certificate), Some(key), client_ca) => TlsFiles { certificate, key, client_ca },
-        (None, None, None) => return None,
+    match (reader.get(certificate), reader.get(key), reader.get(client_ca)) {
+        (Some(certificate), Some(key), client_ca) => {
+            return Some(TlsFiles { certificate, key, client_ca });
+        }
+        (None, None, None) => {}
         (None, None, Some(_)) => {
             reader.wrong(client_ca, format!("needs {certificate_name} and {key_name} too"));
-            return None;
         }
         (Some(_), None, _) => {
             reader.wrong(certificate, format!("needs its private key: set {key_name} too"));
-            return None;
         }
         (None, Some(_), _) => {
             reader.wrong(key, format!("needs its certificate: set {certificate_name} too"));
-            return None;
         }
-    };
-    if let Err(error) = files.check() {
-        let setting = match error.file {
-            TlsFile::Certificate => certificate,
-            TlsFile::Key => key,
-            TlsFile::ClientCa => client_ca,
-        };
-        reader.wrong(setting, error.to_string());
     }
-    Some(files)
+    None
+}
+
+/// Tries the files of each listener's TLS. A command that does not listen may not be able to read
+/// them, and does not need them.
+pub(super) fn check_files(reader: &mut Reader<'_>, listeners: &[Listener<'_>]) {
+    for (settings, listener) in listeners {
+        let Some(files) = &listener.tls else { continue };
+        let key = settings.key.entry.name;
+        file_permissions::warn_of_secret(&mut reader.mistakes, key, &files.key);
+        if let Err(error) = files.check() {
+            let setting = match error.file {
+                TlsFile::Certificate => settings.certificate,
+                TlsFile::Key => settings.key,
+                TlsFile::ClientCa => settings.client_ca,
+            };
+            reader.wrong(setting, error.to_string());
+        }
+    }
+}
+
+/// Warns where the issuer answers a gateway's question to whoever asks, and the gate does not.
+pub(super) fn warn_of_open_issuer(
+    reader: &mut Reader<'_>,
+    gate: &ListenerConfig,
+    issuer: &ListenerConfig,
+) {
+    let is_open = !issuer.asks_for_certificates() && !issuer.is_loopback();
+    if gate.asks_for_certificates() && is_open && !reader.get(settings::DISABLE_EXTERNAL_API) {
+        let problem = "does not guard the issuer, which answers the gate's question at ISSUER_LISTEN \
+                       too: set ISSUER_TLS_CLIENT_CA_FILE, or DISABLE_EXTERNAL_API";
+        reader.warn(GATE.client_ca, problem);
+    }
 }
 
 /// LISTEN, or the one address of LISTEN_HOST and PORT; both, only if they agree.
@@ -172,8 +195,8 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
 }
 
 /// One address cannot be opened twice, save port 0, which is another one each time.
-pub(super) fn check(reader: &mut Reader<'_>, listeners: &[(&ListenerSettings, &ListenerConfig)]) {
-    let of = |(settings, at): &(&ListenerSettings, &ListenerConfig)| {
+pub(super) fn check_addresses(reader: &mut Reader<'_>, listeners: &[Listener<'_>]) {
+    let of = |(settings, at): &Listener<'_>| {
         let (setting, name) = (settings.addresses.entry, settings.name);
         at.addresses.iter().map(|at| (setting, name, at.clone())).collect::<Vec<_>>()
     };

@@ -84,6 +84,18 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// The use that a configuration is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A server. It never takes the key that `dev` made unasked, since everybody who tried `dev`
+    /// here could sign with it.
+    Serve,
+    /// `dev`, which takes its own key where none is configured.
+    Dev,
+    /// A command that opens no listener; it may be used beside `dev`.
+    Command,
+}
+
 /// Settings that `dev` looks at before everything is checked, since it makes what is missing.
 #[derive(Clone, Debug)]
 pub struct BeforeDev {
@@ -98,22 +110,28 @@ pub struct BeforeDev {
 }
 
 impl Config {
-    /// Reads and checks everything.
+    /// Reads and checks everything for `serve`.
     ///
     /// # Errors
     /// All mistakes together.
     pub fn load(sources: &Sources) -> Result<Self, Mistakes> {
-        load(sources, |reader| Self::assemble(reader, false))
+        load(sources, |reader| Self::assemble(reader, Purpose::Serve))
     }
 
-    /// The same for `dev`, and for commands that may be used beside it: where no key is
-    /// configured, the one that `dev` made serves. A server for production never takes it unasked,
-    /// since everybody who tried `dev` here could sign with it.
+    /// The same for `dev`.
     ///
     /// # Errors
     /// All mistakes together.
-    pub fn load_beside_dev(sources: &Sources) -> Result<Self, Mistakes> {
-        load(sources, |reader| Self::assemble(reader, true))
+    pub fn load_dev(sources: &Sources) -> Result<Self, Mistakes> {
+        load(sources, |reader| Self::assemble(reader, Purpose::Dev))
+    }
+
+    /// The same for a command that opens no listener.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load_for_command(sources: &Sources) -> Result<Self, Mistakes> {
+        load(sources, |reader| Self::assemble(reader, Purpose::Command))
     }
 
     /// Reads and checks what commands need that only look after sessions: no key, no address.
@@ -165,17 +183,18 @@ impl Config {
         reader::read(sources, before).0
     }
 
-    fn assemble(reader: &mut Reader<'_>, with_dev_key: bool) -> Self {
+    fn assemble(reader: &mut Reader<'_>, purpose: Purpose) -> Self {
         let data_dir = reader.get(settings::DATA_DIR);
         let (sessions, cache) = sessions::read(reader);
         let accounts = accounts::read(reader, &sessions.store);
         let gate = gate::read(reader);
         let metrics_listen = listeners::read(reader, &listeners::METRICS);
-        let mut tokens = keys::read(reader, with_dev_key);
+        let mut tokens = keys::read(reader, purpose != Purpose::Serve);
         gate::check_upstream_jwt(reader, &gate, &tokens);
-        let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout);
+        let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);
+            listeners::warn_of_open_issuer(reader, &gate.listen, &issuance.listen);
         }
         let mut opened =
             vec![(&listeners::GATE, &gate.listen), (&listeners::METRICS, &metrics_listen)];
@@ -186,7 +205,10 @@ impl Config {
                 (&listeners::GRPC, &it.grpc),
             ]
         }));
-        listeners::check(reader, &opened);
+        listeners::check_addresses(reader, &opened);
+        if purpose != Purpose::Command {
+            listeners::check_files(reader, &opened);
+        }
         Self {
             issuance,
             tokens,

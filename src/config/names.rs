@@ -1,27 +1,15 @@
 //! The names that settings go by, and the one that somebody may have meant who wrote another.
 
-use super::settings::{Entry, Kind, SETTINGS};
+use super::settings::{Entry, SETTINGS};
 
 /// A prefix that people put before the names of a program's settings; these have none.
 const PREFIX: &str = "PORTCULLIS_";
 /// Shorter names are like too many others; what was typed may lack a letter.
 const MIN_LETTERS: usize = 6;
 
-/// Endings of a name that say which file holds the value.
-pub(super) fn endings(kind: Kind, name: &str) -> &'static [&'static str] {
-    match kind {
-        Kind::Plain => &[],
-        Kind::Text | Kind::Secret if name.starts_with("RSA_") => &["_FILE", "_PATH"],
-        Kind::Text | Kind::Secret => &["_FILE"],
-    }
-}
-
 /// The names that a setting may have in the environment, and in lower case in the file.
 pub(super) fn names_of(setting: &'static Entry) -> impl Iterator<Item = String> {
-    std::iter::once(setting.name).chain(setting.aliases.iter().copied()).flat_map(|name| {
-        let endings = endings(setting.kind, name).iter().copied();
-        std::iter::once("").chain(endings).map(move |ending| format!("{name}{ending}"))
-    })
+    setting.names().map(str::to_owned).chain(setting.file_names())
 }
 
 fn names() -> impl Iterator<Item = String> {

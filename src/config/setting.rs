@@ -16,7 +16,7 @@ pub enum Kind {
 pub struct Entry {
     /// Its name in the environment; in lower case, its key in the file; with dashes, its flag.
     pub name: &'static str,
-    /// Other names for it in the environment and the file, from the older systems.
+    /// Other names for it, from the older systems.
     pub aliases: &'static [&'static str],
     /// The ways in which its value may be given.
     pub kind: Kind,
@@ -26,6 +26,28 @@ pub struct Entry {
     pub default: &'static str,
     /// A description of its effect, in one line.
     pub help: &'static str,
+}
+
+impl Entry {
+    /// Its name, then its older ones.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The names, in the same order, by which a file may be given that holds the value.
+    pub fn file_names(&self) -> impl Iterator<Item = String> {
+        self.names().flat_map(|name| self.file_names_of(name))
+    }
+
+    /// Those that belong to one of its names.
+    pub(super) fn file_names_of(&self, name: &'static str) -> impl Iterator<Item = String> + use<> {
+        let endings: &[&str] = match self.kind {
+            Kind::Plain => &[],
+            Kind::Text | Kind::Secret if name.starts_with("RSA_") => &["_FILE", "_PATH"],
+            Kind::Text | Kind::Secret => &["_FILE"],
+        };
+        endings.iter().map(move |ending| format!("{name}{ending}"))
+    }
 }
 
 /// A setting whose value is a `T`.

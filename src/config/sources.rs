@@ -186,7 +186,7 @@ impl Level<'_> {
     /// The setting's value here, under whichever of its names; all of them must agree.
     fn find(&self, setting: &Entry, mistakes: &mut Mistakes) -> Option<Found> {
         let mut found: Option<Found> = None;
-        for name in std::iter::once(&setting.name).chain(setting.aliases) {
+        for name in setting.names() {
             for candidate in self.under_name(setting, name, mistakes) {
                 match &found {
                     Some(first) if first.text != candidate.text => mistakes.add(
@@ -205,13 +205,17 @@ impl Level<'_> {
     }
 
     /// The value itself, and the content of the file that holds it.
-    fn under_name(&self, setting: &Entry, name: &str, mistakes: &mut Mistakes) -> Vec<Found> {
+    fn under_name(
+        &self,
+        setting: &Entry,
+        name: &'static str,
+        mistakes: &mut Mistakes,
+    ) -> Vec<Found> {
         let mut found = Vec::new();
         if let Some(text) = self.value(name) {
             found.push(Found { text, origin: self.origin(name), layer: self.layer() });
         }
-        for ending in names::endings(setting.kind, name) {
-            let name = format!("{name}{ending}");
+        for name in setting.file_names_of(name) {
             let Some(path) = self.value(&name) else {
                 continue;
             };

@@ -12,6 +12,7 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     public_url: String,
     internal: &ListenerConfig,
+    gate: &ListenerConfig,
 ) -> WebConfig {
     let web = WebConfig {
         public_url,
@@ -20,6 +21,8 @@ pub(super) fn read(
         trusted_proxies: TrustedProxies(reader.get(settings::TRUSTED_PROXIES)),
         admin_token: reader.get(settings::ADMIN_TOKEN),
         internal: internal_config(reader, internal),
+        internal_scheme: internal.scheme(),
+        gate_scheme: gate.scheme(),
         disable_external: reader.get(settings::DISABLE_EXTERNAL_API),
         disable_internal: reader.get(settings::DISABLE_INTERNAL_API),
         pages: Pages {

@@ -87,7 +87,8 @@ impl Hook {
     /// # Errors
     /// Where the system has none that can be read.
     pub fn new(config: HookConfig) -> std::io::Result<Self> {
-        Ok(Self { config, permits: Semaphore::new(MAX_QUESTIONS), client: HttpsClient::new()? })
+        let client = HttpsClient::new(config.timeout)?;
+        Ok(Self { config, permits: Semaphore::new(MAX_QUESTIONS), client })
     }
 
     /// Asks once. What was not sent for want of a connection is sent again, once; what was sent

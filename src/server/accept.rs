@@ -34,14 +34,16 @@ impl Listeners {
         B::Error: std::error::Error + Send + Sync,
     {
         let limits = self.limits();
-        let registry = ConnectionRegistry::new(Budget::new(limits.unfinished_heads));
+        let by_address =
+            |total, share| Budget::with_addresses(total, share, limits.gateways.clone());
+        let heads = by_address(limits.unfinished_heads, limits.unfinished_heads / 4);
+        let registry = ConnectionRegistry::new(heads);
         let _abort_on_drop = AbortOnDrop(Arc::clone(&registry));
         let protocols = Arc::new(Protocols::new(limits));
         let permits =
             Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (idle, request) = (limits.idle_timeout, limits.request_timeout);
-        let connections =
-            Budget::with_addresses(usize::MAX, limits.max_per_address, limits.gateways.clone());
+        let connections = by_address(usize::MAX, limits.max_per_address);
         let tls = self.tls();
         let watching = watch(tls.clone());
         let spawn = |socket: Socket, permit| {
@@ -54,7 +56,7 @@ impl Listeners {
             let (answer, tls) = (answer.clone(), tls.clone());
             let (protocols, answer) =
                 (Arc::clone(&protocols), move |request| answer(peer, request));
-            registry.spawn(permit, |state| async move {
+            registry.spawn(permit, peer, |state| async move {
                 protocols.run(socket, tls, state, answer).await;
                 drop(reservation);
             });

@@ -1,4 +1,4 @@
-//! Where to listen, as the operator writes it.
+//! Addresses of listeners, as the operator writes them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whether only this host can reach it. A unix socket is reached through the file system.
+    /// True where only this host can reach it. A unix socket is reached through the file system.
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
@@ -45,7 +45,7 @@ impl FromStr for Address {
     }
 }
 
-/// Why a text is no address, and what to write instead.
+/// A text is no address; says why, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AddressError(String);

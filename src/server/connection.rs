@@ -19,7 +19,7 @@ use super::stream::{Protocol, Socket, Stream};
 use super::tls::Tls;
 use crate::wire::BodyRead;
 
-/// How much of unread bodies HTTP/2 clients may send ahead, a stream and a connection.
+/// The bytes of unread bodies that HTTP/2 clients may send ahead, a stream and a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
@@ -31,10 +31,10 @@ const HEADS_IN_FLIGHT: usize = 4 << 20;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many headers hyper allows by itself.
+/// The number of headers that hyper allows by itself.
 const HYPERS_MAX_HEADERS: usize = 100;
 
-/// How connections are spoken to, the same for all of them.
+/// The protocols, configured the same for all connections.
 #[derive(Clone, Debug)]
 pub(super) struct Protocols {
     http1: http1::Builder,

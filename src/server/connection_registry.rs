@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use crate::wire::budget::{Budget, Reservation};
 /// The number of sweeps in one timeout: the last quarter is its error.
 const SWEEPS_PER_TIMEOUT: u32 = 4;
 
-/// What an HTTP/2 connection reads at once, before the requests in it are looked at.
+/// The bytes that an HTTP/2 connection reads before the requests in them are looked at.
 const READ_AT_ONCE: usize = 32 << 10;
 
 /// The phase of a connection: how long it may go on. It only ever grows.
@@ -50,16 +51,16 @@ pub(super) struct ConnectionState {
     /// The memory of the heads in flight, and how many of them bring a body; HTTP/2's alone.
     heads: AtomicUsize,
     bodies: AtomicU32,
-    /// What may still be read before the connection's task is polled again; for HTTP/2 alone.
+    /// The bytes that may still be read before the connection's task is polled again; for HTTP/2 alone.
     readable: AtomicUsize,
     /// True where its own pings find out that nobody is there any more.
     pinged: AtomicBool,
 }
 
 impl ConnectionState {
-    fn new(phase: Phase, heads: &Arc<Budget>) -> Self {
+    fn new(phase: Phase, reservation: Reservation) -> Self {
         Self {
-            reservation: heads.reservation(None),
+            reservation,
             phase: AtomicU8::new(phase as u8),
             waker: Mutex::new(None),
             started: AtomicU32::new(0),
@@ -139,7 +140,7 @@ impl ConnectionState {
         (self.heads.load(Ordering::Relaxed), self.bodies.load(Ordering::Relaxed))
     }
 
-    /// Whether more may be read before the requests that came are looked at.
+    /// True while more may be read before the requests that came are looked at.
     pub(super) fn is_readable(&self) -> bool {
         self.readable.load(Ordering::Relaxed) > 0
     }
@@ -244,15 +245,16 @@ impl ConnectionRegistry {
         Arc::new(Self { heads, table: Mutex::new(table), tasks: TaskTracker::new() })
     }
 
-    /// Runs a connection in a task of its own, registered until it ends.
+    /// Runs a connection from `peer` in a task of its own, registered until it ends.
     pub(super) fn spawn<F>(
         self: &Arc<Self>,
         permit: Option<OwnedSemaphorePermit>,
+        peer: Option<IpAddr>,
         run: impl FnOnce(Arc<ConnectionState>) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (state, registration) = self.register(permit);
+        let (state, registration) = self.register(permit, peer);
         let connection = run(state);
         self.tasks.spawn(async move {
             let _registration = registration;
@@ -263,15 +265,17 @@ impl ConnectionRegistry {
     fn register(
         self: &Arc<Self>,
         permit: Option<OwnedSemaphorePermit>,
+        peer: Option<IpAddr>,
     ) -> (Arc<ConnectionState>, Registration) {
+        let reservation = self.heads.reservation(peer);
         let mut table = lock(&self.table);
-        let (id, state) = (table.next, Arc::new(ConnectionState::new(table.phase, &self.heads)));
+        let (id, state) = (table.next, Arc::new(ConnectionState::new(table.phase, reservation)));
         table.next += 1;
         table.entries.insert(id, Entry { state: Arc::clone(&state), seen: (0, 0), idle_sweeps: 0 });
         (state, Registration { registry: Arc::clone(self), id, _permit: permit })
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub(super) fn len(&self) -> usize {
         lock(&self.table).entries.len()
     }

@@ -10,13 +10,13 @@ use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::Socket;
 
-/// How long an idle connection stays open for a request that was sent before the client could
+/// The time that an idle connection stays open for a request that was sent before the client could
 /// know; longer than a request needs to cross any network that a gateway is on.
 const LINGER: Duration = Duration::from_secs(1);
 /// The time that aborted connections get to end.
 const ABORT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How a drain ended.
+/// The end of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainReport {
     /// Connections that were open at its start and ended by themselves.

@@ -1,8 +1,9 @@
 //! The memory of heads: how much of it unfinished ones may take, all connections together.
 //!
 //! A head that never ends costs its sender a trickle. So whatever is received of one beyond what
-//! every connection has anyway is taken from one budget for all of them, and given back when its
-//! request was answered; where the budget is used up, the connection is closed.
+//! every connection has anyway is taken from one budget for all of them, of which an address has a
+//! share, and given back when its request was answered; where there is no more, the connection is
+//! closed.
 
 /// The bytes of a head that every connection has without a reservation: most heads are smaller.
 const FREE_BYTES: usize = 8 << 10;
@@ -14,7 +15,7 @@ const MEMORY_OF_FIELD: usize = 128;
 /// The head that an HTTP/1 connection is in.
 #[derive(Debug, Default)]
 pub(super) struct Http1Head {
-    /// Which request of the connection it is.
+    /// The number of its request on the connection.
     number: u32,
     bytes: usize,
 }
@@ -43,7 +44,7 @@ pub(super) struct Frames {
     /// Of a frame's own head: what has come.
     head: [u8; 9],
     has_come: usize,
-    /// Whether the payload is a part of a header block that is not finished.
+    /// True where the payload is a part of a header block that is not finished.
     is_of_block: bool,
     /// Bytes of such payloads that have come. What a frame announces costs nobody anything yet.
     block: usize,

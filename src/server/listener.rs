@@ -20,14 +20,14 @@ use super::{Address, Limits};
 
 /// Connections that the kernel keeps for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// How often a drain waits for descriptors to accept the rest of a backlog.
+/// The number of times that a drain waits for descriptors to accept the rest of a backlog.
 const EXHAUSTED_TRIES: usize = 10;
 
 /// Bound sockets, not yet served.
 #[derive(Debug)]
 pub struct Listeners {
     all: Vec<Listener>,
-    /// Where the next round begins, so that a busy listener does not starve the others.
+    /// The socket with which the next round begins, so that a busy one does not starve the others.
     next: usize,
     limits: Limits,
     tls: Option<Arc<Tls>>,
@@ -88,7 +88,7 @@ impl Listeners {
     }
 }
 
-/// Why an address could not be opened, and what to do.
+/// An address cannot be opened; says why, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}")]
 pub struct BindError {
@@ -96,7 +96,7 @@ pub struct BindError {
     cause: Cause,
 }
 
-/// What the system said, or our words where they say more.
+/// The system's error, or our own words where they say more.
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]

@@ -58,20 +58,30 @@ impl ListenerConfig {
         self.addresses.iter().all(Address::is_loopback)
     }
 
+    /// The scheme of URLs of its TCP addresses.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// True where it asks clients for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    }
+
     /// True with a TCP address among its own.
     pub fn has_tcp(&self) -> bool {
         self.addresses.iter().any(|address| matches!(address, Address::Tcp(_)))
     }
 }
 
-/// What the listeners allow their clients.
+/// Limits of what clients may do.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait in the kernel's backlog.
     pub max_connections: usize,
     /// Connections of one address at once (IPv6: of one /64); more are closed.
     pub max_per_address: usize,
-    /// Those who may have as many as they like, beside clients of unix sockets.
+    /// Networks that no bound of an address holds for, beside clients of unix sockets.
     pub gateways: Networks,
     /// A connection on which no request starts for this long is closed: one that never sent a
     /// byte, one whose head never ends, an idle keep-alive one. At most a quarter late.
@@ -84,8 +94,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of one request's head; more are answered 431.
     pub max_head_bytes: usize,
-    /// Memory of all heads that are not finished, beyond the 8 KiB that each may have; a connection
-    /// that needs more is closed.
+    /// Memory of all heads that are not finished, beyond the 8 KiB that each may have; one address
+    /// has at most a quarter of it. A connection that needs more is closed.
     pub unfinished_heads: usize,
     /// Streams that one HTTP/2 connection may have open at once.
     pub max_streams: u32,

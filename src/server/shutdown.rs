@@ -31,12 +31,12 @@ impl Shutdown {
         self.begun.cancel();
     }
 
-    /// How long the drain may take.
+    /// The longest time of the drain.
     pub fn grace(&self) -> Duration {
         self.grace
     }
 
-    /// Whether the drain has begun; readiness answers "no" from then on.
+    /// True once the drain has begun; readiness answers "no" from then on.
     pub fn has_begun(&self) -> bool {
         self.begun.is_cancelled()
     }

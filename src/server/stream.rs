@@ -20,11 +20,11 @@ use super::connection_registry::ConnectionState;
 use super::heads::{Frames, Http1Head};
 use super::tls::Tls;
 
-/// What every HTTP/2 connection with prior knowledge begins with (RFC 9113 section 3.4).
+/// The beginning of every HTTP/2 connection with prior knowledge (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for the first read: most heads fit.
 const FIRST_READ: usize = 4096;
-/// How much of an unwanted body is read away, and for how long, so that the kernel does not
+/// The bytes of an unwanted body that are read away, and the time for that, so that the kernel does not
 /// answer it with a reset that overtakes the response.
 const DISCARD_BYTES: usize = 4 << 20;
 const DISCARD_TIME: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ pub(super) struct Stream {
     discard: Discard,
 }
 
-/// How what is read is to be understood.
+/// The protocol that what is read belongs to.
 #[derive(Debug)]
 enum Reading {
     Http1(Http1Head),
@@ -133,7 +133,7 @@ impl Stream {
             }
         };
         self.state.reservation().resize(reserved).map_err(|_| {
-            tracing::warn!("closed a connection: unfinished heads take all of their memory");
+            tracing::warn!("closed a connection: unfinished heads take all of their memory, or all of its address's");
             io::ErrorKind::OutOfMemory.into()
         })
     }
@@ -185,7 +185,7 @@ impl Discard {
     }
 }
 
-/// How much of HTTP/1 is read at once. hyper reads more and more ahead of the heads that it has
+/// The bytes of HTTP/1 that are read at once. hyper reads more and more ahead of the heads that it has
 /// looked at, which would count for nobody.
 const MAX_AT_ONCE: usize = 16 * 1024;
 

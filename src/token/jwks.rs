@@ -138,7 +138,7 @@ impl Fetcher {
     /// # Errors
     /// The system has none that can be read.
     pub fn new() -> std::io::Result<Self> {
-        HttpsClient::new().map(Self)
+        HttpsClient::new(FETCH_TIMEOUT).map(Self)
     }
 
     /// Reads a source once.

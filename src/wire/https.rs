@@ -15,9 +15,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// The longest time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A client; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct HttpsClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
@@ -37,14 +34,15 @@ pub enum HttpsError {
 }
 
 impl HttpsClient {
-    /// A client without a connection.
+    /// A client without a connection. All addresses of a host share `connect_timeout`, so that one
+    /// that is dead leaves time for the others. Who calls bounds the whole call.
     ///
     /// # Errors
     /// The system has no certificate authorities that can be read.
-    pub fn new() -> std::io::Result<Self> {
+    pub fn new(connect_timeout: Duration) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()?
@@ -87,4 +85,27 @@ fn chain(error: &hyper_util::client::legacy::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connecting_may_take_as_long_as_whoever_calls_allows() {
+        // Once its queue is full, it answers nobody who connects.
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        silent.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        silent.listen(0).expect("it listens");
+        let address = silent.local_addr().ok().and_then(|it| it.as_socket()).expect("an address");
+        let _in_its_queue = std::net::TcpStream::connect(address).expect("the first");
+        let client = HttpsClient::new(Duration::from_secs(20)).expect("a client");
+        let request = Request::get(format!("http://{address}/")).body(Full::new(Bytes::new()));
+        let mut sending = std::pin::pin!(client.send(request.expect("a request")));
+        let early = tokio::time::timeout(Duration::from_secs(19), &mut sending).await;
+        assert!(early.is_err(), "{early:?}");
+        assert!(matches!(sending.await, Err(HttpsError::Connect(_))));
+    }
 }

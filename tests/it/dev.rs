@@ -1,9 +1,12 @@
 //! `portcullis dev`: the printed commands behave as printed, and what was there is there again.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use portcullis::server::TlsFiles;
+
+use crate::support::certificates::{Authority, Certificates};
 use crate::support::process::Running;
 use crate::support::realm::PORTCULLIS;
 use crate::support::{free_address, http, tokens};
@@ -17,15 +20,17 @@ struct Dev {
 
 /// Starts `dev` in `folder` with no environment, and waits until it has said what to type.
 fn start(folder: &Path) -> Dev {
-    start_issuing_at(folder, free_address())
+    start_with(folder, free_address(), &[])
 }
 
-/// The same, where the issuer is at an address of one's choice, which is its name too.
-fn start_issuing_at(folder: &Path, issuer: SocketAddr) -> Dev {
+/// The same, where the issuer is at an address of one's choice, which is its name too, and with
+/// these settings.
+fn start_with(folder: &Path, issuer: SocketAddr, settings: &[(String, PathBuf)]) -> Dev {
     let (gate, metrics) = (free_address(), free_address());
     let log = folder.join(format!("dev-{}.log", gate.port()));
     let mut command = Command::new(PORTCULLIS);
-    command.env_clear().current_dir(folder).args(["dev", "--listen", &gate.to_string()]);
+    command.env_clear().envs(settings.iter().cloned()).current_dir(folder);
+    command.args(["dev", "--listen", &gate.to_string()]);
     command.args(["--issuer-listen", &issuer.to_string()]);
     command.args(["--metrics-listen", &metrics.to_string()]);
     for other in ["--internal-listen", "--grpc-listen"] {
@@ -73,8 +78,34 @@ fn type_them(dev: &Dev) -> (Vec<String>, String) {
 #[test]
 fn the_printed_commands_behave_as_printed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dev = start(folder.path());
-    let (statuses, text) = type_them(&dev);
+    check_printed_commands(&start(folder.path()));
+}
+
+#[test]
+fn the_printed_commands_speak_tls_where_the_listeners_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificates = Certificates::new(Authority::new(), None);
+    let of = |listener: &str| {
+        let name = |part: &str| format!("{listener}_TLS_{part}_FILE");
+        let TlsFiles { certificate, key, .. } = certificates.files();
+        [(name("CERT"), certificate), (name("KEY"), key)]
+    };
+    let settings = ["LISTEN", "ISSUER", "INTERNAL"].map(of).concat();
+    let dev = start_with(folder.path(), free_address(), &settings);
+    check_printed_commands(&dev);
+    let document = Command::new("curl")
+        .args(["-ks", &format!("https://{}/openapi.json", dev.issuer)])
+        .output()
+        .expect("curl runs");
+    let text = String::from_utf8_lossy(&document.stdout);
+    for url in ["https://{gate}", "https://{internal}"] {
+        assert!(text.contains(url), "{url} in {text}");
+    }
+}
+
+#[track_caller]
+fn check_printed_commands(dev: &Dev) {
+    let (statuses, text) = type_them(dev);
     let codes: Vec<_> = statuses.iter().filter_map(|line| line.split(' ').nth(1)).collect();
     assert_eq!(codes, ["401", "200", "200", "401"], "{text}");
     assert!(text.contains("x-auth-username: alice"), "{text}");
@@ -113,7 +144,7 @@ fn started_again_it_finds_its_key_and_its_sessions() {
     let before = run(&["session", "list", "--json"]);
     dev.process.kill();
 
-    let dev = start_issuing_at(folder.path(), dev.issuer);
+    let dev = start_with(folder.path(), dev.issuer, &[]);
     assert_eq!(read("signing-key.pem"), key);
     assert_eq!(run(&["session", "list", "--json"]), before);
     for (token, status) in [(&kept, 200), (&login, 200), (&ended, 401)] {

@@ -22,6 +22,7 @@ use portcullis::store::StoreError;
 use portcullis::store::records::{
     MemoryRecordStore, NewRecord, RecordKey, RecordStore, StoredRecord,
 };
+use portcullis::wire::networks::Networks;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -50,7 +51,8 @@ impl Server {
         let listeners = Listeners::bind(&[any], &Limits::default().of_grpc()).expect("a free port");
         let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one address") };
         let admin_token = Some(Secret::new(ADMIN_TOKEN));
-        let service = GrpcService::new(&fixture.issuance, admin_token).await.expect("a service");
+        let service = GrpcService::new(&fixture.issuance, admin_token, Networks::default());
+        let service = service.await.expect("a service");
         let shutdown = Shutdown::new(grace);
         let serving = serve_grpc(listeners.with_tls(tls), service, shutdown.clone());
         Self { address, shutdown, ended: tokio::spawn(serving) }

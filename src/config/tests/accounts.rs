@@ -1,4 +1,4 @@
-//! Where accounts are configured to be, and what is asked of passwords.
+//! The place of accounts, and the rules of passwords.
 
 use super::*;
 use crate::account::password::HashConfig;

@@ -1,4 +1,4 @@
-//! What is configured about keys, and that no mistake repeats one.
+//! Keys, of which no mistake repeats one.
 
 use super::*;
 
@@ -171,7 +171,7 @@ fn the_key_that_dev_made_serves_beside_dev_alone() {
     let pem: Secret = key::generate(DEV_KEY_ALGORITHM, &SystemRandom).unwrap();
     std::fs::write(folder.path().join(DEV_KEY_FILE), pem.expose()).unwrap();
     let sources = Sources { environment: pairs(&[("DATA_DIR", data_dir)]), ..Sources::default() };
-    assert!(Config::load_beside_dev(&sources).unwrap().tokens.signing.is_some());
+    assert!(Config::load_for_command(&sources).unwrap().tokens.signing.is_some());
     // A server for production does not trust it, also where a key was meant and is empty.
     for values in
         [&[("DATA_DIR", data_dir)][..], &[("DATA_DIR", data_dir), ("PUBLIC_KEY_FILE", "")]]

@@ -45,8 +45,12 @@ fn every_listener_has_tls_of_its_own() {
         let [certificate, key, client_ca] = files.map(Into::into);
         let expected = TlsFiles { certificate, key, client_ca: Some(client_ca) };
         assert_eq!(found.tls, Some(expected), "{prefix}");
+        let web = &issuance.web;
         let known_as = if prefix == "ISSUER" { "https://" } else { "http://" };
-        assert!(issuance.web.public_url.starts_with(known_as), "{}", issuance.web.public_url);
+        assert!(web.public_url.starts_with(known_as), "{}", web.public_url);
+        for (of, scheme) in [("INTERNAL", web.internal_scheme), ("LISTEN", web.gate_scheme)] {
+            assert_eq!(scheme, if prefix == of { "https" } else { "http" }, "{of} of {prefix}");
+        }
     }
 }
 
@@ -73,6 +77,49 @@ fn half_of_a_pair_and_files_that_do_not_fit_are_refused() {
         let told = mistake(&[&[("SECRET_KEY", SECRET)], values].concat());
         assert!(told.contains(expected), "{values:?}: {told}");
         assert!(values.iter().any(|(name, _)| told.contains(name)), "{told}");
+    }
+}
+
+#[test]
+fn files_are_tried_for_those_alone_who_listen() {
+    let gone = [
+        ("SECRET_KEY", SECRET),
+        ("LISTEN_TLS_CERT_FILE", "/gone"),
+        ("LISTEN_TLS_KEY_FILE", "/gone"),
+    ];
+    let sources = Sources { environment: pairs(&gone), ..Sources::default() };
+    for load in [Config::load, Config::load_dev] {
+        let told = load(&sources).expect_err("it would listen").to_string();
+        assert!(told.contains("there is no such file"), "{told}");
+    }
+    assert!(Config::load_for_command(&sources).is_ok());
+}
+
+#[test]
+fn a_gate_that_asks_for_certificates_beside_an_issuer_that_does_not_is_told() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let issuer = [("AUTHORIZATION_SERVER", "true"), ("ISSUER_LISTEN", "0.0.0.0:0")];
+    let tls = [
+        ("LISTEN_TLS_CERT_FILE", certificate.as_str()),
+        ("LISTEN_TLS_KEY_FILE", key.as_str()),
+        ("LISTEN_TLS_CLIENT_CA_FILE", certificate.as_str()),
+        ("ISSUER_TLS_CERT_FILE", certificate.as_str()),
+        ("ISSUER_TLS_KEY_FILE", key.as_str()),
+    ];
+    let base = [&issuer[..], &tls].concat();
+    let cases: [(&[(&str, &str)], bool); 5] = [
+        (&[], true),
+        (&[("ISSUER_LISTEN", "127.0.0.1:0")], false),
+        (&[("ISSUER_TLS_CLIENT_CA_FILE", &certificate)], false),
+        (&[("DISABLE_EXTERNAL_API", "true")], false),
+        (&[("LISTEN_TLS_CLIENT_CA_FILE", "")], false),
+    ];
+    for (values, is_told) in cases {
+        let warnings = with_secret(&[&base[..], values].concat()).unwrap().warnings;
+        let found = warnings.iter().any(|line| line.contains("does not guard the issuer"));
+        assert_eq!(found, is_told, "{values:?}: {warnings:?}");
     }
 }
 

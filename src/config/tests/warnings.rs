@@ -1,4 +1,4 @@
-//! What is allowed, but ought to be said.
+//! Warnings: of what is allowed, but may not be meant.
 
 use std::os::unix::fs::PermissionsExt as _;
 

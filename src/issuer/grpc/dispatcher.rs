@@ -14,16 +14,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
 
 use super::caller::Peer;
+use crate::wire::budget::Budget;
 use crate::wire::is_forward_auth;
+use crate::wire::networks::Networks;
 
-/// The most calls that are under way at once, on all connections.
+/// The most calls that are under way at once, on all connections; a quarter of them from one address.
 const MAX_CALLS: usize = 1_024;
 /// The longest time of a call, whatever the client is willing to wait.
 const LONGEST_CALL: Duration = Duration::from_secs(10);
@@ -32,15 +33,16 @@ const LONGEST_CALL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Dispatcher {
     routes: Routes,
-    /// A permit for each call that may be under way.
-    permits: Arc<Semaphore>,
+    /// The calls that may be under way.
+    calls: Arc<Budget>,
     longest: Duration,
 }
 
 impl Dispatcher {
-    pub(super) fn new(routes: Routes) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_CALLS));
-        Self { routes: routes.prepare(), permits, longest: LONGEST_CALL }
+    /// A dispatcher for `routes`; calls from `gateways` have no bound of their own.
+    pub(super) fn new(routes: Routes, gateways: Networks) -> Self {
+        let calls = Budget::with_addresses(MAX_CALLS, MAX_CALLS / 4, gateways);
+        Self { routes: routes.prepare(), calls, longest: LONGEST_CALL }
     }
 
     /// Answers one request.
@@ -58,7 +60,7 @@ impl Dispatcher {
             *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return refusal;
         }
-        let Ok(_permit) = self.permits.try_acquire_owned() else {
+        let Ok(_call) = self.calls.reserve(peer, 1) else {
             return Status::unavailable("too many calls at once").into_http();
         };
         let deadline = deadline(request.headers()).unwrap_or(self.longest);
@@ -169,10 +171,11 @@ mod tests {
         request.body(Empty::new()).expect("a request")
     }
 
-    /// So many calls at once, each for at most so long.
+    /// So many calls at once, half of them from one address, each for at most so long.
     fn dispatcher(most: usize, longest: Duration) -> Dispatcher {
         let never = Router::new().fallback(std::future::pending::<Response<axum::body::Body>>);
-        Dispatcher { routes: never.into(), permits: Arc::new(Semaphore::new(most)), longest }
+        let calls = Budget::with_addresses(most, most.div_ceil(2), Networks::default());
+        Dispatcher { routes: never.into(), calls, longest }
     }
 
     fn code(answer: &Response<Body>) -> Code {
@@ -189,13 +192,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_too_many_is_told_at_once() {
-        let dispatcher = dispatcher(1, Duration::from_secs(3_600));
-        let mut first = Box::pin(dispatcher.clone().answer(None, call(None)));
-        assert!((&mut first).now_or_never().is_none());
-        let answer = dispatcher.clone().answer(None, call(None)).await;
-        assert_eq!(code(&answer), Code::Unavailable);
+    async fn a_call_too_many_is_told_at_once_and_no_address_takes_all() {
+        let dispatcher = dispatcher(2, Duration::from_secs(3_600));
+        let [one, other, third] = [1, 2, 3].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let begin = |peer| {
+            let mut begun = Box::pin(dispatcher.clone().answer(peer, call(None)));
+            (&mut begun).now_or_never().map_or_else(|| Ok(begun), |answer| Err(code(&answer)))
+        };
+        let first = begin(one).expect("under way");
+        assert_eq!(begin(one).err(), Some(Code::Unavailable), "it has its share");
+        let _second = begin(other).expect("another address has its own");
+        assert_eq!(begin(third).err(), Some(Code::Unavailable), "there are no more");
         drop(first);
-        assert_eq!(dispatcher.permits.available_permits(), 1);
+        assert!(begin(third).is_ok(), "it was given back");
     }
 }

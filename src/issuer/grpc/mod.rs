@@ -15,8 +15,11 @@ mod value;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use http::{Request, Response};
+use http_body_util::{BodyStream, StreamBody};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -33,7 +36,10 @@ use tp_auth::TpAuth;
 use super::Issuance;
 use crate::secret::Secret;
 use crate::wire::body::MAX_BODY_BYTES;
+use crate::wire::networks::Networks;
 
+/// The beginning of the paths of reflection.
+const REFLECTION: &str = "/grpc.reflection.";
 /// The services whose health is told.
 const SERVICES: [&str; 3] = [
     // The whole server.
@@ -47,6 +53,8 @@ const SERVICES: [&str; 3] = [
 pub struct GrpcService {
     dispatcher: Dispatcher,
     health: HealthReporter,
+    /// Cancelled once the server drains.
+    ended: CancellationToken,
 }
 
 /// The description of the services cannot be read.
@@ -55,13 +63,15 @@ pub struct GrpcService {
 pub struct GrpcError(#[from] tonic_reflection::server::Error);
 
 impl GrpcService {
-    /// All services, with the administrator's token, if there is one.
+    /// All services, with the administrator's token, if there is one. Calls from `gateways` have no
+    /// bound of their own.
     ///
     /// # Errors
     /// [`GrpcError`].
     pub async fn new(
         issuance: &Arc<Issuance>,
         admin_token: Option<Secret>,
+        gateways: Networks,
     ) -> Result<Self, GrpcError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
@@ -74,16 +84,22 @@ impl GrpcService {
             .add_service(health_service.max_decoding_message_size(MAX_BODY_BYTES))
             .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_BODY_BYTES))
             .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_BODY_BYTES));
-        Ok(Self { dispatcher: Dispatcher::new(routes), health })
+        let dispatcher = Dispatcher::new(routes, gateways);
+        Ok(Self { dispatcher, health, ended: CancellationToken::new() })
     }
 
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
     pub async fn answer(self, peer: Option<IpAddr>, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(REFLECTION) {
+            return self.dispatcher.answer(peer, until(self.ended, request)).await;
+        }
         self.dispatcher.answer(peer, request).await
     }
 
-    /// Tells those who watch that it is over, and ends their streams, which would hold up a drain.
+    /// Tells those who watch that it is over, and ends their streams and those of reflection, which
+    /// would hold up a drain.
     pub async fn end(mut self) {
+        self.ended.cancel();
         set_health(&self.health, ServingStatus::NotServing).await;
         for service in SERVICES {
             self.health.clear_service_status(service).await;
@@ -95,6 +111,14 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
     }
+}
+
+/// The request, whose questions end once `ended` is cancelled, and so do its answers.
+fn until(ended: CancellationToken, request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| {
+        let frames = BodyStream::new(body).take_until(ended.cancelled_owned());
+        Body::new(StreamBody::new(frames))
+    })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

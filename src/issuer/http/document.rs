@@ -117,7 +117,7 @@ pub(super) fn complete(mut document: openapi::OpenApi, config: &WebConfig) -> op
     components.add_security_scheme("cookies", cookies);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            complete_operation(operation, method, path);
+            complete_operation(operation, method, path, config);
         }
     }
     rename_token(&mut document.paths, &config.token_path);
@@ -136,15 +136,18 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 }
 
 /// Completes an operation by what follows from its path and its tag.
-fn complete_operation(operation: &mut Operation, method: &str, path: &str) {
+fn complete_operation(operation: &mut Operation, method: &str, path: &str, config: &WebConfig) {
     // No two operations have method and path in common, so no two have this.
     operation.operation_id = Some(operation_id(method, path));
     let is_tagged = |tag: &str| operation.tags.iter().flatten().any(|it| it == tag);
     let (is_internal, is_gates) = (is_tagged(INTERNAL), is_tagged(GATE));
     if is_internal {
-        operation.servers = Some(vec![elsewhere("internal", "127.0.0.1:8082", "INTERNAL_LISTEN")]);
+        let url = format!("{}://{{internal}}", config.internal_scheme);
+        let internal = elsewhere("internal", &url, "127.0.0.1:8082", "INTERNAL_LISTEN");
+        operation.servers = Some(vec![internal]);
     } else if is_gates {
-        operation.servers = Some(vec![elsewhere("gate", "127.0.0.1:8080", "LISTEN")]);
+        let url = format!("{}://{{gate}}", config.gate_scheme);
+        operation.servers = Some(vec![elsewhere("gate", &url, "127.0.0.1:8080", "LISTEN")]);
     }
     if is_gates {
         return;
@@ -190,10 +193,10 @@ fn add(operation: &mut Operation, status: &str, meaning: &str) {
 }
 
 /// Another listener, whose address the document does not give away.
-fn elsewhere(name: &str, usual: &str, setting: &str) -> Server {
+fn elsewhere(name: &str, url: &str, usual: &str, setting: &str) -> Server {
     let variable = ServerVariableBuilder::new().default_value(usual);
     let variable = variable.description(Some(format!("What {setting} says")));
-    let server = ServerBuilder::new().url(format!("http://{{{name}}}"));
+    let server = ServerBuilder::new().url(url);
     server.description(Some(format!("The {name} listener"))).parameter(name, variable).build()
 }
 

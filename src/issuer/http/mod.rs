@@ -61,6 +61,10 @@ pub struct WebConfig {
     pub admin_token: Option<Secret>,
     /// Callers that the internal listener lets through without it.
     pub internal: InternalConfig,
+    /// The scheme of the internal listener: `http` or `https`.
+    pub internal_scheme: &'static str,
+    /// The scheme of the gate's listener.
+    pub gate_scheme: &'static str,
     /// True if jwthenticator's external routes are not there.
     pub disable_external: bool,
     /// True if jwthenticator's internal routes are not there.

@@ -1,4 +1,4 @@
-//! What clients and gateways may send, and what they get.
+//! Requests of clients and gateways, and their answers.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What strangers can make the server hold: fields, heads, bodies, connections.
+//! Bounds of what strangers can make the server hold: fields, heads, bodies, connections.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -39,6 +39,14 @@ async fn ask_8_too_many(
         assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
     }
     asking
+}
+
+fn loopback() -> Networks {
+    Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap()
+}
+
+fn limits_of_heads(unfinished_heads: usize) -> Limits {
+    Limits { unfinished_heads, ..Limits::default() }
 }
 
 /// A head of so many bytes for this path; `end` ends it or does not.
@@ -103,7 +111,7 @@ async fn so_many_streams_of_a_connection_wait_for_a_body() {
 
 #[tokio::test]
 async fn large_heads_share_one_budget_until_they_are_answered() {
-    let limits = Limits { unfinished_heads: 100 << 10, ..Limits::default() };
+    let limits = Limits { gateways: loopback(), ..limits_of_heads(100 << 10) };
     let server = Server::with(&limits, TIMEOUT);
     let mut held = server.connect().await;
     held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
@@ -121,8 +129,24 @@ async fn large_heads_share_one_budget_until_they_are_answered() {
 }
 
 #[tokio::test]
+async fn an_address_has_a_quarter_of_the_memory_of_heads() {
+    let server = Server::with(&limits_of_heads(400 << 10), TIMEOUT);
+    let mut held = server.connect().await;
+    held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
+    server.hold.started.notified().await;
+    let mut late = server.connect().await;
+    late.send(&head("/", 60 << 10, "")).await;
+    late.assert_aborted().await;
+    let mut other = server.connect_from([127, 0, 0, 2]).await;
+    other.send(&head("/", 60 << 10, "\r\n\r\n")).await;
+    assert!(other.answer().await.ends_with("hello"), "another address has its own share");
+    server.hold.release.notify_one();
+    assert!(held.answer().await.ends_with("held"));
+}
+
+#[tokio::test]
 async fn an_unfinished_http_2_head_counts_by_what_its_fields_take() {
-    let limits = Limits { unfinished_heads: 1 << 20, ..Limits::default() };
+    let limits = limits_of_heads(4 << 20);
     let server = Server::with(&limits, TIMEOUT);
     for (fields, is_aborted) in [(4_000_usize, false), (9_000, true)] {
         let mut client = server.connect().await;
@@ -152,8 +176,7 @@ async fn an_address_has_so_many_connections_unless_it_is_a_listed_gateways() {
     server.connect().await.assert_aborted().await;
     drop(first);
     until_answered(&server, GET).await;
-    let gateways = Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap();
-    let server = Server::with(&Limits { gateways, ..limits }, TIMEOUT);
+    let server = Server::with(&Limits { gateways: loopback(), ..limits }, TIMEOUT);
     let _open = [server.connect().await, server.connect().await, server.connect().await];
     server.assert_alive().await;
 }

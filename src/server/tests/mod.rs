@@ -21,7 +21,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -92,6 +92,12 @@ impl Server {
         client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
         self.hold.started.notified().await;
         client
+    }
+
+    async fn connect_from(&self, address: [u8; 4]) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        Client(socket.connect(self.address).await.unwrap())
     }
 
     /// Sends `request` on a connection of its own and reads until the server closes it.

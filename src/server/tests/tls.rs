@@ -121,6 +121,12 @@ async fn handshake(
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
 
+/// Lets it find twice what the files hold.
+fn reload(tls: &Tls) {
+    tls.reload();
+    tls.reload();
+}
+
 fn get() -> Request<Empty<Bytes>> {
     Request::get("http://localhost/").body(Empty::new()).unwrap()
 }
@@ -209,7 +215,7 @@ async fn a_replaced_certificate_is_used_for_new_connections_and_ends_no_open_one
     let (server, tls) = fixture.start(None);
     let mut open = speak(handshake(&server, &old, None, &[]).await.unwrap()).await;
     fixture.write(certified(&new, 2041));
-    tls.reload();
+    reload(&tls);
     handshake(&server, &old, None, &[]).await.expect_err("the old certificate is gone");
     let stream = handshake(&server, &new, None, &[]).await.unwrap();
     assert!(is_answered(&mut speak(stream).await).await);
@@ -217,6 +223,24 @@ async fn a_replaced_certificate_is_used_for_new_connections_and_ends_no_open_one
     let expires =
         "portcullis_tls_certificate_expiry_timestamp_seconds{listener=\"gate\"} 2240611200";
     assert!(fixture.shows(expires), "the first second of 2041");
+}
+
+#[tokio::test]
+async fn changed_files_are_used_once_two_reads_in_a_row_agree() {
+    let (old, new) = (authority(), authority());
+    let fixture = Fixture::new(&old);
+    let (server, tls) = fixture.start(None);
+    let (certificate, key) = certified(&new, 2041);
+    // The first write of two leaves a chain that is one too.
+    let chain = format!("{certificate}{}", new.as_ref().pem());
+    for written in [&certificate, &chain] {
+        fixture.write((written.clone(), key.clone()));
+        tls.reload();
+        handshake(&server, &old, None, &[]).await.expect("the old one is in use");
+    }
+    tls.reload();
+    let stream = handshake(&server, &new, None, &[]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().map(<[_]>::len), Some(2));
 }
 
 #[tokio::test]
@@ -234,12 +258,12 @@ async fn files_that_cannot_be_used_leave_the_present_ones_in_use() {
     let shown = |value| format!("portcullis_tls_reload_successful{{listener=\"gate\"}} {value}");
     for spoil in bad {
         spoil();
-        tls.reload();
+        reload(&tls);
         assert!(fixture.shows(&shown(0)));
         handshake(&server, &ours, None, &[]).await.expect("the old one is in use");
         std::fs::write(&files.certificate, &good[0]).unwrap();
         std::fs::write(&files.key, &good[1]).unwrap();
-        tls.reload();
+        reload(&tls);
         assert!(fixture.shows(&shown(1)));
     }
 }

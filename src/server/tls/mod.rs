@@ -1,8 +1,9 @@
 //! TLS of a listener, from files that are read again when they change.
 //!
 //! A new certificate holds for new connections. Open ones keep the one that they began with, so no
-//! request is lost by a replacement. Files that cannot be used leave those before in use; the log
-//! and a metric say so. A private key is never shown.
+//! request is lost by a replacement. Changed files are used once two reads in a row agree: a chain
+//! that is half written can be a chain too. Files that cannot be used leave those before in use;
+//! the log and a metric say so. A private key is never shown.
 
 mod files;
 mod metrics;
@@ -37,13 +38,21 @@ pub struct Tls {
     listener: &'static str,
     files: TlsFiles,
     usable: ArcSwap<Usable>,
-    /// The outcome of the last read, usable or not.
-    last_read: Mutex<Result<Contents, TlsError>>,
+    last_read: Mutex<LastRead>,
     /// The end of the certificate of which the log has said that it expired, in seconds.
     expiry_told: AtomicU64,
     clock: Arc<dyn Clock>,
     metrics: ListenerMetrics,
     failed: WarningThrottle,
+}
+
+/// The last read of the files.
+#[derive(Debug)]
+struct LastRead {
+    /// Their contents, usable or not.
+    outcome: Result<Contents, TlsError>,
+    /// True once a second read has found the same.
+    is_settled: bool,
 }
 
 impl Tls {
@@ -63,7 +72,7 @@ impl Tls {
             listener,
             files,
             usable: ArcSwap::from_pointee(usable),
-            last_read: Mutex::new(Ok(contents)),
+            last_read: Mutex::new(LastRead { outcome: Ok(contents), is_settled: true }),
             expiry_told: AtomicU64::new(0),
             clock,
             metrics: metrics.of(listener),
@@ -113,18 +122,17 @@ impl Tls {
         }
     }
 
-    /// Reads the files, and uses what has changed for new connections.
+    /// Reads the files, and uses for new connections what this read and the one before it found.
     pub(super) fn reload(&self) {
-        let read = self.files.read();
+        let outcome = self.files.read();
         // Nothing panics under the lock.
         let mut last_read = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last_read != read {
-            let usable = match &read {
-                Ok(contents) => self.files.configure(contents),
-                Err(error) => Err(error.clone()),
-            };
-            *last_read = read;
-            self.take(usable);
+        if last_read.outcome != outcome {
+            *last_read = LastRead { outcome, is_settled: false };
+        } else if !last_read.is_settled {
+            last_read.is_settled = true;
+            let contents = outcome.as_ref().map_err(Clone::clone);
+            self.take(contents.and_then(|contents| self.files.configure(contents)));
         }
         drop(last_read);
         self.tell_expiry();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{ConnectOptions as _, Row as _, Sqlite, SqliteTransaction};
+use sqlx::{ConnectOptions as _, Row as _, SqlSafeStr as _, Sqlite, SqliteTransaction};
 use tokio::time::Instant;
 
 use super::{Failure, OpenError, Options, connect_options, open, pool_options};
@@ -93,8 +93,10 @@ impl Database {
     /// # Errors
     /// [`Failure`] where the lock does not become free in time, or the file is not in its place.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Failure> {
-        self.check_same_file()?;
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let writer = self.check_out(&self.writer).await?;
+        let lock = Some("BEGIN IMMEDIATE".into_sql_str());
+        let transaction = SqliteTransaction::begin(writer, lock).await?;
+        // The lock may have been waited for.
         self.check_same_file()?;
         Ok(transaction)
     }
@@ -213,4 +215,38 @@ fn file_id(path: &Path) -> std::io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let file = std::fs::metadata(path)?;
     Ok((file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// A file that stands in the place of another for a moment.
+    #[tokio::test]
+    async fn no_connection_to_another_file_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [ours, others, aside] =
+            ["ours.db", "others.db", "aside.db"].map(|name| folder.path().join(name));
+        let database = Database::open(&ours, Options::default()).await.expect("open");
+        Database::open(&others, Options::default()).await.expect("open").close().await;
+        // Whoever closes last takes the write-ahead log away, by its path.
+        database.readers.close().await;
+        let mut writer = database.writer().await.expect("the writer");
+        sqlx::query("CREATE TABLE ours (x)").execute(&mut *writer).await.expect("a table");
+        let mut waiting = Box::pin(database.begin());
+        assert!((&mut waiting).now_or_never().is_none(), "there is one writer");
+        std::fs::rename(&ours, &aside).expect("moved");
+        std::fs::rename(&others, &ours).expect("moved");
+        // Whoever waits has to connect anew.
+        writer.close_on_drop();
+        drop(writer);
+        let told = waiting.await;
+        assert!(matches!(told, Err(Failure::Unavailable(_))), "this is another file");
+        std::fs::rename(&ours, &others).expect("moved");
+        std::fs::rename(&aside, &ours).expect("moved");
+        let mut transaction = database.begin().await.expect("it is back");
+        sqlx::query("SELECT x FROM ours").fetch_all(&mut *transaction).await.expect("our table");
+    }
 }

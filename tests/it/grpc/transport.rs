@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
 use portcullis::issuer::grpc::generated::v1::{RefreshRequest, ValidateRequest};
-use tonic::codegen::tokio_stream;
+use tonic::codegen::tokio_stream::{self, StreamExt as _};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 use tonic_health::pb::health_client::HealthClient;
@@ -148,6 +148,26 @@ async fn health_is_told_and_the_drain_ends_who_watches_it() {
     let last = watched.message().await.expect("no error").expect("a status");
     assert_eq!(last.status(), ServingStatus::NotServing);
     assert!(watched.message().await.expect("no error").is_none(), "the stream ends");
+}
+
+#[tokio::test]
+async fn the_drain_ends_who_asks_reflection() {
+    use v1::server_reflection_request::MessageRequest;
+    let fixture = Fixture::usual().await;
+    let server = Server::start(&fixture).await;
+    let channel = server.channel().await;
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel);
+    let first = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    // As an interactive client does: more questions may come.
+    let asked = tokio_stream::once(first).chain(tokio_stream::pending());
+    let answers = client.server_reflection_info(asked).await.expect("a stream");
+    let mut answers = answers.into_inner();
+    assert!(next(&mut answers).await.is_some());
+    assert_eq!(server.stop().await.aborted, 0);
+    assert!(answers.message().await.expect("no error").is_none(), "the stream ends");
 }
 
 #[tokio::test]
