@@ -1,5 +1,6 @@
 //! `[[issuers]]` in the file: further sources of tokens, each with keys and rules of its own.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::file_permissions;
@@ -39,21 +40,16 @@ pub(super) fn from_table(
     if table.audiences.iter().any(|audience| audience.trim().is_empty()) {
         wrong("`audiences` holds an empty name".to_owned());
     }
-    let sessions = table.session_rule.as_deref().map(SessionRule::parse).transpose();
-    let sessions = sessions.unwrap_or_else(|problem| {
-        wrong(format!("session_rule: {problem}"));
-        None
-    });
-    let at_jwt_only = table.access_token_type.as_deref().map(texts::at_jwt_only).transpose();
-    let at_jwt_only = at_jwt_only.unwrap_or_else(|problem| {
-        wrong(format!("access_token_type: {problem}"));
-        None
-    });
-    let user_prefix = texts::user_prefix(table.user_prefix.as_deref().unwrap_or_default());
-    let user_prefix = user_prefix.unwrap_or_else(|problem| {
-        wrong(format!("user_prefix: {problem}"));
-        String::new()
-    });
+    let sessions =
+        field(table.session_rule.as_deref(), SessionRule::parse, "session_rule: ", &mut wrong);
+    let at_jwt_only = field(
+        table.access_token_type.as_deref(),
+        texts::at_jwt_only,
+        "access_token_type: ",
+        &mut wrong,
+    );
+    let user_prefix =
+        field(table.user_prefix.as_deref(), texts::user_prefix, "user_prefix: ", &mut wrong);
     let keys = keys_of_table(table, jwks, &mut wrong)?;
     Some(IssuerConfig {
         name: name.into(),
@@ -61,11 +57,22 @@ pub(super) fn from_table(
         audiences: table.audiences.clone(),
         default_audience: None,
         at_jwt_only: at_jwt_only.unwrap_or(usual.at_jwt_only),
-        user_prefix,
+        user_prefix: user_prefix.unwrap_or_default(),
         leeway: usual.leeway,
         sessions: sessions.unwrap_or(usual.sessions),
         keys,
     })
+}
+
+/// The value of a field; none where it is not there, or is a mistake, which is told behind `name`.
+fn field<T, E: Display>(
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, E>,
+    name: &str,
+    wrong: &mut impl FnMut(String),
+) -> Option<T> {
+    let read = text.map(parse)?;
+    read.map_err(|problem| wrong(format!("{name}{problem}"))).ok()
 }
 
 /// Warns of files that others may read, or replace.
@@ -87,11 +94,7 @@ fn keys_of_table(
     jwks: &JwksConfig,
     wrong: &mut impl FnMut(String),
 ) -> Option<KeysConfig> {
-    let named = table.algorithm.as_deref().map(algorithm::parse).transpose();
-    let algorithm = named.unwrap_or_else(|error| {
-        wrong(error.to_string());
-        None
-    });
+    let algorithm = field(table.algorithm.as_deref(), algorithm::parse, "", wrong);
     let own_key = table.algorithm.as_ref().map(|algorithm| KeyTable {
         kid: None,
         algorithm: algorithm.clone(),
@@ -108,11 +111,7 @@ fn keys_of_table(
     if has_own_key && own_key.is_none() {
         wrong("a key needs its `algorithm`".to_owned());
     }
-    let url = table.jwks_url.as_deref().map(|url| jwks.location(url)).transpose();
-    let url = url.unwrap_or_else(|problem| {
-        wrong(format!("jwks_url {problem}"));
-        None
-    });
+    let url = field(table.jwks_url.as_deref(), |url| jwks.location(url), "jwks_url ", wrong);
     let location = url.or_else(|| table.jwks_file.clone().map(Location::File));
     if let Some(problem) =
         table.jwks_file.as_deref().and_then(|path| problem_of_key_set(path, algorithm))

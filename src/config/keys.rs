@@ -1,6 +1,5 @@
 //! Issuers whose tokens are accepted, their keys, and the key that signs, where there is one.
 
-use super::identities;
 use super::issuer_conflicts;
 use super::issuers::{IssuerDefaults, from_table};
 use super::jwks::{JwksConfig, published};
@@ -45,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, with_dev_key: bool) -> TokenConfig {
         config.issuers.extend(from_table(reader, table, place, &usual, &jwks));
     }
     check_together(reader, &config.issuers);
-    identities::check_distinct_users(reader, &config.issuers);
+    check_distinct_users(reader, &config.issuers);
     config
 }
 
@@ -132,5 +131,24 @@ fn check_together(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
             let name = issuer.iss.as_deref().unwrap_or("(not checked)");
             reader.mistakes.add("issuers", format!("{name:?} is there twice"));
         }
+    }
+}
+
+/// Warns where users of several issuers may go by one name. A name may itself begin like a prefix,
+/// so that users are told apart only by prefixes of which none is the beginning of another.
+fn check_distinct_users(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
+    let clashes = |(place, issuer): (usize, &IssuerConfig)| {
+        let others = issuers.iter().enumerate().filter(|(other, _)| *other != place);
+        others
+            .map(|(_, other)| other)
+            .any(|other| other.user_prefix.starts_with(&issuer.user_prefix))
+    };
+    if issuers.iter().enumerate().any(clashes) {
+        reader.mistakes.warn(
+            "issuers",
+            "several issuers may name their users alike, and X-Auth-User does not tell them apart: \
+             let the app look at X-Auth-Issuer too, or give each a `user_prefix` (USER_PREFIX for the \
+             issuer outside [[issuers]]) of which none is the beginning of another",
+        );
     }
 }

@@ -41,11 +41,6 @@ pub struct Reservation {
 pub struct Exhausted;
 
 impl Budget {
-    /// A budget of `total` for all together, without a bound for an address.
-    pub fn new(total: usize) -> Arc<Self> {
-        Self::with_addresses(total, usize::MAX, Networks::default())
-    }
-
     /// A budget of `total` for all together, and of at most `per_address` for an address that is
     /// not in `exempt`.
     pub fn with_addresses(total: usize, per_address: usize, exempt: Networks) -> Arc<Self> {
@@ -141,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_within_the_budget_and_given_back() {
-        let budget = Budget::new(100);
+        let budget = Budget::with_addresses(100, 100, Networks::default());
         let (one, other) = (budget.reservation(None), budget.reservation(None));
         assert_eq!(one.resize(60), Ok(()));
         assert_eq!(other.resize(41), Err(Exhausted));
