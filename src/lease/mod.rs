@@ -71,9 +71,10 @@ impl Leases {
         at: UnixTime,
         until: UnixTime,
     ) -> Result<Lease, StoreError> {
-        let decide = |held: Option<LeaseRecord>| match held {
+        let new = LeaseRecord::new(value, until);
+        let decide = move |held: Option<LeaseRecord>| match held {
             Some(held) if held.is_live(at) => (Lease::Held(held.value), None),
-            _ => (Lease::Acquired, Some(LeaseRecord::new(value, until))),
+            _ => (Lease::Acquired, Some(new.clone())),
         };
         self.records.change(Operation::AcquireLease, name, at, decide).await
     }
@@ -89,8 +90,9 @@ impl Leases {
         at: UnixTime,
         until: UnixTime,
     ) -> Result<bool, StoreError> {
-        let decide = |held: Option<LeaseRecord>| match held {
-            Some(held) if held.value == expected => (true, Some(LeaseRecord::new(value, until))),
+        let (expected, new) = (expected.to_owned(), LeaseRecord::new(value, until));
+        let decide = move |held: Option<LeaseRecord>| match held {
+            Some(held) if held.value == expected => (true, Some(new.clone())),
             _ => (false, None),
         };
         self.records.change(Operation::ReplaceLease, name, at, decide).await
@@ -102,8 +104,16 @@ impl Leases {
         Ok(held.filter(|held| held.is_live(at)).map(|held| held.value))
     }
 
-    /// Releases a lease. Says whether there was one, live or over.
-    pub async fn release(&self, name: &str) -> Result<bool, StoreError> {
-        self.records.delete::<LeaseRecord>(Operation::ReleaseLease, name).await
+    /// Releases a lease that holds `value`; says whether there was one that was live at `at`. What
+    /// another acquired since stays.
+    pub async fn release(&self, name: &str, value: &str, at: UnixTime) -> Result<bool, StoreError> {
+        let value = value.to_owned();
+        // Over by every clock.
+        let released = LeaseRecord::new("", UnixTime::EPOCH);
+        let decide = move |held: Option<LeaseRecord>| match held {
+            Some(held) if held.value == value && held.is_live(at) => (true, Some(released.clone())),
+            _ => (false, None),
+        };
+        self.records.change(Operation::ReleaseLease, name, at, decide).await
     }
 }

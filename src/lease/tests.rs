@@ -79,12 +79,19 @@ async fn a_lease_is_read_while_it_lives() {
 }
 
 #[tokio::test]
-async fn a_lease_is_released_once_and_can_be_acquired_again() {
+async fn a_lease_is_released_once_by_who_holds_it_and_can_be_acquired_again() {
     let leases = leases();
+    let release = async |value: &str, when| leases.release("m", value, at(when)).await;
+    assert_eq!(release("one", 0).await, Ok(false), "there is none");
     assert_eq!(leases.acquires("one", 0, 100).await, Ok(()));
-    assert_eq!(leases.release("m").await, Ok(true));
-    assert_eq!(leases.release("m").await, Ok(false));
-    assert_eq!(leases.holds(1).await, None);
+    assert_eq!(release("two", 0).await, Ok(false));
+    assert_eq!(release("one", 100).await, Ok(false), "it is over");
+    assert_eq!(leases.holds(1).await.as_deref(), Some("one"));
+    assert_eq!(release("one", 0).await, Ok(true));
+    assert_eq!(release("one", 0).await, Ok(false));
+    assert_eq!(leases.holds(0).await, None);
     assert!(!leases.replaces("one", "two", 100).await);
-    assert_eq!(leases.acquires("two", 1, 100).await, Ok(()));
+    assert_eq!(leases.acquires("two", 0, 100).await, Ok(()));
+    assert_eq!(release("one", 0).await, Ok(false));
+    assert_eq!(leases.holds(0).await.as_deref(), Some("two"), "another's lease stays");
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixTime;
 
-/// How far hosts that share a store may disagree about the time.
+/// The most by which the clocks of hosts that share a store may differ.
 pub(super) const TOLERANCE: u64 = 60_000;
 /// The longest duration that counts: one century.
 const LONGEST: u64 = 3_155_760_000_000;
@@ -33,9 +33,9 @@ pub(super) fn length(duration: Duration) -> u64 {
 /// The size of a token bucket, and how fast it fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
-    /// How long one takes to come back; at least a millisecond.
+    /// The time that one takes to come back; at least a millisecond.
     pub(super) interval: u64,
-    /// How long an empty bucket takes to be full.
+    /// The time that an empty bucket takes to be full.
     pub(super) depth: u64,
 }
 
@@ -50,7 +50,7 @@ impl Rate {
 /// A token bucket (GCRA) that somebody took from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bucket {
-    /// When it is full again.
+    /// The moment at which it is full again.
     pub(super) full_at: u64,
 }
 
@@ -77,11 +77,11 @@ pub(super) fn refund(bucket: Bucket, interval: Duration) -> Bucket {
 /// Failures that were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failures {
-    /// How many.
+    /// The number of failures.
     pub(super) count: u32,
-    /// When the last one was.
+    /// The moment of the last one.
     pub(super) last: u64,
-    /// When they may be forgotten.
+    /// The moment from which they may be forgotten.
     pub(super) expires: u64,
 }
 

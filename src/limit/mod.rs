@@ -60,7 +60,7 @@ impl Limits {
         burst: u32,
     ) -> Result<Option<Duration>, StoreError> {
         let rate = Rate::new(interval, burst);
-        let decide = |bucket| arithmetic::take(bucket, moment(at), rate);
+        let decide = move |bucket| arithmetic::take(bucket, moment(at), rate);
         let wait = self.records.change(Operation::Take, name, at, decide).await?;
         Ok((wait > 0).then(|| Duration::from_millis(wait)))
     }
@@ -73,8 +73,8 @@ impl Limits {
         at: UnixTime,
         interval: Duration,
     ) -> Result<(), StoreError> {
-        let refunded = |bucket| arithmetic::refund(bucket, interval);
-        let decide = |bucket: Option<Bucket>| ((), bucket.map(refunded));
+        let refunded = move |bucket| arithmetic::refund(bucket, interval);
+        let decide = move |bucket: Option<Bucket>| ((), bucket.map(refunded));
         self.records.change(Operation::Refund, name, at, decide).await
     }
 
@@ -90,7 +90,8 @@ impl Limits {
         memory: Duration,
     ) -> Result<Attempt, StoreError> {
         let delays: Vec<u64> = delays.iter().copied().map(length).collect();
-        let decide = |kept| arithmetic::record_failure(kept, moment(at), &delays, length(memory));
+        let (moment, memory) = (moment(at), length(memory));
+        let decide = move |kept| arithmetic::record_failure(kept, moment, &delays, memory);
         self.records.change(Operation::RecordFailure, name, at, decide).await
     }
 

@@ -5,8 +5,8 @@
 //! (`Record`); a [`RecordStore`] only compares. Every store passes one contract suite,
 //! `tests/it/record_store.rs`.
 
+mod group_commit;
 mod key;
-mod key_locks;
 mod memcached;
 mod memory;
 mod redis;
@@ -19,19 +19,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Failure, GuardedStore, Operation, StoreError, StoreMetrics};
+use super::{GuardedStore, Operation, StoreError, StoreMetrics};
 use crate::clock::{Clock, UnixTime};
+use group_commit::GroupCommit;
 pub use key::RecordKey;
-use key_locks::KeyLocks;
 pub use memcached::MemcachedRecordStore;
 pub use memory::MemoryRecordStore;
 pub use redis::RedisRecordStore;
 pub use sqlite::SqliteRecordStore;
 pub use store::{NewRecord, RecordStore, StoredRecord};
-
-/// Most attempts to change a record that another process changed first. Each time somebody got on,
-/// so that only a crowd of processes comes so far.
-const MAX_ATTEMPTS: usize = 256;
 
 /// A kind of record.
 pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -54,14 +50,7 @@ struct Guarded {
     store: Arc<dyn RecordStore>,
     timeout: Duration,
     guard: GuardedStore,
-    locks: KeyLocks,
-}
-
-/// A record as it was read, and what was decided of it.
-struct Decision<T> {
-    read: Option<StoredRecord>,
-    outcome: T,
-    write: Option<NewRecord>,
+    group_commit: Arc<GroupCommit>,
 }
 
 impl Records {
@@ -73,7 +62,8 @@ impl Records {
         metrics: StoreMetrics,
     ) -> Self {
         let guard = GuardedStore::new(store.describe(), clock, metrics);
-        Self(Arc::new(Guarded { store, timeout, guard, locks: KeyLocks::default() }))
+        let group_commit = Arc::new(GroupCommit::new(Arc::clone(&store), timeout));
+        Self(Arc::new(Guarded { store, timeout, guard, group_commit }))
     }
 
     /// The record of that name.
@@ -83,61 +73,41 @@ impl Records {
         name: &str,
     ) -> Result<Option<R>, StoreError> {
         let key = RecordKey::new(R::KIND, name);
-        self.call(operation, async { parse(&key, self.0.store.get(&key).await?.as_ref()) }).await
+        self.call(operation, async { parse(&key, text(self.0.store.get(&key).await?.as_ref())) })
+            .await
     }
 
     /// Changes the record of that name in one step: `decide` gets it and says the outcome, and the
     /// record to write at `at`, if any. It may be asked more than once.
-    pub(crate) async fn change<R: Record, T: Send>(
+    pub(crate) async fn change<R: Record, T: Send + 'static>(
         &self,
         operation: Operation,
         name: &str,
         at: UnixTime,
-        decide: impl Fn(Option<R>) -> (T, Option<R>) + Send + Sync,
+        decide: impl Fn(Option<R>) -> (T, Option<R>) + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let key = RecordKey::new(R::KIND, name);
         // Boxed: whoever asks holds several of these.
-        self.call(operation, Box::pin(self.apply(&key, at, &decide))).await
+        self.call(operation, Box::pin(self.apply(key, at, decide))).await
     }
 
-    /// Writes what was decided, and decides again where another process was first.
-    async fn apply<R: Record, T: Send>(
+    async fn apply<R: Record, T: Send + 'static>(
         &self,
-        key: &RecordKey,
+        key: RecordKey,
         at: UnixTime,
-        decide: &(impl Fn(Option<R>) -> (T, Option<R>) + Send + Sync),
+        decide: impl Fn(Option<R>) -> (T, Option<R>) + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        // Where nothing is to be written, this is all: a flood of what is refused takes no lock.
-        let mut decision = self.decide(key, at, decide).await?;
-        if decision.write.is_none() {
-            return Ok(decision.outcome);
+        let of = key.clone();
+        let decide = move |present: Option<&str>| {
+            let (outcome, record) = decide(parse(&of, present)?);
+            Ok((outcome, record.map(|record| new_record(&of, &record, at)).transpose()?))
+        };
+        let read = self.0.store.get(&key).await?;
+        match decide(text(read.as_ref()))? {
+            // A flood of what is refused waits for nobody.
+            (outcome, None) => Ok(outcome),
+            (outcome, Some(_)) => self.0.group_commit.change(&key, read, outcome, decide).await,
         }
-        let lock = self.0.locks.of(key);
-        let (_held, has_waited) = lock.acquire().await;
-        if has_waited {
-            decision = self.decide(key, at, decide).await?;
-        }
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(write) = &decision.write else { return Ok(decision.outcome) };
-            if self.0.store.compare_and_set(key, decision.read.as_ref(), write).await? {
-                return Ok(decision.outcome);
-            }
-            decision = self.decide(key, at, decide).await?;
-        }
-        Err(Failure::contended().into())
-    }
-
-    /// Reads, and decides.
-    async fn decide<R: Record, T>(
-        &self,
-        key: &RecordKey,
-        at: UnixTime,
-        decide: &impl Fn(Option<R>) -> (T, Option<R>),
-    ) -> Result<Decision<T>, StoreError> {
-        let read = self.0.store.get(key).await?;
-        let (outcome, record) = decide(parse(key, read.as_ref())?);
-        let write = record.map(|record| new_record(key, &record, at)).transpose()?;
-        Ok(Decision { read, outcome, write })
     }
 
     /// Deletes the record of that name. Says whether there was one.
@@ -155,12 +125,12 @@ impl Records {
         self.0.guard.purge(self.0.store.purge(before)).await
     }
 
-    /// Whether the store answers, and takes writes.
+    /// Checks that the store answers, and takes writes.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.call(Operation::Ping, self.0.store.ping()).await
     }
 
-    /// What and where the store is, without credentials.
+    /// The kind and the place of the store, without credentials.
     pub fn describe(&self) -> String {
         self.0.store.describe()
     }
@@ -174,12 +144,14 @@ impl Records {
     }
 }
 
-fn parse<R: Record>(key: &RecordKey, read: Option<&StoredRecord>) -> Result<Option<R>, StoreError> {
+fn text(read: Option<&StoredRecord>) -> Option<&str> {
+    read.map(|read| &*read.value)
+}
+
+fn parse<R: Record>(key: &RecordKey, text: Option<&str>) -> Result<Option<R>, StoreError> {
     // What serde says of it could repeat a part of it.
-    let record = |read: &StoredRecord| {
-        serde_json::from_str(&read.value).map_err(|_| key.corrupt("it is not of its kind"))
-    };
-    read.map(record).transpose()
+    let not_of_its_kind = |_| key.corrupt("it is not of its kind");
+    text.map(|text| serde_json::from_str(text).map_err(not_of_its_kind)).transpose()
 }
 
 fn new_record<R: Record>(

@@ -520,6 +520,28 @@ async fn a_slide_that_comes_too_early_is_told_what_is_left_of_the_window() {
 }
 
 #[tokio::test]
+async fn a_slide_that_fails_leaves_the_window_to_whoever_has_it() {
+    let sliding = Setup::with(|policy| policy.refresh_policy = RefreshPolicy::Sliding);
+    for setup in [sliding, sliding_handles()] {
+        let fixture = Fixture::of(setup).await;
+        let issued = fixture.log_in().await.expect("alice logs in");
+        fixture.wait(300);
+        let first = fixture.refresh(refresh_of(&issued)).await;
+        assert!(first.is_ok(), "{first:?}");
+        fixture.wait(10);
+        fixture.faults.reset();
+        assert_eq!(fixture.refresh(refresh_of(&issued)).await, first);
+        let calls = fixture.faults.calls();
+        let asks = calls.iter().position(|call| *call == "records.get").expect("it asks for it");
+        fixture.faults.plan(asks + 1, Fault::NotDone);
+        let failed = fixture.refresh(refresh_of(&issued)).await;
+        assert!(matches!(failed, Err(IssueError::Unavailable(_))), "{failed:?}");
+        fixture.faults.reset();
+        assert_eq!(fixture.refresh(refresh_of(&issued)).await, first, "{calls:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_used_token_ends_its_family_also_where_that_failed_first() {
     for (name, opaque) in [("reuse", false), ("reuse, opaque", true)] {
         let prepare = async |fixture: &Fixture| {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis::clock::{SystemClock, UnixTime};
 use portcullis::lease::{Lease, Leases};
-use portcullis::limit::Limits;
+use portcullis::limit::{Attempt, Limits};
 use portcullis::store::records::{
     MemcachedRecordStore, NewRecord, RecordKey, RecordStore, Records, RedisRecordStore,
     SqliteRecordStore,
@@ -69,7 +69,7 @@ async fn outcomes((leases, limits, _): &(Leases, Limits, Records)) -> [Result<()
         limits.refund("n", at(50), SECOND).await,
         limits.record_failure("n", at(50), &[], SECOND).await.map(drop),
         limits.undo_failure("n", at(50)).await,
-        leases.release("n").await.map(drop),
+        leases.release("n", "w", at(50)).await.map(drop),
         limits.reset_failures("n").await,
     ]
 }
@@ -77,15 +77,15 @@ async fn outcomes((leases, limits, _): &(Leases, Limits, Records)) -> [Result<()
 /// Of records that make no sense nothing comes, until they are taken away.
 async fn are_corrupt(process: &(Leases, Limits, Records), damage: &str) {
     let outcomes = outcomes(process).await;
-    for (n, outcome) in outcomes[..7].iter().enumerate() {
+    for (n, outcome) in outcomes[..8].iter().enumerate() {
         let Err(StoreError::Corrupt { id, reason }) = outcome else {
             panic!("the {n}th after {damage}: {outcome:?}");
         };
         assert!(id == "n" && !reason.is_empty(), "{id}: {reason}");
     }
-    assert_eq!(outcomes[7..], [Ok(()), Ok(())], "{damage}");
-    let acquired = process.0.acquire("n", "v", at(0), at(9)).await;
-    assert_eq!(acquired, Ok(Lease::Acquired), "{damage}");
+    assert_eq!(outcomes[8], Ok(()), "{damage}");
+    let recorded = process.1.record_failure("n", at(0), &[SECOND], SECOND).await;
+    assert_eq!(recorded, Ok(Attempt::Counted(0)), "{damage}");
 }
 
 impl Fixture {

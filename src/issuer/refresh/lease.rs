@@ -28,6 +28,19 @@ pub(super) enum LeaseAttempt {
     HeldUntil(UnixTime),
 }
 
+/// Outcome of asking for the one refresh of a window.
+pub(in crate::issuer) enum WindowAttempt {
+    Acquired(WindowLease),
+    /// Another has it, and said this.
+    Held(String),
+}
+
+/// A lease on the refresh of a window, as its holder knows it.
+pub(in crate::issuer) struct WindowLease {
+    name: String,
+    value: String,
+}
+
 impl RefreshLeases {
     pub(in crate::issuer) fn new(on: &Dependencies) -> Self {
         let Dependencies { policy, leases, clock, random, .. } = on.clone();
@@ -69,11 +82,9 @@ impl RefreshLeases {
         answer: &Answer,
     ) -> Result<(String, UnixTime), IssueError> {
         let (now, policy) = (self.clock.now(), &self.policy);
-        let mut nonce = [0; 8];
-        self.random.fill(&mut nonce)?;
         let answer = if policy.grace.is_zero() { String::new() } else { self.seal(answer, token)? };
         let lease = now.after(policy.lease).as_millis();
-        let value = format!("{lease}.{:016x}.{answer}", u64::from_be_bytes(nonce));
+        let value = format!("{lease}.{}.{answer}", self.nonce()?);
         let until = now.after(policy.refresh_window.max(policy.grace).max(policy.lease));
         Ok((value, until))
     }
@@ -95,30 +106,45 @@ impl RefreshLeases {
         Ok(sealed::seal(&answer.to_bytes()?, token, self.random.as_ref())?)
     }
 
-    /// Acquires the lease on the one refresh of this window.
+    /// Acquires the lease on the one refresh of this window. `said` is for whoever comes within it.
     pub(in crate::issuer) async fn acquire_window(
         &self,
         digest: &TokenDigest,
-        value: &str,
+        said: &str,
         now: UnixTime,
-    ) -> Result<Lease, IssueError> {
+    ) -> Result<WindowAttempt, IssueError> {
+        let (name, value) = (window_name(digest), format!("{}.{said}", self.nonce()?));
+        let ours = WindowLease { name, value };
         if self.policy.refresh_window.is_zero() {
-            return Ok(Lease::Acquired);
+            return Ok(WindowAttempt::Acquired(ours));
         }
         let until = now.after(self.policy.refresh_window);
-        let acquired = self.leases.acquire(&window_name(digest), value, now, until).await;
-        if acquired.is_err() {
-            // It may be ours all the same, and we will do nothing with it.
-            self.release_window(digest).await;
+        match self.leases.acquire(&ours.name, &ours.value, now, until).await {
+            Ok(Lease::Acquired) => Ok(WindowAttempt::Acquired(ours)),
+            Ok(Lease::Held(held)) => {
+                let said = held.split_once('.').map_or(held.as_str(), |(_, said)| said);
+                Ok(WindowAttempt::Held(said.to_owned()))
+            }
+            Err(error) => {
+                // It may be ours all the same, and we will do nothing with it.
+                self.release_window(&ours).await;
+                Err(error.into())
+            }
         }
-        Ok(acquired?)
     }
 
     /// Releases it: a refresh that took no effect must not keep the next one from taking it.
-    pub(super) async fn release_window(&self, digest: &TokenDigest) {
-        if let Err(error) = self.leases.release(&window_name(digest)).await {
+    pub(super) async fn release_window(&self, ours: &WindowLease) {
+        if let Err(error) = self.leases.release(&ours.name, &ours.value, self.clock.now()).await {
             tracing::warn!(%error, "the next refresh of this token has to wait for its window");
         }
+    }
+
+    /// Something that makes the value of a lease unlike any other.
+    fn nonce(&self) -> Result<String, IssueError> {
+        let mut nonce = [0; 8];
+        self.random.fill(&mut nonce)?;
+        Ok(format!("{:016x}", u64::from_be_bytes(nonce)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, RefreshParams, SlidingWindow};
+use super::lease::{WindowAttempt, WindowLease};
 use super::{Refresh, RefreshRequest, Renewal};
 use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
@@ -13,7 +14,6 @@ use crate::issuer::error::IssueError;
 use crate::issuer::grant::{GRANT_CONTEXT, GrantContext};
 use crate::issuer::issue::Issued;
 use crate::issuer::token_issuer::NewAccessToken;
-use crate::lease::Lease;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;
 
@@ -77,12 +77,16 @@ impl Refresh {
         let kept = Answer::of(&answer, renewal.asked.clone())
             .with_window(SlidingWindow { end: end.as_millis(), window });
         let sealed = self.leases.seal(&kept, request.token)?;
-        if let Lease::Held(held) = self.leases.acquire_window(&old.digest, &sealed, now).await? {
-            let last = Answer::unsealed(&held, request.token);
-            let last = self.last_answer(&renewal.asked, old, last, now).await?;
-            return self.with_published_key(request, old, last).await;
+        match self.leases.acquire_window(&old.digest, &sealed, now).await? {
+            WindowAttempt::Acquired(ours) => {
+                self.extend_or_release(old, end, None, &ours).await.map(|()| answer)
+            }
+            WindowAttempt::Held(said) => {
+                let last = Answer::unsealed(&said, request.token);
+                let last = self.last_answer(&renewal.asked, old, last, now).await?;
+                self.with_published_key(request, old, last).await
+            }
         }
-        self.extend_or_release(old, end, None).await.map(|()| answer)
     }
 
     /// The answer of the refresh that has this window, as long as it is good; then nothing before the
@@ -121,25 +125,31 @@ impl Refresh {
         let old = self.presented(request, digest, TokenKind::Handle).await?;
         let renewal = self.renew(request, &old, GrantContext::of(&old, true)?).await?;
         let asked = &renewal.asked;
-        let held = self.leases.acquire_window(digest, &asked.to_text()?, renewal.now).await?;
+        let attempt = self.leases.acquire_window(digest, &asked.to_text()?, renewal.now).await?;
         let answer = |expires, scopes| {
             let (token, refresh_token) = (Secret::new(request.token), Secret::new(request.token));
             let access = NewAccessToken { token, expires, record: None };
             Issued { scopes, ..renewal.issued(&old, &access, Some(refresh_token)) }
         };
-        if let Lease::Held(held) = held {
-            let granted = renewal.context.audiences_or(&self.policy.audiences);
-            let first = RefreshParams::from_text(&held)
-                .unwrap_or_else(|| RefreshParams::all(&renewal.context, granted));
-            return Ok((answer(old.expires, scopes_of(&old)), asked.check_same(&first)));
+        match attempt {
+            WindowAttempt::Acquired(ours) => {
+                let (mut claims, expires) = self.issuer.claims(&renewal.family(&old))?;
+                // Its grant stays as it was kept.
+                claims.extend(
+                    old.claims
+                        .get(GRANT_CONTEXT)
+                        .map(|kept| (GRANT_CONTEXT.to_owned(), kept.clone())),
+                );
+                self.extend_or_release(&old, expires, Some(&claims), &ours).await?;
+                Ok((answer(expires, renewal.scopes.clone()), Ok(())))
+            }
+            WindowAttempt::Held(said) => {
+                let granted = renewal.context.audiences_or(&self.policy.audiences);
+                let first = RefreshParams::from_text(&said)
+                    .unwrap_or_else(|| RefreshParams::all(&renewal.context, granted));
+                Ok((answer(old.expires, scopes_of(&old)), asked.check_same(&first)))
+            }
         }
-        let (mut claims, expires) = self.issuer.claims(&renewal.family(&old))?;
-        // Its grant stays as it was kept.
-        claims.extend(
-            old.claims.get(GRANT_CONTEXT).map(|kept| (GRANT_CONTEXT.to_owned(), kept.clone())),
-        );
-        self.extend_or_release(&old, expires, Some(&claims)).await?;
-        Ok((answer(expires, renewal.scopes.clone()), Ok(())))
     }
 
     async fn extend_family(
@@ -162,10 +172,11 @@ impl Refresh {
         old: &OpaqueToken,
         end: UnixTime,
         claims: Option<&Map<String, Value>>,
+        ours: &WindowLease,
     ) -> Result<(), IssueError> {
         let extended = self.extend_family(old, end, claims).await;
         if extended.is_err() {
-            self.leases.release_window(&old.digest).await;
+            self.leases.release_window(ours).await;
         }
         extended
     }

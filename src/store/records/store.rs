@@ -33,10 +33,10 @@ pub trait RecordStore: Send + Sync + Debug {
     /// room by itself deletes none.
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers, and takes writes: only who issues tokens has any use for it.
+    /// Checks that the store answers, and takes writes: only who issues tokens has any use for it.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// What and where this store is, for logs; holds no credentials.
+    /// The kind and the place of this store, for logs; no credentials.
     fn describe(&self) -> String;
 }
 

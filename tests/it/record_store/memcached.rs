@@ -47,7 +47,7 @@ async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
             server.set(&format!("portcullis:{kind}:{N}"), damage);
         }
         are_corrupt(&process, damage).await;
-        for kind in ["lease", "bucket"] {
+        for kind in KINDS {
             server.forget(&format!("portcullis:{kind}:{N}"));
         }
     }

@@ -80,9 +80,11 @@ impl FaultInjector {
         outcome
     }
 
-    async fn killed<T>(&self) -> T {
+    /// Kills the operation. A task of its own that waits here ends with it.
+    async fn killed<T, E: Failure>(&self) -> Result<T, E> {
         self.killed.notify_one();
-        std::future::pending().await
+        self.left.notified().await;
+        Err(E::timed_out())
     }
 
     async fn call<T, E: Failure>(
