@@ -79,24 +79,20 @@ impl OpaqueTokenStore for SqliteTokenStore {
         expires: UnixTime,
         claims: Option<&Map<String, Value>>,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "UPDATE opaque_tokens SET expires = max(expires, ?2), claims = coalesce(?3, claims) \
              WHERE digest = ?1",
         )
         .bind(digest.as_bytes().as_slice())
         .bind(of_time(expires))
-        .bind(claims.map(claims_text))
-        .execute(&mut *self.database.writer().await?)
-        .await?;
-        Ok(done.rows_affected() > 0)
+        .bind(claims.map(claims_text));
+        Ok(self.database.execute(statement).await? > 0)
     }
 
     async fn remove(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM opaque_tokens WHERE digest = ?1")
-            .bind(digest.as_bytes().as_slice())
-            .execute(&mut *self.database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+        let statement = sqlx::query("DELETE FROM opaque_tokens WHERE digest = ?1");
+        let statement = statement.bind(digest.as_bytes().as_slice());
+        Ok(self.database.execute(statement).await? > 0)
     }
 
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError> {

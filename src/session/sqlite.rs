@@ -35,7 +35,7 @@ impl SqliteStore {
 #[async_trait]
 impl SessionStore for SqliteStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "INSERT INTO sessions \
              (id, user_id, created, last_seen, expires, user_agent, address, claims) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
@@ -47,10 +47,8 @@ impl SessionStore for SqliteStore {
         .bind(of_time(session.expires))
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
-        .bind(claims_text(&session.claims))
-        .execute(&mut *self.database.writer().await?)
-        .await?;
-        match done.rows_affected() {
+        .bind(claims_text(&session.claims));
+        match self.database.execute(statement).await? {
             0 => Err(StoreError::Conflict(session.id.to_string())),
             _ => Ok(()),
         }
@@ -82,20 +80,15 @@ impl SessionStore for SqliteStore {
     }
 
     async fn renew(&self, id: &SessionId, expires: UnixTime) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE sessions SET expires = max(expires, ?2) WHERE id = ?1")
+        let statement = sqlx::query("UPDATE sessions SET expires = max(expires, ?2) WHERE id = ?1")
             .bind(id.as_str())
-            .bind(of_time(expires))
-            .execute(&mut *self.database.writer().await?)
-            .await?;
-        Ok(done.rows_affected() > 0)
+            .bind(of_time(expires));
+        Ok(self.database.execute(statement).await? > 0)
     }
 
     async fn revoke(&self, id: &SessionId) -> Result<Option<UserId>, StoreError> {
-        // To the last row: SQLite commits when the statement has ended, and may fail then.
-        let gone = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id")
-            .bind(id.as_str())
-            .fetch_all(&mut *self.database.writer().await?)
-            .await?;
+        let statement = sqlx::query("DELETE FROM sessions WHERE id = ?1 RETURNING user_id");
+        let gone = self.database.execute_returning(statement.bind(id.as_str())).await?;
         let owner = |row: &SqliteRow| {
             let owner = row.parsed("user_id", UserId::parse);
             owner.map_err(|bad| StoreError::corrupt(id, bad))
@@ -227,14 +220,12 @@ mod tests {
         let open = async || Database::open(&path, options).await.expect("open");
         let ours = std::sync::Arc::new(SqliteStore::new(open().await));
         let others = SqliteStore::new(open().await);
-        sqlx::query(
+        let fill = sqlx::query(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
              INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",
         )
-        .bind(EXPIRED)
-        .execute(&mut *ours.database.writer().await.expect("writer"))
-        .await
-        .expect("fill");
+        .bind(EXPIRED);
+        ours.database.execute(fill).await.expect("fill");
         let purging = std::sync::Arc::clone(&ours);
         let purge = tokio::spawn(async move { purging.purge(UnixTime::from_secs(1)).await });
         while expired(&ours).await == EXPIRED {

@@ -25,13 +25,13 @@ pub use invalidation::SqliteInvalidation;
 use super::Failure;
 use super::schema::{self, NewerSchema, Schema};
 
-/// How long opening waits for another process that opens the same file.
+/// The time for which opening waits for another process that opens the same file.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a file is opened.
+/// The settings of a file's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long a statement waits for another's lock, and for a free connection.
+    /// The time for which a statement waits for another's lock, and for a free connection.
     pub busy_timeout: Duration,
     /// At most this many connections; each is a thread and, when used, some memory.
     pub max_connections: u32,
@@ -44,15 +44,15 @@ impl Default for Options {
     }
 }
 
-/// Why a file could not be opened.
+/// The reason why a file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file or its folder cannot be made.
     #[error("cannot create {path}; DATA_DIR or DB_URL names another place", path = path.display())]
     Create {
-        /// What was to be made.
+        /// The file or folder that was to be made.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A newer program has been here.
@@ -63,7 +63,7 @@ pub enum OpenError {
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: sqlx::Error,
     },
 }
@@ -113,7 +113,7 @@ fn is_transient(error: &sqlx::Error) -> bool {
     is_busy(error) || matches!(error, sqlx::Error::PoolTimedOut)
 }
 
-/// Whether SQLite gave up waiting for a lock.
+/// Returns whether SQLite gave up waiting for a lock.
 pub fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: i64 = 5;
     const LOCKED: i64 = 6;
@@ -175,7 +175,7 @@ fn pool_options(options: Options) -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(is_as_new(connection)))
 }
 
-/// Whether a connection may go back to the pool. After a full disk, an I/O error or a lock SQLite may
+/// Returns whether a connection may go back to the pool. After a full disk, an I/O error or a lock SQLite may
 /// have ended a transaction by itself; the driver, whose rollback then finds none, takes it for open
 /// for ever, and begins no other.
 async fn is_as_new(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {

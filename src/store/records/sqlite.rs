@@ -16,7 +16,7 @@ const ADD: &str = "INSERT INTO records (kind, name, value, expires) VALUES (?1, 
 const REPLACE: &str = "UPDATE records SET value = ?3, expires = ?4 \
     WHERE kind = ?1 AND name = ?2 AND value = ?5";
 const DELETE: &str = "DELETE FROM records WHERE kind = ?1 AND name = ?2";
-/// What purging runs, over and over.
+/// The statement that purging runs, over and over.
 const PURGE: &str = "DELETE FROM records WHERE rowid IN \
     (SELECT rowid FROM records WHERE expires <= ?1 LIMIT ?2)";
 
@@ -55,14 +55,14 @@ impl RecordStore for SqliteRecordStore {
         if let Some(read) = read {
             statement = statement.bind(&read.value);
         }
-        let done = statement.execute(&mut *self.database.writer().await?).await;
-        Ok(done.map_err(|error| key.failed(error))?.rows_affected() > 0)
+        let done = self.database.execute(statement).await;
+        Ok(done.map_err(|failure| key.failed(failure))? > 0)
     }
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         let statement = sqlx::query(DELETE).bind(key.kind()).bind(key.name());
-        let done = statement.execute(&mut *self.database.writer().await?).await;
-        Ok(done.map_err(|error| key.failed(error))?.rows_affected() > 0)
+        let done = self.database.execute(statement).await;
+        Ok(done.map_err(|failure| key.failed(failure))? > 0)
     }
 
     async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {

@@ -5,19 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqlitePool;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _, SqlSafeStr as _, Sqlite, SqliteTransaction};
 use tokio::time::Instant;
 
 use super::{Failure, OpenError, Options, connect_options, open, pool_options};
 use crate::clock::UnixTime;
 
-/// How many rows one transaction forgets, so that nobody waits long for the write lock.
+/// The most rows that one transaction deletes, so that nobody waits long for the write lock.
 const PURGE_BATCH: u32 = 200;
-/// How long a change stays in the log, at least: much longer than whoever is alive takes to read it.
+/// The least time for which a change stays in the log: much longer than a live reader takes.
 const CHANGES_KEPT: Duration = Duration::from_secs(600);
 
-/// How long the result of a write probe is good: anybody may ask for one.
+/// The time for which a write probe is not repeated: anybody may ask for one.
 const PROBE_LASTS: Duration = Duration::from_secs(1);
 
 /// An open file. A clone is the same connections: stores of one process that share a file share
@@ -37,7 +38,7 @@ pub struct Database {
     /// The highest number in the log of changes, and when it was that; for a later visit to forget
     /// all up to there. So no time is kept in the file.
     changes_seen: Arc<Mutex<Option<(UnixTime, i64)>>>,
-    /// When a write probe succeeded last.
+    /// The moment at which a write probe succeeded last.
     probed: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
@@ -71,12 +72,32 @@ impl Database {
         self.check_out(&self.readers).await
     }
 
-    /// For single statements that write; there is one.
+    /// Runs a single statement that writes, and says how many rows it changed. It may have waited for
+    /// the lock of another process: so it counts only where the file is still in its place.
     ///
     /// # Errors
-    /// As of [`Self::reader`].
-    pub async fn writer(&self) -> Result<PoolConnection<Sqlite>, Failure> {
-        self.check_out(&self.writer).await
+    /// As of [`Self::reader`]; and where the statement failed.
+    pub async fn execute(
+        &self,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<u64, Failure> {
+        let done = statement.execute(&mut *self.check_out(&self.writer).await?).await?;
+        self.check_same_file()?;
+        Ok(done.rows_affected())
+    }
+
+    /// The same for a statement that returns the rows that it changed.
+    ///
+    /// # Errors
+    /// As of [`Self::execute`].
+    pub async fn execute_returning(
+        &self,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, Failure> {
+        // To the last row: SQLite commits when the statement has ended, and may fail then.
+        let rows = statement.fetch_all(&mut *self.check_out(&self.writer).await?).await?;
+        self.check_same_file()?;
+        Ok(rows)
     }
 
     /// A connection for who reads the log of changes, and nobody else.
@@ -102,8 +123,8 @@ impl Database {
     }
 
     /// A connection, while the file is the one that was opened: nothing reaches it on another way.
-    /// It is looked twice: no connection is made to another file, and none is used for which somebody
-    /// waited meanwhile.
+    /// The file is checked twice: no connection is made to another file, and none is used for which
+    /// somebody waited meanwhile.
     async fn check_out(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, Failure> {
         self.check_same_file()?;
         let mut connection = pool.acquire().await?;
@@ -123,7 +144,7 @@ impl Database {
         Err(Failure::Unavailable("its file was deleted or replaced; start again".to_owned()))
     }
 
-    /// Whether such a question is answered.
+    /// Checks that such a question is answered.
     ///
     /// # Errors
     /// [`Failure`] where it is not.
@@ -144,7 +165,7 @@ impl Database {
             ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value";
         let mut probed = self.probed.lock().await;
         if probed.is_none_or(|at| at.elapsed() >= PROBE_LASTS) {
-            sqlx::query(WRITE).execute(&mut *self.writer().await?).await?;
+            self.execute(sqlx::query(WRITE)).await?;
             *probed = Some(Instant::now());
         }
         Ok(())
@@ -160,10 +181,9 @@ impl Database {
         let mut removed = 0;
         loop {
             let began = Instant::now();
-            let batch = sqlx::query(sql).bind(bound).bind(PURGE_BATCH);
-            let batch = batch.execute(&mut *self.writer().await?).await?;
-            removed += batch.rows_affected();
-            if batch.rows_affected() < u64::from(PURGE_BATCH) {
+            let gone = self.execute(sqlx::query(sql).bind(bound).bind(PURGE_BATCH)).await?;
+            removed += gone;
+            if gone < u64::from(PURGE_BATCH) {
                 return Ok(removed);
             }
             // Our own writers queue for the connection, but those of other processes only look
@@ -205,7 +225,7 @@ impl Database {
         }
     }
 
-    /// Where the file is.
+    /// The place of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -233,7 +253,7 @@ mod tests {
         Database::open(&others, Options::default()).await.expect("open").close().await;
         // Whoever closes last takes the write-ahead log away, by its path.
         database.readers.close().await;
-        let mut writer = database.writer().await.expect("the writer");
+        let mut writer = database.check_out(&database.writer).await.expect("the writer");
         sqlx::query("CREATE TABLE ours (x)").execute(&mut *writer).await.expect("a table");
         let mut waiting = Box::pin(database.begin());
         assert!((&mut waiting).now_or_never().is_none(), "there is one writer");
@@ -248,5 +268,30 @@ mod tests {
         std::fs::rename(&aside, &ours).expect("moved");
         let mut transaction = database.begin().await.expect("it is back");
         sqlx::query("SELECT x FROM ours").fetch_all(&mut *transaction).await.expect("our table");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_waits_while_its_file_is_replaced_is_not_acknowledged() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("db");
+        let database = Database::open(&path, Options::default()).await.expect("open");
+        let other = open(&path, Options::default()).await.expect("open");
+        let lock = other.begin_with("BEGIN IMMEDIATE").await.expect("lock");
+        let writing = tokio::spawn({
+            let database = database.clone();
+            async move {
+                let write = sqlx::query("INSERT INTO records VALUES ('lease', 'n', '{}', 1)");
+                database.execute(write).await
+            }
+        });
+        // It has its connection, and waits for the lock.
+        while database.writer.num_idle() > 0 {
+            tokio::task::yield_now().await;
+        }
+        std::fs::rename(&path, folder.path().join("old")).expect("rename");
+        std::fs::write(&path, "").expect("another file");
+        lock.rollback().await.expect("rollback");
+        let written = writing.await.expect("task");
+        assert!(matches!(written, Err(Failure::Unavailable(_))), "{written:?}");
     }
 }

@@ -24,9 +24,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 const LATE: Duration = Duration::from_millis(250);
 /// More changes than these at once are not looked at one by one.
 const MAX_CHANGES: usize = 5_000;
-/// How long after a failure it is tried again.
+/// The time after a failure until the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long one poll may take.
+/// The time that one poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A source of invalidation events for the records in a file.

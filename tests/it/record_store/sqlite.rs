@@ -1,13 +1,19 @@
 //! Tests of SQLite beyond the contract: damage, locks, and a file that is gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis::lease::Lease;
+use portcullis::limit::Attempt;
 use portcullis::store::StoreError;
 use portcullis::store::records::SqliteRecordStore;
 
 use super::{PATIENCE, SECOND, at, fill, open_sqlite, outcomes, process};
-use crate::support::stores;
+use crate::support::{in_repository, stores};
+
+/// The schema in which leases, buckets and failures had a table each.
+const BEFORE: [&str; 4] =
+    ["0001_sessions.sql", "0002_accounts.sql", "0003_issuance.sql", "0004_changes.sql"];
 
 #[tokio::test]
 async fn a_damaged_record_allows_nothing_until_it_is_taken_away() {
@@ -55,4 +61,35 @@ async fn a_file_that_was_deleted_allows_nothing() {
     for outcome in [outcomes(&process).await.as_slice(), &[pinged]].concat() {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn an_upgrade_keeps_leases_buckets_and_failures() {
+    let folder = tempfile::tempdir().expect("folder");
+    let options = sqlx::sqlite::SqliteConnectOptions::new();
+    let options = options.filename(folder.path().join(stores::FILE)).create_if_missing(true);
+    let old = sqlx::SqlitePool::connect_with(options).await.expect("open");
+    for step in BEFORE {
+        let step = in_repository("src/store/migrations/sqlite").join(step);
+        let sql = std::fs::read_to_string(step).expect("a step");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&old).await.expect("step");
+    }
+    let rows = "PRAGMA user_version = 4; \
+        INSERT INTO markers VALUES ('n', '1.\"ö\n', 1800000000100); \
+        INSERT INTO budgets VALUES ('n', 1800000001000); \
+        INSERT INTO strikes VALUES ('n', 1, 1800000000000, 1800000060000)";
+    sqlx::raw_sql(rows).execute(&old).await.expect("rows");
+    old.close().await;
+    let (leases, limits, records) = process(Arc::new(open_sqlite(folder.path()).await), PATIENCE);
+    let held = Lease::Held("1.\"ö\n".to_owned());
+    assert_eq!(leases.acquire("n", "v", at(99), at(200)).await, Ok(held));
+    assert_eq!(leases.replace("n", "1.\"ö\n", "w", at(99), at(200)).await, Ok(true));
+    assert_eq!(limits.take("n", at(0), SECOND, 1).await, Ok(Some(SECOND)));
+    assert_eq!(limits.take("n", at(1_000), SECOND, 1).await, Ok(None));
+    let record = async |when| {
+        limits.record_failure("n", at(when), &[Duration::ZERO, SECOND], 60 * SECOND).await
+    };
+    assert_eq!(record(0).await, Ok(Attempt::Wait(SECOND)));
+    assert_eq!(record(1_000).await, Ok(Attempt::Counted(1)));
+    assert_eq!(records.purge(at(61_000)).await, Ok(3));
 }
