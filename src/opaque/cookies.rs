@@ -48,7 +48,7 @@ pub fn cookie_of_user(user: &str) -> String {
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Whether a cookie's value names this user. Takes no memory: it is asked at every request.
+/// Returns whether a cookie's value names this user. Allocates nothing: it runs at every request.
 pub fn names_user(cookie: &str, user: &str) -> bool {
     let mut rest = cookie.as_bytes();
     for expected in user.bytes() {

@@ -53,7 +53,7 @@ pub(super) struct NegativeCache(Box<[Mutex<Option<Miss>>]>);
 #[derive(Clone, Copy, Debug)]
 struct Miss {
     digest: TokenDigest,
-    /// What had been changed by then.
+    /// The epoch that the token had then.
     epoch: TokenEpoch,
     at: Duration,
 }

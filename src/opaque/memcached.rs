@@ -20,7 +20,7 @@ use crate::store::{BadField, Fields as _, StoreError};
 const PREFIX: &str = "portcullis:opaque:";
 
 /// Opaque tokens in memcached.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MemcachedTokenStore {
     memcached: Memcached,
 }

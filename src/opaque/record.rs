@@ -29,7 +29,7 @@ impl TokenDigest {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// What [`Self::name`] wrote.
+    /// Parses what [`Self::name`] wrote.
     pub fn parse_name(name: &str) -> Option<Self> {
         URL_SAFE_NO_PAD.decode(name).ok()?.try_into().ok().map(Self)
     }
@@ -65,7 +65,7 @@ impl fmt::Display for TokenDigest {
 /// The epoch of an opaque token.
 pub type TokenEpoch = Epoch<1>;
 
-/// What an opaque token is for. A token of one kind is never taken for one of the other.
+/// The purpose of an opaque token. A token of one kind is never taken for one of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// It is shown to get new tokens.
@@ -75,7 +75,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// How stores write it.
+    /// The text in which stores write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
@@ -83,36 +83,36 @@ impl TokenKind {
         }
     }
 
-    /// What `as_str` wrote.
+    /// Parses what `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Refresh, Self::Handle].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// What the names of claims start with that are the issuer's own notes: no token says them.
+/// The prefix of the claims that are the issuer's own notes: no token says them.
 pub const PRIVATE_CLAIMS: &str = "portcullis:";
 
-/// What is kept of an opaque token.
+/// An opaque token as stores keep it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpaqueToken {
-    /// What it is found by.
+    /// The digest by which it is found.
     pub digest: TokenDigest,
-    /// What it is for.
+    /// The purpose.
     pub kind: TokenKind,
     /// The session that it belongs to, its family (RFC 9700, section 4.14.2): it is of no use
     /// without that session.
     pub session: SessionId,
-    /// Whose session.
+    /// The user whose session it is.
     pub user: UserId,
     /// Whom it was issued to; `None`: to nobody who had to say who it is.
     pub client: Option<String>,
     /// A handle: the claims of the access token. A refresh token: what the next ones are made of.
     pub claims: Map<String, Value>,
-    /// When it was issued.
+    /// The moment at which it was issued.
     pub issued: UnixTime,
     /// From this moment on it is of no use.
     pub expires: UnixTime,
-    /// When it was rotated: its successor took its place, and it works no more.
+    /// The moment at which it was rotated: its successor took its place, and it works no more.
     pub used: Option<UnixTime>,
 }
 
@@ -143,7 +143,8 @@ pub fn generate(random: &dyn Random) -> Result<Secret, RandomFailed> {
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-/// Whether [`generate`] could have made it: the text of 256 bits. What somebody chose hardly ever is.
+/// Returns whether [`generate`] could have made it: the text of 256 bits. What somebody chose hardly
+/// ever is.
 pub fn is_generated(token: &Secret) -> bool {
     URL_SAFE_NO_PAD.decode(token.expose()).is_ok_and(|bytes| bytes.len() == 32)
 }

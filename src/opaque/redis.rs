@@ -27,7 +27,7 @@ use record::fields;
 use scripts::{ADD, COMMIT, EXTEND, PUT, ROTATE};
 
 /// Opaque tokens in Redis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RedisTokenStore {
     redis: Redis,
     keys: Keys,
@@ -51,7 +51,7 @@ impl RedisTokenStore {
         }
     }
 
-    /// What the keys of those records begin with that somebody may remember.
+    /// The prefixes of the keys whose records somebody may remember.
     pub fn invalidation_prefixes(&self) -> Vec<String> {
         vec![self.keys.prefix().to_owned()]
     }
@@ -75,7 +75,7 @@ impl RedisTokenStore {
         }
     }
 
-    /// Whether a token is there for whoever changes it; on a single server the change itself says.
+    /// Returns whether there is such a token to change; on a single server the change itself says.
     async fn is_there(&self, digest: &TokenDigest) -> Result<bool, StoreError> {
         Ok(!self.redis.is_cluster() || successors::find(self, digest).await?.is_some())
     }

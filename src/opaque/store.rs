@@ -48,13 +48,13 @@ pub trait OpaqueTokenStore: Send + Sync + Debug {
     /// Forgets tokens that expired at or before then, to make room; says how many.
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers.
+    /// Checks that the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Leaves the store tidy at the end of the process. Without it nothing is lost.
     async fn close(&self) {}
 
-    /// What and where this store is, for logs; holds no credentials.
+    /// The kind and the place of this store, for logs; no credentials.
     fn describe(&self) -> String;
 
     /// The token of a key that an event of

@@ -6,7 +6,8 @@
 //! it. A pending token is there only if its parent names it as a successor.
 //!
 //! Interrupted before the commit, the successors are left for the server to forget. After it,
-//! nothing is missing: whoever reads a successor takes the name of its parent away.
+//! nothing is missing: whoever reads a successor has the name of its parent taken away, and does not
+//! wait for that.
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,9 @@ pub(super) struct TokenRecord {
     pub(super) successors: Vec<TokenDigest>,
 }
 
-/// Operations of a store on one record, each of them one step.
+/// Operations of a store on one record, each of them one step. A clone is the same store.
 #[async_trait]
-pub(super) trait TokenRecords: Sync {
+pub(super) trait TokenRecords: Clone + Send + Sync + 'static {
     async fn read(&self, digest: &TokenDigest) -> Result<Option<TokenRecord>, StoreError>;
 
     /// Adds a token, a pending one if it has a parent. `false`: its digest is taken.
@@ -96,7 +97,8 @@ pub(super) async fn find(
     if !parent.is_some_and(names_it) {
         return Ok(None);
     }
-    clear_parents(records, &[*digest]).await;
+    let (records, digest) = (records.clone(), *digest);
+    tokio::spawn(async move { clear_parents(&records, &[digest]).await });
     Ok(Some(record.token))
 }
 
@@ -128,7 +130,7 @@ pub(super) async fn rotate(
 async fn clear_parents(records: &impl TokenRecords, digests: &[TokenDigest]) {
     let cleared = join_all(digests.iter().map(|digest| records.clear_parent(digest))).await;
     for error in cleared.into_iter().filter_map(Result::err) {
-        tracing::debug!(%error, "whoever reads the token takes the name of its parent away");
+        tracing::debug!(%error, "the token keeps the name of its parent until somebody reads it");
     }
 }
 

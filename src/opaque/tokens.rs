@@ -32,7 +32,7 @@ pub struct Tokens {
     known: KnownDigests,
     absent: NegativeCache,
     suspect_when_down: bool,
-    /// How often the circuit breaker had opened when that was looked at last.
+    /// The number of times that the circuit breaker had opened at the last look.
     opens_seen: AtomicU64,
 }
 
@@ -164,7 +164,7 @@ impl Tokens {
         self.guard.purge(self.store.purge(expired_before)).await
     }
 
-    /// Whether the store answers.
+    /// Checks that the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.timed(Operation::Ping, self.store.ping()).await
     }
@@ -174,7 +174,7 @@ impl Tokens {
         self.guard.close(self.store.close()).await;
     }
 
-    /// What and where the store is, without credentials.
+    /// The kind and the place of the store, without credentials.
     pub fn describe(&self) -> String {
         self.store.describe()
     }

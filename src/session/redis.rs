@@ -386,7 +386,7 @@ impl SessionStore for RedisStore {
     }
 }
 
-/// What to say of an end of all sessions that the server refused, after each was ended that it let.
+/// The error for an end of all sessions that the server refused in part.
 fn partial_failure(ended: RedisResult<u64>, refused: StoreError) -> StoreError {
     match (ended, refused) {
         (Ok(ended @ 1..), StoreError::Unavailable(why)) => StoreError::Unavailable(format!(

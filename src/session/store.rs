@@ -1,4 +1,4 @@
-//! What every store of sessions can do.
+//! The trait that every store of sessions implements.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
 use crate::store::StoreError;
 
-/// Where sessions are kept.
+/// A store of sessions.
 ///
 /// A store remembers and never judges: it hands out sessions that are over, and the caller asks
 /// [`Session::ended`]. What `put`, `revoke` and `revoke_user` acknowledged is durable as far as
@@ -64,7 +64,7 @@ pub trait SessionStore: Send + Sync + Debug {
     /// [`StoreError::CannotList`], always, of a store that does not [`list`](Self::lists).
     async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Session>, StoreError>;
 
-    /// Whether it can say what it holds.
+    /// Returns whether it can list the sessions that it holds.
     fn lists(&self) -> bool {
         true
     }
@@ -73,10 +73,10 @@ pub trait SessionStore: Send + Sync + Debug {
     /// only makes room: what is over is over without it.
     async fn purge(&self, expired_before: UnixTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers.
+    /// Checks that the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Probes whether it also takes writes, by one: a full disk or memory shows at nothing less.
+    /// Checks that it also takes writes, by making one: a full disk or memory shows at nothing less.
     async fn probe_write(&self) -> Result<(), StoreError> {
         self.ping().await
     }
@@ -84,11 +84,11 @@ pub trait SessionStore: Send + Sync + Debug {
     /// Leaves the store tidy at the end of the process. Without it nothing is lost.
     async fn close(&self) {}
 
-    /// What and where this store is, for logs; holds no credentials.
+    /// The kind and the place of this store, for logs; no credentials.
     fn describe(&self) -> String;
 
-    /// How old what it says may be at the moment at which it is said: so much earlier it must be
-    /// asked again for a bound to hold. Zero where the answer is of that moment.
+    /// The age that an answer may have when it is given: so much earlier the store must be asked again
+    /// for a bound to hold. Zero where an answer is never old.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -110,7 +110,7 @@ pub enum InvalidatedRecord {
     User(UserId),
 }
 
-/// Which sessions to list. The default is all of them.
+/// A choice of the sessions to list. The default is all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only this user's.
@@ -121,7 +121,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether the session passes.
+    /// Returns whether the session passes.
     pub(crate) fn admits(&self, session: &Session) -> bool {
         let of_user = self.user.as_ref().is_none_or(|user| *user == session.user);
         of_user && self.live_at.is_none_or(|now| session.ended(now, None).is_none())

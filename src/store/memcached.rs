@@ -34,7 +34,7 @@ const MAX_ATTEMPTS: usize = 256;
 /// For how long the record of a write probe stays.
 const PROBE_SECONDS: u32 = 60;
 
-/// How memcached is reached.
+/// The settings of memcached's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// For a connection, the wait for a free one included.
@@ -168,7 +168,7 @@ impl Memcached {
         Ok(self.server(key).run(Delete::new(key.as_str())).await?.applied())
     }
 
-    /// Whether every server answers what is asked of it: for a record of `prefix` that nobody has.
+    /// Checks that every server answers a question: for a record of `prefix` that nobody has.
     ///
     /// # Errors
     /// [`Failure`] of the first that does not.
@@ -195,7 +195,7 @@ impl Memcached {
         Ok(())
     }
 
-    /// Where it is, for logs.
+    /// The names of the servers, for logs.
     pub fn name(&self) -> &str {
         &self.name
     }

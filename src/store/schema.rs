@@ -18,7 +18,7 @@ pub(super) trait Schema: sqlx::Database {
     /// Keeps all others from the schema until the end of the transaction.
     const LOCK: &'static str;
 
-    /// How many steps the database has seen.
+    /// The number of steps that the database has seen.
     async fn version(connection: &mut Self::Connection) -> Result<i64, sqlx::Error>;
 
     /// The statements that note how many steps it has seen.

@@ -1,4 +1,4 @@
-//! What Redis does in one step. Every key is named to the server.
+//! The scripts, each of which Redis runs in one step. Every key is named to the server.
 
 /// Adds the tokens from the key `first` on, of which the arguments from `arg` on say: time to live,
 /// number of the arguments that follow, fields and values.

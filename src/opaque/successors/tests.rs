@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::slice;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
 use crate::opaque::TokenKind;
 use crate::session::{SessionId, UserId};
 
 type All = HashMap<TokenDigest, TokenRecord>;
+/// All records, and in how many steps which fault comes.
+type State = (All, Option<(usize, Fault)>);
 
 /// A way in which a step fails.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +22,11 @@ enum Fault {
 }
 
 /// Records in memory, of which no step is done after one that fails.
-#[derive(Default)]
-struct FaultyRecords(Mutex<(All, Option<(usize, Fault)>)>);
+#[derive(Clone, Default)]
+struct FaultyRecords(Arc<Mutex<State>>);
 
 impl FaultyRecords {
-    fn lock(&self) -> MutexGuard<'_, (All, Option<(usize, Fault)>)> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no step panics")
     }
 

@@ -1,4 +1,4 @@
-//! What is asked of a store that strangers keep busy, and what need not be.
+//! The calls to a store that strangers keep busy, and those that need not be made.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -33,7 +33,7 @@ pub(super) struct SessionRecord {
     pub(super) generation: String,
 }
 
-/// When a session was last used.
+/// The moment at which a session was last used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SeenRecord {
     pub(super) at: u64,
@@ -43,7 +43,7 @@ pub(super) struct SeenRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UserRecord {
     pub(super) user: String,
-    /// That of the sessions which are not over; without, all are.
+    /// The generation of the sessions that are not over; without it all are.
     pub(super) generation: Option<String>,
     /// Sessions that were created by then are over, whatever their generation.
     pub(super) not_before: u64,

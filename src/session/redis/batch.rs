@@ -37,14 +37,14 @@ pub(super) async fn collect(
     Ok(())
 }
 
-/// What is kept of a session.
+/// A session as it is kept.
 struct Kept {
     id: SessionId,
     record: Hash,
     seen: Option<Vec<u8>>,
 }
 
-/// What is there, in the order of the names. A record of another kind is named in the log and left
+/// Reads what is there, in the order of the names. A record of another kind is named in the log and left
 /// out.
 async fn kept(
     connection: &mut Connection,

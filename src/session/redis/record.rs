@@ -5,7 +5,7 @@ use crate::session::{InvalidatedRecord, Session, SessionId, UserId};
 use crate::store::redis::{Keys, Redis, Slot};
 use crate::store::{BadField, Hash, StoreError, claims_text};
 
-/// How the keys are named.
+/// The names of the keys.
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) session: Keys,

@@ -1,5 +1,5 @@
-//! What Redis does in one step. Every key is named to the server, and on a cluster there is one key a
-//! script: while a slot moves, a server refuses those of several keys of which one does not exist.
+//! The scripts, each of which Redis runs in one step. Every key is named to the server, and on a
+//! cluster there is one key a script: while a slot moves, a server refuses those of several keys of which one does not exist.
 
 /// KEYS: session. ARGV: ttl, created, id, then fields and values. Says 0 where the id is taken.
 const RECORD: &str = r"

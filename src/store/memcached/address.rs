@@ -1,4 +1,4 @@
-//! Which servers a `memcached://` URL names.
+//! The servers that a `memcached://` URL names.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The port where none is written.
 const PORT: u16 = 11_211;
 
-/// Why a URL does not say where memcached is. Never repeats the URL.
+/// The fault of a URL that does not say where memcached is. Never repeats the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
     /// It is one of something else.

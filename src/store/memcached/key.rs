@@ -9,7 +9,7 @@ use memcache::exp::Ttl;
 
 use crate::clock::UnixTime;
 
-/// How long a record is kept after its end, in seconds.
+/// The time for which a record is kept after its end, in seconds.
 const MARGIN: u64 = 3_600;
 /// Beyond so many seconds a record is kept until its room is needed: what is sent is then the
 /// moment of its end, which has to fit into 31 bits.
@@ -20,7 +20,7 @@ const LONGEST: u64 = 5 * 365 * 86_400;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     text: String,
-    /// Where the name begins.
+    /// The place at which the name begins.
     name: usize,
 }
 
@@ -39,7 +39,7 @@ impl Key {
         &self.text
     }
 
-    /// What decides which server keeps it.
+    /// The name, which decides which server keeps it.
     pub(super) fn name(&self) -> &str {
         &self.text[self.name..]
     }
@@ -67,7 +67,7 @@ impl Lifetime {
         Self::of_secs(millis.div_ceil(1_000).saturating_add(MARGIN))
     }
 
-    /// What a server says is left.
+    /// The lifetime that is left, as a server says it.
     pub(super) fn left(secs: i64) -> Self {
         u64::try_from(secs).map_or(Self::ENDLESS, Self::of_secs)
     }

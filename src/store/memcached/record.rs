@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What it holds.
+    /// The content.
     pub value: Vec<u8>,
     /// For how much longer the server means to keep it.
     pub left: Lifetime,
@@ -20,7 +20,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What the record of that name says, in JSON.
+    /// Parses the content of the record of that name, which is JSON.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where it is of another kind.
@@ -40,18 +40,18 @@ pub(crate) fn to_json(name: impl Display, record: &impl Serialize) -> Result<Vec
     written.map_err(|_| StoreError::corrupt(name, "it cannot be written"))
 }
 
-/// What becomes of a record.
+/// A decision about a record.
 #[derive(Clone, Debug)]
 pub enum Change<T> {
     /// It stays as it is.
     Leave(T),
     /// It holds this from now on, or is added.
     Write {
-        /// What it holds.
+        /// The content.
         value: Vec<u8>,
         /// For how long.
         keep: Lifetime,
-        /// What to say when that is done.
+        /// The outcome when that is done.
         outcome: T,
     },
 }

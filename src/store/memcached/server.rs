@@ -23,7 +23,7 @@ impl Server {
         Self { name, options, client: ArcSwapOption::empty() }
     }
 
-    /// How much this server wants a key; the highest has it.
+    /// The weight of this server for a key; the server with the highest has it.
     pub(super) fn weight(&self, key: &Key) -> [u8; 8] {
         let mut context = Context::new(&SHA256);
         context.update(self.name.as_bytes());
@@ -101,7 +101,7 @@ pub(super) fn found(result: GetResult) -> Result<Option<Found>, Failure> {
 }
 
 impl Failure {
-    /// What an error of the `memcache` crate means.
+    /// Translates an error of the `memcache` crate.
     fn of_memcached(error: &Error) -> Self {
         match error {
             Error::Timeout { .. } => Self::TimedOut,

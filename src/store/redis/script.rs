@@ -26,7 +26,7 @@ end
 ///
 /// A server that does not know it gets all of its code. That includes a server of a cluster that
 /// has just got the key, which `SCRIPT LOAD` would not reach.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Script {
     code: String,
     hash: String,

@@ -7,9 +7,9 @@ use crate::store::redis::target::HostPort;
 /// The server to which a command is to be sent that was not carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Redirection {
-    /// That server, from now on.
+    /// Another server has the key from now on.
     Moved(HostPort),
-    /// That server, this once: the key is moving.
+    /// Another server has to be asked this once: the key is moving.
     Ask(HostPort),
 }
 
