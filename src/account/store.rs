@@ -105,9 +105,6 @@ pub trait AccountStore: Send + Sync + Debug {
 
     /// Closes the store at the end of the process.
     async fn close(&self) {}
-
-    /// The kind and the place of this store, for logs; holds no credentials.
-    fn describe(&self) -> String;
 }
 
 /// The reason why a store did not do what it was asked. None of these holds a secret.

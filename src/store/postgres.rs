@@ -93,8 +93,6 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
-    place: String,
-    timeout: Duration,
     is_pooled: bool,
 }
 
@@ -113,7 +111,7 @@ impl Database {
         let refused = |source| OpenError::Refused { place: place.clone(), source };
         migrated.map_err(timed_out)?.map_err(refused)?.map_err(OpenError::NewerSchema)?;
         let pool = pool(connect, options, is_pooled);
-        Ok(Self { pool, place, timeout: options.timeout, is_pooled })
+        Ok(Self { pool, is_pooled })
     }
 
     /// The connections.
@@ -125,16 +123,6 @@ impl Database {
     /// depend on earlier ones.
     pub fn is_pooled(&self) -> bool {
         self.is_pooled
-    }
-
-    /// The time that a call may take.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Host, port and name, without credentials.
-    pub fn place(&self) -> &str {
-        &self.place
     }
 
     /// Waits for statements under way and closes the connections.

@@ -170,7 +170,7 @@ impl<K> RotationSchedule<K> {
     }
 }
 
-/// Rounded up: a key verifies a moment too long rather than too short.
+/// Rounds up to whole seconds: a key verifies a moment too long rather than too short.
 fn whole_seconds(time: UnixTime) -> UnixTime {
     UnixTime::from_secs(time.after(Duration::from_millis(999)).as_secs())
 }

@@ -99,9 +99,6 @@ pub(super) trait Engine: Send + Sync + Debug {
 
     /// Waits for calls under way and closes the database.
     fn close(&self) -> impl Future<Output = ()> + Send;
-
-    /// The kind and the place of the database, without credentials.
-    fn describe(&self) -> String;
 }
 
 /// Bounds the time of every call to the database.
@@ -250,10 +247,6 @@ impl Engine for SqliteAccounts {
     async fn close(&self) {
         self.database.close().await;
     }
-
-    fn describe(&self) -> String {
-        format!("sqlite {}", self.database.path().display())
-    }
 }
 
 impl PostgresAccounts {
@@ -294,9 +287,5 @@ impl Engine for PostgresAccounts {
 
     async fn close(&self) {
         self.database.close().await;
-    }
-
-    fn describe(&self) -> String {
-        self.database.place().to_owned()
     }
 }

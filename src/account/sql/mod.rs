@@ -90,10 +90,6 @@ macro_rules! delegate {
             async fn close(&self) {
                 Engine::close(self).await;
             }
-
-            fn describe(&self) -> String {
-                Engine::describe(self)
-            }
         }
     };
 }

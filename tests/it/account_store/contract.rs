@@ -30,7 +30,7 @@ contract! {
     of_many_who_want_one_name_one_has_it
     two_who_want_each_others_names_both_get_an_answer
     two_handles_see_each_other
-    it_answers_and_says_what_it_is
+    it_answers_until_it_is_closed
 }
 
 async fn a_user_is_got_back_whole(fixture: Fixture) {
@@ -391,11 +391,8 @@ async fn two_handles_see_each_other(fixture: Fixture) {
     assert_eq!(fixture.user("alice").await, None);
 }
 
-async fn it_answers_and_says_what_it_is(fixture: Fixture) {
+async fn it_answers_until_it_is_closed(fixture: Fixture) {
     assert_eq!(fixture.store.ping().await, Ok(()));
-    let what = fixture.store.describe();
-    assert!(what.starts_with("sqlite /") || what.starts_with("postgres 127.0.0.1:"), "{what}");
-    assert!(!what.contains("of-nobody"), "{what}");
     fixture.store.close().await;
     assert!(matches!(fixture.store.ping().await, Err(AccountError::Unavailable(_))));
     assert_eq!(fixture.other.ping().await, Ok(()));

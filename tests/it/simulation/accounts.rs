@@ -89,7 +89,4 @@ impl AccountStore for NoAccounts {
     async fn ping(&self) -> Answer<()> {
         unused()
     }
-    fn describe(&self) -> String {
-        "none".to_owned()
-    }
 }

@@ -264,9 +264,6 @@ impl<S: AccountStore> AccountStore for FaultyStore<S> {
     async fn close(&self) {
         self.inner.close().await;
     }
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
 }
 
 #[async_trait]
