@@ -23,7 +23,7 @@ use crate::token::jws;
 /// The longest token that is looked into, in bytes.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 
-/// Why `session list` lists nothing.
+/// The reason for which `session list` lists nothing.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "sessions are kept in memcached, which cannot list them; `session revoke` ends them by id, by \

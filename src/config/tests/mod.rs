@@ -30,7 +30,7 @@ fn with_secret(values: &[(&str, &str)]) -> Result<Config, Mistakes> {
     from_environment(&[&[("SECRET_KEY", SECRET)], values].concat())
 }
 
-/// What a file with this content and these settings beside it come to.
+/// The outcome of a file with this content and of these settings beside it.
 fn from_file(content: &str, values: &[(&str, &str)]) -> Result<Config, Mistakes> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portcullis.toml");
