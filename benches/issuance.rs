@@ -16,7 +16,7 @@ use portcullis::account::{
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::issuer::audit::Audit;
 use portcullis::issuer::caller::Caller;
-use portcullis::issuer::issue::Issued;
+use portcullis::issuer::issued::Issued;
 use portcullis::issuer::login::{GrantParams, PasswordCheck};
 use portcullis::issuer::metrics::IssuerMetrics;
 use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};

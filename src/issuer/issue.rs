@@ -13,16 +13,18 @@ use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::IssueError;
 use super::grant::{GrantContext, ORIGIN, Origin};
+use super::issued::Issued;
 use super::policy::IssuancePolicy;
 use super::refresh::RefreshLeases;
 use super::scopes::narrow;
-use super::subject::{Subject, Subjects};
+use super::subject::Subject;
+use super::subjects::Subjects;
 use super::token_issuer::{Family, NewAccessToken, TokenIssuer};
 use crate::account::{AccountStore, Client};
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::{OpaqueToken, Tokens};
 use crate::secret::{Random, Secret};
-use crate::session::{Filter, Session, SessionId, Sessions, UserId};
+use crate::session::{Filter, Session, SessionId, Sessions};
 use crate::store::StoreError;
 
 /// The claim of a session that names the client by which it was opened.
@@ -75,30 +77,6 @@ pub(super) struct IssueRequest<'a> {
     pub(super) identifier: Option<String>,
     /// The caller.
     pub(super) caller: &'a Caller,
-}
-
-/// Tokens that were issued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issued {
-    /// A JWT, or the handle that stands for one.
-    pub access_token: Secret,
-    /// The end of the access token.
-    pub expires: UnixTime,
-    /// The token that gets the next one; `None`: nothing does, or the one at hand still will.
-    pub refresh_token: Option<Secret>,
-    /// The scopes that it grants.
-    pub scopes: Vec<String>,
-    /// The user.
-    pub user: UserId,
-    /// The session that it lives and dies with.
-    pub session: SessionId,
-}
-
-impl Issued {
-    /// Lifetime that is left to the access token, in whole seconds as its own claims count them.
-    pub fn expires_in(&self, now: UnixTime) -> u64 {
-        self.expires.as_secs().saturating_sub(now.as_secs())
-    }
 }
 
 /// A session and its tokens, before they are stored.

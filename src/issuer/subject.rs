@@ -1,15 +1,11 @@
 //! The subjects of tokens, and the claims about them.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Dependencies;
 use super::error::IssueError;
-use super::grant::Origin;
-use crate::account::{AccountStore, Client, KeyDigest, User, UserKind, UserState};
-use crate::clock::{Clock, UnixTime};
+use crate::account::{Client, User, UserKind};
+use crate::clock::UnixTime;
 use crate::session::{SessionId, UserId};
 
 /// Prefix of the `sub` of a client that acts for itself, so that no client can be taken
@@ -109,44 +105,6 @@ impl Subject {
     pub fn of_hook(user: UserId, scopes: Vec<String>, mut claims: Map<String, Value>) -> Self {
         claims.retain(|name, _| !is_reserved(name));
         Self { user, scopes: Some(scopes), claims, is_person: true }
-    }
-}
-
-/// The accounts, asked for a subject again.
-#[derive(Debug)]
-pub(super) struct Subjects {
-    accounts: Arc<dyn AccountStore>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Subjects {
-    pub(super) fn new(on: &Dependencies) -> Self {
-        let Dependencies { accounts, clock, .. } = on.clone();
-        Self { accounts, clock }
-    }
-
-    /// The subject as he is now; `None` for a client, which is its own. Deleted and locked users get
-    /// nothing more, nor does who came by a key that is deleted or over.
-    pub(super) async fn reload(
-        &self,
-        user: &UserId,
-        origin: &Origin,
-    ) -> Result<Option<Subject>, IssueError> {
-        match origin {
-            Origin::Client => return Ok(None),
-            Origin::Hook { subject } => return Ok(Some(subject.clone())),
-            Origin::Account => {}
-            Origin::Key { digest } => {
-                let key = self.accounts.key(&KeyDigest::from_store(digest.clone())).await?;
-                let now = self.clock.now();
-                if !key.is_some_and(|key| key.user == *user && key.is_live(now)) {
-                    return Err(IssueError::InvalidGrant);
-                }
-            }
-        }
-        let user = self.accounts.user(user).await?;
-        let active = user.filter(|user| user.state == UserState::Active);
-        active.map(|user| Some(Subject::of_user(&user))).ok_or(IssueError::InvalidGrant)
     }
 }
 

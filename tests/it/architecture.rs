@@ -1,7 +1,7 @@
 //! The walls of the house: which module may import which, and that the documents tell the truth.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::in_repository;
 
@@ -25,7 +25,7 @@ fn floor(module: &str) -> usize {
         .unwrap_or_else(|| panic!("{module} stands on no floor; give it one in FLOORS"))
 }
 
-fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -38,34 +38,35 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
+/// The files below `src`, by their paths there, each with its code; those of unit tests are left out.
+fn production_files() -> Vec<(PathBuf, String)> {
+    let src = in_repository("src");
+    let files: Vec<_> = sources(&src)
+        .into_iter()
+        .map(|file| (file.strip_prefix(&src).expect("below src").to_owned(), file))
+        .filter(|(inside, _)| !inside.iter().any(|part| part == "tests" || part == "tests.rs"))
+        .map(|(inside, file)| (inside, production(&std::fs::read_to_string(file).expect("text"))))
+        .collect();
+    assert!(files.len() > 40, "only {} files were found", files.len());
+    files
+}
+
 #[test]
 fn imports_point_down() {
-    let src = in_repository("src");
-    let files = sources(&src);
-    assert!(files.len() > 40, "only {} files were found", files.len());
     let mut edges = BTreeSet::new();
-    for file in files {
-        let inside = file.strip_prefix(&src).expect("below src");
-        if inside.iter().any(|part| part == "tests" || part == "tests.rs") {
+    for (inside, code) in production_files() {
+        let module = module_of(&inside);
+        if module == ["lib"] {
             continue;
-        }
-        let first = inside.iter().next().expect("a name").to_string_lossy();
-        let module = first.trim_end_matches(".rs").to_owned();
-        if module == "lib" {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).expect("readable");
-        let code = production(&text);
-        for target in imports(&code) {
-            if target != module {
-                edges.insert((module.clone(), target, inside.display().to_string()));
-            }
         }
         // `super` must not lead where `crate` may not.
-        let parts = inside.with_extension("");
-        let depth = parts.iter().filter(|part| *part != "mod").count();
-        let out = "super::".repeat(depth);
-        assert!(!code.contains(&out), "{}: {out} leads out of {module}", inside.display());
+        let out = "super::".repeat(module.len());
+        assert!(!code.contains(&out), "{}: {out} leads out of {}", inside.display(), module[0]);
+        for target in paths(&code, &module) {
+            if target[0] != module[0] {
+                edges.insert((module[0].clone(), target[0].clone(), inside.display().to_string()));
+            }
+        }
     }
     assert!(edges.len() > 20, "only {} imports were found", edges.len());
     for (from, to, file) in edges {
@@ -81,12 +82,6 @@ fn production(text: &str) -> String {
     assert_eq!(after, "", "something stands behind the tests");
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The modules that stand right after `crate::`, alone or in braces.
-fn imports(code: &str) -> Vec<String> {
-    let after = code.match_indices("crate::").map(|(at, path)| &code[at + path.len()..]);
-    after.flat_map(|rest| rest.strip_prefix('{').map_or_else(|| vec![name(rest)], group)).collect()
 }
 
 /// The first names of the paths up to the closing brace.
@@ -115,14 +110,87 @@ fn name(path: &str) -> String {
     name
 }
 
+/// The full paths that a module's code names by `crate::` and by chains of `super::`.
+fn paths(code: &str, module: &[String]) -> Vec<Vec<String>> {
+    let absolute = code.match_indices("crate::").map(|(at, word)| (0, &code[at + word.len()..]));
+    let relative = code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("::"));
+    let relative = relative.map(|(at, word)| {
+        let path = code[at..].trim_start_matches(word);
+        (module.len().saturating_sub((code.len() - at - path.len()) / word.len()), path)
+    });
+    absolute.chain(relative).flat_map(|(base, path)| continued(&module[..base], path)).collect()
+}
+
+/// The paths that go on from `base`: one, or one for each name in braces; of `*` it is `base` itself.
+fn continued(base: &[String], path: &str) -> Vec<Vec<String>> {
+    if let Some(inner) = path.strip_prefix('{') {
+        return group(inner).into_iter().map(|name| [base, &[name]].concat()).collect();
+    }
+    if path.starts_with('*') {
+        return vec![base.to_vec()];
+    }
+    let next = name(path);
+    let (path, base) = (&path[next.len()..], [base, &[next]].concat());
+    path.strip_prefix("::").map_or_else(|| vec![base.clone()], |path| continued(&base, path))
+}
+
+/// The module of a file, from the top: `config/keys.rs` and `config/keys/mod.rs` are one.
+fn module_of(inside: &Path) -> Vec<String> {
+    let parts = inside.with_extension("");
+    let parts = parts.iter().map(|part| part.to_string_lossy().into_owned());
+    parts.filter(|part| part != "mod").collect()
+}
+
+#[test]
+fn no_two_modules_beside_each_other_need_each_other() {
+    let files = production_files();
+    let modules: BTreeSet<_> = files.iter().map(|(inside, _)| module_of(inside)).collect();
+    let mut edges = BTreeSet::new();
+    for (inside, code) in &files {
+        let from = module_of(inside);
+        for path in paths(code, &from) {
+            let mut to = (0..=path.len()).rev().map(|end| &path[..end]);
+            let to = to.find(|to| modules.contains(*to)).unwrap_or_default();
+            let shared = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+            if shared < to.len() && shared < from.len() {
+                edges.insert((from[..=shared].to_vec(), to[..=shared].to_vec()));
+            }
+        }
+    }
+    assert!(edges.len() > 100, "only {} imports were found", edges.len());
+    // A module that needs none of the rest falls out, again and again; a circle never does.
+    while !edges.is_empty() {
+        let needy: BTreeSet<_> = edges.iter().map(|(from, _)| from.clone()).collect();
+        let before = edges.len();
+        edges.retain(|(_, to)| needy.contains(to));
+        assert!(edges.len() < before, "modules need each other: {edges:?}");
+    }
+}
+
 #[test]
 fn imports_are_found_however_they_are_written() {
     let text = "use crate::gate::{Gate, verdict};\n// use crate::comment;\n\
         #[cfg(test)]\nfn helper() { crate::clock::now() }\n#[cfg(test)]\nmod tests;\n\
         use crate::{\n    session::{self, store::{A, B}},\n    token, secret::Secret as S,\n};\n\
+        use super::{audit::Audit, scopes};\nuse super::super::key;\n\
         #[cfg(test)]\nmod tests {\n    use crate::app;\n}\n";
-    let found = imports(&production(text));
-    assert_eq!(found, ["gate", "clock", "session", "token", "secret"]);
+    let own = ["issuer", "refresh"].map(str::to_owned);
+    let found = paths(&production(text), &own).into_iter().map(|path| path.join("::"));
+    let expected = ["gate::Gate", "gate::verdict", "clock::now", "session", "token", "secret"];
+    let relative = ["issuer::audit", "issuer::scopes", "key"];
+    assert_eq!(found.collect::<Vec<_>>(), [&expected[..], &relative].concat());
+}
+
+/// Clippy counts the lines of functions (`too_many_lines`, with the bound in `clippy.toml`), and nobody those of files.
+#[test]
+fn no_file_that_is_written_by_hand_is_over_400_lines() {
+    let files = ["src", "tests", "benches"].map(|folder| sources(&in_repository(folder))).concat();
+    assert!(files.len() > 300, "only {} files were found", files.len());
+    for file in files {
+        let lines = std::fs::read_to_string(&file).expect("text").lines().count();
+        let is_generated = file.iter().any(|part| part == "generated");
+        assert!(lines <= 400 || is_generated, "{}: {lines} lines", file.display());
+    }
 }
 
 #[test]
@@ -207,7 +275,7 @@ fn targets(manifest: &str) -> Vec<String> {
     found
 }
 
-/// Whether `COPY sources... destination` puts this file where it stands in the repository.
+/// True if `COPY sources... destination` puts this file where it stands in the repository.
 fn arrives(words: &[&str], path: &str) -> bool {
     let (destination, sources) = words.split_last().expect("COPY has a destination");
     let folder = destination.trim_start_matches("./").trim_end_matches(['/', '.']);
@@ -227,7 +295,7 @@ fn arrives(words: &[&str], path: &str) -> bool {
     })
 }
 
-/// Whether the last pattern that fits the file, or a folder above it, lets it through.
+/// True if the last pattern that fits the file, or a folder above it, lets it through.
 fn is_sent(ignored: &str, path: &str) -> bool {
     let lines = ignored.lines().map(str::trim);
     let patterns = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -20,8 +20,9 @@ use crate::account::Client;
 use crate::issuer::audit::Event;
 use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
+use crate::issuer::issued::Issued;
 use crate::issuer::revocation::{Bearer, MAX_LISTED};
-use crate::issuer::{Issuance, client_auth, issue, refresh, scopes};
+use crate::issuer::{Issuance, client_auth, refresh, scopes};
 use crate::secret::Secret;
 use crate::session::{self, SessionId};
 use crate::token::{Claims, is_scope};
@@ -92,7 +93,7 @@ impl Tokens {
         &self,
         asked: RefreshRequest,
         caller: &Caller,
-    ) -> Result<issue::Issued, IssueError> {
+    ) -> Result<Issued, IssueError> {
         let token = required(&asked.refresh_token, "refresh_token")?;
         let scopes = scopes::parse(Some(&asked.scope))?;
         let client = self.client(asked.client, caller).await?;
@@ -105,7 +106,7 @@ impl Tokens {
         self.issuance.refresh.refresh(request).await
     }
 
-    fn answer(&self, issued: &issue::Issued) -> RefreshResponse {
+    fn answer(&self, issued: &Issued) -> RefreshResponse {
         let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
         RefreshResponse {
             access_token: text(&issued.access_token),

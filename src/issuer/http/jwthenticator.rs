@@ -16,7 +16,7 @@ use super::reply::{add_error_headers, status_of, text_of_json};
 use super::{Web, paths};
 use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::issuer::login::GrantParams;
 use crate::issuer::refresh::RefreshRequest;
 use crate::secret::Secret;

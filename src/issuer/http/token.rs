@@ -20,7 +20,7 @@ use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
 use crate::issuer::client_auth::ClientCredentials;
 use crate::issuer::error::IssueError;
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::issuer::login::GrantParams;
 use crate::issuer::refresh::RefreshRequest;
 use crate::issuer::scopes;

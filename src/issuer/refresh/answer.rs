@@ -6,7 +6,7 @@ use super::RefreshRequest;
 use crate::clock::UnixTime;
 use crate::issuer::error::IssueError;
 use crate::issuer::grant::GrantContext;
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::issuer::sealed;
 use crate::opaque::OpaqueToken;
 use crate::secret::Secret;

@@ -7,7 +7,7 @@ use crate::clock::UnixTime;
 use crate::issuer::audit::Event;
 use crate::issuer::error::IssueError;
 use crate::issuer::grant::GrantContext;
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::opaque::OpaqueToken;
 
 impl Refresh {

@@ -22,7 +22,7 @@ use super::{Refresh, RefreshRequest};
 use crate::clock::UnixTime;
 use crate::issuer::error::IssueError;
 use crate::issuer::grant::GrantContext;
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::issuer::token_issuer::digest_of;
 use crate::opaque::{OpaqueToken, Rotation, TokenDigest, TokenKind};
 

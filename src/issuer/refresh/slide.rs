@@ -12,7 +12,7 @@ use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
 use crate::issuer::grant::{GRANT_CONTEXT, GrantContext};
-use crate::issuer::issue::Issued;
+use crate::issuer::issued::Issued;
 use crate::issuer::token_issuer::NewAccessToken;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::Secret;

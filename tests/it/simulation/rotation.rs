@@ -1,7 +1,9 @@
 //! Issuers, while many show one refresh token: one wins, nobody is given what another was, and nothing is lost for good.
 
+mod checks;
+mod plan;
+
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,8 +12,9 @@ use std::{
 };
 
 use portcullis::{
-    clock::Clock as _,
-    issuer::{Issuance, caller::Caller, error::IssueError, issue::Issued, refresh::RefreshRequest},
+    issuer::{
+        Issuance, caller::Caller, error::IssueError, issued::Issued, refresh::RefreshRequest,
+    },
     opaque::{OpaqueToken, OpaqueTokenStore as _, TokenDigest, TokenKind, generate},
     secret::Secret,
     session::{Session, SessionId, SessionStore as _, UserId},
@@ -22,13 +25,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use plan::Plan;
+
 use super::{
     campaign::{Report, Run},
     cluster::ClusterState,
-    fault_injection::{Fault, FaultPlan, LinkState},
+    fault_injection::LinkState,
     fault_schedule,
     mutation::Mutation,
-    oracle::{Credential, Oracle, Rule, StalenessBounds},
+    oracle::{Oracle, Rule, StalenessBounds},
     process::{GateConfig, Process},
     rng::SeededRng,
     time::START,
@@ -41,80 +46,6 @@ const SESSION: &str = "s0";
 const STALENESS: Duration = Duration::from_millis(1_000);
 /// The lease that follows from the deadlines of the stores, as the configuration has it.
 pub const LEASE: Duration = Duration::from_secs(7);
-
-/// The faults of a run. Invalidations do not matter to issuers.
-const FAULTS: [&[Fault]; 7] = [
-    &[],
-    &[Fault::StoreDegraded],
-    &[Fault::LinkDegraded],
-    &[Fault::LinkDegraded],
-    &[Fault::ProcessStalled],
-    &[Fault::StoreDegraded, Fault::LinkDegraded],
-    &[Fault::StoreDegraded, Fault::LinkDegraded, Fault::ProcessStalled],
-];
-
-/// The parameters of a run.
-struct Plan {
-    issuers: usize,
-    grace: Duration,
-    lease: Duration,
-    /// The number of clients that show each token.
-    contenders: usize,
-    /// The time within which they show it.
-    within: Duration,
-    /// Of a hundred so many are cut off in the middle, as a process is that ends.
-    crashes: u64,
-    /// Of a hundred so many go away in the middle; what they began goes on.
-    departures: u64,
-    generations: usize,
-    fault_plan: FaultPlan,
-    /// Tells whether the store takes for each change nearly as long as it may, all the time.
-    is_slow: bool,
-}
-
-impl Plan {
-    fn draw(rng: &SeededRng) -> Self {
-        let fault_plan = fault_schedule::draw_plan(rng, Duration::from_secs(2));
-        let faults = rng.pick(&FAULTS).to_vec();
-        let within = rng.pick(&[0, 20, 200, 1_500, 4_000]);
-        Self {
-            issuers: rng.pick(&[2, 2, 3]),
-            grace: Duration::from_secs(rng.pick(&[0, 60])),
-            lease: rng.pick(&[Duration::from_millis(300), Duration::from_secs(1), LEASE]),
-            contenders: rng.index(5) + 2,
-            within: Duration::from_millis(within),
-            crashes: rng.pick(&[0, 0, 20, 60]),
-            departures: rng.pick(&[0, 30, 80]),
-            generations: rng.pick(&[1, 1, 2]),
-            fault_plan: FaultPlan { faults, ..fault_plan },
-            is_slow: false,
-        }
-        .or_slow(rng)
-    }
-
-    /// Makes one run in twenty slow: nothing goes wrong, and everything takes as long as it just may.
-    fn or_slow(self, rng: &SeededRng) -> Self {
-        if !rng.percent(5) {
-            return self;
-        }
-        let grace = Duration::from_secs(60);
-        let fault_plan = FaultPlan {
-            faults: Vec::new(),
-            loss_percent: 0,
-            // With the reads before and after it, that of a lease still comes within two seconds.
-            slow_write_latency: 1_500..=1_850,
-            ..self.fault_plan
-        };
-        Self { grace, lease: LEASE, crashes: 0, fault_plan, is_slow: true, ..self }
-    }
-
-    /// Tells whether no rotation outlives its lease, except by an answer that comes late, which is noticed.
-    fn keeps_leases(&self) -> bool {
-        self.lease >= LEASE
-            && self.crashes == 0
-            && !self.fault_plan.faults.contains(&Fault::ProcessStalled)
-    }
-}
 
 /// The outcome of a refresh.
 #[derive(Debug)]
@@ -381,86 +312,5 @@ impl Scenario {
     async fn family_lives(&self) -> bool {
         let found = self.cluster.store.sessions.get(&user(), &session()).await;
         found.expect("memory answers").is_some()
-    }
-
-    fn check_generation(&self, ends: &[Outcome]) {
-        let oracle = &self.cluster.oracle;
-        let won: Vec<_> = ends
-            .iter()
-            .filter_map(|end| match end {
-                Outcome::Issued(issued) => Some(issued),
-                _ => None,
-            })
-            .map(|issued| (text(&issued.access_token), issued.refresh_token.as_ref().map(text)))
-            .collect();
-        let distinct = won.iter().collect::<BTreeSet<_>>().len();
-        let most = if self.plan.grace.is_zero() { won.len() } else { distinct };
-        if most > 1 {
-            let what = format!("{} won with one token, {distinct} different pairs", won.len());
-            oracle.broken(Rule::SingleWinner, what);
-        }
-        let refused = ends.iter().filter(|end| matches!(end, Outcome::Refused)).count();
-        let is_one_answer = !self.plan.grace.is_zero() && self.plan.keeps_leases();
-        if refused > 0 && is_one_answer && !oracle.is_overdue() {
-            let what = format!("{refused} were refused within the grace, {} won", won.len());
-            oracle.broken(Rule::SameAnswer, what);
-        }
-    }
-
-    /// Shows the last token that anybody was given, when all is well again.
-    async fn final_refresh(&self, token: &str) {
-        let oracle = &self.cluster.oracle;
-        let digest = TokenDigest::of(token);
-        let was_alive = self.family_lives().await;
-        let kept = self.cluster.store.tokens.get(&digest).await.expect("memory answers");
-        let is_used = kept.expect("it is kept").used.is_some();
-        let refreshed = self.processes[0].while_running(self.refresh(0, token));
-        // Nobody holds a lease any more, so nothing is waited for.
-        let end = timeout(Duration::from_secs(2), refreshed).await.unwrap_or(Outcome::Cancelled);
-        let is_issued = matches!(end, Outcome::Issued(_));
-        let has_grace = !self.plan.grace.is_zero();
-        let lives_on = self.family_lives().await;
-        match (was_alive, is_used) {
-            (true, false) if !is_issued => {
-                oracle.broken(Rule::NothingLost, format!("a token that nobody used gets {end:?}"));
-            }
-            (true, true) if has_grace && self.plan.keeps_leases() && !oracle.is_overdue() => {
-                let successors = oracle.successors(&digest);
-                let is_same = match &end {
-                    Outcome::Issued(issued) => successors.iter().any(|successor| {
-                        let given = issued.refresh_token.as_ref().map(text).unwrap_or_default();
-                        successor.digest == TokenDigest::of(&given)
-                    }),
-                    _ => false,
-                };
-                if !is_same {
-                    oracle.broken(Rule::SameAnswer, format!("within the grace one gets {end:?}"));
-                }
-            }
-            (true, true) if !has_grace && (is_issued || lives_on) => {
-                oracle.broken(Rule::Reuse, format!("a used token gets {end:?}"));
-            }
-            (false, _) if is_issued => {
-                oracle.broken(Rule::Reuse, format!("a family that has ended gets {end:?}"));
-            }
-            _ => {}
-        }
-    }
-
-    /// Asks the gates about the last access token, long after all ends of its session were acknowledged.
-    async fn ask_gates(&self, access: &str) {
-        sleep(STALENESS + Duration::from_secs(2)).await;
-        let cluster = &self.cluster;
-        let is_alive = self.family_lives().await;
-        let expires = cluster.clock.now().after(Duration::from_secs(86_400));
-        let credential = Credential { text: access.to_owned(), session: 0, handle: None, expires };
-        for gate in &self.processes {
-            let said = gate.while_running(gate.decisions.decide(&credential.text)).await;
-            cluster.record(gate.number, "says", if said.is_ok() { "yes" } else { "no" });
-            if said.is_ok() != is_alive {
-                let rule = if is_alive { Rule::Liveness } else { Rule::Bound };
-                cluster.oracle.broken(rule, format!("gate {} says {:?}", gate.number, said.err()));
-            }
-        }
     }
 }
