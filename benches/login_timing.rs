@@ -27,7 +27,7 @@ use portcullis::{
     secret::{Random as _, Secret, SystemRandom},
 };
 
-use support::faulty_issuance::{ALICE, CHEAP, Fixture, Setup, id, user};
+use support::issuance::{ALICE, CHEAP, Fixture, id};
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;
@@ -115,11 +115,13 @@ async fn calibrated() -> HashConfig {
 }
 
 async fn fixture(hashing: HashConfig) -> Fixture {
-    let fixture = Fixture::of(Setup { hashing, throttled: false, ..Setup::default() }).await;
+    let fixture = Fixture::new(|setup| {
+        setup.hashing = hashing;
+        setup.throttle.enabled = false;
+    })
+    .await;
     let accounts = &fixture.accounts.inner;
-    let hash = fixture.dependencies.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
-    let locked = user("locked", portcullis::account::UserKind::Person, Some(hash));
-    accounts.add_user(&locked).await.expect("a user");
+    fixture.add_user(("locked", ALICE.1), |_| {}).await;
     // Nothing but the lock refuses the login.
     fixture.log_in_as("locked", ALICE.1).await.expect("not yet locked");
     let now = fixture.clock.now();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::{
-    account::{AccountStore as _, ApiKey, KeyDigest, Login, UserKind, UserState},
+    account::{AccountStore as _, Login, UserState},
     issuer::{caller::Caller, error::IssueError, login::GrantParams},
     opaque,
     secret::{Secret, SystemRandom},
@@ -11,8 +11,8 @@ use portcullis::{
 };
 
 use crate::support::{
-    faulty_issuance::{API_KEY, Fixture, START, id, user},
-    faulty_store::Fault,
+    faulty_store::injector::Fault,
+    issuance::{API_KEY, Fixture, START, id},
 };
 
 /// Bob's names, and his password.
@@ -22,12 +22,15 @@ const PASSWORD: &str = "a looking-glass";
 /// The half of the minute's budget that can be had at once.
 const BURST: usize = 30;
 
+/// An issuer with the usual limits.
+async fn limited() -> Fixture {
+    Fixture::new(|setup| setup.throttle.per_minute = 60).await
+}
+
 async fn with_bob() -> Fixture {
-    let fixture = Fixture::new().await;
-    let hash = fixture.dependencies.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
-    let mut bob = user(BOB, UserKind::Person, Some(hash));
-    bob.email = Some(Login::parse(MAIL).expect("a name"));
-    fixture.accounts.inner.add_user(&bob).await.expect("a new user");
+    let fixture = limited().await;
+    let mail = Login::parse(MAIL).expect("a name");
+    fixture.add_user((BOB, PASSWORD), |bob| bob.email = Some(mail)).await;
     fixture
 }
 
@@ -117,23 +120,13 @@ fn is_slow_down(outcome: &Result<(), IssueError>) -> bool {
 async fn random_key(fixture: &Fixture) -> String {
     let random = opaque::generate(&SystemRandom).expect("chance");
     let key = format!("pk_{}", random.expose_str().expect("text"));
-    let kept = ApiKey {
-        id: "random".to_owned(),
-        user: id("robot"),
-        digest: KeyDigest::of(&Secret::new(key.as_str())),
-        label: None,
-        scopes: Vec::new(),
-        created: START,
-        expires: None,
-        last_used: None,
-    };
-    fixture.accounts.inner.add_key(&kept).await.expect("a new key");
+    fixture.add_key("robot", &key).await;
     key
 }
 
 #[tokio::test]
 async fn a_key_that_somebody_chose_is_guessed_within_the_budget_of_an_address_only() {
-    let fixture = Fixture::new().await;
+    let fixture = limited().await;
     let (random, near) = (random_key(&fixture).await, fixture.caller.clone());
     let far = Caller { address: Some([198, 51, 100, 7].into()), ..Caller::default() };
     for _ in 0..3 * BURST {
@@ -156,7 +149,7 @@ async fn a_key_that_somebody_chose_is_guessed_within_the_budget_of_an_address_on
 #[tokio::test]
 async fn a_key_that_looks_like_ours_is_registered_by_nobody_else() {
     const SERVICE: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
-    let fixture = Fixture::new().await;
+    let fixture = limited().await;
     let random = opaque::generate(&SystemRandom).expect("chance");
     let ours = format!("pk_{}", random.expose_str().expect("text"));
     for (key, is_taken) in [(ours.as_str(), false), ("pk_short", true), ("x", true)] {
@@ -168,18 +161,12 @@ async fn a_key_that_looks_like_ours_is_registered_by_nobody_else() {
     }
 }
 
-/// How long it takes is measured by `benches/login_timing`; that every check hashes the same, whoever is named, is a test of
+/// The time that it takes is measured by `benches/login_timing`; that every check hashes the same, whoever is named, is a test of
 /// the passwords themselves.
 #[tokio::test]
 async fn a_refused_login_asks_the_same_whoever_is_named() {
     let fixture = with_bob().await;
-    let hash = fixture.dependencies.passwords.hash(&Secret::new(PASSWORD)).await.expect("a hash");
-    fixture
-        .accounts
-        .inner
-        .add_user(&user("locked", UserKind::Person, Some(hash)))
-        .await
-        .expect("new");
+    fixture.add_user(("locked", PASSWORD), |_| {}).await;
     let locked = fixture.accounts.inner.set_state(&id("locked"), UserState::Locked, START).await;
     assert_eq!(locked, Ok(true));
     let mut asked = Vec::new();

@@ -5,25 +5,16 @@ mod tokens;
 mod tp_auth;
 mod transport;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use portcullis::app::serve_grpc;
-use portcullis::clock::UnixTime;
 use portcullis::issuer::grpc::GrpcService;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
 use portcullis::secret::Secret;
 use portcullis::server::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
-use portcullis::store::StoreError;
-use portcullis::store::records::{
-    MemoryRecordStore, NewRecord, RecordKey, RecordStore, StoredRecord,
-};
 use portcullis::wire::networks::Networks;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -82,82 +73,10 @@ fn with_bearer<T>(token: &str, message: T) -> Request<T> {
     request
 }
 
-/// Whether a call was refused with this code, and this error in its trailers.
+/// Checks that a call was refused with this code, and this error in its trailers.
 #[track_caller]
 fn check_refused<T>(outcome: Result<T, Status>, code: Code, error: &str) {
     let status = outcome.err().expect("a refusal");
     let found = status.metadata().get("error").map(|value| value.to_str().expect("ASCII"));
     assert_eq!((status.code(), found), (code, Some(error)), "{status:?}");
-}
-
-/// A store of leases and limits that can fail, or keep silent.
-#[derive(Debug, Default)]
-struct FaultyRecordStore {
-    store: MemoryRecordStore,
-    mode: AtomicU8,
-    asked: Notify,
-    released: Notify,
-}
-
-const HEALTHY: u8 = 0;
-const FAILING: u8 = 1;
-const SILENT: u8 = 2;
-/// It answers when the test says so.
-const HELD: u8 = 3;
-
-impl FaultyRecordStore {
-    fn set(&self, mode: u8) {
-        self.mode.store(mode, Ordering::SeqCst);
-    }
-
-    async fn answer_by_mode<T>(
-        &self,
-        answer: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        match self.mode.load(Ordering::SeqCst) {
-            HEALTHY => answer.await,
-            FAILING => Err(StoreError::Unavailable("by order of a test".to_owned())),
-            HELD => {
-                self.asked.notify_one();
-                self.released.notified().await;
-                answer.await
-            }
-            _ => {
-                self.asked.notify_one();
-                std::future::pending().await
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl RecordStore for FaultyRecordStore {
-    async fn get(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-        self.answer_by_mode(self.store.get(key)).await
-    }
-
-    async fn compare_and_set(
-        &self,
-        key: &RecordKey,
-        read: Option<&StoredRecord>,
-        record: &NewRecord,
-    ) -> Result<bool, StoreError> {
-        self.answer_by_mode(self.store.compare_and_set(key, read, record)).await
-    }
-
-    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.answer_by_mode(self.store.delete(key)).await
-    }
-
-    async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
-        self.answer_by_mode(self.store.purge(before)).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.answer_by_mode(self.store.ping()).await
-    }
-
-    fn describe(&self) -> String {
-        "faulty".to_owned()
-    }
 }

@@ -1,35 +1,35 @@
-//! What an issuer gives no more of than can be used: tokens too long to be read, sessions without end.
+//! Bounds of what an issuer gives: no tokens too long to be read, no sessions without end.
 
 use portcullis::{
-    account::{AccountStore as _, ApiKey, KeyDigest, UserKind},
-    issuer::{error::IssueError, login::GrantParams},
-    secret::Secret,
+    account::{AccountStore as _, User, UserKind},
+    issuer::{error::IssueError, issued::Issued, login::GrantParams},
     session::Session,
 };
 use serde_json::json;
 
-use crate::support::faulty_issuance::{ALICE, API_KEY, Fixture, START, Setup, id, shown, user};
+use crate::support::issuance::{ALICE_ID, API_KEY, Fixture, Setup, id, shown, user};
 
-/// What the verifier of the fixture reads.
+/// The longest token that the verifier of the fixture reads.
 const MAX_TOKEN_BYTES: usize = 8192;
 
-/// Somebody whose claims make a token of more than so many bytes.
+/// Somebody whose claims make a token of more than so many bytes, and the password.
+const VERBOSE: (&str, &str) = ("verbose", "a long story");
+
 async fn with_verbose(length: usize) -> Fixture {
-    let fixture = Fixture::new().await;
-    let hash = fixture.dependencies.passwords.hash(&Secret::new(ALICE.1)).await.expect("a hash");
-    let mut verbose = user("verbose", UserKind::Person, Some(hash));
-    verbose.claims.insert("story".to_owned(), json!("x".repeat(length)));
-    fixture.accounts.inner.add_user(&verbose).await.expect("a new user");
+    let fixture = Fixture::usual().await;
+    let story = json!("x".repeat(length));
+    let change = |verbose: &mut User| drop(verbose.claims.insert("story".to_owned(), story));
+    fixture.add_user(VERBOSE, change).await;
     fixture
 }
 
 #[tokio::test]
 async fn a_token_that_nobody_would_accept_is_not_issued() {
     let fixture = with_verbose(MAX_TOKEN_BYTES).await;
-    assert_eq!(fixture.log_in_as("verbose", ALICE.1).await, Err(IssueError::TokenTooLong));
+    assert_eq!(fixture.log_in_as(VERBOSE.0, VERBOSE.1).await, Err(IssueError::TokenTooLong));
     assert!(fixture.live().await.is_empty() && fixture.tokens.kept().await.is_empty());
     let fixture = with_verbose(4_000).await;
-    let issued = fixture.log_in_as("verbose", ALICE.1).await.expect("tokens");
+    let issued = fixture.log_in_as(VERBOSE.0, VERBOSE.1).await.expect("tokens");
     let token = shown(&issued.access_token);
     assert!(token.len() <= MAX_TOKEN_BYTES, "{}", token.len());
     assert!(fixture.issuance.introspection.introspect(token).await.expect("an answer").is_some());
@@ -38,8 +38,8 @@ async fn a_token_that_nobody_would_accept_is_not_issued() {
 #[tokio::test]
 async fn claims_that_grow_stop_the_next_refresh_and_end_nothing() {
     let fixture = with_verbose(1).await;
-    let issued = fixture.log_in_as("verbose", ALICE.1).await.expect("tokens");
-    let mut verbose = user("verbose", UserKind::Person, None);
+    let issued = fixture.log_in_as(VERBOSE.0, VERBOSE.1).await.expect("tokens");
+    let mut verbose = user(VERBOSE.0, UserKind::Person, None);
     verbose.claims.insert("story".to_owned(), json!("x".repeat(MAX_TOKEN_BYTES)));
     assert_eq!(fixture.accounts.inner.change_user(&verbose).await, Ok(true));
     let token = issued.refresh_token.expect("a refresh token");
@@ -51,7 +51,7 @@ async fn claims_that_grow_stop_the_next_refresh_and_end_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_not_said_to_be_revoked() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::usual().await;
     let revoke =
         async |token: &str| fixture.issuance.revocation.revoke(token, None, &fixture.caller).await;
     let long = format!("a.{}.c", "b".repeat(MAX_TOKEN_BYTES));
@@ -81,29 +81,13 @@ async fn with_limits() -> Fixture {
         policy.max_key_sessions = 3;
     }))
     .await;
-    let key = ApiKey {
-        id: "key-of-alice".to_owned(),
-        user: id(ALICE.0),
-        digest: KeyDigest::of(&Secret::new(HERS)),
-        label: None,
-        scopes: Vec::new(),
-        created: START,
-        expires: None,
-        last_used: None,
-    };
-    fixture.accounts.inner.add_key(&key).await.expect("a new key");
+    fixture.add_key(ALICE_ID, HERS).await;
     fixture
 }
 
 async fn by_key(fixture: &Fixture, key: &str) {
-    let key = Secret::new(key);
     fixture.wait(1);
-    fixture
-        .issuance
-        .login
-        .api_key(&key, GrantParams::default(), &fixture.caller)
-        .await
-        .expect("tokens");
+    fixture.log_in_by_key(key).await.expect("tokens");
 }
 
 async fn live_of(fixture: &Fixture, user: &str) -> Vec<Session> {
@@ -113,24 +97,23 @@ async fn live_of(fixture: &Fixture, user: &str) -> Vec<Session> {
 #[tokio::test]
 async fn a_key_has_no_more_sessions_than_it_may_and_pushes_its_owner_out_of_none() {
     let fixture = with_limits().await;
-    let first = fixture.log_in().await.expect("tokens");
+    let first = fixture.login().await;
     fixture.wait(1);
-    let second = fixture.log_in().await.expect("tokens");
+    let second = fixture.login().await;
     for _ in 0..9 {
         by_key(&fixture, HERS).await;
         by_key(&fixture, API_KEY).await;
     }
-    let lives = |live: &[Session], issued: &portcullis::issuer::issue::Issued| {
-        live.iter().any(|session| session.id == issued.session)
-    };
-    let live = live_of(&fixture, ALICE.0).await;
+    let lives =
+        |live: &[Session], issued: &Issued| live.iter().any(|session| session.id == issued.session);
+    let live = live_of(&fixture, ALICE_ID).await;
     assert_eq!(live.len(), 2 + 3, "{live:?}");
     assert!(lives(&live, &first) && lives(&live, &second));
     assert_eq!(live_of(&fixture, "robot").await.len(), 3);
     // Nor does she push the key's out.
     fixture.wait(1);
-    let third = fixture.log_in().await.expect("tokens");
-    let live = live_of(&fixture, ALICE.0).await;
+    let third = fixture.login().await;
+    let live = live_of(&fixture, ALICE_ID).await;
     assert_eq!(live.len(), 2 + 3, "{live:?}");
     assert!(!lives(&live, &first) && lives(&live, &second) && lives(&live, &third));
 }

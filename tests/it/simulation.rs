@@ -10,7 +10,6 @@
 //! `oracle.rs` has the rules. `mutation.rs` has mistakes that are made on purpose, and each must be caught: a rule that
 //! nothing can break checks nothing.
 
-mod accounts;
 mod campaign;
 mod cluster;
 mod fault_injection;

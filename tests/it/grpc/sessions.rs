@@ -7,7 +7,7 @@ use portcullis::issuer::grpc::generated::v1::{
 use tonic::{Code, Request};
 
 use super::{ADMIN_TOKEN, Server, check_refused, with_bearer};
-use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, START, text};
+use crate::support::issuance::{ALICE, ALICE_ID, DEMO, Fixture, START, id, text};
 
 const BOB: (&str, &str) = ("bob", "builder-of-things");
 
@@ -54,13 +54,13 @@ async fn the_token_of_a_client_is_ended_by_that_client() {
     let fixture = Fixture::usual().await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
-    let token = fixture.login_as(LOGIN, Some(CLIENT.0)).await.refresh_token.expect("one");
+    let token = fixture.login_by_demo().await.refresh_token.expect("one");
     let target = Target::Token(text(&token));
     let refused = client.revoke(revoke(target.clone())).await;
     check_refused(refused, Code::Unauthenticated, "invalid_client");
     assert_eq!(live(&fixture).await, 1);
     let shown =
-        ClientCredentials { client_id: CLIENT.0.to_owned(), client_secret: CLIENT.1.to_owned() };
+        ClientCredentials { client_id: DEMO.0.to_owned(), client_secret: DEMO.1.to_owned() };
     let by_client = RevokeRequest { target: Some(target), client: Some(shown) };
     client.revoke(by_client).await.expect("ended");
     assert_eq!(live(&fixture).await, 0);
@@ -69,18 +69,18 @@ async fn the_token_of_a_client_is_ended_by_that_client() {
 #[tokio::test]
 async fn somebody_sees_and_ends_his_own_sessions_and_nobody_elses() {
     let fixture = Fixture::usual().await;
-    fixture.add_user("bob-id", BOB).await;
+    fixture.add_user(BOB, |bob| bob.id = id("bob-id")).await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
-    let bobs = fixture.login_as(BOB, None).await;
+    let bobs = fixture.log_in_as(BOB.0, BOB.1).await.expect("bob logs in");
     let (current, other) = (fixture.login().await, fixture.login().await);
     let (token, bobs_token) = (text(&current.access_token), text(&bobs.access_token));
 
-    for user in ["", ALICE] {
+    for user in ["", ALICE_ID] {
         let listed = client.list_sessions(with_bearer(&token, list(user))).await.expect("a list");
         let listed = listed.into_inner().sessions;
         assert_eq!(listed.len(), 2);
-        assert!(listed.iter().all(|session| session.user_id == ALICE));
+        assert!(listed.iter().all(|session| session.user_id == ALICE_ID));
         let mine = listed.iter().find(|session| session.current).expect("the one that asks");
         assert_eq!(mine.id, current.session.as_str());
         let created = mine.created.expect("a time").seconds;
@@ -102,7 +102,7 @@ async fn somebody_sees_and_ends_his_own_sessions_and_nobody_elses() {
     let ended = client.revoke(with_bearer(&token, one(&other.session))).await.expect("ended");
     assert_eq!(ended.get_ref().ended, 1);
     fixture.login().await;
-    for (request, ended, left) in [(all("", true), 1, 2), (all(ALICE, false), 1, 1)] {
+    for (request, ended, left) in [(all("", true), 1, 2), (all(ALICE_ID, false), 1, 1)] {
         let answer = client.revoke(with_bearer(&token, request)).await.expect("ended");
         assert_eq!((answer.get_ref().ended, live(&fixture).await), (ended, left));
     }
@@ -118,14 +118,14 @@ async fn somebody_sees_and_ends_his_own_sessions_and_nobody_elses() {
 #[tokio::test]
 async fn the_administrator_sees_and_ends_anybodys_sessions() {
     let fixture = Fixture::usual().await;
-    fixture.add_user("bob-id", BOB).await;
+    fixture.add_user(BOB, |bob| bob.id = id("bob-id")).await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
-    let bobs = fixture.login_as(BOB, None).await;
+    let bobs = fixture.log_in_as(BOB.0, BOB.1).await.expect("bob logs in");
     for _ in 0..2 {
         fixture.login().await;
     }
-    for (user, expected) in [("", 3), (ALICE, 2), (LOGIN.0, 2), ("bob-id", 1), (BOB.0, 1)] {
+    for (user, expected) in [("", 3), (ALICE_ID, 2), (ALICE.0, 2), ("bob-id", 1), (BOB.0, 1)] {
         let listed = client.list_sessions(with_bearer(ADMIN_TOKEN, list(user))).await;
         assert_eq!(listed.expect("a list").get_ref().sessions.len(), expected, "{user:?}");
     }
@@ -134,13 +134,13 @@ async fn the_administrator_sees_and_ends_anybodys_sessions() {
     for (request, code, error) in [
         (all("", false), Code::InvalidArgument, "invalid_request"),
         (all("nobody", false), Code::NotFound, "not_found"),
-        (all(ALICE, true), Code::InvalidArgument, "invalid_request"),
+        (all(ALICE_ID, true), Code::InvalidArgument, "invalid_request"),
         (one("rubbish"), Code::NotFound, "not_found"),
     ] {
         check_refused(client.revoke(with_bearer(ADMIN_TOKEN, request)).await, code, error);
     }
     for (request, ended) in
-        [(one(&bobs.session), 1), (all(ALICE, false), 2), (all(ALICE, false), 0)]
+        [(one(&bobs.session), 1), (all(ALICE_ID, false), 2), (all(ALICE_ID, false), 0)]
     {
         let answer = client.revoke(with_bearer(ADMIN_TOKEN, request)).await.expect("ended");
         assert_eq!(answer.get_ref().ended, ended);
@@ -157,9 +157,9 @@ async fn without_a_good_token_nobody_sees_or_ends_a_session() {
     let issued = fixture.login().await;
     let refresh = text(&issued.refresh_token.expect("a refresh token"));
     for token in ["", "rubbish", "an administrator's token, 32 bytet", &refresh] {
-        let refused = client.list_sessions(with_bearer(token, list(ALICE))).await;
+        let refused = client.list_sessions(with_bearer(token, list(ALICE_ID))).await;
         check_refused(refused, Code::Unauthenticated, "invalid_token");
-        let refused = client.revoke(with_bearer(token, all(ALICE, false))).await;
+        let refused = client.revoke(with_bearer(token, all(ALICE_ID, false))).await;
         check_refused(refused, Code::Unauthenticated, "invalid_token");
         let refused = client.revoke(with_bearer(token, one(&issued.session))).await;
         check_refused(refused, Code::Unauthenticated, "invalid_token");

@@ -1,6 +1,5 @@
 //! `Refresh` and `Validate`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy::Client;
@@ -13,8 +12,8 @@ use portcullis::issuer::policy::RefreshPolicy;
 use portcullis::opaque::TokenDigest;
 use tonic::Code;
 
-use super::{FAILING, FaultyRecordStore, HEALTHY, HELD, Server, check_refused};
-use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, START, text};
+use super::{Server, check_refused};
+use crate::support::issuance::{ALICE, ALICE_ID, DEMO, Fixture, START, text};
 
 fn refresh(token: &str) -> RefreshRequest {
     RefreshRequest { refresh_token: token.to_owned(), ..RefreshRequest::default() }
@@ -41,7 +40,7 @@ async fn a_refresh_gives_the_next_tokens_and_a_second_one_ends_the_session() {
     let narrow = RefreshRequest { scope: "user:read".to_owned(), ..refresh(&token) };
     let next = client.refresh(narrow).await.expect("tokens").into_inner();
     assert_eq!((next.token_type.as_str(), next.expires_in), ("Bearer", 900));
-    assert_eq!((next.scope.as_str(), next.user_id.as_str()), ("user:read", ALICE));
+    assert_eq!((next.scope.as_str(), next.user_id.as_str()), ("user:read", ALICE_ID));
     assert!(!next.refresh_token.is_empty() && next.refresh_token != token);
     let valid = client.validate(validate(&next.access_token, &[])).await.expect("an answer");
     assert!(valid.get_ref().active);
@@ -73,7 +72,7 @@ async fn a_refresh_that_cannot_be_is_refused_by_its_code() {
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
     let own = fixture.login().await.refresh_token.expect("a refresh token");
-    let demos = fixture.login_as(LOGIN, Some(CLIENT.0)).await.refresh_token;
+    let demos = fixture.login_by_demo().await.refresh_token;
     let (own, demos) = (text(&own), text(&demos.expect("a refresh token")));
     let wider = RefreshRequest { scope: "user:read admin".to_owned(), ..refresh(&own) };
     let unreadable = RefreshRequest { scope: "\"".to_owned(), ..refresh(&own) };
@@ -92,7 +91,7 @@ async fn a_refresh_that_cannot_be_is_refused_by_its_code() {
     ] {
         check_refused(client.refresh(request).await, code, error);
     }
-    for request in [refresh(&own), by_client(&demos, CLIENT.0, CLIENT.1)] {
+    for request in [refresh(&own), by_client(&demos, DEMO.0, DEMO.1)] {
         client.refresh(request).await.expect("none of these used it up");
     }
 }
@@ -102,19 +101,19 @@ async fn a_good_access_token_is_described() {
     for opaque in [false, true] {
         let fixture = Fixture::new(|setup| setup.policy.opaque = opaque).await;
         let server = Server::start(&fixture).await;
-        let issued = fixture.login_as(LOGIN, Some(CLIENT.0)).await;
+        let issued = fixture.login_by_demo().await;
         let token = text(&issued.access_token);
         let request = validate(&token, &["user:write", "user:read"]);
         let answer = server.tokens().await.validate(request).await.expect("an answer").into_inner();
         assert!(answer.active, "opaque: {opaque}");
-        assert_eq!((answer.user_id.as_str(), answer.client_id.as_str()), (ALICE, CLIENT.0));
+        assert_eq!((answer.user_id.as_str(), answer.client_id.as_str()), (ALICE_ID, DEMO.0));
         assert_eq!(answer.session_id, issued.session.as_str());
         assert_eq!(answer.scopes, ["user:read", "user:write"]);
         let expires = answer.expires.expect("an end");
         assert_eq!(u64::try_from(expires.seconds), Ok(START.as_secs() + 900));
         let claims = answer.claims.expect("claims").fields;
         let username = claims["username"].kind.clone();
-        assert_eq!(username, Some(prost_types::value::Kind::StringValue(LOGIN.0.to_owned())));
+        assert_eq!(username, Some(prost_types::value::Kind::StringValue(ALICE.0.to_owned())));
         assert!(claims.keys().all(|name| name != "active" && !name.starts_with("portcullis:")));
     }
 }
@@ -160,36 +159,33 @@ async fn too_many_attempts_are_told_when_to_come_again() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable_and_nothing_was_issued() {
-    let store = Arc::new(FaultyRecordStore::default());
-    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
+    let fixture = Fixture::usual().await;
     let server = Server::start(&fixture).await;
     let mut client = server.tokens().await;
     let token = text(&fixture.login().await.refresh_token.expect("a refresh token"));
-    store.set(FAILING);
+    fixture.faults.fail("records.");
     let refused = client.refresh(refresh(&token)).await;
     check_refused(refused, Code::Unavailable, "temporarily_unavailable");
-    store.set(HEALTHY);
+    fixture.faults.recover();
     client.refresh(refresh(&token)).await.expect("the token is still good");
 }
 
 #[tokio::test]
 async fn a_call_ends_at_the_clients_deadline_and_what_it_began_comes_to_its_end() {
-    let store = Arc::new(FaultyRecordStore::default());
-    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
+    let fixture = Fixture::usual().await;
     let server = Server::start(&fixture).await;
     // tonic's own channel would keep the deadline by itself; this one leaves it to the server.
     let channel = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let origin = format!("http://{}", server.address).parse().expect("a URL");
     let mut client = TokenServiceClient::with_origin(channel, origin);
     let first = text(&fixture.login().await.refresh_token.expect("a refresh token"));
-    store.set(HELD);
+    fixture.faults.hold("records.");
     let mut request = tonic::Request::new(refresh(&first));
     request.metadata_mut().insert("grpc-timeout", "100m".parse().expect("ASCII"));
     let status = client.refresh(request).await.expect_err("too late");
     // The store's own deadline would be `Unavailable`.
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
-    store.set(HEALTHY);
-    store.released.notify_one();
+    fixture.faults.recover();
     fixture.issuance.tasks().ended().await;
     let kept =
         fixture.dependencies.tokens.get(&TokenDigest::of(&first)).await.expect("memory answers");

@@ -1,6 +1,5 @@
 //! `refresh.RefreshService`, as tp-auth's resource servers call it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::tp_auth::refresh_service_client::RefreshServiceClient;
@@ -8,8 +7,8 @@ use portcullis::issuer::grpc::generated::tp_auth::{RefreshRequest, RefreshRespon
 use portcullis::issuer::policy::RefreshPolicy;
 use tonic::transport::Channel;
 
-use super::{FAILING, FaultyRecordStore, Server};
-use crate::support::issuance::{ALICE, CLIENT, Fixture, LOGIN, Setup, text};
+use super::Server;
+use crate::support::issuance::{ALICE_ID, Fixture, Setup, text};
 
 /// tp-auth's one token.
 fn as_tp_auth(setup: &mut Setup) {
@@ -37,12 +36,12 @@ async fn a_handle_lives_on_while_it_is_in_use() {
     // 15 minutes at a time.
     for _ in 0..5 {
         fixture.clock.advance(Duration::from_secs(600));
-        call(&mut client, ALICE, &token).await;
+        call(&mut client, ALICE_ID, &token).await;
         assert!(is_live(&fixture, &token).await);
     }
     fixture.clock.advance(Duration::from_secs(900));
     assert!(!is_live(&fixture, &token).await);
-    call(&mut client, ALICE, &token).await;
+    call(&mut client, ALICE_ID, &token).await;
     assert!(!is_live(&fixture, &token).await, "what is over stays so");
     let events = fixture.into_events();
     let count = |name| events.iter().filter(|event| event["event"] == name).count();
@@ -60,7 +59,7 @@ async fn a_handle_slides_once_in_a_window_and_a_login_begins_one() {
     let mut client = RefreshServiceClient::new(server.channel().await);
     let token = text(&fixture.login().await.access_token);
     fixture.clock.advance(Duration::from_secs(799));
-    call(&mut client, ALICE, &token).await;
+    call(&mut client, ALICE_ID, &token).await;
     fixture.clock.advance(Duration::from_secs(101));
     assert!(!is_live(&fixture, &token).await, "the login began the window");
     assert!(fixture.into_events().iter().all(|event| event["event"] == "login"));
@@ -68,23 +67,19 @@ async fn a_handle_slides_once_in_a_window_and_a_login_begins_one() {
 
 #[tokio::test]
 async fn what_may_not_slide_does_not_and_is_answered_alike() {
-    let store = Arc::new(FaultyRecordStore::default());
-    let fixture = Fixture::new(|setup| {
-        as_tp_auth(setup);
-        setup.records = store.clone();
-    })
-    .await;
+    let fixture = Fixture::new(as_tp_auth).await;
     let server = Server::start(&fixture).await;
     let mut client = RefreshServiceClient::new(server.channel().await);
     let own = text(&fixture.login().await.access_token);
-    let demos = text(&fixture.login_as(LOGIN, Some(CLIENT.0)).await.access_token);
+    let demos = text(&fixture.login_by_demo().await.access_token);
     fixture.clock.advance(Duration::from_secs(600));
-    let cases = [("bob-id", &*own), ("", &own), (ALICE, "rubbish"), (ALICE, ""), (ALICE, &demos)];
+    let cases =
+        [("bob-id", &*own), ("", &own), (ALICE_ID, "rubbish"), (ALICE_ID, ""), (ALICE_ID, &demos)];
     for (user, token) in cases {
         call(&mut client, user, token).await;
     }
-    store.set(FAILING);
-    call(&mut client, ALICE, &own).await;
+    fixture.faults.fail("records.");
+    call(&mut client, ALICE_ID, &own).await;
     fixture.clock.advance(Duration::from_secs(300));
     for token in [&own, &demos] {
         assert!(!is_live(&fixture, token).await, "nothing of that moved its end");
@@ -107,7 +102,7 @@ async fn where_handles_do_not_slide_nothing_happens() {
         let mut client = RefreshServiceClient::new(server.channel().await);
         let token = text(&fixture.login().await.access_token);
         fixture.clock.advance(Duration::from_secs(600));
-        call(&mut client, ALICE, &token).await;
+        call(&mut client, ALICE_ID, &token).await;
         fixture.clock.advance(Duration::from_secs(300));
         assert!(!is_live(&fixture, &token).await, "{opaque} {policy:?}");
     }

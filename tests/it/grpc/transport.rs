@@ -1,7 +1,6 @@
 //! TLS, health, reflection, limits and the drain.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
@@ -13,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::{FaultyRecordStore, SILENT, Server};
+use super::Server;
 use crate::support::PATIENCE;
 use crate::support::certificates::{Authority, Certificates};
 use crate::support::issuance::Fixture;
@@ -172,17 +171,16 @@ async fn the_drain_ends_who_asks_reflection() {
 
 #[tokio::test]
 async fn a_drain_waits_for_a_call_under_way_and_cuts_it_after_the_grace() {
-    let store = Arc::new(FaultyRecordStore::default());
-    let fixture = Fixture::new(|setup| setup.records = store.clone()).await;
+    let fixture = Fixture::usual().await;
     let grace = Duration::from_millis(200);
     let server = Server::start_with(&fixture, None, grace).await;
     let address = server.address;
     let mut client = server.tokens().await;
-    store.set(SILENT);
+    fixture.faults.hold("records.");
     let refresh_token = "rubbish".to_owned();
     let request = RefreshRequest { refresh_token, ..RefreshRequest::default() };
     let calling = tokio::spawn(async move { client.refresh(request).await });
-    store.asked.notified().await;
+    fixture.faults.held().await;
     let began = std::time::Instant::now();
     assert_eq!(server.stop().await.aborted, 1);
     assert!(began.elapsed() >= grace, "it waited");

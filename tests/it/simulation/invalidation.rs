@@ -37,10 +37,10 @@ pub struct Channel {
 struct State {
     /// The store's end, as long as it knows of the process.
     to_process: Option<UnboundedSender<Message>>,
-    /// When the last message arrives.
+    /// The moment at which the last message arrives.
     last_due: Option<Instant>,
     frozen_until: Option<Instant>,
-    /// Where it is broken: when that is noticed.
+    /// The moment at which it is noticed that the connection is broken, if it is.
     noticed: Option<Instant>,
 }
 

@@ -45,7 +45,7 @@ pub struct Credential {
     pub session: usize,
     /// The number of the handle, where it is one.
     pub handle: Option<usize>,
-    /// Where it has an end of its own.
+    /// Its own end, if it has one.
     pub expires: UnixTime,
 }
 
@@ -111,7 +111,7 @@ impl Oracle {
         self.with(|state| state.is_overdue = true);
     }
 
-    /// Whether something did.
+    /// True if something did.
     pub fn is_overdue(&self) -> bool {
         self.with(|state| state.is_overdue)
     }

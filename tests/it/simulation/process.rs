@@ -43,7 +43,6 @@ use portcullis::{
 use tokio::time::sleep_until;
 
 use super::{
-    accounts::NoAccounts,
     cluster::ClusterState,
     fault_injection::ReadKind,
     invalidation::Source,
@@ -51,7 +50,10 @@ use super::{
     oracle::{Answer, Credential},
     store::Link,
 };
-use crate::support::issuance::{usual_policy, verifier};
+use crate::support::{
+    faulty_store::accounts::NoAccounts,
+    issuance::{setup::usual_policy, verifier},
+};
 
 /// The issuer, and the audience, of all tokens.
 pub const ISS: &str = "https://issuer.test";

@@ -1,230 +1,260 @@
-//! Issuance without a server: over stores in memory and accounts in a file, on a clock that moves when it is told to.
+//! Issuance without a server: over stores in memory that can be made to fail, and accounts in a file, on a clock that
+//! moves when it is told to.
+
+pub mod setup;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis::{
     account::{
-        Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User,
+        AccountStore as _, ApiKey, Client, ClientSecret, KeyDigest, Login, SqliteAccounts, User,
+        UserKind,
         password::{HashConfig, Passwords},
     },
-    clock::{Clock, ManualClock, UnixTime},
+    clock::{Clock as _, ManualClock, UnixTime},
     issuer::{
         Dependencies, Issuance,
         audit::Audit,
         caller::Caller,
-        issue::Issued,
+        error::IssueError,
+        issued::Issued,
         login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
-        policy::{IssuancePolicy, RefreshPolicy},
-        throttle::{Throttle, ThrottleConfig},
+        refresh::RefreshRequest,
+        throttle::Throttle,
     },
     lease::Leases,
     limit::Limits,
-    opaque::{MemoryTokenStore, OpaqueTokenStore, Tokens},
+    opaque::{MemoryTokenStore, Tokens},
     secret::{Secret, SystemRandom},
-    session::{MemoryStore, SessionPolicy, SessionStore, Sessions, UserId},
-    store::records::{MemoryRecordStore, RecordStore, Records},
+    session::{Filter, MemoryStore, Session, SessionPolicy, SessionStore as _, Sessions, UserId},
+    store::records::{MemoryRecordStore, Records},
     store::sqlite,
     store::{StoreKind, StoreMetrics},
     telemetry::audit::{AuditLog, AuditTarget, AuditWriter},
-    token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, SigningRing, Verifier},
+    token::{Algorithm, SigningKey, SigningRing, key},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The `iss`, and the audience, of its tokens.
-pub const ISS: &str = "https://issuer.example";
-/// The id of the user.
-pub const ALICE: &str = "alice-id";
-/// Who logs in, and his password.
-pub const LOGIN: (&str, &str) = ("alice", "wonderland");
-/// What he may be granted.
-pub const SCOPES: [&str; 2] = ["user:read", "user:write"];
-/// The confidential client, and its secret.
-pub const CLIENT: (&str, &str) = ("demo", "demo-secret");
-/// What the clock says at first.
+pub use setup::{Setup, verifier};
+
+use super::faulty_store::{FaultInjector, FaultyStore};
+
+/// The moment at which everything begins.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
+/// The issuer's name, and the audience of its tokens.
+pub const ISS: &str = "https://issuer.test";
+/// The user of most tests and her password.
+pub const ALICE: (&str, &str) = ("alice", "wonderland");
+/// Her id, unlike her name.
+pub const ALICE_ID: &str = "alice-id";
+/// The confidential client of most tests and its secret.
+pub const DEMO: (&str, &str) = ("demo", "demo-secret");
+/// A program's API key.
+pub const API_KEY: &str = "the api key of a robot";
+/// The scopes of all users and clients.
+pub const SCOPES: [&str; 2] = ["user:read", "user:write"];
+/// The cost of a hash where nobody measures it.
+pub const CHEAP: HashConfig =
+    HashConfig { memory_kib: 16, passes: 1, lanes: 1, threads: 1, queue: 64 };
+/// The time that a store has for an answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The usual defaults of the settings, for an issuer of that name.
-pub fn usual_policy(iss: &str, lease: Duration) -> IssuancePolicy {
-    IssuancePolicy {
-        iss: iss.to_owned(),
-        audiences: vec![iss.to_owned()],
-        access_lifetime: Duration::from_secs(900),
-        refresh_lifetime: Duration::from_secs(604_800),
-        key_lifetime: Duration::from_secs(172_800),
-        refresh_policy: RefreshPolicy::Rotate,
-        refresh_window: Duration::from_secs(120),
-        grace: Duration::ZERO,
-        lease,
-        opaque: false,
-        scopes: None,
-        max_sessions: 10,
-        max_key_sessions: 10,
-        sessions_scope: None,
-        own_urls: vec![iss.to_owned()],
-    }
-}
-
-/// What a test may have otherwise.
-pub struct Setup {
-    /// The usual defaults of the settings.
-    pub policy: IssuancePolicy,
-    /// By how much the clocks of others may differ.
-    pub leeway: Duration,
-    /// 600 a minute, so that only a test of the limits meets them.
-    pub throttle: ThrottleConfig,
-    /// In memory.
-    pub sessions: Arc<dyn SessionStore>,
-    /// In memory.
-    pub opaque: Arc<dyn OpaqueTokenStore>,
-    /// In memory.
-    pub records: Arc<dyn RecordStore>,
-}
-
-impl Setup {
-    fn usual() -> Self {
-        let policy = usual_policy(ISS, Duration::from_secs(30));
-        let throttle = ThrottleConfig {
-            enabled: true,
-            per_minute: 600,
-            lock_tries: 10,
-            lock_time: Duration::from_secs(900),
-        };
-        Self {
-            policy,
-            leeway: Duration::ZERO,
-            throttle,
-            sessions: Arc::new(MemoryStore::new()),
-            opaque: Arc::new(MemoryTokenStore::new()),
-            records: Arc::new(MemoryRecordStore::new()),
-        }
-    }
-}
-
-/// Issuance with one user and one client.
+/// An issuer with alice, a robot with an API key, and the client demo; and the stores behind it.
 pub struct Fixture {
-    /// What issues.
+    /// The issuer.
     pub issuance: Arc<Issuance>,
-    /// What it is built of.
+    /// Its parts.
     pub dependencies: Dependencies,
     /// Its time.
     pub clock: Arc<ManualClock>,
+    /// The injector of faults into its stores.
+    pub faults: Arc<FaultInjector>,
+    /// Users, keys, clients.
+    pub accounts: Arc<FaultyStore<SqliteAccounts>>,
+    /// Sessions.
+    pub sessions: Arc<FaultyStore<MemoryStore>>,
+    /// Refresh tokens and handles.
+    pub tokens: Arc<FaultyStore<MemoryTokenStore>>,
+    /// The client demo.
+    pub demo: Client,
+    /// The key by which demo signs assertions.
+    pub demo_key: SigningKey,
+    /// The caller of all requests.
+    pub caller: Caller,
     audit: AuditWriter,
     folder: TempDir,
 }
 
 impl Fixture {
-    /// Under the usual policy.
+    /// The usual issuer.
     pub async fn usual() -> Self {
-        Self::new(|_| {}).await
+        Self::of(Setup::default()).await
     }
 
-    /// On other ones.
+    /// The usual issuer with something changed.
     pub async fn new(change: impl FnOnce(&mut Setup)) -> Self {
-        let mut setup = Setup::usual();
+        let mut setup = Setup::default();
         change(&mut setup);
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let manual = Arc::new(ManualClock::at(START));
-        let clock: Arc<dyn Clock> = manual.clone();
-        let random = Arc::new(SystemRandom);
-        let file = folder.path().join("portcullis.db");
-        let accounts = SqliteAccounts::open(&file, sqlite::Options::default()).await;
-        let cheap = HashConfig { memory_kib: 64, passes: 1, lanes: 1, threads: 1, queue: 64 };
-        let passwords = Passwords::new(cheap, random.clone()).expect("threads");
-        let timeout = Duration::from_secs(5);
-        let sessions = SessionPolicy { timeout, ..SessionPolicy::default() };
-        let unseen = StoreMetrics::unregistered;
-        let (kept, metrics) = (setup.records, unseen(StoreKind::Limits));
-        let records = Records::new(kept, timeout, clock.clone(), metrics);
-        let (log, audit) =
-            AuditLog::start(&AuditTarget::File(audit_file(&folder))).expect("an audit log");
-        let key = Secret::new("a secret that is long enough for HS256");
-        let key = SigningKey::from_secret(Algorithm::HS256, &key).expect("a key");
+        Self::of(setup).await
+    }
+
+    /// An issuer with these parameters.
+    pub async fn of(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(ManualClock::at(START));
+        let faults = Arc::new(FaultInjector::default());
+        let options = sqlite::Options { max_connections: 1, ..super::patient_sqlite() };
+        let file = folder.path().join("accounts.db");
+        let accounts = SqliteAccounts::open(&file, options).await.expect("accounts");
+        let accounts = Arc::new(FaultyStore::new(accounts, &faults));
+        let sessions = Arc::new(FaultyStore::new(MemoryStore::new(), &faults));
+        let tokens = Arc::new(FaultyStore::new(MemoryTokenStore::new(), &faults));
+        let target = AuditTarget::File(audit_file(&folder));
+        let (log, audit) = AuditLog::start(&target).expect("an audit log");
+        let signer = signing_key();
+        let metrics = StoreMetrics::unregistered;
+        let records = Arc::new(FaultyStore::new(MemoryRecordStore::new(), &faults));
+        let records = Records::new(records, TIMEOUT, clock.clone(), metrics(StoreKind::Limits));
+        let policy = SessionPolicy { timeout: TIMEOUT, ..SessionPolicy::default() };
+        let kind = metrics(StoreKind::Sessions);
+        let guarded_sessions = Sessions::new(sessions.clone(), policy, clock.clone(), kind);
+        let kind = metrics(StoreKind::Tokens);
+        let guarded_tokens = Tokens::new(tokens.clone(), TIMEOUT, clock.clone(), kind);
         let dependencies = Dependencies {
             policy: Arc::new(setup.policy),
-            accounts: Arc::new(accounts.expect("accounts")),
-            passwords: Arc::new(passwords),
+            accounts: accounts.clone(),
+            passwords: Arc::new(passwords(setup.hashing)),
             password_check: PasswordCheck::Accounts,
-            tokens: Arc::new(Tokens::new(
-                setup.opaque,
-                timeout,
-                clock.clone(),
-                unseen(StoreKind::Tokens),
-            )),
+            tokens: Arc::new(guarded_tokens),
             throttle: Throttle::new(Limits::new(records.clone()), setup.throttle, clock.clone()),
             leases: Leases::new(records.clone()),
             records,
-            sessions: Arc::new(Sessions::new(
-                setup.sessions,
-                sessions,
-                clock.clone(),
-                unseen(StoreKind::Sessions),
-            )),
-            verifier: Arc::new(verifier(ISS, &key, setup.leeway, clock.clone())),
-            signers: Arc::new(SigningRing::fixed(key)),
+            sessions: Arc::new(guarded_sessions),
+            verifier: Arc::new(verifier(ISS, &signer, setup.leeway, clock.clone())),
+            signers: Arc::new(SigningRing::fixed(signer)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),
-            clock,
-            random,
+            clock: clock.clone(),
+            random: Arc::new(SystemRandom),
         };
-        let issuance = Arc::new(Issuance::new(&dependencies));
-        let fixture = Self { issuance, dependencies, clock: manual, audit, folder };
-        fixture.add_user(ALICE, LOGIN).await;
-        fixture.add_client(CLIENT, &["password", "client_credentials", "refresh_token"]).await;
+        let demo_key = signing_key();
+        let fixture = Self {
+            issuance: Arc::new(Issuance::new(&dependencies)),
+            dependencies,
+            clock,
+            faults,
+            accounts,
+            sessions,
+            tokens,
+            demo: demo(&demo_key),
+            demo_key,
+            caller: Caller { address: Some([192, 0, 2, 1].into()), user_agent: None },
+            audit,
+            folder,
+        };
+        fixture.populate(setup.hashed).await;
         fixture
     }
 
-    /// One more user, with the scopes of all.
-    pub async fn add_user(&self, id: &str, (name, password): (&str, &str)) {
-        let hash = self.dependencies.passwords.hash(&Secret::new(password)).await.expect("a hash");
-        let user = User {
-            scopes: SCOPES.map(str::to_owned).to_vec(),
-            password: Some(hash),
-            ..User::new(
-                UserId::parse(id).expect("an id"),
-                Login::parse(name).expect("a name"),
-                START,
-            )
-        };
-        self.dependencies.accounts.add_user(&user).await.expect("a new user");
-    }
-
-    /// One more confidential client, with the scopes of all.
-    pub async fn add_client(&self, (id, secret): (&str, &str), grants: &[&str]) {
-        let digest = KeyDigest::of(&Secret::new(secret));
-        let client = Client {
-            id: id.to_owned(),
-            label: None,
-            secrets: vec![ClientSecret { digest, expires: None }],
-            jwks: None,
-            grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
-            scopes: SCOPES.map(str::to_owned).to_vec(),
-            audiences: Vec::new(),
-            introspects: true,
-            created: START,
-        };
-        self.dependencies.accounts.add_client(&client).await.expect("a new client");
-    }
-
-    /// Alice logs in by herself.
-    pub async fn login(&self) -> Issued {
-        self.login_as(LOGIN, None).await
-    }
-
-    /// Somebody logs in, by a client or by himself.
-    pub async fn login_as(&self, (name, password): (&str, &str), client: Option<&str>) -> Issued {
-        let client = match client {
-            Some(id) => self.dependencies.accounts.client(id).await.expect("an answer"),
+    async fn populate(&self, hashed: Option<HashConfig>) {
+        let old = match hashed {
+            Some(config) => passwords(config).hash(&Secret::new(ALICE.1)).await.ok(),
             None => None,
         };
-        let params = GrantParams { client: client.as_ref(), ..GrantParams::default() };
-        let password = Secret::new(password);
-        let caller = Caller::default();
-        self.issuance.login.password(name, &password, params, &caller).await.expect("tokens")
+        self.add_user(ALICE, |alice| {
+            alice.id = id(ALICE_ID);
+            alice.password = old.or(alice.password.take());
+        })
+        .await;
+        let robot = user("robot", UserKind::Service, None);
+        self.accounts.inner.add_user(&robot).await.expect("a new user");
+        self.add_key("robot", API_KEY).await;
+        self.accounts.inner.add_client(&self.demo).await.expect("a new client");
     }
 
-    /// Ends it; what the audit log says.
+    /// Adds a user with a password, whose id is the name unless that is changed too.
+    pub async fn add_user(&self, (name, password): (&str, &str), change: impl FnOnce(&mut User)) {
+        let hash = self.dependencies.passwords.hash(&Secret::new(password)).await.expect("a hash");
+        let mut user = user(name, UserKind::Person, Some(hash));
+        change(&mut user);
+        self.accounts.inner.add_user(&user).await.expect("a new user");
+    }
+
+    /// Adds an API key of the user with this id.
+    pub async fn add_key(&self, user: &str, key: &str) {
+        let digest = KeyDigest::of(&Secret::new(key));
+        let key = ApiKey {
+            id: digest.as_str().to_owned(),
+            user: id(user),
+            digest,
+            label: None,
+            scopes: Vec::new(),
+            created: START,
+            expires: None,
+            last_used: None,
+        };
+        self.accounts.inner.add_key(&key).await.expect("a new key");
+    }
+
+    /// Adds a confidential client.
+    pub async fn add_client(&self, credentials: (&str, &str), grants: &[&str]) {
+        let client = client(credentials, grants);
+        self.accounts.inner.add_client(&client).await.expect("a new client");
+    }
+
+    /// Alice logs in with her password, by no client, and is let in.
+    pub async fn login(&self) -> Issued {
+        self.log_in().await.expect("alice logs in")
+    }
+
+    /// Alice logs in with her password, by no client.
+    pub async fn log_in(&self) -> Result<Issued, IssueError> {
+        self.log_in_as(ALICE.0, ALICE.1).await
+    }
+
+    /// Somebody logs in with a password, by no client.
+    pub async fn log_in_as(&self, name: &str, password: &str) -> Result<Issued, IssueError> {
+        let password = Secret::new(password);
+        self.issuance.login.password(name, &password, GrantParams::default(), &self.caller).await
+    }
+
+    /// Alice logs in by the client demo, and is let in.
+    pub async fn login_by_demo(&self) -> Issued {
+        let params = GrantParams { client: Some(&self.demo), ..GrantParams::default() };
+        let password = Secret::new(ALICE.1);
+        let issued = self.issuance.login.password(ALICE.0, &password, params, &self.caller).await;
+        issued.expect("alice logs in")
+    }
+
+    /// Somebody logs in with an API key, by no client.
+    pub async fn log_in_by_key(&self, key: &str) -> Result<Issued, IssueError> {
+        let key = Secret::new(key);
+        self.issuance.login.api_key(&key, GrantParams::default(), &self.caller).await
+    }
+
+    /// The refresh of what a login gave.
+    pub async fn refresh(&self, token: &Secret) -> Result<Issued, IssueError> {
+        let (token, caller) = (shown(token), &self.caller);
+        let request = RefreshRequest { token, client: None, scopes: None, audiences: &[], caller };
+        self.issuance.refresh.refresh(request).await
+    }
+
+    /// The sessions that live, of whomever.
+    pub async fn live(&self) -> Vec<Session> {
+        let filter = Filter { user: None, live_at: Some(self.clock.now()) };
+        let mut live = self.sessions.inner.list(&filter, 1000).await.expect("memory answers");
+        live.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+        live
+    }
+
+    /// Lets time pass.
+    pub fn wait(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The end: the events that were written to the audit log.
     pub fn into_events(self) -> Vec<Value> {
         self.audit.finish();
         let text = std::fs::read_to_string(audit_file(&self.folder)).expect("the audit log");
@@ -232,25 +262,63 @@ impl Fixture {
     }
 }
 
-/// A token as text.
-pub fn text(secret: &Secret) -> String {
-    secret.expose_str().expect("a token is text").to_owned()
+/// A token as a request shows it.
+pub fn shown(token: &Secret) -> &str {
+    token.expose_str().expect("tokens are text")
+}
+
+/// The same, to be kept.
+pub fn text(token: &Secret) -> String {
+    shown(token).to_owned()
+}
+
+/// A user's id.
+pub fn id(text: &str) -> UserId {
+    UserId::parse(text).expect("an id")
+}
+
+/// A user whose id is the name.
+pub fn user(name: &str, kind: UserKind, password: Option<Secret>) -> User {
+    User {
+        kind,
+        scopes: SCOPES.map(str::to_owned).to_vec(),
+        password,
+        ..User::new(id(name), Login::parse(name).expect("a name"), START)
+    }
+}
+
+fn client((id, secret): (&str, &str), grants: &[&str]) -> Client {
+    let digest = KeyDigest::of(&Secret::new(secret));
+    Client {
+        id: id.to_owned(),
+        label: None,
+        secrets: vec![ClientSecret { digest, expires: None }],
+        jwks: None,
+        grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
+        scopes: SCOPES.map(str::to_owned).to_vec(),
+        audiences: Vec::new(),
+        introspects: true,
+        created: START,
+    }
+}
+
+fn demo(key: &SigningKey) -> Client {
+    let jwk = key.verifying().clone().named();
+    let jwk = jwk.public().expect("a public key").jwk().clone();
+    let grants =
+        ["password", "refresh_token", "client_credentials", "urn:portcullis:grant-type:api-key"];
+    Client { jwks: Some(json!({ "keys": [jwk] })), ..client(DEMO, &grants) }
+}
+
+fn signing_key() -> SigningKey {
+    let pem = key::generate(Algorithm::EdDSA, &SystemRandom).expect("a key");
+    SigningKey::from_private_pem(Algorithm::EdDSA, &pem).expect("a key")
+}
+
+fn passwords(config: HashConfig) -> Passwords {
+    Passwords::new(config, Arc::new(SystemRandom)).expect("valid parameters")
 }
 
 fn audit_file(folder: &TempDir) -> PathBuf {
     folder.path().join("audit.jsonl")
-}
-
-/// Accepts the tokens that an issuer of that name signs by this key, for itself.
-pub fn verifier(iss: &str, key: &SigningKey, leeway: Duration, clock: Arc<dyn Clock>) -> Verifier {
-    let issuer = Issuer {
-        name: "own".into(),
-        iss: Some(iss.to_owned()),
-        audiences: vec![iss.to_owned()],
-        leeway,
-        sessions: SessionRule::Required,
-        keys: Arc::new(KeyRing::fixed(vec![key.verifying().clone()])),
-        ..Issuer::default()
-    };
-    Verifier::new(vec![Arc::new(issuer)], 8192, clock)
 }

@@ -1,4 +1,4 @@
-//! What the integration tests stand on: real programs on free ports of 127.0.0.1, a raw HTTP client, tokens good and bad.
+//! Support for the integration tests: real programs on free ports of 127.0.0.1, a raw HTTP client, tokens good and bad.
 //!
 //! Everything started here is ended by its own process id when its value is dropped, also when a test fails.
 
@@ -8,7 +8,6 @@ pub mod app;
 pub mod canned_response;
 pub mod certificates;
 pub mod demo;
-pub mod faulty_issuance;
 pub mod faulty_store;
 pub mod gate;
 pub mod h2c;
@@ -44,15 +43,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything local may take before a test calls it broken: generous, for a busy machine.
+/// The time that anything local may take before a test calls it broken: generous, for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How stores open a file whose writers queue on a machine that has much else to do.
+/// Options for a file whose writers queue on a machine that has much else to do.
 pub fn patient_sqlite() -> portcullis::store::sqlite::Options {
     portcullis::store::sqlite::Options { busy_timeout: PATIENCE, ..Default::default() }
 }
 
-/// Where the program is, or `None` after a visible word that the test is skipped.
+/// The path of the program, or `None` after a visible word that the test is skipped.
 ///
 /// # Panics
 ///

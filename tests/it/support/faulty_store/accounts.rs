@@ -1,0 +1,77 @@
+//! Accounts: the calls of a store counted, and a store that nobody calls.
+
+use async_trait::async_trait;
+use portcullis::{
+    account::{AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, User, UserState},
+    clock::UnixTime,
+    secret::Secret,
+    session::UserId,
+};
+
+use super::FaultyStore;
+
+/// Hands all methods of the trait that a caller may see fail to a macro.
+macro_rules! account_methods {
+    ($implement:ident) => {
+        $implement! {
+            add_user(user: &User) -> ();
+            user(id: &UserId) -> Option<User>;
+            user_by_login(login: &Login) -> Option<User>;
+            users(after: Option<&UserId>, limit: usize) -> Vec<User>;
+            change_user(user: &User) -> bool;
+            set_state(id: &UserId, state: UserState, at: UnixTime) -> bool;
+            set_password(id: &UserId, hash: &Secret, old: Option<&Secret>, at: UnixTime) -> bool;
+            record_login(id: &UserId, at: UnixTime) -> ();
+            delete_user(id: &UserId) -> bool;
+            add_key(key: &ApiKey) -> ();
+            key(digest: &KeyDigest) -> Option<ApiKey>;
+            keys(user: Option<&UserId>, limit: usize) -> Vec<ApiKey>;
+            renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> bool;
+            record_key_use(id: &str, at: UnixTime) -> ();
+            delete_key(id: &str) -> bool;
+            add_client(client: &Client) -> ();
+            client(id: &str) -> Option<Client>;
+            clients() -> Vec<Client>;
+            change_client(client: &Client) -> bool;
+            delete_client(id: &str) -> bool;
+        }
+    };
+}
+
+macro_rules! counted {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl<S: AccountStore> AccountStore for FaultyStore<S> {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, AccountError> {
+                self.faults.call(stringify!($name), self.inner.$name($($argument),*)).await
+            })*
+            async fn ping(&self) -> Result<(), AccountError> {
+                self.inner.ping().await
+            }
+            async fn close(&self) {
+                self.inner.close().await;
+            }
+        }
+    };
+}
+
+/// No accounts: refreshes in a simulation are of a login by the hook, whose word at login holds.
+#[derive(Debug)]
+pub struct NoAccounts;
+
+macro_rules! never_called {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl AccountStore for NoAccounts {
+            $(async fn $name(&self, $(_: $type),*) -> Result<$answer, AccountError> {
+                unreachable!("nobody asks for accounts")
+            })*
+            async fn ping(&self) -> Result<(), AccountError> {
+                unreachable!("nobody asks for accounts")
+            }
+        }
+    };
+}
+
+account_methods! { counted }
+account_methods! { never_called }
