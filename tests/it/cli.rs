@@ -1,42 +1,27 @@
 //! The commands, as scripts and people use them.
 
-use std::process::Output;
-
 use serde_json::Value;
 
 use crate::support::http;
 use crate::support::process::Running;
-use crate::support::realm::Realm;
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("it ended by itself")
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn printed(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
+use crate::support::realm::{Ended, Realm};
 
 #[test]
 fn what_a_script_needs_is_alone_on_standard_output() {
     let realm = Realm::new();
-    let output = realm.run(&["token", "mint", "--user", "alice", "--scope", "user:read"]);
-    let token = printed(&output);
-    assert_eq!(code(&output), 0);
+    let output = realm.exits(0, &["token", "mint", "--user", "alice", "--scope", "user:read"], "");
+    let token = output.printed;
     assert_eq!(token.lines().count(), 1);
-    assert_eq!(token.trim().split('.').count(), 3);
-    assert!(errors(&output).contains("session "), "{}", errors(&output));
+    assert_eq!(token.split('.').count(), 3);
+    assert!(output.errors.contains("session "), "{}", output.errors);
 
     let gate = realm.gate();
-    assert_eq!(gate.check(token.trim()).status, 200);
-    let revoked = realm.run(&["session", "revoke", "--token", token.trim()]);
-    assert_eq!((code(&revoked), printed(&revoked).as_str()), (0, ""));
-    assert_eq!(gate.check(token.trim()).status, 401);
-    let again = realm.run(&["session", "revoke", "--token", token.trim()]);
-    assert_eq!(code(&again), 1, "there is nothing left to end");
+    assert_eq!(gate.check(&token).status, 200);
+    let revoked = realm.run(&["session", "revoke", "--token", &token]);
+    assert_eq!((revoked.code, revoked.printed.as_str()), (0, ""));
+    assert_eq!(gate.check(&token).status, 401);
+    // There is nothing left to end.
+    realm.exits(1, &["session", "revoke", "--token", &token], "");
 }
 
 #[test]
@@ -45,9 +30,7 @@ fn all_sessions_of_a_user_end_together_and_nobody_elses() {
     let gate = realm.gate();
     let (one, two) = (realm.mint("alice", &[]), realm.mint("alice", &[]));
     let other = realm.mint("bob", &[]);
-    let listed: Value =
-        serde_json::from_str(&realm.ask(&["session", "list", "--user", "alice", "--json"]))
-            .expect("JSON");
+    let listed = realm.ask_json(&["session", "list", "--user", "alice", "--json"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
     let ended = realm.ask(&["session", "revoke", "--user", "alice", "--json"]);
     assert_eq!(ended, "{\"ended\":2}");
@@ -61,9 +44,7 @@ fn all_sessions_of_a_user_end_together_and_nobody_elses() {
 fn every_mistake_is_told_at_once_and_nothing_is_bound() {
     let realm = Realm::new().with("LEEWAY", "ten").with("PORT", "x").with("ALGORITHM", "none");
     for command in ["serve", "check-config"] {
-        let output = realm.run(&[command]);
-        let stderr = errors(&output);
-        assert_eq!(code(&output), 64, "{stderr}");
+        let stderr = realm.exits(64, &[command], "").errors;
         for name in ["LEEWAY", "PORT", "ALGORITHM"] {
             assert!(stderr.contains(&format!("  {name}: ")), "{stderr}");
         }
@@ -73,9 +54,7 @@ fn every_mistake_is_told_at_once_and_nothing_is_bound() {
 
 #[test]
 fn a_configuration_is_checked_for_people_and_for_machines() {
-    let output = Realm::new().run(&["check-config"]);
-    assert_eq!(code(&output), 0, "{}", errors(&output));
-    let stderr = errors(&output);
+    let stderr = Realm::new().exits(0, &["check-config"], "").errors;
     assert!(
         !stderr.contains("SqlitePath") && !stderr.contains("Sqlite("),
         "no debug text: {stderr}"
@@ -83,14 +62,12 @@ fn a_configuration_is_checked_for_people_and_for_machines() {
     let good = Realm::new().ask(&["check-config", "--json"]);
     assert_eq!(good, r#"{"good":true,"mistakes":[],"warnings":[]}"#);
     let bad = Realm::new().with("LEEWAY", "ten").with("PORT", "x");
-    let output = bad.run(&["check-config", "--json"]);
-    let report: Value = serde_json::from_str(&printed(&output)).expect("JSON");
-    assert_eq!(code(&output), 64);
+    let report = bad.exits(64, &["check-config", "--json"], "").json();
     assert_eq!(report["good"], false);
     assert_eq!(report["mistakes"].as_array().map(Vec::len), Some(2), "{report}");
 }
 
-/// What a full configuration is told to be, before and at start.
+/// A full configuration, which is told in words before and at start.
 const ISSUER: [(&str, &str); 8] = [
     ("AUTHORIZATION_SERVER", "true"),
     ("ISSUER", "https://id.example.com"),
@@ -106,7 +83,7 @@ const ISSUER: [(&str, &str); 8] = [
 fn what_is_listened_on_issued_and_stored_is_told_in_words() {
     let realm = ISSUER.iter().fold(Realm::new(), |realm, (name, value)| realm.with(name, value));
     let realm = realm.with("DB_URL", "redis://:hunter2@127.0.0.1:6399");
-    let stderr = errors(&realm.run(&["check-config"]));
+    let stderr = realm.run(&["check-config"]).errors;
     for line in [
         "accepts    tokens of https://id.example.com: ES256, keys in the settings; audiences \
          https://id.example.com, or no `aud`; sessions required; leeway 30 min",
@@ -166,7 +143,7 @@ fn at_start_every_issuer_listener_and_store_is_named() {
 
 #[test]
 fn a_mistyped_flag_is_told_the_nearest() {
-    let stderr = errors(&Realm::new().run(&["serve", "--leway", "5"]));
+    let stderr = Realm::new().run(&["serve", "--leway", "5"]).errors;
     assert!(stderr.contains("--leeway"), "{stderr}");
 }
 
@@ -176,7 +153,7 @@ fn a_session_that_is_not_there_is_a_no_beside_those_that_end() {
     let token = realm.mint("alice", &[]);
     let sid = crate::support::tokens::claims(&token)["sid"].as_str().expect("a session").to_owned();
     let typo = format!("{sid}x");
-    assert_eq!(code(&realm.run(&["session", "revoke", &sid, &typo])), 1);
+    realm.exits(1, &["session", "revoke", &sid, &typo], "");
     assert_eq!(realm.gate().check(&token).status, 401, "the one that was there is over");
 }
 
@@ -185,8 +162,8 @@ fn no_session_is_opened_for_a_token_that_cannot_be_printed() {
     let realm = Realm::new();
     let mut mint = realm.command(&["token", "mint", "--user", "alice"]);
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
-    let output = mint.stdout(full).output().expect("it runs");
-    assert_eq!(code(&output), 70, "{}", errors(&output));
+    let output = Ended::of(mint.stdout(full).output().expect("it runs"));
+    assert_eq!(output.code, 70, "{}", output.errors);
     assert_eq!(realm.ask(&["session", "list", "--json"]), "[]");
 }
 
@@ -205,12 +182,11 @@ fn flags_win_over_the_environment() {
 fn wrong_usage_is_64_and_help_is_not() {
     let realm = Realm::new();
     for arguments in [&[][..], &["nonsense"], &["serve", "--no-such"], &["session", "revoke"]] {
-        assert_eq!(code(&realm.run(arguments)), 64, "{arguments:?}");
+        realm.exits(64, arguments, "");
     }
     for arguments in [&["--help"][..], &["serve", "--help"], &["--version"]] {
-        let output = realm.run(arguments);
-        assert_eq!(code(&output), 0, "{arguments:?}");
-        assert!(!printed(&output).is_empty(), "{arguments:?}");
+        let output = realm.exits(0, arguments, "");
+        assert!(!output.printed.is_empty(), "{arguments:?}");
     }
 }
 
@@ -227,10 +203,9 @@ fn a_secret_has_no_flag() {
 fn a_token_that_no_gate_would_read_is_not_minted() {
     let realm = Realm::new().with("MAX_TOKEN_BYTES", "1024");
     let story = format!("story={}", "x".repeat(1024));
-    let output = realm.run(&["token", "mint", "--user", "alice", "--claim", &story]);
-    assert_eq!(code(&output), 64, "{}", errors(&output));
-    assert!(errors(&output).contains("MAX_TOKEN_BYTES is 1024"), "{}", errors(&output));
-    assert_eq!(printed(&output), "");
+    let output = realm.exits(64, &["token", "mint", "--user", "alice", "--claim", &story], "");
+    assert!(output.errors.contains("MAX_TOKEN_BYTES is 1024"), "{}", output.errors);
+    assert_eq!(output.printed, "");
     realm.mint("alice", &[]);
 }
 
@@ -239,16 +214,14 @@ fn an_address_in_use_is_69() {
     let realm = Realm::new();
     let gate = realm.gate();
     let address = gate.address.to_string();
-    let output = realm.run(&["serve", "--listen", &address, "--metrics-listen", "off"]);
-    assert_eq!(code(&output), 69, "{}", errors(&output));
-    assert!(errors(&output).contains(&address), "{}", errors(&output));
+    let output = realm.exits(69, &["serve", "--listen", &address, "--metrics-listen", "off"], "");
+    assert!(output.errors.contains(&address), "{}", output.errors);
 }
 
 #[test]
 fn a_store_that_cannot_be_opened_is_69() {
     let realm = Realm::new().with("DB_URL", "sqlite:/proc/nonexistent/x.db");
-    let output = realm.run(&["session", "list"]);
-    assert_eq!(code(&output), 69, "{}", errors(&output));
+    realm.exits(69, &["session", "list"], "");
 }
 
 #[test]
@@ -259,12 +232,11 @@ fn a_store_in_a_folder_that_is_not_there_is_69_and_no_folder_but_data_dir_is_mad
     let realm = realm.with("DATA_DIR", &data.display().to_string());
     for name in ["DB_URL", "ACCOUNTS_URL"] {
         let realm = Realm::new().with(name, &format!("sqlite:{file}"));
-        let output = realm.run(&["user", "lock", "alice"]);
-        assert_eq!(code(&output), 69, "{name}: {}", errors(&output));
-        assert!(errors(&output).contains(&file), "{name}: {}", errors(&output));
+        let output = realm.exits(69, &["user", "lock", "alice"], "");
+        assert!(output.errors.contains(&file), "{name}: {}", output.errors);
     }
     let output = realm.run(&["user", "list", "--audit-log", &file]);
-    assert!(!nowhere.exists(), "{}", errors(&output));
+    assert!(!nowhere.exists(), "{}", output.errors);
     let realm = realm.without("DB_URL");
     realm.ask(&["session", "list"]);
     assert!(data.join("portcullis.db").exists());
@@ -289,8 +261,7 @@ fn no_command_leaves_a_log_beside_the_file_whatever_comes_of_it() {
         (&["session", "revoke", "--token", &token], 0),
         (&["serve", "--listen", "192.0.2.1:1", "--metrics-listen", "off"], 69),
     ] {
-        let output = realm.run(arguments);
-        assert_eq!(code(&output), expected, "{arguments:?}: {}", errors(&output));
+        realm.exits(expected, arguments, "");
         assert!(!companions("wal") && !companions("shm"), "{arguments:?}");
     }
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
@@ -303,17 +274,13 @@ fn no_command_leaves_a_log_beside_the_file_whatever_comes_of_it() {
 fn tokens_are_inspected_without_being_trusted() {
     let realm = Realm::new();
     let good = realm.mint("alice", &["--claim", "team=[\"a\",1]"]);
-    let output = realm.run(&["token", "inspect", "--json", &good]);
-    let shown: Value = serde_json::from_str(&printed(&output)).expect("JSON");
-    assert_eq!(code(&output), 0);
+    let shown = realm.ask_json(&["token", "inspect", "--json", &good]);
     assert_eq!(shown["claims"]["team"], serde_json::json!(["a", 1]));
     assert_eq!(shown["valid"], true);
     let foreign = crate::support::tokens::signed(&good, &shown["claims"], &realm.foreign_pem());
-    let output = realm.run(&["token", "inspect", "--json", &foreign]);
-    let shown: Value = serde_json::from_str(&printed(&output)).expect("JSON");
-    assert_eq!(code(&output), 1);
+    let shown = realm.exits(1, &["token", "inspect", "--json", &foreign], "").json();
     assert_eq!(shown["valid"], false);
-    assert_eq!(code(&realm.run(&["token", "inspect", "rubbish"])), 1);
+    realm.exits(1, &["token", "inspect", "rubbish"], "");
 }
 
 #[test]
@@ -333,12 +300,12 @@ fn explain_says_what_the_gate_would() {
         let mut arguments = vec!["explain", "--json", "--token", token];
         arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
         let output = realm.run(&arguments);
-        let explained: Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        let explained = output.json();
         let query: String = scopes.iter().map(|scope| format!("scope={scope}&")).collect();
         let path = format!("/validate_request?{}", query.trim_end_matches('&'));
         let answered = http::get(gate.address, &path, &[&http::bearer(token)]);
         assert_eq!(explained["status"], answered.status, "{explained}");
-        assert_eq!(code(&output), i32::from(answered.status != 200));
+        assert_eq!(output.code, i32::from(answered.status != 200));
         let last = explained["steps"].as_array().and_then(|steps| steps.last()).expect("a step");
         assert_eq!(last["passed"], answered.status == 200, "{explained}");
         assert!(!explained.to_string().contains(token), "{explained}");
@@ -355,14 +322,13 @@ fn generated_keys_serve_their_algorithm() {
         let realm = realm.without("PRIVATE_KEY_FILE").with(name, &file);
         let token = realm.mint("alice", &[]);
         let output = realm.run(&["explain", "--token", &token]);
-        assert_eq!(code(&output), 0, "{algorithm}: {}", printed(&output));
-        let made = realm.ask(&["key", "generate", "--algorithm", algorithm, "--json"]);
-        let made: Value = serde_json::from_str(&made).expect("JSON");
+        assert_eq!(output.code, 0, "{algorithm}: {}", output.printed);
+        let made = realm.ask_json(&["key", "generate", "--algorithm", algorithm, "--json"]);
         assert_eq!(made["algorithm"], algorithm);
         assert_eq!(made["key_id"].is_null(), algorithm.starts_with("HS"));
         assert!(made["key"].as_str().is_some_and(|key| key.len() > 32));
         let twice = realm.run(&["key", "generate", "--out", &file]);
-        assert_eq!(code(&twice), 69, "a key is never overwritten");
+        assert_eq!(twice.code, 69, "a key is never overwritten");
     }
 }
 

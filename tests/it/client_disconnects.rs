@@ -70,7 +70,7 @@ fn begin_a_login(application: &Application, issuer: &Issuer) -> Question {
 
 /// The events of the audit log that are called so.
 fn events(realm: &Realm, name: &str) -> Vec<Value> {
-    let log = std::fs::read_to_string(realm.folder().join("audit.jsonl")).unwrap_or_default();
+    let log = realm.audit_log();
     let whole = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     whole.filter(|event| event["event"] == name).collect()
 }

@@ -97,7 +97,7 @@ fn openid_client_goes_every_way() {
     );
 }
 
-/// What jwthenticator's own client and decorator do; the same under both policies.
+/// The steps of jwthenticator's own client and decorator; the same under both policies.
 const JWTHENTICATOR: &[&str] = &[
     "register_key, is_key_registered",
     "register_key, from outside",

@@ -56,7 +56,7 @@ fn every_acknowledged_session_survives_kill_9() {
     .expect("stderr is open");
 }
 
-/// How often this process of the gate has noted that a session is in use.
+/// The number of times that this process of the gate has noted that a session is in use.
 fn touches(gate: &Gate) -> f64 {
     gate.counter("portcullis_store_seconds_count", &[("operation", "touch")])
 }
@@ -75,7 +75,7 @@ fn a_gate_that_was_stopped_leaves_no_log_beside_the_file() {
     }
 }
 
-/// What was revoked stays revoked.
+/// Checks that a revoked session stays revoked.
 #[test]
 fn an_acknowledged_revocation_survives_kill_9() {
     let realm = Realm::new();

@@ -278,7 +278,7 @@ const NOT_JUDGED: [&str; 13] = [
     "/Validate_Request",
     "/validate_request/nginx",
 ];
-/// What Traefik and Caddy, nginx by our example, and ingress-nginx tell when they ask.
+/// The headers of the questions of Traefik and Caddy, of nginx by our example, and of ingress-nginx.
 const QUESTIONS: [&[&str]; 3] = [
     &["X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Host: a.test"],
     &["X-Original-Method: GET", "X-Original-URI: /"],

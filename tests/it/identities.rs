@@ -1,4 +1,4 @@
-//! Who it is, as the app is told: two persons never become one, whatever their tokens say.
+//! Identities as the app is told them: two persons never become one, whatever their tokens say.
 
 use std::path::PathBuf;
 

@@ -1,42 +1,23 @@
-//! Who may do what at the issuer: the administrator's token, whose sessions somebody may list and end, and whom a name
+//! Rights at the issuer: the administrator's token, whose sessions somebody may list and end, and whom a name
 //! means.
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
-use portcullis::issuer::{caller::Caller, error::IssueError, login::GrantParams};
+use portcullis::issuer::{error::IssueError, login::GrantParams};
 use portcullis::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     gate::Gate,
-    http::{Client, Response, bearer, request},
-    issuance::{CLIENT, Fixture, LOGIN, text},
-    issuer::{ALICE, DEMO, Issuer},
+    http::{Client, bearer, request},
+    issuance::{self, Fixture},
+    issuer::{ALICE, DEMO, Issuer, text},
     realm::Realm,
     tokens,
 };
 
 const ADMIN: &str = "an administrator's token of his own choice";
 const UUID: &str = "9a1c1f0e-3a51-4d57-bd4c-4f7e1e0ad9f1";
-
-/// A request to the internal listener by its own address, with nothing but these lines.
-fn internal(issuer: &Issuer, method: &str, path: &str, lines: &[&str], body: &str) -> Response {
-    let host = format!("Host: {}", issuer.internal);
-    let all = [&[host.as_str()], lines].concat();
-    Client::connect(issuer.internal).exchange(request(method, path, &all, body.as_bytes()))
-}
-
-fn access(login: &Value) -> &str {
-    login["access_token"].as_str().unwrap_or_else(|| panic!("no access_token in {login}"))
-}
-
-fn with_bearer(issuer: &Issuer, method: &str, path: &str, token: &str) -> Response {
-    issuer.send(method, path, &[&bearer(token)], b"")
-}
-
-fn code(realm: &Realm, arguments: &[&str]) -> Option<i32> {
-    realm.run(arguments).status.code()
-}
 
 #[test]
 fn whatever_changes_or_lists_takes_the_administrators_token_on_loopback_too() {
@@ -54,10 +35,10 @@ fn whatever_changes_or_lists_takes_the_administrators_token_on_loopback_too() {
         ("POST", "/is_key_registered"),
     ] {
         // As nginx sends it, where somebody wrote `proxy_http_version 1.1` and no header.
-        let missing = internal(&issuer, method, path, &[], "{}");
+        let missing = issuer.ask_internal(method, path, &[], "{}");
         assert_eq!(missing.status, 401, "{method} {path}");
         assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"portcullis\""));
-        let wrong = internal(&issuer, method, path, &[&bearer("wrong")], "{}");
+        let wrong = issuer.ask_internal(method, path, &[&bearer("wrong")], "{}");
         assert_eq!(wrong.status, 401, "{method} {path}");
         let right = issuer.as_admin(method, path, b"{}");
         assert!(!matches!(right.status, 401 | 403), "{method} {path}: {right:?}");
@@ -76,9 +57,7 @@ fn a_token_that_others_can_read_stops_the_start() {
     let file = realm.folder().join("admin-token");
     std::fs::write(&file, ADMIN).expect("a writable folder");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a mode");
-    let output = realm.run(&["serve"]);
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(69), "{report}");
+    let report = realm.exits(69, &["serve"], "").errors;
     assert!(report.contains("admin-token") && report.contains("chmod 600"), "{report}");
 }
 
@@ -87,17 +66,20 @@ fn jwthenticators_two_routes_are_open_where_the_operator_says_so() {
     let realm = Realm::issuing().with("OPEN_KEY_REGISTRATION", "true");
     let issuer = Issuer::start(&realm);
     let key = json!({"key": "a long and random key", "identifier": UUID}).to_string();
-    assert_eq!(internal(&issuer, "POST", "/register_key", &[], &key).status, 201);
+    assert_eq!(issuer.ask_internal("POST", "/register_key", &[], &key).status, 201);
     let asked = json!({"key": "a long and random key"}).to_string();
-    assert_eq!(internal(&issuer, "POST", "/is_key_registered", &[], &asked).status, 200);
+    assert_eq!(issuer.ask_internal("POST", "/is_key_registered", &[], &asked).status, 200);
     for line in ["X-Forwarded-For: 127.0.0.1", "Origin: http://localhost", "Via: 1.1 x"] {
-        assert_eq!(internal(&issuer, "POST", "/register_key", &[line], &key).status, 403, "{line}");
+        assert_eq!(
+            issuer.ask_internal("POST", "/register_key", &[line], &key).status,
+            403,
+            "{line}"
+        );
     }
-    assert_eq!(internal(&issuer, "GET", "/admin/sessions", &[], "").status, 401);
+    assert_eq!(issuer.ask_internal("GET", "/admin/sessions", &[], "").status, 401);
     let realm = realm.with("INTERNAL_LISTEN", "0.0.0.0:0").with("ADMIN_TOKEN", ADMIN);
-    let output = realm.run(&["check-config"]);
-    assert_eq!(output.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("OPEN_KEY_REGISTRATION"));
+    let output = realm.exits(64, &["check-config"], "");
+    assert!(output.errors.contains("OPEN_KEY_REGISTRATION"));
 }
 
 #[test]
@@ -166,7 +148,7 @@ fn a_user_is_named_by_id_username_or_e_mail_and_nobody_is_404() {
         assert_eq!((nobody.status, nobody.json()["error"].as_str()), (404, Some("not_found")));
     }
     for command in ["list", "revoke"] {
-        assert_eq!(code(&realm, &["session", command, "--user", "nobody"]), Some(1), "{command}");
+        realm.exits(1, &["session", command, "--user", "nobody"], "");
     }
     // Whom the accounts do not know, as they do not know the hook's users, has sessions all the same.
     let path = "/admin/users/stranger/sessions";
@@ -179,7 +161,7 @@ fn a_user_is_named_by_id_username_or_e_mail_and_nobody_is_404() {
     realm.ask(&["user", "add", "eve", "--id", "mallory", "--no-password"]);
     realm.ask(&["user", "add", "mallory", "--no-password"]);
     assert_eq!(issuer.as_admin("DELETE", "/admin/users/mallory/sessions", b"").status, 400);
-    assert_eq!(code(&realm, &["session", "revoke", "--user", "mallory"]), Some(64));
+    realm.exits(64, &["session", "revoke", "--user", "mallory"], "");
 }
 
 #[test]
@@ -199,7 +181,10 @@ fn other_sessions_are_reached_by_a_password_or_the_scope_for_it_alone() {
     let by_key =
         |key: &str| by(&[("grant_type", "urn:portcullis:grant-type:api-key"), ("api_key", key)]);
     let person = issuer.log_in();
-    let others = tokens::claims(access(&person))["sid"].as_str().expect("a session").to_owned();
+    let others = tokens::claims(text(&person, "access_token"))["sid"]
+        .as_str()
+        .expect("a session")
+        .to_owned();
     let by_client = by(&[
         ("grant_type", "client_credentials"),
         ("client_id", DEMO),
@@ -214,36 +199,41 @@ fn other_sessions_are_reached_by_a_password_or_the_scope_for_it_alone() {
             ("DELETE", &*format!("/sessions/{others}")),
             ("DELETE", "/sessions/none"),
         ] {
-            let refused = with_bearer(&issuer, method, path, access(login));
+            let refused = issuer.with_bearer(method, path, text(login, "access_token"));
             assert_eq!(refused.status, 403, "{method} {path} {login}");
             assert_eq!(refused.json()["error"], "access_denied");
         }
     }
-    assert_eq!(issuer.check(access(&person)), 200, "nothing of that ended anything");
-    let own = tokens::claims(access(&narrow[0]))["sid"].as_str().expect("a session").to_owned();
-    let ended = with_bearer(&issuer, "DELETE", &format!("/sessions/{own}"), access(&narrow[0]));
-    assert_eq!((ended.status, issuer.check(access(&narrow[0]))), (200, 401), "its own it may end");
-    assert_eq!(with_bearer(&issuer, "POST", "/logout", access(&narrow[1])).status, 200);
+    assert_eq!(issuer.check(text(&person, "access_token")), 200, "nothing of that ended anything");
+    let own = tokens::claims(text(&narrow[0], "access_token"))["sid"]
+        .as_str()
+        .expect("a session")
+        .to_owned();
+    let ended =
+        issuer.with_bearer("DELETE", &format!("/sessions/{own}"), text(&narrow[0], "access_token"));
+    assert_eq!(
+        (ended.status, issuer.check(text(&narrow[0], "access_token"))),
+        (200, 401),
+        "its own it may end"
+    );
+    assert_eq!(issuer.with_bearer("POST", "/logout", text(&narrow[1], "access_token")).status, 200);
 
     let keeper = by_key(&keys[1]);
     for login in [&keeper, &person] {
-        let listed = with_bearer(&issuer, "GET", "/sessions", access(login)).json();
+        let listed = issuer.with_bearer("GET", "/sessions", text(login, "access_token")).json();
         assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(2), "{listed}");
     }
-    let refresh = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", person["refresh_token"].as_str().expect("a token")),
-    ];
-    let next = by(&refresh);
-    let ended = with_bearer(&issuer, "DELETE", "/sessions?except=current", access(&next));
+    let next = issuer.by_refresh(text(&person, "refresh_token"), &[]).json();
+    let ended =
+        issuer.with_bearer("DELETE", "/sessions?except=current", text(&next, "access_token"));
     assert_eq!(ended.json(), json!({"ended": 1}), "the login goes on by its next token");
-    assert_eq!(issuer.check(access(&keeper)), 401);
+    assert_eq!(issuer.check(text(&keeper, "access_token")), 401);
 }
 
 #[tokio::test]
 async fn introspection_allows_for_no_clock_but_its_own() {
     let fixture = Fixture::new(|setup| setup.leeway = Duration::from_secs(600)).await;
-    let token = text(&fixture.login().await.access_token);
+    let token = issuance::text(&fixture.login().await.access_token);
     let is_active = async || {
         let known = fixture.issuance.introspection.introspect(&token).await.expect("an answer");
         (known.is_some(), fixture.dependencies.verifier.verify(&token).is_ok())
@@ -262,17 +252,16 @@ fn a_client_that_is_deleted_takes_its_sessions_along() {
     let demo = [("client_id", DEMO), ("client_secret", secret.as_str())];
     let by = |fields: &[(&str, &str)], client: &[(&str, &str)]| {
         let answer = issuer.form("/token", &[fields, client].concat(), &[]);
-        access(&answer.json()).to_owned()
+        text(&answer.json(), "access_token").to_owned()
     };
     let alice = [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];
     let tokens =
         [by(&alice, &demo), by(&[("grant_type", "client_credentials")], &demo), by(&alice, &[])];
     assert_eq!(tokens.each_ref().map(|token| issuer.check(token)), [200; 3]);
-    let report: Value =
-        serde_json::from_str(&realm.ask(&["client", "delete", DEMO, "--json"])).expect("JSON");
+    let report = realm.ask_json(&["client", "delete", DEMO, "--json"]);
     assert_eq!(report, json!({"id": DEMO, "done": true, "sessions_ended": 2}));
     assert_eq!(tokens.each_ref().map(|token| issuer.check(token)), [401, 401, 200]);
-    assert_eq!(code(&realm, &["client", "delete", DEMO]), Some(1));
+    realm.exits(1, &["client", "delete", DEMO], "");
 }
 
 #[tokio::test]
@@ -280,17 +269,15 @@ async fn whoever_is_logged_in_by_a_client_that_is_gone_by_then_gets_no_session()
     let fixture = Fixture::usual().await;
     let accounts = &fixture.dependencies.accounts;
     // As it was when it showed its secret.
-    let client = accounts.client(CLIENT.0).await.expect("an answer").expect("a client");
-    accounts.delete_client(CLIENT.0).await.expect("deleted");
+    let client = fixture.demo.clone();
+    accounts.delete_client(&client.id).await.expect("deleted");
     let params = || GrantParams { client: Some(&client), ..GrantParams::default() };
-    let (password, caller) = (Secret::new(LOGIN.1), Caller::default());
+    let (password, caller) = (Secret::new(issuance::ALICE.1), &fixture.caller);
     let refused = Err(IssueError::InvalidClient { by_header: false });
-    let login = fixture.issuance.login.password(LOGIN.0, &password, params(), &caller).await;
+    let login =
+        fixture.issuance.login.password(issuance::ALICE.0, &password, params(), caller).await;
     assert_eq!(login, refused);
-    assert_eq!(
-        fixture.issuance.login.client_credentials(&client, params(), &caller).await,
-        refused
-    );
+    assert_eq!(fixture.issuance.login.client_credentials(&client, params(), caller).await, refused);
     assert_eq!(fixture.issuance.revocation.list(None, 10).await.map(|found| found.len()), Ok(0));
 }
 
@@ -309,7 +296,7 @@ fn no_key_is_registered_for_a_person() {
         assert!(why.is_some_and(|why| why.contains("person")), "{}", refused.text());
     }
     assert_eq!(realm.ask(&["apikey", "list", "--json"]), "[]");
-    let users: Value = serde_json::from_str(&realm.ask(&["user", "list", "--json"])).expect("JSON");
+    let users = realm.ask_json(&["user", "list", "--json"]);
     assert_eq!(users.as_array().map(Vec::len), Some(2), "nobody was made for it");
 }
 
@@ -325,7 +312,7 @@ fn sessions_end_by_a_name_that_is_somebody_elses_id_too() {
     assert_eq!(issuer.as_admin("DELETE", &path, b"").json(), json!({"ended": 1}));
     assert_eq!(issuer.check(&token), 401);
     let token = realm.mint(ALICE.0, &[]);
-    assert_eq!(code(&realm, &["session", "revoke", "--user", ALICE.0]), Some(0));
+    realm.exits(0, &["session", "revoke", "--user", ALICE.0], "");
     assert_eq!(issuer.check(&token), 401);
 }
 

@@ -1,4 +1,4 @@
-//! What clients and browsers go by: one name of the issuer, credentials that are empty, cookies that are over.
+//! Names that clients and browsers go by: one of the issuer, credentials that are empty, cookies that are over.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

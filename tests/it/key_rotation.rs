@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::gate::Gate;
 use crate::support::issuer::{ALICE, Issuer, SCOPES};
 use crate::support::page::{self, Page};
-use crate::support::realm::Realm;
+use crate::support::realm::{Ended, Realm};
 use crate::support::{PATIENCE, http, poll, tokens};
 
 /// A realm whose own keys are in a ring, which is not there yet, and the path of that.
@@ -29,8 +29,7 @@ fn rotate(realm: &Realm, more: &[&str]) -> String {
 }
 
 fn listed(realm: &Realm) -> Vec<(String, String)> {
-    let list: Value =
-        serde_json::from_str(&realm.ask(&["key", "ring", "list", "--json"])).expect("JSON");
+    let list = realm.ask_json(&["key", "ring", "list", "--json"]);
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let keys = list["keys"].as_array().expect("keys");
     keys.iter().map(|key| (text(&key["kid"]), text(&key["state"]))).collect()
@@ -50,10 +49,6 @@ fn kid(token: &str) -> String {
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     poll(what, PATIENCE, || holds().then_some(()));
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -85,10 +80,9 @@ fn a_new_key_is_published_before_it_signs() {
     let (realm, _) = realm();
     let first = rotate(&realm, &["--algorithm", "EdDSA"]);
     let gate = realm.gate();
-    let output = realm.run(&["key", "rotate", "--publish-ahead", "3600"]);
-    assert!(output.status.success(), "{}", errors(&output));
-    assert!(errors(&output).contains("EdDSA") && errors(&output).contains("retires at"));
-    let second = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
+    let output = realm.exits(0, &["key", "rotate", "--publish-ahead", "3600"], "");
+    assert!(output.errors.contains("EdDSA") && output.errors.contains("retires at"));
+    let second = output.printed;
     until("both keys", || published(&gate) == [first.clone(), second.clone()]);
     assert_eq!(kid(&realm.mint("alice", &[])), first);
     let states = [(first, "signing".to_owned()), (second, "coming".to_owned())];
@@ -116,24 +110,22 @@ fn a_key_that_is_coming_is_dropped_with_the_others_when_one_was_stolen() {
     let gate = realm.gate();
     assert_eq!(gate.check(&forged).status, 200, "the thief is in");
 
-    let output = realm.run(&["key", "rotate", "--now", "--overlap", "0"]);
-    assert!(output.status.success(), "{}", errors(&output));
-    let stderr = errors(&output);
+    let output = realm.exits(0, &["key", "rotate", "--now", "--overlap", "0"], "");
+    let stderr = output.errors;
     for dropped in [&first, &coming] {
         assert!(stderr.contains(&format!("key {dropped} is dropped")), "{stderr}");
     }
     until("the end of the thief's token", || gate.check(&forged).status == 401);
     assert_eq!(listed(&realm).len(), 1, "no other key is left");
-    let log = std::fs::read_to_string(realm.folder().join("audit.jsonl")).expect("the audit log");
+    let log = realm.audit_log();
     for dropped in [&first, &coming] {
         let event = log
             .lines()
             .find(|line| line.contains("signing_key_dropped") && line.contains(dropped.as_str()));
         assert!(event.is_some(), "{dropped} in {log}");
     }
-    let output = realm.run(&["key", "rotate", "--now", "--overlap", "60"]);
-    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
-    assert!(errors(&output).contains("--publish-ahead 0"), "{}", errors(&output));
+    let output = realm.exits(64, &["key", "rotate", "--now", "--overlap", "60"], "");
+    assert!(output.errors.contains("--publish-ahead 0"), "{}", output.errors);
 }
 
 #[test]
@@ -226,9 +218,9 @@ fn ten_rotations_at_once_lose_no_key() {
     let mut made: Vec<String> = running
         .into_iter()
         .map(|child| {
-            let output = child.wait_with_output().expect("own child");
-            assert!(output.status.success(), "{}", errors(&output));
-            String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+            let ended = Ended::of(child.wait_with_output().expect("own child"));
+            assert_eq!(ended.code, 0, "{}", ended.errors);
+            ended.printed
         })
         .collect();
     let listed = listed(&realm);
@@ -251,11 +243,10 @@ fn a_ring_that_breaks_stops_no_running_gate_but_keeps_one_from_starting() {
     std::fs::write(&ring, &good[..good.len() / 2]).expect("a writable ring");
     until("the complaint", || gate.log().contains("the key ring cannot be used"));
     assert_eq!((gate.check(&token).status, published(&gate).len()), (200, 1));
-    let output = realm.run(&["serve"]);
-    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
-    assert!(errors(&output).contains("KEY_RING_FILE"), "{}", errors(&output));
+    let output = realm.exits(64, &["serve"], "");
+    assert!(output.errors.contains("KEY_RING_FILE"), "{}", output.errors);
     let output = realm.run(&["key", "rotate"]);
-    assert_eq!(output.status.code(), Some(69), "a broken ring is not written over");
+    assert_eq!(output.code, 69, "a broken ring is not written over");
 
     std::fs::write(&ring, &good).expect("a writable ring");
     let new = rotate(&realm, AT_ONCE);
@@ -281,8 +272,7 @@ fn the_present_key_is_taken_over_and_its_tokens_with_it() {
     let new = realm.mint("alice", &[]);
     until("the new key", || gate.check(&new).status == 200);
     assert_eq!((gate.check(&old).status, gate.check(&foreign).status), (200, 200));
-    let again = realm.run(&["key", "rotate", "--import", &private]);
-    assert_eq!(again.status.code(), Some(64), "{}", errors(&again));
+    realm.exits(64, &["key", "rotate", "--import", &private], "");
 }
 
 /// The claims of a token under another header, signed by the realm's key.
@@ -298,9 +288,8 @@ fn signed_with(realm: &Realm, header: &Value, token: &str) -> String {
 fn what_is_set_amiss_is_told_with_the_way_out() {
     let (realm, ring) = realm();
     let stderr = |realm: &Realm, command: &[&str]| {
-        let output = realm.run(command);
-        assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
-        errors(&output)
+        let output = realm.exits(64, command, "");
+        output.errors
     };
     let missing = stderr(&realm, &["check-config"]);
     assert!(missing.contains("key rotate --ring"), "{missing}");

@@ -1,4 +1,4 @@
-//! What an operator reads: log lines, of which every one is whole, and counters that count.
+//! Logs and metrics for an operator: log lines, of which every one is whole, and counters that count.
 
 use serde_json::Value;
 

@@ -4,6 +4,7 @@
 //! with `PORTCULLIS_TEST_REQUIRE=1`, as `tests/run` sets it.
 
 #![allow(clippy::pedantic, reason = "a test says what it expects in the plainest way")]
+#![warn(clippy::too_many_lines)]
 #![allow(
     unreachable_pub,
     reason = "nothing here is reachable from outside; `pub` says that other modules use it"
@@ -23,6 +24,7 @@ mod durability;
 mod examples;
 mod faults;
 mod full_disk;
+mod gateway;
 mod grpc;
 mod http_edge;
 mod identities;

@@ -16,13 +16,14 @@ use crate::support::{
     poll,
     prober::Prober,
     realm::Realm,
+    topology::runtime,
 };
 
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
 }
 
-/// Whether it was refused since there is nothing that could list.
+/// Checks that it was refused since there is nothing that could list.
 #[track_caller]
 fn is_not_implemented(answer: &Response) {
     assert_eq!(answer.status, 501, "{}", answer.text());
@@ -49,14 +50,13 @@ fn tokens_are_minted_checked_and_revoked() {
     realm.revoke(&one);
     assert_eq!(gate.check(&one).status, 401);
     assert_eq!(gate.check(&two).status, 200);
-    let ended = realm.run(&["session", "revoke", "--user", "alice"]);
-    assert!(ended.status.success());
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("all are over"), "{ended:?}");
+    let ended = realm.exits(0, &["session", "revoke", "--user", "alice"], "");
+    assert!(ended.errors.contains("all are over"), "{ended:?}");
     for (token, status) in [(&two, 401), (&three, 401), (&bobs, 200)] {
         assert_eq!(gate.check(token).status, status);
     }
     let again = realm.run(&["session", "revoke", "--user", "alice"]);
-    assert_eq!(again.status.code(), Some(1), "there is nothing left to end");
+    assert_eq!(again.code, 1, "there is nothing left to end");
     assert_eq!(gate.check(&realm.mint("alice", &[])).status, 200, "she may come back");
     server.flush();
     assert_eq!(gate.check(&bobs).status, 401, "what was forgotten is over");
@@ -138,10 +138,9 @@ fn what_needs_lists_is_refused_with_a_word_of_why_and_the_rest_works() {
     assert_eq!(status.code(), tonic::Code::Unimplemented);
     assert!(status.message().contains("memcached"), "{status:?}");
     for command in [&["session", "list"][..], &["session", "list", "--user", "alice", "--json"]] {
-        let listed = realm.run(command);
-        assert_eq!(listed.status.code(), Some(64), "{listed:?}");
-        assert!(listed.stdout.is_empty(), "an empty list would lie: {listed:?}");
-        assert!(String::from_utf8_lossy(&listed.stderr).contains("memcached"), "{listed:?}");
+        let listed = realm.exits(64, command, "");
+        assert!(listed.printed.is_empty(), "an empty list would lie: {listed:?}");
+        assert!(listed.errors.contains("memcached"), "{listed:?}");
     }
     for login in [&one, &two, &three] {
         assert_eq!(issuer.check(&access(login)), 200, "nothing of that ended anything");
@@ -172,8 +171,7 @@ fn what_needs_lists_is_refused_with_a_word_of_why_and_the_rest_works() {
 }
 
 fn listed_by_grpc(issuer: &Issuer, token: &str) -> Result<usize, tonic::Status> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
+    runtime().block_on(async {
         let url = format!("http://{}", issuer.grpc);
         let channel = Endpoint::from_shared(url).expect("a URL").connect().await;
         let mut client = TokenServiceClient::new(channel.expect("a connection"));
@@ -188,12 +186,9 @@ fn listed_by_grpc(issuer: &Issuer, token: &str) -> Result<usize, tonic::Status> 
 #[test]
 fn an_issuer_that_should_count_sessions_does_not_start() {
     let realm = Realm::issuing().with("DB_URL", "memcached://127.0.0.1:1");
-    let fine = realm.run(&["check-config"]);
-    assert!(fine.status.success(), "{fine:?}");
+    realm.exits(0, &["check-config"], "");
     let realm = realm.without("MAX_SESSIONS_PER_USER").with("LEEWAY", "no number");
-    let refused = realm.run(&["serve"]);
-    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(64), "{stderr}");
+    let stderr = realm.exits(64, &["serve"], "").errors;
     assert!(stderr.contains("MAX_SESSIONS_PER_USER") && stderr.contains("set it to 0"), "{stderr}");
     assert!(stderr.contains("LEEWAY"), "with all other mistakes: {stderr}");
 }

@@ -1,5 +1,8 @@
 //! Real nginx, with the file in examples/nginx.
 
+use std::net::SocketAddr;
+
+use crate::gateway::{promises, promises_of_demo};
 use crate::support::{
     app::App,
     demo::{self, Demo},
@@ -40,39 +43,14 @@ fn holds(edits: Edits<'_>, promises: &[fn(&Stack<Nginx>)]) {
     assert_eq!(stack.gateway.errors(), Vec::<String>::new());
 }
 
-#[test]
-fn only_a_good_token_gets_in() {
-    holds(&[], &[suite::only_a_good_token_gets_in]);
-}
-
-#[test]
-fn no_bad_token_gets_in() {
-    holds(&[], &[suite::no_bad_token_gets_in]);
-}
-
-#[test]
-fn a_revoked_session_is_over() {
-    holds(&[], &[suite::a_revoked_session_is_over]);
-}
-
-#[test]
-fn a_route_asks_for_its_scope() {
-    holds(&[], &[suite::no_way_leads_around_a_scope]);
-}
-
-#[test]
-fn a_forged_identity_never_reaches_the_app() {
-    holds(&[], &[suite::nothing_forged_reaches_the_app]);
-}
-
-#[test]
-fn no_claim_breaks_out_of_its_header() {
-    holds(&[], &[suite::an_identity_arrives_whole_and_alone]);
-}
-
-#[test]
-fn odd_and_large_requests_are_no_error() {
-    holds(&[], &[requests::odd_and_large_requests_are_no_error]);
+promises! {
+    only_a_good_token_gets_in: suite::only_a_good_token_gets_in;
+    no_bad_token_gets_in: suite::no_bad_token_gets_in;
+    a_revoked_session_is_over: suite::a_revoked_session_is_over;
+    a_route_asks_for_its_scope: suite::no_way_leads_around_a_scope;
+    a_forged_identity_never_reaches_the_app: suite::nothing_forged_reaches_the_app;
+    no_claim_breaks_out_of_its_header: suite::an_identity_arrives_whole_and_alone;
+    odd_and_large_requests_are_no_error: requests::odd_and_large_requests_are_no_error;
 }
 
 #[test]
@@ -237,36 +215,13 @@ fn a_dead_gate_lets_nobody_in() {
 }
 
 /// The issuer behind nginx, as in the README: `portcullis dev` on the other side.
-fn with_demo(check: impl FnOnce(&Nginx, &App)) {
+fn with_demo(check: impl FnOnce(SocketAddr, &App)) {
     let (demo, app) = (Demo::start(), App::start());
     let issuer = format!("server {};", demo.issuer);
     let edits = [("server 127.0.0.1:8081;", issuer.as_str())];
     let Some(nginx) = Nginx::start(demo.gate, app.address, &edits) else { return };
-    check(&nginx, &app);
+    check(nginx.address, &app);
     assert_eq!(nginx.errors(), Vec::<String>::new());
 }
 
-#[test]
-fn the_readme_can_be_typed_as_it_stands() {
-    with_demo(|nginx, app| {
-        let readme = "examples/nginx/README.md";
-        demo::the_readme_can_be_typed(readme, "127.0.0.1:8088", nginx.address, app);
-    });
-}
-
-#[test]
-fn nobody_brings_an_address_to_the_issuer() {
-    with_demo(|nginx, _| demo::nobody_brings_an_address(nginx.address));
-}
-
-#[test]
-fn only_what_is_listed_leads_to_the_issuer() {
-    with_demo(|nginx, app| demo::only_what_is_listed_leads_to_the_issuer(nginx.address, app));
-}
-
-#[test]
-fn all_that_is_advertised_leads_to_the_issuer() {
-    with_demo(|nginx, app| {
-        demo::all_that_is_advertised_leads_to_the_issuer(nginx.address, app);
-    });
-}
+promises_of_demo! { "examples/nginx/README.md", "127.0.0.1:8088" }

@@ -89,7 +89,7 @@ async fn are_corrupt(process: &(Leases, Limits, Records), damage: &str) {
 }
 
 impl Fixture {
-    /// Whether somebody has to make room.
+    /// True for a store that does not make room by itself.
     fn purges(&self) -> bool {
         let kind = self.store.describe();
         kind == "memory" || kind.starts_with("sqlite")

@@ -101,7 +101,7 @@ fn no_command_prints_a_shared_secret_or_a_token_on_its_error_output() {
         &["check-config"],
         &["check-config", "--algorithm", "nonsense"],
     ] {
-        text.push_str(&String::from_utf8_lossy(&realm.run(arguments).stderr));
+        text.push_str(&realm.run(arguments).errors);
     }
     let mut secrets: Vec<String> = token.split('.').map(str::to_owned).collect();
     secrets.push(SECRET.to_owned());
@@ -115,15 +115,13 @@ fn a_store_that_cannot_be_reached_is_named_without_its_password() {
         .with("LOG_LEVEL", "trace")
         .with("DB_URL", &format!("redis://keeper:{PASSWORD}@{nobody}"));
     for arguments in [&["session", "list"][..], &["token", "mint", "--user", "alice"]] {
-        let output = realm.run(arguments);
-        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {output:?}");
-        let text = [output.stdout, output.stderr].concat();
+        let output = realm.exits(69, arguments, "");
+        let text = [output.printed, output.errors].concat();
         assert!(!text.is_empty(), "{arguments:?}: not a word");
-        holds_none_of("output", &String::from_utf8_lossy(&text), &[PASSWORD.to_owned()]);
+        holds_none_of("output", &text, &[PASSWORD.to_owned()]);
     }
-    let output = realm.run(&["check-config", "--session-staleness", "nonsense"]);
-    assert_eq!(output.status.code(), Some(64), "{output:?}");
-    holds_none_of("output", &String::from_utf8_lossy(&output.stderr), &[PASSWORD.to_owned()]);
+    let output = realm.exits(64, &["check-config", "--session-staleness", "nonsense"], "");
+    holds_none_of("output", &output.errors, &[PASSWORD.to_owned()]);
 }
 
 #[test]

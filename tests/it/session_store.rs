@@ -81,7 +81,7 @@ impl Fixture {
         self.store.list(filter, limit).await.expect("list")
     }
 
-    /// That a list holds sessions of these names; of a store that cannot list, that it says so.
+    /// Checks that a list holds sessions of these names; of a store that cannot list, that it says so.
     async fn lists(&self, filter: &Filter, expected: &[&str]) {
         let listed = self.store.list(filter, 1_000).await;
         if self.store.lists() {
@@ -91,14 +91,14 @@ impl Fixture {
         }
     }
 
-    /// That a revocation ended as many; a store that cannot list says 1 for any number.
+    /// Checks that a revocation ended as many; a store that cannot list says 1 for any number.
     async fn ends(&self, owner: &str, until: u64, expected: u64) {
         let said = if self.store.lists() { expected } else { expected.min(1) };
         let ended = self.store.revoke_user(&user(owner), at(until)).await;
         assert_eq!(ended, Ok(said), "of {owner} until {until}");
     }
 
-    /// That as many are forgotten; a store that cannot list forgets by itself.
+    /// Checks that as many are forgotten; a store that cannot list forgets by itself.
     async fn purges(&self, before: u64, expected: u64) {
         let said = if self.store.lists() { expected } else { 0 };
         assert_eq!(self.store.purge(at(before)).await, Ok(said), "before {before}");

@@ -1,4 +1,4 @@
-//! What Redis has to show where it is more than one server: fail-overs, slots that move, users with
+//! Redis as more than one server: fail-overs, slots that move, users with
 //! few rights, and clear words where something is wrong.
 
 mod acl;
@@ -48,7 +48,7 @@ fn store(url: &str) -> RedisStore {
     RedisStore::new(redis(url))
 }
 
-/// What the store says of why it does not answer.
+/// The reason that the store gives for not answering.
 async fn why_not(url: &str) -> String {
     let refused = store(url).ping().await;
     let Err(StoreError::Unavailable(why)) = refused else { panic!("{url}: {refused:?}") };

@@ -1,5 +1,8 @@
 //! Real Traefik, with the files in examples/traefik.
 
+use std::net::SocketAddr;
+
+use crate::gateway::{promises, promises_of_demo};
 use crate::support::{
     app::App,
     demo::{self, Demo},
@@ -25,7 +28,7 @@ const METHOD_PRESERVED: Edits<'static> = Edits {
     )],
 };
 
-/// What Traefik does with `X_Auth_User` where nobody says otherwise.
+/// The way in which Traefik treats `X_Auth_User` where nobody says otherwise.
 const ALIASES_KEPT: Edits<'static> = Edits {
     fixed: &[(1, "aliasHeadersStrategy: delete", "aliasHeadersStrategy: keep")],
     routes: &[],
@@ -56,29 +59,12 @@ fn only_a_good_token_gets_in() {
     );
 }
 
-#[test]
-fn a_revoked_session_is_over() {
-    holds(Edits::default(), &[suite::a_revoked_session_is_over]);
-}
-
-#[test]
-fn a_route_asks_for_its_scope() {
-    holds(Edits::default(), &[suite::no_way_leads_around_a_scope]);
-}
-
-#[test]
-fn a_forged_identity_never_reaches_the_app() {
-    holds(Edits::default(), &[suite::nothing_forged_reaches_the_app]);
-}
-
-#[test]
-fn no_claim_breaks_out_of_its_header() {
-    holds(Edits::default(), &[suite::an_identity_arrives_whole_and_alone]);
-}
-
-#[test]
-fn odd_and_large_requests_are_no_error() {
-    holds(Edits::default(), &[requests::odd_and_large_requests_are_no_error]);
+promises! {
+    a_revoked_session_is_over: suite::a_revoked_session_is_over;
+    a_route_asks_for_its_scope: suite::no_way_leads_around_a_scope;
+    a_forged_identity_never_reaches_the_app: suite::nothing_forged_reaches_the_app;
+    no_claim_breaks_out_of_its_header: suite::an_identity_arrives_whole_and_alone;
+    odd_and_large_requests_are_no_error: requests::odd_and_large_requests_are_no_error;
 }
 
 #[test]
@@ -113,7 +99,7 @@ fn the_connections_to_the_gate_are_kept() {
     assert!(opened <= 2, "{opened} connections for twenty questions");
 }
 
-/// Why the line stands in the example: without it the test of forgeries would find one.
+/// The reason for the line in the example: without it the test of forgeries would find one.
 #[test]
 fn without_the_strategy_an_alias_would_reach_the_app() {
     let Some(stack) = stack_with(Realm::new(), ALIASES_KEPT) else { return };
@@ -183,37 +169,14 @@ fn the_lines_of_the_readme_hold_what_they_say() {
 }
 
 /// The issuer behind Traefik, as in the README: `portcullis dev` on the other side.
-fn with_demo(check: impl FnOnce(&Traefik, &App)) {
+fn with_demo(check: impl FnOnce(SocketAddr, &App)) {
     let (demo, app) = (Demo::start(), App::start());
     let issuer = format!("url: http://{}", demo.issuer);
     let routes = [(1, "url: http://127.0.0.1:8081", issuer.as_str())];
     let edits = Edits { fixed: &[], routes: &routes };
     let Some(traefik) = Traefik::start(demo.gate, app.address, edits) else { return };
     app.take();
-    check(&traefik, &app);
+    check(traefik.address, &app);
 }
 
-#[test]
-fn the_readme_can_be_typed_as_it_stands() {
-    with_demo(|traefik, app| {
-        let readme = "examples/traefik/README.md";
-        demo::the_readme_can_be_typed(readme, "127.0.0.1:8090", traefik.address, app);
-    });
-}
-
-#[test]
-fn nobody_brings_an_address_to_the_issuer() {
-    with_demo(|traefik, _| demo::nobody_brings_an_address(traefik.address));
-}
-
-#[test]
-fn only_what_is_listed_leads_to_the_issuer() {
-    with_demo(|traefik, app| demo::only_what_is_listed_leads_to_the_issuer(traefik.address, app));
-}
-
-#[test]
-fn all_that_is_advertised_leads_to_the_issuer() {
-    with_demo(|traefik, app| {
-        demo::all_that_is_advertised_leads_to_the_issuer(traefik.address, app);
-    });
-}
+promises_of_demo! { "examples/traefik/README.md", "127.0.0.1:8090" }

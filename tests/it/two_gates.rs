@@ -21,7 +21,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// for a machine that is busy.
 const PUSH_BOUND: Duration = Duration::from_millis(500);
 
-/// How often each kind of revocation is measured.
+/// The number of measurements of each kind of revocation.
 const ROUNDS: usize = 3;
 
 #[test]
@@ -72,7 +72,7 @@ fn revocations_reach_both(store: &str, realm: Realm) {
     gates.iter().for_each(answers_from_memory);
 }
 
-/// Whether the gate is told of changes, and does not only look again at the bound.
+/// True if the gate is told of changes, and does not only look again at the bound.
 fn is_pushed(gate: &Gate) -> bool {
     let ready = gate.ready().json();
     ready["invalidation"].as_str().unwrap_or_else(|| panic!("no invalidation in {ready}"))

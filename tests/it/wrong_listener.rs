@@ -5,7 +5,7 @@ use crate::support::http::{self, bearer};
 use crate::support::issuer::Issuer;
 use crate::support::realm::Realm;
 
-/// What Traefik and Caddy, and nginx by our example, tell when they ask.
+/// The headers of the questions of Traefik and Caddy, and of nginx by our example.
 const QUESTIONS: [&[&str]; 2] = [
     &["X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Host: a.test"],
     &["X-Original-Method: GET", "X-Original-URI: /"],

@@ -6,7 +6,7 @@ use super::{
     fixture::{OpenSession, ProxiedFixture},
     monitor::Monitor,
 };
-use crate::support::{PATIENCE, poll, prober::Prober};
+use crate::support::{PATIENCE, poll, prober::Prober, topology::runtime};
 
 /// The database of sessions, where LOGIN_REDIS_DB is not set.
 const SESSIONS: u32 = 9;
@@ -98,6 +98,5 @@ fn by_hand(fixture: &ProxiedFixture, words: &[&str]) -> i64 {
 }
 
 fn ask<T: redis::FromRedisValue>(fixture: &ProxiedFixture, words: &[&str]) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(fixture.server().ask(SESSIONS, words))
+    runtime().block_on(fixture.server().ask(SESSIONS, words))
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::proxy::{Close, Connections, Fault, Flow, Proxy};
 
-/// How many sessions end, one after the other, while the fault lasts.
+/// The number of sessions that end, one after the other, while the fault lasts.
 const VICTIMS: usize = 3;
 /// The time between two of those ends.
 const APART: Duration = Duration::from_millis(150);

@@ -170,7 +170,7 @@ impl Observations {
         self.all().filter(|answer| answer.status == status).count()
     }
 
-    /// When the last yes for a session that had ended was asked for, after that was acknowledged; the latest of all.
+    /// The time from an acknowledged end of a session to the last request that was still let in; the longest of all.
     pub(super) fn last_yes(&self) -> Duration {
         let late = self.victims.iter().flat_map(|(ended, answers)| {
             answers.iter().flatten().filter(|answer| answer.status == 200).map(|answer| {

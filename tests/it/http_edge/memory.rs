@@ -1,4 +1,4 @@
-//! What a small number of bytes can make the gate hold.
+//! The memory of the gate that a small number of bytes can take.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -13,7 +13,7 @@ use crate::support::canned_response;
 use crate::support::memcached::MemcachedServer;
 use crate::support::stores::ANSWER_TIMEOUT;
 
-/// Where alice's generation is; by `printf alice | sha256sum`, in base64url.
+/// The key of alice's generation; by `printf alice | sha256sum`, in base64url.
 const ALICE: &str = "portcullis:user:K9gGyX8OAK8aH8Myj6djqSaXI8jbj6xPk69x2xhtbpA";
 
 async fn is_there(store: &dyn SessionStore, owner: &str, name: &str) -> bool {

@@ -11,12 +11,15 @@ use super::{at, id, names, of, redis_store, session, user};
 use crate::support::redis::{RedisServer, Transport};
 use crate::support::stores::{ANSWER_TIMEOUT, redis_options, redis_with};
 
-/// Commands as an administrator types them, in the database of the sessions.
+/// The database of the sessions.
+const DATABASE: u32 = 9;
+
+/// A connection that stays open while all others are closed.
 struct Admin(redis::aio::MultiplexedConnection);
 
 impl Admin {
     async fn of(server: &RedisServer) -> Self {
-        let client = redis::Client::open(format!("{}?db=9", server.url())).expect("client");
+        let client = redis::Client::open(server.url()).expect("client");
         Self(client.get_multiplexed_async_connection().await.expect("connection"))
     }
 
@@ -44,7 +47,6 @@ impl Admin {
 #[tokio::test]
 async fn a_damaged_redis_record_is_never_a_live_session() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     store.put(&session("fine", "bob", 1)).await.expect("put");
     let key = "portcullis:session:s1";
@@ -62,7 +64,7 @@ async fn a_damaged_redis_record_is_never_a_live_session() {
         vec!["SADD", "portcullis:not-before:alice", "never"],
     ] {
         store.put(&session("s1", "alice", 1)).await.expect("put");
-        let _: redis::Value = admin.run(&damage).await;
+        let _: redis::Value = server.ask(DATABASE, &damage).await;
         let found = store.get(&user("alice"), &id("s1")).await;
         assert!(
             matches!(&found, Err(StoreError::Corrupt { id, .. }) if id == "s1"),
@@ -71,12 +73,12 @@ async fn a_damaged_redis_record_is_never_a_live_session() {
         assert_eq!(names(&store.list(&Filter::default(), 9).await.expect("list")), ["fine"]);
         store.touch(&[(id("s1"), at(5))]).await.expect("touch");
         assert_eq!(store.revoke(&id("s1")).await, Ok(Some(user("alice"))), "{damage:?}");
-        let _: i64 = admin.run(&["DEL", "portcullis:not-before:alice"]).await;
+        let _: i64 = server.ask(DATABASE, &["DEL", "portcullis:not-before:alice"]).await;
     }
     // Without an owner, or of another kind altogether, it can still be removed.
     for damage in [["HDEL", key, "user"], ["SET", key, "text"]] {
         store.put(&session("s1", "alice", 1)).await.expect("put");
-        let _: redis::Value = admin.run(&damage).await;
+        let _: redis::Value = server.ask(DATABASE, &damage).await;
         let found = store.get(&user("alice"), &id("s1")).await;
         assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{damage:?}: {found:?}");
         assert_eq!(names(&store.list(&Filter::default(), 9).await.expect("list")), ["fine"]);
@@ -89,13 +91,12 @@ async fn a_damaged_redis_record_is_never_a_live_session() {
 #[tokio::test]
 async fn redis_keeps_its_records_in_the_database_that_was_asked_for_and_reclaims_them() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     // The URL names another database, which does not count.
     let store = redis_store(&format!("{}?db=3", server.url()));
     store.put(&session("s1", "alice", 1)).await.expect("put");
-    assert_eq!(admin.run::<i64>(&["DBSIZE"]).await, 2);
+    assert_eq!(server.ask::<i64>(DATABASE, &["DBSIZE"]).await, 2);
     for key in ["portcullis:session:s1", "portcullis:user:alice"] {
-        let millis: i64 = admin.run(&["PTTL", key]).await;
+        let millis: i64 = server.ask(DATABASE, &["PTTL", key]).await;
         assert!((3_600_000..=3_660_000).contains(&millis), "{key}: {millis}");
     }
     assert!(store.describe().ends_with("redis.sock database 9"), "{}", store.describe());
@@ -104,13 +105,12 @@ async fn redis_keeps_its_records_in_the_database_that_was_asked_for_and_reclaims
 #[tokio::test]
 async fn redis_keeps_a_renewed_session_and_its_users_index_as_much_longer() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     store.put(&session("s1", "alice", 0)).await.expect("put");
     for (renewed, least) in [(10_060_000, 13_600_000), (1, 13_600_000), (20_060_000, 23_600_000)] {
         assert_eq!(store.renew(&id("s1"), at(renewed)).await, Ok(true));
         for key in ["portcullis:session:s1", "portcullis:user:alice"] {
-            let millis: i64 = admin.run(&["PTTL", key]).await;
+            let millis: i64 = server.ask(DATABASE, &["PTTL", key]).await;
             assert!((least..=least + 60_000).contains(&millis), "{key} {renewed}: {millis}");
         }
     }
@@ -121,42 +121,41 @@ async fn redis_keeps_a_renewed_session_and_its_users_index_as_much_longer() {
     for damage in [["expires", "soon"], ["expires", "-1"], ["user", ""]] {
         store.put(&session("s2", "alice", 0)).await.expect("put");
         let [field, value] = damage;
-        let _: i64 = admin.run(&["HSET", "portcullis:session:s2", field, value]).await;
+        let _: i64 = server.ask(DATABASE, &["HSET", "portcullis:session:s2", field, value]).await;
         let renewed = store.renew(&id("s2"), at(99_999)).await;
         assert!(matches!(renewed, Err(StoreError::Corrupt { .. })), "{damage:?}: {renewed:?}");
-        let _: i64 = admin.run(&["DEL", "portcullis:session:s2"]).await;
+        let _: i64 = server.ask(DATABASE, &["DEL", "portcullis:session:s2"]).await;
     }
 }
 
 #[tokio::test]
 async fn a_session_that_redis_forgot_is_gone_and_leaves_no_trace() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     for name in ["s1", "s2"] {
         store.put(&session(name, "alice", 1)).await.expect("put");
     }
-    let _: i64 = admin.run(&["DEL", "portcullis:session:s1"]).await;
+    let _: i64 = server.ask(DATABASE, &["DEL", "portcullis:session:s1"]).await;
     assert_eq!(store.get(&user("alice"), &id("s1")).await, Ok(None));
     assert_eq!(names(&store.list(&of("alice"), 9).await.expect("list")), ["s2"]);
     store.touch(&[(id("s1"), at(9))]).await.expect("touch");
-    assert_eq!(admin.run::<i64>(&["EXISTS", "portcullis:session:s1"]).await, 0);
+    assert_eq!(server.ask::<i64>(DATABASE, &["EXISTS", "portcullis:session:s1"]).await, 0);
     assert_eq!(store.purge(at(1)).await, Ok(0));
-    let left: Vec<String> = admin.run(&["ZRANGE", "portcullis:user:alice", "0", "-1"]).await;
+    let left: Vec<String> =
+        server.ask(DATABASE, &["ZRANGE", "portcullis:user:alice", "0", "-1"]).await;
     assert_eq!(left, ["s2"]);
 }
 
 #[tokio::test]
 async fn redis_may_forget_our_scripts() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     for n in 0..2 {
         let name = format!("s{n}");
         store.put(&session(&name, "alice", 1)).await.expect("put");
         store.touch(&[(id(&name), at(5))]).await.expect("touch");
         assert_eq!(store.revoke_user(&user("alice"), at(1)).await, Ok(1));
-        let _: () = admin.run(&["SCRIPT", "FLUSH"]).await;
+        let _: () = server.ask(DATABASE, &["SCRIPT", "FLUSH"]).await;
     }
 }
 
@@ -330,13 +329,12 @@ async fn redis_over_tls_is_trusted_by_its_ca_alone() {
 #[tokio::test]
 async fn a_user_can_be_shut_out_while_redis_is_at_maxmemory() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     for name in ["s1", "s2"] {
         store.put(&session(name, "alice", 1)).await.expect("put");
     }
     store.probe_write().await.expect("there is memory");
-    let _: () = admin.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let _: () = server.ask(DATABASE, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = store.put(&session("s3", "alice", 1)).await;
     let Err(StoreError::Unavailable(why)) = &refused else { panic!("{refused:?}") };
     assert!(why.contains("maxmemory"), "{why}");
@@ -345,7 +343,7 @@ async fn a_user_can_be_shut_out_while_redis_is_at_maxmemory() {
     assert_eq!(store.revoke(&id("s1")).await, Ok(Some(user("alice"))));
     assert_eq!(store.revoke_user(&user("alice"), at(5)).await, Ok(1));
     assert_eq!(store.get(&user("alice"), &id("s2")).await, Ok(None));
-    let _: () = admin.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let _: () = server.ask(DATABASE, &["CONFIG", "SET", "maxmemory", "0"]).await;
     // One whose login was under way is over from its beginning.
     store.put(&session("late", "alice", 4)).await.expect("put");
     let late = store.get(&user("alice"), &id("late")).await.expect("get").expect("a record");
@@ -355,21 +353,13 @@ async fn a_user_can_be_shut_out_while_redis_is_at_maxmemory() {
 #[tokio::test]
 async fn what_redis_cannot_save_is_refused_with_the_words_for_it() {
     let Some(server) = RedisServer::start() else { return };
-    let mut admin = Admin::of(&server).await;
     let store = redis_store(&server.url());
     store.put(&session("s1", "alice", 1)).await.expect("put");
-    let (_, folder): (String, String) = admin.run(&["CONFIG", "GET", "dir"]).await;
+    let (_, folder): (String, String) = server.ask(DATABASE, &["CONFIG", "GET", "dir"]).await;
     std::fs::create_dir(std::path::Path::new(&folder).join("dump.rdb")).expect("in its way");
-    let _: () = admin.run(&["CONFIG", "SET", "save", "3600 1"]).await;
-    let _: String = admin.run(&["BGSAVE"]).await;
-    let deadline = Instant::now() + crate::support::PATIENCE;
-    loop {
-        let info: String = admin.run(&["INFO", "persistence"]).await;
-        if info.contains("rdb_last_bgsave_status:err") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{info}");
-    }
+    let _: () = server.ask(DATABASE, &["CONFIG", "SET", "save", "3600 1"]).await;
+    let _: String = server.ask(DATABASE, &["BGSAVE"]).await;
+    server.wait_for(&["INFO", "persistence"], "rdb_last_bgsave_status:err").await;
     for refused in [
         store.revoke_user(&user("alice"), at(5)).await.map(drop),
         store.put(&session("s2", "alice", 1)).await,

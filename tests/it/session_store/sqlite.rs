@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{at, id, names, open_sqlite, session, user};
 use crate::support::stores;
+use crate::support::topology::runtime;
 
 #[tokio::test]
 async fn a_damaged_sqlite_record_is_never_a_live_session() {
@@ -139,8 +140,7 @@ fn what_a_killed_writer_said(folder: &Path) -> Vec<String> {
 }
 #[test]
 fn any_claims_and_any_user_are_got_back_from_sqlite() {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let runtime = runtime();
     let folder = tempfile::tempdir().expect("folder");
     let store = runtime.block_on(open_sqlite(folder.path()));
     let claims = prop::collection::hash_map(any::<String>(), any_json(), 0..6);

@@ -26,7 +26,7 @@ pub struct ReceivedRequest {
 
 /// A server on a thread for each connection, with keep-alive.
 pub struct App {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     stopped: Arc<AtomicBool>,
@@ -52,7 +52,7 @@ impl App {
         Self { address, seen, stopped }
     }
 
-    /// What came since the last call.
+    /// The requests that came since the last call.
     pub fn take(&self) -> Vec<ReceivedRequest> {
         std::mem::take(&mut *self.seen.lock().expect("no panic under the lock"))
     }
@@ -98,7 +98,7 @@ impl ReceivedRequest {
     }
 }
 
-/// How CGI and its kin fold a header's name.
+/// A header's name as CGI and its kin fold it.
 fn alias(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })

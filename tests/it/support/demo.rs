@@ -18,9 +18,9 @@ use super::{
 
 /// `portcullis dev` in a folder of its own, with alice and the client demo.
 pub struct Demo {
-    /// What the gateway asks.
+    /// The gate that the gateway asks.
     pub gate: SocketAddr,
-    /// Where tokens are issued.
+    /// The issuer of the tokens.
     pub issuer: SocketAddr,
     internal: SocketAddr,
     metrics: SocketAddr,
@@ -99,7 +99,7 @@ fn log_in(gateway: SocketAddr, lines: &[&str]) -> Response {
     Client::connect(gateway).exchange(request("POST", "/token", &lines, form.as_bytes()))
 }
 
-/// What the issuer knows of a client's address is the gateway's word, never the client's own.
+/// The issuer takes a client's address from the gateway, never from the client itself.
 pub fn nobody_brings_an_address(gateway: SocketAddr) {
     let forged = [
         "X-Forwarded-For: 203.0.113.9",
@@ -157,7 +157,7 @@ pub fn all_that_is_advertised_leads_to_the_issuer(gateway: SocketAddr, app: &App
 /// The line of a form.
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
-/// What is not listed is the app's, or nobody's: it never gets to the issuer.
+/// A path that is not listed is the app's, or nobody's: it never gets to the issuer.
 pub fn only_what_is_listed_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
     let answer = log_in(gateway, &[]);
     let token = bearer(answer.json()["access_token"].as_str().expect("a token"));

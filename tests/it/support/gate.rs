@@ -16,9 +16,9 @@ use super::{
 
 /// A gate in a process of its own.
 pub struct Gate {
-    /// Where gateways ask.
+    /// The address that gateways ask.
     pub address: SocketAddr,
-    /// Where `/metrics` is.
+    /// The address of `/metrics`.
     pub metrics: SocketAddr,
     settings: BTreeMap<String, String>,
     log: PathBuf,
@@ -39,7 +39,7 @@ impl Gate {
         Self { address, metrics, settings, log, process }
     }
 
-    /// What it wrote to its standard error so far.
+    /// Its standard error so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -81,7 +81,7 @@ impl Gate {
         self.process = spawn(&self.settings, &self.log, self.address, self.metrics);
     }
 
-    /// What nginx would ask, without nginx.
+    /// The answer to the question of nginx, without nginx.
     pub fn check(&self, token: &str) -> Response {
         http::get(self.address, "/validate_request", &[&http::bearer(token)])
     }

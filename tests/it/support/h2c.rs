@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
+use super::topology::runtime;
+
 /// One request on a connection of its own: the status and the headers of the answer.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, http::HeaderMap) {
     let mut request = http::Request::get(format!("http://gate.test{path}"));
@@ -13,9 +15,7 @@ pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, h
         request = request.header(*name, *value);
     }
     let request = request.body(Empty::<Bytes>::new()).expect("a request");
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    runtime().block_on(async {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let handshake =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));

@@ -127,12 +127,12 @@ impl Response {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it is the last of its connection.
+    /// True if it is the last of its connection.
     pub fn says_close(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// How often a header came.
+    /// The number of times that a header came.
     pub fn count(&self, name: &str) -> usize {
         self.headers.iter().filter(|(key, _)| key == name).count()
     }

@@ -1,6 +1,6 @@
 //! `portcullis serve` that issues tokens too, and the accounts that it needs.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,18 +19,18 @@ pub const ALICE: (&str, &str) = ("alice", "a looking-glass and 7 pawns");
 pub const DEMO: &str = "demo-app";
 /// A client that has a key in place of a secret.
 pub const ROBOT: &str = "robot";
-/// What alice and the clients may do.
+/// The scopes of alice and the clients.
 pub const SCOPES: [&str; 2] = ["user:read", "user:write"];
 
 /// A gate and an issuer in one process.
 pub struct Issuer {
     /// The gate beside it: address, log, metrics, and the process itself.
     pub gate: Gate,
-    /// Where tokens are issued.
+    /// The address at which tokens are issued.
     pub public: SocketAddr,
-    /// Where keys are registered and administrators ask.
+    /// The address at which keys are registered and administrators ask.
     pub internal: SocketAddr,
-    /// Where gRPC is served.
+    /// The address at which gRPC is served.
     pub grpc: SocketAddr,
     /// The administrator's token, set or made; empty where there is none.
     pub admin_token: String,
@@ -42,15 +42,12 @@ impl Realm {
     /// A realm that issues: hashing is cheap, nothing is limited, and its ISSUER is the URL where it can be found.
     pub fn issuing() -> Self {
         let public = free_address();
-        Self::new()
+        Self::hashing_little()
             .with("AUTHORIZATION_SERVER", "true")
             .with("ISSUER_LISTEN", &public.to_string())
             .with("ISSUER", &format!("http://{public}"))
             .with("INTERNAL_LISTEN", &free_address().to_string())
             .with("GRPC_LISTEN", &free_address().to_string())
-            .with("PASSWORD_MEMORY_KIB", "64")
-            .with("PASSWORD_PASSES", "1")
-            .with("PASSWORD_LANES", "1")
             .with("MAX_SESSIONS_PER_USER", "0")
             .with("MAX_SESSIONS_PER_KEY", "0")
             .with("RATE_LIMITS", "false")
@@ -60,15 +57,7 @@ impl Realm {
     pub fn add_user(&self, name: &str, password: &str, scopes: &[&str]) {
         let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
         let arguments: Vec<&str> = ["user", "add", name].into_iter().chain(scopes).collect();
-        let mut command = self.command(&arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("portcullis runs");
-        let mut input = child.stdin.take().expect("a pipe");
-        writeln!(input, "{password}").expect("it reads its standard input");
-        drop(input);
-        let output = child.wait_with_output().expect("own child");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "portcullis {arguments:?}: {}\n{errors}", output.status);
+        self.exits(0, &arguments, password);
     }
 
     /// Makes a client with these flags besides its scopes; its secret, or what else the command prints.
@@ -155,7 +144,7 @@ impl Issuer {
         self.as_admin("POST", path, body.to_string().as_bytes())
     }
 
-    /// What the administrator asks of the internal listener, which answers to its own address and to no other name.
+    /// One request of the administrator to the internal listener, which answers to its own address and to no other name.
     pub fn as_admin(&self, method: &str, path: &str, body: &[u8]) -> Response {
         let (host, token) = (format!("Host: {}", self.internal), bearer(&self.admin_token));
         let lines = [host.as_str(), "Content-Type: application/json", token.as_str()];
@@ -167,20 +156,43 @@ impl Issuer {
         Client::connect(self.public).exchange(request(method, path, lines, body))
     }
 
+    /// One request with a bearer token to the public listener.
+    pub fn with_bearer(&self, method: &str, path: &str, token: &str) -> Response {
+        self.send(method, path, &[&bearer(token)], b"")
+    }
+
+    /// One request to the internal listener by its own address, with nothing but these lines.
+    pub fn ask_internal(&self, method: &str, path: &str, lines: &[&str], body: &str) -> Response {
+        let host = format!("Host: {}", self.internal);
+        let all = [&[host.as_str()], lines].concat();
+        Client::connect(self.internal).exchange(request(method, path, &all, body.as_bytes()))
+    }
+
+    /// The answer of `/token` to a name and a password, with more fields of the form.
+    pub fn by_password(&self, name: &str, password: &str, more: &[(&str, &str)]) -> Response {
+        let fields = [("grant_type", "password"), ("username", name), ("password", password)];
+        self.form("/token", &[&fields, more].concat(), &[])
+    }
+
+    /// The answer of `/token` to a refresh token, with more fields of the form.
+    pub fn by_refresh(&self, token: &str, more: &[(&str, &str)]) -> Response {
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        self.form("/token", &[&fields, more].concat(), &[])
+    }
+
     /// Alice logs in without a client, as tp-auth's people do; the answer of `/token`.
     pub fn log_in(&self) -> Value {
-        let fields = [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];
-        let answer = self.form("/token", &fields, &[]);
+        let answer = self.by_password(ALICE.0, ALICE.1, &[]);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
 
-    /// What the gate beside it says of an access token.
+    /// The status by which the gate beside it answers an access token.
     pub fn check(&self, token: &str) -> u16 {
         http::get(self.gate.address, "/validate_request", &[&bearer(token)]).status
     }
 
-    /// What the scripts in tests/it/clients are told.
+    /// The parameters of the scripts in tests/it/clients.
     pub fn parts(&self, realm: &Realm) -> Value {
         json!({
             "issuer": self.url(),
@@ -195,4 +207,9 @@ impl Issuer {
             "proto": in_repository("proto").display().to_string(),
         })
     }
+}
+
+/// A text in an answer.
+pub fn text<'v>(answer: &'v Value, name: &str) -> &'v str {
+    answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}"))
 }

@@ -68,7 +68,7 @@ impl MemcachedServer {
         assert_eq!(self.ask(&format!("delete {key}")), ["DELETED"], "{key}");
     }
 
-    /// What a record holds.
+    /// The value of a record.
     pub fn value(&self, key: &str) -> Option<String> {
         self.ask(&format!("get {key}")).get(1).cloned()
     }
@@ -170,7 +170,7 @@ fn ask(address: SocketAddr, command: &str) -> std::io::Result<Vec<String>> {
     BufReader::new(stream).lines().take_while(|line| !is_all(line)).collect()
 }
 
-/// Whether it answers; not, where it ended instead, as when the port is somebody else's.
+/// True once it answers; false where it ended instead, as when the port is somebody else's.
 fn wait_until_ready(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {

@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::{free_address, process::Running, require, substituted};
 
-/// What a test changes in the example besides the addresses: `(from, to)`, each of which must stand there once.
+/// Changes of a test to the example besides the addresses: `(from, to)`, each of which must stand there once.
 pub type Edits<'a> = &'a [(&'a str, &'a str)];
 
 /// nginx with a folder of its own for what it writes.
 pub struct Nginx {
-    /// Where clients connect.
+    /// The address to which clients connect.
     pub address: SocketAddr,
     process: Running,
     _folder: TempDir,

@@ -15,7 +15,7 @@ use super::process::Running;
 /// The password of its only role, `portcullis`; as a URL has it.
 pub(crate) const PASSWORD: &str = "of-nobody%40all";
 
-/// Who runs it where the tests are run by root, whom PostgreSQL refuses.
+/// The user who runs it where the tests are run by root, whom PostgreSQL refuses.
 const UNPRIVILEGED: &str = "nobody";
 
 /// A running server that takes connections on a port of 127.0.0.1, in the clear or with TLS.
@@ -64,7 +64,7 @@ impl PostgresServer {
         format!("postgres://portcullis:{PASSWORD}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

@@ -90,7 +90,7 @@ impl Fault {
 
 /// A running proxy; it and its connections end when it is dropped.
 pub struct Proxy {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     shared: Arc<Shared>,
     seed: u64,

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::Arc,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::gate::Gate;
@@ -38,6 +40,14 @@ impl Realm {
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { folder: Arc::new(folder), settings }
+    }
+
+    /// The same, whose passwords cost as little to hash as they can.
+    pub fn hashing_little() -> Self {
+        Self::new()
+            .with("PASSWORD_MEMORY_KIB", "64")
+            .with("PASSWORD_PASSES", "1")
+            .with("PASSWORD_LANES", "1")
     }
 
     /// The same realm with one more setting, or another value of it.
@@ -104,16 +114,49 @@ impl Realm {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("portcullis runs")
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments).output().expect("portcullis runs"))
+    }
+
+    /// The same, with something on its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("portcullis runs");
+        // A command that refuses before it reads closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        Ended::of(child.wait_with_output().expect("portcullis ends"))
+    }
+
+    /// Runs a command that must end with this exit code.
+    #[track_caller]
+    pub fn exits(&self, code: i32, arguments: &[&str], input: &str) -> Ended {
+        let ended = self.run_with(arguments, input);
+        assert_eq!(ended.code, code, "portcullis {arguments:?}: {}", ended.errors);
+        ended
     }
 
     /// Runs a command that must succeed; its standard output without the line end.
+    #[track_caller]
     pub fn ask(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "portcullis {arguments:?}: {}\n{errors}", output.status);
-        String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+        self.exits(0, arguments, "").printed
+    }
+
+    /// The same, of a command that prints JSON.
+    #[track_caller]
+    pub fn ask_json(&self, arguments: &[&str]) -> Value {
+        self.exits(0, arguments, "").json()
+    }
+
+    /// The audit log so far.
+    pub fn audit_log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("audit.jsonl")).unwrap_or_default()
+    }
+
+    /// Its events.
+    pub fn events(&self) -> Vec<Value> {
+        let log = self.audit_log();
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// A token with a session for `user`.
@@ -124,6 +167,32 @@ impl Realm {
     /// Ends the session of a token.
     pub fn revoke(&self, token: &str) {
         self.ask(&["session", "revoke", "--token", token]);
+    }
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output without the line end.
+    pub printed: String,
+    /// Its standard error.
+    pub errors: String,
+}
+
+impl Ended {
+    /// The end of a command that no signal ended.
+    pub fn of(output: Output) -> Self {
+        let printed = String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        Self { code: output.status.code().expect("it ended by itself"), printed, errors }
+    }
+
+    /// Its standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.printed).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::certificates::Authority;
+use super::{PATIENCE, certificates::Authority};
 
 /// The transport by which clients reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl RedisServer {
         }
     }
 
-    /// Where it listens; not on a unix socket.
+    /// The address on which it listens; not on a unix socket.
     pub(crate) fn address(&self) -> SocketAddr {
         assert_ne!(self.transport, Transport::Unix, "a server on a unix socket has no address");
         (Ipv4Addr::LOCALHOST, self.port).into()
@@ -83,7 +83,21 @@ impl RedisServer {
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
 
-    /// Where it listens, if not on a unix socket alone.
+    /// Asks this again and again until the answer holds a text. A server whose part changes cuts all clients off.
+    pub(crate) async fn wait_for(&self, words: &[&str], text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.try_ask::<String>(0, words).await;
+            let answer = answer.unwrap_or_else(|error| error.to_string());
+            if answer.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{words:?}: no {text} in {answer}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The address on which it listens, if not on a unix socket alone.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -158,7 +172,7 @@ fn spawn(
     command.spawn().expect("redis-server starts")
 }
 
-/// Whether it accepts connections everywhere it should; not, where it ended instead.
+/// True once it accepts connections everywhere it should; false where it ended instead.
 fn wait_until_ready(child: &mut Child, folder: &Path, port: u16) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {

@@ -48,7 +48,7 @@ impl RedisCluster {
         Some(cluster)
     }
 
-    /// How it is reached, as `DB_URL` has it.
+    /// Its URL, as `DB_URL` has it.
     pub(crate) fn url(&self) -> String {
         self.url_with("")
     }
@@ -144,30 +144,14 @@ impl RedisCluster {
             let _: String = self.servers[3 + index].ask(0, &replicate).await;
         }
         self.wait_for_all(&["CLUSTER", "INFO"], "cluster_state:ok").await;
-        let deadline = Instant::now() + PATIENCE;
         for replica in &self.servers[3..] {
-            while !replica
-                .ask::<String>(0, &["INFO", "replication"])
-                .await
-                .contains("master_link_status:up")
-            {
-                assert!(Instant::now() < deadline, "a replica does not follow");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            replica.wait_for(&["INFO", "replication"], "master_link_status:up").await;
         }
     }
 
     async fn wait_for_all(&self, command: &[&str], text: &str) {
-        let deadline = Instant::now() + PATIENCE;
         for server in &self.servers {
-            loop {
-                let info: String = server.ask(0, command).await;
-                if info.contains(text) {
-                    break;
-                }
-                assert!(Instant::now() < deadline, "{text} is not in {info}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            server.wait_for(command, text).await;
         }
     }
 }

@@ -67,7 +67,7 @@ impl RedisSentinel {
         Some(sentinel)
     }
 
-    /// How they are reached, as `DB_URL` has it.
+    /// Their URL, as `DB_URL` has it.
     pub(crate) fn url(&self) -> String {
         self.url_with("", "")
     }
@@ -122,17 +122,7 @@ impl RedisSentinel {
 
     /// Waits until this server is a master by its own word, which is before anybody names it.
     pub(crate) async fn wait_for_promotion(&self, index: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // A sentinel cuts all clients off in the moment in which a server's part changes.
-            let info = self.servers[index].try_ask::<String>(0, &["INFO", "replication"]).await;
-            let info = info.unwrap_or_else(|error| error.to_string());
-            if info.contains("role:master") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not promoted: {info}");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.servers[index].wait_for(&["INFO", "replication"], "role:master").await;
     }
 
     /// Kills a sentinel.
@@ -167,17 +157,7 @@ impl RedisSentinel {
 
     /// Waits until this server has all that the other one has: before, it is not promoted.
     pub(crate) async fn wait_for_replica(&self, index: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // A sentinel cuts all clients off in the moment in which a server's part changes.
-            let info = self.servers[index].try_ask::<String>(0, &["INFO", "replication"]).await;
-            let info = info.unwrap_or_else(|error| error.to_string());
-            if info.contains("master_link_status:up") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the replica does not follow: {info}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.servers[index].wait_for(&["INFO", "replication"], "master_link_status:up").await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 /// Passes bytes on, both ways.
 pub struct Relay {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     accepted: Arc<AtomicUsize>,
 }
@@ -36,7 +36,7 @@ impl Relay {
         Self { address, accepted }
     }
 
-    /// How many connections came in so far.
+    /// The number of connections that came in so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::{found_or_skipped, in_repository, process::Running};
 
-/// How long a whole script may take: it starts an interpreter, and a machine that builds beside it is slow.
+/// The time that a whole script may take: it starts an interpreter, and a machine that builds beside it is slow.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Who runs a script, from where tests/run has put it.
+/// The interpreter of a script, from where tests/run has put it.
 #[derive(Debug, Clone, Copy)]
 pub enum Interpreter {
     /// Python with most clients.

@@ -27,7 +27,7 @@ use super::redis::RedisServer;
 /// The database of a Redis in these tests.
 pub const DATABASE: u32 = 9;
 
-/// How long a server may take to be connected to, and to answer, on a busy machine.
+/// The time that a server may take to be connected to, and to answer, on a busy machine.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Redis, in the database of these tests.
@@ -75,7 +75,7 @@ pub async fn sqlite_with(folder: &Path, options: sqlite::Options) -> sqlite::Dat
     sqlite::Database::open(&folder.join(FILE), options).await.expect("open")
 }
 
-/// How a file is opened by who does not wait for a lock.
+/// Options of a file for who does not wait for a lock.
 pub fn hasty_sqlite() -> sqlite::Options {
     sqlite::Options { busy_timeout: Duration::from_millis(100), max_connections: 2 }
 }

@@ -1,4 +1,4 @@
-//! What must hold in front of every gateway, whatever its name: one function for each promise.
+//! Promises that hold in front of every gateway, whatever its name: one function for each.
 //!
 //! nginx.rs and traefik.rs start the real thing and call these; they add what is particular to it.
 
@@ -32,13 +32,13 @@ pub struct Stack<G> {
     pub realm: Realm,
     /// The gate itself.
     pub gate: Gate,
-    /// What stands behind the gateway.
+    /// The app behind the gateway.
     pub app: App,
-    /// What the gateway asks.
+    /// The gate that the gateway asks.
     pub relay: Relay,
     /// The gateway.
     pub gateway: G,
-    /// Where clients connect.
+    /// The address to which clients connect.
     pub address: SocketAddr,
 }
 
@@ -256,7 +256,7 @@ pub fn nothing_forged_reaches_the_app<G>(stack: &Stack<G>) {
     requests::an_absolute_target_decides_the_host(stack);
 }
 
-/// What the client says of itself never reaches the app as an identity, in no spelling.
+/// A header that the client makes up never reaches the app as an identity, in no spelling.
 pub fn a_forged_identity_never_reaches_the_app<G>(stack: &Stack<G>) {
     let good = stack.alice();
     for name in IDENTITY {

@@ -11,13 +11,13 @@ use super::{free_address, http, page::Page, process::Running, require, substitut
 
 /// Traefik with a folder of its own.
 pub struct Traefik {
-    /// Where clients connect.
+    /// The address to which clients connect.
     pub address: SocketAddr,
     _process: Running,
     _folder: TempDir,
 }
 
-/// What a test changes: in the static half, and in the dynamic half.
+/// Changes of a test: in the static half, and in the dynamic half.
 #[derive(Default, Clone, Copy)]
 pub struct Edits<'a> {
     /// `(times, from, to)` in traefik.yml.

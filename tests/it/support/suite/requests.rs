@@ -3,7 +3,7 @@
 use super::{Stack, is_alice, stripped_headers};
 use crate::support::http::{Client, bearer, request};
 
-/// What clients may well send, rarely as it is, is neither refused nor let in for its shape.
+/// Requests that clients may well send, rarely as they do, are neither refused nor let in for their shape.
 pub fn odd_and_large_requests_are_no_error<G>(stack: &Stack<G>) {
     bodies_reach_the_app_whole(stack);
     conditions_and_ranges_do_not_change_the_verdict(stack);
@@ -130,7 +130,7 @@ pub fn many_and_large_headers_are_no_error<G>(stack: &Stack<G>) {
     }
 }
 
-/// What a client claims that it asked for, or from where, is not believed.
+/// A client is not believed in what it claims to ask for, or from where.
 pub fn a_clients_word_on_the_request_is_not_believed<G>(stack: &Stack<G>) {
     let good = stack.alice();
     // Those that the gateway sets itself, those that it strips, and other spellings of these.
