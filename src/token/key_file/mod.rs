@@ -9,10 +9,11 @@ mod write;
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::algorithm::{self, Algorithm};
@@ -163,7 +164,10 @@ impl From<&Metadata> for FileVersion {
 /// # Errors
 /// [`KeyFileError`], where any part of the file is not as it should be.
 pub fn read(path: &Path) -> Result<(RotationSchedule<RingKey>, FileVersion), KeyFileError> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    // Without it, opening a pipe waits for whoever writes into it.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path);
+    let file = file.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing,
         _ => KeyFileError::Read(error),
     })?;
