@@ -192,6 +192,7 @@ impl Config {
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);
+            store::warn_of_unnamed_issuer(reader, &sessions.store);
             listeners::warn_of_open_issuer(reader, &gate.listen, &issuance.listen);
         }
         let mut opened =

@@ -124,6 +124,19 @@ pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: 
     }
 }
 
+/// Warns of issuers that share a store and bear the names of their own addresses, so that each
+/// refuses what the other issued.
+pub(super) fn warn_of_unnamed_issuer(reader: &mut Reader<'_>, store: &StoreConfig) {
+    let is_shared = matches!(store, StoreConfig::Redis { .. } | StoreConfig::Memcached(_));
+    if is_shared && !reader.is_set(settings::ISSUER) && !reader.is_set(settings::PUBLIC_URL) {
+        reader.warn(
+            settings::ISSUER,
+            "is not set, nor is PUBLIC_URL: tokens then bear the address of ISSUER_LISTEN, and \
+             instances with other addresses refuse them; set the same ISSUER for all",
+        );
+    }
+}
+
 /// Says whether a URL of this scheme is one for `store::redis`, which reads the rest.
 fn is_redis(scheme: &str) -> bool {
     let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));

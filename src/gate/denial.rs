@@ -106,7 +106,7 @@ denial_codes! {
         "The identity does not fit into the response headers",
     UnknownRequirement "unknown_requirement" Misconfigured
         "The gateway asked for something that is not understood",
-    WrongPath "wrong_path" Misconfigured "The gateway asked at a path at which nobody is judged",
+    WrongPath "wrong_path" Misconfigured "The gateway asked at a path that answers no such question",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
 }

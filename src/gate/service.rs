@@ -193,7 +193,7 @@ impl GateService {
         warn!(
             listener,
             path,
-            "nobody is judged at this path, so nobody is let in by it; a gateway asks on the \
+            "no question of a gateway is answered at this path, so nobody gets in by it; it asks on the \
              gate's own listener, at {traefik} (Traefik) or {nginx} (nginx and others)"
         );
     }

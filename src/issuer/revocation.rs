@@ -255,9 +255,10 @@ impl Revocation {
     pub async fn end_all_of(&self, name: &str, caller: &Caller) -> Result<u64, IssueError> {
         let target = self.target_users(name).await?;
         let mut ended = 0;
-        for user in &target.users {
+        for (place, user) in target.users.iter().enumerate() {
             let of_user = self.sessions.revoke_user(user).await?;
-            if of_user > 0 || target.not_found.is_none() {
+            // Whom the name stands for is always told; whose id it may also be, where he had any.
+            if of_user > 0 || (place == 0 && target.not_found.is_none()) {
                 self.audit_revoke_all(user, of_user, caller);
             }
             ended += of_user;

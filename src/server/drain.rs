@@ -40,7 +40,7 @@ pub(super) async fn drain(
     tracing::info!(
         connections = open,
         seconds = grace.as_secs_f64(),
-        "draining for so long at most"
+        "draining, for this many seconds at most"
     );
     tokio::select! {
         biased;

@@ -7,7 +7,7 @@
 //! set that can be read and holds no key is no failure: its issuer withdrew its keys, and none of
 //! its tokens is good any more.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
@@ -24,6 +23,7 @@ use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
 use super::ring::{KeyRing, UsableUntil};
 use crate::clock::Clock;
+use crate::wire::file;
 use crate::wire::https::{self, HttpsClient, HttpsError};
 
 /// The largest key set that is read, in bytes.
@@ -149,16 +149,17 @@ impl Fetcher {
     pub async fn read(&self, source: &Source) -> Result<KeySet, JwksError> {
         let content = async {
             match &source.location {
-                Location::File(path) => read_file(path).await,
+                Location::File(path) => {
+                    let path = path.clone();
+                    let read = tokio::task::spawn_blocking(move || file::read(&path)).await;
+                    Ok(read.map_err(std::io::Error::other)??)
+                }
                 Location::Url(url) => self.get(url).await,
             }
         };
         let content = tokio::time::timeout(FETCH_TIMEOUT, content)
             .await
             .map_err(|_| JwksError::Fetch("no answer in time".to_owned()))??;
-        if content.len() > MAX_BYTES {
-            return Err(JwksError::Content("it is larger than 1 MiB"));
-        }
         parse(&content, source.assumed)
     }
 
@@ -179,14 +180,6 @@ impl From<HttpsError> for JwksError {
     fn from(error: HttpsError) -> Self {
         Self::Fetch(error.to_string())
     }
-}
-
-/// Reads a file; of an endless one, only enough to know that it is too long.
-async fn read_file(path: &Path) -> Result<Vec<u8>, JwksError> {
-    let mut content = Vec::new();
-    let file = tokio::fs::File::open(path).await?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).await?;
-    Ok(content)
 }
 
 /// Refreshes `ring` from `source`, again and again, until `stop`.

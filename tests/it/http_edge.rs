@@ -325,7 +325,7 @@ fn a_question_where_nobody_is_judged_is_refused_on_every_listener() {
     let count = u32::try_from(QUESTIONS.len() * (2 * NOT_JUDGED.len() + 1)).expect("few");
     assert_eq!(edge.gate.counter("portcullis_requests_total", &refused), f64::from(count));
     edge.gate.wait_for_log("OPEN_GATE_PATHS: the gate answers 200 there to anybody");
-    edge.gate.wait_for_log("nobody is judged at this path");
+    edge.gate.wait_for_log("no question of a gateway is answered at this path");
     for path in ["/metrics", "/health", "/ready"] {
         let lines = ["X-Forwarded-For: 192.0.2.1"];
         assert_eq!(http::get(edge.gate.metrics, path, &lines).status, 200, "a proxied {path}");

@@ -1,4 +1,4 @@
-//! A gateway that asks on a listener where nobody is judged: no answer there may be its yes.
+//! A gateway that asks on a listener that answers no such question: no answer there may be its yes.
 
 use crate::support::h2c;
 use crate::support::http::{self, bearer};

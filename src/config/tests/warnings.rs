@@ -73,6 +73,19 @@ fn what_has_no_use_here_is_told() {
 }
 
 #[test]
+fn an_issuer_without_a_name_is_told_where_others_may_share_its_store() {
+    let on = ("AUTHORIZATION_SERVER", "true");
+    let redis = ("DB_URL", "redis://127.0.0.1:6379");
+    let told = warnings(&[on, redis]);
+    assert!(told.len() == 1 && told[0].starts_with("ISSUER: is not set"), "{told:?}");
+    for (name, value) in [("ISSUER", "our-issuer"), ("PUBLIC_URL", "https://id.example")] {
+        assert_eq!(warnings(&[on, redis, (name, value)]), [""; 0], "{name}");
+    }
+    assert_eq!(warnings(&[on]), [""; 0], "SQLite");
+    assert_eq!(warnings(&[redis]), [""; 0], "a gate alone");
+}
+
+#[test]
 fn a_file_that_others_can_read_or_replace_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (private, public) = pem_pair(Algorithm::ES256);

@@ -13,6 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::clock::UnixTime;
 use crate::secret::Secret;
+use crate::wire::file;
 
 /// Paths of a listener's certificate and key, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,12 +74,13 @@ impl TlsFiles {
     }
 
     pub(super) fn read(&self) -> Result<Contents, TlsError> {
-        let read = |file, path: &Path| {
-            std::fs::read(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => self.error(file, "there is no such file"),
-                io::ErrorKind::PermissionDenied => self
-                    .error(file, "this user may not read it; give the user of the server access"),
-                _ => self.error(file, format!("it cannot be read: {error}")),
+        let read = |of, path: &Path| {
+            file::read(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => self.error(of, "there is no such file"),
+                io::ErrorKind::PermissionDenied => {
+                    self.error(of, "this user may not read it; give the user of the server access")
+                }
+                _ => self.error(of, format!("it cannot be read: {error}")),
             })
         };
         Ok(Contents {

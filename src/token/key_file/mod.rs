@@ -7,13 +7,12 @@
 mod record;
 mod write;
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::algorithm::{self, Algorithm};
@@ -21,9 +20,8 @@ use super::key::{self, KeyError, KeyId, SigningKey, VerifyingKey};
 use super::rotation::{RotationSchedule, RotationTimes};
 use crate::clock::Clock;
 use crate::secret::{Random, Secret};
+use crate::wire::file;
 
-/// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
 /// The permissions for all users of the host.
 const FOR_OTHERS: u32 = 0o007;
 /// The algorithm of the first key where none is named: short signatures, and every library reads
@@ -164,27 +162,15 @@ impl From<&Metadata> for FileVersion {
 /// # Errors
 /// [`KeyFileError`], where any part of the file is not as it should be.
 pub fn read(path: &Path) -> Result<(RotationSchedule<RingKey>, FileVersion), KeyFileError> {
-    // Without it, opening a pipe waits for whoever writes into it.
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblocking).open(path);
-    let file = file.map_err(|error| match error.kind() {
+    let (file, metadata) = file::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing,
         _ => KeyFileError::Read(error),
     })?;
-    let metadata = file.metadata().map_err(KeyFileError::Read)?;
-    if !metadata.is_file() {
-        return Err(KeyFileError::Content("it is not a regular file".to_owned()));
-    }
     if metadata.mode() & FOR_OTHERS != 0 {
         return Err(KeyFileError::OpenToAll);
     }
-    // Allocated at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default() + 1;
-    let mut content = Zeroizing::new(Vec::with_capacity(room));
-    file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(KeyFileError::Read)?;
-    if content.len() as u64 > MAX_BYTES {
-        return Err(KeyFileError::Content("it is larger than 1 MiB".to_owned()));
-    }
+    let content = file::read_all(&file, &metadata).map_err(KeyFileError::Read)?;
+    let content = Zeroizing::new(content);
     Ok((record::parse(&content)?, FileVersion::from(&metadata)))
 }
 

@@ -358,7 +358,7 @@ fn a_large_identity_passes<G>(stack: &Stack<G>) {
     assert_eq!(stack.app.take_one().value("X-Auth-Email"), "%C3%BC".repeat(2_600));
 }
 
-/// Nobody gets in by a gateway that asks where nobody is judged, whatever the client has.
+/// Nobody gets in by a gateway that asks at a path that answers no such question, whatever the client has.
 pub fn nobody_gets_in(asked: &str, gateway: SocketAddr, app: &App, good: &str) {
     app.take();
     let good = bearer(good);
