@@ -5,8 +5,6 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::audit::{self, CommandLog};
@@ -157,18 +155,6 @@ fn refuse_client_prefix(text: &str) -> anyhow::Result<()> {
         bail!("what starts with {CLIENT_PREFIX} is for the tokens of clients");
     }
     Ok(())
-}
-
-/// 128 random bits in base64url. No dash stands first, so that it is never read as a flag.
-pub(super) fn random_id(random: &dyn Random) -> anyhow::Result<String> {
-    loop {
-        let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
-        let id = URL_SAFE_NO_PAD.encode(bytes);
-        if !id.starts_with('-') {
-            return Ok(id);
-        }
-    }
 }
 
 /// A new password: asked for twice on a terminal, else one line of standard input.

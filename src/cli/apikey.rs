@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::accounts::{
-    Accounts, UserArg, cell, failed, random_id, secret_is_void, time_cell, time_json,
-};
+use super::accounts::{Accounts, UserArg, cell, failed, secret_is_void, time_cell, time_json};
 use super::output::{Column, Output};
 use super::settings::SettingFlags;
 use super::token::scopes;
@@ -16,6 +14,7 @@ use crate::account::{ApiKey, KEY_PREFIX, KeyDigest};
 use crate::issuer::audit::Event;
 use crate::opaque;
 use crate::secret::{Random, Secret};
+use crate::session::random_id;
 
 /// The beginning of its id.
 const ID_PREFIX: &str = "key_";

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::accounts::random_id;
 use super::key::write_new;
 use super::output::Output;
 use super::settings::SettingFlags;
@@ -22,7 +21,7 @@ use crate::issuer::Dependencies;
 use crate::issuer::http::API_KEY_GRANT;
 use crate::secret::{Secret, SystemRandom};
 use crate::server::{Address, ListenerConfig};
-use crate::session::UserId;
+use crate::session::{UserId, random_id};
 use crate::token::key;
 
 /// The accounts of `dev`, apart from all others: `serve` never sees a user whose password is in a

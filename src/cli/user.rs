@@ -4,8 +4,8 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::accounts::{
-    Accounts, UserArg, cell, check_claim, failed, login, passwords, random_id, read_new_password,
-    time_cell, user_id, user_json,
+    Accounts, UserArg, cell, check_claim, failed, login, passwords, read_new_password, time_cell,
+    user_id, user_json,
 };
 use super::audit::{COMMAND, CommandLog};
 use super::output::{Column, Output};
@@ -20,7 +20,7 @@ use crate::issuer::audit::Event;
 use crate::issuer::throttle::AttemptName;
 use crate::limit::Limits;
 use crate::secret::Secret;
-use crate::session::{Sessions, UserId};
+use crate::session::{Sessions, UserId, random_id};
 use crate::store::StoreMetrics;
 use crate::store::records::Records;
 

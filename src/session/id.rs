@@ -32,19 +32,33 @@ impl SessionId {
         }
     }
 
-    /// A new id of 128 random bits, in base64url: 22 characters that nobody can guess.
+    /// A new id, as of [`random_id`].
     ///
     /// # Errors
     /// [`RandomFailed`] where the random source gave nothing; then there is no session.
     pub fn generate(random: &dyn Random) -> Result<Self, RandomFailed> {
-        let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes).into()))
+        random_id(random).map(|id| Self(id.into()))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// 128 random bits in base64url: 22 characters that nobody can guess. No hyphen stands first, so
+/// that no command reads it as a flag.
+///
+/// # Errors
+/// [`RandomFailed`] where the random source gave nothing.
+pub fn random_id(random: &dyn Random) -> Result<String, RandomFailed> {
+    loop {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes)?;
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        if !id.starts_with('-') {
+            return Ok(id);
+        }
     }
 }
 
@@ -145,11 +159,14 @@ mod tests {
 
     #[test]
     fn generated_ids_hold_128_bits_and_differ() {
-        let first = SessionId::generate(&SystemRandom).expect("random");
-        let second = SessionId::generate(&SystemRandom).expect("random");
-        assert_eq!(first.as_str().len(), 22);
-        assert_ne!(first, second);
-        assert_eq!(SessionId::parse(first.as_str()), Ok(first));
+        let new = |_| SessionId::generate(&SystemRandom).expect("random");
+        let ids: std::collections::BTreeSet<_> = (0..1_000).map(new).collect();
+        assert_eq!(ids.len(), 1_000);
+        for id in ids {
+            assert_eq!(id.as_str().len(), 22);
+            assert!(!id.as_str().starts_with('-'), "a command would read {id} as a flag");
+            assert_eq!(SessionId::parse(id.as_str()), Ok(id));
+        }
     }
 
     #[test]

@@ -7,9 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::accounts::{
-    Accounts, check_claim, failed, load, login, passwords, random_id, user_id,
-};
+use super::super::accounts::{Accounts, check_claim, failed, load, login, passwords, user_id};
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::settings::SettingFlags;
@@ -19,7 +17,7 @@ use crate::account::password::Passwords;
 use crate::account::{AccountStore, Login, User, UserKind};
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
-use crate::session::UserId;
+use crate::session::{UserId, random_id};
 use crate::token::claims::is_scope;
 use crate::token::integers;
 
