@@ -27,6 +27,11 @@ impl Secret {
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
+
+    /// A copy of the secret as text, for an answer; empty where it is not UTF-8, as no token is.
+    pub(crate) fn to_text(&self) -> String {
+        self.expose_str().unwrap_or_default().to_owned()
+    }
 }
 
 impl PartialEq for Secret {

@@ -88,7 +88,7 @@ impl IssuerApp {
         let admin_token = admin_token(issuance, dependencies.random.as_ref())?;
         let core = Arc::new(Issuance::new(&dependencies));
         let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
-        let gateways = web_config.trusted_proxies.0.clone();
+        let gateways = web_config.trusted_proxies.clone();
         let web = Web::new(Arc::clone(&core), web_config);
         let grpc = GrpcService::new(&core, admin_token, gateways).await?;
         // Made here, so that routes that do not fit together stop the start, not a listener.

@@ -4,7 +4,7 @@ use http::{HeaderName, Method};
 
 use super::reader::Reader;
 use super::settings;
-use crate::issuer::http::{CorsConfig, InternalConfig, Pages, TrustedProxies, WebConfig, paths};
+use crate::issuer::http::{CorsConfig, InternalConfig, Pages, WebConfig, paths};
 use crate::server::ListenerConfig;
 
 /// Reads what is decided about the routes.
@@ -18,7 +18,7 @@ pub(super) fn read(
         public_url,
         token_path: reader.get(settings::TOKEN_URL),
         cookies: reader.get(settings::TOKEN_COOKIES),
-        trusted_proxies: TrustedProxies(reader.get(settings::TRUSTED_PROXIES)),
+        trusted_proxies: reader.get(settings::TRUSTED_PROXIES),
         admin_token: reader.get(settings::ADMIN_TOKEN),
         internal: internal_config(reader, internal),
         internal_scheme: internal.scheme(),

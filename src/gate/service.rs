@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::access_log::AccessLine;
 use super::denial::{Class, Denial, DenialCode};
@@ -308,7 +308,8 @@ impl GateService {
             return given.cloned();
         }
         let mut bytes = [0; 16];
-        self.random.fill(&mut bytes).ok()?;
+        let filled = self.random.fill(&mut bytes);
+        filled.inspect_err(|error| error!(%error, "a request has no id")).ok()?;
         HeaderValue::from_str(&format!("{:032x}", u128::from_be_bytes(bytes))).ok()
     }
 }

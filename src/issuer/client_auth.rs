@@ -6,11 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
 use super::Dependencies;
 use super::audit::{Audit, Event};
-use super::caller::Caller;
+use super::caller::{Caller, authorization};
 use super::error::{Cause, IssueError};
 use super::metrics::IssuerMetrics;
 use super::policy::IssuancePolicy;
@@ -131,27 +130,10 @@ impl ClientCredentials {
     }
 }
 
-/// The rest of an `Authorization` header behind its scheme, if it is this scheme; empty where
-/// nothing follows (RFC 9110, section 11.4).
-pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
-    let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
-    let (name, rest) = value.split_at(end);
-    name.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest.trim_ascii())
-}
-
 /// HTTP Basic with both halves form-encoded (RFC 6749, section 2.3.1). Other schemes are none of
 /// the client's authentication.
 fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, IssueError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(IssueError::invalid_request("there are two Authorization headers"));
-    }
-    let Some(rest) = after_scheme(value.as_bytes(), "basic") else {
-        return Ok(None);
-    };
+    let Some(rest) = authorization(headers, "basic")? else { return Ok(None) };
     let refused = IssueError::InvalidClient { by_header: true };
     let decoded = STANDARD.decode(rest).map_err(|_| refused.clone())?;
     let text = Secret::new(decoded);
@@ -286,6 +268,8 @@ pub fn is_client_id(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::header::AUTHORIZATION;
+
     use super::*;
 
     fn read(

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use super::Dependencies;
-use super::audit::{Audit, Event};
+use super::audit::{Audit, Entry, Event};
 use super::caller::Caller;
 use super::error::IssueError;
 use super::grant::Origin;
@@ -101,11 +101,7 @@ impl Login {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let outcome = self.password_unaudited(login, password, params, caller).await;
-        if let Err(error) = &outcome {
-            let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
-            refused.reason("password").address(caller.address).write();
-        }
-        self.metrics.issued("password", outcome.as_ref().err());
+        self.tell("password", &outcome, caller, |refused| refused.login(login));
         outcome
     }
 
@@ -221,7 +217,8 @@ impl Login {
 
     /// Makes the hash anew while the password is at hand; another time, where that does not work.
     async fn rehash(&self, user: &User, password: &Secret) -> Result<(), AccountError> {
-        let Ok(hash) = self.passwords.hash(password).await else { return Ok(()) };
+        let hash = self.passwords.hash(password).await.map_err(IssueError::from);
+        let Ok(hash) = hash.inspect_err(IssueError::log) else { return Ok(()) };
         let (old, now) = (user.password.as_ref(), self.clock.now());
         self.accounts.set_password(&user.id, &hash, old, now).await.map(drop)
     }
@@ -250,11 +247,7 @@ impl Login {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         let outcome = self.api_key_unaudited(key, params, caller).await;
-        if let Err(error) = &outcome {
-            let refused = self.audit.event(Event::LoginRefused).error(error);
-            refused.reason("api_key").address(caller.address).write();
-        }
-        self.metrics.issued("api_key", outcome.as_ref().err());
+        self.tell("api_key", &outcome, caller, |refused| refused);
         outcome
     }
 
@@ -308,11 +301,24 @@ impl Login {
             self.opener.open(request).await
         };
         let outcome = issue.await;
-        if let Err(error) = &outcome {
-            let refused = self.audit.event(Event::LoginRefused).client(Some(&client.id));
-            refused.reason("client_credentials").error(error).address(caller.address).write();
-        }
-        self.metrics.issued("client_credentials", outcome.as_ref().err());
+        self.tell("client_credentials", &outcome, caller, |refused| {
+            refused.client(Some(&client.id))
+        });
         outcome
+    }
+
+    /// Counts the outcome of a grant, and audits a refusal, with the name that was shown.
+    fn tell(
+        &self,
+        grant: &'static str,
+        outcome: &Result<Issued, IssueError>,
+        caller: &Caller,
+        name: impl FnOnce(Entry<'_>) -> Entry<'_>,
+    ) {
+        if let Err(error) = outcome {
+            let refused = name(self.audit.event(Event::LoginRefused)).error(error);
+            refused.reason(grant).address(caller.address).write();
+        }
+        self.metrics.issued(grant, outcome.as_ref().err());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Dependencies;
+use super::error::Cause;
 use crate::account::AccountStore;
 use crate::session::Sessions;
 use crate::store::records::Records;
@@ -25,6 +26,8 @@ impl Readiness {
     pub async fn probe(&self) -> (bool, bool, bool) {
         let (sessions, accounts, limits) =
             tokio::join!(self.sessions.probe_write(), self.accounts.ping(), self.records.ping());
+        // The other stores log by themselves what fails.
+        let accounts = accounts.map_err(Cause::from).inspect_err(Cause::log);
         (sessions.is_ok(), accounts.is_ok(), limits.is_ok())
     }
 }

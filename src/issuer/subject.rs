@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::IssueError;
 use crate::account::{Client, User, UserKind};
-use crate::clock::UnixTime;
-use crate::session::{SessionId, UserId};
+use crate::session::UserId;
 
 /// Prefix of the `sub` of a client that acts for itself, so that no client can be taken
 /// for a user (RFC 9068, section 5).
@@ -111,57 +110,4 @@ impl Subject {
 /// True for a claim that the issuer alone writes.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
-}
-
-/// Parameters of an access token beside its subject.
-#[derive(Clone, Debug)]
-pub struct AccessTokenParams<'a> {
-    /// The issuer.
-    pub iss: &'a str,
-    /// Its audiences.
-    pub audiences: &'a [String],
-    /// The client that it was issued to.
-    pub client: Option<&'a str>,
-    /// Its session.
-    pub session: &'a SessionId,
-    /// The scopes that it grants.
-    pub scopes: &'a [String],
-    /// jwthenticator's name for whom it is about.
-    pub identifier: Option<&'a str>,
-    /// The time at which it is issued.
-    pub issued: UnixTime,
-    /// Its end.
-    pub expires: UnixTime,
-    /// Its own name, a UUID.
-    pub id: &'a str,
-}
-
-/// The claims of an access token (RFC 9068, section 2.2), with the names of the older systems
-/// beside them: tp-auth's `user_id` and `token_type`, jwthenticator's `token_id` and `identifier`.
-pub fn access_claims(subject: &Subject, params: &AccessTokenParams<'_>) -> Map<String, Value> {
-    let mut claims = subject.claims.clone();
-    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    set("iss", json!(params.iss));
-    set("sub", json!(subject.user.as_str()));
-    set("user_id", json!(subject.user.as_str()));
-    match params.audiences {
-        [] => None,
-        [one] => set("aud", json!(one)),
-        several => set("aud", json!(several)),
-    };
-    // RFC 9068 wants one; where the user asked by himself there is none to name.
-    if let Some(client) = params.client {
-        set("client_id", json!(client));
-    }
-    set("iat", json!(params.issued.as_secs()));
-    set("exp", json!(params.expires.as_secs()));
-    set("jti", json!(params.id));
-    set("token_id", json!(params.id));
-    if let Some(identifier) = params.identifier {
-        set("identifier", json!(identifier));
-    }
-    set("sid", json!(params.session.as_str()));
-    set("scope", json!(params.scopes.join(" ")));
-    set("token_type", json!("access"));
-    claims
 }

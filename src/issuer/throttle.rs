@@ -111,7 +111,7 @@ impl Throttle {
     /// refresh token): guessing is charged to the address, and whoever has the right one is never
     /// refused for the guesses of others.
     pub async fn failure(&self, refused: IssueError, caller: &Caller) -> IssueError {
-        if !is_refusal(&refused) {
+        if !is_refusal(&refused) || !self.config.enabled {
             return refused;
         }
         self.take_from_bucket(caller).await.err().unwrap_or(refused)
@@ -148,6 +148,9 @@ impl Throttle {
         success: Success,
         check: impl Future<Output = Result<T, IssueError>>,
     ) -> Result<T, IssueError> {
+        if !self.config.enabled {
+            return check.await;
+        }
         self.take_from_bucket(caller).await?;
         let outcome = check.await;
         match &outcome {
@@ -166,9 +169,6 @@ impl Throttle {
 
     /// Takes one check of a secret from the address's token bucket.
     async fn take_from_bucket(&self, caller: &Caller) -> Result<(), IssueError> {
-        if !self.config.enabled {
-            return Ok(());
-        }
         let burst = (self.config.per_minute / 2).max(1);
         let (name, now) = (bucket_name(caller), self.clock.now());
         match self.limits.take(&name, now, self.interval(), burst).await? {
@@ -178,9 +178,6 @@ impl Throttle {
     }
 
     async fn refund(&self, caller: &Caller) -> Result<(), StoreError> {
-        if !self.config.enabled {
-            return Ok(());
-        }
         self.limits.refund(&bucket_name(caller), self.clock.now(), self.interval()).await
     }
 
@@ -196,8 +193,12 @@ impl Throttle {
         too_early: TooEarly,
         check: impl Future<Output = Result<T, IssueError>>,
     ) -> Counted<T> {
+        if !self.config.enabled {
+            return Counted { outcome: check.await, locks: false };
+        }
         let failed = |error| Counted { outcome: Err(error), locks: false };
-        let before = match self.count(name).await {
+        let (now, memory) = (self.clock.now(), self.config.lock_time);
+        let before = match self.limits.record_failure(&name.0, now, &self.delays, memory).await {
             Ok(Attempt::Counted(before)) => before,
             Ok(Attempt::Wait(wait)) if too_early == TooEarly::RetryAfter => {
                 return failed(IssueError::SlowDown(wait));
@@ -211,9 +212,9 @@ impl Throttle {
         };
         let outcome = check.await;
         let settled = match &outcome {
-            Ok(_) => self.forget(name).await,
+            Ok(_) => self.limits.reset_failures(&name.0).await,
             Err(error) if is_refusal(error) => Ok(()),
-            Err(_) => self.take_back(name).await,
+            Err(_) => self.limits.undo_failure(&name.0, self.clock.now()).await,
         };
         match (outcome, settled) {
             (Ok(_), Err(error)) => failed(error.into()),
@@ -226,25 +227,6 @@ impl Throttle {
                 Counted { outcome, locks }
             }
         }
-    }
-
-    async fn count(&self, name: &AttemptName) -> Result<Attempt, StoreError> {
-        if !self.config.enabled {
-            return Ok(Attempt::Counted(0));
-        }
-        let (now, memory) = (self.clock.now(), self.config.lock_time);
-        self.limits.record_failure(&name.0, now, &self.delays, memory).await
-    }
-
-    async fn forget(&self, name: &AttemptName) -> Result<(), StoreError> {
-        if self.config.enabled { self.limits.reset_failures(&name.0).await } else { Ok(()) }
-    }
-
-    async fn take_back(&self, name: &AttemptName) -> Result<(), StoreError> {
-        if !self.config.enabled {
-            return Ok(());
-        }
-        self.limits.undo_failure(&name.0, self.clock.now()).await
     }
 }
 

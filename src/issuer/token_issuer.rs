@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Dependencies;
 use super::error::{Cause, IssueError};
 use super::grant::{GRANT_CONTEXT, GrantContext};
 use super::policy::IssuancePolicy;
-use super::subject::{AccessTokenParams, Subject, access_claims};
+use super::subject::Subject;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
 use crate::secret::{Random, Secret};
@@ -80,7 +80,9 @@ impl TokenIssuer {
         self.opaque(TokenKind::Refresh, family, context, expires)
     }
 
-    /// The claims of an access token, and its end.
+    /// The claims of an access token (RFC 9068, section 2.2), and its end. Beside them are the
+    /// names of the older systems: tp-auth's `user_id` and `token_type`, jwthenticator's `token_id`
+    /// and `identifier`.
     pub(super) fn claims(
         &self,
         family: &Family<'_>,
@@ -89,18 +91,31 @@ impl TokenIssuer {
         self.random.fill(&mut bytes)?;
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
         let expires = UnixTime::from_secs(family.now.after(self.policy.access_lifetime).as_secs());
-        let params = AccessTokenParams {
-            iss: &self.policy.iss,
-            audiences: family.audiences,
-            client: family.client,
-            session: family.session,
-            scopes: family.scopes,
-            identifier: family.context.identifier.as_deref(),
-            issued: family.now,
-            expires,
-            id: &id,
+        let mut claims = family.subject.claims.clone();
+        let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        set("iss", json!(self.policy.iss));
+        set("sub", json!(family.subject.user.as_str()));
+        set("user_id", json!(family.subject.user.as_str()));
+        match family.audiences {
+            [] => None,
+            [one] => set("aud", json!(one)),
+            several => set("aud", json!(several)),
         };
-        Ok((access_claims(family.subject, &params), expires))
+        // RFC 9068 wants one; where the user asked by himself there is none to name.
+        if let Some(client) = family.client {
+            set("client_id", json!(client));
+        }
+        set("iat", json!(family.now.as_secs()));
+        set("exp", json!(expires.as_secs()));
+        set("jti", json!(id));
+        set("token_id", json!(id));
+        if let Some(identifier) = &family.context.identifier {
+            set("identifier", json!(identifier));
+        }
+        set("sid", json!(family.session.as_str()));
+        set("scope", json!(family.scopes.join(" ")));
+        set("token_type", json!("access"));
+        Ok((claims, expires))
     }
 
     fn opaque(

@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
 
-use super::caller::Peer;
+use crate::issuer::caller::Caller;
 use crate::wire::budget::Budget;
 use crate::wire::is_forward_auth;
 use crate::wire::networks::Networks;
@@ -28,6 +28,18 @@ use crate::wire::networks::Networks;
 const MAX_CALLS: usize = 1_024;
 /// The longest time of a call, whatever the client is willing to wait.
 const LONGEST_CALL: Duration = Duration::from_secs(10);
+
+/// The address that a call's connection comes from; `None` is a unix socket. It is among the
+/// extensions of each call.
+#[derive(Clone, Copy, Debug)]
+struct Peer(Option<IpAddr>);
+
+/// The caller of a request. What a proxy says of somebody behind it is not believed: those who
+/// call are services.
+pub(super) fn caller_of<T>(request: &tonic::Request<T>) -> Caller {
+    let peer = request.extensions().get::<Peer>().and_then(|Peer(address)| *address);
+    Caller::new(peer.map(|address| address.to_canonical()), request.metadata().as_ref())
+}
 
 /// A dispatcher of all services.
 #[derive(Clone, Debug)]

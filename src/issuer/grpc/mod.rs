@@ -3,7 +3,6 @@
 //!
 //! It knows nothing of proxies: those who call are services, on this host or by mutual TLS.
 
-mod caller;
 mod dispatcher;
 pub mod generated;
 mod run_to_completion;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::caller::{bearer_token, caller_of};
+use super::dispatcher::caller_of;
 use super::generated::v1::revoke_request::Target;
 use super::generated::v1::token_service_server::TokenService;
 use super::generated::v1::{
@@ -18,7 +18,7 @@ use super::generated::v1::{
 use super::value::{structure, timestamp};
 use crate::account::Client;
 use crate::issuer::audit::Event;
-use crate::issuer::caller::Caller;
+use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::issued::Issued;
 use crate::issuer::revocation::{Bearer, MAX_LISTED};
@@ -107,12 +107,11 @@ impl Tokens {
     }
 
     fn answer(&self, issued: &Issued) -> RefreshResponse {
-        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
         RefreshResponse {
-            access_token: text(&issued.access_token),
+            access_token: issued.access_token.to_text(),
             token_type: "Bearer".to_owned(),
             expires_in: issued.expires_in(self.issuance.clock.now()),
-            refresh_token: issued.refresh_token.as_ref().map(text).unwrap_or_default(),
+            refresh_token: issued.refresh_token.as_ref().map(Secret::to_text).unwrap_or_default(),
             scope: issued.scopes.join(" "),
             user_id: issued.user.as_str().to_owned(),
         }
@@ -232,7 +231,8 @@ impl Tokens {
         metadata: &MetadataMap,
         caller: &Caller,
     ) -> Result<Principal, IssueError> {
-        let token = bearer_token(metadata)?;
+        let token = bearer_token(metadata.as_ref())?.filter(|token| !token.is_empty());
+        let token = token.ok_or(IssueError::InvalidToken)?;
         match self.issuance.revocation.bearer(token).await {
             Err(IssueError::InvalidToken) => {}
             answer => return answer.map(Principal::Bearer),

@@ -24,11 +24,9 @@ impl CorsConfig {
 
     /// The layer that answers preflights and marks answers.
     pub(super) fn layer(&self) -> CorsLayer {
-        let origins = self.origins.clone();
-        let allows = move |origin: &HeaderValue, _: &Parts| {
-            let origin = origin.to_str().unwrap_or_default();
-            origins.iter().any(|pattern| is_allowed(pattern, origin))
-        };
+        let cors = self.clone();
+        let allows =
+            move |origin: &HeaderValue, _: &Parts| cors.allows(origin.to_str().unwrap_or_default());
         CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(allows))
             .allow_credentials(self.credentials)

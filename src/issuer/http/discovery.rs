@@ -117,19 +117,6 @@ pub(super) async fn metadata_of_path(
     responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
 )]
 pub(super) async fn jwks(State(web): State<Arc<Web>>) -> Response {
-    key_set(&web)
-}
-
-/// Get the public keys, where others look for them
-#[utoipa::path(
-    get, path = paths::WELL_KNOWN_JWKS, tag = "Discovery",
-    responses((status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value)),
-)]
-pub(super) async fn well_known_jwks(State(web): State<Arc<Web>>) -> Response {
-    key_set(&web)
-}
-
-fn key_set(web: &Web) -> Response {
     let keys = web.issuance.signers.key_set_json(web.issuance.clock.now());
     let mut response = text_of_json(StatusCode::OK, keys.to_string());
     keep_for_minutes(&mut response);
@@ -151,15 +138,6 @@ fn keep_for_minutes(response: &mut Response) {
 )]
 pub(super) async fn health() -> Response {
     text_of_json(StatusCode::OK, "{\"result\": true, \"message\": null}".to_owned())
-}
-
-/// Say the same, at jwthenticator's other path
-#[utoipa::path(
-    get, path = "/", tag = "Health",
-    responses((status = 200, description = "It does", body = serde_json::Value)),
-)]
-pub(super) async fn root() -> Response {
-    health().await
 }
 
 /// Say whether all stores answer, at tp-auth's path

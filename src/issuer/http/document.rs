@@ -15,6 +15,13 @@ const INTERNAL: &str = "internal";
 /// The tag of the routes that a gateway asks of the gate.
 const GATE: &str = "gate";
 
+/// Paths, and others that are answered in the same way.
+const SAME: [(&str, &str); 3] = [
+    (paths::HEALTH, "/"),
+    (paths::JWKS, paths::WELL_KNOWN_JWKS),
+    (paths::VALIDATE_REQUEST, paths::VALIDATE_REQUEST_TRAEFIK),
+];
+
 /// Parts of the document beside its routes.
 #[derive(OpenApi)]
 #[openapi(
@@ -35,7 +42,7 @@ const GATE: &str = "gate";
         (name = "gate", description = "The question of a gateway before every request"),
     ),
     modifiers(&Schemes),
-    paths(gates_validate, gates_validate_request, gates_validate_request_traefik),
+    paths(gates_validate, gates_validate_request),
     components(schemas(ErrorBody)),
 )]
 struct Document;
@@ -69,9 +76,10 @@ impl Modify for Schemes {
 #[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
 fn gates_validate() {}
 
-/// Say whether a request may pass, and whose it is, to nginx
+/// Say whether a request may pass, and whose it is
 ///
-/// On this listener too, for jwthenticator's clients.
+/// nginx asks at `/validate_request`, which is on the issuer's listener too, for jwthenticator's
+/// clients; Traefik asks at `/validate_request/traefik`.
 #[utoipa::path(
     get, path = paths::VALIDATE_REQUEST, tag = "gate", security(("bearer" = []), ("cookies" = [])),
     params(("scope" = Option<String>, Query, description = "Scopes that the token must have; may be repeated")),
@@ -84,20 +92,6 @@ fn gates_validate() {}
 )]
 #[expect(dead_code, reason = "describes a route that the gate serves on this listener")]
 fn gates_validate_request() {}
-
-/// Say whether a request may pass, and whose it is, to Traefik
-#[utoipa::path(
-    get, path = paths::VALIDATE_REQUEST_TRAEFIK, tag = "gate", security(("bearer" = []), ("cookies" = [])),
-    params(("scope" = Option<String>, Query, description = "Scopes that the token must have; may be repeated")),
-    responses(
-        (status = 200, description = "It may, and the headers say who it is"),
-        (status = 401, description = "It may not: no good credentials"),
-        (status = 403, description = "It may not: a scope is missing, or the gateway asks wrongly"),
-        (status = 503, description = "That cannot be said now"),
-    ),
-)]
-#[expect(dead_code, reason = "describes a route of the gate's own listener")]
-fn gates_validate_request_traefik() {}
 
 /// The document before any route of the issuer is in it.
 pub(super) fn base_document() -> openapi::OpenApi {
@@ -115,6 +109,10 @@ pub(super) fn complete(mut document: openapi::OpenApi, config: &WebConfig) -> op
     let cookies = SecurityScheme::ApiKey(ApiKey::Cookie(cookie));
     let components = document.components.get_or_insert_with(Default::default);
     components.add_security_scheme("cookies", cookies);
+    for (path, other) in SAME {
+        let item = document.paths.paths.get(path).cloned();
+        document.paths.paths.extend(item.map(|item| (other.to_owned(), item)));
+    }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             complete_operation(operation, method, path, config);

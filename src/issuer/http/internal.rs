@@ -14,13 +14,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{FORWARDED, HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, Version};
 
-use super::reply::{ErrorBody, json as reply};
-use super::sessions::{EndedAnswer, SessionList, SessionView, bearer_token};
+use super::reply::ErrorBody;
+use super::sessions::{EndedAnswer, SessionList, ended, listed};
 use super::{Web, paths};
 use crate::issuer::audit::Event;
-use crate::issuer::caller::Caller;
+use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::revocation::MAX_LISTED;
 use crate::secret::Secret;
@@ -151,9 +151,7 @@ fn is_own_name(host: &str) -> bool {
     ),
 )]
 pub(super) async fn list_all(State(web): State<Arc<Web>>) -> Result<Response, IssueError> {
-    let found = web.issuance.revocation.list(None, MAX_LISTED).await?;
-    let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
-    Ok(reply(StatusCode::OK, &SessionList { sessions }))
+    Ok(listed(&web.issuance.revocation.list(None, MAX_LISTED).await?, None))
 }
 
 /// List the sessions of a user
@@ -170,9 +168,7 @@ pub(super) async fn list_of_user(
     State(web): State<Arc<Web>>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let found = web.issuance.revocation.list_of(&user).await?;
-    let sessions = found.iter().map(|session| SessionView::of(session, None)).collect();
-    Ok(reply(StatusCode::OK, &SessionList { sessions }))
+    Ok(listed(&web.issuance.revocation.list_of(&user).await?, None))
 }
 
 /// End all sessions of a user
@@ -190,8 +186,7 @@ pub(super) async fn end_of_user(
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
 ) -> Result<Response, IssueError> {
-    let ended = web.issuance.revocation.end_all_of(&user, &caller).await?;
-    Ok(reply(StatusCode::OK, &EndedAnswer { ended }))
+    Ok(ended(web.issuance.revocation.end_all_of(&user, &caller).await?))
 }
 
 /// End a session
@@ -212,7 +207,7 @@ pub(super) async fn end_one(
     if !web.issuance.revocation.end(&id, "administrator", &caller).await? {
         return Err(IssueError::NotFound);
     }
-    Ok(reply(StatusCode::OK, &EndedAnswer { ended: 1 }))
+    Ok(ended(1))
 }
 
 #[cfg(test)]

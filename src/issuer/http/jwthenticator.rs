@@ -147,11 +147,11 @@ fn result_body(status: StatusCode, result: bool) -> Response {
 }
 
 fn tokens(issued: &Issued) -> Response {
-    let text = |secret: &Secret| secret.expose_str().map(str::to_owned);
-    let mut body = Map::new();
-    body.insert("jwt".to_owned(), json!(text(&issued.access_token)));
-    body.insert("refresh_token".to_owned(), json!(issued.refresh_token.as_ref().and_then(text)));
-    text_of_json(StatusCode::OK, python_json(&Value::Object(body)))
+    let answer = JwtAnswer {
+        jwt: issued.access_token.to_text(),
+        refresh_token: issued.refresh_token.as_ref().map(Secret::to_text),
+    };
+    text_of_json(StatusCode::OK, python_json(&json!(answer)))
 }
 
 /// 401 with an empty object, which its client takes for "this credential is of no use"; what is
@@ -210,13 +210,15 @@ pub(super) async fn refresh(
     let fields = [("refresh_token", Kind::Text), ("identifier", Kind::Uuid)];
     let [token, _] = read(&body, fields)?;
     let token = Secret::new(token);
-    let refresh = async {
-        let token = token.expose_str().unwrap_or_default();
-        let request =
-            RefreshRequest { token, client: None, scopes: None, audiences: &[], caller: &caller };
-        web.issuance.refresh.refresh(request).await
+    let request = RefreshRequest {
+        token: token.expose_str().unwrap_or_default(),
+        client: None,
+        scopes: None,
+        audiences: &[],
+        caller: &caller,
     };
-    Ok(refresh.await.as_ref().map_or_else(refused, tokens))
+    let refreshed = web.issuance.refresh.refresh(request).await;
+    Ok(refreshed.as_ref().map_or_else(refused, tokens))
 }
 
 /// Register a key, or renew it

@@ -5,7 +5,6 @@
 //! client holds a connection open by sending slowly. From then on a request runs in a task of its
 //! own, to its end.
 
-mod callers;
 mod cookies;
 mod cors;
 mod discovery;
@@ -34,17 +33,18 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
-pub use callers::TrustedProxies;
 pub use cors::{CorsConfig, is_allowed};
 pub use internal::InternalConfig;
 pub use pages::Pages;
 pub use token::API_KEY_GRANT;
 
 use super::Issuance;
+use super::caller::Caller;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
 use crate::wire::body::Bodies;
+use crate::wire::networks::Networks;
 
 /// Configuration of the routes.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct WebConfig {
     /// The cookies that logins set, if any.
     pub cookies: Option<CookiePair>,
     /// The proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// The administrator's token.
     pub admin_token: Option<Secret>,
     /// Callers that the internal listener lets through without it.
@@ -107,7 +107,7 @@ impl Web {
     }
 
     fn routes(self: &Arc<Self>, router: Router) -> Routes {
-        let bodies = Bodies::new(self.config.trusted_proxies.0.clone());
+        let bodies = Bodies::new(self.config.trusted_proxies.clone());
         Routes { web: Arc::clone(self), router, bodies }
     }
 }
@@ -141,7 +141,8 @@ impl Routes {
         } else if head.uri.path() == paths::TOKEN {
             return empty(StatusCode::NOT_FOUND);
         }
-        let caller = self.web.config.trusted_proxies.caller(peer, &head.headers);
+        let address = self.web.config.trusted_proxies.client(peer, &head.headers);
+        let caller = Caller::new(address, &head.headers);
         head.extensions.insert(caller);
         let response = self.route(Request::from_parts(head, Body::from(body))).await;
         let (mut head, body) = response.into_parts();

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use http::header::{
     CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::openapi::OpenApi as Document;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -32,13 +32,14 @@ impl Pages {
     /// Their routes.
     pub(super) fn router<S: Clone + Send + Sync + 'static>(&self, document: Document) -> Router<S> {
         let mut router = Router::new();
-        let json = document.to_json().unwrap_or_default();
         if let Some(path) = &self.redoc {
-            let page = page(&serde_json::from_str(&json).unwrap_or_default());
+            let page = page(&json!(document));
             router = router.route(path, get(move || async move { readable(page) }));
         }
         if let Some(path) = &self.openapi {
-            let answer = move || async move { text_of_json(http::StatusCode::OK, json) };
+            // In its order, which a `Value` would not keep.
+            let text = document.to_json().unwrap_or_default();
+            let answer = move || async move { text_of_json(http::StatusCode::OK, text) };
             router = router.route(path, get(answer));
         }
         if let Some(path) = &self.docs {

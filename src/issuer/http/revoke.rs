@@ -13,11 +13,10 @@ use utoipa::ToSchema;
 
 use super::form::Form;
 use super::reply::{ErrorBody, forbid_caching, json as reply};
-use super::sessions::bearer_token;
 use super::token::content_type;
 use super::{Web, paths};
 use crate::issuer::audit::Event;
-use crate::issuer::caller::Caller;
+use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 
 /// The parameters of both.

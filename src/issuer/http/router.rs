@@ -18,7 +18,10 @@ pub(super) fn public(web: &Arc<Web>) -> Router {
     let (_, internal) = internal_routes(web).split_for_parts();
     let document = document::complete(document.merge_from(internal), &web.config);
     let below = format!("{}/{{*path}}", paths::METADATA);
-    let router = router.route(&below, get(discovery::metadata_of_path));
+    let router = router
+        .route("/", get(discovery::health))
+        .route(paths::WELL_KNOWN_JWKS, get(discovery::jwks))
+        .route(&below, get(discovery::metadata_of_path));
     let router = router.merge(web.config.pages.router(document)).fallback(not_found);
     let router = router.method_not_allowed_fallback(wrong_method).with_state(Arc::clone(web));
     match &web.config.cors {
@@ -47,8 +50,6 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(sessions::end_one))
         .routes(routes!(discovery::metadata))
         .routes(routes!(discovery::jwks))
-        .routes(routes!(discovery::well_known_jwks))
-        .routes(routes!(discovery::root))
         .routes(routes!(discovery::health))
         .routes(routes!(discovery::healthcheck))
         .routes(routes!(discovery::ready));

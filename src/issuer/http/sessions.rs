@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,8 +13,7 @@ use utoipa::ToSchema;
 use super::cookies::{self, check_site};
 use super::reply::{ErrorBody, json as reply};
 use super::{Web, paths};
-use crate::issuer::caller::Caller;
-use crate::issuer::client_auth::after_scheme;
+use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::revocation::Bearer;
 use crate::opaque::names_user;
@@ -54,14 +52,14 @@ pub(super) struct DeviceView {
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionList {
     /// The newest first; at most 1000.
-    pub(super) sessions: Vec<SessionView>,
+    sessions: Vec<SessionView>,
 }
 
 /// Number of sessions that were ended.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EndedAnswer {
     /// The number.
-    pub(super) ended: u64,
+    ended: u64,
 }
 
 /// The sessions to end.
@@ -72,7 +70,7 @@ pub(super) struct EndQuery {
 }
 
 impl SessionView {
-    pub(super) fn of(session: &Session, current: Option<&SessionId>) -> Self {
+    fn of(session: &Session, current: Option<&SessionId>) -> Self {
         Self {
             id: session.id.to_string(),
             user_id: session.user.as_str().to_owned(),
@@ -125,21 +123,15 @@ impl Web {
     }
 }
 
-/// The bearer token of a request (RFC 6750, section 2.1); empty where the scheme stands alone.
-///
-/// # Errors
-/// [`IssueError::InvalidToken`] where there are two.
-pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, IssueError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(IssueError::InvalidToken);
-    }
-    let value = value.to_str().map_err(|_| IssueError::InvalidToken)?;
-    let token = after_scheme(value.as_bytes(), "bearer");
-    Ok(token.map(|token| std::str::from_utf8(token).unwrap_or_default()))
+/// Answers with these sessions, of which one may be the one that asks.
+pub(super) fn listed(found: &[Session], current: Option<&SessionId>) -> Response {
+    let sessions = found.iter().map(|session| SessionView::of(session, current)).collect();
+    reply(StatusCode::OK, &SessionList { sessions })
+}
+
+/// Answers that so many sessions have ended.
+pub(super) fn ended(ended: u64) -> Response {
+    reply(StatusCode::OK, &EndedAnswer { ended })
 }
 
 /// End this session
@@ -190,9 +182,7 @@ pub(super) async fn list(
 ) -> Result<Response, IssueError> {
     let bearer = web.bearer(&method, &headers).await?;
     let found = web.issuance.revocation.list_own(&bearer).await?;
-    let view = |session: &Session| SessionView::of(session, Some(&bearer.session));
-    let sessions = found.iter().map(view).collect();
-    Ok(reply(StatusCode::OK, &SessionList { sessions }))
+    Ok(listed(&found, Some(&bearer.session)))
 }
 
 /// End all my sessions, or all but this one
@@ -223,12 +213,12 @@ pub(super) async fn end_all(
         Err(error) if ends_itself => return Ok(web.refused_to_end(error, &method, &headers)),
         Err(error) => return Err(error),
     };
-    let ended = match query.except.as_deref() {
+    let count = match query.except.as_deref() {
         None => web.issuance.revocation.end_all_own(&bearer, &caller).await?,
         Some("current") => web.issuance.revocation.end_others(&bearer, &caller).await?,
         Some(_) => return Err(IssueError::invalid_request("except can only be `current`")),
     };
-    let mut response = reply(StatusCode::OK, &EndedAnswer { ended });
+    let mut response = ended(count);
     if ends_itself {
         web.clear_cookies(&mut response, &method, &headers);
     }
@@ -260,7 +250,7 @@ pub(super) async fn end_one(
     let bearer = web.bearer(&method, &headers).await?;
     let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
     web.issuance.revocation.end_own(&bearer, &id, &caller).await?;
-    let mut response = reply(StatusCode::OK, &EndedAnswer { ended: 1 });
+    let mut response = ended(1);
     if id == bearer.session {
         web.clear_cookies(&mut response, &method, &headers);
     }

@@ -24,6 +24,7 @@ use crate::issuer::issued::Issued;
 use crate::issuer::login::GrantParams;
 use crate::issuer::refresh::RefreshRequest;
 use crate::issuer::scopes;
+use crate::secret::Secret;
 
 /// The name of the API-key grant.
 pub const API_KEY_GRANT: &str = "urn:portcullis:grant-type:api-key";
@@ -90,17 +91,14 @@ pub(super) struct TokenAnswer {
 
 impl TokenAnswer {
     fn of(issued: &Issued, now: UnixTime) -> Self {
-        let text = |secret: &crate::secret::Secret| {
-            secret.expose_str().map(str::to_owned).unwrap_or_default()
-        };
         Self {
-            access_token: text(&issued.access_token),
+            access_token: issued.access_token.to_text(),
             token_type: "Bearer",
             expires_in: issued.expires_in(now),
-            refresh_token: issued.refresh_token.as_ref().map(text),
+            refresh_token: issued.refresh_token.as_ref().map(Secret::to_text),
             scope: issued.scopes.join(" "),
             user_id: issued.user.as_str().to_owned(),
-            token: text(&issued.access_token),
+            token: issued.access_token.to_text(),
         }
     }
 }

@@ -93,10 +93,9 @@ pub(super) struct SlidingWindow {
 
 impl Answer {
     pub(super) fn of(issued: &Issued, asked: RefreshParams) -> Self {
-        let text = |secret: &Secret| secret.expose_str().unwrap_or_default().to_owned();
         Self {
-            access: text(&issued.access_token),
-            refresh: issued.refresh_token.as_ref().map(text),
+            access: issued.access_token.to_text(),
+            refresh: issued.refresh_token.as_ref().map(Secret::to_text),
             expires: issued.expires.as_millis(),
             scopes: issued.scopes.clone(),
             asked: Some(asked),
