@@ -16,7 +16,7 @@ use crate::app::{open_accounts, open_stores};
 use crate::clock::UnixTime;
 use crate::config::{AccountsConfig, Config, SessionConfig};
 use crate::issuer::subject::{CLIENT_PREFIX, is_reserved};
-use crate::secret::{Random, Secret, SystemRandom};
+use crate::secret::{Secret, SystemRandom};
 use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
 
