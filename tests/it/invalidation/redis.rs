@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use portcullis::store::invalidation::DeliveryMode;
 
 use super::{DATABASE, follow, print_percentiles};
-use crate::support::redis::{RedisServer, Transport};
+use crate::support::redis::{RedisServer, Transport, connect};
 
 /// The URL with a user's name and password in it.
 fn as_user(server: &RedisServer, user: &str) -> String {
@@ -190,7 +190,7 @@ async fn each_deletion_is_reported() {
     let Some(server) = RedisServer::start_with(Transport::Tcp, &[]) else { return };
     let subscription = follow(&server.url()).after(DeliveryMode::Tracking);
     let client = redis::Client::open(format!("{}?db={DATABASE}", server.url())).expect("client");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("connection");
+    let mut connection = connect(&client).await.expect("connection");
     let mut times = Vec::with_capacity(TIMES);
     for n in 0..TIMES {
         let key = format!("portcullis:session:{n}");

@@ -8,7 +8,7 @@ use portcullis::store::StoreError;
 use portcullis::store::redis::Options;
 
 use super::{at, id, names, of, redis_store, session, user};
-use crate::support::redis::{RedisServer, Transport};
+use crate::support::redis::{RedisServer, Transport, connect};
 use crate::support::stores::{ANSWER_TIMEOUT, redis_options, redis_with};
 
 /// The database of the sessions.
@@ -20,7 +20,7 @@ struct Admin(redis::aio::MultiplexedConnection);
 impl Admin {
     async fn of(server: &RedisServer) -> Self {
         let client = redis::Client::open(server.url()).expect("client");
-        Self(client.get_multiplexed_async_connection().await.expect("connection"))
+        Self(connect(&client).await.expect("connection"))
     }
 
     async fn run<T: redis::FromRedisValue>(&mut self, command: &[&str]) -> T {

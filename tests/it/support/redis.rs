@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::stores::ANSWER_TIMEOUT;
 use super::{PATIENCE, certificates::Authority};
 
 /// The transport by which clients reach the server.
@@ -14,6 +15,17 @@ pub(crate) enum Transport {
     Unix,
     Tcp,
     Tls,
+}
+
+/// A connection that waits for answers of a busy machine: the library's half a second is for others.
+pub(crate) async fn connect(
+    client: &redis::Client,
+) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    let timeout = Some(ANSWER_TIMEOUT);
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(timeout)
+        .set_response_timeout(timeout);
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// A running server. What it acknowledged is in its append-only file, so that it survives
@@ -79,7 +91,7 @@ impl RedisServer {
         words: &[&str],
     ) -> redis::RedisResult<T> {
         let url = format!("redis+unix://{}?db={database}", self.socket().display());
-        let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        let mut connection = connect(&redis::Client::open(url)?).await?;
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
 

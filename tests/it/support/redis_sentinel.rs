@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::process::Running;
-use super::redis::{RedisServer, Transport};
+use super::redis::{RedisServer, Transport, connect};
 use super::{PATIENCE, free_address};
 
 /// The sentinels' name of the master.
@@ -188,8 +188,7 @@ impl SentinelProcess {
     }
 
     async fn master(&self) -> Option<u16> {
-        let client = self.client();
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let mut connection = connect(&self.client()).await.ok()?;
         let (_, port): (String, u16) = redis::cmd("SENTINEL")
             .arg(&["get-master-addr-by-name", MASTER])
             .query_async(&mut connection)
@@ -203,7 +202,7 @@ impl SentinelProcess {
     }
 
     async fn try_ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
-        let mut connection = self.client().get_multiplexed_async_connection().await?;
+        let mut connection = connect(&self.client()).await?;
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
     }
 
