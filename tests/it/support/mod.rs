@@ -48,7 +48,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Options for a file whose writers queue on a machine that has much else to do.
 pub fn patient_sqlite() -> portcullis::store::sqlite::Options {
-    portcullis::store::sqlite::Options { busy_timeout: PATIENCE, ..Default::default() }
+    // A thousand writes, each on the disk before the next, while other tests write too.
+    portcullis::store::sqlite::Options { busy_timeout: PATIENCE * 5, ..Default::default() }
 }
 
 /// The path of the program, or `None` after a visible word that the test is skipped.
