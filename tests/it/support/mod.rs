@@ -37,7 +37,7 @@ pub mod traefik;
 use std::{
     collections::HashSet,
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{LazyLock, Mutex},
     time::{Duration, Instant},
@@ -103,12 +103,18 @@ pub fn free_address() -> SocketAddr {
     let start = 12_000 + u16::try_from(std::process::id() % 200).expect("below 200") * 100;
     let port = (start..32_000)
         .chain(12_000..start)
-        .find(|port| {
-            !given.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
-        })
+        .find(|port| !given.contains(port) && can_be_bound(*port))
         .expect("a free port on loopback");
     given.insert(port);
     (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Tries it without listening: a program that another thread starts holds a copy of the socket for a
+/// moment, and one that listens would keep the port.
+fn can_be_bound(port: u16) -> bool {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option of sockets");
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok()
 }
 
 /// Asks again and again until there is an answer; the time that it took comes along.
