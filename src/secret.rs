@@ -3,6 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::rand::SecureRandom as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 /// A secret: a key, a password, a connection string with credentials in it.
@@ -69,6 +71,22 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomFailed> {
         aws_lc_rs::rand::SystemRandom::new().fill(bytes).map_err(|_| RandomFailed)
+    }
+}
+
+/// 128 random bits in base64url: 22 characters that nobody can guess. No hyphen stands first, so
+/// that no command reads it as a flag.
+///
+/// # Errors
+/// [`RandomFailed`] where the random source gave nothing.
+pub fn random_id(random: &dyn Random) -> Result<String, RandomFailed> {
+    loop {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes)?;
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        if !id.starts_with('-') {
+            return Ok(id);
+        }
     }
 }
 

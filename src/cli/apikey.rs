@@ -13,8 +13,7 @@ use super::{Exit, Outcome, block_on, clock_and_random};
 use crate::account::{ApiKey, KEY_PREFIX, KeyDigest};
 use crate::issuer::audit::Event;
 use crate::opaque;
-use crate::secret::{Random, Secret};
-use crate::session::random_id;
+use crate::secret::{Random, Secret, random_id};
 
 /// The beginning of its id.
 const ID_PREFIX: &str = "key_";

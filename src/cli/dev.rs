@@ -21,7 +21,7 @@ use crate::issuer::Dependencies;
 use crate::issuer::http::API_KEY_GRANT;
 use crate::secret::{Secret, SystemRandom};
 use crate::server::{Address, ListenerConfig};
-use crate::session::{UserId, random_id};
+use crate::session::UserId;
 use crate::token::key;
 
 /// The accounts of `dev`, apart from all others: `serve` never sees a user whose password is in a
@@ -127,7 +127,7 @@ async fn demo(issuer: &Dependencies, now: UnixTime) -> anyhow::Result<()> {
     let scopes: Vec<String> = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
     if issuer.accounts.user_by_login(&username).await?.is_none() {
         // As in production, the id is not the name that she logs in with.
-        let id = UserId::parse(&random_id(issuer.random.as_ref())?)?;
+        let id = UserId::generate(issuer.random.as_ref())?;
         let user = User {
             email: Some(Login::parse("alice@example.com")?),
             email_verified: true,

@@ -20,7 +20,7 @@ use crate::issuer::audit::Event;
 use crate::issuer::throttle::AttemptName;
 use crate::limit::Limits;
 use crate::secret::Secret;
-use crate::session::{Sessions, UserId, random_id};
+use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
 use crate::store::records::Records;
 
@@ -148,7 +148,7 @@ async fn add(args: &AddArgs) -> Outcome {
     let (clock, random) = clock_and_random();
     let id = match &args.id {
         Some(id) => id.clone(),
-        None => UserId::parse(&random_id(random.as_ref())?)?,
+        None => UserId::generate(random.as_ref())?,
     };
     let now = clock.now();
     let mut user = User {

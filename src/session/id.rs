@@ -3,10 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use crate::secret::{Random, RandomFailed};
+use crate::secret::{Random, RandomFailed, random_id};
 
 /// The name of a session, a token's `sid`: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`.
 ///
@@ -43,22 +40,6 @@ impl SessionId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// 128 random bits in base64url: 22 characters that nobody can guess. No hyphen stands first, so
-/// that no command reads it as a flag.
-///
-/// # Errors
-/// [`RandomFailed`] where the random source gave nothing.
-pub fn random_id(random: &dyn Random) -> Result<String, RandomFailed> {
-    loop {
-        let mut bytes = [0; 16];
-        random.fill(&mut bytes)?;
-        let id = URL_SAFE_NO_PAD.encode(bytes);
-        if !id.starts_with('-') {
-            return Ok(id);
-        }
     }
 }
 
@@ -106,6 +87,14 @@ impl UserId {
         } else {
             Err(InvalidUserId)
         }
+    }
+
+    /// A new id, as of [`random_id`].
+    ///
+    /// # Errors
+    /// [`RandomFailed`] where the random source gave nothing.
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomFailed> {
+        random_id(random).map(|id| Self(id.into()))
     }
 
     /// The id as text.

@@ -15,7 +15,7 @@ mod sessions;
 pub mod sqlite;
 mod store;
 
-pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId, random_id};
+pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memcached::MemcachedStore;
 pub use memory::MemoryStore;
 pub use record::{Device, Ended, Session};

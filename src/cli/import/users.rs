@@ -17,7 +17,7 @@ use crate::account::password::Passwords;
 use crate::account::{AccountStore, Login, User, UserKind};
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
-use crate::session::{UserId, random_id};
+use crate::session::UserId;
 use crate::token::claims::is_scope;
 use crate::token::integers;
 
@@ -195,7 +195,7 @@ async fn import_one(
                 return Ok(ImportOutcome::AlreadyPresent);
             }
             Some(_) => return Ok(ImportOutcome::Conflict),
-            None => UserId::parse(&random_id(random)?)?,
+            None => UserId::generate(random)?,
         }
     };
     add_user(store, &User { id, ..user }).await

@@ -113,9 +113,7 @@ async fn so_many_streams_of_a_connection_wait_for_a_body() {
 async fn large_heads_share_one_budget_until_they_are_answered() {
     let limits = Limits { gateways: loopback(), ..limits_of_heads(100 << 10) };
     let server = Server::with(&limits, TIMEOUT);
-    let mut held = server.connect().await;
-    held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
-    server.hold.started.notified().await;
+    let mut held = server.hold_with(&head("/hold", 60 << 10, "\r\n\r\n")).await;
     let mut late = server.connect().await;
     late.send(&head("/", 60 << 10, "")).await;
     late.assert_aborted().await;
@@ -131,9 +129,7 @@ async fn large_heads_share_one_budget_until_they_are_answered() {
 #[tokio::test]
 async fn an_address_has_a_quarter_of_the_memory_of_heads() {
     let server = Server::with(&limits_of_heads(400 << 10), TIMEOUT);
-    let mut held = server.connect().await;
-    held.send(&head("/hold", 60 << 10, "\r\n\r\n")).await;
-    server.hold.started.notified().await;
+    let mut held = server.hold_with(&head("/hold", 60 << 10, "\r\n\r\n")).await;
     let mut late = server.connect().await;
     late.send(&head("/", 60 << 10, "")).await;
     late.assert_aborted().await;

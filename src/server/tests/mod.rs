@@ -88,8 +88,13 @@ impl Server {
 
     /// A connection whose request is in flight until it is released.
     async fn hold(&self) -> Client {
+        self.hold_with("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await
+    }
+
+    /// The same, of a request with this head.
+    async fn hold_with(&self, head: &str) -> Client {
         let mut client = self.connect().await;
-        client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.send(head).await;
         self.hold.started.notified().await;
         client
     }
