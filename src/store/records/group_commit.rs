@@ -1,11 +1,12 @@
 //! Group commit: changes of one record that are made in this process at the same time are written
 //! together.
 //!
-//! The first caller starts a task. It lets the changes that wait decide in turn, each on the record
-//! that the one before it left, and writes the last one where nobody changed the record since it was
-//! read. Changes that come meanwhile are the next batch. So a hundred callers cost hardly more round
-//! trips than one, and only processes compete. The task ends when no change waits. A caller that goes
-//! away ends nothing but its own change.
+//! The first caller starts to write, and leaves it to a task where the store does not answer at once.
+//! The writer lets the changes that wait decide in turn, each on the record that the one before it
+//! left, and writes the last one where nobody changed the record since it was read. Changes that come
+//! meanwhile are the next batch. So a hundred callers cost hardly more round trips than one, and only
+//! processes compete. The writer ends when no change waits. A caller that goes away ends nothing but
+//! its own change.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,6 +15,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use tokio::sync::oneshot;
 
 use super::{NewRecord, RecordKey, RecordStore, StoredRecord};
@@ -31,7 +33,7 @@ pub(super) struct GroupCommit {
     store: Arc<dyn RecordStore>,
     /// For a batch, however large.
     timeout: Duration,
-    /// The changes that wait, by record; a record without an entry has no task.
+    /// The changes that wait, by record; a record without an entry has no writer.
     waiting: Mutex<HashMap<RecordKey, Batch>>,
 }
 
@@ -100,13 +102,17 @@ impl GroupCommit {
         let change = Box::new(PendingChange { decide, decided: Ok(decided), caller });
         if let Some(first) = self.enqueue(key, change)? {
             let writer = Writer { of: Arc::clone(self), key: key.clone(), is_over: false };
-            tokio::spawn(writer.run(first, read));
+            let mut write = Box::pin(writer.run(first, read));
+            // A store in memory answers at once. What has to wait goes on without its caller.
+            if poll_immediate(&mut write).await.is_none() {
+                tokio::spawn(write);
+            }
         }
-        // A task that ends before it answers was ended with the process, or by a panic.
+        // A writer that ends before it answers was ended with the process, or by a panic.
         outcome.await.unwrap_or(Err(StoreError::TimedOut))
     }
 
-    /// Lets a change wait for the task of its record. Gives it back where there is no task yet.
+    /// Lets a change wait for the writer of its record. Gives it back where there is none yet.
     fn enqueue(
         &self,
         key: &RecordKey,
@@ -161,7 +167,7 @@ fn decide_in_turn(batch: &mut [Box<dyn Change>], read: Option<&StoredRecord>) ->
     left
 }
 
-/// The task that writes one record.
+/// The one that writes a record now.
 struct Writer {
     of: Arc<GroupCommit>,
     key: RecordKey,
@@ -189,7 +195,7 @@ impl Writer {
         }
     }
 
-    /// The changes that wait, or the end of this task.
+    /// The changes that wait, or the end of this writer.
     fn next(&mut self) -> Option<Batch> {
         let mut waiting = self.of.waiting();
         let mut batch = waiting.get_mut(&self.key).map(mem::take).unwrap_or_default();
@@ -205,7 +211,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // A task that was cut off leaves no record that nobody writes any more.
+        // A writer that was cut off leaves no record that nobody writes any more.
         if !self.is_over {
             self.of.waiting().remove(&self.key);
         }
