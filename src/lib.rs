@@ -9,6 +9,7 @@
 //! - [`gate`]: the data plane, one request in and one verdict out
 //! - [`issuer`]: companion mode, which issues what the gate validates, over HTTP and gRPC
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
+//! - [`policy`]: what request a gateway told about, which route it takes, what that demands
 //! - [`account`]: users, passwords, API keys, clients
 //! - [`opaque`]: refresh tokens and handles, kept by their digest
 //! - [`lease`], [`limit`]: leases, and rate limits, that many processes share
@@ -29,6 +30,7 @@ pub mod issuer;
 pub mod lease;
 pub mod limit;
 pub mod opaque;
+pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod session;

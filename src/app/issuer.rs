@@ -18,6 +18,7 @@ use crate::account::AccountStore;
 use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
+use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
 use crate::issuer::audit::Audit;
 use crate::issuer::grpc::GrpcService;
@@ -74,6 +75,8 @@ pub struct BoundIssuer {
     public: Listeners,
     internal: Listeners,
     grpc: Listeners,
+    /// True where the public listener demands certificates.
+    is_certified: bool,
 }
 
 impl IssuerApp {
@@ -106,7 +109,8 @@ impl IssuerApp {
         let public = opening.listen("issuer", &at.listen, limits)?;
         let internal = opening.listen("internal", &at.internal, limits)?;
         let grpc = opening.listen("grpc", &at.grpc, &limits.of_grpc())?;
-        Ok(BoundIssuer { app: self, public, internal, grpc })
+        let is_certified = at.listen.asks_for_certificates();
+        Ok(BoundIssuer { app: self, public, internal, grpc, is_certified })
     }
 }
 
@@ -211,9 +215,9 @@ impl BoundIssuer {
         gate_prefix: String,
         shutdown: Shutdown,
     ) -> anyhow::Result<()> {
-        let Self { app, public, internal, grpc } = self;
+        let Self { app, public, internal, grpc, is_certified } = self;
         let mut serving = JoinSet::new();
-        let gate = Some(GateMount { service: gate, prefix: gate_prefix.into() });
+        let gate = Some(GateMount { service: gate, prefix: gate_prefix.into(), is_certified });
         serving.spawn(serve(public, IssuerRoutes { routes: app.public, gate }, shutdown.clone()));
         let answering = IssuerRoutes { routes: app.internal, gate: None };
         serving.spawn(serve(internal, answering, shutdown.clone()));
@@ -285,6 +289,8 @@ struct IssuerRoutes {
 struct GateMount {
     service: Arc<GateService>,
     prefix: Arc<str>,
+    /// True where this listener demands certificates.
+    is_certified: bool,
 }
 
 impl IssuerRoutes {
@@ -299,6 +305,7 @@ impl IssuerRoutes {
                 if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
                     head.uri = uri;
                 }
+                let peer = Peer { address: peer, is_certified: gate.is_certified };
                 return gate.service.answer(peer, Request::from_parts(head, body)).await;
             }
             // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.

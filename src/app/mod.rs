@@ -8,6 +8,7 @@ mod keys;
 mod listening;
 mod metrics_endpoint;
 mod purge;
+mod reload;
 mod stores;
 
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, TokenMode};
+use crate::config::{Config, PolicyConfig, TokenMode};
 use crate::gate::Gate;
 use crate::gate::cached_decision::DecisionCache;
+use crate::gate::gateway_proof::{GatewayProof, Peer};
 use crate::gate::handle::Handles;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceConfig};
-use crate::gate::upstream::UpstreamJwt;
+use crate::gate::upstream::{Audience, UpstreamJwt};
 use crate::opaque::Tokens;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
@@ -41,6 +43,7 @@ use keys::{Issuers, Published, issuers, start_fetching};
 use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 use purge::{PurgedStores, purge_expired};
+use reload::{PolicyMetrics, PolicyReload};
 pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
 
 /// Everything that answers, not yet bound to any address.
@@ -61,6 +64,7 @@ pub struct App {
     invalidation_state: Arc<InvalidationState>,
     clock: Arc<dyn Clock>,
     tls_metrics: TlsMetrics,
+    policy: Option<PolicyReload>,
     /// The issuer, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
 }
@@ -73,6 +77,8 @@ pub struct Bound {
     metrics: Listeners,
     issuer: Option<BoundIssuer>,
     gate_prefix: String,
+    /// True where the gate's listener demands certificates.
+    is_certified: bool,
     shutdown: Shutdown,
 }
 
@@ -115,6 +121,7 @@ impl App {
             metrics.clone(),
             Arc::clone(&random),
         ));
+        let policy = policy(config, &service, &mut registry);
         let issuer = match &config.issuance {
             None => None,
             Some(issuance) => {
@@ -143,6 +150,7 @@ impl App {
             invalidation_state,
             clock,
             tls_metrics,
+            policy,
             issuer,
         })
     }
@@ -174,6 +182,7 @@ impl App {
             metrics,
             issuer,
             gate_prefix: config.gate.prefix.clone(),
+            is_certified: config.gate.listen.asks_for_certificates(),
             shutdown: Shutdown::new(config.shutdown_grace),
         })
     }
@@ -200,13 +209,14 @@ impl Bound {
     /// # Errors
     /// Where published keys cannot be fetched at all.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { app, gate, metrics, issuer, gate_prefix, shutdown } = self;
+        let Self { app, gate, metrics, issuer, gate_prefix, is_certified, shutdown } = self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let (tokens, invalidation, invalidation_state) =
             (app.tokens, app.invalidation, app.invalidation_state);
         log_store_state(&service, &sessions);
         let background = CancellationToken::new();
+        tokio::spawn(reload::follow(app.policy, background.clone()));
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
             let clock = Arc::clone(&clock);
@@ -240,9 +250,9 @@ impl Bound {
             let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
             tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
         });
-        let answer = move |peer, request| {
+        let answer = move |address, request| {
             let service = Arc::clone(&service);
-            async move { service.answer(peer, request).await }
+            async move { service.answer(Peer { address, is_certified }, request).await }
         };
         let report = gate.serve(answer, &shutdown);
         let report = match issuing {
@@ -299,8 +309,26 @@ fn service_config(
         gateways: config.gate.gateways.clone(),
         own_keys: Arc::clone(own_keys),
         clock: Arc::clone(clock),
+        proof: GatewayProof {
+            secrets: config.gate.gateway_secrets.clone(),
+            networks: config.gate.gateway_networks.clone(),
+            by_certificate: config.gate.listen.asks_for_certificates(),
+        },
         invalidation: Arc::clone(invalidation),
     }
+}
+
+/// Sets the configured policy, and tells what it takes to follow its file.
+fn policy(
+    config: &Config,
+    service: &Arc<GateService>,
+    registry: &mut Registry,
+) -> Option<PolicyReload> {
+    let PolicyConfig { source, seen, policy } = config.gate.policy.clone()?;
+    let metrics = PolicyMetrics::register(registry);
+    metrics.set(&policy);
+    service.gate().set_policy(policy);
+    Some(PolicyReload { source, seen, service: Arc::clone(service), metrics })
 }
 
 /// True if this process is of no use where its store takes no writes.
@@ -331,6 +359,13 @@ fn sessions_and_tokens(
     (Arc::new(sessions), Arc::new(tokens.suspecting_when_down(policy.suspect_when_down)))
 }
 
+/// The application that tokens are made for, if they are.
+fn upstream_audience(config: &Config) -> Option<Audience> {
+    let (name, lifetime) = config.gate.upstream_audience.clone()?;
+    let issuer = config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
+    Some(Audience { name, issuer: issuer.unwrap_or_else(|| "portcullis".to_owned()), lifetime })
+}
+
 /// The same cache, with handles and a token for the app where the operator wants them.
 fn with_opaque(
     mut decisions: DecisionCache,
@@ -344,7 +379,7 @@ fn with_opaque(
     }
     if let Some(header) = &config.gate.upstream_jwt_header {
         let upstream = UpstreamJwt::new(header.clone(), Arc::clone(signers), Arc::clone(clock));
-        decisions = decisions.with_upstream_jwt(upstream);
+        decisions = decisions.with_upstream_jwt(upstream.for_audience(upstream_audience(config)));
     }
     decisions
 }

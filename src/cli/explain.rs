@@ -1,10 +1,11 @@
 //! `explain`.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, anyhow};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -14,8 +15,10 @@ use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_for_command
 use crate::app::App;
 use crate::gate::Dialect;
 use crate::gate::denial::Class;
+use crate::gate::dialect::Endpoint;
 use crate::gate::explain::{Explanation, explain};
 use crate::gate::verdict::Verdict;
+use crate::policy::canonical::Told;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,7 +31,16 @@ pub(super) struct Args {
     /// A scope that the gateway's address demands; may be repeated
     #[arg(long = "scope")]
     scopes: Vec<String>,
-    /// The gateway that asks: nginx or traefik
+    /// The client's request, as in `https://app.example.com/users/5`; a policy judges by it
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The method of the client's request
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The address of the client
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// The gateway that asks: nginx, ingress, traefik, caddy, haproxy or envoy
     #[arg(long, default_value = "nginx", value_parser = dialect)]
     dialect: Dialect,
     /// Print an object
@@ -48,8 +60,16 @@ async fn run_explain(args: &Args) -> Outcome {
     let app = App::build(&config, clock.clone(), random).await.map_err(Failure::unavailable)?;
     app.read_published_keys().await.map_err(Failure::unavailable)?;
     let request = request(args)?.into_parts().0;
-    let explanation =
-        explain(app.service.gate(), &args.dialect.read(&request), clock.as_ref()).await;
+    if args.url.is_none() && app.service.gate().has_policy() {
+        return Err(Failure::usage(anyhow!(
+            "POLICY_FILE is set: name the client's request by --url"
+        )));
+    }
+    let endpoint = Endpoint::at(request.uri.path()).context("--url: a path begins with a slash");
+    let endpoint = endpoint.map_err(Failure::usage)?;
+    let mut inquiry = endpoint.read(&request);
+    inquiry.line.client = args.client;
+    let explanation = explain(app.service.gate(), &inquiry, clock.as_ref()).await;
     let response = args.dialect.render(&explanation.verdict, &config.gate.denial_config);
     if args.json {
         Output::json(&to_json(&explanation, &response))?;
@@ -65,22 +85,30 @@ async fn run_explain(args: &Args) -> Outcome {
 
 /// The request as the gateway would send it.
 fn request(args: &Args) -> Result<http::Request<()>, Failure> {
-    let mut headers = HeaderMap::new();
+    let told = args.url.as_deref().map(|url| told(&args.method, url)).transpose();
+    let told =
+        told.map_err(Failure::usage)?.unwrap_or(Told { target: Some("/"), ..Told::default() });
+    let request = args.dialect.question(&told, &args.scopes);
+    let mut request = request.context("--url, --method or --scope").map_err(Failure::usage)?;
     for text in &args.headers {
         let (name, value) = header(text).map_err(Failure::usage)?;
-        headers.append(name, value);
+        request.headers_mut().append(name, value);
     }
     if let Some(token) = &args.token {
         let value = format!("Bearer {}", argument_or_stdin(token)?);
         let value = HeaderValue::from_str(&value).context("--token").map_err(Failure::usage)?;
-        headers.append(AUTHORIZATION, value);
+        request.headers_mut().append(AUTHORIZATION, value);
     }
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(args.scopes.iter().map(|scope| ("scope", scope)));
-    let uri = format!("{}?{}", args.dialect.path(), query.finish());
-    let mut request = http::Request::get(uri).body(())?;
-    *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The client's request. The path stays as it was typed: its spelling is what is judged.
+fn told<'a>(method: &'a str, url: &'a str) -> anyhow::Result<Told<'a>> {
+    let (scheme, rest) = url.split_once("://").context("--url: begin with https:// or http://")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = if target.is_empty() { "/" } else { target };
+    let (method, scheme) = (Some(method), Some(scheme));
+    Ok(Told { method, scheme, host: Some(host), target: Some(target), client: None })
 }
 
 fn outcome(verdict: &Verdict) -> (&'static str, &'static str) {
@@ -140,9 +168,6 @@ fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
 }
 
 fn dialect(text: &str) -> anyhow::Result<Dialect> {
-    match text {
-        "nginx" => Ok(Dialect::Nginx),
-        "traefik" => Ok(Dialect::Traefik),
-        _ => Err(anyhow!("write `nginx` or `traefik`")),
-    }
+    let names = Dialect::ALL.map(Dialect::name).join(", ");
+    Dialect::named(text).with_context(|| format!("write one of {names}"))
 }

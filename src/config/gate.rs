@@ -1,19 +1,25 @@
 //! The gate: its addresses, the credentials that it takes, and its answers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::HeaderName;
 
 use super::listeners;
+use super::policy::{PolicyConfig, PolicySource};
 use super::reader::Reader;
 use super::settings;
 use super::signer::lacks_signer;
-use super::tokens::{TokenConfig, TokenMode};
+use super::tokens::{IssuerConfig, TokenConfig, TokenMode};
 use crate::gate::DenialConfig;
 use crate::gate::credential::Cookies;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
+use crate::secret::Secret;
 use crate::server::ListenerConfig;
+use crate::token::SigningKey;
 use crate::wire::networks::Networks;
 
 /// The gate's own section.
@@ -29,12 +35,20 @@ pub struct GateConfig {
     pub identity: IdentityHeaders,
     /// The header in which the application is given a signed token, if it is.
     pub upstream_jwt_header: Option<HeaderName>,
+    /// The application that this token is made for, and its life, where it is not the client's own.
+    pub upstream_audience: Option<(String, Duration)>,
     /// The form of a denial.
     pub denial_config: DenialConfig,
     /// The answers that are logged.
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
+    /// Values of the header by which a gateway proves itself.
+    pub gateway_secrets: Vec<Secret>,
+    /// Networks in which there are gateways alone.
+    pub gateway_networks: Networks,
+    /// The routes, where the operator has any, and where they come from.
+    pub policy: Option<PolicyConfig>,
     /// The gateways whose word is taken on who the client is.
     pub gateways: Networks,
 }
@@ -47,6 +61,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         listen: listeners::gate(reader),
         prefix: reader.get(settings::URL_PREFIX),
         cookies: cookies(reader),
+        upstream_audience: reader
+            .get(settings::UPSTREAM_JWT_AUDIENCE)
+            .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),
+        gateway_secrets: reader.get(settings::GATEWAY_SECRET),
+        gateway_networks: reader.get(settings::GATEWAY_NETWORKS),
+        policy: policy(reader, &identity),
         upstream_jwt_header: reader.good(settings::UPSTREAM_JWT_HEADER, header).flatten(),
         identity,
         denial_config: DenialConfig {
@@ -56,6 +76,29 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         access_log: reader.get(settings::ACCESS_LOG),
         open: reader.get(settings::OPEN_GATE_PATHS),
         gateways: reader.get(settings::TRUSTED_PROXIES),
+    }
+}
+
+/// The policy, if there is one; every mistake in its file is one of the configuration.
+fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Option<PolicyConfig> {
+    let source = PolicySource::new(reader.get(settings::POLICY_FILE)?, identity.roles());
+    let seen = source.version();
+    let read = source.read();
+    let (policy, found) = read.map_or_else(|found| (None, found), |(it, found)| (Some(it), found));
+    reader.mistakes.extend(found);
+    Some(PolicyConfig { source, seen, policy: Arc::new(policy?) })
+}
+
+/// Warns where anybody who can connect may say which request he asks about.
+pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConfig) {
+    let is_proven = gate.listen.asks_for_certificates()
+        || !gate.gateway_secrets.is_empty()
+        || !gate.gateway_networks.is_empty();
+    if gate.policy.is_some() && !is_proven && !gate.listen.is_loopback() {
+        let problem = "whoever reaches LISTEN can say which request he asks about, and so choose the \
+                       route: set GATEWAY_SECRET, GATEWAY_NETWORKS or LISTEN_TLS_CLIENT_CA_FILE, or \
+                       listen on a unix socket";
+        reader.warn(settings::POLICY_FILE, problem);
     }
 }
 
@@ -84,13 +127,30 @@ fn cookies(reader: &mut Reader<'_>) -> Cookies {
     Cookies { single, pair }
 }
 
-/// A handle has no token to hand on: one must be signed.
+/// A handle has no token to hand on, and a token for an audience is our own: one must be signed.
 pub(super) fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tokens: &TokenConfig) {
-    let needs_key = gate.upstream_jwt_header.is_some() && tokens.mode == TokenMode::Opaque;
-    if needs_key && lacks_signer(reader, tokens) {
+    let has_header = gate.upstream_jwt_header.is_some();
+    if has_header && tokens.mode == TokenMode::Opaque && lacks_signer(reader, tokens) {
         reader.wrong(
             settings::UPSTREAM_JWT_HEADER,
             "with TOKEN_MODE=opaque the gate signs tokens itself: set PRIVATE_KEY, SECRET_KEY or KEY_RING_FILE",
         );
     }
+    let Some((audience, _)) = &gate.upstream_audience else { return };
+    let is_secret = |key: &SigningKey| key.verifying().public().is_none();
+    let is_accepted = |issuer: &IssuerConfig| {
+        issuer.audiences.iter().chain(&issuer.default_audience).any(|own| own == audience)
+    };
+    let problem = if !has_header {
+        "needs UPSTREAM_JWT_HEADER, the header that it is sent in"
+    } else if lacks_signer(reader, tokens) {
+        "the gate signs these tokens itself: set PRIVATE_KEY or KEY_RING_FILE"
+    } else if tokens.signing.as_ref().is_some_and(is_secret) {
+        "an app that checks by SECRET_KEY could make tokens too: sign with PRIVATE_KEY or KEY_RING_FILE"
+    } else if tokens.issuers.iter().any(is_accepted) {
+        "is a name of this service, so the app could use the token here: choose another"
+    } else {
+        return;
+    };
+    reader.wrong(settings::UPSTREAM_JWT_AUDIENCE, problem);
 }

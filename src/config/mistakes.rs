@@ -27,6 +27,12 @@ impl Mistakes {
         put(&mut self.warnings, place, problem.into());
     }
 
+    /// Adds all that was found elsewhere.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.found.extend(others.found);
+        self.warnings.extend(others.warnings);
+    }
+
     /// Says whether there are none; warnings are not counted.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -17,6 +17,7 @@ mod lifetimes;
 mod listeners;
 mod mistakes;
 mod names;
+mod policy;
 mod reader;
 mod sessions;
 mod setting;
@@ -38,6 +39,7 @@ pub use gate::GateConfig;
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
 pub use mistakes::Mistakes;
+pub use policy::{PolicyConfig, PolicySource};
 use reader::{Reader, load};
 pub use sessions::SessionConfig;
 pub use signer::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
@@ -189,6 +191,7 @@ impl Config {
         let metrics_listen = listeners::read(reader, &listeners::METRICS);
         let mut tokens = keys::read(reader, purpose != Purpose::Serve);
         gate::check_upstream_jwt(reader, &gate, &tokens);
+        gate::warn_of_unproven_gateways(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);

@@ -14,8 +14,8 @@ use super::setting::settings;
 pub use super::setting::{Entry, Kind};
 use super::texts::{
     MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, algorithm, at_jwt_only, audit_target, cookie_name,
-    hook_url, long_secret, mode, networks, page, pem, prefix, public_url, realm, refusal, route,
-    scope, scopes, stale_if_error, user_prefix,
+    gateway_networks, hook_url, long_secret, long_secrets, mode, networks, page, pem, prefix,
+    public_url, realm, refusal, route, scope, scopes, stale_if_error, user_prefix,
 };
 use super::tokens::TokenMode;
 use super::values::{
@@ -84,6 +84,11 @@ settings! {
         tp-auth's without `__Host-`";
     UPSTREAM_JWT_HEADER: String = text, "header name", "",
         "A header that hands the app a signed token with every 200 (unset: none)";
+    UPSTREAM_JWT_AUDIENCE: Option<String> = optional(text), "text", "",
+        "The app that this token is for: it is then signed by our own key, short-lived, with the \
+        identity in it (unset: the client's own token)";
+    UPSTREAM_JWT_LIFETIME: Duration = seconds(10.0, 3_600.0), "seconds", "300",
+        "The life of such a token; at least half of it is left when the app gets it";
     SESSION_RULE: SessionRule = SessionRule::parse,
         "required, when-present or ignored", "when-present",
         "The rule for `sid`: required, checked when present, or ignored";
@@ -162,6 +167,12 @@ settings! {
     OPEN_GATE_PATHS: OpenPaths = OpenPaths::parse, "comma list of paths", "",
         "Paths that the gate answers to anybody, of /, /health, /ready, /jwks and \
         /.well-known/jwks.json; a gateway that asks there by mistake may let everybody in";
+    POLICY_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The routes and what each demands, in TOML (unset: a good credential for everything)";
+    GATEWAY_SECRET: Vec<Secret> [Secret] = long_secrets(MIN_TOKEN_BYTES), "comma list of texts", "",
+        "Values of X-Portcullis-Gateway by which gateways prove themselves, each of at least 32 bytes";
+    GATEWAY_NETWORKS: Networks = gateway_networks, "comma list of networks", "",
+        "Networks in which there are gateways alone; once a proof is set, nobody else may ask";
     IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
         "Headers added to, or in place of, the default identity headers";
     SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",

@@ -199,6 +199,21 @@ pub(super) fn long_secret(least: usize) -> impl Fn(&str) -> Result<Option<Secret
     }
 }
 
+/// Several such secrets, of which none holds a comma.
+pub(super) fn long_secrets(least: usize) -> impl Fn(&str) -> Result<Vec<Secret>, String> {
+    let one = long_secret(least);
+    move |text| text.split(',').filter_map(|secret| one(secret).transpose()).collect()
+}
+
+/// Networks of gateways. Everybody is no gateway.
+pub(super) fn gateway_networks(text: &str) -> Result<Networks, String> {
+    let networks = networks(text)?;
+    if networks.hold_everybody() {
+        return Err("holds everybody: name the networks of your gateways".to_owned());
+    }
+    Ok(networks)
+}
+
 /// The issuer's own URL, as it is written.
 pub(super) fn public_url(text: &str) -> Result<String, &'static str> {
     let is_good = Url::parse(text).is_ok_and(|url| {

@@ -8,11 +8,12 @@ use tracing::{field, info};
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::EntryPoint;
 use super::verdict::Verdict;
+use crate::policy::canonical::Refusal;
 use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
 
 /// Writes a line of the access log under a name by which the log bounds how many there are.
 macro_rules! access {
-    ($name:ident, $line:expr, $verdict:literal, $code:expr, $user:expr) => {
+    ($name:ident, $line:expr, $verdict_of:expr, $verdict:literal, $code:expr, $user:expr, $refusal:expr) => {
         info!(
             name: $name,
             target: "portcullis::access",
@@ -23,6 +24,8 @@ macro_rules! access {
             status = $line.status.as_u16(),
             client = $line.client.map(field::display),
             user = $user,
+            route = $verdict_of.route(),
+            refusal = $refusal,
             method = $line.inquiry.method(),
             host = $line.inquiry.host(),
             path = $line.inquiry.path(),
@@ -46,12 +49,13 @@ impl AccessLine<'_> {
     pub(super) fn write(&self, verdict: &Verdict) {
         match verdict {
             Verdict::Allow(grant) => {
-                let user = Some(grant.decision.token.subject.as_str());
-                access!(ACCESS_ALLOWED, self, "allow", "ok", user.map(truncated));
+                let user = grant.user().map(truncated);
+                access!(ACCESS_ALLOWED, self, verdict, "allow", "ok", user, None::<&str>);
             }
             Verdict::Deny(denial) => {
-                let user = denial.user.as_deref();
-                access!(ACCESS_REFUSED, self, "deny", denial.code.as_str(), user.map(truncated));
+                let user = denial.user.as_deref().map(truncated);
+                let refusal = denial.refusal.map(Refusal::code);
+                access!(ACCESS_REFUSED, self, verdict, "deny", denial.code.as_str(), user, refusal);
             }
         }
     }

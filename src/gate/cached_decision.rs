@@ -18,7 +18,8 @@ mod key;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 
 pub(super) use compute::session_of;
@@ -37,6 +38,8 @@ use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
 
+/// No answer is kept on its way.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
 
@@ -167,6 +170,21 @@ impl DecisionCache {
     #[must_use]
     pub fn with_upstream_jwt(self, upstream: UpstreamJwt) -> Self {
         Self { upstream: Some(upstream), ..self }
+    }
+
+    /// The headers of an answer that names nobody: all that an identity could be in, empty.
+    pub(super) fn headers_of_nobody(&self) -> HeaderMap {
+        let mut headers = self.identity.of_nobody();
+        if let Some(upstream) = &self.upstream {
+            headers.insert(upstream.header().clone(), HeaderValue::from_static(""));
+        }
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers
+    }
+
+    /// The present time.
+    pub(super) fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 
     /// The verifier of tokens.
@@ -306,9 +324,8 @@ impl DecisionCache {
         let of_handle = decision.handle.as_ref().map(|epoch| {
             self.handles.as_ref().map_or(EpochStatus::Changed, |handles| handles.status(epoch))
         });
-        let is_outdated = |by| self.upstream.as_ref().is_none_or(|it| !it.is_current(by));
-        let of_key =
-            decision.signed.as_ref().filter(|by| is_outdated(by)).map(|_| EpochStatus::Changed);
+        let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
+        let of_key = decision.signed.as_ref().map(status);
         of_session.max(of_handle).max(of_key).unwrap_or(EpochStatus::Current)
     }
 }

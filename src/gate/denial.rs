@@ -1,6 +1,10 @@
 //! The reason why a request may not pass, in one fixed word.
 
+use std::sync::Arc;
+
 use super::identity::IdentityError;
+use crate::policy::Unmet;
+use crate::policy::canonical::Refusal;
 use crate::session::{Ended, NotLive};
 use crate::token::TokenError;
 
@@ -11,8 +15,14 @@ pub struct Denial {
     pub code: DenialCode,
     /// The scopes that were needed, where they are the reason; separated by spaces.
     pub scopes: Option<String>,
+    /// The greatest age of a login in seconds, where that is the reason (RFC 9470, section 3).
+    pub max_age: Option<u64>,
     /// The user, where the credentials are good and do not suffice. For the log alone.
     pub user: Option<String>,
+    /// The reason why the request is ambiguous. For the log alone.
+    pub refusal: Option<Refusal>,
+    /// The route that denied it. For the log alone.
+    pub route: Option<Arc<str>>,
 }
 
 impl Denial {
@@ -21,11 +31,40 @@ impl Denial {
     pub fn of(self, user: &str) -> Self {
         Self { user: Some(user.to_owned()), ..self }
     }
+
+    /// The same denial, at this route.
+    #[must_use]
+    pub fn at(self, route: Option<&Arc<str>>) -> Self {
+        Self { route: route.cloned(), ..self }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..DenialCode::AmbiguousRequest.into() }
+    }
+}
+
+impl From<Unmet> for Denial {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::Scope(scopes) => {
+                Self { scopes: Some(scopes), ..DenialCode::InsufficientScope.into() }
+            }
+            Unmet::Role => DenialCode::InsufficientRole.into(),
+            Unmet::Issuer => DenialCode::WrongIssuer.into(),
+            Unmet::Audience => DenialCode::WrongAudience.into(),
+            Unmet::Claim => DenialCode::WrongClaim.into(),
+            Unmet::LoginAge(age) => {
+                Self { max_age: Some(age.as_secs()), ..DenialCode::LoginTooOld.into() }
+            }
+        }
+    }
 }
 
 impl From<DenialCode> for Denial {
     fn from(code: DenialCode) -> Self {
-        Self { code, scopes: None, user: None }
+        Self { code, scopes: None, max_age: None, user: None, refusal: None, route: None }
     }
 }
 
@@ -38,6 +77,11 @@ pub enum Class {
     BadCredentials,
     /// Good credentials that do not suffice: 403 with `insufficient_scope`.
     NotEnough,
+    /// Good credentials of a login that is too old: 401 with `insufficient_user_authentication`
+    /// (RFC 9470, section 3).
+    LoginAgain,
+    /// The request may not pass, whoever sends it: 403.
+    Refused,
     /// The operator's mistake, not the client's: 403, so that nobody passes.
     Misconfigured,
     /// The decision is not possible now: 503.
@@ -102,11 +146,20 @@ denial_codes! {
     SessionInactive "session_inactive" BadCredentials "The session was not used for too long",
     SessionRevoked "session_revoked" BadCredentials "The session was revoked",
     InsufficientScope "insufficient_scope" NotEnough "The token does not have the scopes needed",
+    InsufficientRole "insufficient_role" NotEnough "The user does not have the role needed",
+    WrongIssuer "wrong_issuer" NotEnough "The token is of another issuer than is needed here",
+    WrongClaim "wrong_claim" NotEnough "A claim of the token has another value than is needed here",
+    LoginTooOld "login_too_old" LoginAgain "The login is too long ago for this",
+    NoRoute "no_route" Refused "No route of the policy lets this request pass",
+    AmbiguousRequest "ambiguous_request" Refused
+        "The request can be read in more than one way, or was not told in full",
     IdentityTooLarge "identity_too_large" Misconfigured
         "The identity does not fit into the response headers",
     UnknownRequirement "unknown_requirement" Misconfigured
         "The gateway asked for something that is not understood",
     WrongPath "wrong_path" Misconfigured "The gateway asked at a path that answers no such question",
+    UnknownGateway "unknown_gateway" Misconfigured
+        "Whoever asked did not prove to be a gateway",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
 }

@@ -7,12 +7,15 @@ use serde::Serialize;
 
 use super::cached_decision::{CredentialKind, session_of};
 use super::credential::{CredentialSource, Found};
+use super::denial::Denial;
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, credential};
-use crate::clock::Clock;
-use crate::session::NotLive;
+use super::{Gate, announced_method, credential, route_of};
+use crate::clock::{Clock, UnixTime};
+use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
+use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
+use crate::session::{NotLive, Session};
 use crate::token::algorithm;
 use crate::token::{TokenError, Verified};
 
@@ -39,8 +42,21 @@ pub struct Explanation {
 /// Explains the answer to `inquiry`.
 pub async fn explain(gate: &Gate, inquiry: &Inquiry<'_>, clock: &dyn Clock) -> Explanation {
     let mut steps = Vec::new();
-    take_steps(gate, inquiry, clock, &mut steps).await;
+    take_steps(gate, inquiry, clock, &mut Steps(&mut steps)).await;
     Explanation { steps, verdict: gate.check(inquiry).await }
+}
+
+/// The steps so far.
+struct Steps<'s>(&'s mut Vec<Step>);
+
+impl Steps<'_> {
+    /// Records a step; `None` where it failed, so that no other is taken.
+    fn record(&mut self, step: &'static str, outcome: Result<String, String>) -> Option<()> {
+        let passed = outcome.is_ok();
+        let finding = outcome.unwrap_or_else(|failure| failure);
+        self.0.push(Step { step, passed, finding });
+        passed.then_some(())
+    }
 }
 
 /// Takes the steps until one fails, which is told by `None`.
@@ -48,47 +64,157 @@ async fn take_steps(
     gate: &Gate,
     inquiry: &Inquiry<'_>,
     clock: &dyn Clock,
-    steps: &mut Vec<Step>,
+    steps: &mut Steps<'_>,
 ) -> Option<()> {
-    let mut record = |step, outcome: Result<String, String>| {
-        let passed = outcome.is_ok();
-        let finding = outcome.unwrap_or_else(|failure| failure);
-        steps.push(Step { step, passed, finding });
-        passed.then_some(())
-    };
-    let requirement = match &inquiry.requirement {
+    let demanded = match &inquiry.requirement {
         Ok(requirement) => requirement,
-        Err(code) => return record("requirement", Err(code.description().to_owned())),
+        Err(code) => return steps.record("requirement", Err(code.description().to_owned())),
     };
-    record("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
+    steps
+        .record("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
+    let Some(policy) = gate.policy_for(inquiry) else {
+        let verified = take_credential_steps(gate, inquiry, clock, steps).await?;
+        return take_requirement_steps(demanded, &verified.facts(clock.now()), steps);
+    };
+    let request = match inquiry.told().and_then(|told| canonical(&told)) {
+        Ok(request) => request,
+        Err(refusal) => return steps.record("request", Err(request_refused(refusal, inquiry))),
+    };
+    steps.record("request", Ok(format!("{} {}", request.method, request.url())))?;
+    let near = near_misses(&policy, &request);
+    let preflight = announced_method(&policy, &request, inquiry.headers);
+    let route = match route_of(&policy, &request, preflight) {
+        Ok(route) => route,
+        Err(denial) => return steps.record("route", Err(format!("{}{near}", not_routed(&denial)))),
+    };
+    let name = route.name.map_or("none; the default holds".to_owned(), ToString::to_string);
+    match route.access {
+        Access::Denied => {
+            return steps.record("route", Err(format!("{name}: it lets nobody pass")));
+        }
+        Access::Public if demanded.is_empty() || preflight.is_some() => {
+            return steps.record("route", Ok(format!("{name}: it demands nothing{near}")));
+        }
+        Access::Public | Access::Required(_) => {
+            steps.record("route", Ok(format!("{name}{near}")))?;
+        }
+    }
+    let found = take_credential_steps(gate, inquiry, clock, steps).await?;
+    let facts = policy.facts_at(&route, &request.path, found.facts(clock.now()));
+    let of_route = match route.access {
+        Access::Required(requirement) => requirement,
+        Access::Public | Access::Denied => demanded,
+    };
+    take_requirement_steps(of_route, &facts, steps)?;
+    if demanded.is_empty() { Some(()) } else { take_requirement_steps(demanded, &facts, steps) }
+}
+
+/// A credential that is good, and its session.
+struct GoodCredential {
+    token: Verified,
+    session: Option<Session>,
+}
+
+impl GoodCredential {
+    fn facts(&self, now: UnixTime) -> Facts<'_> {
+        Facts::new(&self.token, self.session.as_ref(), now)
+    }
+}
+
+async fn take_credential_steps(
+    gate: &Gate,
+    inquiry: &Inquiry<'_>,
+    clock: &dyn Clock,
+    steps: &mut Steps<'_>,
+) -> Option<GoodCredential> {
     let found = match credential::find(inquiry.headers, &gate.cookies) {
         Ok(found) => found,
-        Err(code) => return record("credential", Err(code.description().to_owned())),
+        Err(code) => {
+            steps.record("credential", Err(code.description().to_owned()));
+            return None;
+        }
     };
     let kind = gate.decisions.kind_of(found.credential);
-    record("credential", Ok(credential_found(kind, &found)))?;
+    steps.record("credential", Ok(credential_found(kind, &found)))?;
     let step = match kind {
         CredentialKind::Jwt => "token",
         CredentialKind::Handle => "handle",
     };
-    let verified = match verify(gate, kind, found.credential).await {
-        Ok(verified) => verified,
-        Err(refused) => return record(step, Err(refused)),
+    let verified = verify(gate, kind, found.credential).await;
+    let (finding, verified) = match verified {
+        Ok(verified) => (Ok(token_found(&verified, clock)), Some(verified)),
+        Err(refused) => (Err(refused), None),
     };
-    record(step, Ok(token_found(&verified, clock)))?;
-    record("session", session_found(gate, &verified).await)?;
+    steps.record(step, finding)?;
+    let token = verified?;
+    let (finding, session) = match session_found(gate, &token).await {
+        Ok((finding, session)) => (Ok(finding), session),
+        Err(refused) => (Err(refused), None),
+    };
+    steps.record("session", finding)?;
     if let CredentialSource::Pair { .. } = found.source {
-        record("cookies", cookies_found(&found.source, &verified))?;
+        steps.record("cookies", cookies_found(&found.source, &token))?;
     }
-    let scopes: Vec<_> = verified.scopes.iter().collect();
-    let granted = format!("the token grants [{}]", scopes.join(" "));
-    match requirement.check(&verified.scopes) {
-        Ok(()) => record("scopes", Ok(format!("{granted}, which suffices"))),
-        Err(denial) => {
-            let needed = denial.scopes.unwrap_or_default();
-            record("scopes", Err(format!("{granted}; needed are [{needed}]")))
-        }
+    Some(GoodCredential { token, session })
+}
+
+/// One step for each condition; where there is none, what the token may do.
+fn take_requirement_steps(
+    requirement: &Requirement,
+    facts: &Facts<'_>,
+    steps: &mut Steps<'_>,
+) -> Option<()> {
+    let granted: Vec<_> = facts.token.scopes.iter().collect();
+    let granted = format!("the token grants [{}]", granted.join(" "));
+    if requirement.is_empty() {
+        return steps.record("scopes", Ok(format!("{granted}, which suffices")));
     }
+    requirement.conditions().iter().try_for_each(|condition| {
+        let (name, demand) = (condition.name(), condition.to_string());
+        let outcome = match (condition.check(facts), name) {
+            (Ok(()), "scopes") => Ok(format!("{granted}, which suffices")),
+            (Ok(()), _) => Ok(format!("needed is {demand}, and it is so")),
+            (Err(Unmet::Scope(needed)), _) => Err(format!("{granted}; needed are [{needed}]")),
+            (Err(unmet), _) => Err(format!("needed is {demand}; {unmet}")),
+        };
+        steps.record(name, outcome)
+    })
+}
+
+/// The reason why a request is ambiguous, and where the gateway should say what is missing.
+fn request_refused(refusal: Refusal, inquiry: &Inquiry<'_>) -> String {
+    let header = inquiry.family.and_then(|family| match refusal {
+        Refusal::MissingMethod => family.method,
+        Refusal::MissingScheme => family.scheme,
+        Refusal::MissingHost => family.host,
+        Refusal::MissingTarget => family.target,
+        _ => None,
+    });
+    let advice = header.map_or_else(String::new, |header| format!("; it does so in `{header}`"));
+    format!("{refusal} ({}){advice}", refusal.code())
+}
+
+fn not_routed(denial: &Denial) -> String {
+    match denial.refusal {
+        Some(refusal) => format!("{refusal} ({})", refusal.code()),
+        None => denial.code.description().to_owned(),
+    }
+}
+
+/// The routes at the same host and path that are not this request's, and why.
+fn near_misses(policy: &Policy, request: &CanonicalRequest<'_>) -> String {
+    let Ok(Some(place)) = policy.place(request) else { return String::new() };
+    let missed = place.value.iter().filter_map(|route| {
+        let reason = if !route.takes_method(request.method) {
+            "another method"
+        } else if !route.takes_client(request) {
+            "a client of another network"
+        } else {
+            return None;
+        };
+        Some(format!("; not {}: {reason}", route.name))
+    });
+    missed.collect()
 }
 
 fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
@@ -168,19 +294,26 @@ fn token_found(verified: &Verified, clock: &dyn Clock) -> String {
     )
 }
 
-async fn session_found(gate: &Gate, verified: &Verified) -> Result<String, String> {
+async fn session_found(
+    gate: &Gate,
+    verified: &Verified,
+) -> Result<(String, Option<Session>), String> {
     let (user, id) = match session_of(verified) {
         Ok(Some(named)) => named,
         Ok(None) => {
-            return Ok("the token names no session, or its issuer's are not looked at".to_owned());
+            let none = "the token names no session, or its issuer's are not looked at";
+            return Ok((none.to_owned(), None));
         }
         Err(_) => return Err("the token names a session that nobody could own".to_owned()),
     };
     match gate.decisions.sessions().live(&user, &id).await {
-        Ok(session) => Ok(format!(
-            "session {id} of {user} lives: since {}, last seen {}, until {}",
-            session.created, session.last_seen, session.expires
-        )),
+        Ok(session) => {
+            let finding = format!(
+                "session {id} of {user} lives: since {}, last seen {}, until {}",
+                session.created, session.last_seen, session.expires
+            );
+            Ok((finding, Some(session)))
+        }
         Err(NotLive::Unknown) => Err(format!("{user} has no session {id}, or it was revoked")),
         Err(NotLive::Ended(how)) => Err(format!("session {id} of {user} is over: {how:?}")),
         Err(NotLive::Store(error)) => Err(error.to_string()),

@@ -9,15 +9,12 @@
 //! exponent refuses the identity, and nothing is sent of which the issuer says that nobody verified
 //! it.
 
-mod claim;
 mod reserved;
 
-use std::borrow::Cow;
-
-use claim::{ClaimPath, Found};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::policy::claim::{self, ClaimPath, UserClaims, as_text, holds_integers_alone};
 use crate::session::Session;
 use crate::token::{ScopeSet, Verified};
 
@@ -29,13 +26,16 @@ const MAX_BYTES: usize = 16 * 1024;
 /// them apart.
 const ISSUER: &str = "x-auth-issuer";
 
+/// The header of the roles; a policy takes them from the same claims.
+const ROLES: &str = "x-auth-roles";
+
 /// The headers that are sent unless the operator says otherwise.
 const DEFAULT: [(&str, &str); 7] = [
     ("x-auth-user", "sub|user_id|identifier"),
     ("x-auth-username", "preferred_username|username"),
     ("x-auth-email", "email"),
     ("x-auth-scopes", "scope"),
-    ("x-auth-roles", "roles|role"),
+    (ROLES, "roles|role"),
     ("x-auth-session", "sid"),
     (ISSUER, "iss"),
 ];
@@ -130,6 +130,29 @@ impl IdentityHeaders {
         }
     }
 
+    /// The headers where nobody is known: all of them, empty.
+    pub(super) fn of_nobody(&self) -> HeaderMap {
+        let empty = HeaderValue::from_static("");
+        let headers = self.mappings.iter().map(|mapping| (mapping.header.clone(), empty.clone()));
+        headers.collect()
+    }
+
+    /// The same identity as claims of a token: the values as they are, under the names that the field
+    /// gives them. What has no value is not there.
+    pub(super) fn claims(&self, token: &Verified, session: Option<&Session>) -> Map<String, Value> {
+        let claim = |mapping: &Mapping| {
+            let value = mapping.claim(token, session, self.sends_unverified)?;
+            Some((claim_name(&mapping.header), value))
+        };
+        self.mappings.iter().filter_map(claim).collect()
+    }
+
+    /// The claims that hold the user's roles.
+    pub(crate) fn roles(&self) -> Vec<ClaimPath> {
+        let of_roles = |mapping: &&Mapping| mapping.header == ROLES;
+        self.mappings.iter().find(of_roles).map_or_else(Vec::new, |found| found.claims.clone())
+    }
+
     /// The headers for this token and its session. A claim of the token goes before a claim of the
     /// session.
     ///
@@ -222,19 +245,48 @@ impl Mapping {
         if let Some(scopes) = self.scopes(token) {
             return Ok(scopes);
         }
-        let of_token = token.claims.as_map();
-        let of_session = session.map(|session| &session.claims);
-        let Some(found) = self.find(of_token, of_session) else {
+        let Some(found) = self.find(token, session, sends_unverified) else {
             return Ok(String::new());
         };
-        if !sends_unverified && self.is_unverified(&found, of_token, of_session) {
-            return Ok(String::new());
-        }
-        let mut text = render(found.value)?;
+        let mut text = render(found)?;
         if self.names_user && !text.is_empty() {
             text.insert_str(0, &token.issuer.user_prefix);
         }
         Ok(text)
+    }
+
+    /// The claim that has a value, as it is.
+    fn claim(
+        &self,
+        token: &Verified,
+        session: Option<&Session>,
+        sends_unverified: bool,
+    ) -> Option<Value> {
+        if self.scopes(token).is_some() {
+            let scopes: Vec<_> = token.scopes.iter().collect();
+            return Some(scopes.join(" ").into());
+        }
+        let found = self.find(token, session, sends_unverified)?;
+        match found.as_str().filter(|_| self.names_user) {
+            Some(name) => Some(format!("{}{name}", token.issuer.user_prefix).into()),
+            None => Some(found.clone()),
+        }
+    }
+
+    /// Finds the first claim that has a value, and is not said to be unverified. A session never
+    /// counts for the issuer.
+    fn find<'c>(
+        &self,
+        token: &'c Verified,
+        session: Option<&'c Session>,
+        sends_unverified: bool,
+    ) -> Option<&'c Value> {
+        let claims = UserClaims::new(token, session);
+        let claims = if self.header == ISSUER { claims.of_token() } else { claims };
+        let found = claims.find(&self.claims)?;
+        let also = Some("email").filter(|_| self.header == EMAIL);
+        let is_sent = sends_unverified || !claims.is_unverified(&found, also);
+        is_sent.then_some(found.value)
     }
 
     /// The token's scopes, where they come before every other claim that has a value.
@@ -248,40 +300,19 @@ impl Mapping {
         });
         first.flatten()
     }
+}
 
-    /// Finds the first claim that has a value. A session's claims count only where the token has
-    /// none of the names, so that a token and a session are never mixed into another user; and they
-    /// never count for the issuer.
-    fn find<'c>(
-        &self,
-        token: &'c Map<String, Value>,
-        session: Option<&'c Map<String, Value>>,
-    ) -> Option<Found<'c>> {
-        let among = |claims: &'c Map<String, Value>| {
-            self.claims.iter().find_map(|claim| claim.find(claims))
-        };
-        among(token).or_else(|| among(session.filter(|_| self.header != ISSUER)?))
+/// The name of the claim that says what a header says (RFC 7519, OpenID Connect Core, RFC 8693).
+fn claim_name(header: &HeaderName) -> String {
+    match header.as_str() {
+        "x-auth-user" => "sub",
+        "x-auth-username" => "preferred_username",
+        "x-auth-scopes" => "scope",
+        "x-auth-session" => "sid",
+        ISSUER => "idp",
+        other => other.strip_prefix("x-auth-").unwrap_or(other),
     }
-
-    /// Returns whether a claim says that nobody verified the value: `email_verified` beside
-    /// `email`, `phone_number_verified` beside `phone_number` (OpenID Connect Core, section 5.1).
-    fn is_unverified(
-        &self,
-        found: &Found<'_>,
-        token: &Map<String, Value>,
-        session: Option<&Map<String, Value>>,
-    ) -> bool {
-        let email = Some("email").filter(|_| self.header == EMAIL);
-        [Some(found.name), email].into_iter().flatten().any(|name| {
-            let name = format!("{name}_verified");
-            let mut said = [Some(found.parent), Some(token), session]
-                .into_iter()
-                .flatten()
-                .filter_map(|claims| claims.get(&name))
-                .filter(|said| !said.is_null());
-            said.any(|said| *said != Value::Bool(true) && *said != "true")
-        })
-    }
+    .to_owned()
 }
 
 fn scopes(scopes: &ScopeSet) -> String {
@@ -307,24 +338,6 @@ fn render(value: &Value) -> Result<String, IdentityError> {
         }
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => encode(&as_text(value)),
     })
-}
-
-/// Returns whether the value holds integers alone: each of them is written in one way only, and no
-/// two are written the same.
-fn holds_integers_alone(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => true,
-        Value::Number(number) => !number.is_f64(),
-        Value::Array(members) => members.iter().all(holds_integers_alone),
-        Value::Object(members) => members.values().all(holds_integers_alone),
-    }
-}
-
-fn as_text(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => text.into(),
-        other => other.to_string().into(),
-    }
 }
 
 /// Percent-encodes every byte that could end the header or the member, or be read in two ways.

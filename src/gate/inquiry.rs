@@ -1,10 +1,11 @@
 //! The question of a gateway, the same for every gateway.
 
 use http::HeaderMap;
-use http::request::Parts;
 
 use super::denial::DenialCode;
-use super::requirement::Requirement;
+use crate::policy::Requirement;
+use crate::policy::canonical::headers::{Family, ORIGINAL};
+use crate::policy::canonical::{Refusal, Told};
 
 /// The most bytes of a path, a host or a user's name that are logged.
 const MAX_LOGGED_BYTES: usize = 512;
@@ -16,50 +17,53 @@ pub struct Inquiry<'r> {
     pub headers: &'r HeaderMap,
     /// The operator's demands here, or the reason why they could not be read.
     pub requirement: Result<Requirement, DenialCode>,
-    /// The headers with the client's own request line, if any. For the log alone: nothing is
-    /// decided on it, since only the operator's configuration says who wrote it.
-    pub original: Option<Original>,
-}
-
-/// The headers in which the gateway writes the client's own request line. They are looked up only
-/// for the log, since most answers are not logged.
-#[derive(Clone, Copy, Debug)]
-pub struct Original {
-    /// The header with the method.
-    pub method: &'static str,
-    /// The header with the host.
-    pub host: &'static str,
-    /// The header with path and query.
-    pub uri: &'static str,
+    /// The headers in which this kind of gateway describes the client's request, if it does. A policy
+    /// judges by them; without one they are for the log alone.
+    pub family: Option<&'static Family>,
+    /// The parts that the gateway tells in its own request, and the client's address, as far as it
+    /// is known for certain.
+    pub line: Told<'r>,
 }
 
 impl<'r> Inquiry<'r> {
-    /// The question in a gateway's request: the client's headers, the demands in the query of the
-    /// operator's address, and the headers in which this kind of gateway writes the client's own
-    /// line.
-    pub fn of(request: &'r Parts, original: Original) -> Self {
-        Self {
-            headers: &request.headers,
-            requirement: Requirement::from_query(request.uri.query()),
-            original: Some(original),
-        }
+    /// A question about credentials alone, of which no gateway describes a request.
+    pub(super) fn plain(headers: &'r HeaderMap) -> Self {
+        let (requirement, line) = (Ok(Requirement::default()), Told::default());
+        Self { headers, requirement, family: None, line }
+    }
+
+    /// The parts of the client's request, as the gateway told them.
+    ///
+    /// # Errors
+    /// The reason why they do not say one thing.
+    pub fn told(&self) -> Result<Told<'r>, Refusal> {
+        let family = self.family.ok_or(Refusal::MissingTarget)?;
+        family.read(self.headers, &self.line)
     }
 
     /// The client's method, as much of it as a log line takes.
     pub fn method(&self) -> Option<&'r str> {
-        self.text(self.original?.method).map(truncated)
+        self.said(self.family?.method, self.line.method).map(truncated)
     }
 
     /// The host that the client asked for, as much of it as a log line takes.
     pub fn host(&self) -> Option<&'r str> {
-        self.text(self.original?.host).map(truncated)
+        let family = self.family?;
+        // nginx sends the client's own Host where it is configured so, and nothing else of it.
+        let own = || self.text("host").filter(|_| *family == ORIGINAL);
+        self.said(family.host, self.line.host).or_else(own).map(truncated)
     }
 
     /// The path without its query, which may hold credentials and so stays out of logs; as much of
     /// it as a log line takes.
     pub fn path(&self) -> Option<&'r str> {
-        let uri = self.text(self.original?.uri)?;
+        let uri = self.said(self.family?.target, self.line.target)?;
         Some(truncated(uri.split(['?', '#']).next().unwrap_or(uri)))
+    }
+
+    /// The text of the header that tells a part, or of the gateway's own request.
+    fn said(&self, header: Option<&str>, line: Option<&'r str>) -> Option<&'r str> {
+        header.map_or(line, |header| self.text(header))
     }
 
     /// A header's text, in UTF-8, as many gateways write paths; none where it has characters that
@@ -96,9 +100,14 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-uri", HeaderValue::from_bytes(uri).unwrap());
-            let original = Original { method: "x-method", host: "x-host", uri: "x-uri" };
+            let family: &'static Family = &Family { target: Some("x-uri"), ..ORIGINAL };
             let requirement = Ok(Requirement::default());
-            let inquiry = Inquiry { headers: &headers, requirement, original: Some(original) };
+            let inquiry = Inquiry {
+                headers: &headers,
+                requirement,
+                family: Some(family),
+                line: Told::default(),
+            };
             assert_eq!((inquiry.path(), inquiry.method()), (path, None));
         }
     }

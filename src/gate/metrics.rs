@@ -13,8 +13,16 @@ use super::denial::DenialCode;
 pub enum EntryPoint {
     /// `/validate_request`.
     Nginx,
+    /// `/validate_request/ingress`.
+    Ingress,
     /// `/validate_request/traefik`.
     Traefik,
+    /// `/validate_request/caddy`.
+    Caddy,
+    /// `/validate_request/haproxy`.
+    HaProxy,
+    /// `/validate_request/envoy/..`.
+    Envoy,
     /// `/validate`.
     Validate,
     /// Any other path or listener, where nobody is let in.
@@ -22,13 +30,26 @@ pub enum EntryPoint {
 }
 
 impl EntryPoint {
-    const ALL: [Self; 4] = [Self::Nginx, Self::Traefik, Self::Validate, Self::Elsewhere];
+    const ALL: [Self; 8] = [
+        Self::Nginx,
+        Self::Ingress,
+        Self::Traefik,
+        Self::Caddy,
+        Self::HaProxy,
+        Self::Envoy,
+        Self::Validate,
+        Self::Elsewhere,
+    ];
 
     /// Its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::Ingress => "ingress",
             Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
+            Self::HaProxy => "haproxy",
+            Self::Envoy => "envoy",
             Self::Validate => "validate",
             Self::Elsewhere => "elsewhere",
         }
@@ -64,7 +85,7 @@ struct CacheLabels {
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
     /// By entry point: the allowed, then the denied by code.
-    requests: [(Counter, Vec<Counter>); 4],
+    requests: [(Counter, Vec<Counter>); 8],
     hits: Counter,
     rechecks: Counter,
     misses: Counter,

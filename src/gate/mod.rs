@@ -10,6 +10,7 @@ pub mod credential;
 pub mod denial;
 pub mod dialect;
 pub mod explain;
+pub mod gateway_proof;
 pub mod handle;
 pub mod identity;
 pub mod inquiry;
@@ -17,25 +18,37 @@ mod jwthenticator;
 mod memory_size;
 pub mod metrics;
 pub mod open;
-pub mod requirement;
+mod requirement;
 pub mod service;
 pub mod single_flight;
 pub mod upstream;
 pub mod verdict;
 
-use cached_decision::DecisionCache;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderMap;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+
+use crate::policy::canonical::{CanonicalRequest, canonical};
+use crate::policy::{Access, Facts, Policy, Requirement, RouteMatch};
+use cached_decision::{CachedDecision, DecisionCache};
 use credential::Cookies;
-use denial::Denial;
+use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
 use inquiry::Inquiry;
 use single_flight::SingleFlight;
-use verdict::{Grant, Verdict};
+use verdict::{Grant, Identity, Verdict};
 
 /// The judge of requests.
 #[derive(Debug)]
 pub struct Gate {
     decisions: DecisionCache,
     cookies: Cookies,
+    /// The routes, where the operator has any; replaced as a whole.
+    policy: ArcSwapOption<Policy>,
+    /// The headers of an answer that names nobody.
+    nobody: Arc<HeaderMap>,
     pings: SingleFlight<(), bool>,
     /// True where being ready takes a store that can be written.
     needs_writes: bool,
@@ -53,7 +66,26 @@ pub struct Readiness {
 impl Gate {
     /// A gate that decides by `decisions`, and looks for credentials also in these cookies.
     pub fn new(decisions: DecisionCache, cookies: Cookies) -> Self {
-        Self { decisions, cookies, pings: SingleFlight::default(), needs_writes: false }
+        let (policy, nobody) = (ArcSwapOption::empty(), Arc::new(decisions.headers_of_nobody()));
+        Self {
+            decisions,
+            cookies,
+            policy,
+            nobody,
+            pings: SingleFlight::default(),
+            needs_writes: false,
+        }
+    }
+
+    /// Judges by this policy from now on. A request that is being judged goes on by the one that it
+    /// began with.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        self.policy.store(Some(policy));
+    }
+
+    /// Returns whether there is a policy.
+    pub fn has_policy(&self) -> bool {
+        self.policy.load().is_some()
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -72,13 +104,62 @@ impl Gate {
     }
 
     async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
-        let requirement = inquiry.requirement.as_ref().map_err(|code| *code)?;
+        let demanded = inquiry.requirement.as_ref().map_err(|code| *code)?;
+        let Some(policy) = self.policy_for(inquiry) else {
+            let decision = self.authenticate(inquiry).await?;
+            check_facts(&[demanded], &self.facts(&decision))?;
+            return Ok(Grant { identity: Identity::Known(decision), route: None });
+        };
+        let request = canonical(&inquiry.told()?)?;
+        let preflight = announced_method(&policy, &request, inquiry.headers);
+        let route = route_of(&policy, &request, preflight)?;
+        let nothing = Requirement::default();
+        let demanded = if preflight.is_some() { &nothing } else { demanded };
+        let judged = self.judge_at(&policy, &route, &request, inquiry, demanded).await;
+        let identity = judged.map_err(|denial| denial.at(route.name))?;
+        Ok(Grant { identity, route: route.name.cloned() })
+    }
+
+    /// Judges a request that takes this route. What the gateway's address demands comes on top.
+    async fn judge_at(
+        &self,
+        policy: &Policy,
+        route: &RouteMatch<'_>,
+        request: &CanonicalRequest<'_>,
+        inquiry: &Inquiry<'_>,
+        demanded: &Requirement,
+    ) -> Result<Identity, Denial> {
+        let nothing = Requirement::default();
+        let requirement = match route.access {
+            Access::Denied => return Err(DenialCode::NoRoute.into()),
+            Access::Public if demanded.is_empty() => {
+                return Ok(Identity::Public(Arc::clone(&self.nobody)));
+            }
+            Access::Public => &nothing,
+            Access::Required(requirement) => requirement,
+        };
+        let decision = self.authenticate(inquiry).await?;
+        let facts = policy.facts_at(route, &request.path, self.facts(&decision));
+        check_facts(&[requirement, demanded], &facts)?;
+        Ok(Identity::Known(decision))
+    }
+
+    /// The policy by which a question is judged, if there is one. A question about a credential
+    /// alone has no route.
+    fn policy_for(&self, inquiry: &Inquiry<'_>) -> Option<Arc<Policy>> {
+        inquiry.family.and_then(|_| self.policy.load_full())
+    }
+
+    /// The decision about the one credential of a request.
+    async fn authenticate(&self, inquiry: &Inquiry<'_>) -> Result<Arc<CachedDecision>, Denial> {
         let found = credential::find(inquiry.headers, &self.cookies)?;
         let decision = self.decisions.decide(found.credential).await?;
         found.source.check(&decision.token.subject)?;
-        let subject = &decision.token.subject;
-        requirement.check(&decision.token.scopes).map_err(|denial| denial.of(subject))?;
-        Ok(Grant { decision })
+        Ok(decision)
+    }
+
+    fn facts<'f>(&self, decision: &'f CachedDecision) -> Facts<'f> {
+        Facts::new(&decision.token, decision.session.as_ref(), self.decisions.now())
     }
 
     /// Returns whether the store answers (and takes writes, where they are needed), and whether the
@@ -101,4 +182,42 @@ impl Gate {
     pub fn decisions(&self) -> &DecisionCache {
         &self.decisions
     }
+}
+
+/// The route that a request takes. A CORS preflight that passes takes the route of the request that
+/// it announces, and needs nothing there (Fetch, section 3.3.2).
+fn route_of<'p>(
+    policy: &'p Policy,
+    request: &CanonicalRequest<'_>,
+    preflight: Option<&str>,
+) -> Result<RouteMatch<'p>, Denial> {
+    let route = match preflight {
+        None => policy.find(request)?,
+        Some(method) => {
+            let announced = CanonicalRequest { method, ..request.clone() };
+            let is_open = |route: &RouteMatch<'_>| *route.access != Access::Denied;
+            let route = policy.find(&announced)?.filter(is_open);
+            route.map(RouteMatch::made_public)
+        }
+    };
+    route.ok_or_else(|| DenialCode::NoRoute.into())
+}
+
+/// The method of the request that a CORS preflight announces, where the operator lets preflights
+/// pass.
+fn announced_method<'h>(
+    policy: &Policy,
+    request: &CanonicalRequest<'_>,
+    headers: &'h HeaderMap,
+) -> Option<&'h str> {
+    let is_preflight =
+        policy.allows_preflight() && request.method == "OPTIONS" && headers.contains_key(ORIGIN);
+    headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_preflight)?.to_str().ok()
+}
+
+fn check_facts(requirements: &[&Requirement], facts: &Facts<'_>) -> Result<(), Denial> {
+    let mut requirements = requirements.iter();
+    requirements
+        .try_for_each(|requirement| requirement.check(facts))
+        .map_err(|unmet| Denial::from(unmet).of(&facts.token.subject))
 }

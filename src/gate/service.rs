@@ -13,11 +13,12 @@ use tracing::{error, warn};
 
 use super::access_log::AccessLine;
 use super::denial::{Class, Denial, DenialCode};
-use super::dialect::{DenialConfig, Dialect};
+use super::dialect::{DenialConfig, Dialect, Endpoint};
+use super::gateway_proof::{GatewayProof, Peer};
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::{EntryPoint, GateMetrics};
 use super::open::{Document, OpenPaths};
-use super::requirement::Requirement;
+use super::requirement;
 use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
@@ -75,6 +76,8 @@ pub struct ServiceConfig {
     pub own_keys: Arc<SigningRing>,
     /// The clock that decides which of them are published.
     pub clock: Arc<dyn Clock>,
+    /// The proof that a gateway owes.
+    pub proof: GatewayProof,
     /// The state of the invalidation, by which changes of others in the store become known.
     pub invalidation: Arc<InvalidationState>,
 }
@@ -110,15 +113,15 @@ impl GateService {
         &self.gate
     }
 
-    /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
-    pub async fn answer(&self, peer: Option<IpAddr>, request: Request<Incoming>) -> Answer {
+    /// Answers one request that came from `peer`.
+    pub async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
         let path = request.uri.path().strip_prefix(self.config.prefix.as_str());
-        if let Some(dialect) = path.and_then(Dialect::at) {
-            return self.answer_inquiry(dialect, peer, &request).await;
+        if let Some(endpoint) = path.and_then(Endpoint::at) {
+            return self.answer_inquiry(endpoint, peer, &request).await;
         }
         // Boxed, as is all that waits for something: an answer from memory stays small.
-        Box::pin(self.answer_elsewhere(path, peer, &request, body)).await
+        Box::pin(self.answer_elsewhere(path, peer.address, &request, body)).await
     }
 
     /// Answers at a path where no gateway should ask. Only a good token in a body is a 200 here,
@@ -173,7 +176,7 @@ impl GateService {
         }
         self.warn_wrong_path(request, listener);
         let headers = &request.headers;
-        let inquiry = Inquiry { headers, requirement: Ok(Requirement::default()), original: None };
+        let inquiry = Inquiry::plain(headers);
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
         // With a body: gateways that do not show it to the client ignore it.
         let mut response = Dialect::Traefik.render(&verdict, &self.config.denial_config);
@@ -188,28 +191,34 @@ impl GateService {
             return;
         }
         let path = truncated(request.uri.path());
-        let paths = Dialect::ALL.map(|dialect| format!("{}{}", self.config.prefix, dialect.path()));
-        let [nginx, traefik] = paths;
+        let at = |dialect: Dialect| format!("{}{}", self.config.prefix, dialect.path());
+        let others =
+            Dialect::ALL.iter().skip(1).map(|other| format!("{} ({})", at(*other), other.name()));
+        let (nginx, others) = (at(Dialect::Nginx), others.collect::<Vec<_>>().join(", "));
         warn!(
             listener,
             path,
             "no question of a gateway is answered at this path, so nobody gets in by it; it asks on the \
-             gate's own listener, at {traefik} (Traefik) or {nginx} (nginx and others)"
+             gate's own listener, at {nginx} (nginx), {others}"
         );
     }
 
     /// Answers a gateway's question.
-    async fn answer_inquiry(
-        &self,
-        dialect: Dialect,
-        peer: Option<IpAddr>,
-        request: &Parts,
-    ) -> Answer {
-        let inquiry = dialect.read(request);
-        let verdict = self.gate.check(&inquiry).await;
+    async fn answer_inquiry(&self, endpoint: Endpoint<'_>, peer: Peer, request: &Parts) -> Answer {
+        let dialect = endpoint.dialect;
+        let mut inquiry = endpoint.read(request);
+        if self.gate.has_policy() {
+            let gateways = &self.config.gateways;
+            inquiry.line.client = gateways.proven_client(peer.address, inquiry.headers);
+        }
+        let verdict = if self.config.proof.accepts(peer, inquiry.headers) {
+            self.gate.check(&inquiry).await
+        } else {
+            Verdict::Deny(DenialCode::UnknownGateway.into())
+        };
         if verdict.denied() == Some(DenialCode::UnknownRequirement) {
             // Not the query: a client's own query, with a credential in it, may have got there.
-            let parameter = Requirement::misread(request.uri.query());
+            let parameter = requirement::misread(request.uri.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
         let mut response = dialect.render(&verdict, &self.config.denial_config);
@@ -217,7 +226,7 @@ impl GateService {
             // hyper leaves it out here, and some gateways wait for a body without it.
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        self.record(dialect.entry_point(), peer, &inquiry, &verdict, &mut response);
+        self.record(dialect.entry_point(), peer.address, &inquiry, &verdict, &mut response);
         response
     }
 
@@ -244,8 +253,7 @@ impl GateService {
         if let Some(id) = request.headers.get(REQUEST_ID) {
             headers.insert(REQUEST_ID, id.clone());
         }
-        let inquiry =
-            Inquiry { headers: &headers, requirement: Ok(Requirement::default()), original: None };
+        let inquiry = Inquiry::plain(&headers);
         let verdict = self.gate.check(&inquiry).await;
         let (status, body) = match &verdict {
             Verdict::Allow(_) => (StatusCode::OK, jwthenticator::GOOD),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::cached_decision::CachedDecision;
 use super::denial::{Denial, DenialCode};
 
@@ -22,11 +24,49 @@ impl Verdict {
             Self::Deny(denial) => Some(denial.code),
         }
     }
+
+    /// The route of the policy that decided, where one did.
+    pub fn route(&self) -> Option<&str> {
+        let route = match self {
+            Self::Allow(grant) => &grant.route,
+            Self::Deny(denial) => &denial.route,
+        };
+        route.as_deref()
+    }
 }
 
 /// A request that may pass.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The identity, and the headers that carry it to the application.
-    pub decision: Arc<CachedDecision>,
+    /// The user that it passes for.
+    pub identity: Identity,
+    /// The route of the policy that let it pass, where one did.
+    pub route: Option<Arc<str>>,
+}
+
+/// The user for whom a request passes.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// A user whose credential was found good.
+    Known(Arc<CachedDecision>),
+    /// Anybody: the route demands nothing. All headers of the identity are empty.
+    Public(Arc<HeaderMap>),
+}
+
+impl Grant {
+    /// The headers that carry the identity to the application.
+    pub fn headers(&self) -> &HeaderMap {
+        match &self.identity {
+            Identity::Known(decision) => &decision.headers,
+            Identity::Public(headers) => headers,
+        }
+    }
+
+    /// The user, where it is known.
+    pub fn user(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Known(decision) => Some(&decision.token.subject),
+            Identity::Public(_) => None,
+        }
+    }
 }

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::key::{KeyId, PublicJwk, SigningKey, VerifyingKey};
-use super::key_file::{self, FileVersion, KeyFileError, RingKey};
+use super::key_file::{self, KeyFileError, RingKey};
 use super::ring::{KeyRing, UsableUntil};
 use super::rotation::{KeyLifetime, RotationSchedule};
 use crate::clock::{Clock, UnixTime};
+use crate::wire::file::FileVersion;
 
 /// The interval at which the file is polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use ipnet::IpNet;
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// A list of networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
@@ -24,6 +26,16 @@ impl Networks {
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether one of them is the whole Internet.
+    pub fn hold_everybody(&self) -> bool {
+        self.0.iter().any(|network| network.prefix_len() == 0)
+    }
+
     /// Returns whether an address is in one of them.
     pub fn holds(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -40,9 +52,19 @@ impl Networks {
         }
     }
 
+    /// The client of a request that `peer` sent, where it is certain: none where a trusted gateway
+    /// sent a list of addresses that cannot be read.
+    pub fn proven_client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        match peer {
+            Some(peer) if !self.holds(peer) => Some(peer.to_canonical()),
+            _ if headers.contains_key(FORWARDED_FOR) => self.forwarded(headers),
+            peer => peer.map(|peer| peer.to_canonical()),
+        }
+    }
+
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut farthest = None;
-        for line in headers.get_all("x-forwarded-for").iter().rev() {
+        for line in headers.get_all(FORWARDED_FOR).iter().rev() {
             for text in line.to_str().ok()?.rsplit(',') {
                 let address = address(text.trim())?;
                 if !self.holds(address) {

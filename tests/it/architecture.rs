@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["app"],
     &["config"],
     &["gate", "issuer", "server"],
-    &["account", "opaque", "lease", "limit"],
+    &["account", "opaque", "policy", "lease", "limit"],
     &["session", "token"],
     &["store", "telemetry"],
     &["clock", "secret", "wire"],

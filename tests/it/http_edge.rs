@@ -299,7 +299,7 @@ fn nothing_but_a_verdict_is_a_yes_on_the_listener_of_the_gate() {
             assert!((400..500).contains(&response.status), "{method} {path}: {response:?}");
         }
     }
-    edge.gate.wait_for_log("/validate_request/traefik (Traefik)");
+    edge.gate.wait_for_log("/validate_request/traefik (traefik)");
 }
 
 #[test]

@@ -54,6 +54,15 @@ promises! {
 }
 
 #[test]
+fn a_policy_holds() {
+    for edits in [&[][..], ALL_HEADERS_PASSED] {
+        let Some(stack) = stack_with(suite::policy::realm(), edits) else { return };
+        suite::policy::holds(&stack);
+        assert_eq!(stack.gateway.errors(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn with_all_client_headers_passed_on_nothing_changes() {
     holds(
         ALL_HEADERS_PASSED,

@@ -18,7 +18,7 @@ use portcullis::gate::denial::DenialCode;
 use portcullis::gate::handle::Handles;
 use portcullis::gate::identity::IdentityHeaders;
 use portcullis::gate::metrics::GateMetrics;
-use portcullis::gate::upstream::UpstreamJwt;
+use portcullis::gate::upstream::{Audience, UpstreamJwt};
 use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{DenialConfig, Dialect, Gate};
 use portcullis::opaque::{
@@ -57,6 +57,8 @@ struct Setup {
     cookies: Cookies,
     has_handles: bool,
     upstream: bool,
+    /// The life of a token of ours for the app, in seconds, in place of the client's own.
+    audience: Option<u64>,
     has_signer: bool,
 }
 
@@ -68,6 +70,7 @@ impl Default for Setup {
             cookies: Cookies::default(),
             has_handles: true,
             upstream: true,
+            audience: None,
             has_signer: true,
         }
     }
@@ -112,7 +115,12 @@ fn fixture(setup: Setup) -> Fixture {
             SigningRing::verifying_only(Vec::new())
         };
         let upstream = UpstreamJwt::new(UPSTREAM, Arc::new(signers), clock.clone());
-        decisions = decisions.with_upstream_jwt(upstream);
+        let audience = setup.audience.map(|seconds| Audience {
+            name: "app".to_owned(),
+            issuer: "portcullis".to_owned(),
+            lifetime: Duration::from_secs(seconds),
+        });
+        decisions = decisions.with_upstream_jwt(upstream.for_audience(audience));
     }
     let gate = Gate::new(decisions, setup.cookies);
     Fixture { gate, faults, tokens, guarded, sessions, clock, signer }

@@ -15,7 +15,11 @@ use crate::support::{
 /// Each client header goes to the gate: Traefik's own default.
 const ALL_HEADERS_PASSED: Edits<'static> = Edits {
     fixed: &[],
-    routes: &[(1, "        authRequestHeaders: [Authorization, Cookie, X-Request-Id]\n", "")],
+    routes: &[(
+        1,
+        "        authRequestHeaders: [Authorization, Cookie, X-Request-Id, Origin, Access-Control-Request-Method]\n",
+        "",
+    )],
 };
 
 /// The client's method instead of GET.
@@ -65,6 +69,14 @@ promises! {
     a_forged_identity_never_reaches_the_app: suite::nothing_forged_reaches_the_app;
     no_claim_breaks_out_of_its_header: suite::an_identity_arrives_whole_and_alone;
     odd_and_large_requests_are_no_error: requests::odd_and_large_requests_are_no_error;
+}
+
+#[test]
+fn a_policy_holds() {
+    for edits in [Edits::default(), ALL_HEADERS_PASSED] {
+        let Some(stack) = stack_with(suite::policy::realm(), edits) else { return };
+        suite::policy::holds(&stack);
+    }
 }
 
 #[test]
@@ -148,7 +160,7 @@ fn a_question_at_another_path_lets_nobody_in() {
         let Some(traefik) = Traefik::start(asked, app.address, edits) else { return };
         suite::nobody_gets_in(&to, traefik.address, &app, &good);
     }
-    gate.wait_for_log("/validate_request/traefik (Traefik)");
+    gate.wait_for_log("/validate_request/traefik (traefik)");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn the_issuer_answers_no_gateways_question_but_at_the_gates_own_paths() {
             assert_eq!(response.status, 403, "{path} {lines:?}: {response:?}");
         }
     }
-    issuer.gate.wait_for_log("/validate_request/traefik (Traefik)");
+    issuer.gate.wait_for_log("/validate_request/traefik (traefik)");
     for lines in QUESTIONS {
         assert_eq!(http::get(issuer.public, "/validate_request", lines).status, 401, "a verdict");
         let host = format!("Host: {}", issuer.internal);

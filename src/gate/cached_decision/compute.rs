@@ -8,7 +8,9 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use tracing::error;
 
-use super::{CacheKey, CachedDecision, CredentialKind, DecisionCache, Outcome, SessionRead};
+use super::{
+    CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome, SessionRead,
+};
 use crate::clock::UnixTime;
 use crate::gate::denial::DenialCode;
 use crate::gate::identity;
@@ -16,6 +18,7 @@ use crate::gate::metrics::CacheOutcome;
 use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::opaque::TokenEpoch;
 use crate::session::{Session, SessionId, UserId};
+use crate::store::EpochStatus;
 use crate::token::Verified;
 
 /// A credential that is good by itself; its session is not read yet.
@@ -95,15 +98,17 @@ impl DecisionCache {
         if let Some(upstream) = &self.upstream {
             let (value, by) = match reuse_signature(upstream, verified) {
                 Some(before) => before,
-                None => upstream.value(&verified.token, verified.credential).map_err(|error| {
-                    error!(%error, "a token for the application could not be signed");
-                    DenialCode::KeysUnavailable
-                })?,
+                None => upstream
+                    .value(&verified.token, session, verified.credential, &self.identity)
+                    .map_err(|error| {
+                        error!(%error, "a token for the application could not be signed");
+                        DenialCode::KeysUnavailable
+                    })?,
             };
             identity::add(&mut headers, upstream.header().clone(), value)?;
             signed = Some(by);
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CACHE_CONTROL, NO_STORE);
         Ok((headers, signed))
     }
 }
@@ -115,7 +120,10 @@ fn reuse_signature(
     verified: &VerifiedCredential<'_>,
 ) -> Option<(HeaderValue, SignedBy)> {
     let previous = verified.previous.as_ref()?;
-    let by = previous.signed.as_ref().filter(|by| upstream.is_current(by))?;
+    let by = previous.signed.as_ref()?;
+    if upstream.status(by) != EpochStatus::Current {
+        return None;
+    }
     let value = previous.headers.get(upstream.header())?;
     Arc::ptr_eq(&previous.token, &verified.token).then(|| (value.clone(), by.clone()))
 }

@@ -96,7 +96,21 @@ impl SigningKey {
     /// [`KeyError::UnwritableClaims`] where they are not JSON, [`KeyError::WrongFamily`] where the
     /// library refuses the key.
     pub fn sign<C: Serialize>(&self, claims: &C) -> Result<String, KeyError> {
-        let mut token = format!("{}.{}", self.header, part(claims)?);
+        self.sign_parts(&self.header, claims)
+    }
+
+    /// Signs `claims` into a compact JWT with another `typ`.
+    ///
+    /// # Errors
+    /// As [`SigningKey::sign`].
+    pub fn sign_as<C: Serialize>(&self, typ: &str, claims: &C) -> Result<String, KeyError> {
+        let kid = self.id().map(KeyId::as_str);
+        let header = Header { typ, alg: algorithm::name(self.algorithm()), kid };
+        self.sign_parts(&part(&header)?, claims)
+    }
+
+    fn sign_parts<C: Serialize>(&self, header: &str, claims: &C) -> Result<String, KeyError> {
+        let mut token = format!("{header}.{}", part(claims)?);
         let signature = self.prepared.sign(token.as_bytes());
         let signature = signature.ok_or(KeyError::WrongFamily(self.algorithm()))?;
         token.push('.');

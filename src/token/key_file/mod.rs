@@ -7,7 +7,6 @@
 mod record;
 mod write;
 
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -20,7 +19,7 @@ use super::key::{self, KeyError, KeyId, SigningKey, VerifyingKey};
 use super::rotation::{RotationSchedule, RotationTimes};
 use crate::clock::Clock;
 use crate::secret::{Random, Secret};
-use crate::wire::file;
+use crate::wire::file::{self, FileVersion};
 
 /// The permissions for all users of the host.
 const FOR_OTHERS: u32 = 0o007;
@@ -128,33 +127,6 @@ pub enum KeyFileError {
     /// The new key is not usable.
     #[error("the new key: {0}")]
     NewKey(#[from] KeyError),
-}
-
-/// The version of a file: it differs where the file was replaced or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileVersion {
-    inode: (u64, u64),
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileVersion {
-    /// The version of the present file, if there is one.
-    pub fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
-    }
-}
-
-impl From<&Metadata> for FileVersion {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            inode: (metadata.dev(), metadata.ino()),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 /// Reads the keys, and the version of the very file that they were read from.

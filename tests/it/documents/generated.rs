@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, process::Command};
 
 use portcullis::config::settings::{Kind, SETTINGS};
 use portcullis::gate::denial::{Class, DenialCode};
+use portcullis::policy::canonical::Refusal;
 use serde_json::Value;
 
 use super::text;
@@ -57,13 +58,22 @@ fn the_codes_of_denials_are_those_of_the_gate() {
     let mut made = "| Code | Status | What the client is told |\n|---|---|---|\n".to_owned();
     for code in DenialCode::ALL {
         let status = match code.class() {
-            Class::NoCredentials | Class::BadCredentials => 401,
-            Class::NotEnough | Class::Misconfigured => 403,
+            Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => 401,
+            Class::NotEnough | Class::Refused | Class::Misconfigured => 403,
             Class::Unavailable => 503,
         };
         made += &format!("| `{}` | {status} | {} |\n", code.as_str(), code.description());
     }
     is_fresh("docs/reference/answers.md", "denial codes", &made);
+}
+
+#[test]
+fn the_refusals_are_those_of_the_policy() {
+    let mut made = "| `refusal` | Meaning |\n|---|---|\n".to_owned();
+    for refusal in Refusal::ALL {
+        made += &format!("| `{}` | {refusal} |\n", refusal.code());
+    }
+    is_fresh("docs/reference/policy.md", "refusals", &made);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The signed token that the application is given.
 
+use std::time::Duration;
+
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueTokenStore as _, TokenDigest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NOW, STALENESS, Setup, UPSTREAM, claims, fixture, object, usual};
 
@@ -62,4 +64,47 @@ async fn no_token_is_handed_on_that_the_handle_stands_for_no_longer() {
     assert!(fixture.tokens.inner.extend(&digest, end, None).await.unwrap());
     fixture.clock.advance(STALENESS);
     assert_eq!(fixture.claim(&fixture.upstream(&handle).await, "exp"), json!(NOW + 900));
+}
+
+/// The payload of a token that this service itself does not accept.
+fn payload(token: &str) -> Value {
+    crate::support::tokens::claims(token)
+}
+
+#[tokio::test]
+async fn for_an_audience_the_application_is_given_a_token_of_ours_that_is_of_no_use_here() {
+    let fixture = fixture(Setup { audience: Some(60), ..Setup::default() });
+    let handle = fixture.handle(|_| {}).await;
+    let jwt = fixture.signer.sign(&claims()).unwrap();
+    for credential in [&jwt, &handle] {
+        let token = fixture.upstream(credential).await;
+        let expected = json!({
+            "iss": "portcullis", "aud": "app", "iat": NOW, "exp": NOW + 60,
+            "sub": "alice", "scope": "user:read", "roles": ["demo"], "sid": "s", "idp": "us",
+        });
+        assert_eq!(payload(&token), expected);
+        let other = fixture.signer.sign_as("JWT", &json!({})).unwrap();
+        assert_eq!(token.split('.').next(), other.split('.').next(), "typ and key");
+        assert!(fixture.outcome(&token).await.is_err(), "it is no credential here");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_ours_is_signed_again_when_half_of_its_life_is_left() {
+    let fixture = fixture(Setup {
+        audience: Some(60),
+        staleness: Duration::from_secs(1_000),
+        ..Setup::default()
+    });
+    let jwt = fixture.signer.sign(&claims()).unwrap();
+    fixture.handle(|_| {}).await;
+    let first = fixture.upstream(&jwt).await;
+    fixture.clock.advance(Duration::from_secs(29));
+    assert_eq!(fixture.upstream(&jwt).await, first);
+    fixture.clock.advance(Duration::from_secs(1));
+    let second = fixture.upstream(&jwt).await;
+    assert_eq!(payload(&second)["exp"], json!(NOW + 90));
+    // It never outlives the token that it is made from, leeway included.
+    fixture.clock.advance(Duration::from_secs(600 + 600 - 30 - 20));
+    assert_eq!(payload(&fixture.upstream(&jwt).await)["exp"], json!(NOW + 1_200));
 }

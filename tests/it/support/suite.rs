@@ -2,6 +2,7 @@
 //!
 //! nginx.rs and traefik.rs start the real thing and call these; they add what is particular to it.
 
+pub mod policy;
 pub mod requests;
 
 use std::net::SocketAddr;
@@ -74,6 +75,13 @@ impl<G> Stack<G> {
     /// GET with a token.
     pub fn get(&self, path: &str, token: &str) -> Response {
         self.send("GET", path, &[&bearer(token)], b"")
+    }
+
+    /// GET of another host than tests usually name.
+    pub fn get_from(&self, host: &str, path: &str, token: &str) -> Response {
+        let credential = bearer(token);
+        let bytes = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{credential}\r\n\r\n");
+        Client::connect(self.address).exchange(bytes)
     }
 
     /// Sends GET with a token and these lines; the app must be reached, as alice and nobody else.

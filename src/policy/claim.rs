@@ -4,14 +4,19 @@
 //! path is tried, the one with the longest first name first. Where that finds another claim than is
 //! meant, a backslash makes the next character a part of the name; then the other dots separate.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
+
+use crate::session::Session;
+use crate::token::Verified;
 
 /// The claims of a token or of a session, or an object within them.
 type Object = Map<String, Value>;
 
 /// A claim that an operator named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClaimPath {
+pub(crate) struct ClaimPath {
     /// The text as it was written.
     text: String,
     /// The names, where backslashes say which they are.
@@ -20,29 +25,29 @@ pub(super) struct ClaimPath {
 
 /// A claim that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Found<'c> {
-    pub(super) value: &'c Value,
+pub(crate) struct FoundClaim<'c> {
+    pub(crate) value: &'c Value,
     /// Its own name, the last of its path.
-    pub(super) name: &'c str,
+    pub(crate) name: &'c str,
     /// The object that it is a member of.
-    pub(super) parent: &'c Object,
+    pub(crate) parent: &'c Object,
 }
 
 impl ClaimPath {
     /// Reads a path. A backslash at the very end stands for itself.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let names =
             text.contains('\\').then(|| split(text, '.').into_iter().map(unescaped).collect());
         Self { text: text.to_owned(), names }
     }
 
     /// The text as it was written.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Finds it among these claims. A null counts as absent.
-    pub(super) fn find<'c>(&self, claims: &'c Object) -> Option<Found<'c>> {
+    pub(crate) fn find<'c>(&self, claims: &'c Object) -> Option<FoundClaim<'c>> {
         match &self.names {
             None => by_any_reading(claims, &self.text),
             Some(names) => by_names(claims, names),
@@ -50,7 +55,7 @@ impl ClaimPath {
     }
 }
 
-fn by_any_reading<'c>(object: &'c Object, path: &str) -> Option<Found<'c>> {
+fn by_any_reading<'c>(object: &'c Object, path: &str) -> Option<FoundClaim<'c>> {
     member(object, path).or_else(|| {
         path.rmatch_indices('.').find_map(|(dot, _)| {
             let (first, rest) = (&path[..dot], &path[dot + 1..]);
@@ -59,7 +64,7 @@ fn by_any_reading<'c>(object: &'c Object, path: &str) -> Option<Found<'c>> {
     })
 }
 
-fn by_names<'c>(object: &'c Object, names: &[String]) -> Option<Found<'c>> {
+fn by_names<'c>(object: &'c Object, names: &[String]) -> Option<FoundClaim<'c>> {
     match names {
         [] => None,
         [name] => member(object, name),
@@ -67,13 +72,74 @@ fn by_names<'c>(object: &'c Object, names: &[String]) -> Option<Found<'c>> {
     }
 }
 
-fn member<'c>(parent: &'c Object, name: &str) -> Option<Found<'c>> {
+fn member<'c>(parent: &'c Object, name: &str) -> Option<FoundClaim<'c>> {
     let (name, value) = parent.get_key_value(name).filter(|(_, value)| !value.is_null())?;
-    Some(Found { value, name, parent })
+    Some(FoundClaim { value, name, parent })
+}
+
+/// The claims of a user: those of the token, and where it has none of the names, those of the
+/// session. They are never mixed into another user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UserClaims<'c> {
+    token: &'c Object,
+    session: Option<&'c Object>,
+}
+
+impl<'c> UserClaims<'c> {
+    /// The claims of this token and of its session.
+    pub(crate) fn new(token: &'c Verified, session: Option<&'c Session>) -> Self {
+        let session = session.map(|session| &session.claims);
+        Self { token: token.claims.as_map(), session }
+    }
+
+    /// The claims of the token alone.
+    pub(crate) fn of_token(self) -> Self {
+        Self { session: None, ..self }
+    }
+
+    /// The first of these claims that has a value.
+    pub(crate) fn find(&self, paths: &[ClaimPath]) -> Option<FoundClaim<'c>> {
+        let among = |claims: &'c Object| paths.iter().find_map(|path| path.find(claims));
+        among(self.token).or_else(|| among(self.session?))
+    }
+
+    /// Returns whether a claim says that nobody verified the value: `email_verified` beside
+    /// `email`, `phone_number_verified` beside `phone_number` (OpenID Connect Core, section 5.1).
+    /// `also` is another name of the claim.
+    pub(crate) fn is_unverified(&self, found: &FoundClaim<'c>, also: Option<&str>) -> bool {
+        [Some(found.name), also].into_iter().flatten().any(|name| {
+            let name = format!("{name}_verified");
+            let mut said = [Some(found.parent), Some(self.token), self.session]
+                .into_iter()
+                .flatten()
+                .filter_map(|claims| claims.get(&name))
+                .filter(|said| !said.is_null());
+            said.any(|said| *said != Value::Bool(true) && *said != "true")
+        })
+    }
+}
+
+/// The text of one value: of a text itself, of all else its JSON.
+pub(crate) fn as_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// Returns whether the value holds integers alone: each of them is written in one way only, and no
+/// two are written the same.
+pub(crate) fn holds_integers_alone(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(members) => members.iter().all(holds_integers_alone),
+        Value::Object(members) => members.values().all(holds_integers_alone),
+    }
 }
 
 /// The parts between those separators that no backslash stands before. The backslashes stay.
-pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+pub(crate) fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start, mut is_escaped) = (Vec::new(), 0, false);
     for (index, character) in text.char_indices() {
         if character == separator && !is_escaped {

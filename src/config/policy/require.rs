@@ -1,0 +1,174 @@
+//! `require` of a route: what it demands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::message;
+use super::route::{OneOrMany, each};
+use crate::policy::claim::ClaimPath;
+use crate::policy::requirement::{Condition, ExpectedValue};
+use crate::policy::routes::PathPattern;
+use crate::policy::{Access, Requirement};
+use crate::token::is_scope;
+
+/// The table as it stands in the file. All that it names must hold.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequireTable {
+    scopes: Option<Names>,
+    roles: Option<Names>,
+    issuer: Option<OneOrMany>,
+    audience: Option<OneOrMany>,
+    claims: Option<BTreeMap<String, Value>>,
+    /// In seconds.
+    max_login_age: Option<u32>,
+    any: Option<Vec<RequireTable>>,
+}
+
+/// A list, all of which are demanded, or a table that says how many.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of texts, or a table with `all` or `any`")]
+enum Names {
+    All(Vec<String>),
+    Table(NamesTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamesTable {
+    all: Option<Vec<String>>,
+    any: Option<Vec<String>>,
+}
+
+/// Reads what a route demands, whose paths these are.
+pub(super) fn read(
+    value: Value,
+    paths: &[PathPattern],
+    wrong: &mut impl FnMut(String),
+) -> Option<Access> {
+    match value {
+        Value::String(word) if word == "nothing" => Some(Access::Public),
+        Value::String(word) if word == "token" => Some(Access::Required(Requirement::default())),
+        Value::String(word) if word == "never" => Some(Access::Denied),
+        Value::Table(_) => {
+            let table: Result<RequireTable, _> = value.try_into();
+            let table = table.map_err(|error| wrong(format!("require: {}", message(&error))));
+            Some(Access::Required(table.ok()?.requirement(paths, wrong)))
+        }
+        _ => {
+            wrong("require: write \"nothing\", \"token\", \"never\", or a table".to_owned());
+            None
+        }
+    }
+}
+
+impl RequireTable {
+    fn requirement(self, paths: &[PathPattern], wrong: &mut impl FnMut(String)) -> Requirement {
+        let mut conditions = Vec::new();
+        if let Some(scopes) = self.scopes {
+            let (all, any) = scopes.split();
+            conditions
+                .extend(all.map(|all| Condition::AllScopes(each("scopes", &all, scope, wrong))));
+            conditions
+                .extend(any.map(|any| Condition::AnyScope(each("scopes", &any, scope, wrong))));
+        }
+        if let Some(roles) = self.roles {
+            let (all, any) = roles.split();
+            conditions.extend(all.map(|all| Condition::AllRoles(each("roles", &all, name, wrong))));
+            conditions.extend(any.map(|any| Condition::AnyRole(each("roles", &any, name, wrong))));
+        }
+        let mut names = |key, list: OneOrMany| each(key, &list.into_vec(), name, wrong);
+        conditions.extend(self.issuer.map(|list| Condition::Issuer(names("issuer", list))));
+        conditions.extend(self.audience.map(|list| Condition::Audience(names("audience", list))));
+        for (claim, value) in self.claims.into_iter().flatten() {
+            let values = values(&claim, value, paths, wrong);
+            conditions.push(Condition::Claim { claim: ClaimPath::parse(&claim), values });
+        }
+        conditions.extend(
+            self.max_login_age.map(|age| Condition::MaxLoginAge(Duration::from_secs(age.into()))),
+        );
+        if let Some(ways) = self.any {
+            if ways.is_empty() {
+                wrong("`any` is an empty list; leave it out, or name one".to_owned());
+            }
+            let ways = ways.into_iter().map(|way| way.requirement(paths, wrong));
+            conditions.push(Condition::AnyOf(ways.collect()));
+        }
+        if conditions.is_empty() {
+            wrong("`require` demands nothing in particular; write require = \"token\"".to_owned());
+        }
+        Requirement::all(conditions)
+    }
+}
+
+impl Names {
+    fn split(self) -> (Option<Vec<String>>, Option<Vec<String>>) {
+        match self {
+            Self::All(all) => (Some(all), None),
+            // Neither is an empty list, which is a mistake.
+            Self::Table(NamesTable { all: None, any: None }) => (Some(Vec::new()), None),
+            Self::Table(NamesTable { all, any }) => (all, any),
+        }
+    }
+}
+
+fn scope(text: &str) -> Result<String, String> {
+    if is_scope(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no scope (RFC 6749, section 3.3)"))
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("a name is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// The values that a claim may have.
+fn values(
+    claim: &str,
+    value: Value,
+    paths: &[PathPattern],
+    wrong: &mut impl FnMut(String),
+) -> Vec<ExpectedValue> {
+    if claim.is_empty() {
+        wrong("claims: a name is empty".to_owned());
+    }
+    let members = match value {
+        Value::Array(members) => members,
+        single => vec![single],
+    };
+    if members.is_empty() {
+        wrong(format!("claims: `{claim}` is an empty list; name a value"));
+    }
+    let read = |member| {
+        expected(member, paths)
+            .map_err(|problem| wrong(format!("claims: `{claim}` {problem}")))
+            .ok()
+    };
+    members.into_iter().filter_map(read).collect()
+}
+
+fn expected(value: Value, paths: &[PathPattern]) -> Result<ExpectedValue, String> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Integer(number) => return Ok(ExpectedValue::Text(number.to_string())),
+        Value::Boolean(boolean) => return Ok(ExpectedValue::Text(boolean.to_string())),
+        _ => return Err("is compared with texts, whole numbers, true and false alone".to_owned()),
+    };
+    let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+        return if text.contains(['{', '}']) || text.is_empty() {
+            Err(format!("cannot be {text:?}: {{name}} alone stands for a part of the path"))
+        } else {
+            Ok(ExpectedValue::Text(text))
+        };
+    };
+    if paths.iter().all(|path| path.has_parameter(name)) {
+        Ok(ExpectedValue::Parameter(name.to_owned()))
+    } else {
+        Err(format!("names {{{name}}}, which is no parameter of every `path` of this route"))
+    }
+}

@@ -1,0 +1,128 @@
+//! `[[route]]`: the requests that are its own.
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::require;
+use crate::policy::canonical::is_method;
+use crate::policy::routes::PathPattern;
+use crate::policy::{Access, Requirement, Route};
+use crate::wire::networks::Networks;
+
+/// A route as it stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteTable {
+    name: Option<String>,
+    host: Option<OneOrMany>,
+    path: OneOrMany,
+    methods: Option<Vec<String>>,
+    networks: Option<Vec<String>>,
+    require: Option<Value>,
+}
+
+/// A text, or a list of texts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A route, and the places where it stands.
+pub(super) struct RouteEntry {
+    pub(super) hosts: Vec<String>,
+    pub(super) paths: Vec<PathPattern>,
+    pub(super) route: Route,
+    /// False where its name is made from its path.
+    pub(super) is_named: bool,
+}
+
+impl OneOrMany {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
+impl RouteTable {
+    /// Checks all that stands in it; `None` where something is wrong.
+    pub(super) fn check(self, wrong: &mut impl FnMut(String)) -> Option<RouteEntry> {
+        let mut count = 0;
+        let mut wrong = |problem: String| {
+            count += 1;
+            wrong(problem);
+        };
+        let paths = self.path.into_vec();
+        let name = self.name.clone().unwrap_or_else(|| paths.join(" "));
+        let is_unfit = |name: &String| name.is_empty() || name.chars().any(char::is_control);
+        if self.name.as_ref().is_some_and(is_unfit) {
+            wrong("`name` is empty, or has control characters".to_owned());
+        }
+        let paths = each("path", &paths, path, &mut wrong);
+        let any = || vec!["*".to_owned()];
+        let hosts = self.host.map_or_else(any, OneOrMany::into_vec);
+        let hosts = each("host", &hosts, host, &mut wrong);
+        let methods = self.methods.map(|methods| each("methods", &methods, method, &mut wrong));
+        let networks = self.networks.and_then(|listed| {
+            let listed = each("networks", &listed, |text| Ok(text.to_owned()), &mut wrong);
+            Networks::parse(&listed).map_err(|problem| wrong(format!("networks: {problem}"))).ok()
+        });
+        let access = match self.require {
+            None => Some(Access::Required(Requirement::default())),
+            Some(require) => require::read(require, &paths, &mut wrong),
+        };
+        let route = Route {
+            name: name.into(),
+            methods: methods.unwrap_or_default(),
+            networks,
+            access: access?,
+        };
+        (count == 0).then_some(RouteEntry { hosts, paths, route, is_named: self.name.is_some() })
+    }
+}
+
+/// Reads each text of a list, which must not be empty.
+pub(super) fn each<T>(
+    key: &str,
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, String>,
+    wrong: &mut impl FnMut(String),
+) -> Vec<T> {
+    if texts.is_empty() {
+        wrong(format!("`{key}` is an empty list; leave it out, or name one"));
+    }
+    let read =
+        |text: &String| read(text).map_err(|problem| wrong(format!("{key}: {problem}"))).ok();
+    texts.iter().filter_map(read).collect()
+}
+
+fn path(text: &str) -> Result<PathPattern, String> {
+    PathPattern::parse(text).map_err(|problem| format!("{text:?}: {problem}"))
+}
+
+fn method(text: &str) -> Result<String, String> {
+    if is_method(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no method; write it in capital letters"))
+    }
+}
+
+/// A host as requests name it: in small letters, and in its ASCII form (IDNA).
+fn host(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let (star, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+    let is_plain = !name.contains(['*', '%']) && !name.ends_with('.');
+    match url::Host::parse(name) {
+        Ok(url::Host::Domain(name)) if is_plain => Ok(format!("{star}{name}")),
+        Ok(address) if is_plain && star.is_empty() => Ok(address.to_string()),
+        _ => Err(format!(
+            "{text:?} is no host: write a name without a port, *.name for one label more, or *"
+        )),
+    }
+}

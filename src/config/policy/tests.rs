@@ -1,0 +1,164 @@
+//! A policy's file: what it may hold, and every mistake in it at once.
+
+use super::*;
+use crate::policy::canonical::{Told, canonical};
+
+fn read(text: &str) -> Result<(Policy, Vec<String>), Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, text).unwrap();
+    let source = PolicySource::new(path.clone(), vec![ClaimPath::parse("roles")]);
+    let plain = |line: &String| line.replace(&path.display().to_string(), "FILE");
+    match source.read() {
+        Ok((policy, found)) => Ok((policy, found.warnings().iter().map(plain).collect())),
+        Err(mistakes) => Err(mistakes.lines().iter().map(plain).collect()),
+    }
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    read(text).map(|(policy, _)| policy.len()).expect_err(text)
+}
+
+#[test]
+fn all_that_a_route_may_say_is_read() {
+    let (policy, warnings) = read(
+        r#"
+        default = "token"
+        cors_preflight = "allow"
+
+        [[route]]
+        name = "health"
+        path = "/health"
+        methods = ["GET"]
+        require = "nothing"
+
+        [[route]]
+        name = "never"
+        path = ["/internal/*", "/metrics"]
+        require = "never"
+
+        [[route]]
+        name = "own"
+        host = ["*.Example.org", "bücher.example", "[::1]", "127.0.0.1"]
+        path = "/users/{id}/*"
+        networks = ["10.0.0.0/8", "::1"]
+        [route.require]
+        scopes = { all = ["a"], any = ["b", "c"] }
+        roles = ["editor"]
+        issuer = "https://one.test"
+        audience = ["app", "api"]
+        claims = { sub = "{id}", level = [1, "two", true] }
+        max_login_age = 3600
+        any = [{ scopes = ["x"] }, { roles = { any = ["y"] } }]
+        "#,
+    )
+    .unwrap();
+    assert_eq!((policy.len(), policy.allows_preflight(), warnings), (7, true, Vec::new()));
+    for (host, path, name) in [
+        ("any.test", "/health", Some("health")),
+        ("any.test", "/metrics", Some("never")),
+        ("a.example.org", "/users/5/x", Some("own")),
+        ("xn--bcher-kva.example", "/users/5/x", Some("own")),
+        ("[::1]", "/users/5/", Some("own")),
+        ("any.test", "/other", None),
+    ] {
+        let told = Told {
+            method: Some("GET"),
+            scheme: Some("https"),
+            host: Some(host),
+            target: Some(path),
+            client: Some("10.1.1.1".parse().unwrap()),
+        };
+        let found = policy.find(&canonical(&told).unwrap()).unwrap().expect("a route");
+        assert_eq!(found.name.map(|name| &**name), name, "{host}{path}");
+    }
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line_and_what_to_do() {
+    for (text, problem) in [
+        ("deflt = 1", "line 1: unknown field `deflt`, expected one of"),
+        ("default = \"allow\"", "line 1: unknown variant `allow`, expected one of"),
+        ("[[route]]\npath = ", "line 2: "),
+        ("\n[[route]]\nname = \"x\"", "line 2 (route 1): missing field `path`"),
+        ("[[route]]\npath = \"/a\"\nmethod = [\"GET\"]", "unknown field `method`"),
+        ("[[route]]\npath = 5", "a text, or a list of texts"),
+        ("[[route]]\npath = \"a\"", "path: \"a\": a path begins with a slash"),
+        ("[[route]]\npath = []", "`path` is an empty list"),
+        ("[[route]]\npath = \"/a/{x}/{x}\"", "a parameter's name stands in it twice"),
+        ("[[route]]\npath = \"/a\"\nname = \"\"", "`name` is empty"),
+        ("[[route]]\npath = \"/a\"\nhost = \"a.test:80\"", "\"a.test:80\" is no host"),
+        ("[[route]]\npath = \"/a\"\nhost = \"a.*\"", "\"a.*\" is no host"),
+        ("[[route]]\npath = \"/a\"\nhost = \"a.test.\"", "\"a.test.\" is no host"),
+        ("[[route]]\npath = \"/a\"\nmethods = [\"get\"]", "\"get\" is no method"),
+        ("[[route]]\npath = \"/a\"\nmethods = []", "`methods` is an empty list"),
+        ("[[route]]\npath = \"/a\"\nnetworks = [\"10.0.0\"]", "\"10.0.0\" is no network"),
+        ("[[route]]\npath = \"/a\"\nrequire = \"public\"", "write \"nothing\", \"token\""),
+        ("[[route]]\npath = \"/a\"\nrequire = {}", "demands nothing in particular"),
+        ("[[route]]\npath = \"/a\"\nrequire = { scope = [\"a\"] }", "unknown field `scope`"),
+        ("[[route]]\npath = \"/a\"\nrequire = { scopes = \"a\" }", "a list of texts, or a table"),
+        ("[[route]]\npath = \"/a\"\nrequire = { scopes = [\"a b\"] }", "\"a b\" is no scope"),
+        ("[[route]]\npath = \"/a\"\nrequire = { scopes = [] }", "`scopes` is an empty list"),
+        ("[[route]]\npath = \"/a\"\nrequire = { scopes = {} }", "`scopes` is an empty list"),
+        ("[[route]]\npath = \"/a\"\nrequire = { roles = [\" \"] }", "a name is empty"),
+        ("[[route]]\npath = \"/a\"\nrequire = { any = [] }", "`any` is an empty list"),
+        ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = 1.5 } }", "whole numbers"),
+        ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = [] } }", "is an empty list"),
+        ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = \"{id}\" } }", "is no parameter"),
+        ("[[route]]\npath = \"/a\"\nrequire = { max_login_age = -1 }", "require: "),
+        (
+            "[[route]]\npath = \"/a\"\n[[route]]\npath = \"/a\"",
+            "line 3 (route 2): no request ever takes it at */a",
+        ),
+        (
+            "[[route]]\npath = \"/a/{x}\"\n[[route]]\npath = \"/a/{y}\"",
+            "the path /a/{y} is named twice, with other parameter names",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nname = \"n\"\n[[route]]\npath = \"/b\"\nname = \"n\"",
+            "another route is called \"n\"",
+        ),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with("FILE") && found[0].contains(problem), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let text =
+        "[[route]]\npath = \"a\"\nhost = \"b:1\"\nmethods = [\"x\"]\n[[route]]\npath = \"/;\"\n";
+    assert_eq!(mistakes(text).len(), 4, "{:?}", mistakes(text));
+}
+
+#[test]
+fn routes_of_one_place_may_differ_by_method_and_network() {
+    let text = r#"
+        [[route]]
+        path = "/a"
+        networks = ["10.0.0.0/8"]
+        require = "nothing"
+        [[route]]
+        path = "/a"
+        methods = ["GET"]
+        [[route]]
+        path = "/a"
+    "#;
+    assert_eq!(read(text).map(|(policy, _)| policy.len()), Ok(3));
+}
+
+#[test]
+fn what_opens_or_shuts_everything_is_said() {
+    let (_, warnings) = read("").unwrap();
+    assert_eq!(warnings, ["FILE: there is no [[route]]: every request is denied"]);
+    let (_, warnings) = read("default = \"public\"").unwrap();
+    assert!(warnings[0].contains("lets everybody in"), "{warnings:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_a_mistake() {
+    let source = PolicySource::new("/nowhere/policy.toml".into(), Vec::new());
+    let mistakes = source.read().map(|_| ()).expect_err("no file").lines();
+    assert!(mistakes[0].starts_with("/nowhere/policy.toml: cannot read it: "), "{mistakes:?}");
+}

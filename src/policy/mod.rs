@@ -1,0 +1,129 @@
+//! Policy by path: which route a request takes, and what that route demands.
+//!
+//! [`canonical`] brings what a gateway told to one form or refuses it, [`routes`] finds the route
+//! that names it, [`requirement`] says what that route demands. All of it is pure: no I/O, no
+//! setting, and the time is passed in. A [`Policy`] is compiled once and replaced as a whole.
+
+pub mod canonical;
+pub(crate) mod claim;
+pub mod permissions;
+pub mod requirement;
+mod route;
+pub mod routes;
+
+pub use requirement::{Facts, Requirement, Unmet};
+pub use route::{Access, Route};
+
+use std::sync::Arc;
+
+use canonical::{CanonicalPath, CanonicalRequest, Refusal};
+use claim::ClaimPath;
+use routes::{NamedTwice, PathPattern, Place, RouteIndex};
+
+/// The routes, and what holds for a request that none of them names.
+#[derive(Debug)]
+pub struct Policy {
+    index: RouteIndex<Vec<Route>>,
+    default: Access,
+    /// The claims that hold a user's roles; the first that has a value counts.
+    roles: Vec<ClaimPath>,
+    allows_preflight: bool,
+    routes: usize,
+}
+
+/// The route that a request takes.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteMatch<'p> {
+    /// Its name; `None` where no route names the request and the default holds.
+    pub name: Option<&'p Arc<str>>,
+    /// Its demands.
+    pub access: &'p Access,
+    pattern: Option<&'p PathPattern>,
+}
+
+/// A host and a path, and the routes there in the order of the file.
+pub(crate) type RoutesOfPlace = (String, PathPattern, Vec<Route>);
+
+impl Policy {
+    /// Compiles the routes of all places. `default` holds where none of them names a request.
+    ///
+    /// # Errors
+    /// The first path that two places of one host name.
+    pub(crate) fn compile(
+        places: Vec<RoutesOfPlace>,
+        default: Access,
+        allows_preflight: bool,
+        roles: Vec<ClaimPath>,
+    ) -> Result<Self, NamedTwice> {
+        let routes = places.iter().map(|(_, _, routes)| routes.len()).sum();
+        let index = RouteIndex::compile(places)?;
+        Ok(Self { index, default, roles, allows_preflight, routes })
+    }
+
+    /// The number of its routes.
+    pub fn len(&self) -> usize {
+        self.routes
+    }
+
+    /// Returns whether it has no route at all.
+    pub fn is_empty(&self) -> bool {
+        self.routes == 0
+    }
+
+    /// Returns whether a CORS preflight passes where the request that it announces has a route.
+    pub fn allows_preflight(&self) -> bool {
+        self.allows_preflight
+    }
+
+    /// Finds the route of a request: at the most specific path of its host, the first whose methods
+    /// and networks fit. Where none of those fits, nothing does: a broader path is not looked at.
+    /// `None` is a request that may not pass.
+    ///
+    /// # Errors
+    /// The reason why its gateway could take another route.
+    pub fn find(&self, request: &CanonicalRequest<'_>) -> Result<Option<RouteMatch<'_>>, Refusal> {
+        let Some(place) = self.place(request)? else {
+            let access = Some(&self.default).filter(|default| **default != Access::Denied);
+            return Ok(access.map(|access| RouteMatch { name: None, access, pattern: None }));
+        };
+        let route = place.value.iter().find(|route| route.fits(request));
+        Ok(route.map(|route| RouteMatch {
+            name: Some(&route.name),
+            access: &route.access,
+            pattern: Some(&place.pattern),
+        }))
+    }
+
+    /// The place in the file that names the path of a request.
+    ///
+    /// # Errors
+    /// The reason why its gateway could take another route.
+    pub(crate) fn place(
+        &self,
+        request: &CanonicalRequest<'_>,
+    ) -> Result<Option<&Place<Vec<Route>>>, Refusal> {
+        self.index.find(&request.authority, &request.path)
+    }
+
+    /// The facts about a user whose request takes this route.
+    pub fn facts_at<'f>(
+        &'f self,
+        route: &RouteMatch<'f>,
+        path: &'f CanonicalPath<'f>,
+        facts: Facts<'f>,
+    ) -> Facts<'f> {
+        let path = route.pattern.map(|pattern| (pattern, path));
+        Facts { roles: &self.roles, path, ..facts }
+    }
+}
+
+impl RouteMatch<'_> {
+    /// The same route, where nothing is needed.
+    #[must_use]
+    pub fn made_public(self) -> Self {
+        Self { access: &Access::Public, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;

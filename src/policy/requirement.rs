@@ -1,0 +1,271 @@
+//! What a route demands of whoever asks: pure, and checked again for every cached decision.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::canonical::CanonicalPath;
+use super::claim::{ClaimPath, UserClaims, as_text, holds_integers_alone};
+use super::routes::PathPattern;
+use crate::clock::UnixTime;
+use crate::session::Session;
+use crate::token::Verified;
+
+/// Conditions that must all hold. The default has none: any good credential suffices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirement(Vec<Condition>);
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// The token grants all of these scopes.
+    AllScopes(Vec<String>),
+    /// The token grants one of these scopes.
+    AnyScope(Vec<String>),
+    /// The user has all of these roles.
+    AllRoles(Vec<String>),
+    /// The user has one of these roles.
+    AnyRole(Vec<String>),
+    /// The token's `iss` is one of these.
+    Issuer(Vec<String>),
+    /// The token's `aud` holds one of these.
+    Audience(Vec<String>),
+    /// A claim has one of these values, or holds one of them where it is a list.
+    Claim { claim: ClaimPath, values: Vec<ExpectedValue> },
+    /// The user logged in so long ago at most.
+    MaxLoginAge(Duration),
+    /// One of these requirements is met.
+    AnyOf(Vec<Requirement>),
+}
+
+/// A value that a claim must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ExpectedValue {
+    /// This text; of a number its digits, of a truth value `true` or `false`.
+    Text(String),
+    /// The text of a parameter of the route's path.
+    Parameter(String),
+}
+
+/// The facts that conditions are checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f> {
+    /// The token, or the claims that a handle stands for.
+    pub token: &'f Verified,
+    /// Its session, where it has one.
+    pub session: Option<&'f Session>,
+    /// The claims that hold the user's roles.
+    pub(super) roles: &'f [ClaimPath],
+    /// The path that a route named, and the route's pattern.
+    pub(super) path: Option<(&'f PathPattern, &'f CanonicalPath<'f>)>,
+    /// The present time.
+    pub now: UnixTime,
+}
+
+/// The first condition that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// These scopes are missing, separated by spaces; of several that would do, the first.
+    #[error("a scope is missing")]
+    Scope(String),
+    /// A role is missing.
+    #[error("a role is missing")]
+    Role,
+    /// The token is of another issuer.
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// The token is for another audience.
+    #[error("the token is for another audience")]
+    Audience,
+    /// A claim has another value.
+    #[error("a claim has another value")]
+    Claim,
+    /// The login is older than this, or nobody knows how old it is.
+    #[error("the login is too long ago")]
+    LoginAge(Duration),
+}
+
+impl Requirement {
+    /// All of these conditions.
+    pub(crate) fn all(conditions: Vec<Condition>) -> Self {
+        Self(conditions)
+    }
+
+    /// All of these scopes, which may be none.
+    pub(crate) fn scopes(scopes: Vec<String>) -> Self {
+        if scopes.is_empty() { Self::default() } else { Self(vec![Condition::AllScopes(scopes)]) }
+    }
+
+    /// Returns whether it demands nothing but a good credential.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Its conditions.
+    pub(crate) fn conditions(&self) -> &[Condition] {
+        &self.0
+    }
+
+    /// Checks all conditions.
+    ///
+    /// # Errors
+    /// The first condition that does not hold.
+    pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
+        self.0.iter().try_for_each(|condition| condition.check(facts))
+    }
+}
+
+impl Condition {
+    /// Checks this condition alone.
+    pub(crate) fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
+        let granted = |scope: &String| facts.token.scopes.contains(scope);
+        match self {
+            Self::AllScopes(scopes) => {
+                holds(scopes.iter().all(granted), || Unmet::Scope(scopes.join(" ")))
+            }
+            Self::AnyScope(scopes) => holds(scopes.iter().any(granted), || {
+                Unmet::Scope(scopes.first().cloned().unwrap_or_default())
+            }),
+            Self::AllRoles(roles) => {
+                holds(roles.iter().all(|role| facts.has_role(role)), || Unmet::Role)
+            }
+            Self::AnyRole(roles) => {
+                holds(roles.iter().any(|role| facts.has_role(role)), || Unmet::Role)
+            }
+            Self::Issuer(issuers) => {
+                let issuer = facts.token.claims.text("iss").ok().flatten();
+                holds(issuer.is_some_and(|iss| issuers.iter().any(|own| own == iss)), || {
+                    Unmet::Issuer
+                })
+            }
+            Self::Audience(names) => {
+                let audiences = facts.token.claims.audiences().unwrap_or_default();
+                let is_one = |name: &String| audiences.contains(&name.as_str());
+                holds(names.iter().any(is_one), || Unmet::Audience)
+            }
+            Self::Claim { claim, values } => {
+                let claim = std::slice::from_ref(claim);
+                holds(values.iter().any(|value| facts.has_value(claim, value)), || Unmet::Claim)
+            }
+            Self::MaxLoginAge(age) => {
+                let login = facts.login();
+                let is_recent = login.is_some_and(|login| facts.now.since(login) <= *age);
+                holds(is_recent, || Unmet::LoginAge(*age))
+            }
+            Self::AnyOf(ways) => any_of(ways, facts),
+        }
+    }
+}
+
+impl Condition {
+    /// The name of its kind, as in the policy's file.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::AllScopes(_) | Self::AnyScope(_) => "scopes",
+            Self::AllRoles(_) | Self::AnyRole(_) => "roles",
+            Self::Issuer(_) => "issuer",
+            Self::Audience(_) => "audience",
+            Self::Claim { .. } => "claims",
+            Self::MaxLoginAge(_) => "max_login_age",
+            Self::AnyOf(_) => "any",
+        }
+    }
+}
+
+/// The demand in words.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllScopes(names) | Self::AllRoles(names) => {
+                write!(f, "all of [{}]", names.join(" "))
+            }
+            Self::AnyScope(names)
+            | Self::AnyRole(names)
+            | Self::Issuer(names)
+            | Self::Audience(names) => write!(f, "one of [{}]", names.join(" ")),
+            Self::Claim { claim, values } => {
+                let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+                write!(f, "{} is one of [{}]", claim.as_str(), values.join(" "))
+            }
+            Self::MaxLoginAge(age) => write!(f, "a login within {} s", age.as_secs()),
+            Self::AnyOf(ways) => write!(f, "one of {} ways", ways.len()),
+        }
+    }
+}
+
+impl fmt::Display for ExpectedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Parameter(name) => write!(f, "{{{name}}}"),
+        }
+    }
+}
+
+fn holds(is_met: bool, unmet: impl FnOnce() -> Unmet) -> Result<(), Unmet> {
+    if is_met { Ok(()) } else { Err(unmet()) }
+}
+
+/// Checks ways until one is open; what the first one lacks is told where none is.
+fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
+    let mut first = Ok(());
+    for way in ways {
+        match way.check(facts) {
+            Ok(()) => return Ok(()),
+            Err(unmet) if first.is_ok() => first = Err(unmet),
+            Err(_) => {}
+        }
+    }
+    // Without any way there is none that is open.
+    first.and(Err(Unmet::Claim))
+}
+
+impl<'f> Facts<'f> {
+    /// The facts about a user, at no route.
+    pub fn new(token: &'f Verified, session: Option<&'f Session>, now: UnixTime) -> Self {
+        Self { token, session, roles: &[], path: None, now }
+    }
+
+    fn has_role(&self, role: &str) -> bool {
+        self.holds_text(self.roles, |text| text == role)
+    }
+
+    fn has_value(&self, claim: &[ClaimPath], expected: &ExpectedValue) -> bool {
+        match expected {
+            ExpectedValue::Text(expected) => self.holds_text(claim, |text| text == expected),
+            ExpectedValue::Parameter(name) => self
+                .parameter(name)
+                .is_some_and(|expected| self.holds_text(claim, |text| text == expected)),
+        }
+    }
+
+    /// Returns whether a claim is such a text, or a list that holds one. What nobody verified, and
+    /// what other numbers are written like, counts for nothing.
+    fn holds_text(&self, claim: &[ClaimPath], is_it: impl Fn(&str) -> bool) -> bool {
+        let claims = UserClaims::new(self.token, self.session);
+        let Some(found) = claims.find(claim) else { return false };
+        if claims.is_unverified(&found, None) || !holds_integers_alone(found.value) {
+            return false;
+        }
+        match found.value.as_array() {
+            Some(members) => {
+                members.iter().any(|member| !member.is_null() && is_it(&as_text(member)))
+            }
+            None => is_it(&as_text(found.value)),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let (pattern, path) = self.path?;
+        pattern.parameters(path).find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// The time of the login: `auth_time` (OpenID Connect Core, section 2), else the beginning of
+    /// the session.
+    fn login(&self) -> Option<UnixTime> {
+        match self.token.claims.time("auth_time") {
+            Ok(Some(time)) => Some(time),
+            Ok(None) => self.session.map(|session| session.created),
+            Err(_) => None,
+        }
+    }
+}

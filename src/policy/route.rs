@@ -1,0 +1,61 @@
+//! One route: which requests of its host and path are its own, and what it demands.
+
+use std::sync::Arc;
+
+use super::canonical::CanonicalRequest;
+use super::requirement::Requirement;
+use crate::wire::networks::Networks;
+
+/// A route. Where it stands, the index knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name, for logs and explanations.
+    pub name: Arc<str>,
+    /// The methods; none are all.
+    pub(crate) methods: Vec<String>,
+    /// The networks of clients; `None` are all, also those of clients that nobody knows.
+    pub(crate) networks: Option<Networks>,
+    /// Its demands.
+    pub(crate) access: Access,
+}
+
+/// The demands on a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It does not pass.
+    Denied,
+    /// It passes without a credential, and nobody is told who it is.
+    Public,
+    /// It passes with a good credential that meets the requirement.
+    Required(Requirement),
+}
+
+impl Route {
+    /// Returns whether a request at this place is one of this route.
+    pub(super) fn fits(&self, request: &CanonicalRequest<'_>) -> bool {
+        self.takes_method(request.method) && self.takes_client(request)
+    }
+
+    /// Returns whether it takes this method; what takes GET takes HEAD.
+    pub(crate) fn takes_method(&self, method: &str) -> bool {
+        let is_own = |own: &String| own == method || (method == "HEAD" && own == "GET");
+        self.methods.is_empty() || self.methods.iter().any(is_own)
+    }
+
+    /// Returns whether it takes every request that `later` takes, and so leaves it none.
+    pub(crate) fn covers(&self, later: &Self) -> bool {
+        let methods = if later.methods.is_empty() {
+            self.methods.is_empty()
+        } else {
+            later.methods.iter().all(|method| self.takes_method(method))
+        };
+        methods && (self.networks.is_none() || self.networks == later.networks)
+    }
+
+    /// Returns whether it takes this client. A client that nobody knows is in no network.
+    pub(crate) fn takes_client(&self, request: &CanonicalRequest<'_>) -> bool {
+        let is_inside =
+            |networks: &Networks| request.client.is_some_and(|client| networks.holds(client));
+        self.networks.as_ref().is_none_or(is_inside)
+    }
+}

@@ -1,0 +1,144 @@
+//! The index of routes: which one names a request.
+//!
+//! It costs as much as the path is long, and no more with more routes. The host is found first, by
+//! name and then by wildcard; there the most specific path: words before parameters before all
+//! that is below.
+//!
+//! Gateways do not compare paths alike. HAProxy and Envoy compare them as they are spelled, Traefik
+//! does so for reserved characters, and Caddy ignores letter case. So a path that is a route's only
+//! after decoding, or only in other letters, is refused: its gateway may have taken another route.
+
+mod pattern;
+mod trie;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+pub use pattern::{BadPattern, PathPattern};
+
+use super::canonical::{Authority, CanonicalPath, Refusal};
+use trie::Trie;
+
+/// The routes of all hosts. `T` is what a route stands for.
+#[derive(Clone, Debug)]
+pub struct RouteIndex<T> {
+    hosts: HashMap<String, PathIndex>,
+    /// By what follows `*.`; one label stands for the star, as in certificates.
+    wildcards: HashMap<String, PathIndex>,
+    any_host: Option<PathIndex>,
+    places: Vec<Place<T>>,
+}
+
+/// What the routes of one place stand for, and the path that they name.
+#[derive(Clone, Debug)]
+pub struct Place<T> {
+    /// The path.
+    pub pattern: PathPattern,
+    /// What its routes stand for.
+    pub value: T,
+}
+
+/// The routes of one host, by number.
+#[derive(Clone, Debug, Default)]
+struct PathIndex {
+    exact: Trie<usize>,
+    /// The same in small letters; routes that differ only in letters are one here.
+    folded: Trie<Vec<usize>>,
+}
+
+/// Two routes of one host name the same path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path {0} is named twice")]
+pub struct NamedTwice(pub String);
+
+impl<T> RouteIndex<T> {
+    /// Compiles routes of a host (`*` is any, `*.name` is one label more) and a path.
+    ///
+    /// # Errors
+    /// The first path that is named twice.
+    pub fn compile(
+        routes: impl IntoIterator<Item = (String, PathPattern, T)>,
+    ) -> Result<Self, NamedTwice> {
+        let mut index = Self {
+            hosts: HashMap::new(),
+            wildcards: HashMap::new(),
+            any_host: None,
+            places: Vec::new(),
+        };
+        for (host, pattern, value) in routes {
+            let number = index.places.len();
+            index.paths_of(&host).add(number, &pattern)?;
+            index.places.push(Place { pattern, value });
+        }
+        Ok(index)
+    }
+
+    fn paths_of(&mut self, host: &str) -> &mut PathIndex {
+        match host.strip_prefix("*.") {
+            Some(parent) => self.wildcards.entry(parent.to_owned()).or_default(),
+            None if host == "*" => self.any_host.get_or_insert_default(),
+            None => self.hosts.entry(host.to_owned()).or_default(),
+        }
+    }
+
+    /// The route that names this path of this host.
+    ///
+    /// # Errors
+    /// The reason why a gateway could take another route.
+    pub fn find(
+        &self,
+        authority: &Authority<'_>,
+        path: &CanonicalPath<'_>,
+    ) -> Result<Option<&Place<T>>, Refusal> {
+        let Some(paths) = self.paths(&authority.host) else { return Ok(None) };
+        let found = paths.exact(path.as_str());
+        if !paths.is_same_in_other_letters(path.as_str(), found) {
+            return Err(Refusal::LetterCase);
+        }
+        let Some(place) = found.map(|number| &self.places[number]) else { return Ok(None) };
+        if !place.pattern.is_spelled_plainly(path) {
+            return Err(Refusal::EscapedWord);
+        }
+        Ok(Some(place))
+    }
+
+    /// The route that names the decoded path, whatever a gateway may do. For tests, and for
+    /// showing which route was meant.
+    pub fn named(&self, authority: &Authority<'_>, path: &CanonicalPath<'_>) -> Option<&Place<T>> {
+        let number = self.paths(&authority.host)?.exact(path.as_str())?;
+        Some(&self.places[number])
+    }
+
+    fn paths(&self, host: &str) -> Option<&PathIndex> {
+        let wildcard = || self.wildcards.get(host.split_once('.')?.1);
+        self.hosts.get(host).or_else(wildcard).or(self.any_host.as_ref())
+    }
+}
+
+impl PathIndex {
+    fn add(&mut self, number: usize, pattern: &PathPattern) -> Result<(), NamedTwice> {
+        if self.exact.place(pattern, str::to_owned).replace(number).is_some() {
+            return Err(NamedTwice(pattern.to_string()));
+        }
+        self.folded.place(pattern, str::to_lowercase).get_or_insert_default().push(number);
+        Ok(())
+    }
+
+    fn exact(&self, path: &str) -> Option<usize> {
+        self.exact.find(path.strip_prefix('/')?).copied()
+    }
+
+    /// Returns whether a gateway that ignores letter case takes the same route.
+    fn is_same_in_other_letters(&self, path: &str, found: Option<usize>) -> bool {
+        let is_small = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(path.to_lowercase()) };
+        match (self.folded.find(small.strip_prefix('/').unwrap_or_default()), found) {
+            (Some(folded), Some(found)) => folded.contains(&found),
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

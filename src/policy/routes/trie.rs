@@ -1,0 +1,52 @@
+//! The tree of paths: a node a segment, so that a search costs what the path is long.
+//!
+//! It is our own because a router of the field, `matchit` 0.8, cannot hold `/{name}` beside `/*`.
+
+use std::collections::HashMap;
+
+use super::pattern::{PathPattern, Segment};
+
+/// The paths below one node, and what they stand for.
+#[derive(Clone, Debug)]
+pub(super) struct Trie<V> {
+    words: HashMap<String, Trie<V>>,
+    parameter: Option<Box<Trie<V>>>,
+    end: Option<V>,
+    below: Option<V>,
+}
+
+impl<V> Default for Trie<V> {
+    fn default() -> Self {
+        Self { words: HashMap::new(), parameter: None, end: None, below: None }
+    }
+}
+
+impl<V> Trie<V> {
+    /// The place of a pattern, with `fold` applied to its words.
+    pub(super) fn place(
+        &mut self,
+        pattern: &PathPattern,
+        fold: impl Fn(&str) -> String,
+    ) -> &mut Option<V> {
+        let node = pattern.segments().iter().fold(self, |node, segment| match segment {
+            Segment::Word(word) => node.words.entry(fold(word)).or_default(),
+            Segment::Parameter(_) => node.parameter.get_or_insert_default(),
+        });
+        if pattern.is_below() { &mut node.below } else { &mut node.end }
+    }
+
+    /// What stands for a path, given without its first slash: words first, then parameters, then
+    /// all below. A branch that ends nowhere is left again.
+    pub(super) fn find(&self, path: &str) -> Option<&V> {
+        let (segment, rest) = path.split_once('/').map_or((path, None), |(s, r)| (s, Some(r)));
+        let by_word = self.words.get(segment).and_then(|node| node.at(rest));
+        let parameter = || self.parameter.as_deref().filter(|_| !segment.is_empty());
+        let by_parameter = || parameter().and_then(|node| node.at(rest));
+        by_word.or_else(by_parameter).or(self.below.as_ref())
+    }
+
+    /// What stands for the rest of a path; `None` where it ended before.
+    fn at(&self, rest: Option<&str>) -> Option<&V> {
+        rest.map_or(self.end.as_ref(), |rest| self.find(rest))
+    }
+}
