@@ -1,6 +1,7 @@
 //! POLICY_FILE: the routes, in a TOML file of their own. It is read at start, and again while the
 //! process runs; either all of it is good, or none of it is used.
 
+mod lists;
 mod require;
 mod route;
 

@@ -199,11 +199,13 @@ fn a_question_at_another_path_lets_nobody_in() {
     let (realm, app) = (Realm::new(), App::start());
     let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
     let asked = "proxy_pass http://portcullis/validate_request;";
-    let original = "            proxy_set_header X-Original-Method $request_method;\n            proxy_set_header X-Original-URI    $request_uri;\n";
+    let told = ["Method $request_method", "Proto  $scheme", "Host   $host", "URI    $request_uri"];
+    let told =
+        told.map(|line| format!("            proxy_set_header X-Original-{line};\n")).concat();
     for path in ["", "/", "/health", "/ready", "/jwks", "/validate", "/validate_request/"] {
         let to = format!("proxy_pass http://portcullis{path};");
         // As in the example, and as in configurations that tell nothing of the client's request.
-        for edits in [&[(asked, to.as_str())][..], &[(asked, &to), (original, "")]] {
+        for edits in [&[(asked, to.as_str())][..], &[(asked, &to), (&told, "")]] {
             let Some(nginx) = Nginx::start(gate.address, app.address, edits) else { return };
             suite::nobody_gets_in(&to, nginx.address, &app, &good);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Value;
 
+use super::lists::{OneOrMany, each};
 use super::message;
-use super::route::{OneOrMany, each};
 use crate::policy::claim::ClaimPath;
 use crate::policy::requirement::{Condition, ExpectedValue};
 use crate::policy::routes::PathPattern;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Value;
 
+use super::lists::{OneOrMany, each};
 use super::require;
 use crate::policy::canonical::is_method;
 use crate::policy::routes::PathPattern;
@@ -21,14 +22,6 @@ pub(super) struct RouteTable {
     require: Option<Value>,
 }
 
-/// A text, or a list of texts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a text, or a list of texts")]
-pub(super) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 /// A route, and the places where it stands.
 pub(super) struct RouteEntry {
     pub(super) hosts: Vec<String>,
@@ -36,15 +29,6 @@ pub(super) struct RouteEntry {
     pub(super) route: Route,
     /// False where its name is made from its path.
     pub(super) is_named: bool,
-}
-
-impl OneOrMany {
-    pub(super) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(text) => vec![text],
-            Self::Many(texts) => texts,
-        }
-    }
 }
 
 impl RouteTable {
@@ -82,21 +66,6 @@ impl RouteTable {
         };
         (count == 0).then_some(RouteEntry { hosts, paths, route, is_named: self.name.is_some() })
     }
-}
-
-/// Reads each text of a list, which must not be empty.
-pub(super) fn each<T>(
-    key: &str,
-    texts: &[String],
-    read: impl Fn(&str) -> Result<T, String>,
-    wrong: &mut impl FnMut(String),
-) -> Vec<T> {
-    if texts.is_empty() {
-        wrong(format!("`{key}` is an empty list; leave it out, or name one"));
-    }
-    let read =
-        |text: &String| read(text).map_err(|problem| wrong(format!("{key}: {problem}"))).ok();
-    texts.iter().filter_map(read).collect()
 }
 
 fn path(text: &str) -> Result<PathPattern, String> {
