@@ -12,25 +12,36 @@ fn sorted<S: Into<String>>(names: impl IntoIterator<Item = S>) -> BTreeSet<Strin
     names.into_iter().map(Into::into).collect()
 }
 
-#[test]
-fn both_gateways_strip_the_headers_of_the_list_and_no_others() {
-    let listed = sorted(suite::stripped_headers());
-    let nginx = example("nginx/nginx.conf");
-    let (_, of_server) = nginx.split_once("error_page 401 @unauthorized;").map_or_else(
-        || panic!("nginx.conf has no error_page any more"),
-        |(before, _)| before.split_once("# No client tells the app").expect("the list"),
-    );
-    let removed = of_server.lines().filter_map(|line| {
-        let (name, value) = line.trim().strip_prefix("proxy_set_header ")?.split_once(' ')?;
-        (value.trim() == "\"\";").then_some(name)
-    });
-    assert_eq!(sorted(removed), listed, "nginx.conf");
+/// The files that remove headers: where the lines begin that do, up to an empty one, and what stands in them before and
+/// behind a name.
+const REMOVING: [(&str, &str, &str, &str); 4] = [
+    ("nginx/nginx.conf", "        # No client tells the app", "proxy_set_header ", "\"\";"),
+    ("traefik/dynamic.yml", "    no-overrides:\n", "", ": \"\""),
+    ("caddy/Caddyfile", "(no-overrides) {\n", "request_header -", ""),
+    ("haproxy/haproxy.cfg", "    # No client tells the app", "http-request del-header ", ""),
+];
 
-    let traefik = example("traefik/dynamic.yml");
-    let (_, block) = traefik.split_once("    no-overrides:\n").expect("the middleware");
-    let block = block.split("\n\n").next().expect("its lines");
-    let removed = block.lines().filter_map(|line| line.trim().strip_suffix(": \"\""));
-    assert_eq!(sorted(removed), listed, "dynamic.yml");
-    let fixed = example("traefik/traefik.yml");
-    assert!(fixed.contains("middlewares: [no-overrides@file]"), "no route may forget it");
+#[test]
+fn every_example_strips_the_headers_of_the_list_and_no_others() {
+    let listed = sorted(suite::stripped_headers());
+    for (file, begin, before, behind) in REMOVING {
+        let text = example(file);
+        let (_, lines) = text.split_once(begin).unwrap_or_else(|| panic!("{file}: no {begin:?}"));
+        let lines = lines.split("\n\n").next().expect("lines").lines();
+        let name = |line: &'_ str| {
+            let name = line.trim().strip_prefix(before)?.strip_suffix(behind)?.trim();
+            Some(name.to_owned())
+        };
+        assert_eq!(sorted(lines.filter_map(name)), listed, "{file}");
+    }
+}
+
+/// Where a list is named and not just there, something must name it for every route.
+#[test]
+fn no_route_of_an_example_may_forget_the_list() {
+    let (traefik, caddy) = (example("traefik/traefik.yml"), example("caddy/Caddyfile"));
+    assert!(traefik.contains("middlewares: [no-overrides@file]"));
+    let (before, routes) = caddy.split_once("\t\thandle ").expect("routes");
+    assert!(before.contains("\n\t\timport no-overrides\n"));
+    assert!(!routes.contains("import no-"));
 }

@@ -18,6 +18,8 @@ fn fragments_of_gateways_stand_in_the_examples() {
     for (language, files) in [
         ("nginx", &["examples/nginx/nginx.conf"][..]),
         ("yaml", &["examples/traefik/dynamic.yml", "examples/traefik/traefik.yml"]),
+        ("caddyfile", &["examples/caddy/Caddyfile"]),
+        ("haproxy", &["examples/haproxy/haproxy.cfg"]),
     ] {
         let example: String = files.iter().map(|file| text(file)).collect();
         let known: Vec<&str> = example.lines().map(str::trim).collect();
@@ -31,7 +33,7 @@ fn fragments_of_gateways_stand_in_the_examples() {
             }
         }
     }
-    assert!(checked >= 4, "only {checked} fragments");
+    assert!(checked >= 10, "only {checked} fragments");
 }
 
 #[test]

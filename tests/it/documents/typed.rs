@@ -8,8 +8,8 @@ use crate::support::{
     page::{self, Page},
 };
 
-/// The pages whose commands are typed: here, and by the tests of nginx, Traefik and the key ring.
-pub(super) const PAGES: [&str; 10] = [
+/// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
+pub(super) const PAGES: [&str; 12] = [
     "README.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
@@ -18,6 +18,8 @@ pub(super) const PAGES: [&str; 10] = [
     "docs/how-to/test-a-rule.md",
     "docs/how-to/users-and-clients.md",
     "docs/tutorial.md",
+    "examples/caddy/README.md",
+    "examples/haproxy/README.md",
     "examples/nginx/README.md",
     "examples/traefik/README.md",
 ];

@@ -5,12 +5,14 @@
 #![allow(dead_code, reason = "each module uses its own part of the support")]
 
 pub mod app;
+pub mod caddy;
 pub mod canned_response;
 pub mod certificates;
 pub mod demo;
 pub mod faulty_store;
 pub mod gate;
 pub mod h2c;
+pub mod haproxy;
 pub mod http;
 pub mod issuance;
 pub mod issuer;

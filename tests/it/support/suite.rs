@@ -192,6 +192,8 @@ fn no_spelling_of_a_path_leads_around_the_scope<G>(stack: &Stack<G>) {
         "/./users",
         "/public/../users",
         "/users/../public/../users",
+        "/users/../public/page",
+        "/users%2f..%2fpublic/page",
         "/%75sers",
         "/public/..%2fusers",
         "/public/%2e%2e/users",
