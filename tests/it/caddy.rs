@@ -6,6 +6,7 @@ use crate::gateway::{promises, promises_of_demo};
 use crate::support::{
     app::App,
     caddy::{Caddy, Edits},
+    canned_response,
     demo::{self, Demo},
     http::{Client, bearer},
     realm::Realm,
@@ -96,26 +97,13 @@ fn a_claim_in_braces_is_no_placeholder() {
     assert_eq!(plain, "{http.request.header.Authorization}{env.HOME}");
 }
 
-/// A tunnel of another protocol would carry requests that nobody asks about.
 #[test]
 fn only_web_sockets_open_a_tunnel() {
-    let Some(stack) = stack_with(Realm::new(), &[]) else { return };
-    let good = stack.alice();
-    let websocket = ["Connection: keep-alive, X-Auth-User, Upgrade", "Upgrade: websocket"];
-    let seen = stack.reaches_the_app_as_alice("/", &good, &websocket);
-    let connection = seen.value("Connection").to_lowercase();
-    assert_eq!((seen.value("Upgrade"), &*connection), ("websocket", "upgrade"));
-    for lines in [
-        &["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"][..],
-        &["Connection: Upgrade", "Upgrade: h2c, websocket"],
-        &["Upgrade: h2c"],
-    ] {
-        let seen = stack.reaches_the_app_as_alice("/", &good, lines);
-        assert_eq!(seen.value("Upgrade"), "", "{lines:?}: {seen:?}");
-    }
-    let two = ["Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"];
-    let seen = stack.reaches_the_app_as_alice("/", &good, &two);
-    assert_eq!(seen.value("Upgrade"), "websocket", "{seen:?}");
+    holds(&[], &[requests::only_web_sockets_open_a_tunnel]);
+    let (realm, app) = (Realm::new(), canned_response::answering(requests::WEB_SOCKET_OPENED));
+    let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
+    let Some(caddy) = Caddy::start(gate.address, app, &[]) else { return };
+    requests::a_web_socket_is_opened(caddy.address, &good);
 }
 
 /// Each target that is no path, or that Caddy and an app may read in two ways.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::gateway::{promises, promises_of_demo};
 use crate::support::{
     app::App,
+    canned_response,
     demo::{self, Demo},
     haproxy::{Edits, Haproxy},
     http::{Client, bearer, request},
@@ -31,9 +32,39 @@ promises! {
     two_authorization_lines_are_refused: requests::two_authorization_lines_are_refused;
     a_revoked_session_is_over: suite::a_revoked_session_is_over;
     a_route_asks_for_its_scope: suite::no_way_leads_around_a_scope;
-    a_forged_identity_never_reaches_the_app: suite::nothing_forged_reaches_the_app;
+    a_forged_identity_never_reaches_the_app: suite::a_forged_identity_never_reaches_the_app;
+    a_connection_header_makes_no_room_for_a_forgery:
+        suite::a_connection_header_makes_no_room_for_a_forgery;
+    a_clients_word_on_the_request_is_not_believed:
+        requests::a_clients_word_on_the_request_is_not_believed;
     no_claim_breaks_out_of_its_header: suite::an_identity_arrives_whole_and_alone;
     odd_and_large_requests_are_no_error: requests::odd_and_large_requests_are_no_error;
+}
+
+/// In place of `requests::an_absolute_target_decides_the_host`: HAProxy refuses a request that names two hosts.
+#[test]
+fn an_absolute_target_with_another_host_is_refused() {
+    let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    let good = stack.alice();
+    let of = |host: &str| {
+        let credential = bearer(&good);
+        format!("GET http://true.test/page HTTP/1.1\r\nHost: {host}\r\n{credential}\r\n\r\n")
+    };
+    let refused = Client::connect(stack.address).exchange(of("false.test"));
+    stack.is_denied("two hosts", &refused, 400);
+    assert_eq!(Client::connect(stack.address).exchange(of("true.test")).status, 200);
+    let seen = stack.app.take_one();
+    suite::is_alice(&seen, &good);
+    assert_eq!((seen.target.as_str(), seen.value("Host")), ("/page", "true.test"));
+}
+
+#[test]
+fn the_connections_to_the_gate_are_kept() {
+    let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    let before = stack.relay.accepted();
+    requests::one_connection_carries_twenty_requests(&stack);
+    let opened = stack.relay.accepted() - before;
+    assert!(opened <= 2, "{opened} connections for twenty questions");
 }
 
 #[test]
@@ -107,6 +138,15 @@ fn without_the_line_an_alias_reaches_the_app() {
     let mut users = seen.values("X-Auth-User");
     users.sort_unstable();
     assert_eq!(users, ["alice", "root"]);
+}
+
+#[test]
+fn only_web_sockets_open_a_tunnel() {
+    holds(Edits::default(), &[requests::only_web_sockets_open_a_tunnel]);
+    let (realm, app) = (Realm::new(), canned_response::answering(requests::WEB_SOCKET_OPENED));
+    let (gate, good) = (realm.gate(), realm.mint("alice", &[]));
+    let Some(haproxy) = Haproxy::start(gate.address, app, Edits::default()) else { return };
+    requests::a_web_socket_is_opened(haproxy.address, &good);
 }
 
 /// Each target that is no path, or that HAProxy and an app may read in two ways.

@@ -1,5 +1,7 @@
 //! Requests of odd shapes and sizes, and what a client says of itself: none may change a verdict or become an error.
 
+use std::net::SocketAddr;
+
 use super::{Stack, is_alice, stripped_headers};
 use crate::support::http::{Client, bearer, request};
 
@@ -171,6 +173,49 @@ pub fn an_absolute_target_decides_the_host<G>(stack: &Stack<G>) {
     is_alice(&seen, &good);
     assert_eq!(seen.value("Host"), "true.test");
     assert!(!format!("{seen:?}").contains("false.test"), "{seen:?}");
+}
+
+/// The tunnel of another protocol, such as HTTP/2, would carry requests that nobody asks about.
+pub fn only_web_sockets_open_a_tunnel<G>(stack: &Stack<G>) {
+    let good = stack.alice();
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let list = "Connection: keep-alive, X-Auth-User, Upgrade";
+    for lines in [
+        &[list, "Upgrade: WebSocket", key][..],
+        &["Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket", key],
+    ] {
+        let seen = stack.reaches_the_app_as_alice("/", &good, lines);
+        let connection = seen.value("Connection").to_lowercase();
+        assert_eq!((seen.value("Upgrade"), &*connection), ("websocket", "upgrade"), "{seen:?}");
+    }
+    for lines in [
+        &["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"][..],
+        &["Connection: Upgrade", "Upgrade: h2c, websocket", key],
+        &["Upgrade: h2c"],
+    ] {
+        let seen = stack.reaches_the_app_as_alice("/", &good, lines);
+        assert_eq!(seen.value("Upgrade"), "", "{lines:?}: {seen:?}");
+    }
+}
+
+/// The answer of an app that opens a web socket to the key of [`a_web_socket_is_opened`] (RFC 6455, section 1.3).
+pub const WEB_SOCKET_OPENED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// A web socket is opened for who may, by an app that answers [`WEB_SOCKET_OPENED`].
+pub fn a_web_socket_is_opened(gateway: SocketAddr, good: &str) {
+    let credential = bearer(good);
+    for (lines, status) in [(&[][..], 401), (&[credential.as_str()], 101)] {
+        let upgrade = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ];
+        let bytes = request("GET", "/", &[&upgrade, lines].concat(), b"");
+        let response = Client::connect(gateway).exchange_head(bytes);
+        assert_eq!(response.status, status, "{response:?}");
+    }
 }
 
 /// Two credentials are none, whichever comes first.
