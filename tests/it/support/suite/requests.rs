@@ -205,14 +205,14 @@ pub const WEB_SOCKET_OPENED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConne
 /// A web socket is opened for who may, by an app that answers [`WEB_SOCKET_OPENED`].
 pub fn a_web_socket_is_opened(gateway: SocketAddr, good: &str) {
     let credential = bearer(good);
-    for (lines, status) in [(&[][..], 401), (&[credential.as_str()], 101)] {
+    for (lines, status) in [(&[][..], 401), (&[credential.as_str()][..], 101)] {
         let upgrade = [
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         ];
-        let bytes = request("GET", "/", &[&upgrade, lines].concat(), b"");
+        let bytes = request("GET", "/", &[&upgrade[..], lines].concat(), b"");
         let response = Client::connect(gateway).exchange_head(bytes);
         assert_eq!(response.status, status, "{response:?}");
     }
