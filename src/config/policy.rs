@@ -90,18 +90,29 @@ impl PolicySource {
     /// All mistakes together; the warnings are among them.
     pub fn read(&self) -> Result<(Policy, Mistakes), Mistakes> {
         let mut mistakes = Mistakes::default();
-        let policy = self.compile(&mut mistakes);
+        let text = read_text(&self.path);
+        let text = text.map_err(|problem| mistakes.add(&self.path.display().to_string(), problem));
+        let policy = text.ok().and_then(|text| self.compile(&text, &mut mistakes));
         match policy.filter(|_| mistakes.is_empty()) {
             Some(policy) => Ok((policy, mistakes)),
             None => Err(mistakes),
         }
     }
 
-    fn compile(&self, mistakes: &mut Mistakes) -> Option<Policy> {
+    /// Compiles the policy in a text, as [`read`](Self::read) does with that in a file.
+    ///
+    /// # Errors
+    /// All mistakes together; the warnings are among them.
+    pub fn parse(text: &str) -> Result<Policy, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let policy = Self::new("policy".into(), Vec::new()).compile(text, &mut mistakes);
+        policy.filter(|_| mistakes.is_empty()).ok_or(mistakes)
+    }
+
+    fn compile(&self, text: &str, mistakes: &mut Mistakes) -> Option<Policy> {
         let place = self.path.display().to_string();
-        let text = read_text(&self.path).map_err(|problem| mistakes.add(&place, problem)).ok()?;
         let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
-        let table: PolicyFile = match toml::from_str(&text) {
+        let table: PolicyFile = match toml::from_str(text) {
             Ok(table) => table,
             Err(error) => {
                 let at = error.span().map_or(1, |span| line(span.start));

@@ -53,6 +53,7 @@ mod server;
 mod session_store;
 mod sessions;
 mod simulation;
+mod spellings;
 mod support;
 mod tls;
 mod topologies;

@@ -20,7 +20,7 @@ mod mutation;
 mod oracle;
 mod process;
 mod revocation;
-mod rng;
+pub(crate) mod rng;
 mod rotation;
 mod store;
 mod time;

@@ -49,6 +49,7 @@ refusals! {
     DotSegment "dot_segment" "A segment of the path is . or ..",
     EmptySegment "empty_segment" "There are two slashes in a row in the path",
     EscapedWord "escaped_word" "A word of a route is escaped without need",
+    DeepHost "deep_host" "The host is more than one label below that of a wildcard",
     LetterCase "letter_case" "The path is that of a route in other letters, small or capital",
 }
 

@@ -6,13 +6,15 @@
 //!
 //! Gateways do not compare paths alike. HAProxy and Envoy compare them as they are spelled, Traefik
 //! does so for reserved characters, and Caddy ignores letter case. So a path that is a route's only
-//! after decoding, or only in other letters, is refused: its gateway may have taken another route.
+//! after decoding, or only in other letters, is refused: its gateway may have taken another route. So
+//! is a host two labels or more below a wildcard's.
 
 mod pattern;
 mod trie;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter::successors;
 
 pub use pattern::{BadPattern, PathPattern};
 
@@ -42,7 +44,7 @@ pub struct Place<T> {
 #[derive(Clone, Debug, Default)]
 struct PathIndex {
     exact: Trie<usize>,
-    /// The same in small letters; routes that differ only in letters are one here.
+    /// The same without letter case; routes that differ only in it are one here.
     folded: Trie<Vec<usize>>,
 }
 
@@ -90,7 +92,7 @@ impl<T> RouteIndex<T> {
         authority: &Authority<'_>,
         path: &CanonicalPath<'_>,
     ) -> Result<Option<&Place<T>>, Refusal> {
-        let Some(paths) = self.paths(&authority.host) else { return Ok(None) };
+        let Some(paths) = self.paths(&authority.host)? else { return Ok(None) };
         let found = paths.exact(path.as_str());
         if !paths.is_same_in_other_letters(path.as_str(), found) {
             return Err(Refusal::LetterCase);
@@ -105,13 +107,23 @@ impl<T> RouteIndex<T> {
     /// The route that names the decoded path, whatever a gateway may do. For tests, and for
     /// showing which route was meant.
     pub fn named(&self, authority: &Authority<'_>, path: &CanonicalPath<'_>) -> Option<&Place<T>> {
-        let number = self.paths(&authority.host)?.exact(path.as_str())?;
+        let number = self.paths(&authority.host).ok()??.exact(path.as_str())?;
         Some(&self.places[number])
     }
 
-    fn paths(&self, host: &str) -> Option<&PathIndex> {
-        let wildcard = || self.wildcards.get(host.split_once('.')?.1);
-        self.hosts.get(host).or_else(wildcard).or(self.any_host.as_ref())
+    /// The routes of a host. For a star nginx and Envoy take any number of labels, and others one: so
+    /// a host that is further below a wildcard's belongs to no other routes either.
+    fn paths(&self, host: &str) -> Result<Option<&PathIndex>, Refusal> {
+        let parent = |host: &str| host.find('.').map(|dot| dot + 1);
+        let mut parents = successors(parent(host), |start| Some(start + parent(&host[*start..])?));
+        let below = parents.next().and_then(|start| self.wildcards.get(&host[start..]));
+        if let Some(paths) = self.hosts.get(host).or(below) {
+            return Ok(Some(paths));
+        }
+        if parents.any(|start| self.wildcards.contains_key(&host[start..])) {
+            return Err(Refusal::DeepHost);
+        }
+        Ok(self.any_host.as_ref())
     }
 }
 
@@ -120,7 +132,7 @@ impl PathIndex {
         if self.exact.place(pattern, str::to_owned).replace(number).is_some() {
             return Err(NamedTwice(pattern.to_string()));
         }
-        self.folded.place(pattern, str::to_lowercase).get_or_insert_default().push(number);
+        self.folded.place(pattern, folded).get_or_insert_default().push(number);
         Ok(())
     }
 
@@ -131,13 +143,29 @@ impl PathIndex {
     /// Returns whether a gateway that ignores letter case takes the same route.
     fn is_same_in_other_letters(&self, path: &str, found: Option<usize>) -> bool {
         let is_small = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
-        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(path.to_lowercase()) };
+        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(folded(path)) };
         match (self.folded.find(small.strip_prefix('/').unwrap_or_default()), found) {
             (Some(folded), Some(found)) => folded.contains(&found),
             (Some(_), None) => false,
             (None, _) => true,
         }
     }
+}
+
+/// A text without letter case.
+fn folded(text: &str) -> String {
+    text.chars().map(fold).collect()
+}
+
+/// The one letter for all that somebody takes for this one. It is not `str::to_lowercase`, which
+/// reads the letters around and makes two of `İ`: Caddy takes that for an `i`.
+fn fold(letter: char) -> char {
+    let mut capital = letter.to_uppercase();
+    let capital = match (capital.next(), capital.next()) {
+        (Some(capital), None) => capital,
+        _ => letter,
+    };
+    capital.to_lowercase().next().unwrap_or(letter)
 }
 
 #[cfg(test)]

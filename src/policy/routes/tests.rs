@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::canonical::{CanonicalRequest, Told, canonical};
+use crate::policy::canonical::{CanonicalRequest, Told, canonical, encode};
 
 fn index(routes: &[(&str, &str)]) -> RouteIndex<String> {
     let route = |(host, path): &(&str, &str)| {
@@ -66,7 +66,6 @@ fn the_most_specific_route_names_a_request() {
         ("app.test", "/100%25/", Some("app.test/100%/*")),
         ("APP.test:81", "/exact", Some("app.test/exact")),
         ("a.wild.test", "/a", Some("*.wild.test/*")),
-        ("a.b.wild.test", "/health", Some("*/health")),
         ("wild.test", "/a", None),
         ("nobody.test", "/health", Some("*/health")),
         ("nobody.test", "/", None),
@@ -90,6 +89,8 @@ fn a_route_that_only_some_gateways_would_take_is_refused() {
         ("/Exact", Refusal::LetterCase),
         ("/users/ME", Refusal::LetterCase),
         ("/CAF%C3%89/", Refusal::LetterCase),
+        ("/adm%C4%B0n/a", Refusal::LetterCase),
+        ("/public/%C5%BFecret/a", Refusal::LetterCase),
         ("/%61dmin/a", Refusal::EscapedWord),
         ("/users/m%65", Refusal::EscapedWord),
         ("/%75sers/you", Refusal::EscapedWord),
@@ -99,6 +100,28 @@ fn a_route_that_only_some_gateways_would_take_is_refused() {
         with("app.test", target, |request| {
             let found = index.find(&request.authority, &request.path);
             assert_eq!(found.map(|_| ()), Err(refusal), "{target}");
+        });
+    }
+}
+
+#[test]
+fn a_host_further_below_a_wildcard_takes_no_other_routes() {
+    let index =
+        index(&[("*.a.test", "/*"), ("b.b.a.test", "/*"), ("*.d.c.a.test", "/*"), ("*", "/*")]);
+    for (host, expected) in [
+        ("a.test", Ok("*/*")),
+        ("b.a.test", Ok("*.a.test/*")),
+        ("b.b.a.test", Ok("b.b.a.test/*")),
+        ("c.b.a.test", Err(Refusal::DeepHost)),
+        ("d.c.b.a.test", Err(Refusal::DeepHost)),
+        ("e.d.c.a.test", Ok("*.d.c.a.test/*")),
+        ("ba.test", Ok("*/*")),
+        ("test", Ok("*/*")),
+        ("127.0.0.1", Ok("*/*")),
+    ] {
+        with(host, "/", |request| {
+            let found = index.find(&request.authority, &request.path);
+            assert_eq!(found.map(|place| place.unwrap().value.as_str()), expected, "{host}");
         });
     }
 }
@@ -149,20 +172,46 @@ fn parameters_are_decoded() {
     });
 }
 
+/// What Go's `unicode.ToLower` makes of a letter, and so Caddy: one letter, whatever stands around it.
+fn go_lower(letter: char) -> char {
+    letter.to_lowercase().next().unwrap_or(letter)
+}
+
+#[test]
+fn letters_that_caddy_takes_for_one_are_one() {
+    for letter in '\0'..=char::MAX {
+        assert_eq!(fold(letter), fold(go_lower(letter)), "{letter:?}");
+    }
+    for text in ["ΟΣ", "οσ", "ος"] {
+        assert_eq!(folded(text), "οσ");
+    }
+}
+
+/// A gateway's way to compare a word of a route with a segment, given decoded and as it was spelled.
+type Compares = fn(&str, &str, &str) -> bool;
+
+/// nginx, which decodes first.
+const DECODED: Compares = |word, decoded, _| word == decoded;
+/// HAProxy and Envoy, which compare the bytes that were sent.
+const SPELLED: Compares = |word, _, spelled| encode(word) == spelled;
+/// Caddy, which ignores letter case.
+const IN_ANY_CASE: Compares =
+    |word, decoded, _| word.chars().map(go_lower).eq(decoded.chars().map(go_lower));
+
 /// The rank of a pattern that matches: segment by segment, a word is before a parameter, and that
 /// before all below.
-fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
+fn rank(pattern: &str, path: &CanonicalPath<'_>, is_same: Compares) -> Option<Vec<u8>> {
     let (pattern, below) = match pattern.strip_suffix("/*") {
         Some(pattern) => (pattern, true),
         None => (pattern, false),
     };
-    let wanted: Vec<_> = pattern.split('/').collect();
-    let given: Vec<_> = path.split('/').collect();
+    let wanted: Vec<_> = pattern.split('/').skip(1).collect();
+    let given: Vec<_> = path.segments().collect();
     let fits = if below { given.len() > wanted.len() } else { given.len() == wanted.len() };
     let mut rank = Vec::new();
-    for (wanted, given) in wanted.iter().zip(&given) {
+    for (wanted, (decoded, spelled)) in wanted.iter().zip(&given) {
         let is_parameter = wanted.starts_with('{');
-        if !(wanted == given || (is_parameter && !given.is_empty())) {
+        if !(is_same(wanted, decoded, spelled) || (is_parameter && !decoded.is_empty())) {
             return None;
         }
         rank.push(u8::from(is_parameter));
@@ -178,23 +227,83 @@ fn named_by_place(pattern: &str) -> String {
     named.collect::<Vec<_>>().join("/")
 }
 
+/// The best rank of all, by a search from end to end, and the patterns that have it.
+fn best<'p>(
+    patterns: &'p HashSet<String>,
+    path: &CanonicalPath<'_>,
+    is_same: Compares,
+) -> Vec<&'p str> {
+    let ranked: Vec<_> =
+        patterns.iter().filter_map(|p| Some((rank(p, path, is_same)?, p.as_str()))).collect();
+    let least = ranked.iter().map(|(rank, _)| rank).min();
+    ranked.iter().filter(|(rank, _)| Some(rank) == least).map(|(_, pattern)| *pattern).collect()
+}
+
+fn patterns(form: &'static str) -> impl Strategy<Value = HashSet<String>> {
+    proptest::collection::hash_set(form.prop_map(|pattern| named_by_place(&pattern)), 1..12)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_finds_what_a_search_from_end_to_end_finds(
-        patterns in proptest::collection::hash_set("(/(a|b|ab|\\{p\\})){1,4}(/|/\\*)?|/\\*", 1..12),
+        patterns in patterns("(/(a|b|ab|\\{p\\})){1,4}(/|/\\*)?|/\\*"),
         path in "(/(a|b|ab|c)){0,5}/?",
     ) {
         let path = if path.is_empty() { "/".to_owned() } else { path };
-        let patterns: HashSet<_> = patterns.iter().map(|pattern| named_by_place(pattern)).collect();
-        let routes: Vec<_> = patterns.iter().map(|pattern| ("a.test", pattern.as_str())).collect();
+        let routes: Vec<_> = patterns.iter().map(|pattern| ("*", pattern.as_str())).collect();
         let index = index(&routes);
-        let best = patterns.iter().filter_map(|p| Some((rank(p, &path)?, p))).min();
-        let expected = best.map(|(_, pattern)| format!("a.test{pattern}"));
-        let found = with("a.test", &path, |request| {
-            index.find(&request.authority, &request.path).unwrap().map(|place| place.value.clone())
-        });
-        prop_assert_eq!(found, expected, "{} in {:?}", path, patterns);
+        with("a.test", &path, |request| {
+            let found = index.find(&request.authority, &request.path);
+            let found = found.map(|found| found.map(|place| place.pattern.to_string()));
+            let expected = best(&patterns, &request.path, DECODED).first().map(ToString::to_string);
+            prop_assert_eq!(found, Ok(expected), "{} in {:?}", path, patterns);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn what_is_found_is_the_route_of_every_gateway(
+        patterns in patterns("(/(a|A|i|k|é|É|\\{p\\})){1,3}(/|/\\*)?|/\\*"),
+        path in "(/(a|A|%61|%41|i|%C4%B0|K|%E2%84%AA|%C3%A9|%c3%a9|%C3%89|b)){1,4}/?",
+    ) {
+        let routes: Vec<_> = patterns.iter().map(|pattern| ("*", pattern.as_str())).collect();
+        let index = index(&routes);
+        with("a.test", &path, |request| {
+            let Ok(found) = index.find(&request.authority, &request.path) else { return Ok(()) };
+            let found = found.map(|place| place.pattern.to_string());
+            for is_same in [DECODED, SPELLED, IN_ANY_CASE] {
+                let best = best(&patterns, &request.path, is_same);
+                let agrees = match &found {
+                    Some(found) => best.contains(&found.as_str()),
+                    None => best.is_empty(),
+                };
+                prop_assert!(agrees, "{path}: {found:?}, {best:?} in {patterns:?}");
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn two_spellings_of_one_path_take_one_route_or_are_refused(
+        segments in proptest::collection::vec("admin|users|me|é|x", 1..4),
+        escapes in any::<[u16; 2]>(),
+    ) {
+        let index = index(ROUTES);
+        let mut found = Vec::new();
+        for mut escapes in escapes {
+            let path = format!("/{}", segments.join("/")).into_bytes().into_iter().map(|byte| {
+                let is_escaped = byte != b'/' && (escapes & 1 == 1 || !byte.is_ascii());
+                escapes = escapes.rotate_right(1);
+                if is_escaped { format!("%{byte:02X}") } else { char::from(byte).to_string() }
+            });
+            let path: String = path.collect();
+            with("app.test", &path, |request| {
+                let place = index.find(&request.authority, &request.path);
+                found.extend(place.map(|place| place.map(|place| place.value.clone())));
+            });
+        }
+        prop_assert!(found.windows(2).all(|both| both[0] == both[1]), "{segments:?}: {found:?}");
     }
 }

@@ -8,10 +8,12 @@ use portcullis::policy::canonical::Refusal;
 use serde_json::Value;
 
 use super::text;
+use crate::spellings;
 use crate::support::{
     http, in_repository, is_regenerating,
     issuer::{ALICE, Issuer},
     realm::{PORTCULLIS, Realm},
+    say,
 };
 
 /// Compares the part of a page between its marks with what was made, or writes it there.
@@ -74,6 +76,18 @@ fn the_refusals_are_those_of_the_policy() {
         made += &format!("| `{}` | {refusal} |\n", refusal.code());
     }
     is_fresh("docs/reference/policy.md", "refusals", &made);
+}
+
+/// The counts depend on the versions of nginx and HAProxy, which are the machine's own: those of others are not compared.
+#[test]
+fn the_spellings_are_those_that_gateways_were_asked() {
+    let Some((head, made)) = spellings::tables() else { return };
+    let page = "docs/explanation/canonical-requests.md";
+    if is_regenerating() || text(page).contains(&head) {
+        is_fresh(page, "spellings", &made);
+    } else {
+        say(&format!("NOT COMPARED {page}: these are {head}"));
+    }
 }
 
 #[test]

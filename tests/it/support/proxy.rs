@@ -366,7 +366,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic under the lock")
 }
 
-fn seed() -> u64 {
+/// The seed of this run: the one in `PORTCULLIS_TEST_SEED`, or a new one.
+pub fn seed() -> u64 {
     if let Ok(text) = std::env::var("PORTCULLIS_TEST_SEED") {
         return text.parse().expect("PORTCULLIS_TEST_SEED is a number");
     }

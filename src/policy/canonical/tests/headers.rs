@@ -1,6 +1,8 @@
 //! What headers tell, and what must not stand beside them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::super::headers::{ENVOY, FORWARDED, Family, INGRESS, ORIGINAL};
 use super::*;
@@ -12,12 +14,17 @@ const NGINX: &[(&str, &str)] = &[
     ("x-original-uri", "/a,b?c"),
 ];
 
-fn read(family: Family, headers: &[&[(&str, &str)]]) -> Result<String, Refusal> {
+fn map<'t>(headers: impl IntoIterator<Item = (&'t str, &'t str)>) -> HeaderMap {
     let mut map = HeaderMap::new();
-    for (name, value) in headers.concat() {
+    for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
+    map
+}
+
+fn read(family: Family, headers: &[&[(&str, &str)]]) -> Result<String, Refusal> {
+    let map = map(headers.concat());
     let line = Told { scheme: None, ..told("/line") };
     let request = family.read(&map, &line)?;
     canonical(&request).map(|request| format!("{} {}", request.method, request.url()))
@@ -100,5 +107,71 @@ fn a_sign_for_a_lost_byte_is_no_sign() {
         let refused = ENVOY.read(&headers, &line).err();
         assert_eq!(refused, (!is_clear).then_some(Refusal::BadByte), "{target}");
         assert!(FORWARDED.read(&headers, &line).is_ok());
+    }
+}
+
+/// Names that describe a request, and names that look so.
+const NAMES: &[&str] = &[
+    "x-original-method",
+    "x-original-proto",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-forwarded-method",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-uri",
+    "x-forwarded-for",
+    "x_original_uri",
+    "x-forwarded_host",
+    "x_custom",
+    "host",
+];
+
+const VALUES: &[&str] = &[
+    "GET",
+    "POST",
+    "http",
+    "https",
+    "ws",
+    "app.test",
+    "APP.test:80",
+    "admin.test",
+    "/a",
+    "/%61",
+    "/b",
+    "http://app.test/a",
+    "",
+    "/a, /b",
+    "é",
+];
+
+fn lines() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let value = prop_oneof![4 => select(VALUES).prop_map(str::to_owned), 1 => "\\PC{0,6}"];
+    proptest::collection::vec((select(NAMES), value), 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_stands_beside_a_familys_headers_changes_nothing_of_what_they_tell(
+        family in select(vec![ORIGINAL, FORWARDED, INGRESS, ENVOY]), beside in lines(), is_told in any::<bool>(),
+    ) {
+        let own = [family.method, family.scheme, family.host, family.target];
+        let good = own.into_iter().zip(["GET", "http", "app.test", "/a"]);
+        let good = good.filter_map(|(name, value)| Some((name?, value))).filter(|_| is_told);
+        let lines: Vec<_> =
+            good.chain(beside.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        let line = Told { scheme: None, ..told("/line") };
+        let (all, only) = (
+            map(lines.iter().copied()),
+            map(lines.iter().copied().filter(|(name, _)| own.contains(&Some(*name)))),
+        );
+        if let Ok(told) = family.read(&all, &line) {
+            prop_assert_eq!(family.read(&only, &line), Ok(told));
+            prop_assert!(!all.keys().any(|name| ["x_original_uri", "x-forwarded_host"].contains(&name.as_str())));
+            let _ = canonical(&told);
+        }
     }
 }
