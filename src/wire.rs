@@ -1,10 +1,11 @@
 //! The parts that services and the server share: notes in the extensions of requests and responses,
-//! the detection of a gateway's question, bounds for listeners of all kinds, a throttle of warnings,
-//! files that are read again, and the HTTPS client.
+//! the detection of a gateway's question, bounds for listeners of all kinds, the dispatch of gRPC
+//! calls, a throttle of warnings, files that are read again, and the HTTPS client.
 
 pub mod body;
 pub mod budget;
 pub(crate) mod file;
+pub(crate) mod grpc;
 pub mod https;
 pub mod networks;
 pub(crate) mod warning_throttle;

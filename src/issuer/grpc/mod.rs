@@ -3,7 +3,6 @@
 //!
 //! It knows nothing of proxies: those who call are services, on this host or by mutual TLS.
 
-mod dispatcher;
 pub mod generated;
 mod run_to_completion;
 mod status;
@@ -25,7 +24,6 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use dispatcher::Dispatcher;
 use generated::tp_auth::refresh_service_server::RefreshServiceServer;
 use generated::v1::token_service_server::TokenServiceServer;
 use run_to_completion::RunToCompletion;
@@ -33,8 +31,10 @@ use tokens::Tokens;
 use tp_auth::TpAuth;
 
 use super::Issuance;
+use super::caller::Caller;
 use crate::secret::Secret;
 use crate::wire::body::MAX_BODY_BYTES;
+use crate::wire::grpc::{Dispatcher, peer_of};
 use crate::wire::networks::Networks;
 
 /// The beginning of the paths of reflection.
@@ -50,7 +50,7 @@ const SERVICES: [&str; 3] = [
 /// Issuance over gRPC, ready to answer.
 #[derive(Clone, Debug)]
 pub struct GrpcService {
-    dispatcher: Dispatcher,
+    dispatcher: Dispatcher<Routes>,
     health: HealthReporter,
     /// Cancelled once the server drains.
     ended: CancellationToken,
@@ -83,7 +83,7 @@ impl GrpcService {
             .add_service(health_service.max_decoding_message_size(MAX_BODY_BYTES))
             .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_BODY_BYTES))
             .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_BODY_BYTES));
-        let dispatcher = Dispatcher::new(routes, gateways);
+        let dispatcher = Dispatcher::new(routes.prepare(), gateways);
         Ok(Self { dispatcher, health, ended: CancellationToken::new() })
     }
 
@@ -110,6 +110,13 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
     }
+}
+
+/// The caller of a request. What a proxy says of somebody behind it is not believed: those who
+/// call are services.
+fn caller_of<T>(request: &tonic::Request<T>) -> Caller {
+    let peer = peer_of(request).map(|address| address.to_canonical());
+    Caller::new(peer, request.metadata().as_ref())
 }
 
 /// The request, whose questions end once `ended` is cancelled, and so do its answers.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::dispatcher::caller_of;
+use super::caller_of;
 use super::generated::v1::revoke_request::Target;
 use super::generated::v1::token_service_server::TokenService;
 use super::generated::v1::{

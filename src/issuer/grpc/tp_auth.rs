@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::dispatcher::caller_of;
+use super::caller_of;
 use super::generated::tp_auth::refresh_service_server::RefreshService;
 use super::generated::tp_auth::{RefreshRequest, RefreshResponse};
 use crate::issuer::Issuance;

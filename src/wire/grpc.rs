@@ -1,28 +1,26 @@
-//! Dispatch of calls to their services: nothing else is answered, so many are at once, and each ends
-//! in time.
+//! Dispatch of gRPC calls to their services: nothing else is answered, so many are at once, and each
+//! ends in time.
 //!
 //! gRPC tells of failures with HTTP's 200, so a gateway that asks here by mistake would take "no
 //! such method" for a yes. The specification of gRPC wants 415 for what is no call.
 //!
-//! A call ends at the client's deadline or ours, whichever comes first. What it was doing goes on
-//! in its task (`run_to_completion.rs`).
+//! A call ends at the client's deadline or ours, whichever comes first. What the issuer was doing for
+//! it goes on in its task.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::service::Routes;
-use tower::Service as _;
+use tower::Service;
 
-use crate::issuer::caller::Caller;
-use crate::wire::budget::Budget;
-use crate::wire::is_forward_auth;
-use crate::wire::networks::Networks;
+use super::budget::Budget;
+use super::is_forward_auth;
+use super::networks::Networks;
 
 /// The most calls that are under way at once, on all connections; a quarter of them from one address.
 const MAX_CALLS: usize = 1_024;
@@ -34,38 +32,35 @@ const LONGEST_CALL: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 struct Peer(Option<IpAddr>);
 
-/// The caller of a request. What a proxy says of somebody behind it is not believed: those who
-/// call are services.
-pub(super) fn caller_of<T>(request: &tonic::Request<T>) -> Caller {
-    let peer = request.extensions().get::<Peer>().and_then(|Peer(address)| *address);
-    Caller::new(peer.map(|address| address.to_canonical()), request.metadata().as_ref())
+/// The address that the connection of a call comes from; `None` is a unix socket.
+pub(crate) fn peer_of<T>(call: &tonic::Request<T>) -> Option<IpAddr> {
+    call.extensions().get::<Peer>().and_then(|Peer(address)| *address)
 }
 
-/// A dispatcher of all services.
+/// A dispatcher in front of a service, or of several.
 #[derive(Clone, Debug)]
-pub(super) struct Dispatcher {
-    routes: Routes,
+pub(crate) struct Dispatcher<S> {
+    service: S,
     /// The calls that may be under way.
     calls: Arc<Budget>,
     longest: Duration,
 }
 
-impl Dispatcher {
-    /// A dispatcher for `routes`; calls from `gateways` have no bound of their own.
-    pub(super) fn new(routes: Routes, gateways: Networks) -> Self {
+impl<S> Dispatcher<S> {
+    /// A dispatcher for `service`; calls from `gateways` have no bound of their own.
+    pub(crate) fn new(service: S, gateways: Networks) -> Self {
         let calls = Budget::with_addresses(MAX_CALLS, MAX_CALLS / 4, gateways);
-        Self { routes: routes.prepare(), calls, longest: LONGEST_CALL }
+        Self { service, calls, longest: LONGEST_CALL }
     }
 
     /// Answers one request.
-    pub(super) async fn answer<B>(
+    pub(crate) async fn answer<B>(
         mut self,
         peer: Option<IpAddr>,
         mut request: Request<B>,
     ) -> Response<Body>
     where
-        B: hyper::body::Body<Data = Bytes> + Send + 'static,
-        B::Error: std::error::Error + Send + Sync,
+        S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
     {
         if !is_call(request.version(), request.method(), request.headers()) {
             let mut refusal = Response::new(Body::empty());
@@ -77,7 +72,7 @@ impl Dispatcher {
         };
         let deadline = deadline(request.headers()).unwrap_or(self.longest);
         request.extensions_mut().insert(Peer(peer));
-        let answer = self.routes.call(request);
+        let answer = self.service.call(request);
         match tokio::time::timeout(deadline.min(self.longest), answer).await {
             Ok(Ok(answer)) => answer,
             Err(_) => {
@@ -119,9 +114,11 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use axum::Router;
+    use bytes::Bytes;
     use futures_util::FutureExt as _;
     use http_body_util::Empty;
     use tonic::Code;
+    use tonic::service::Routes;
 
     use super::*;
 
@@ -184,10 +181,10 @@ mod tests {
     }
 
     /// So many calls at once, half of them from one address, each for at most so long.
-    fn dispatcher(most: usize, longest: Duration) -> Dispatcher {
+    fn dispatcher(most: usize, longest: Duration) -> Dispatcher<Routes> {
         let never = Router::new().fallback(std::future::pending::<Response<axum::body::Body>>);
         let calls = Budget::with_addresses(most, most.div_ceil(2), Networks::default());
-        Dispatcher { routes: never.into(), calls, longest }
+        Dispatcher { service: never.into(), calls, longest }
     }
 
     fn code(answer: &Response<Body>) -> Code {
