@@ -2,6 +2,7 @@
 //! from build to bind to run until stopped.
 
 mod admin_token;
+mod ext_authz;
 mod invalidation;
 mod issuer;
 mod keys;
@@ -36,6 +37,7 @@ use crate::store::{StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::{KeyRing, SigningRing, Verifier, watch_key_file};
+use ext_authz::BoundExtAuthz;
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
 pub use keys::own_keys;
@@ -74,6 +76,7 @@ pub struct App {
 pub struct Bound {
     app: App,
     gate: Listeners,
+    ext_authz: BoundExtAuthz,
     metrics: Listeners,
     issuer: Option<BoundIssuer>,
     gate_prefix: String,
@@ -171,6 +174,11 @@ impl App {
         let (clock, metrics) = (Arc::clone(&self.clock), self.tls_metrics.clone());
         let (opening, limits) = (Opening { clock, metrics }, &config.limits);
         let gate = opening.listen("gate", &config.gate.listen, limits)?;
+        let at = &config.gate.ext_authz;
+        let ext_authz = BoundExtAuthz {
+            listeners: opening.listen("ext_authz", at, &limits.of_grpc())?,
+            is_certified: at.asks_for_certificates(),
+        };
         let metrics = opening.listen("metrics", &config.metrics_listen, limits)?;
         let issuer = match (self.issuer.take(), &config.issuance) {
             (Some(issuer), Some(at)) => Some(issuer.bind(&opening, at, limits)?),
@@ -179,6 +187,7 @@ impl App {
         Ok(Bound {
             app: self,
             gate,
+            ext_authz,
             metrics,
             issuer,
             gate_prefix: config.gate.prefix.clone(),
@@ -209,7 +218,8 @@ impl Bound {
     /// # Errors
     /// Where published keys cannot be fetched at all.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { app, gate, metrics, issuer, gate_prefix, is_certified, shutdown } = self;
+        let Self { app, gate, ext_authz, metrics, issuer, gate_prefix, is_certified, shutdown } =
+            self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
         let (tokens, invalidation, invalidation_state) =
@@ -250,11 +260,12 @@ impl Bound {
             let (gate, shutdown) = (Arc::clone(&service), shutdown.clone());
             tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
         });
+        let calls = ext_authz.serve(Arc::clone(&service), &shutdown);
         let answer = move |address, request| {
             let service = Arc::clone(&service);
             async move { service.answer(Peer { address, is_certified }, request).await }
         };
-        let report = gate.serve(answer, &shutdown);
+        let report = async { tokio::join!(gate.serve(answer, &shutdown), calls).0 };
         let report = match issuing {
             None => report.await,
             // Half of a service is worse than none: a gateway would lead logins nowhere.

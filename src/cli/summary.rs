@@ -140,6 +140,9 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     }
     let gate = listener(&config.gate.listen);
     lines.push(line("gate", &format!("{gate}, paths below {}/", config.gate.prefix)));
+    if !config.gate.ext_authz.addresses.is_empty() {
+        lines.push(line("ext_authz", &listener(&config.gate.ext_authz)));
+    }
     lines.push(line("metrics", &listener(&config.metrics_listen)));
     if let Some(issuance) = &config.issuance {
         lines.extend(listeners(issuance));

@@ -27,6 +27,8 @@ use crate::wire::networks::Networks;
 pub struct GateConfig {
     /// The listener.
     pub listen: ListenerConfig,
+    /// The listener where gateways ask by gRPC.
+    pub ext_authz: ListenerConfig,
     /// The prefix of every path.
     pub prefix: String,
     /// The cookies that may carry a credential.
@@ -59,6 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
     let header = UpstreamJwt::parse_header(&header, &identity);
     GateConfig {
         listen: listeners::gate(reader),
+        ext_authz: listeners::read(reader, &listeners::EXT_AUTHZ),
         prefix: reader.get(settings::URL_PREFIX),
         cookies: cookies(reader),
         upstream_audience: reader
@@ -94,11 +97,19 @@ pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConf
     let is_proven = gate.listen.asks_for_certificates()
         || !gate.gateway_secrets.is_empty()
         || !gate.gateway_networks.is_empty();
-    if gate.policy.is_some() && !is_proven && !gate.listen.is_loopback() {
-        let problem = "whoever reaches LISTEN can say which request he asks about, and so choose the \
-                       route: set GATEWAY_SECRET, GATEWAY_NETWORKS or LISTEN_TLS_CLIENT_CA_FILE, or \
-                       listen on a unix socket";
-        reader.warn(settings::POLICY_FILE, problem);
+    let listeners = [
+        (settings::LISTEN.entry, &gate.listen),
+        (settings::EXT_AUTHZ_LISTEN.entry, &gate.ext_authz),
+    ];
+    for (setting, at) in listeners {
+        if gate.policy.is_some() && !is_proven && !at.asks_for_certificates() && !at.is_loopback() {
+            let problem = format!(
+                "whoever reaches {} can say which request he asks about, and so choose the route: set \
+                 GATEWAY_SECRET, GATEWAY_NETWORKS or a CA of its clients, or listen on a unix socket",
+                setting.name
+            );
+            reader.warn(settings::POLICY_FILE, problem);
+        }
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) const GATE: ListenerSettings = ListenerSettings {
     key: settings::LISTEN_TLS_KEY_FILE,
     client_ca: settings::LISTEN_TLS_CLIENT_CA_FILE,
 };
+pub(super) const EXT_AUTHZ: ListenerSettings = ListenerSettings {
+    name: "ext_authz",
+    addresses: settings::EXT_AUTHZ_LISTEN,
+    certificate: settings::EXT_AUTHZ_TLS_CERT_FILE,
+    key: settings::EXT_AUTHZ_TLS_KEY_FILE,
+    client_ca: settings::EXT_AUTHZ_TLS_CLIENT_CA_FILE,
+};
 pub(super) const METRICS: ListenerSettings = ListenerSettings {
     name: "the metrics",
     addresses: settings::METRICS_LISTEN,

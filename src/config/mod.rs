@@ -198,8 +198,11 @@ impl Config {
             store::warn_of_unnamed_issuer(reader, &sessions.store);
             listeners::warn_of_open_issuer(reader, &gate.listen, &issuance.listen);
         }
-        let mut opened =
-            vec![(&listeners::GATE, &gate.listen), (&listeners::METRICS, &metrics_listen)];
+        let mut opened = vec![
+            (&listeners::GATE, &gate.listen),
+            (&listeners::EXT_AUTHZ, &gate.ext_authz),
+            (&listeners::METRICS, &metrics_listen),
+        ];
         opened.extend(issuance.iter().flat_map(|it| {
             [
                 (&listeners::ISSUER, &it.listen),

@@ -153,6 +153,16 @@ settings! {
     LISTEN_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
         "The CA that clients of the gate must have a certificate of, in PEM (unset: none is asked \
         for)";
+    EXT_AUTHZ_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "off",
+        "The addresses where Envoy asks by gRPC: 127.0.0.1:9001, unix:/run/ext-authz.sock";
+    EXT_AUTHZ_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The certificate chain of ext_authz, in PEM: TLS on its TCP addresses; read again when it \
+        changes";
+    EXT_AUTHZ_TLS_KEY_FILE: Option<PathBuf> = optional(path), "path", "",
+        "Its private key, in PEM";
+    EXT_AUTHZ_TLS_CLIENT_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA that clients of ext_authz must have a certificate of, in PEM (unset: none is asked \
+        for)";
     METRICS_LISTEN: Vec<String> = list_or_off, "comma list of addresses, or off", "127.0.0.1:9090",
         "The addresses of /metrics, /health and /ready";
     METRICS_TLS_CERT_FILE: Option<PathBuf> = optional(path), "path", "",

@@ -23,6 +23,8 @@ pub enum EntryPoint {
     HaProxy,
     /// `/validate_request/envoy/..`.
     Envoy,
+    /// `ext_authz` over gRPC.
+    ExtAuthz,
     /// `/validate`.
     Validate,
     /// Any other path or listener, where nobody is let in.
@@ -30,13 +32,14 @@ pub enum EntryPoint {
 }
 
 impl EntryPoint {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Nginx,
         Self::Ingress,
         Self::Traefik,
         Self::Caddy,
         Self::HaProxy,
         Self::Envoy,
+        Self::ExtAuthz,
         Self::Validate,
         Self::Elsewhere,
     ];
@@ -50,6 +53,7 @@ impl EntryPoint {
             Self::Caddy => "caddy",
             Self::HaProxy => "haproxy",
             Self::Envoy => "envoy",
+            Self::ExtAuthz => "ext_authz",
             Self::Validate => "validate",
             Self::Elsewhere => "elsewhere",
         }
@@ -85,7 +89,7 @@ struct CacheLabels {
 #[derive(Clone, Debug)]
 pub struct GateMetrics {
     /// By entry point: the allowed, then the denied by code.
-    requests: [(Counter, Vec<Counter>); 8],
+    requests: [(Counter, Vec<Counter>); 9],
     hits: Counter,
     rechecks: Counter,
     misses: Counter,

@@ -10,6 +10,7 @@ pub mod credential;
 pub mod denial;
 pub mod dialect;
 pub mod explain;
+pub mod ext_authz;
 pub mod gateway_proof;
 pub mod handle;
 pub mod identity;

@@ -1,4 +1,5 @@
-//! The demands in the address that the operator gave the gateway. They add to those of a route.
+//! The demands in the address that the operator gave the gateway, or in the gateway's route. They add
+//! to those of a route of the policy.
 
 use super::denial::DenialCode;
 use crate::policy::Requirement;
@@ -21,6 +22,18 @@ pub(super) fn from_query(query: Option<&str>) -> Result<Requirement, DenialCode>
         }
         scopes.extend(value.split(' ').map(str::to_owned));
     }
+    all(scopes)
+}
+
+/// Reads scopes that are all demanded, separated by one space each.
+///
+/// # Errors
+/// [`DenialCode::UnknownRequirement`] where one of them is none.
+pub(super) fn from_scopes(text: &str) -> Result<Requirement, DenialCode> {
+    all(text.split(' ').map(str::to_owned).collect())
+}
+
+fn all(scopes: Vec<String>) -> Result<Requirement, DenialCode> {
     if scopes.iter().all(|scope| is_scope(scope)) {
         Ok(Requirement::scopes(scopes))
     } else {

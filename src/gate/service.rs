@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use tracing::{error, warn};
@@ -86,7 +86,7 @@ pub struct ServiceConfig {
 #[derive(Debug)]
 pub struct GateService {
     gate: Gate,
-    config: ServiceConfig,
+    pub(super) config: ServiceConfig,
     metrics: GateMetrics,
     random: Arc<dyn Random>,
     warning_throttle: WarningThrottle,
@@ -111,6 +111,20 @@ impl GateService {
     /// The gate that judges.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Renders a verdict as an answer of this dialect, counts it and logs it.
+    pub(super) fn conclude(
+        &self,
+        dialect: Dialect,
+        entry_point: EntryPoint,
+        peer: Option<IpAddr>,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+    ) -> Answer {
+        let mut response = dialect.render(verdict, &self.config.denial_config);
+        self.record(entry_point, peer, inquiry, verdict, &mut response);
+        response
     }
 
     /// Answers one request that came from `peer`.
@@ -179,9 +193,7 @@ impl GateService {
         let inquiry = Inquiry::plain(headers);
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
         // With a body: gateways that do not show it to the client ignore it.
-        let mut response = Dialect::Traefik.render(&verdict, &self.config.denial_config);
-        self.record(EntryPoint::Elsewhere, peer, &inquiry, &verdict, &mut response);
-        Some(response)
+        Some(self.conclude(Dialect::Traefik, EntryPoint::Elsewhere, peer, &inquiry, &verdict))
     }
 
     /// Warns the operator, not for every request, and names the paths at which the gate answers
@@ -245,7 +257,7 @@ impl GateService {
     }
 
     async fn validate_token(&self, peer: Option<IpAddr>, request: &Parts, token: &str) -> Answer {
-        let mut headers = http::HeaderMap::new();
+        let mut headers = HeaderMap::new();
         match HeaderValue::from_str(&format!("Bearer {token}")) {
             Ok(value) => headers.insert(http::header::AUTHORIZATION, value),
             Err(_) => return json(StatusCode::UNAUTHORIZED, jwthenticator::BAD.to_owned()),

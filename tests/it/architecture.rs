@@ -38,13 +38,15 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The files below `src`, by their paths there, each with its code; those of unit tests are left out.
+/// The files below `src`, by their paths there, each with its code; those of unit tests and of generators are left out.
 fn production_files() -> Vec<(PathBuf, String)> {
     let src = in_repository("src");
     let files: Vec<_> = sources(&src)
         .into_iter()
         .map(|file| (file.strip_prefix(&src).expect("below src").to_owned(), file))
-        .filter(|(inside, _)| !inside.iter().any(|part| part == "tests" || part == "tests.rs"))
+        .filter(|(inside, _)| {
+            !inside.iter().any(|part| part == "tests" || part == "tests.rs" || part == "generated")
+        })
         .map(|(inside, file)| (inside, production(&std::fs::read_to_string(file).expect("text"))))
         .collect();
     assert!(files.len() > 40, "only {} files were found", files.len());

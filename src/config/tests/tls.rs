@@ -5,7 +5,7 @@ use rcgen::{CertificateParams, KeyPair};
 use super::*;
 use crate::server::TlsFiles;
 
-const PREFIXES: [&str; 5] = ["LISTEN", "METRICS", "ISSUER", "INTERNAL", "GRPC"];
+const PREFIXES: [&str; 6] = ["LISTEN", "EXT_AUTHZ", "METRICS", "ISSUER", "INTERNAL", "GRPC"];
 
 /// A folder with a certificate, its key, and the key of another.
 fn folder() -> tempfile::TempDir {
@@ -37,6 +37,7 @@ fn every_listener_has_tls_of_its_own() {
         let issuance = config.issuance.as_ref().unwrap();
         let found = match prefix {
             "LISTEN" => &config.gate.listen,
+            "EXT_AUTHZ" => &config.gate.ext_authz,
             "METRICS" => &config.metrics_listen,
             "ISSUER" => &issuance.listen,
             "INTERNAL" => &issuance.internal,

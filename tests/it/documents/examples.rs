@@ -8,7 +8,7 @@ use crate::support::{
     issuer::Issuer,
     page::{self, Page},
     realm::Realm,
-    require,
+    require, suite,
 };
 
 /// A fragment in the book is a part of the complete configuration that the tests run.
@@ -17,7 +17,16 @@ fn fragments_of_gateways_stand_in_the_examples() {
     let mut checked = 0;
     for (language, files) in [
         ("nginx", &["examples/nginx/nginx.conf"][..]),
-        ("yaml", &["examples/traefik/dynamic.yml", "examples/traefik/traefik.yml"]),
+        (
+            "yaml",
+            &[
+                "examples/traefik/dynamic.yml",
+                "examples/traefik/traefik.yml",
+                "examples/envoy/envoy-http.yaml",
+                "examples/envoy/envoy-grpc.yaml",
+                "examples/envoy/gateway-api.yaml",
+            ],
+        ),
         ("caddyfile", &["examples/caddy/Caddyfile"]),
         ("haproxy", &["examples/haproxy/haproxy.cfg"]),
     ] {
@@ -132,4 +141,29 @@ fn the_code_that_calls_by_grpc_calls() {
     let token = login["access_token"].as_str().expect("a token");
     let user = python(&["-c", &page.blocks("python").concat(), token]);
     assert_eq!(user.trim(), login["user_id"]);
+}
+
+/// The manifests of the Gateway API are YAML, ask by both protocols, and copy all identity headers.
+#[test]
+fn the_manifests_of_the_gateway_api_ask_where_the_gate_answers() {
+    let venv = std::env::var_os("PORTCULLIS_TEST_VENV").map(PathBuf::from);
+    let program = venv.map(|venv| venv.join("bin/python")).filter(|program| program.is_file());
+    let program = found_or_skipped("the Python of PORTCULLIS_TEST_VENV", program);
+    let Some(program) = program else { return };
+    let script = "import json, sys, yaml\n\
+        routes = list(yaml.safe_load_all(open(sys.argv[1])))\n\
+        assert all(route['kind'] == 'HTTPRoute' for route in routes)\n\
+        filters = [route['spec']['rules'][0]['filters'][0] for route in routes]\n\
+        assert all(filter['type'] == 'ExternalAuth' for filter in filters)\n\
+        print(json.dumps([filter['externalAuth'] for filter in filters]))";
+    let file = in_repository("examples/envoy/gateway-api.yaml");
+    let output = Command::new(program).args(["-c", script]).arg(file).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let filters: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let [http, grpc] = &filters.as_array().expect("a list")[..] else { panic!("two routes") };
+    assert_eq!((&http["protocol"], &grpc["protocol"]), (&"HTTP".into(), &"GRPC".into()));
+    assert_eq!(http["http"]["path"], portcullis::gate::Dialect::Envoy.path());
+    let identity = suite::IDENTITY.map(str::to_lowercase);
+    assert_eq!(http["http"]["allowedResponseHeaders"], serde_json::json!(identity));
+    assert!(grpc["http"].is_null() && !grpc["grpc"].is_null());
 }

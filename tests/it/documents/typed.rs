@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 12] = [
+pub(super) const PAGES: [&str; 13] = [
     "README.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
@@ -19,6 +19,7 @@ pub(super) const PAGES: [&str; 12] = [
     "docs/how-to/users-and-clients.md",
     "docs/tutorial.md",
     "examples/caddy/README.md",
+    "examples/envoy/README.md",
     "examples/haproxy/README.md",
     "examples/nginx/README.md",
     "examples/traefik/README.md",

@@ -9,6 +9,7 @@ pub mod caddy;
 pub mod canned_response;
 pub mod certificates;
 pub mod demo;
+pub mod envoy;
 pub mod faulty_store;
 pub mod gate;
 pub mod h2c;

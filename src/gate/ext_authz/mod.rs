@@ -1,0 +1,122 @@
+//! Envoy's `ext_authz` over gRPC: `envoy.service.auth.v3.Authorization`, on a listener of its own.
+//!
+//! [`request`] reads the question into an inquiry, the gate judges it, [`response`] makes the
+//! answer. A denial is an answer like any other, with the status, the headers and the body that
+//! Envoy's dialect over HTTP has for it. A call that fails (too large, too many, not in time) is a
+//! denial at the gateway, unless it was told to fail open.
+
+pub mod generated;
+mod metadata;
+mod request;
+mod response;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tonic::Status;
+use tonic::body::Body;
+
+use generated::auth::authorization_server::{Authorization, AuthorizationServer};
+use generated::auth::{CheckRequest, CheckResponse};
+use request::AskedRequest;
+
+use super::denial::{Denial, DenialCode};
+use super::dialect::Dialect;
+use super::gateway_proof::Peer;
+use super::inquiry::Inquiry;
+use super::metrics::EntryPoint;
+use super::service::GateService;
+use super::verdict::Verdict;
+use crate::wire::grpc::{Dispatcher, peer_of};
+
+/// The most bytes of a question: as much as a head may have over HTTP.
+const MAX_QUESTION_BYTES: usize = (1 << 20) + (16 << 10);
+
+/// The service, ready to answer.
+#[derive(Clone, Debug)]
+pub struct ExtAuthz {
+    dispatcher: Dispatcher<AuthorizationServer<Authorizer>>,
+}
+
+impl ExtAuthz {
+    /// The service in front of `gate`, on a listener that demands certificates or does not.
+    pub fn new(gate: Arc<GateService>, is_certified: bool) -> Self {
+        let gateways = gate.config.gateways.clone();
+        let server = AuthorizationServer::new(Authorizer { gate, is_certified })
+            .max_decoding_message_size(MAX_QUESTION_BYTES);
+        Self { dispatcher: Dispatcher::new(server, gateways) }
+    }
+
+    /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
+    pub async fn answer(self, peer: Option<IpAddr>, request: Request<Incoming>) -> Response<Body> {
+        self.dispatcher.answer(peer, request).await
+    }
+}
+
+/// The judge of calls.
+#[derive(Debug)]
+struct Authorizer {
+    gate: Arc<GateService>,
+    /// True where the listener demands certificates.
+    is_certified: bool,
+}
+
+#[tonic::async_trait]
+impl Authorization for Authorizer {
+    async fn check(
+        &self,
+        call: tonic::Request<CheckRequest>,
+    ) -> Result<tonic::Response<CheckResponse>, Status> {
+        let peer = Peer { address: peer_of(&call), is_certified: self.is_certified };
+        let answer = if self.gate.config.proof.accepts(peer, call.metadata().as_ref()) {
+            self.judge(call.into_inner()).await
+        } else {
+            // Nothing of what it tells is read.
+            self.refuse(peer.address, DenialCode::UnknownGateway.into()).await
+        };
+        Ok(tonic::Response::new(answer))
+    }
+}
+
+impl Authorizer {
+    /// Answers a gateway's question.
+    async fn judge(&self, question: CheckRequest) -> CheckResponse {
+        let asked = match AskedRequest::read(question) {
+            Ok(asked) => asked,
+            Err(refusal) => return self.refuse(None, refusal.into()).await,
+        };
+        let inquiry = asked.inquiry(&self.gate.config.gateways);
+        let verdict = self.gate.gate().check(&inquiry).await;
+        self.answer(asked.peer(), &inquiry, &verdict, asked.is_grpc()).await
+    }
+
+    /// Answers a question of which nothing is known but that it is denied.
+    async fn refuse(&self, peer: Option<IpAddr>, denial: Denial) -> CheckResponse {
+        let headers = HeaderMap::new();
+        self.answer(peer, &Inquiry::plain(&headers), &Verdict::Deny(denial), false).await
+    }
+
+    /// Counts and logs a verdict, and makes the answer.
+    async fn answer(
+        &self,
+        peer: Option<IpAddr>,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+        is_grpc: bool,
+    ) -> CheckResponse {
+        let answer =
+            self.gate.conclude(Dialect::Envoy, EntryPoint::ExtAuthz, peer, inquiry, verdict);
+        match verdict {
+            Verdict::Allow(grant) => response::allowed(grant, inquiry.headers),
+            Verdict::Deny(denial) => {
+                let (parts, body) = answer.into_parts();
+                let Ok(body) = body.collect().await;
+                let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+                response::denied(denial, (parts.status, &parts.headers, body), is_grpc)
+            }
+        }
+    }
+}
