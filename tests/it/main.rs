@@ -28,6 +28,7 @@ mod ext_authz;
 mod faults;
 mod full_disk;
 mod gateway;
+mod gateway_proof;
 mod grpc;
 mod haproxy;
 mod http_edge;

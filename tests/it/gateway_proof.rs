@@ -1,0 +1,121 @@
+//! The proof that whoever asks is a gateway: by a secret, a network, a unix socket; certificates are in `tls.rs`.
+
+use crate::support::{
+    http::{Client, bearer, get, request},
+    nginx::Nginx,
+    realm::Realm,
+    suite::{self, Stack},
+};
+
+const SECRET: &str = "a-secret-of-the-gateway-of-40-characters";
+const NEXT: &str = "the-next-secret-that-replaces-it-by-and-by";
+
+#[test]
+fn who_does_not_know_the_secret_is_not_heard() {
+    let realm = Realm::new().with("GATEWAY_SECRET", &format!("{SECRET},{NEXT}"));
+    let (gate, token) = (realm.gate(), realm.mint("alice", &[]));
+    let credential = bearer(&token);
+    let header = |secret: &str| format!("X-Portcullis-Gateway: {secret}");
+    for path in ["/validate_request", "/validate_request/traefik", "/validate_request/envoy/x"] {
+        for secret in [SECRET, NEXT] {
+            let response = get(gate.address, path, &[&credential, &header(secret)]);
+            assert_eq!(response.status, 200, "{path}: {response:?}");
+        }
+        for lines in [
+            vec![],
+            vec![header("")],
+            vec![header(&SECRET[1..])],
+            vec![header(&SECRET.to_uppercase())],
+            vec![header(SECRET), header(SECRET)],
+            vec![header(&format!("{SECRET},{NEXT}"))],
+            vec![format!("X_Portcullis_Gateway: {SECRET}")],
+        ] {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let response = get(gate.address, path, &[&[credential.as_str()], &lines[..]].concat());
+            assert_eq!(response.status, 403, "{path} {lines:?}: {response:?}");
+        }
+    }
+    let denied = [("verdict", "deny"), ("code", "unknown_gateway")];
+    assert_eq!(gate.counter("portcullis_requests_total", &denied), 21.0);
+    assert!(!gate.log().contains(SECRET) && !gate.log().contains(NEXT), "{}", gate.log());
+    // jwthenticator's clients are no gateways: what they ask is about a token alone.
+    let body = format!("{{\"jwt\":\"{token}\"}}");
+    let lines = ["Content-Type: application/json"];
+    let bytes = request("POST", "/validate", &lines, body.as_bytes());
+    assert_eq!(Client::connect(gate.address).exchange(bytes).status, 200);
+}
+
+#[test]
+fn who_is_in_a_listed_network_is_heard() {
+    for (networks, status) in [("127.0.0.0/8", 200), ("::1,10.0.0.0/8", 403)] {
+        let realm = Realm::new().with("GATEWAY_NETWORKS", networks);
+        let gate = realm.gate();
+        assert_eq!(gate.check(&realm.mint("alice", &[])).status, status, "{networks}");
+    }
+}
+
+#[test]
+fn who_may_connect_to_a_unix_socket_is_heard() {
+    let realm = Realm::new().with("GATEWAY_SECRET", SECRET);
+    let socket = realm.folder().join("gate.sock");
+    let realm = realm.with("LISTEN", &format!("unix:{}", socket.display()));
+    let gate = realm.gate();
+    let token = realm.mint("alice", &[]);
+    assert_eq!(gate.check(&token).status, 403);
+    let bytes = request("GET", "/validate_request", &[&bearer(&token)], b"");
+    assert_eq!(Client::connect_unix(&socket).exchange(bytes).status, 200);
+}
+
+#[test]
+fn nginx_proves_itself_by_the_secret() {
+    let line = "            proxy_set_header X-Original-Method $request_method;\n";
+    let proof = format!("            proxy_set_header X-Portcullis-Gateway {SECRET};\n{line}");
+    for (edits, is_heard) in [(&[(line, proof.as_str())][..], true), (&[], false)] {
+        let realm = suite::policy::realm().with("GATEWAY_SECRET", SECRET);
+        let stack = Stack::start(realm, |gate, app| {
+            let nginx = Nginx::start(gate, app, edits)?;
+            let address = nginx.address;
+            Some((nginx, address))
+        });
+        let Some(stack) = stack else { return };
+        if is_heard {
+            suite::policy::holds(&stack);
+        } else {
+            let response = stack.get("/", &stack.alice());
+            stack.is_denied("without the secret", &response, 403);
+        }
+    }
+}
+
+#[test]
+fn a_proof_that_everybody_has_is_a_mistake() {
+    for (name, value, problem) in [
+        ("GATEWAY_SECRET", "short", "is shorter than 32 bytes"),
+        ("GATEWAY_SECRET", &format!("{SECRET},short"), "is shorter than 32 bytes"),
+        ("GATEWAY_NETWORKS", "0.0.0.0/0", "holds everybody"),
+        ("GATEWAY_NETWORKS", "10.0.0.0/8,::/0", "holds everybody"),
+        ("GATEWAY_NETWORKS", "10.0.0", "is no network"),
+    ] {
+        let ended = Realm::new().with(name, value).exits(64, &["check-config"], "");
+        assert!(ended.errors.contains(problem), "{name}={value}: {}", ended.errors);
+        assert!(!ended.errors.contains(SECRET), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn a_policy_that_anybody_can_reach_is_warned_of() {
+    let warning = "whoever reaches LISTEN can say which request he asks about";
+    for (settings, is_warned) in [
+        (&[("LISTEN", "0.0.0.0:8080")][..], true),
+        (&[("LISTEN", "127.0.0.1:8080")], false),
+        (&[("LISTEN", "0.0.0.0:8080"), ("GATEWAY_SECRET", SECRET)], false),
+        (&[("LISTEN", "0.0.0.0:8080"), ("GATEWAY_NETWORKS", "10.0.0.0/8")], false),
+    ] {
+        let realm = settings
+            .iter()
+            .fold(suite::policy::realm(), |realm, (name, value)| realm.with(name, value));
+        let ended = realm.exits(0, &["check-config"], "");
+        let said = ended.errors + &ended.printed;
+        assert_eq!(said.contains(warning), is_warned, "{settings:?}: {said}");
+    }
+}
