@@ -1,4 +1,4 @@
-//! HTTPS between gateway and gate: real nginx and real Traefik with a certificate of their own, and
+//! HTTPS between gateway and gate: real gateways with a certificate of their own, and
 //! certificates that are replaced under load.
 
 use std::net::SocketAddr;
@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::support::{
     PATIENCE,
     app::App,
+    caddy::Caddy,
     certificates::{Authority, Certificates},
+    free_address,
+    haproxy::{self, Haproxy},
     http::{Client, bearer, request},
     nginx::Nginx,
     page::Page,
@@ -49,7 +52,7 @@ fn lines(language: &str, certificates: &Certificates, shows: bool) -> String {
         ("gateway-key.pem", "client-key.pem"),
     ] {
         let path = certificates.path(file).display().to_string();
-        for folder in ["/etc/nginx", "/etc/traefik"] {
+        for folder in ["/etc/nginx", "/etc/traefik", "/etc/caddy", "/etc/haproxy"] {
             lines = lines.replace(&format!("{folder}/{shown}"), &path);
         }
     }
@@ -96,6 +99,44 @@ fn traefik(
     }
 }
 
+/// Caddy as in the page.
+fn caddy(
+    certificates: &Certificates,
+    shows: bool,
+) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Caddy, SocketAddr)> {
+    const AFTER: &str = "\t\t\tresponse_header_timeout 3s\n";
+    let tls = AFTER.to_owned() + &lines("caddyfile", certificates, shows);
+    move |gate, app| {
+        let caddy = Caddy::start(gate, app, &[(1, AFTER, tls.as_str())])?;
+        let address = caddy.address;
+        Some((caddy, address))
+    }
+}
+
+/// HAProxy as in the page, which asks itself.
+fn haproxy(
+    certificates: &Certificates,
+    shows: bool,
+) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Haproxy, SocketAddr)> {
+    const BEFORE: &str = "backend issuer\n";
+    let read = |name| std::fs::read_to_string(certificates.path(name)).expect("a file");
+    // What HAProxy shows is one file.
+    let key = read("client-key.pem");
+    if !read("client.pem").contains(&key) {
+        certificates.write("client.pem", &(read("client.pem") + &key));
+    }
+    let tls = lines("haproxy", certificates, shows);
+    move |gate, app| {
+        let asked = free_address();
+        let tls = tls.replace("127.0.0.1:8096", &asked.to_string());
+        let tls = tls.replace("localhost:8443", &gate.to_string()) + BEFORE;
+        let edits = haproxy::Edits { rules: &[(1, BEFORE, tls.as_str())], ..Default::default() };
+        let haproxy = Haproxy::start(asked, app, edits)?;
+        let address = haproxy.address;
+        Some((haproxy, address))
+    }
+}
+
 /// Checks that all holds over HTTPS as it does without.
 fn holds<G>(stack: &Stack<G>) {
     suite::only_a_good_token_gets_in(stack);
@@ -127,17 +168,40 @@ fn behind_traefik_with_a_client_certificate_all_holds() {
 }
 
 #[test]
+fn behind_caddy_with_a_client_certificate_all_holds() {
+    let (realm, certificates) = realm();
+    let Some(stack) = Stack::start(realm, caddy(&certificates, true)) else { return };
+    holds(&stack);
+    suite::no_way_leads_around_a_scope(&stack);
+}
+
+#[test]
+fn behind_haproxy_with_a_client_certificate_all_holds() {
+    let (realm, certificates) = realm();
+    let Some(stack) = Stack::start(realm, haproxy(&certificates, true)) else { return };
+    holds(&stack);
+    suite::no_way_leads_around_a_scope(&stack);
+}
+
+#[test]
 fn a_gateway_without_a_certificate_lets_nobody_in() {
     let (realm, certificates) = realm();
     let (gate, app, good) = (realm.gate(), App::start(), realm.mint("alice", &[]));
     let asked = "https://, without a certificate";
     let nginx = nginx(&certificates, false, &[])(gate.address, app.address);
     let traefik = traefik(&certificates, false)(gate.address, app.address);
-    let at = [nginx.as_ref().map(|(_, at)| *at), traefik.as_ref().map(|(_, at)| *at)];
+    let caddy = caddy(&certificates, false)(gate.address, app.address);
+    let haproxy = haproxy(&certificates, false)(gate.address, app.address);
+    let at = [
+        nginx.as_ref().map(|(_, at)| *at),
+        traefik.as_ref().map(|(_, at)| *at),
+        caddy.as_ref().map(|(_, at)| *at),
+        haproxy.as_ref().map(|(_, at)| *at),
+    ];
     for at in at.into_iter().flatten() {
         suite::nobody_gets_in(asked, at, &app, &good);
-        gate.wait_for_log("a TLS handshake failed");
     }
+    gate.wait_for_log("a TLS handshake failed");
 }
 
 /// Asks without a pause, on four connections, while `replace` happens, and counts the answers.

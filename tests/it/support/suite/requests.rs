@@ -105,6 +105,29 @@ pub fn one_connection_carries_twenty_requests<G>(stack: &Stack<G>) {
     }
 }
 
+/// Requests that are asked about at once keep their own identities.
+pub fn many_at_once_keep_their_identities<G: Sync>(stack: &Stack<G>) {
+    let users: Vec<String> = (0..8).map(|n| format!("user{n}")).collect();
+    let tokens: Vec<String> = users.iter().map(|user| stack.realm.mint(user, &[])).collect();
+    std::thread::scope(|scope| {
+        for (user, token) in users.iter().zip(&tokens) {
+            scope.spawn(move || {
+                let mut client = Client::connect(stack.address);
+                let (path, credential) = (format!("/{user}"), bearer(token));
+                for _ in 0..25 {
+                    let response = client.exchange(request("GET", &path, &[&credential], b""));
+                    assert_eq!(response.status, 200, "{response:?}");
+                }
+            });
+        }
+    });
+    let seen = stack.app.take();
+    assert_eq!(seen.len(), 25 * users.len());
+    for seen in seen {
+        assert_eq!(seen.target, format!("/{}", seen.value("X-Auth-User")));
+    }
+}
+
 /// A client that speaks HTTP/1.0.
 pub fn an_old_client_is_served<G>(stack: &Stack<G>) {
     let good = stack.alice();
