@@ -5,9 +5,10 @@ mod service;
 
 use crate::gateway::promises;
 use crate::support::{
+    app::App,
     envoy::{Edits, Envoy, Protocol},
     free_address,
-    http::bearer,
+    http::{self, bearer},
     realm::Realm,
     suite::{self, Stack, requests},
 };
@@ -112,6 +113,33 @@ fn the_gateway_learns_who_it_was() {
 fn a_dead_gate_lets_nobody_in() {
     let Some(mut stack) = stack_with(Realm::new(), &[]) else { return };
     suite::a_dead_gate_lets_nobody_in(&mut stack);
+}
+
+/// The lines of the README by which Envoy shows a secret, over both protocols; a client's own is not taken for it.
+#[test]
+fn envoy_proves_itself_by_a_secret() {
+    const SECRET: &str = "the-secret-of-the-gateway-in-32-bytes";
+    let header = format!("[{{ key: x-portcullis-gateway, value: {SECRET} }}]");
+    let by_http = format!(
+        "path_prefix: /validate_request/envoy\n                authorization_request: {{ headers_to_add: {header} }}\n"
+    );
+    let by_grpc = format!(
+        "envoy_grpc: {{ cluster_name: portcullis }}\n                initial_metadata: {header}\n"
+    );
+    let (realm, asked) = listening(Realm::new().with("GATEWAY_SECRET", SECRET));
+    let (gate, good, app) = (realm.gate(), bearer(&realm.mint("alice", &[])), App::start());
+    for (protocol, asked, from, to) in [
+        (Protocol::Http, gate.address, "path_prefix: /validate_request/envoy\n", &by_http),
+        (Protocol::Grpc, asked, "envoy_grpc: { cluster_name: portcullis }\n", &by_grpc),
+    ] {
+        for (edits, expected) in [(&[][..], 403), (&[(1, from, to.as_str())], 200)] {
+            let envoy = Envoy::start(protocol, asked, app.address, edits);
+            let Some(envoy) = envoy else { return };
+            let claimed = format!("X-Portcullis-Gateway: {SECRET}");
+            let response = http::get(envoy.address, "/", &[&good, &claimed]);
+            assert_eq!(response.status, expected, "{protocol:?} {edits:?}: {response:?}");
+        }
+    }
 }
 
 /// A route that asks for what the gate does not know is closed.

@@ -104,18 +104,24 @@ fn a_proof_that_everybody_has_is_a_mistake() {
 
 #[test]
 fn a_policy_that_anybody_can_reach_is_warned_of() {
-    let warning = "whoever reaches LISTEN can say which request he asks about";
-    for (settings, is_warned) in [
-        (&[("LISTEN", "0.0.0.0:8080")][..], true),
-        (&[("LISTEN", "127.0.0.1:8080")], false),
-        (&[("LISTEN", "0.0.0.0:8080"), ("GATEWAY_SECRET", SECRET)], false),
-        (&[("LISTEN", "0.0.0.0:8080"), ("GATEWAY_NETWORKS", "10.0.0.0/8")], false),
+    let (open, calls) = (("LISTEN", "0.0.0.0:8080"), ("EXT_AUTHZ_LISTEN", "0.0.0.0:9001"));
+    for (settings, warned) in [
+        (&[open][..], &["LISTEN"][..]),
+        (&[calls], &["EXT_AUTHZ_LISTEN"]),
+        (&[open, calls], &["LISTEN", "EXT_AUTHZ_LISTEN"]),
+        (&[("LISTEN", "127.0.0.1:8080"), ("EXT_AUTHZ_LISTEN", "127.0.0.1:9001")], &[]),
+        (&[open, calls, ("GATEWAY_SECRET", SECRET)], &[]),
+        (&[open, calls, ("GATEWAY_NETWORKS", "10.0.0.0/8")], &[]),
     ] {
         let realm = settings
             .iter()
             .fold(suite::policy::realm(), |realm, (name, value)| realm.with(name, value));
         let ended = realm.exits(0, &["check-config"], "");
         let said = ended.errors + &ended.printed;
-        assert_eq!(said.contains(warning), is_warned, "{settings:?}: {said}");
+        for listener in ["LISTEN", "EXT_AUTHZ_LISTEN"] {
+            let warning = format!("whoever reaches {listener} can say which request he asks about");
+            let is_warned = warned.contains(&listener);
+            assert_eq!(said.contains(&warning), is_warned, "{settings:?}: {said}");
+        }
     }
 }
