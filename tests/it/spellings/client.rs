@@ -14,7 +14,7 @@ use super::recorder::CASE;
 const AT_ONCE: usize = 16;
 
 /// The time after which an answer is no longer waited for. No gateway takes it: each answers or closes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The addresses of a gateway.
 #[derive(Clone, Copy)]

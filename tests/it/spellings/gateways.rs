@@ -11,7 +11,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
-use portcullis::gate::Dialect;
 use tempfile::TempDir;
 
 use super::client::Addresses;
@@ -22,11 +21,6 @@ use crate::support::{free_address, http, process::Running};
 pub struct Gateway {
     /// Its name, in reports.
     pub name: &'static str,
-    /// The gate's endpoint for it.
-    pub dialect: Dialect,
-    /// False where the program has no subrequest of its own: it describes the request in headers, and a script of its
-    /// operator hands them to the judge.
-    pub asks: bool,
     /// The flag by which it tells its version.
     version: &'static str,
     /// Writes the configuration; the command that starts the program, `None` where there is none on this machine.
@@ -51,32 +45,29 @@ pub struct Started {
     _site: Site,
 }
 
-use Dialect::{Caddy, Envoy, HaProxy, Nginx, Traefik};
-
 /// The number of [`GATEWAYS`].
 pub const COUNT: usize = 9;
 
 /// All of them. A second configuration of a program normalizes more of the path, or less.
 pub static GATEWAYS: [Gateway; COUNT] = [
-    Gateway::new("nginx", Nginx, "-v", |site| nginx::configure(site, "on")),
-    Gateway::new("nginx unmerged", Nginx, "-v", |site| nginx::configure(site, "off")),
-    Gateway::new("Traefik", Traefik, "version", |site| traefik::configure(site, true)),
-    Gateway::new("Traefik unsanitized", Traefik, "version", |site| traefik::configure(site, false)),
-    Gateway::new("Caddy", Caddy, "version", caddy::configure),
-    Gateway::new("HAProxy", HaProxy, "-v", |site| haproxy::configure(site, false)),
-    Gateway::new("HAProxy normalized", HaProxy, "-v", |site| haproxy::configure(site, true)),
-    Gateway::new("Envoy", Envoy, "--version", |site| envoy::configure(site, false)),
-    Gateway::new("Envoy hardened", Envoy, "--version", |site| envoy::configure(site, true)),
+    Gateway::new("nginx", "-v", |site| nginx::configure(site, "on")),
+    Gateway::new("nginx unmerged", "-v", |site| nginx::configure(site, "off")),
+    Gateway::new("Traefik", "version", |site| traefik::configure(site, true)),
+    Gateway::new("Traefik unsanitized", "version", |site| traefik::configure(site, false)),
+    Gateway::new("Caddy", "version", caddy::configure),
+    Gateway::new("HAProxy", "-v", |site| haproxy::configure(site, false)),
+    Gateway::new("HAProxy normalized", "-v", |site| haproxy::configure(site, true)),
+    Gateway::new("Envoy", "--version", |site| envoy::configure(site, false)),
+    Gateway::new("Envoy hardened", "--version", |site| envoy::configure(site, true)),
 ];
 
 impl Gateway {
     const fn new(
         name: &'static str,
-        dialect: Dialect,
         version: &'static str,
         configure: fn(&Site) -> Option<Command>,
     ) -> Self {
-        Self { name, dialect, asks: !matches!(dialect, HaProxy), version, configure }
+        Self { name, version, configure }
     }
 
     /// Starts it in front of the applications, and waits until it lets a plain request pass.

@@ -59,14 +59,10 @@ impl Row {
         let Some((route, request)) = forwarded.pop() else {
             return Self { case, passed: None, is_unreadable: false };
         };
-        let question = if gateway.asks {
-            let question = asked.first().cloned();
-            question.unwrap_or_else(|| panic!("{} forwards {case} and does not ask", gateway.name))
-        } else {
-            let target = gateway.dialect.path().into_bytes();
-            Message { method: b"GET".to_vec(), target, headers: request.headers.clone() }
-        };
-        let parts = parts(&question);
+        let question = asked.first();
+        let question =
+            question.unwrap_or_else(|| panic!("{} forwards {case} and does not ask", gateway.name));
+        let parts = parts(question);
         let is_unreadable = parts.is_none();
         Self { case, passed: parts.map(|parts| (parts, route, request)), is_unreadable }
     }
@@ -112,11 +108,6 @@ impl Row {
             Err(refusal) => return Some(format!("{} {target:?}", refusal.code())),
         };
         (received != judged).then(|| format!("{target:?}"))
-    }
-
-    /// Returns whether the application received an absolute URL.
-    pub fn is_absolute(&self) -> bool {
-        self.passed.as_ref().is_some_and(|(_, _, request)| !request.target.starts_with(b"/"))
     }
 }
 

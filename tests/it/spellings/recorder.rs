@@ -8,9 +8,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 
 use super::routes;
+use crate::support::suite::IDENTITY;
 
-/// The header that carries the number of a case, through the gateway and to the judge.
-pub const CASE: &str = "X-Case";
+/// The header that carries the number of a case, through the gateway and to the judge: every gateway hands it on.
+pub const CASE: &str = "Authorization";
 
 /// A request as it arrived.
 #[derive(Clone, Debug, Default)]
@@ -76,9 +77,12 @@ async fn listen(route: Option<&'static str>, seen: &Seen) -> SocketAddr {
 
 async fn serve(stream: TcpStream, route: Option<&'static str>, seen: Seen) {
     let mut stream = BufReader::new(stream);
+    // HAProxy's script takes no 200 for a yes that lacks one of them.
+    let identity: String = IDENTITY.iter().map(|name| format!("{name}: \r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{identity}\r\n");
     while let Some(message) = read(&mut stream).await {
         keep(message, route, &seen);
-        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.is_err() {
+        if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
     }

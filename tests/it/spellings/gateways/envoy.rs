@@ -29,7 +29,7 @@ fn manager(site: &Site, codec: &str, is_normalized: bool) -> Value {
     let judge = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
         "http_service": {
-            "server_uri": { "uri": format!("http://{}", site.judge), "cluster": "judge", "timeout": "10s" },
+            "server_uri": { "uri": format!("http://{}", site.judge), "cluster": "judge", "timeout": "20s" },
             "path_prefix": "/validate_request/envoy",
         },
         "allowed_headers": { "patterns": [{ "prefix": "x", "ignore_case": true }] },
@@ -62,7 +62,7 @@ fn manager(site: &Site, codec: &str, is_normalized: bool) -> Value {
 }
 
 fn hosts() -> Vec<Value> {
-    let to = |route: &str| json!({ "cluster": route, "timeout": "10s" });
+    let to = |route: &str| json!({ "cluster": route, "timeout": "20s" });
     let paths = PATHS.map(|(route, path)| {
         let place = match path {
             Path::Exact(path) => json!({ "path": spelled(path) }),
@@ -96,7 +96,7 @@ fn cluster(name: &str, address: SocketAddr) -> Value {
     json!({
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "10s",
+        "connect_timeout": "20s",
         "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [endpoint] }] },
     })
 }

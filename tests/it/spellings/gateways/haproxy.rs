@@ -1,10 +1,10 @@
-//! HAProxy, which tells what the operator has it tell, and compares the bytes of the request line.
+//! HAProxy, which compares the bytes of the request line, and asks by the script of its example.
 
 use std::process::Command;
 
 use super::Site;
 use crate::spellings::routes::{HOSTS, PATHS, Path, regex, spelled};
-use crate::support::require;
+use crate::support::{require, substituted};
 
 /// The steps of `normalize-uri` that make one path of many; without them nothing is decoded or resolved.
 const NORMALIZED: &str = "  http-request normalize-uri fragment-strip
@@ -13,13 +13,6 @@ const NORMALIZED: &str = "  http-request normalize-uri fragment-strip
   http-request normalize-uri path-strip-dot
   http-request normalize-uri path-strip-dotdot full
   http-request normalize-uri path-merge-slashes
-";
-
-/// Headers that replace the client's. `fhdr` is the whole line where `hdr` is the last of a list.
-const TOLD: &str = "  http-request set-header X-Original-URI %[pathq]
-  http-request set-header X-Original-Method %[method]
-  http-request set-header X-Original-Host %[req.fhdr(host)]
-  http-request set-header X-Original-Proto http
 ";
 
 pub(super) fn configure(site: &Site, is_normalized: bool) -> Option<Command> {
@@ -46,14 +39,19 @@ pub(super) fn configure(site: &Site, is_normalized: bool) -> Option<Command> {
     let (http1, http2) = (site.addresses.http1, site.addresses.http2);
     let experimental = if is_normalized { "  expose-experimental-directives\n" } else { "" };
     let normalize = if is_normalized { NORMALIZED } else { "" };
-    // Without it an absolute URL is forwarded as it came, and only its path was told.
-    let set_uri = if is_normalized { "  http-request set-uri %[pathq]\n" } else { "" };
+    let patience = [(1, "local TIMEOUT = 3000", "local TIMEOUT = 20000")];
+    let script = substituted("examples/haproxy/portcullis.lua", &patience);
+    let (script, judge) = (site.write("portcullis.lua", &script), site.judge);
     let text = format!(
-        "global\n{experimental}  maxconn 512\n\
-         defaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n\
+        "global\n{experimental}  maxconn 512\n  lua-load-per-thread {}\n\
+         defaults\n  mode http\n  timeout client 20s\n  timeout server 20s\n  timeout connect 20s\n\
          frontend web\n  bind {http1}\n  bind {http2} proto h2\n{normalize}  \
-         acl on_app req.hdr(host),host_only -m str -i app.test\n\
-         {TOLD}{set_uri}{rules}  default_backend nohost\n{backends}"
+         acl on_app req.hdr(host),host_only -m str -i app.test\n  \
+         http-request set-uri %[pathq]\n  \
+         http-request lua.portcullis http://{judge}/validate_request/haproxy\n  \
+         http-request deny deny_status 503 unless {{ var(txn.portcullis_allowed) -m bool }}\n\
+         {rules}  default_backend nohost\n{backends}",
+        script.display()
     );
     let file = site.write("haproxy.cfg", &text);
     let mut command = Command::new(program);
