@@ -14,6 +14,7 @@ mod key;
 mod key_ring;
 mod mint;
 mod output;
+mod policy;
 mod progress;
 mod serve;
 mod session;
@@ -134,6 +135,9 @@ enum Command {
     /// Take over the users and keys of another system
     #[command(subcommand)]
     Import(import::Command),
+    /// Test a policy, without keys, store or server
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Say how a request would be answered, and why, without a server
     Explain(explain::Args),
     /// Print completions for a shell
@@ -205,6 +209,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Apikey(command) => apikey::run(&command),
         Command::Client(command) => client::run(&command),
         Command::Import(command) => import::run(&command),
+        Command::Policy(command) => policy::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

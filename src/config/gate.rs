@@ -83,7 +83,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
 }
 
 /// The policy, if there is one; every mistake in its file is one of the configuration.
-fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Option<PolicyConfig> {
+pub(super) fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Option<PolicyConfig> {
     let source = PolicySource::new(reader.get(settings::POLICY_FILE)?, identity.roles());
     let seen = source.version();
     let read = source.read();
@@ -113,7 +113,8 @@ pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConf
     }
 }
 
-fn identity(reader: &mut Reader<'_>) -> IdentityHeaders {
+/// The claims that go into headers; those of a user's roles are among them.
+pub(super) fn identity(reader: &mut Reader<'_>) -> IdentityHeaders {
     let listed = reader.get(settings::IDENTITY_HEADERS).join(",");
     let identity = IdentityHeaders::parse(&listed).unwrap_or_else(|problems| {
         for problem in problems {

@@ -18,6 +18,7 @@ mod listeners;
 mod mistakes;
 mod names;
 mod policy;
+mod policy_test;
 mod reader;
 mod sessions;
 mod setting;
@@ -31,7 +32,7 @@ mod tokens;
 mod values;
 mod web;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use accounts::{AccountStoreConfig, AccountsConfig};
@@ -39,7 +40,8 @@ pub use gate::GateConfig;
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
 pub use mistakes::Mistakes;
-pub use policy::{PolicyConfig, PolicySource};
+pub use policy::{Expectation, ExpectedCase, PolicyConfig, PolicySource};
+pub use policy_test::PolicyTest;
 use reader::{Reader, load};
 pub use sessions::SessionConfig;
 pub use signer::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
@@ -148,6 +150,15 @@ impl Config {
     /// All mistakes in these together.
     pub fn load_rotation(sources: &Sources) -> Result<RotationConfig, Mistakes> {
         load(sources, RotationConfig::read)
+    }
+
+    /// Reads and checks the policy, and the cases of a file that it is expected to decide.
+    ///
+    /// # Errors
+    /// All mistakes in both together.
+    pub fn load_policy_test(sources: &Sources, cases: &Path) -> Result<PolicyTest, Mistakes> {
+        let (test, mistakes) = reader::read(sources, |reader| PolicyTest::read(reader, cases));
+        test.filter(|_| mistakes.is_empty()).ok_or(mistakes)
     }
 
     /// Reads and checks what commands need that look after accounts, and end the sessions of some.

@@ -1,6 +1,7 @@
 //! POLICY_FILE: the routes, in a TOML file of their own. It is read at start, and again while the
 //! process runs; either all of it is good, or none of it is used.
 
+mod cases;
 mod lists;
 mod require;
 mod route;
@@ -17,6 +18,8 @@ use crate::policy::claim::ClaimPath;
 use crate::policy::routes::PathPattern;
 use crate::policy::{Access, Policy, Requirement, Route};
 use crate::wire::file::{self, FileVersion};
+pub(super) use cases::read_cases;
+pub use cases::{Expectation, ExpectedCase};
 use route::{RouteEntry, RouteTable};
 
 /// The largest file, in bytes: room for 100,000 routes.
@@ -111,7 +114,7 @@ impl PolicySource {
 
     fn compile(&self, text: &str, mistakes: &mut Mistakes) -> Option<Policy> {
         let place = self.path.display().to_string();
-        let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let line = |offset| line_of(text, offset);
         let table: PolicyFile = match toml::from_str(text) {
             Ok(table) => table,
             Err(error) => {
@@ -152,6 +155,11 @@ fn read_text(path: &Path) -> Result<String, String> {
     let content =
         file::read_large(path, MAX_BYTES).map_err(|error| format!("cannot read it: {error}"))?;
     String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// The line of a file in which this byte stands.
+fn line_of(text: &str, offset: usize) -> usize {
+    text[..offset.min(text.len())].matches('\n').count() + 1
 }
 
 /// A message of TOML's reader, in one line. There is no secret in a policy.

@@ -19,6 +19,7 @@ mod jwthenticator;
 mod memory_size;
 pub mod metrics;
 pub mod open;
+pub mod policy_case;
 mod requirement;
 pub mod service;
 pub mod single_flight;
@@ -130,14 +131,8 @@ impl Gate {
         inquiry: &Inquiry<'_>,
         demanded: &Requirement,
     ) -> Result<Identity, Denial> {
-        let nothing = Requirement::default();
-        let requirement = match route.access {
-            Access::Denied => return Err(DenialCode::NoRoute.into()),
-            Access::Public if demanded.is_empty() => {
-                return Ok(Identity::Public(Arc::clone(&self.nobody)));
-            }
-            Access::Public => &nothing,
-            Access::Required(requirement) => requirement,
+        let Some(requirement) = requirement_at(route, demanded)? else {
+            return Ok(Identity::Public(Arc::clone(&self.nobody)));
         };
         let decision = self.authenticate(inquiry).await?;
         let facts = policy.facts_at(route, &request.path, self.facts(&decision));
@@ -202,6 +197,19 @@ fn route_of<'p>(
         }
     };
     route.ok_or_else(|| DenialCode::NoRoute.into())
+}
+
+/// The requirement of a route; `None` where neither it nor the gateway's address demands anything.
+fn requirement_at<'r>(
+    route: &RouteMatch<'r>,
+    demanded: &'r Requirement,
+) -> Result<Option<&'r Requirement>, DenialCode> {
+    match route.access {
+        Access::Denied => Err(DenialCode::NoRoute),
+        Access::Public if demanded.is_empty() => Ok(None),
+        Access::Public => Ok(Some(demanded)),
+        Access::Required(requirement) => Ok(Some(requirement)),
+    }
 }
 
 /// The method of the request that a CORS preflight announces, where the operator lets preflights

@@ -47,6 +47,7 @@ mod nginx;
 mod opaque_gate;
 mod opaque_store;
 mod outage;
+mod policy_test;
 mod proto_fresh;
 mod record_store;
 mod refresh_race;

@@ -41,6 +41,18 @@ pub struct Told<'t> {
     pub client: Option<IpAddr>,
 }
 
+impl<'t> Told<'t> {
+    /// A request to an address, of which nothing is missing but perhaps the client. The path stays
+    /// as it is spelled; an empty one is `/`, as clients send it. `None` is an address without `://`.
+    pub fn of_url(method: &'t str, url: &'t str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let target = if target.is_empty() { "/" } else { target };
+        let (method, scheme) = (Some(method), Some(scheme));
+        Some(Self { method, scheme, host: Some(host), target: Some(target), client: None })
+    }
+}
+
 /// The scheme of a request. WebSockets are requests like others: `ws` is `http` here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
