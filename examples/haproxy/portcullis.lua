@@ -20,10 +20,20 @@ local IDENTITY = {
 }
 
 -- The client's headers that Portcullis reads. No other can disturb the question.
-local ASKED = { "authorization", "cookie", "x-request-id", "origin", "access-control-request-method" }
+local ASKED = {
+    "authorization",
+    "cookie",
+    "x-request-id",
+    "origin",
+    "access-control-request-method",
+    "accept",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "x-requested-with",
+}
 
 -- The headers of a denial that the client gets.
-local SHOWN = { "cache-control", "content-type", "location", "retry-after", "www-authenticate" }
+local SHOWN = { "cache-control", "content-type", "location", "retry-after", "vary", "www-authenticate" }
 
 -- Longer than Portcullis waits for its store, shorter than a user waits. In milliseconds.
 local TIMEOUT = 3000

@@ -320,6 +320,7 @@ fn service_config(
         gateways: config.gate.gateways.clone(),
         own_keys: Arc::clone(own_keys),
         clock: Arc::clone(clock),
+        login_page: config.gate.login_page.clone(),
         proof: GatewayProof {
             secrets: config.gate.gateway_secrets.clone(),
             networks: config.gate.gateway_networks.clone(),

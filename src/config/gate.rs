@@ -6,12 +6,14 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::listeners;
+use super::login_page;
 use super::policy::{PolicyConfig, PolicySource};
 use super::reader::Reader;
 use super::settings;
 use super::signer::lacks_signer;
 use super::tokens::{IssuerConfig, TokenConfig, TokenMode};
 use crate::gate::DenialConfig;
+use crate::gate::browser::LoginPage;
 use crate::gate::credential::Cookies;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
@@ -51,6 +53,8 @@ pub struct GateConfig {
     pub gateway_networks: Networks,
     /// The routes, where the operator has any, and where they come from.
     pub policy: Option<PolicyConfig>,
+    /// The page that browsers are led to, where there is one.
+    pub login_page: Option<Arc<LoginPage>>,
     /// The gateways whose word is taken on who the client is.
     pub gateways: Networks,
 }
@@ -70,6 +74,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         gateway_secrets: reader.get(settings::GATEWAY_SECRET),
         gateway_networks: reader.get(settings::GATEWAY_NETWORKS),
         policy: policy(reader, &identity),
+        login_page: login_page::read(reader),
         upstream_jwt_header: reader.good(settings::UPSTREAM_JWT_HEADER, header).flatten(),
         identity,
         denial_config: DenialConfig {

@@ -15,6 +15,7 @@ mod key_material;
 mod keys;
 mod lifetimes;
 mod listeners;
+mod login_page;
 mod mistakes;
 mod names;
 mod policy;

@@ -14,8 +14,8 @@ use super::setting::settings;
 pub use super::setting::{Entry, Kind};
 use super::texts::{
     MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, algorithm, at_jwt_only, audit_target, cookie_name,
-    gateway_networks, hook_url, long_secret, long_secrets, mode, networks, page, pem, prefix,
-    public_url, realm, refusal, route, scope, scopes, stale_if_error, user_prefix,
+    gateway_networks, hook_url, login_url, long_secret, long_secrets, mode, networks, page, pem,
+    prefix, public_url, realm, refusal, route, scope, scopes, stale_if_error, user_prefix,
 };
 use super::tokens::TokenMode;
 use super::values::{
@@ -183,6 +183,12 @@ settings! {
         "Values of X-Portcullis-Gateway by which gateways prove themselves, each of at least 32 bytes";
     GATEWAY_NETWORKS: Networks = gateway_networks, "comma list of networks", "",
         "Networks in which there are gateways alone; once a proof is set, nobody else may ask";
+    LOGIN_URL: Option<Url> = optional(login_url), "URL", "",
+        "The page that a browser without a good credential is redirected to (unset: the denial)";
+    RETURN_HOSTS: Vec<String> = list, "comma list of hosts", "",
+        "The hosts of pages that it may send browsers back to; .example.org for all below it";
+    RETURN_SECRET: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
+        "The secret that signs addresses to come back to, of at least 32 bytes (unset: not signed)";
     IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
         "Headers added to, or in place of, the default identity headers";
     SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",

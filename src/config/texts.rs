@@ -9,6 +9,7 @@ use http::StatusCode;
 use url::{Host, Url};
 
 use super::values::{NO_MEMBERS, json_list, list};
+use crate::policy::return_address::ReturnAddress;
 use crate::secret::Secret;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::algorithm;
@@ -243,6 +244,23 @@ pub(super) fn hook_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
+/// The address of a login page, to which browsers are sent with the address to come back to.
+pub(super) fn login_url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(|url| url.host().is_some());
+    let url = url.ok_or("is no URL such as https://login.example.org/")?;
+    if holds_credentials(&url) || url.fragment().is_some() {
+        return Err("holds a user, a password or a fragment; take it out");
+    }
+    if url.query().is_some_and(ReturnAddress::is_in) {
+        return Err("holds a parameter `rd`, `rd_expires` or `rd_signature`; these are added");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_this_host(&url) => Ok(url),
+        _ => Err("people log in there: https, or http to this host itself"),
+    }
+}
+
 /// The mistake of a URL of a service that is asked without a password.
 pub(super) const NEVER_SENT: &str = "holds a user or a password, which is never sent; take it out";
 
@@ -271,6 +289,27 @@ mod tests {
         assert_eq!(user_prefix(""), Ok(String::new()));
         for text in ["a b", "a,b", "100%", "é", "\r\n", &"x".repeat(129)] {
             assert!(user_prefix(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn people_log_in_over_https_and_nothing_of_ours_stands_in_the_query() {
+        for (text, is_good) in [
+            ("https://login.test/", true),
+            ("https://login.test/start?lang=de", true),
+            ("http://localhost:8081/login", true),
+            ("http://127.0.0.1/", true),
+            ("http://login.test/", false),
+            ("login.test", false),
+            ("/login", false),
+            ("//login.test/", false),
+            ("javascript:alert(1)", false),
+            ("https://u:p@login.test/", false),
+            ("https://login.test/#x", false),
+            ("https://login.test/?rd=x", false),
+            ("https://login.test/?rd_signature=x", false),
+        ] {
+            assert_eq!(login_url(text).is_ok(), is_good, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! ends a session; nothing here answers yes after an error.
 
 mod access_log;
+pub mod browser;
 pub mod cached_decision;
 pub mod credential;
 pub mod denial;

@@ -12,6 +12,7 @@ use hyper::body::{Body as _, Incoming};
 use tracing::{error, warn};
 
 use super::access_log::AccessLine;
+use super::browser::LoginPage;
 use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{DenialConfig, Dialect, Endpoint};
 use super::gateway_proof::{GatewayProof, Peer};
@@ -76,6 +77,8 @@ pub struct ServiceConfig {
     pub own_keys: Arc<SigningRing>,
     /// The clock that decides which of them are published.
     pub clock: Arc<dyn Clock>,
+    /// The page that browsers are led to, where there is one.
+    pub login_page: Option<Arc<LoginPage>>,
     /// The proof that a gateway owes.
     pub proof: GatewayProof,
     /// The state of the invalidation, by which changes of others in the store become known.
@@ -122,7 +125,7 @@ impl GateService {
         inquiry: &Inquiry<'_>,
         verdict: &Verdict,
     ) -> Answer {
-        let mut response = dialect.render(verdict, &self.config.denial_config);
+        let mut response = self.render(dialect, inquiry, verdict);
         self.record(entry_point, peer, inquiry, verdict, &mut response);
         response
     }
@@ -233,13 +236,24 @@ impl GateService {
             let parameter = requirement::misread(request.uri.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
-        let mut response = dialect.render(&verdict, &self.config.denial_config);
+        let mut response = self.render(dialect, &inquiry, &verdict);
         if request.method == Method::HEAD && response.body().is_end_stream() {
             // hyper leaves it out here, and some gateways wait for a body without it.
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         self.record(dialect.entry_point(), peer.address, &inquiry, &verdict, &mut response);
         response
+    }
+
+    /// The answer in the gateway's language; a browser that may log in is led to the login page.
+    pub fn render(&self, dialect: Dialect, inquiry: &Inquiry<'_>, verdict: &Verdict) -> Answer {
+        let denial_config = &self.config.denial_config;
+        if let (Verdict::Deny(denial), Some(page)) = (verdict, &self.config.login_page)
+            && let Some(location) = page.location(inquiry, denial, self.config.clock.now())
+        {
+            return dialect.redirect(denial, location, denial_config);
+        }
+        dialect.render(verdict, denial_config)
     }
 
     /// jwthenticator's `POST /validate`.

@@ -8,6 +8,7 @@ pub mod canonical;
 pub(crate) mod claim;
 pub mod permissions;
 pub mod requirement;
+pub mod return_address;
 mod route;
 pub mod routes;
 

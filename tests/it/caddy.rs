@@ -45,6 +45,12 @@ fn a_policy_holds() {
 }
 
 #[test]
+fn whoever_opens_a_page_is_led_to_the_login_page() {
+    let Some(stack) = stack_with(suite::browsers::realm(), &[]) else { return };
+    suite::browsers::hold(&stack);
+}
+
+#[test]
 fn the_connections_to_the_gate_are_kept() {
     let Some(stack) = stack_with(Realm::new(), &[]) else { return };
     let before = stack.relay.accepted();

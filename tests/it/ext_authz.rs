@@ -66,6 +66,12 @@ fn a_policy_holds() {
     }
 }
 
+#[test]
+fn whoever_opens_a_page_is_led_to_the_login_page() {
+    let Some(stack) = stack_with(suite::browsers::realm(), &[]) else { return };
+    suite::browsers::hold(&stack);
+}
+
 /// The answer itself removes what an app could take for an identity; the filter of the example would do it too.
 #[test]
 fn a_forged_identity_is_removed_without_the_first_filter() {

@@ -75,6 +75,12 @@ fn a_policy_holds() {
 }
 
 #[test]
+fn whoever_opens_a_page_is_led_to_the_login_page() {
+    let Some(stack) = stack_with(suite::browsers::realm(), Edits::default()) else { return };
+    suite::browsers::hold(&stack);
+}
+
+#[test]
 fn a_denial_is_shown_as_the_gate_wrote_it() {
     let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
     let reader = stack.alice();

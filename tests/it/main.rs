@@ -13,6 +13,7 @@
 mod account_store;
 mod accounts_cli;
 mod architecture;
+mod browser_login;
 mod brute_force;
 mod caddy;
 mod cli;

@@ -64,6 +64,15 @@ fn a_policy_holds() {
 }
 
 #[test]
+fn whoever_opens_a_page_is_led_to_the_login_page() {
+    for edits in [&[][..], ALL_HEADERS_PASSED] {
+        let Some(stack) = stack_with(suite::browsers::realm(), edits) else { return };
+        suite::browsers::hold(&stack);
+        assert_eq!(stack.gateway.errors(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn with_all_client_headers_passed_on_nothing_changes() {
     holds(
         ALL_HEADERS_PASSED,

@@ -17,7 +17,7 @@ const ALL_HEADERS_PASSED: Edits<'static> = Edits {
     fixed: &[],
     routes: &[(
         1,
-        "        authRequestHeaders: [Authorization, Cookie, X-Request-Id, Origin, Access-Control-Request-Method]\n",
+        "        authRequestHeaders: [Authorization, Cookie, X-Request-Id, Origin, Access-Control-Request-Method, Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With]\n",
         "",
     )],
 };
@@ -77,6 +77,14 @@ fn a_policy_holds() {
     for edits in [Edits::default(), ALL_HEADERS_PASSED] {
         let Some(stack) = stack_with(suite::policy::realm(), edits) else { return };
         suite::policy::holds(&stack);
+    }
+}
+
+#[test]
+fn whoever_opens_a_page_is_led_to_the_login_page() {
+    for edits in [Edits::default(), ALL_HEADERS_PASSED] {
+        let Some(stack) = stack_with(suite::browsers::realm(), edits) else { return };
+        suite::browsers::hold(&stack);
     }
 }
 

@@ -15,11 +15,14 @@ mod traefik;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 
+use super::browser;
 use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
@@ -195,6 +198,25 @@ impl Dialect {
             Verdict::Deny(denial) if self.gateway().shows_answer => show(denial, denial_config),
             Verdict::Deny(denial) => refuse(denial, denial_config),
         }
+    }
+
+    /// The answer that leads a browser to the login page: a redirect where the client gets to see it,
+    /// else a 401 with the address, which the gateway's configuration makes one of.
+    pub(super) fn redirect(
+        self,
+        denial: &Denial,
+        location: HeaderValue,
+        denial_config: &DenialConfig,
+    ) -> Response<Full<Bytes>> {
+        let mut response = refuse(denial, denial_config);
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        if self.gateway().shows_answer {
+            *response.status_mut() = StatusCode::FOUND;
+            response.headers_mut().remove(WWW_AUTHENTICATE);
+        }
+        response.headers_mut().insert(LOCATION, location);
+        response.headers_mut().insert(VARY, browser::VARY);
+        response
     }
 
     /// The entry point, for logs and metrics.

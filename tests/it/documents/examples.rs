@@ -115,6 +115,24 @@ fn the_code_that_checks_the_hooks_signature_checks_it() {
     );
 }
 
+/// The signature is the one that `src/policy/return_address/tests.rs` expects of Portcullis itself.
+#[test]
+fn the_code_that_checks_the_way_back_checks_it() {
+    python(
+        "docs/how-to/browser-login.md",
+        "import base64, hmac, time",
+        "time.time = lambda: 1003599\n\
+         secret, url = b'0123456789abcdef0123456789abcdef', 'https://good.test/'\n\
+         signature = 'e7KBacEyyBEnoktQxuH0ifHx3dqgJ0UEnlrLAnUfwcE'\n\
+         assert is_ours(url, '1003600', signature, secret)\n\
+         assert not is_ours(url + 'x', '1003600', signature, secret)\n\
+         assert not is_ours(url, '1003601', signature, secret)\n\
+         assert not is_ours(url, '1003600', signature[:-1], secret)\n\
+         time.time = lambda: 1003600\n\
+         assert not is_ours(url, '1003600', signature, secret)",
+    );
+}
+
 #[test]
 fn the_code_that_calls_by_grpc_calls() {
     let venv = std::env::var_os("PORTCULLIS_TEST_VENV").map(PathBuf::from);

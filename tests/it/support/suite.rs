@@ -2,6 +2,7 @@
 //!
 //! nginx.rs and traefik.rs start the real thing and call these; they add what is particular to it.
 
+pub mod browsers;
 pub mod policy;
 pub mod requests;
 

@@ -1,0 +1,117 @@
+//! Browsers: a page that needs a login becomes a redirect to the login page.
+//!
+//! Only for navigations: a person who opens a page can log in, and a script, an API's client or a
+//! WebSocket cannot; these get the denial as it is. The address to come back to is made of the request
+//! as the policy reads it, never of what a client says about itself.
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use super::denial::{Class, Denial};
+use super::inquiry::Inquiry;
+use crate::clock::UnixTime;
+use crate::policy::canonical::{CanonicalRequest, canonical};
+use crate::policy::return_address::ReturnAddresses;
+
+const REQUESTED_WITH: &str = "x-requested-with";
+const FETCH_MODE: &str = "sec-fetch-mode";
+const FETCH_DEST: &str = "sec-fetch-dest";
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// The parameter that says how old a login may be, in seconds (OpenID Connect Core, 3.1.2.1).
+const MAX_AGE: &str = "max_age";
+
+/// The headers on which it depends whether a denial becomes a redirect.
+pub(super) const VARY: HeaderValue = HeaderValue::from_static(
+    "accept, authorization, cookie, sec-fetch-dest, sec-fetch-mode, x-requested-with",
+);
+
+/// The login page, and the addresses to which it may send a browser back.
+#[derive(Debug)]
+pub struct LoginPage {
+    url: Url,
+    addresses: ReturnAddresses,
+}
+
+impl LoginPage {
+    /// The page at this address.
+    pub fn new(url: Url, addresses: ReturnAddresses) -> Self {
+        Self { url, addresses }
+    }
+
+    /// The address to which a denial leads the browser; `None` where the denial stays what it is: a
+    /// login would not help, no person opened a page, or nobody knows for certain which page.
+    pub fn location(
+        &self,
+        inquiry: &Inquiry<'_>,
+        denial: &Denial,
+        now: UnixTime,
+    ) -> Option<HeaderValue> {
+        if !is_helped_by_login(denial.code.class()) || !is_navigation(inquiry.headers) {
+            return None;
+        }
+        let told = inquiry.told().ok()?;
+        let request = canonical(&told).ok()?;
+        if !matches!(request.method, "GET" | "HEAD") || self.is_at(&request) {
+            return None;
+        }
+        let address = self.addresses.offer(&request, now).ok()?;
+        let mut page = self.url.clone();
+        address.append_to(&mut page);
+        if let Some(age) = denial.max_age {
+            page.query_pairs_mut().append_pair(MAX_AGE, &age.to_string());
+        }
+        HeaderValue::from_str(page.as_str()).ok()
+    }
+
+    /// Returns whether this request is for the login page itself, which would lead in a circle.
+    fn is_at(&self, request: &CanonicalRequest<'_>) -> bool {
+        self.url.scheme() == request.scheme.as_str()
+            && self.url.host_str() == Some(&*request.authority.host)
+            && self.url.port() == request.authority.port
+            && self.url.path() == request.path.spelling()
+    }
+}
+
+fn is_helped_by_login(class: Class) -> bool {
+    match class {
+        Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => true,
+        Class::NotEnough | Class::Refused | Class::Misconfigured | Class::Unavailable => false,
+    }
+}
+
+/// Returns whether a person opens a page. Browsers say so in Fetch Metadata; of those that do not, and
+/// of what is no browser, only what asks for HTML and sends no credential by itself is taken for one.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    if headers.contains_key(UPGRADE) || headers.contains_key(REQUESTED_WITH) || is_grpc(headers) {
+        return false;
+    }
+    if [FETCH_MODE, FETCH_DEST, FETCH_SITE].iter().any(|name| headers.contains_key(*name)) {
+        return is(headers, FETCH_MODE, "navigate") && is(headers, FETCH_DEST, "document");
+    }
+    !headers.contains_key(AUTHORIZATION) && accepts_html(headers)
+}
+
+/// Returns whether a header stands there once, with this value.
+fn is(headers: &HeaderMap, name: &str, expected: &str) -> bool {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().is_some_and(|value| value == expected) && lines.next().is_none()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Returns whether `Accept` names HTML itself: `*/*` is what programs send.
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let mut ranges = lines.flat_map(|line| line.split(','));
+    ranges.any(|range| {
+        let kind = range.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("text/html")
+    })
+}
+
+#[cfg(test)]
+mod tests;
