@@ -1,9 +1,16 @@
 //! `explain`.
 
+mod curl;
+mod har;
+mod log_line;
+mod recorded;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
+use clap::ValueHint;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -16,11 +23,12 @@ use crate::app::App;
 use crate::gate::Dialect;
 use crate::gate::denial::Class;
 use crate::gate::dialect::Endpoint;
-use crate::gate::explain::{Explanation, explain};
+use crate::gate::explain::{Explanation, Step, explain};
 use crate::gate::verdict::Verdict;
-use crate::policy::canonical::Told;
+use recorded::Recorded;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "recording", multiple = false, args = ["url", "curl", "har", "request_id"])]
 pub(super) struct Args {
     /// The token or handle, sent as a bearer token; `-` reads it from standard input
     #[arg(long, allow_hyphen_values = true)]
@@ -34,15 +42,31 @@ pub(super) struct Args {
     /// The client's request, as in `https://app.example.com/users/5`; a policy judges by it
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The method of the client's request
-    #[arg(long, default_value = "GET")]
-    method: String,
+    /// The method of the client's request [default: GET]
+    #[arg(long, conflicts_with_all = ["curl", "har", "request_id"])]
+    method: Option<String>,
+    /// The client's request, as a `curl` command; `-` reads it from standard input
+    #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
+    curl: Option<String>,
+    /// A HAR file of a browser, with the client's request
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    har: Option<PathBuf>,
+    /// The entry of that file, counted from 1 [default: the only one]
+    #[arg(long, value_name = "NUMBER", requires = "har")]
+    entry: Option<usize>,
+    /// The id of a request in the gate's access log, which has its method, host and path
+    #[arg(long, value_name = "ID", requires = "log")]
+    request_id: Option<String>,
+    /// A file with that log
+    #[arg(long, value_name = "FILE", requires = "request_id", value_hint = ValueHint::FilePath)]
+    log: Option<PathBuf>,
     /// The address of the client
     #[arg(long, value_name = "ADDRESS")]
     client: Option<IpAddr>,
-    /// The gateway that asks: nginx, ingress, traefik, caddy, haproxy or envoy
-    #[arg(long, default_value = "nginx", value_parser = dialect)]
-    dialect: Dialect,
+    /// The gateway that asks: nginx, ingress, traefik, caddy, haproxy or envoy [default: that of the
+    /// log, else nginx]
+    #[arg(long, value_parser = dialect)]
+    dialect: Option<Dialect>,
     /// Print an object
     #[arg(long)]
     json: bool,
@@ -59,22 +83,25 @@ async fn run_explain(args: &Args) -> Outcome {
     let (clock, random) = clock_and_random();
     let app = App::build(&config, clock.clone(), random).await.map_err(Failure::unavailable)?;
     app.read_published_keys().await.map_err(Failure::unavailable)?;
-    let request = request(args)?.into_parts().0;
-    if args.url.is_none() && app.service.gate().has_policy() {
-        return Err(Failure::usage(anyhow!(
-            "POLICY_FILE is set: name the client's request by --url"
-        )));
+    let recorded = recorded(args)?;
+    if recorded.is_none() && app.service.gate().has_policy() {
+        let problem =
+            "POLICY_FILE is set: name the client's request by --url, --curl, --har or --request-id";
+        return Err(Failure::usage(anyhow!(problem)));
     }
-    let endpoint = Endpoint::at(request.uri.path()).context("--url: a path begins with a slash");
+    let recorded = recorded.unwrap_or_else(Recorded::unknown);
+    let dialect = args.dialect.or(recorded.dialect).unwrap_or(Dialect::Nginx);
+    let request = request(args, dialect, &recorded)?.into_parts().0;
+    let endpoint = Endpoint::at(request.uri.path()).context("a path begins with a slash");
     let endpoint = endpoint.map_err(Failure::usage)?;
     let mut inquiry = endpoint.read(&request);
-    inquiry.line.client = args.client;
+    inquiry.line.client = args.client.or(recorded.client);
     let explanation = explain(app.service.gate(), &inquiry, clock.as_ref()).await;
-    let response = args.dialect.render(&explanation.verdict, &config.gate.denial_config);
+    let response = app.service.render(dialect, &inquiry, &explanation.verdict);
     if args.json {
-        Output::json(&to_json(&explanation, &response))?;
+        Output::json(&to_json(&explanation, &response, &recorded.notes))?;
     } else {
-        Output::lines(&to_text(&explanation, &response))?;
+        Output::lines(&to_text(&explanation, &response, &recorded.notes))?;
     }
     Ok(match &explanation.verdict {
         Verdict::Allow(_) => Exit::Done,
@@ -83,13 +110,36 @@ async fn run_explain(args: &Args) -> Outcome {
     })
 }
 
+/// The client's request, where one is named. A failure holds nothing of it: there may be a
+/// credential in it.
+fn recorded(args: &Args) -> Result<Option<Recorded>, Failure> {
+    let method = args.method.as_deref().unwrap_or("GET");
+    let recorded = if let Some(url) = &args.url {
+        Recorded::of_url(method, url).context("--url")
+    } else if let Some(command) = &args.curl {
+        curl::read(&argument_or_stdin(command)?).context("--curl")
+    } else if let Some(path) = &args.har {
+        har::read(path, args.entry).context("--har")
+    } else if let (Some(id), Some(log)) = (&args.request_id, &args.log) {
+        log_line::read(log, id).context("--request-id")
+    } else {
+        return Ok(None);
+    };
+    recorded.map(Some).map_err(Failure::usage)
+}
+
 /// The request as the gateway would send it.
-fn request(args: &Args) -> Result<http::Request<()>, Failure> {
-    let told = args.url.as_deref().map(|url| told(&args.method, url)).transpose();
-    let told =
-        told.map_err(Failure::usage)?.unwrap_or(Told { target: Some("/"), ..Told::default() });
-    let request = args.dialect.question(&told, &args.scopes);
-    let mut request = request.context("--url, --method or --scope").map_err(Failure::usage)?;
+fn request(
+    args: &Args,
+    dialect: Dialect,
+    recorded: &Recorded,
+) -> Result<http::Request<()>, Failure> {
+    let request = dialect.question(&recorded.told(), &args.scopes);
+    let request = request.context("no gateway can tell such a URL, method or scope");
+    let mut request = request.map_err(Failure::usage)?;
+    for (name, value) in &recorded.headers {
+        request.headers_mut().append(name, value.clone());
+    }
     for text in &args.headers {
         let (name, value) = header(text).map_err(Failure::usage)?;
         request.headers_mut().append(name, value);
@@ -102,15 +152,6 @@ fn request(args: &Args) -> Result<http::Request<()>, Failure> {
     Ok(request)
 }
 
-/// The client's request. The path stays as it was typed: its spelling is what is judged.
-fn told<'a>(method: &'a str, url: &'a str) -> anyhow::Result<Told<'a>> {
-    let (scheme, rest) = url.split_once("://").context("--url: begin with https:// or http://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = if target.is_empty() { "/" } else { target };
-    let (method, scheme) = (Some(method), Some(scheme));
-    Ok(Told { method, scheme, host: Some(host), target: Some(target), client: None })
-}
-
 fn outcome(verdict: &Verdict) -> (&'static str, &'static str) {
     match verdict {
         Verdict::Allow(_) => ("allow", "ok"),
@@ -118,15 +159,13 @@ fn outcome(verdict: &Verdict) -> (&'static str, &'static str) {
     }
 }
 
-fn to_text<B>(explanation: &Explanation, response: &http::Response<B>) -> String {
-    let mut lines: Vec<String> = explanation
-        .steps
-        .iter()
-        .map(|step| {
-            let mark = if step.passed { "yes" } else { "NO " };
-            format!("{mark} {:<12} {}", step.step, step.finding)
-        })
-        .collect();
+fn to_text<B>(explanation: &Explanation, response: &http::Response<B>, notes: &[String]) -> String {
+    let step = |step: &Step| {
+        let mark = if step.passed { "yes" } else { "NO " };
+        format!("{mark} {:<12} {}", step.step, step.finding)
+    };
+    let mut lines: Vec<_> = notes.iter().map(|note| format!("note: {note}")).collect();
+    lines.extend(explanation.steps.iter().map(step));
     let (verdict, code) = outcome(&explanation.verdict);
     lines.push(format!("verdict: {verdict} ({code}), status {}", response.status().as_u16()));
     for (name, value) in response.headers() {
@@ -135,7 +174,7 @@ fn to_text<B>(explanation: &Explanation, response: &http::Response<B>) -> String
     lines.join("\n")
 }
 
-fn to_json<B>(explanation: &Explanation, response: &http::Response<B>) -> Value {
+fn to_json<B>(explanation: &Explanation, response: &http::Response<B>, notes: &[String]) -> Value {
     let (verdict, code) = outcome(&explanation.verdict);
     let headers: Vec<_> = response
         .headers()
@@ -148,6 +187,7 @@ fn to_json<B>(explanation: &Explanation, response: &http::Response<B>) -> Value 
         "status": response.status().as_u16(),
         "headers": headers,
         "steps": explanation.steps,
+        "notes": notes,
     })
 }
 

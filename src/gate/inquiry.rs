@@ -8,7 +8,7 @@ use crate::policy::canonical::headers::{Family, ORIGINAL};
 use crate::policy::canonical::{Refusal, Told};
 
 /// The most bytes of a path, a host or a user's name that are logged.
-const MAX_LOGGED_BYTES: usize = 512;
+pub(crate) const MAX_LOGGED_BYTES: usize = 512;
 
 /// One question: the client's request, as the gateway told it.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ mod documents;
 mod durability;
 mod envoy;
 mod examples;
+mod explain_recorded;
 mod ext_authz;
 mod faults;
 mod full_disk;

@@ -64,8 +64,11 @@ fn what_ends_sessions_can_be_typed() {
 #[test]
 fn a_rule_can_be_tested_as_the_page_says() {
     let shown = beside_dev("docs/how-to/test-a-rule.md");
-    let told =
-        ["NO  scopes       the token grants [user:read]; needed are [user:write]", "\"steps\""];
+    let told = [
+        "NO  scopes       the token grants [user:read]; needed are [user:write]",
+        "\"steps\"",
+        "verdict: allow",
+    ];
     told.iter().for_each(|told| assert!(shown.contains(told), "{told} is not in\n{shown}"));
 }
 
