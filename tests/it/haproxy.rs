@@ -121,6 +121,20 @@ fn a_script_that_fails_lets_nobody_in() {
     }
 }
 
+/// The reason for that rule: without it a script that fails opens the door.
+#[test]
+fn without_the_rule_behind_it_a_script_that_fails_lets_everybody_in() {
+    let rule = "    http-request deny deny_status 503 unless public || issuer || { var(txn.portcullis_allowed) -m bool }\n";
+    let begin = "    local is_judged";
+    let edits = Edits {
+        rules: &[(1, rule, "")],
+        script: &[(1, begin, "    error('broken')\n    local is_judged")],
+    };
+    let Some(stack) = stack_with(Realm::new(), edits) else { return };
+    assert_eq!(stack.send("GET", "/", &[], b"").status, 200);
+    assert_eq!(stack.app.take_one().value("X-Auth-User"), "");
+}
+
 /// A 200 that names no identity comes from somebody else, or from another path.
 #[test]
 fn a_stranger_who_says_yes_lets_nobody_in() {
