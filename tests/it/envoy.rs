@@ -43,6 +43,7 @@ fn only_a_good_token_gets_in() {
 
 promises! {
     a_revoked_session_is_over: suite::a_revoked_session_is_over;
+    many_at_once_keep_their_identities: requests::many_at_once_keep_their_identities;
     a_route_asks_for_its_scope: suite::no_way_leads_around_a_scope;
     a_forged_identity_never_reaches_the_app: suite::nothing_forged_reaches_the_app;
     no_claim_breaks_out_of_its_header: suite::an_identity_arrives_whole_and_alone;

@@ -9,6 +9,7 @@ use crate::support::{
     app::App,
     caddy::Caddy,
     certificates::{Authority, Certificates},
+    envoy::{Envoy, Protocol},
     free_address,
     haproxy::{self, Haproxy},
     http::{Client, bearer, request},
@@ -22,15 +23,17 @@ use crate::support::{
 
 /// A gate that lets in nobody without a certificate, and what gateways need for one.
 fn realm() -> (Realm, Certificates) {
+    realm_at("LISTEN")
+}
+
+/// The same, at the listener with this prefix.
+fn realm_at(listener: &str) -> (Realm, Certificates) {
     let certificates = Certificates::new(Authority::new(), Some(&Authority::new()));
-    let realm = [
-        ("LISTEN_TLS_CERT_FILE", "server.pem"),
-        ("LISTEN_TLS_KEY_FILE", "server-key.pem"),
-        ("LISTEN_TLS_CLIENT_CA_FILE", "clients-ca.pem"),
-    ]
-    .into_iter()
-    .fold(Realm::new(), |realm, (name, file)| {
-        realm.with(name, &certificates.path(file).display().to_string())
+    let files =
+        [("CERT", "server.pem"), ("KEY", "server-key.pem"), ("CLIENT_CA", "clients-ca.pem")];
+    let realm = files.into_iter().fold(Realm::new(), |realm, (part, file)| {
+        let path = certificates.path(file).display().to_string();
+        realm.with(&format!("{listener}_TLS_{part}_FILE"), &path)
     });
     (realm, certificates)
 }
@@ -52,7 +55,7 @@ fn lines(language: &str, certificates: &Certificates, shows: bool) -> String {
         ("gateway-key.pem", "client-key.pem"),
     ] {
         let path = certificates.path(file).display().to_string();
-        for folder in ["/etc/nginx", "/etc/traefik", "/etc/caddy", "/etc/haproxy"] {
+        for folder in ["/etc/nginx", "/etc/traefik", "/etc/caddy", "/etc/haproxy", "/etc/envoy"] {
             lines = lines.replace(&format!("{folder}/{shown}"), &path);
         }
     }
@@ -137,6 +140,23 @@ fn haproxy(
     }
 }
 
+/// Envoy as in the page; over gRPC it asks at this address.
+fn envoy(
+    certificates: &Certificates,
+    shows: bool,
+    by_grpc: Option<SocketAddr>,
+) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Envoy, SocketAddr)> {
+    const AFTER: &str = "  - name: portcullis\n    connect_timeout: 1s\n";
+    let tls = AFTER.to_owned() + &lines("yml", certificates, shows);
+    move |gate, app| {
+        let protocol = if by_grpc.is_some() { Protocol::Grpc } else { Protocol::Http };
+        let edits = [(1, AFTER, tls.as_str())];
+        let envoy = Envoy::start(protocol, by_grpc.unwrap_or(gate), app, &edits)?;
+        let address = envoy.address;
+        Some((envoy, address))
+    }
+}
+
 /// Checks that all holds over HTTPS as it does without.
 fn holds<G>(stack: &Stack<G>) {
     suite::only_a_good_token_gets_in(stack);
@@ -184,6 +204,24 @@ fn behind_haproxy_with_a_client_certificate_all_holds() {
 }
 
 #[test]
+fn behind_envoy_with_a_client_certificate_all_holds() {
+    let (realm, certificates) = realm();
+    let Some(stack) = Stack::start(realm, envoy(&certificates, true, None)) else { return };
+    holds(&stack);
+    suite::no_way_leads_around_a_scope(&stack);
+}
+
+#[test]
+fn behind_envoy_that_asks_by_grpc_with_a_client_certificate_all_holds() {
+    let (realm, certificates) = realm_at("EXT_AUTHZ");
+    let asked = free_address();
+    let realm = realm.with("EXT_AUTHZ_LISTEN", &asked.to_string());
+    let Some(stack) = Stack::start(realm, envoy(&certificates, true, Some(asked))) else { return };
+    suite::only_a_good_token_gets_in(&stack);
+    suite::no_way_leads_around_a_scope(&stack);
+}
+
+#[test]
 fn a_gateway_without_a_certificate_lets_nobody_in() {
     let (realm, certificates) = realm();
     let (gate, app, good) = (realm.gate(), App::start(), realm.mint("alice", &[]));
@@ -192,11 +230,13 @@ fn a_gateway_without_a_certificate_lets_nobody_in() {
     let traefik = traefik(&certificates, false)(gate.address, app.address);
     let caddy = caddy(&certificates, false)(gate.address, app.address);
     let haproxy = haproxy(&certificates, false)(gate.address, app.address);
+    let envoy = envoy(&certificates, false, None)(gate.address, app.address);
     let at = [
         nginx.as_ref().map(|(_, at)| *at),
         traefik.as_ref().map(|(_, at)| *at),
         caddy.as_ref().map(|(_, at)| *at),
         haproxy.as_ref().map(|(_, at)| *at),
+        envoy.as_ref().map(|(_, at)| *at),
     ];
     for at in at.into_iter().flatten() {
         suite::nobody_gets_in(asked, at, &app, &good);
