@@ -89,7 +89,7 @@ async fn run_explain(args: &Args) -> Outcome {
             "POLICY_FILE is set: name the client's request by --url, --curl, --har or --request-id";
         return Err(Failure::usage(anyhow!(problem)));
     }
-    let recorded = recorded.unwrap_or_else(Recorded::unknown);
+    let mut recorded = recorded.unwrap_or_else(Recorded::unknown);
     let dialect = args.dialect.or(recorded.dialect).unwrap_or(Dialect::Nginx);
     let request = request(args, dialect, &recorded)?.into_parts().0;
     let endpoint = Endpoint::at(request.uri.path()).context("a path begins with a slash");
@@ -98,6 +98,9 @@ async fn run_explain(args: &Args) -> Outcome {
     inquiry.line.client = args.client.or(recorded.client);
     let explanation = explain(app.service.gate(), &inquiry, clock.as_ref()).await;
     let response = app.service.render(dialect, &inquiry, &explanation.verdict);
+    if let Some(Err(reason)) = app.service.redirect(&inquiry, &explanation.verdict) {
+        recorded.notes.push(format!("no redirect to the login page: {reason}"));
+    }
     if args.json {
         Output::json(&to_json(&explanation, &response, &recorded.notes))?;
     } else {

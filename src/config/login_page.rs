@@ -7,7 +7,8 @@ use super::settings;
 use crate::gate::browser::LoginPage;
 use crate::policy::return_address::{ReturnAddresses, ReturnHost};
 
-/// The page, where there is one. Without a rule for return addresses it would be an open redirect.
+/// The page, where there is one. Without a list of hosts it would be an open
+/// redirect.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Arc<LoginPage>> {
     let url = reader.get(settings::LOGIN_URL);
     let hosts = reader.each(settings::RETURN_HOSTS, ReturnHost::parse);
@@ -20,10 +21,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Arc<LoginPage>> {
         }
         return None;
     }
-    let is_ruled =
-        reader.is_named(settings::RETURN_HOSTS) || reader.is_named(settings::RETURN_SECRET);
-    if !is_ruled {
-        let problem = "would be told to send browsers anywhere: set RETURN_HOSTS or RETURN_SECRET";
+    if !reader.is_named(settings::RETURN_HOSTS) {
+        let problem = "would be told to send browsers anywhere: set RETURN_HOSTS";
         reader.wrong(settings::LOGIN_URL, problem);
     }
     let addresses = ReturnAddresses::new(hosts, secret.as_ref())?;

@@ -188,7 +188,7 @@ settings! {
     RETURN_HOSTS: Vec<String> = list, "comma list of hosts", "",
         "The hosts of pages that it may send browsers back to; .example.org for all below it";
     RETURN_SECRET: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
-        "The secret that signs addresses to come back to, of at least 32 bytes (unset: not signed)";
+        "The secret that signs the way back for the login page, of at least 32 bytes (unset: not signed)";
     IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
         "Headers added to, or in place of, the default identity headers";
     SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",

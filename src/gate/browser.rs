@@ -11,8 +11,8 @@ use url::Url;
 use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use crate::clock::UnixTime;
-use crate::policy::canonical::{CanonicalRequest, canonical};
-use crate::policy::return_address::ReturnAddresses;
+use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
+use crate::policy::return_address::{ReturnAddresses, ReturnRefusal};
 
 const REQUESTED_WITH: &str = "x-requested-with";
 const FETCH_MODE: &str = "sec-fetch-mode";
@@ -34,35 +34,63 @@ pub struct LoginPage {
     addresses: ReturnAddresses,
 }
 
+/// The reason why a denial does not lead to the login page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRedirected {
+    /// A login would change nothing.
+    #[error("a login would change nothing")]
+    NoHelp,
+    /// Nothing says that a person opens a page.
+    #[error("nothing says that a person opens a page")]
+    NoNavigation,
+    /// Nobody knows for certain which page.
+    #[error("it is not clear which page: {0}")]
+    Unclear(Refusal),
+    /// It would lead in a circle.
+    #[error("it is the login page itself")]
+    Itself,
+    /// There is no good way back.
+    #[error(transparent)]
+    NoWayBack(#[from] ReturnRefusal),
+}
+
 impl LoginPage {
     /// The page at this address.
     pub fn new(url: Url, addresses: ReturnAddresses) -> Self {
         Self { url, addresses }
     }
 
-    /// The address to which a denial leads the browser; `None` where the denial stays what it is: a
-    /// login would not help, no person opened a page, or nobody knows for certain which page.
+    /// The address to which a denial leads the browser.
+    ///
+    /// # Errors
+    /// The reason why the denial stays what it is.
     pub fn location(
         &self,
         inquiry: &Inquiry<'_>,
         denial: &Denial,
         now: UnixTime,
-    ) -> Option<HeaderValue> {
-        if !is_helped_by_login(denial.code.class()) || !is_navigation(inquiry.headers) {
-            return None;
+    ) -> Result<HeaderValue, NotRedirected> {
+        if !is_helped_by_login(denial.code.class()) {
+            return Err(NotRedirected::NoHelp);
         }
-        let told = inquiry.told().ok()?;
-        let request = canonical(&told).ok()?;
-        if !matches!(request.method, "GET" | "HEAD") || self.is_at(&request) {
-            return None;
+        if !is_navigation(inquiry.headers) {
+            return Err(NotRedirected::NoNavigation);
         }
-        let address = self.addresses.offer(&request, now).ok()?;
+        let told = inquiry.told().map_err(NotRedirected::Unclear)?;
+        let request = canonical(&told).map_err(NotRedirected::Unclear)?;
+        if !matches!(request.method, "GET" | "HEAD") {
+            return Err(NotRedirected::NoNavigation);
+        }
+        if self.is_at(&request) {
+            return Err(NotRedirected::Itself);
+        }
+        let address = self.addresses.offer(&request, now)?;
         let mut page = self.url.clone();
         address.append_to(&mut page);
         if let Some(age) = denial.max_age {
             page.query_pairs_mut().append_pair(MAX_AGE, &age.to_string());
         }
-        HeaderValue::from_str(page.as_str()).ok()
+        HeaderValue::from_str(page.as_str()).map_err(|_| ReturnRefusal::Unreadable.into())
     }
 
     /// Returns whether this request is for the login page itself, which would lead in a circle.

@@ -12,7 +12,7 @@ use hyper::body::{Body as _, Incoming};
 use tracing::{error, warn};
 
 use super::access_log::AccessLine;
-use super::browser::LoginPage;
+use super::browser::{LoginPage, NotRedirected};
 use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{DenialConfig, Dialect, Endpoint};
 use super::gateway_proof::{GatewayProof, Peer};
@@ -248,12 +248,25 @@ impl GateService {
     /// The answer in the gateway's language; a browser that may log in is led to the login page.
     pub fn render(&self, dialect: Dialect, inquiry: &Inquiry<'_>, verdict: &Verdict) -> Answer {
         let denial_config = &self.config.denial_config;
-        if let (Verdict::Deny(denial), Some(page)) = (verdict, &self.config.login_page)
-            && let Some(location) = page.location(inquiry, denial, self.config.clock.now())
-        {
-            return dialect.redirect(denial, location, denial_config);
+        match (verdict, self.redirect(inquiry, verdict)) {
+            (Verdict::Deny(denial), Some(Ok(location))) => {
+                dialect.redirect(denial, location, denial_config)
+            }
+            _ => dialect.render(verdict, denial_config),
         }
-        dialect.render(verdict, denial_config)
+    }
+
+    /// The address of the login page to which a denial leads, or the reason why it does not; `None`
+    /// where there is no denial, or no login page.
+    pub fn redirect(
+        &self,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+    ) -> Option<Result<HeaderValue, NotRedirected>> {
+        let (Verdict::Deny(denial), Some(page)) = (verdict, &self.config.login_page) else {
+            return None;
+        };
+        Some(page.location(inquiry, denial, self.config.clock.now()))
     }
 
     /// jwthenticator's `POST /validate`.

@@ -2,8 +2,8 @@
 //!
 //! A login page that redirects to whatever it is told leads users from a good site to a bad one
 //! (CWE-601). Browsers repair addresses in many ways, so nothing is repaired here. An address is good
-//! only in the one spelling that this crate itself writes, over https, and where its host is listed,
-//! or the address is signed, or both where both are configured.
+//! only in the one spelling that this crate itself writes, over https, and where its host is listed. A
+//! signature says that all of this was checked before, so that a login page needs no list of its own.
 
 mod host;
 
@@ -81,14 +81,15 @@ pub enum ReturnRefusal {
 /// The addresses to which a browser may be sent back.
 #[derive(Debug)]
 pub struct ReturnAddresses {
-    /// The hosts; none are all, where addresses are signed.
+    /// The hosts. Where there are none, a signature alone says that an address is good.
     hosts: Vec<ReturnHost>,
     key: Option<hmac::Key>,
 }
 
 impl ReturnAddresses {
     /// Addresses of these hosts, if any are listed, and signed by this secret, if there is one.
-    /// `None` where there is neither, which would be every address.
+    /// `None` where there is neither, which would be every address. Without hosts none is offered:
+    /// whoever asks a gateway chooses the host, and would get a signature for his own.
     pub fn new(hosts: Vec<ReturnHost>, secret: Option<&Secret>) -> Option<Self> {
         let key = secret.map(derived_key);
         (key.is_some() || !hosts.is_empty()).then_some(Self { hosts, key })
@@ -105,6 +106,9 @@ impl ReturnAddresses {
     ) -> Result<ReturnAddress, ReturnRefusal> {
         let url = request.url();
         self.check_url(&url)?;
+        if self.hosts.is_empty() {
+            return Err(ReturnRefusal::UnlistedHost);
+        }
         let signature = self.key.as_ref().map(|key| {
             let expires = now.after(LIFETIME);
             let mac = hmac::sign(key, &signed_text(expires, &url));

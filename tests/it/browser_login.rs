@@ -66,7 +66,10 @@ fn each_gateway_gets_the_redirect_in_the_form_that_it_hands_on() {
 
 #[test]
 fn a_signed_way_back_is_checked_by_the_same_secret() {
-    let realm = Realm::new().with("LOGIN_URL", "https://login.test/").with("RETURN_SECRET", SECRET);
+    let realm = Realm::new()
+        .with("LOGIN_URL", "https://login.test/")
+        .with("RETURN_HOSTS", "any.test")
+        .with("RETURN_SECRET", SECRET);
     let gate = realm.gate();
     let response = asked(&gate, Dialect::Traefik, "https://any.test/a?b");
     let location = response.header("location").expect("a redirect").to_owned();
@@ -80,6 +83,8 @@ fn a_signed_way_back_is_checked_by_the_same_secret() {
     assert_eq!(ours.check(&address, expires), Err(ReturnRefusal::Expired));
     let forged = ReturnAddress { url: "https://evil.test/".to_owned(), ..address };
     assert_eq!(ours.check(&forged, UnixTime::EPOCH), Err(ReturnRefusal::BadSignature));
+    let evil = asked(&gate, Dialect::Traefik, "https://evil.test/");
+    assert_eq!((evil.status, evil.header("location")), (401, None), "nothing is signed for it");
     assert!(!location.contains(SECRET) && !gate.log().contains(SECRET));
 }
 
@@ -90,6 +95,10 @@ fn explain_shows_the_redirect() {
     let arguments = ["explain", "--json", "--url", "https://app.test/a", "--dialect", "traefik"];
     let plain = realm.exits(1, &arguments, "").json();
     assert_eq!(plain["status"], 401, "{plain}");
+    assert!(
+        plain["notes"].to_string().contains("nothing says that a person opens a page"),
+        "{plain}"
+    );
     let of_browser = [&arguments[..], &["--header", "Accept: text/html"]].concat();
     let shown = realm.exits(1, &of_browser, "").json();
     assert_eq!(shown["status"], 302, "{shown}");
@@ -102,8 +111,12 @@ fn explain_shows_the_redirect() {
 #[test]
 fn a_login_page_without_a_rule_for_the_way_back_is_a_mistake() {
     let bare = Realm::new().with("LOGIN_URL", "https://login.test/");
-    let errors = bare.exits(64, &["check-config"], "").errors;
-    assert!(errors.contains("set RETURN_HOSTS or RETURN_SECRET"), "{errors}");
+    for realm in
+        [bare.with("RETURN_SECRET", SECRET), Realm::new().with("LOGIN_URL", "https://a.test/")]
+    {
+        let errors = realm.exits(64, &["check-config"], "").errors;
+        assert!(errors.contains("set RETURN_HOSTS"), "{errors}");
+    }
     for (name, value, problem) in [
         ("LOGIN_URL", "http://login.test/", "https, or http to this host itself"),
         ("RETURN_HOSTS", "*.example.org", "write a host such as"),

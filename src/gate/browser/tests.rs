@@ -34,7 +34,7 @@ fn location(
         request.headers.append(name, value.parse().unwrap());
     }
     let inquiry = Dialect::Nginx.read(&request);
-    let location = page.location(&inquiry, &denial.into(), NOW)?;
+    let location = page.location(&inquiry, &denial.into(), NOW).ok()?;
     Some(location.to_str().unwrap().to_owned())
 }
 
@@ -149,15 +149,16 @@ fn the_login_page_does_not_lead_to_itself() {
 fn what_the_gateway_did_not_tell_leads_nowhere() {
     let denial = Denial::from(DenialCode::MissingCredentials);
     let told = Told::of_url("GET", "https://app.test/").unwrap();
-    for missing in [
-        Told { method: None, ..told },
-        Told { scheme: None, ..told },
-        Told { host: None, ..told },
-        Told { target: None, ..told },
+    for (missing, refusal) in [
+        (Told { method: None, ..told }, Refusal::MissingMethod),
+        (Told { scheme: None, ..told }, Refusal::MissingScheme),
+        (Told { host: None, ..told }, Refusal::MissingHost),
+        (Told { target: None, ..told }, Refusal::MissingTarget),
     ] {
         let mut request = Dialect::Nginx.question(&missing, &[]).unwrap().into_parts().0;
         request.headers.insert(ACCEPT, HeaderValue::from_static("text/html"));
         let inquiry = Dialect::Nginx.read(&request);
-        assert_eq!(page().location(&inquiry, &denial, NOW), None, "{missing:?}");
+        let found = page().location(&inquiry, &denial, NOW);
+        assert_eq!(found, Err(NotRedirected::Unclear(refusal)), "{missing:?}");
     }
 }

@@ -15,6 +15,12 @@ fn listed(names: &[&str]) -> ReturnAddresses {
 }
 
 fn signed(secret: &str) -> ReturnAddresses {
+    let hosts = hosts(&["good.test", "anywhere.test"]);
+    ReturnAddresses::new(hosts, Some(&Secret::new(secret))).unwrap()
+}
+
+/// What a login page needs, that lists no hosts.
+fn by_signature(secret: &str) -> ReturnAddresses {
     ReturnAddresses::new(Vec::new(), Some(&Secret::new(secret))).unwrap()
 }
 
@@ -76,6 +82,9 @@ fn without_encryption_only_this_host_itself_is_good() {
 }
 
 /// Spellings of open redirects, from advisories and from lists of testers. `good.test` is listed.
+///
+/// Among them are those of oauth2-proxy: CVE-2020-4037 (`/\\`), CVE-2020-5233 (a bare host),
+/// CVE-2020-11053 (`%09`, `%0a`), CVE-2021-21291 (a suffix without its dot).
 const OPEN_REDIRECTS: &[&str] = &[
     // No address at all, or one that goes on from the login page's own.
     "",
@@ -225,7 +234,7 @@ const OPEN_REDIRECTS: &[&str] = &[
 #[test]
 fn no_spelling_leads_elsewhere() {
     let addresses = listed(&["good.test", ".good.test"]);
-    let signer = signed("0123456789abcdef0123456789abcdef");
+    let signer = by_signature("0123456789abcdef0123456789abcdef");
     assert_eq!(addresses.check(&unsigned("https://good.test/"), NOW), Ok(()));
     for url in OPEN_REDIRECTS {
         assert!(addresses.check(&unsigned(url), NOW).is_err(), "{url:?}");
@@ -239,14 +248,15 @@ fn a_signature_is_good_for_one_address_of_one_key_and_for_an_hour() {
     let address = offer(&ours, "https://anywhere.test/x?y").unwrap();
     let expires = address.signature.as_ref().unwrap().expires;
     assert_eq!(expires, NOW.after(Duration::from_secs(3_600)));
-    let at = |now| ours.check(&address, now);
+    let page = by_signature("0123456789abcdef0123456789abcdef");
+    let at = |now| page.check(&address, now);
     assert_eq!(at(expires.before(Duration::from_millis(1))), Ok(()));
     assert_eq!(at(expires), Err(ReturnRefusal::Expired));
 
     let with = |change: &dyn Fn(&mut ReturnAddress)| {
         let mut changed = address.clone();
         change(&mut changed);
-        ours.check(&changed, NOW)
+        page.check(&changed, NOW)
     };
     let bad = Err(ReturnRefusal::BadSignature);
     assert_eq!(with(&|it| it.url = "https://evil.test/x?y".to_owned()), bad);
@@ -258,7 +268,7 @@ fn a_signature_is_good_for_one_address_of_one_key_and_for_an_hour() {
     assert_eq!(signature(&|it| it.expires = expires.after(Duration::from_secs(1))), bad);
     assert_eq!(signature(&|it| it.mac.clear()), bad);
     assert_eq!(signature(&|it| it.mac.push('=')), bad);
-    let other = signed("another secret of 32 bytes or so");
+    let other = by_signature("another secret of 32 bytes or so");
     assert_eq!(other.check(&address, NOW), bad);
     assert_eq!(listed(&["anywhere.test"]).check(&address, NOW), Ok(()), "by its host alone");
 }
@@ -272,6 +282,16 @@ fn where_hosts_are_listed_and_addresses_signed_both_must_hold() {
     assert_eq!(both.check(&unsigned("https://good.test/"), NOW), Err(ReturnRefusal::BadSignature));
     assert_eq!(offer(&both, "https://other.test/"), Err(ReturnRefusal::UnlistedHost));
     assert!(ReturnAddresses::new(Vec::new(), None).is_none(), "neither is no rule at all");
+}
+
+/// Anybody can ask a gateway for any host. A signature for it would be good at the login page.
+#[test]
+fn nothing_is_signed_for_a_host_that_is_not_listed() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for addresses in [signed(secret), by_signature(secret)] {
+        let found = offer(&addresses, "https://evil.test/");
+        assert_eq!(found, Err(ReturnRefusal::UnlistedHost));
+    }
 }
 
 #[test]
