@@ -192,6 +192,7 @@ async fn dependencies(
         sessions: Arc::new(sessions),
         signers: Arc::new(SigningRing::fixed(signer)),
         verifier: Arc::new(Verifier::new(vec![Arc::new(issuer)], 8192, clock.clone())),
+        permissions: Arc::default(),
         audit: Audit::new(AuditLog::off(), clock.clone()),
         metrics: IssuerMetrics::default(),
         clock,

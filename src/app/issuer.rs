@@ -31,6 +31,7 @@ use crate::issuer::{Dependencies, Issuance};
 use crate::lease::Leases;
 use crate::limit::Limits;
 use crate::opaque::Tokens;
+use crate::policy::permissions::PermissionsInForce;
 use crate::secret::{Random, Secret};
 use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) sessions: Arc<Sessions>,
     pub(super) signers: Arc<SigningRing>,
     pub(super) verifier: Arc<Verifier>,
+    pub(super) permissions: PermissionsInForce,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
 }
@@ -159,6 +161,7 @@ async fn dependencies(
         sessions: shared.sessions,
         signers: shared.signers,
         verifier: shared.verifier,
+        permissions: shared.permissions,
         audit: Audit::new(log, Arc::clone(&clock)),
         metrics: IssuerMetrics::register(registry),
         clock,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, PolicyConfig, TokenMode};
+use crate::config::{Config, TokenMode};
 use crate::gate::Gate;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::gateway_proof::{GatewayProof, Peer};
@@ -29,6 +29,7 @@ use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, ServiceConfig};
 use crate::gate::upstream::{Audience, UpstreamJwt};
 use crate::opaque::Tokens;
+use crate::policy::permissions::PermissionsInForce;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
@@ -45,7 +46,7 @@ use keys::{Issuers, Published, issuers, start_fetching};
 use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 use purge::{PurgedStores, purge_expired};
-use reload::{PolicyMetrics, PolicyReload};
+use reload::PolicyReload;
 pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
 
 /// Everything that answers, not yet bound to any address.
@@ -124,7 +125,10 @@ impl App {
             metrics.clone(),
             Arc::clone(&random),
         ));
-        let policy = policy(config, &service, &mut registry);
+        let permissions = PermissionsInForce::default();
+        let policy = config.gate.policy.clone();
+        let policy =
+            policy.map(|policy| PolicyReload::start(policy, &service, &permissions, &mut registry));
         let issuer = match &config.issuance {
             None => None,
             Some(issuance) => {
@@ -134,6 +138,7 @@ impl App {
                     sessions: Arc::clone(&sessions),
                     signers: Arc::clone(&own_keys),
                     verifier,
+                    permissions,
                     clock: Arc::clone(&clock),
                     random,
                 };
@@ -328,19 +333,6 @@ fn service_config(
         },
         invalidation: Arc::clone(invalidation),
     }
-}
-
-/// Sets the configured policy, and tells what it takes to follow its file.
-fn policy(
-    config: &Config,
-    service: &Arc<GateService>,
-    registry: &mut Registry,
-) -> Option<PolicyReload> {
-    let PolicyConfig { source, seen, policy } = config.gate.policy.clone()?;
-    let metrics = PolicyMetrics::register(registry);
-    metrics.set(&policy);
-    service.gate().set_policy(policy);
-    Some(PolicyReload { source, seen, service: Arc::clone(service), metrics })
 }
 
 /// True if this process is of no use where its store takes no writes.

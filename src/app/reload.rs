@@ -1,5 +1,8 @@
-//! The policy is read again when its file changes, and on SIGHUP. A file with a mistake changes
-//! nothing: the policy at hand stays in force, and log and metrics say so.
+//! The policy is read again when one of its files changes, and on SIGHUP. A file with a mistake
+//! changes nothing: the policy at hand stays in force, and log and metrics say so.
+//!
+//! A file that somebody is writing may be good in half, and say less than it will. So a change is
+//! believed when the next look finds the same; and on SIGHUP, when nothing changed meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,29 +13,29 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Mistakes, PolicySource};
+use crate::config::{Mistakes, PolicyConfig, PolicySet, PolicySource};
 use crate::gate::service::GateService;
-use crate::policy::Policy;
+use crate::policy::permissions::PermissionsInForce;
 use crate::telemetry::metrics::Registry;
 use crate::wire::file::FileVersion;
 
-/// The interval at which the file is looked at.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The most mistakes of one file that are logged.
+/// The interval at which the files are looked at. Two looks and reading take less than a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
+/// The most mistakes that are logged at once.
 const MAX_LOGGED: usize = 20;
 
 /// The metrics of the policy.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PolicyMetrics {
+struct PolicyMetrics {
     routes: Gauge,
-    /// 1 where the policy in force is what the file says, 0 where the file has a mistake.
+    /// 1 where the policy in force is what the files say, 0 where one of them has a mistake.
     is_current: Gauge,
     reloads: Counter,
     failures: Counter,
 }
 
 impl PolicyMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "portcullis_policy_routes",
@@ -41,68 +44,78 @@ impl PolicyMetrics {
         );
         registry.register(
             "portcullis_policy_is_current",
-            "1 where POLICY_FILE is in force as it is, 0 where it has a mistake and the policy before it is",
+            "1 where the policy's files are in force, 0 where one has a mistake and the policy before is",
             metrics.is_current.clone(),
         );
         registry.register(
             "portcullis_policy_reloads",
-            "Changes of POLICY_FILE that were taken over",
+            "Changes of the policy's files that were taken over",
             metrics.reloads.clone(),
         );
         registry.register(
             "portcullis_policy_reload_failures",
-            "Changes of POLICY_FILE that were not, since they hold a mistake",
+            "Changes of the policy's files that were not, since one holds a mistake",
             metrics.failures.clone(),
         );
         metrics
     }
 
-    /// A policy is in force.
-    pub(super) fn set(&self, policy: &Policy) {
-        self.routes.set(i64::try_from(policy.len()).unwrap_or(i64::MAX));
+    fn set(&self, routes: usize) {
+        self.routes.set(i64::try_from(routes).unwrap_or(i64::MAX));
         self.is_current.set(1);
     }
 }
 
-/// The policy in force, and the file that it follows.
+/// The versions of all files of the policy.
+type Versions = Vec<Option<FileVersion>>;
+
+/// The policy in force, and the files that it follows.
 #[derive(Debug)]
 pub(super) struct PolicyReload {
-    pub(super) source: PolicySource,
-    /// The version of the file that was looked at last.
-    pub(super) seen: Option<FileVersion>,
-    pub(super) service: Arc<GateService>,
-    pub(super) metrics: PolicyMetrics,
+    source: PolicySource,
+    /// The versions that were read last.
+    seen: Versions,
+    /// The versions that the last look found, where it read none.
+    changing: Option<Versions>,
+    service: Arc<GateService>,
+    permissions: PermissionsInForce,
+    metrics: PolicyMetrics,
 }
 
-/// Follows SIGHUP, and the policy's file where there is one, until `stop`.
-pub(super) async fn follow(policy: Option<PolicyReload>, stop: CancellationToken) {
+/// Follows SIGHUP, and the policy's files where there are any, until `stop`.
+pub(super) fn follow(
+    mut policy: Option<PolicyReload>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send {
+    // From now on, and not only from when the future runs, SIGHUP does not end the process.
     let hangup = signal(SignalKind::hangup());
     let mut hangup = hangup.inspect_err(|error| warn!(%error, "SIGHUP cannot be heard")).ok();
-    let following = async {
-        let mut policy = policy;
+    let following = async move {
         loop {
             let is_forced = next(hangup.as_mut()).await;
             match policy.take() {
-                None if is_forced => info!("SIGHUP: there is no POLICY_FILE to read again"),
+                None if is_forced => info!("SIGHUP: there is no policy to read again"),
                 None => {}
                 Some(reload) => {
-                    // Reading and compiling a large file takes its time.
+                    // Reading and compiling large files takes its time.
                     let read = tokio::task::spawn_blocking(move || reload.poll(is_forced));
                     match read.await {
                         Ok(reload) => policy = Some(reload),
-                        Err(_) => return error!("POLICY_FILE is no longer followed"),
+                        Err(_) => return error!("the policy's files are no longer followed"),
                     }
                 }
             }
         }
     };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = following => {}
+    async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = following => {}
+        }
     }
 }
 
-/// Waits for the next look at the file; true where somebody asked for it.
+/// Waits for the next look at the files; true where somebody asked for it.
 async fn next(hangup: Option<&mut Signal>) -> bool {
     let asked = async {
         match hangup {
@@ -117,38 +130,69 @@ async fn next(hangup: Option<&mut Signal>) -> bool {
 }
 
 impl PolicyReload {
-    /// Reads the file again where it changed, or where somebody asked for it.
+    /// Puts the configured policy in force, to be followed from then on.
+    pub(super) fn start(
+        policy: PolicyConfig,
+        service: &Arc<GateService>,
+        permissions: &PermissionsInForce,
+        registry: &mut Registry,
+    ) -> Self {
+        let PolicyConfig { source, seen, set } = policy;
+        let metrics = PolicyMetrics::register(registry);
+        let (service, permissions) = (Arc::clone(service), Arc::clone(permissions));
+        let reload = Self { source, seen, changing: None, service, permissions, metrics };
+        reload.put_in_force(set);
+        reload
+    }
+
+    /// Reads the files again where they changed, or where somebody asked for it.
     fn poll(mut self, is_forced: bool) -> Self {
-        let version = self.source.version();
-        if is_forced || version != self.seen {
-            self.seen = version;
-            match self.source.read() {
-                Ok((policy, found)) => self.take_over(policy, &found),
-                Err(mistakes) => self.keep(&mistakes),
+        let versions = self.source.versions();
+        let is_settled = self.changing.take().is_some_and(|changing| changing == versions);
+        if is_forced || (is_settled && versions != self.seen) {
+            let read = self.source.read();
+            if self.source.versions() == versions {
+                self.seen = versions;
+                match read {
+                    Ok((set, found)) => self.take_over(set, &found),
+                    Err(mistakes) => self.keep(&mistakes),
+                }
+                return self;
             }
         }
+        self.changing = Some(versions);
         self
     }
 
-    fn take_over(&self, policy: Policy, found: &Mistakes) {
-        let (file, routes) = (self.source.path.display(), policy.len());
+    fn take_over(&self, set: PolicySet, found: &Mistakes) {
         for warning in found.warnings() {
             warn!("{warning}");
         }
-        self.metrics.set(&policy);
+        let routes = self.put_in_force(set);
         self.metrics.reloads.inc();
-        self.service.gate().set_policy(Arc::new(policy));
-        info!(%file, routes, "the policy was read again, and is in force");
+        info!(files = self.source.names(), routes, "the policy was read again, and is in force");
+    }
+
+    /// Puts a policy in force, here and for whoever asks its models. Returns the number of routes.
+    fn put_in_force(&self, set: PolicySet) -> usize {
+        let PolicySet { policy, permissions } = set;
+        let routes = policy.as_ref().map_or(0, |policy| policy.len());
+        self.metrics.set(routes);
+        self.permissions.store(permissions);
+        if let Some(policy) = policy {
+            self.service.gate().set_policy(policy);
+        }
+        routes
     }
 
     fn keep(&self, mistakes: &Mistakes) {
         self.metrics.is_current.set(0);
         self.metrics.failures.inc();
-        let (file, lines) = (self.source.path.display(), mistakes.lines());
+        let (files, lines) = (self.source.names(), mistakes.lines());
         for mistake in lines.iter().take(MAX_LOGGED) {
             error!("{mistake}");
         }
         let mistakes = lines.len();
-        error!(%file, mistakes, "the policy cannot be used; the one before it stays in force");
+        error!(files, mistakes, "the policy cannot be used; the one before it stays in force");
     }
 }

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::listeners;
 use super::login_page;
-use super::policy::{PolicyConfig, PolicySource};
+use super::policy::{CasbinFiles, PolicyConfig, PolicyFiles, PolicySource};
 use super::reader::Reader;
 use super::settings;
 use super::signer::lacks_signer;
@@ -51,7 +51,7 @@ pub struct GateConfig {
     pub gateway_secrets: Vec<Secret>,
     /// Networks in which there are gateways alone.
     pub gateway_networks: Networks,
-    /// The routes, where the operator has any, and where they come from.
+    /// The routes and the models of permissions, where the operator has any, and their files.
     pub policy: Option<PolicyConfig>,
     /// The page that browsers are led to, where there is one.
     pub login_page: Option<Arc<LoginPage>>,
@@ -87,14 +87,43 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
     }
 }
 
-/// The policy, if there is one; every mistake in its file is one of the configuration.
+/// The policy, if there is one; every mistake in its files is one of the configuration.
 pub(super) fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Option<PolicyConfig> {
-    let source = PolicySource::new(reader.get(settings::POLICY_FILE)?, identity.roles());
-    let seen = source.version();
+    let files = PolicyFiles {
+        routes: reader.get(settings::POLICY_FILE),
+        permissions: reader.get(settings::PERMISSIONS_FILE),
+        casbin: casbin_files(reader),
+    };
+    files.all().next()?;
+    let source = PolicySource::new(files, identity.roles());
+    let seen = source.versions();
     let read = source.read();
-    let (policy, found) = read.map_or_else(|found| (None, found), |(it, found)| (Some(it), found));
+    let (set, found) = read.map_or_else(|found| (None, found), |(it, found)| (Some(it), found));
     reader.mistakes.extend(found);
-    Some(PolicyConfig { source, seen, policy: Arc::new(policy?) })
+    Some(PolicyConfig { source, seen, set: set? })
+}
+
+/// Casbin's two files. One of them, or both without a route that asks, would decide nothing.
+fn casbin_files(reader: &mut Reader<'_>) -> Option<CasbinFiles> {
+    let (model, policy) = (settings::CASBIN_MODEL, settings::CASBIN_POLICY);
+    match (reader.get(model), reader.get(policy)) {
+        (Some(model), Some(policy)) => {
+            if !reader.is_set(settings::POLICY_FILE) {
+                let problem = "is asked by routes alone: set POLICY_FILE";
+                reader.wrong(settings::CASBIN_MODEL, problem);
+            }
+            Some(CasbinFiles { model, policy })
+        }
+        (Some(_), None) => {
+            reader.wrong(model, "needs CASBIN_POLICY too");
+            None
+        }
+        (None, Some(_)) => {
+            reader.wrong(policy, "needs CASBIN_MODEL too");
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 /// Warns where anybody who can connect may say which request he asks about.
@@ -102,12 +131,13 @@ pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConf
     let is_proven = gate.listen.asks_for_certificates()
         || !gate.gateway_secrets.is_empty()
         || !gate.gateway_networks.is_empty();
+    let has_routes = gate.policy.as_ref().is_some_and(|policy| policy.set.policy.is_some());
     let listeners = [
         (settings::LISTEN.entry, &gate.listen),
         (settings::EXT_AUTHZ_LISTEN.entry, &gate.ext_authz),
     ];
     for (setting, at) in listeners {
-        if gate.policy.is_some() && !is_proven && !at.asks_for_certificates() && !at.is_loopback() {
+        if has_routes && !is_proven && !at.asks_for_certificates() && !at.is_loopback() {
             let problem = format!(
                 "whoever reaches {} can say which request he asks about, and so choose the route: set \
                  GATEWAY_SECRET, GATEWAY_NETWORKS or a CA of its clients, or listen on a unix socket",

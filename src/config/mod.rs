@@ -41,7 +41,7 @@ pub use gate::GateConfig;
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
 pub use mistakes::Mistakes;
-pub use policy::{Expectation, ExpectedCase, PolicyConfig, PolicySource};
+pub use policy::{Expectation, ExpectedCase, PolicyConfig, PolicySet, PolicySource};
 pub use policy_test::PolicyTest;
 use reader::{Reader, load};
 pub use sessions::SessionConfig;

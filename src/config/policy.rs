@@ -1,13 +1,14 @@
-//! POLICY_FILE: the routes, in a TOML file of their own. It is read at start, and again while the
-//! process runs; either all of it is good, or none of it is used.
+//! POLICY_FILE: the routes, in a TOML file of their own, and the files of the models that they ask.
+//! They are read at start, and again while the process runs; either all of them are good, or none of
+//! them is used.
 
 mod cases;
 mod lists;
+mod models;
 mod require;
 mod route;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -15,34 +16,42 @@ use toml::{Spanned, Value};
 
 use super::mistakes::Mistakes;
 use crate::policy::claim::ClaimPath;
+use crate::policy::permissions::Permissions;
 use crate::policy::routes::PathPattern;
 use crate::policy::{Access, Policy, Requirement, Route};
-use crate::wire::file::{self, FileVersion};
+use crate::wire::file::FileVersion;
 pub(super) use cases::read_cases;
 pub use cases::{Expectation, ExpectedCase};
+pub(super) use models::{CasbinFiles, PolicyFiles};
+use models::{ModelsRead, read_text};
 use route::{RouteEntry, RouteTable};
 
-/// The largest file, in bytes: room for 100,000 routes.
-const MAX_BYTES: u64 = 16 << 20;
-
-/// The file with the policy, and how it is read.
+/// The files with the policy, and how they are read.
 #[derive(Clone, Debug)]
 pub struct PolicySource {
-    /// Its path.
-    pub path: PathBuf,
+    files: PolicyFiles,
     /// The claims that hold a user's roles.
     roles: Vec<ClaimPath>,
+}
+
+/// The content of the files.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// The routes, where there are any.
+    pub policy: Option<Arc<Policy>>,
+    /// authnzerver's model, where there is one; also a part of the policy.
+    pub permissions: Option<Arc<Permissions>>,
 }
 
 /// A policy that was read.
 #[derive(Clone, Debug)]
 pub struct PolicyConfig {
-    /// The file.
+    /// The files.
     pub source: PolicySource,
-    /// The version of the file before it was read.
-    pub seen: Option<FileVersion>,
-    /// What stands in it.
-    pub policy: Arc<Policy>,
+    /// The versions of the files before they were read.
+    pub seen: Vec<Option<FileVersion>>,
+    /// What stands in them.
+    pub set: PolicySet,
 }
 
 /// The file as it is written.
@@ -77,43 +86,61 @@ enum Preflight {
 }
 
 impl PolicySource {
-    /// The policy in this file, where these claims hold a user's roles.
-    pub(crate) fn new(path: PathBuf, roles: Vec<ClaimPath>) -> Self {
-        Self { path, roles }
+    /// The policy in these files, where these claims hold a user's roles.
+    pub(crate) fn new(files: PolicyFiles, roles: Vec<ClaimPath>) -> Self {
+        Self { files, roles }
     }
 
-    /// The present version of the file.
-    pub(crate) fn version(&self) -> Option<FileVersion> {
-        FileVersion::of(&self.path)
+    /// The files, as messages name them.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<_> = self.files.all().map(|file| file.display().to_string()).collect();
+        names.join(", ")
     }
 
-    /// Reads and compiles the policy. Beside it what is allowed and ought to be said.
+    /// The present versions of the files.
+    pub(crate) fn versions(&self) -> Vec<Option<FileVersion>> {
+        self.files.all().map(FileVersion::of).collect()
+    }
+
+    /// Reads and compiles all of it. Beside it what is allowed and ought to be said.
     ///
     /// # Errors
     /// All mistakes together; the warnings are among them.
-    pub fn read(&self) -> Result<(Policy, Mistakes), Mistakes> {
+    pub fn read(&self) -> Result<(PolicySet, Mistakes), Mistakes> {
         let mut mistakes = Mistakes::default();
-        let text = read_text(&self.path);
-        let text = text.map_err(|problem| mistakes.add(&self.path.display().to_string(), problem));
-        let policy = text.ok().and_then(|text| self.compile(&text, &mut mistakes));
-        match policy.filter(|_| mistakes.is_empty()) {
-            Some(policy) => Ok((policy, mistakes)),
-            None => Err(mistakes),
+        let read = ModelsRead::read(&self.files, &mut mistakes);
+        let policy = self.files.routes.as_deref().and_then(|path| {
+            let place = path.display().to_string();
+            let text = read_text(path).map_err(|problem| mistakes.add(&place, problem)).ok()?;
+            self.compile(&place, &text, &read, &mut mistakes)
+        });
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
+        let permissions = read.models.permissions.clone();
+        let policy = policy.map(|policy| Arc::new(policy.with_models(read.models)));
+        Ok((PolicySet { policy, permissions }, mistakes))
     }
 
-    /// Compiles the policy in a text, as [`read`](Self::read) does with that in a file.
+    /// Compiles the routes in a text, as [`read`](Self::read) does with those in a file.
     ///
     /// # Errors
     /// All mistakes together; the warnings are among them.
     pub fn parse(text: &str) -> Result<Policy, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let policy = Self::new("policy".into(), Vec::new()).compile(text, &mut mistakes);
+        let source = Self::new(PolicyFiles::default(), Vec::new());
+        let none = ModelsRead::read(&source.files, &mut mistakes);
+        let policy = source.compile("policy", text, &none, &mut mistakes);
         policy.filter(|_| mistakes.is_empty()).ok_or(mistakes)
     }
 
-    fn compile(&self, text: &str, mistakes: &mut Mistakes) -> Option<Policy> {
-        let place = self.path.display().to_string();
+    fn compile(
+        &self,
+        place: &str,
+        text: &str,
+        models: &ModelsRead,
+        mistakes: &mut Mistakes,
+    ) -> Option<Policy> {
         let line = |offset| line_of(text, offset);
         let table: PolicyFile = match toml::from_str(text) {
             Ok(table) => table,
@@ -124,10 +151,10 @@ impl PolicySource {
             }
         };
         if table.default == DefaultAccess::Public {
-            mistakes.warn(&place, "default = \"public\" lets everybody in where no route is named");
+            mistakes.warn(place, "default = \"public\" lets everybody in where no route is named");
         }
         if table.routes.is_empty() && table.default == DefaultAccess::Deny {
-            mistakes.warn(&place, "there is no [[route]]: every request is denied");
+            mistakes.warn(place, "there is no [[route]]: every request is denied");
         }
         let mut routes = Routes::default();
         for (number, route) in table.routes.into_iter().enumerate() {
@@ -135,7 +162,7 @@ impl PolicySource {
             let mut wrong = |problem: String| {
                 mistakes.add(&format!("{place}, line {at} (route {})", number + 1), problem);
             };
-            if let Some(entry) = read_route(route.into_inner(), &mut wrong) {
+            if let Some(entry) = read_route(route.into_inner(), models, &mut wrong) {
                 routes.add(entry, &mut wrong);
             }
         }
@@ -146,15 +173,9 @@ impl PolicySource {
         };
         let allows_preflight = table.cors_preflight == Preflight::Allow;
         Policy::compile(routes.places, default, allows_preflight, self.roles.clone())
-            .map_err(|twice| mistakes.add(&place, format!("{twice}, with other parameter names")))
+            .map_err(|twice| mistakes.add(place, format!("{twice}, with other parameter names")))
             .ok()
     }
-}
-
-fn read_text(path: &Path) -> Result<String, String> {
-    let content =
-        file::read_large(path, MAX_BYTES).map_err(|error| format!("cannot read it: {error}"))?;
-    String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 /// The line of a file in which this byte stands.
@@ -167,9 +188,13 @@ fn message(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', " ")
 }
 
-fn read_route(value: Value, wrong: &mut impl FnMut(String)) -> Option<RouteEntry> {
+fn read_route(
+    value: Value,
+    models: &ModelsRead,
+    wrong: &mut impl FnMut(String),
+) -> Option<RouteEntry> {
     let table: RouteTable = value.try_into().map_err(|error| wrong(message(&error))).ok()?;
-    table.check(wrong)
+    table.check(models, wrong)
 }
 
 /// The routes so far, by host and path.

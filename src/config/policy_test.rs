@@ -27,6 +27,6 @@ impl PolicyTest {
                 .wrong(settings::POLICY_FILE, "is not set; name the policy by it, or by --policy");
         }
         let cases = read_cases(cases, &mut reader.mistakes);
-        Some(Self { policy: policy?.policy, cases })
+        Some(Self { policy: policy?.set.policy?, cases })
     }
 }

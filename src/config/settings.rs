@@ -179,6 +179,13 @@ settings! {
         /.well-known/jwks.json; a gateway that asks there by mistake may let everybody in";
     POLICY_FILE: Option<PathBuf> = optional(path), "path", "",
         "The routes and what each demands, in TOML (unset: a good credential for everything)";
+    PERMISSIONS_FILE: Option<PathBuf> = optional(path), "path", "",
+        "authnzerver's model of permissions, in JSON, for routes with `permission`, and for /check and \
+        /check-limit of the internal listener";
+    CASBIN_MODEL: Option<PathBuf> = optional(path), "path", "",
+        "Casbin's model, for routes with `casbin`; needs CASBIN_POLICY";
+    CASBIN_POLICY: Option<PathBuf> = optional(path), "path", "",
+        "Casbin's policy, in comma-separated lines; needs CASBIN_MODEL";
     GATEWAY_SECRET: Vec<Secret> [Secret] = long_secrets(MIN_TOKEN_BYTES), "comma list of texts", "",
         "Values of X-Portcullis-Gateway by which gateways prove themselves, each of at least 32 bytes";
     GATEWAY_NETWORKS: Networks = gateway_networks, "comma list of networks", "",

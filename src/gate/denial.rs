@@ -55,6 +55,7 @@ impl From<Unmet> for Denial {
             Unmet::Issuer => DenialCode::WrongIssuer.into(),
             Unmet::Audience => DenialCode::WrongAudience.into(),
             Unmet::Claim => DenialCode::WrongClaim.into(),
+            Unmet::Permission => DenialCode::PermissionDenied.into(),
             Unmet::LoginAge(age) => {
                 Self { max_age: Some(age.as_secs()), ..DenialCode::LoginTooOld.into() }
             }
@@ -149,6 +150,7 @@ denial_codes! {
     InsufficientRole "insufficient_role" NotEnough "The user does not have the role needed",
     WrongIssuer "wrong_issuer" NotEnough "The token is of another issuer than is needed here",
     WrongClaim "wrong_claim" NotEnough "A claim of the token has another value than is needed here",
+    PermissionDenied "permission_denied" NotEnough "The user may not do this",
     LoginTooOld "login_too_old" LoginAgain "The login is too long ago for this",
     NoRoute "no_route" Refused "No route of the policy lets this request pass",
     AmbiguousRequest "ambiguous_request" Refused

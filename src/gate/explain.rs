@@ -100,7 +100,7 @@ async fn take_steps(
         }
     }
     let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-    let facts = policy.facts_at(&route, &request.path, found.facts(clock.now()));
+    let facts = policy.facts_at(&route, &request, found.facts(clock.now()));
     let of_route = match route.access {
         Access::Required(requirement) => requirement,
         Access::Public | Access::Denied => demanded,

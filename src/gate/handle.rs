@@ -143,7 +143,7 @@ mod tests {
             ("a".repeat(42) + "=", false),
             ("a".repeat(42) + "+", false),
             ("a".repeat(41) + "é", false),
-            ("a".repeat(20) + "." + &"b".repeat(20) + ".c", false),
+            (format!("{}.{}.c", "a".repeat(20), "b".repeat(20)), false),
         ] {
             assert_eq!(is_handle(&credential), expected, "{credential}");
         }

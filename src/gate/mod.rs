@@ -136,7 +136,7 @@ impl Gate {
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
         };
         let decision = self.authenticate(inquiry).await?;
-        let facts = policy.facts_at(route, &request.path, self.facts(&decision));
+        let facts = policy.facts_at(route, request, self.facts(&decision));
         check_facts(&[requirement, demanded], &facts)?;
         Ok(Identity::Known(decision))
     }

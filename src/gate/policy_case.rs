@@ -109,7 +109,7 @@ pub fn judge(policy: &Policy, case: &PolicyCase) -> Result<Option<Arc<str>>, Den
         (Ok(Some(_)), None) => Err(DenialCode::MissingCredentials.into()),
         (Ok(Some(requirement)), Some(user)) => {
             let facts = Facts::new(&user.token, user.session.as_ref(), NOW);
-            let facts = policy.facts_at(&route, &request.path, facts);
+            let facts = policy.facts_at(&route, &request, facts);
             check_facts(&[requirement, demanded], &facts)
         }
     };

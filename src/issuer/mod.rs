@@ -22,6 +22,7 @@ pub mod issued;
 pub mod keys;
 pub mod login;
 pub mod metrics;
+pub mod permission_check;
 pub mod policy;
 pub mod readiness;
 pub mod refresh;
@@ -42,6 +43,7 @@ use introspection::Introspection;
 use keys::KeyRegistration;
 use login::{Login, PasswordCheck};
 use metrics::IssuerMetrics;
+use permission_check::PermissionCheck;
 use policy::IssuancePolicy;
 use readiness::Readiness;
 use refresh::Refresh;
@@ -54,6 +56,7 @@ use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::lease::Leases;
 use crate::opaque::Tokens;
+use crate::policy::permissions::PermissionsInForce;
 use crate::secret::Random;
 use crate::session::Sessions;
 use crate::store::records::Records;
@@ -84,6 +87,8 @@ pub struct Dependencies {
     pub signers: Arc<SigningRing>,
     /// Checks access tokens, as the gate does.
     pub verifier: Arc<Verifier>,
+    /// authnzerver's model of permissions, if there is one.
+    pub permissions: PermissionsInForce,
     /// The audit log.
     pub audit: Audit,
     /// The metrics.
@@ -109,6 +114,8 @@ pub struct Issuance {
     pub clients: ClientAuthentication,
     /// Keys in jwthenticator's way.
     pub keys: KeyRegistration,
+    /// Checks of permissions and limits by authnzerver's model.
+    pub permissions: PermissionCheck,
     /// Readiness of the stores.
     pub readiness: Readiness,
     /// The limits, for secrets that a way in checks itself.
@@ -134,6 +141,7 @@ impl Issuance {
             introspection: Introspection::new(on),
             clients: ClientAuthentication::new(on),
             keys: KeyRegistration::new(on),
+            permissions: PermissionCheck::new(on),
             readiness: Readiness::new(on),
             throttle,
             audit,

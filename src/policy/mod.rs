@@ -5,19 +5,23 @@
 //! setting, and the time is passed in. A [`Policy`] is compiled once and replaced as a whole.
 
 pub mod canonical;
+pub(crate) mod casbin;
 pub(crate) mod claim;
+mod models;
 pub mod permissions;
 pub mod requirement;
 pub mod return_address;
 mod route;
 pub mod routes;
+pub(crate) mod template;
 
+pub use models::Models;
 pub use requirement::{Facts, Requirement, Unmet};
 pub use route::{Access, Route};
 
 use std::sync::Arc;
 
-use canonical::{CanonicalPath, CanonicalRequest, Refusal};
+use canonical::{CanonicalRequest, Refusal};
 use claim::ClaimPath;
 use routes::{NamedTwice, PathPattern, Place, RouteIndex};
 
@@ -28,6 +32,8 @@ pub struct Policy {
     default: Access,
     /// The claims that hold a user's roles; the first that has a value counts.
     roles: Vec<ClaimPath>,
+    /// The models that its conditions ask.
+    models: Models,
     allows_preflight: bool,
     routes: usize,
 }
@@ -58,7 +64,14 @@ impl Policy {
     ) -> Result<Self, NamedTwice> {
         let routes = places.iter().map(|(_, _, routes)| routes.len()).sum();
         let index = RouteIndex::compile(places)?;
-        Ok(Self { index, default, roles, allows_preflight, routes })
+        let models = Models::default();
+        Ok(Self { index, default, roles, models, allows_preflight, routes })
+    }
+
+    /// The same policy, whose conditions ask these models.
+    #[must_use]
+    pub(crate) fn with_models(self, models: Models) -> Self {
+        Self { models, ..self }
     }
 
     /// The number of its routes.
@@ -110,11 +123,12 @@ impl Policy {
     pub fn facts_at<'f>(
         &'f self,
         route: &RouteMatch<'f>,
-        path: &'f CanonicalPath<'f>,
+        request: &'f CanonicalRequest<'f>,
         facts: Facts<'f>,
     ) -> Facts<'f> {
-        let path = route.pattern.map(|pattern| (pattern, path));
-        Facts { roles: &self.roles, path, ..facts }
+        let path = route.pattern.map(|pattern| (pattern, &request.path));
+        let (roles, models) = (self.roles.as_slice(), Some(&self.models));
+        Facts { roles, models, path, method: request.method, ..facts }
     }
 }
 

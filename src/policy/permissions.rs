@@ -4,17 +4,26 @@
 //! stand in another is a mistake; in authnzerver it was a silent denial.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use serde::Deserialize;
+
+/// The model in force, if there is one, for whoever asks it; replaced as a whole.
+pub type PermissionsInForce = Arc<ArcSwapOption<Permissions>>;
 
 type Names = BTreeSet<String>;
 
 /// Roles that see every item.
 const SEES_ALL: [&str; 2] = ["superuser", "staff"];
+/// The role of users who are locked.
+pub(crate) const LOCKED: &str = "locked";
+/// The role of users whom nobody knows.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 /// Roles that a model must have.
-const NEEDED_ROLES: [&str; 3] = ["superuser", "anonymous", "locked"];
+const NEEDED_ROLES: [&str; 3] = ["superuser", ANONYMOUS, LOCKED];
 /// The user who stands for everybody; in authnzerver's database it has the number 2.
-const EVERYBODY: [&str; 2] = ["2", "anonymous"];
+pub(crate) const EVERYBODY: [&str; 2] = ["2", ANONYMOUS];
 
 /// A permission model.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -139,6 +148,21 @@ impl Permissions {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether there is such an item with a policy.
+    pub(crate) fn has_item(&self, item: &str) -> bool {
+        self.item_policy.contains_key(item)
+    }
+
+    /// Returns whether there is such an action.
+    pub(crate) fn has_action(&self, action: &str) -> bool {
+        self.actions.contains(action)
+    }
+
+    /// Returns whether there is such a visibility.
+    pub(crate) fn has_visibility(&self, visibility: &str) -> bool {
+        self.visibilities.contains(visibility)
     }
 
     /// Returns whether the role may do this. What the model does not name may not be done.

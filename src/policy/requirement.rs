@@ -1,11 +1,15 @@
 //! What a route demands of whoever asks: pure, and checked again for every cached decision.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use super::canonical::CanonicalPath;
 use super::claim::{ClaimPath, UserClaims, as_text, holds_integers_alone};
+use super::models::Models;
+use super::permissions::{AccessQuestion, LOCKED};
 use super::routes::PathPattern;
+use super::template::Template;
 use crate::clock::UnixTime;
 use crate::session::Session;
 use crate::token::Verified;
@@ -33,8 +37,23 @@ pub(crate) enum Condition {
     Claim { claim: ClaimPath, values: Vec<ExpectedValue> },
     /// The user logged in so long ago at most.
     MaxLoginAge(Duration),
+    /// authnzerver's model lets one of the user's roles do this.
+    Permission(ItemAction),
+    /// Casbin lets the user do this to that object.
+    Casbin { object: Template, action: Template },
     /// One of these requirements is met.
     AnyOf(Vec<Requirement>),
+}
+
+/// An action on an item, as authnzerver's model knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ItemAction {
+    pub(crate) item: Template,
+    pub(crate) action: Template,
+    pub(crate) owner: Template,
+    pub(crate) visibility: Template,
+    /// Users, separated by commas.
+    pub(crate) shared_with: Template,
 }
 
 /// A value that a claim must have.
@@ -57,6 +76,10 @@ pub struct Facts<'f> {
     pub(super) roles: &'f [ClaimPath],
     /// The path that a route named, and the route's pattern.
     pub(super) path: Option<(&'f PathPattern, &'f CanonicalPath<'f>)>,
+    /// The method of the request.
+    pub(super) method: &'f str,
+    /// The models of permissions.
+    pub(super) models: Option<&'f Models>,
     /// The present time.
     pub now: UnixTime,
 }
@@ -82,6 +105,9 @@ pub enum Unmet {
     /// The login is older than this, or nobody knows how old it is.
     #[error("the login is too long ago")]
     LoginAge(Duration),
+    /// A model of permissions does not let the user do this.
+    #[error("the model of permissions does not allow it")]
+    Permission,
 }
 
 impl Requirement {
@@ -151,6 +177,10 @@ impl Condition {
                 let is_recent = login.is_some_and(|login| facts.now.since(login) <= *age);
                 holds(is_recent, || Unmet::LoginAge(*age))
             }
+            Self::Permission(asked) => holds(facts.permits(asked), || Unmet::Permission),
+            Self::Casbin { object, action } => {
+                holds(facts.casbin_allows(object, action), || Unmet::Permission)
+            }
             Self::AnyOf(ways) => any_of(ways, facts),
         }
     }
@@ -166,6 +196,8 @@ impl Condition {
             Self::Audience(_) => "audience",
             Self::Claim { .. } => "claims",
             Self::MaxLoginAge(_) => "max_login_age",
+            Self::Permission(_) => "permission",
+            Self::Casbin { .. } => "casbin",
             Self::AnyOf(_) => "any",
         }
     }
@@ -187,6 +219,11 @@ impl fmt::Display for Condition {
                 write!(f, "{} is one of [{}]", claim.as_str(), values.join(" "))
             }
             Self::MaxLoginAge(age) => write!(f, "a login within {} s", age.as_secs()),
+            Self::Permission(asked) => {
+                let ItemAction { item, action, owner, visibility, .. } = asked;
+                write!(f, "the permission to {action} the {visibility} {item} of {owner}")
+            }
+            Self::Casbin { object, action } => write!(f, "{action} on {object} by Casbin"),
             Self::AnyOf(ways) => write!(f, "one of {} ways", ways.len()),
         }
     }
@@ -222,7 +259,7 @@ fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
 impl<'f> Facts<'f> {
     /// The facts about a user, at no route.
     pub fn new(token: &'f Verified, session: Option<&'f Session>, now: UnixTime) -> Self {
-        Self { token, session, roles: &[], path: None, now }
+        Self { token, session, roles: &[], path: None, method: "", models: None, now }
     }
 
     fn has_role(&self, role: &str) -> bool {
@@ -257,6 +294,54 @@ impl<'f> Facts<'f> {
     fn parameter(&self, name: &str) -> Option<&str> {
         let (pattern, path) = self.path?;
         pattern.parameters(path).find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// The user, as applications are told: with the prefix of the issuer's users.
+    fn user(&self) -> Cow<'f, str> {
+        let (prefix, subject) = (&self.token.issuer.user_prefix, &self.token.subject);
+        if prefix.is_empty() { subject.into() } else { format!("{prefix}{subject}").into() }
+    }
+
+    fn render<'t>(&'t self, template: &'t Template) -> Option<Cow<'t, str>> {
+        template.render(|name| self.parameter(name), self.method)
+    }
+
+    /// Returns whether authnzerver's model lets one of the user's roles do this. Whoever is locked
+    /// may do nothing, whatever else he is.
+    fn permits(&self, asked: &ItemAction) -> bool {
+        let permissions = self.models.and_then(|models| models.permissions.as_ref());
+        let ItemAction { item, action, owner, visibility, shared_with } = asked;
+        let texts = [item, action, owner, visibility, shared_with].map(|text| self.render(text));
+        let (
+            Some(permissions),
+            [Some(item), Some(action), Some(owner), Some(visibility), Some(shared)],
+        ) = (permissions, &texts)
+        else {
+            return false;
+        };
+        let user = self.user();
+        let is_granted = |role: &str| {
+            let (user, shared_with) = (&*user, &**shared);
+            permissions.grants(&AccessQuestion {
+                user,
+                role,
+                action,
+                item,
+                owner,
+                visibility,
+                shared_with,
+            })
+        };
+        !self.has_role(LOCKED) && self.holds_text(self.roles, is_granted)
+    }
+
+    /// Returns whether Casbin lets the user do this. Its subject is the user and never a role of
+    /// the token: a rule that denies the user would not deny the role.
+    fn casbin_allows(&self, object: &Template, action: &Template) -> bool {
+        let casbin = self.models.and_then(|models| models.casbin.as_ref());
+        let texts = (self.render(object), self.render(action));
+        let (Some(casbin), (Some(object), Some(action))) = (casbin, texts) else { return false };
+        casbin.allows(&self.user(), &object, &action)
     }
 
     /// The time of the login: `auth_time` (OpenID Connect Core, section 2), else the beginning of

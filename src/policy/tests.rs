@@ -13,6 +13,8 @@ use crate::session::{Session, SessionId, UserId};
 use crate::token::{Claims, Verified};
 use crate::wire::networks::Networks;
 
+mod models;
+
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
 fn verified(claims: &Value) -> Verified {
@@ -127,7 +129,7 @@ fn check(condition: Condition, token: &Verified, session: Option<&Session>) -> R
         client: None,
     };
     let request = canonical(&told).unwrap();
-    let facts = policy.facts_at(&route, &request.path, Facts::new(token, session, NOW));
+    let facts = policy.facts_at(&route, &request, Facts::new(token, session, NOW));
     Requirement::all(vec![condition]).check(&facts)
 }
 
@@ -248,7 +250,7 @@ fn a_claim_is_compared_with_a_part_of_the_path_to_the_letter() {
         let request = canonical(&told).unwrap();
         let route = policy.find(&request).unwrap().expect("a route");
         let token = verified(&json!({ "sub": sub }));
-        let facts = policy.facts_at(&route, &request.path, Facts::new(&token, None, NOW));
+        let facts = policy.facts_at(&route, &request, Facts::new(&token, None, NOW));
         assert_eq!(requirement.check(&facts).is_ok(), is_own, "{sub} {target}");
     }
 }

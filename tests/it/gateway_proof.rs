@@ -117,7 +117,7 @@ fn a_policy_that_anybody_can_reach_is_warned_of() {
             .iter()
             .fold(suite::policy::realm(), |realm, (name, value)| realm.with(name, value));
         let ended = realm.exits(0, &["check-config"], "");
-        let said = ended.errors + &ended.printed;
+        let said = ended.errors + ended.printed.as_str();
         for listener in ["LISTEN", "EXT_AUTHZ_LISTEN"] {
             let warning = format!("whoever reaches {listener} can say which request he asks about");
             let is_warned = warned.contains(&listener);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::policy_models::with_permissions;
 use crate::support::{
     http::{self, Client, Response, bearer, request},
     issuer::{ALICE, DEMO, Issuer},
@@ -65,7 +66,8 @@ fn the_document_says_whom_each_route_asks_for_and_where_it_is() {
 
 #[test]
 fn no_answer_has_a_status_that_the_document_does_not_tell() {
-    let realm = Realm::issuing().with("RATE_LIMITS", "true").with("RATE_LIMIT_PER_MINUTE", "8");
+    let realm = with_permissions(Realm::issuing());
+    let realm = realm.with("RATE_LIMITS", "true").with("RATE_LIMIT_PER_MINUTE", "8");
     let secret = realm.with_alice_and_demo();
     let key = realm.ask(&["apikey", "add", "alice", "--scope", "user:read"]);
     let issuer = Issuer::start(&realm);

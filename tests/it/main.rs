@@ -49,6 +49,8 @@ mod nginx;
 mod opaque_gate;
 mod opaque_store;
 mod outage;
+mod policy_models;
+mod policy_reload;
 mod policy_test;
 mod proto_fresh;
 mod record_store;

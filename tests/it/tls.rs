@@ -75,7 +75,7 @@ fn nginx(
         let asked = |scheme| format!("proxy_pass {scheme}://portcullis/{question}");
         edits.push((asked("http"), asked("https")));
     }
-    edits.push((AFTER.to_owned(), AFTER.to_owned() + &lines("nginx", certificates, shows)));
+    edits.push((AFTER.to_owned(), AFTER.to_owned() + lines("nginx", certificates, shows).as_str()));
     move |gate, app| {
         let edits: Vec<_> = edits.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
         let nginx = Nginx::start(gate, app, &edits)?;
@@ -108,7 +108,7 @@ fn caddy(
     shows: bool,
 ) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Caddy, SocketAddr)> {
     const AFTER: &str = "\t\t\tresponse_header_timeout 3s\n";
-    let tls = AFTER.to_owned() + &lines("caddyfile", certificates, shows);
+    let tls = AFTER.to_owned() + lines("caddyfile", certificates, shows).as_str();
     move |gate, app| {
         let caddy = Caddy::start(gate, app, &[(1, AFTER, tls.as_str())])?;
         let address = caddy.address;
@@ -126,7 +126,7 @@ fn haproxy(
     // What HAProxy shows is one file.
     let key = read("client-key.pem");
     if !read("client.pem").contains(&key) {
-        certificates.write("client.pem", &(read("client.pem") + &key));
+        certificates.write("client.pem", &(read("client.pem") + key.as_str()));
     }
     let tls = lines("haproxy", certificates, shows);
     move |gate, app| {
@@ -147,7 +147,7 @@ fn envoy(
     by_grpc: Option<SocketAddr>,
 ) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Envoy, SocketAddr)> {
     const AFTER: &str = "  - name: portcullis\n    connect_timeout: 1s\n";
-    let tls = AFTER.to_owned() + &lines("yml", certificates, shows);
+    let tls = AFTER.to_owned() + lines("yml", certificates, shows).as_str();
     move |gate, app| {
         let protocol = if by_grpc.is_some() { Protocol::Grpc } else { Protocol::Http };
         let edits = [(1, AFTER, tls.as_str())];

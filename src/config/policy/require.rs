@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::lists::{OneOrMany, each};
 use super::message;
+use super::models::{CasbinTable, ModelsRead, PermissionTable};
 use crate::policy::claim::ClaimPath;
 use crate::policy::requirement::{Condition, ExpectedValue};
 use crate::policy::routes::PathPattern;
@@ -25,6 +26,8 @@ struct RequireTable {
     claims: Option<BTreeMap<String, Value>>,
     /// In seconds.
     max_login_age: Option<u32>,
+    permission: Option<PermissionTable>,
+    casbin: Option<CasbinTable>,
     any: Option<Vec<RequireTable>>,
 }
 
@@ -47,6 +50,7 @@ struct NamesTable {
 pub(super) fn read(
     value: Value,
     paths: &[PathPattern],
+    models: &ModelsRead,
     wrong: &mut impl FnMut(String),
 ) -> Option<Access> {
     match value {
@@ -56,7 +60,7 @@ pub(super) fn read(
         Value::Table(_) => {
             let table: Result<RequireTable, _> = value.try_into();
             let table = table.map_err(|error| wrong(format!("require: {}", message(&error))));
-            Some(Access::Required(table.ok()?.requirement(paths, wrong)))
+            Some(Access::Required(table.ok()?.requirement(paths, models, wrong)))
         }
         _ => {
             wrong("require: write \"nothing\", \"token\", \"never\", or a table".to_owned());
@@ -66,8 +70,15 @@ pub(super) fn read(
 }
 
 impl RequireTable {
-    fn requirement(self, paths: &[PathPattern], wrong: &mut impl FnMut(String)) -> Requirement {
+    fn requirement(
+        self,
+        paths: &[PathPattern],
+        models: &ModelsRead,
+        wrong: &mut impl FnMut(String),
+    ) -> Requirement {
         let mut conditions = Vec::new();
+        // One with a mistake is no condition, and yet it was named.
+        let names_model = self.permission.is_some() || self.casbin.is_some();
         if let Some(scopes) = self.scopes {
             let (all, any) = scopes.split();
             conditions
@@ -90,14 +101,17 @@ impl RequireTable {
         conditions.extend(
             self.max_login_age.map(|age| Condition::MaxLoginAge(Duration::from_secs(age.into()))),
         );
+        let permission = self.permission.and_then(|it| it.condition(paths, models, wrong));
+        let casbin = self.casbin.and_then(|it| it.condition(paths, models, wrong));
+        conditions.extend(permission.into_iter().chain(casbin));
         if let Some(ways) = self.any {
             if ways.is_empty() {
                 wrong("`any` is an empty list; leave it out, or name one".to_owned());
             }
-            let ways = ways.into_iter().map(|way| way.requirement(paths, wrong));
+            let ways = ways.into_iter().map(|way| way.requirement(paths, models, wrong));
             conditions.push(Condition::AnyOf(ways.collect()));
         }
-        if conditions.is_empty() {
+        if conditions.is_empty() && !names_model {
             wrong("`require` demands nothing in particular; write require = \"token\"".to_owned());
         }
         Requirement::all(conditions)

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use super::lists::{OneOrMany, each};
+use super::models::ModelsRead;
 use super::require;
 use crate::policy::canonical::is_method;
 use crate::policy::routes::PathPattern;
@@ -33,7 +34,11 @@ pub(super) struct RouteEntry {
 
 impl RouteTable {
     /// Checks all that stands in it; `None` where something is wrong.
-    pub(super) fn check(self, wrong: &mut impl FnMut(String)) -> Option<RouteEntry> {
+    pub(super) fn check(
+        self,
+        models: &ModelsRead,
+        wrong: &mut impl FnMut(String),
+    ) -> Option<RouteEntry> {
         let mut count = 0;
         let mut wrong = |problem: String| {
             count += 1;
@@ -56,7 +61,7 @@ impl RouteTable {
         });
         let access = match self.require {
             None => Some(Access::Required(Requirement::default())),
-            Some(require) => require::read(require, &paths, &mut wrong),
+            Some(require) => require::read(require, &paths, models, &mut wrong),
         };
         let route = Route {
             name: name.into(),

@@ -3,14 +3,18 @@
 use super::*;
 use crate::policy::canonical::{Told, canonical};
 
-fn read(text: &str) -> Result<(Policy, Vec<String>), Vec<String>> {
+fn read(text: &str) -> Result<(Arc<Policy>, Vec<String>), Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.toml");
     std::fs::write(&path, text).unwrap();
-    let source = PolicySource::new(path.clone(), vec![ClaimPath::parse("roles")]);
+    let files = PolicyFiles { routes: Some(path.clone()), ..PolicyFiles::default() };
+    let source = PolicySource::new(files, vec![ClaimPath::parse("roles")]);
     let plain = |line: &String| line.replace(&path.display().to_string(), "FILE");
     match source.read() {
-        Ok((policy, found)) => Ok((policy, found.warnings().iter().map(plain).collect())),
+        Ok((set, found)) => {
+            let policy = set.policy.expect("routes");
+            Ok((policy, found.warnings().iter().map(plain).collect()))
+        }
         Err(mistakes) => Err(mistakes.lines().iter().map(plain).collect()),
     }
 }
@@ -158,7 +162,9 @@ fn what_opens_or_shuts_everything_is_said() {
 
 #[test]
 fn what_cannot_be_read_is_a_mistake() {
-    let source = PolicySource::new("/nowhere/policy.toml".into(), Vec::new());
+    let routes = Some("/nowhere/policy.toml".into());
+    let files = PolicyFiles { routes, ..PolicyFiles::default() };
+    let source = PolicySource::new(files, Vec::new());
     let mistakes = source.read().map(|_| ()).expect_err("no file").lines();
     assert!(mistakes[0].starts_with("/nowhere/policy.toml: cannot read it: "), "{mistakes:?}");
 }

@@ -14,6 +14,7 @@ mod internal;
 mod jwthenticator;
 mod pages;
 pub mod paths;
+mod permissions;
 mod reply;
 mod revoke;
 mod router;

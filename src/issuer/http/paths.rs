@@ -30,6 +30,8 @@ pub(super) const VALIDATE_REQUEST_TRAEFIK: &str = "/validate_request/traefik";
 // The internal listener.
 pub(super) const REGISTER_KEY: &str = "/register_key";
 pub(super) const IS_KEY_REGISTERED: &str = "/is_key_registered";
+pub(super) const CHECK: &str = "/check";
+pub(super) const CHECK_LIMIT: &str = "/check-limit";
 pub(super) const ADMIN_SESSIONS: &str = "/admin/sessions";
 pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";

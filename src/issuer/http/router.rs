@@ -10,7 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::reply::not_found;
-use super::{Web, discovery, document, internal, jwthenticator, paths, revoke, sessions, token};
+use super::{
+    Web, discovery, document, internal, jwthenticator, paths, permissions, revoke, sessions, token,
+};
 
 /// The routes for the applications and people behind the gateway.
 pub(super) fn public(web: &Arc<Web>) -> Router {
@@ -60,10 +62,14 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
 }
 
 fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
-    let router = OpenApiRouter::new()
+    let mut router = OpenApiRouter::new()
         .routes(routes!(internal::list_all))
         .routes(routes!(internal::end_one))
         .routes(routes!(internal::list_of_user, internal::end_of_user));
+    if web.issuance.permissions.has_model() {
+        router =
+            router.routes(routes!(permissions::check)).routes(routes!(permissions::check_limit));
+    }
     if web.config.disable_internal {
         return router;
     }

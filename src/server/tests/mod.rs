@@ -142,7 +142,7 @@ impl Client {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             self.0.read_exact(&mut body).await.unwrap();
-            head + &String::from_utf8(body).unwrap()
+            head + String::from_utf8(body).unwrap().as_str()
         })
         .await
         .unwrap()

@@ -8,6 +8,7 @@ use portcullis::policy::canonical::Refusal;
 use serde_json::Value;
 
 use super::text;
+use crate::policy_models::with_permissions;
 use crate::spellings;
 use crate::support::{
     http, in_repository, is_regenerating,
@@ -133,7 +134,7 @@ fn describe(command: &[&str], made: &mut String) {
 
 #[test]
 fn the_routes_are_those_of_the_openapi_document() {
-    let issuer = Issuer::start(&Realm::issuing());
+    let issuer = Issuer::start(&with_permissions(Realm::issuing()));
     let document = http::get(issuer.public, "/openapi.json", &[]).json();
     let mut made = String::new();
     for tag in document["tags"].as_array().expect("tags") {
@@ -197,7 +198,7 @@ fn route(method: &str, path: &str, operation: &Value) -> String {
 
 #[test]
 fn the_metrics_are_those_of_a_process_that_issues() {
-    let realm = Realm::issuing();
+    let realm = with_permissions(Realm::issuing());
     realm.with_alice_and_demo();
     let issuer = Issuer::start(&realm);
     let form = [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];

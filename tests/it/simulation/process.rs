@@ -235,6 +235,7 @@ impl Process {
             sessions: Arc::clone(&self.sessions),
             signers: Arc::new(SigningRing::fixed(KEY.clone())),
             verifier: Arc::new(verifier(ISS, &KEY, Duration::ZERO, Arc::clone(&clock))),
+            permissions: Arc::default(),
             audit: Audit::new(AuditLog::off(), Arc::clone(&clock)),
             metrics: ISSUER_METRICS.clone(),
             clock,

@@ -59,7 +59,7 @@ fn refusals(all: &[&Asked]) -> String {
         }
     }
     let lines = counts.iter().map(|(code, counts)| line(&format!("`{code}`"), counts));
-    head("Refused because") + &lines.collect::<String>()
+    head("Refused because") + lines.collect::<String>().as_str()
 }
 
 /// The mutations, a line a rule.
@@ -68,7 +68,7 @@ fn relaxed(all: &[&Asked]) -> String {
         let counts: Vec<_> = all.iter().map(|asked| disagreements(asked, reading)).collect();
         line(reading.name, &counts)
     });
-    head("A judge that would") + &lines.collect::<String>()
+    head("A judge that would") + lines.collect::<String>().as_str()
 }
 
 fn head(first: &str) -> String {

@@ -133,6 +133,7 @@ impl Fixture {
             records,
             sessions: Arc::new(guarded_sessions),
             verifier: Arc::new(verifier(ISS, &signer, setup.leeway, clock.clone())),
+            permissions: Arc::default(),
             signers: Arc::new(SigningRing::fixed(signer)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),

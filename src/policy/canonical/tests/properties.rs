@@ -101,7 +101,7 @@ proptest! {
     fn the_canonical_form_of_a_canonical_form_is_itself(
         segments in segments(), choices in choices(), host in any::<u8>(), query in "([?][a-z%/?;=]{0,6})?",
     ) {
-        let target = spell(&segments, &choices) + &query;
+        let target = spell(&segments, &choices) + query.as_str();
         let (scheme, host) = spell_host(host);
         let told = Told { scheme: Some(scheme), host: Some(host), ..told(&target) };
         if let Ok(request) = canonical(&told) {

@@ -1,0 +1,160 @@
+//! Casbin's own examples through the one call, and every mistake in its files that it would pass over.
+
+use super::*;
+
+const MODEL: &str = "\
+[request_definition]
+r = sub, obj, act
+
+[policy_definition]
+p = sub, obj, act, eft
+
+[role_definition]
+g = _, _
+
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+
+[matchers]
+m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act)
+";
+
+const POLICY: &str = "\
+# Roles have names that no user has.
+p, role:editor, article:*, GET|PUT, allow
+p, role:admin, *, .*, allow
+p, bob, article:secret, GET, deny
+
+g, alice, role:admin
+g, bob, role:editor
+g, role:admin, role:editor
+";
+
+fn compile(model: &str, policy: &str) -> Result<Casbin, BadCasbin> {
+    Casbin::compile(model, policy)
+}
+
+#[test]
+fn a_subject_may_do_what_its_roles_may_and_no_rule_denies() {
+    let casbin = compile(MODEL, POLICY).expect("good files");
+    assert_eq!(casbin.rules(), 6);
+    for (subject, object, action, is_allowed) in [
+        ("alice", "article:1", "GET", true),
+        ("alice", "order:1", "DELETE", true),
+        ("bob", "article:1", "GET", true),
+        ("bob", "article:1", "PUT", true),
+        ("bob", "article:1", "DELETE", false),
+        ("bob", "order:1", "GET", false),
+        ("bob", "article:secret", "GET", false),
+        ("alice", "article:secret", "GET", true),
+        ("carol", "article:1", "GET", false),
+        ("", "", "", false),
+        ("Alice", "article:1", "GET", false),
+    ] {
+        // The second time from memory.
+        for _ in 0..2 {
+            let found = casbin.allows(subject, object, action);
+            assert_eq!(found, is_allowed, "{subject} {action} {object}");
+        }
+    }
+}
+
+#[test]
+fn decisions_of_texts_that_read_the_same_when_they_are_joined_are_apart() {
+    let model = "[request_definition]\nr = sub, obj, act\n[policy_definition]\np = sub, obj, act\n\
+        [policy_effect]\ne = some(where (p.eft == allow))\n[matchers]\n\
+        m = r.sub == p.sub && r.obj == p.obj && r.act == p.act\n";
+    let casbin = compile(model, "p, ab, c, d\n").expect("good files");
+    for (subject, object, action, is_allowed) in [
+        ("ab", "c", "d", true),
+        ("a", "bc", "d", false),
+        ("ab", "cd", "", false),
+        ("", "abc", "d", false),
+        ("1:1:ab", "c", "d", false),
+    ] {
+        assert_eq!(casbin.allows(subject, object, action), is_allowed, "{subject} {object}");
+    }
+}
+
+/// Casbin's own function would panic at half a letter.
+#[test]
+fn letters_of_several_bytes_are_matched_as_others_are() {
+    let casbin = compile(MODEL, "p, bob, orde*, GET, allow\np, bob, żółw*, GET, allow\n");
+    let casbin = casbin.expect("good files");
+    for (object, is_allowed) in [
+        ("żó", false),
+        ("żółwie", true),
+        ("żółw", true),
+        ("ordé", false),
+        ("orde", true),
+        ("é", false),
+    ] {
+        assert_eq!(casbin.allows("bob", object, "GET"), is_allowed, "{object}");
+    }
+}
+
+/// A text that looks like an object, or like code, is a text.
+#[test]
+fn what_a_client_sends_is_never_interpreted() {
+    let casbin = compile(MODEL, POLICY).expect("good files");
+    for text in [r#"{"sub":"alice"}"#, "alice\"", "alice\" || true || \"", "eval(true)", "#{a:1}"] {
+        assert!(!casbin.allows(text, "article:1", "GET"), "{text}");
+        assert!(!casbin.allows("carol", text, "GET"), "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_model_is_named() {
+    for (from, to, mistake) in [
+        ("[matchers]", "[matcher]", "[matchers] has no `m`"),
+        ("[policy_effect]\ne", "[policy_effect]\nf", "[policy_effect] has no `e`"),
+        ("r = sub, obj, act", "r = sub, obj", "not 2 parts"),
+        ("e = some(where (p.eft == allow)) && ", "e = every(where) && ", "Casbin knows no"),
+        ("g = _, _", "g = _", "role definition"),
+        ("m = g", "m g", "parse content error"),
+        ("&& regex", "& & regex", "Failed to compile matcher"),
+    ] {
+        assert!(MODEL.contains(from), "{from}");
+        let found = compile(&MODEL.replace(from, to), POLICY).map(|_| ()).expect_err(to);
+        assert!(matches!(&found, BadCasbin::Model(it) if it.contains(mistake)), "{to}: {found:?}");
+    }
+    // Only a rule shows it.
+    for (from, to) in [("keyMatch(", "keyMach("), ("r.obj", "r.object")] {
+        let found = compile(&MODEL.replace(from, to), POLICY).map(|_| ()).expect_err(to);
+        assert!(matches!(found, BadCasbin::Rule { line: 2, .. }), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn a_line_that_casbin_would_pass_over_is_a_mistake() {
+    for (line, mistake) in [
+        ("p, bob, article:1, GET", "\"p\" has 4 values, not 3"),
+        ("p, bob, article:1, GET, allow, more", "\"p\" has 4 values, not 5"),
+        ("p, bob, article:1, GET, Deny", "an effect is allow or deny, not \"Deny\""),
+        ("p2, bob, article:1, GET, deny", "the model asks for no \"p2\""),
+        ("d, bob, article:1, GET, deny", "the model asks for no \"d\""),
+        ("g2, bob, role:admin", "the model asks for no \"g2\""),
+        ("g, bob", "\"g\" has 2 values, not 1"),
+        ("g, bob, role:admin, domain", "\"g\" has 2 values, not 3"),
+        ("p, \"bob, article:1, GET, deny", "a quote does not end"),
+        ("p, bob, article:1, [, allow", "Casbin cannot decide by it"),
+    ] {
+        let found = compile(MODEL, &format!("{POLICY}{line}\n")).map(|_| ()).expect_err(line);
+        let BadCasbin::Rule { line: at, problem } = found else { panic!("{line}: {found:?}") };
+        assert!(at == 9 && problem.contains(mistake), "{line}: {at} {problem}");
+    }
+    for empty in ["", "# nothing\n", "g, alice, role:admin\n"] {
+        let found = compile(MODEL, empty).map(|_| ()).expect_err(empty);
+        assert!(found.to_string().contains("no rule"), "{empty}: {found}");
+    }
+}
+
+#[test]
+fn what_casbin_cannot_decide_is_denied() {
+    // A pattern that only some requests make a bad one.
+    let model = MODEL.replace("regexMatch(r.act, p.act)", "regexMatch(p.act, r.act)");
+    let casbin = compile(&model, "p, bob, *, GET, allow\n").expect("good files");
+    assert!(casbin.allows("bob", "article:1", "GET"));
+    assert!(!casbin.allows("bob", "article:1", "["));
+    assert!(casbin.allows("bob", "article:1", "G.T"));
+}

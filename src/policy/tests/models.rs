@@ -1,0 +1,144 @@
+//! Conditions that ask a model: what they ask about, and for whom.
+
+use super::*;
+use crate::policy::casbin::Casbin;
+use crate::policy::permissions::Permissions;
+use crate::policy::requirement::ItemAction;
+use crate::policy::template::Template;
+use crate::token::Issuer;
+
+const MODEL: &str = "[request_definition]\nr = sub, obj, act\n[policy_definition]\np = sub, obj, act\n\
+    [role_definition]\ng = _, _\n[policy_effect]\ne = some(where (p.eft == allow))\n[matchers]\n\
+    m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act\n";
+const RULES: &str = "p, reader, order:17, GET\np, b:alice, order:17, PUT\ng, alice, reader\n";
+
+fn permissions() -> Permissions {
+    let role = |owned: &[&str], shared: &[&str]| {
+        json!({
+            "can_own_items": ["order"],
+            "allowed_actions_for_owned": owned,
+            "allowed_actions_for_other": {"shared": shared},
+        })
+    };
+    let model = json!({
+        "roles": ["superuser", "clerk", "guest", "anonymous", "locked"],
+        "items": ["order"], "actions": ["view", "edit"], "visibilities": ["shared", "private"],
+        "item_policy": {"order": {
+            "valid_role_actions": ["view", "edit"], "valid_visibilities": ["shared", "private"],
+            "invalid_roles": [],
+        }},
+        "role_policy": {
+            "superuser": role(&[], &[]), "anonymous": role(&[], &[]), "locked": role(&["view"], &[]),
+            "clerk": role(&["view", "edit"], &["view"]), "guest": role(&["view"], &[]),
+        },
+    });
+    Permissions::parse(&model.to_string()).unwrap()
+}
+
+fn models() -> Models {
+    let casbin = Casbin::compile(MODEL, RULES).unwrap();
+    Models { permissions: Some(Arc::new(permissions())), casbin: Some(Arc::new(casbin)) }
+}
+
+fn template(text: &str) -> Template {
+    Template::parse(text, |name| ["owner", "order"].contains(&name)).unwrap()
+}
+
+fn asks_permission(action: &str, visibility: &str, shared_with: &str) -> Condition {
+    Condition::Permission(ItemAction {
+        item: template("order"),
+        action: template(action),
+        owner: template("{owner}"),
+        visibility: template(visibility),
+        shared_with: template(shared_with),
+    })
+}
+
+fn asks_casbin() -> Condition {
+    Condition::Casbin { object: template("order:{order}"), action: template("{method}") }
+}
+
+/// The token of a user by this prefix, with these roles.
+fn token(subject: &str, prefix: &str, roles: &[&str]) -> Verified {
+    let issuer = Issuer { user_prefix: prefix.to_owned(), ..Issuer::default() };
+    let verified = verified(&json!({ "roles": roles }));
+    Verified { subject: subject.to_owned(), issuer: Arc::new(issuer), ..verified }
+}
+
+/// Returns whether the one condition of `/{owner}/{order}` holds for a request.
+fn holds(condition: &Condition, models: Models, token: &Verified, request: (&str, &str)) -> bool {
+    let access = Access::Required(Requirement::all(vec![condition.clone()]));
+    let routes = vec![route("order", &[], None, access)];
+    let policy = policy(vec![("*", "/{owner}/{order}", routes)], Access::Denied);
+    let policy = policy.with_models(models);
+    let told = Told {
+        method: Some(request.0),
+        scheme: Some("https"),
+        host: Some("app.test"),
+        target: Some(request.1),
+        client: None,
+    };
+    let request = canonical(&told).unwrap();
+    let route = policy.find(&request).unwrap().expect("a route");
+    let facts = policy.facts_at(&route, &request, Facts::new(token, None, NOW));
+    match condition.check(&facts) {
+        Ok(()) => true,
+        Err(unmet) => {
+            assert_eq!(unmet, Unmet::Permission);
+            false
+        }
+    }
+}
+
+#[test]
+fn one_role_that_authnzervers_model_lets_suffices_and_none_that_is_locked() {
+    for (subject, prefix, roles, action, visibility, shared_with, is_granted) in [
+        ("7", "", &["guest"][..], "view", "private", "", true),
+        ("7", "", &["guest"], "edit", "private", "", false),
+        ("7", "", &["guest", "clerk"], "edit", "private", "", true),
+        ("7", "", &["guest", "locked"], "view", "private", "", false),
+        ("7", "", &[], "view", "private", "", false),
+        ("7", "", &["nobody"], "view", "private", "", false),
+        ("8", "", &["clerk"], "view", "private", "", false),
+        ("8", "", &["clerk"], "view", "shared", "8,9", true),
+        ("8", "", &["clerk"], "view", "shared", "{order},9", false),
+        ("17", "", &["clerk"], "view", "shared", "{order},9", true),
+        // Of another issuer, this is another user.
+        ("7", "b:", &["guest"], "view", "private", "", false),
+    ] {
+        let condition = asks_permission(action, visibility, shared_with);
+        let token = token(subject, prefix, roles);
+        let found = holds(&condition, models(), &token, ("GET", "/7/17"));
+        assert_eq!(found, is_granted, "{prefix}{subject} {roles:?} {condition}");
+    }
+}
+
+#[test]
+fn casbin_is_asked_for_the_user_the_object_and_the_method_of_the_request() {
+    for (subject, prefix, method, path, is_allowed) in [
+        ("alice", "", "GET", "/x/17", true),
+        ("alice", "", "GET", "/x/%317", true),
+        ("alice", "", "PUT", "/x/17", false),
+        ("alice", "", "GET", "/x/18", false),
+        ("alice", "b:", "PUT", "/x/17", true),
+        ("alice", "b:", "GET", "/x/17", false),
+        ("bob", "", "GET", "/x/17", false),
+        // A user who is called like a role has what the role has: roles have names of their own.
+        ("reader", "", "GET", "/x/17", true),
+    ] {
+        let token = token(subject, prefix, &["reader"]);
+        let found = holds(&asks_casbin(), models(), &token, (method, path));
+        assert_eq!(found, is_allowed, "{prefix}{subject} {method} {path}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_lets_nobody_do_anything() {
+    for condition in [asks_permission("view", "private", ""), asks_casbin()] {
+        let token = token("7", "", &["clerk"]);
+        assert!(!holds(&condition, Models::default(), &token, ("GET", "/7/17")), "{condition}");
+        // Nor does a condition at no route.
+        let facts = Facts::new(&token, None, NOW);
+        assert_eq!(condition.check(&facts), Err(Unmet::Permission), "{condition}");
+    }
+}
