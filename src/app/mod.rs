@@ -179,11 +179,7 @@ impl App {
         let (clock, metrics) = (Arc::clone(&self.clock), self.tls_metrics.clone());
         let (opening, limits) = (Opening { clock, metrics }, &config.limits);
         let gate = opening.listen("gate", &config.gate.listen, limits)?;
-        let at = &config.gate.ext_authz;
-        let ext_authz = BoundExtAuthz {
-            listeners: opening.listen("ext_authz", at, &limits.of_grpc())?,
-            is_certified: at.asks_for_certificates(),
-        };
+        let ext_authz = BoundExtAuthz::open(&opening, &config.gate.ext_authz, limits)?;
         let metrics = opening.listen("metrics", &config.metrics_listen, limits)?;
         let issuer = match (self.issuer.take(), &config.issuance) {
             (Some(issuer), Some(at)) => Some(issuer.bind(&opening, at, limits)?),
@@ -206,6 +202,11 @@ impl Bound {
     /// Addresses of the gate, with the ports that the system chose.
     pub fn gate_addresses(&self) -> Vec<Address> {
         self.gate.addresses()
+    }
+
+    /// Addresses where gateways ask by gRPC.
+    pub fn ext_authz_addresses(&self) -> Vec<Address> {
+        self.ext_authz.addresses()
     }
 
     /// Addresses of the metrics.

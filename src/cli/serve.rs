@@ -46,6 +46,9 @@ fn log_accepted_issuers(config: &Config) {
 /// Every address that is open, with the ports that the system chose.
 fn log_listeners(bound: &Bound) {
     let mut listeners = vec![("gate", summary::list(&bound.gate_addresses()))];
+    if !bound.ext_authz_addresses().is_empty() {
+        listeners.push(("ext_authz", summary::list(&bound.ext_authz_addresses())));
+    }
     listeners.push(("metrics", summary::list(&bound.metrics_addresses())));
     if let Some(issuer) = bound.issuer() {
         listeners.push(("issuer", summary::list(&issuer.public_addresses())));
