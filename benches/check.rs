@@ -42,7 +42,7 @@ fn main() {
     let cookies = Cookies::default();
     println!("a token of {} bytes, nanoseconds each:", token.len());
     report("the clock, both ways", || (clock.now(), clock.monotonic()));
-    report("finding the credential", || credential::find(&request.headers, &cookies));
+    report("finding the credential", || credential::find(&request.headers, &cookies, false));
     report("the digest of the token", || CacheKey::of(CredentialKind::Jwt, &token));
     report("the check, from memory", check);
     report("rendering the answer", || Dialect::Nginx.render(&verdict, &denial_config));

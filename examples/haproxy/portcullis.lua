@@ -23,6 +23,7 @@ local IDENTITY = {
 local ASKED = {
     "authorization",
     "cookie",
+    "x-api-key",
     "x-request-id",
     "origin",
     "access-control-request-method",

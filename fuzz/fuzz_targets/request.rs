@@ -20,7 +20,7 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
         }
     }
     let cookies = Cookies { single: Some("session".to_owned()), pair: Some(CookiePair::TP_AUTH) };
-    if let Ok(found) = credential::find(&headers, &cookies) {
+    if let Ok(found) = credential::find(&headers, &cookies, true) {
         let is_clean = |text: &str| !text.is_empty() && !text.contains([';', '\r', '\n', '\0']);
         assert!(is_clean(found.credential));
         if let CredentialSource::Pair { user } = found.source {

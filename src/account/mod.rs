@@ -1,5 +1,6 @@
 //! Accounts: users, their passwords and API keys, and the clients of OAuth.
 
+mod claims;
 mod name;
 pub mod password;
 pub mod policy;
@@ -8,6 +9,7 @@ mod sql;
 mod store;
 mod user_lookup;
 
+pub use claims::{claims_of, is_reserved};
 pub use name::{InvalidLogin, Login};
 pub use record::{
     ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, User, UserKind, UserState,

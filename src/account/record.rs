@@ -233,6 +233,12 @@ impl ClientSecret {
 }
 
 impl ApiKey {
+    /// The scopes that it may be granted of those of its user.
+    pub fn narrow(&self, mut of_user: Vec<String>) -> Vec<String> {
+        of_user.retain(|scope| self.scopes.is_empty() || self.scopes.contains(scope));
+        of_user
+    }
+
     /// Returns whether it can be used at `now`.
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, TokenMode};
 use crate::gate::Gate;
+use crate::gate::api_key::ApiKeys;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::gateway_proof::{GatewayProof, Peer};
 use crate::gate::handle::Handles;
@@ -37,7 +38,7 @@ use crate::store::invalidation::{InvalidationSource, InvalidationState};
 use crate::store::{StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
-use crate::token::{KeyRing, SigningRing, Verifier, watch_key_file};
+use crate::token::{Issuer, KeyRing, SessionRule, SigningRing, Verifier, watch_key_file};
 use ext_authz::BoundExtAuthz;
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
@@ -119,6 +120,7 @@ impl App {
             metrics.clone(),
         );
         let decisions = with_opaque(decisions, config, &tokens, &own_keys, &clock);
+        let decisions = with_api_keys(decisions, config, &clock).await?;
         let service = Arc::new(GateService::new(
             Gate::new(decisions, config.gate.cookies.clone()).needing_writes(needs_writes(config)),
             service_config(config, &own_keys, &clock, &invalidation_state),
@@ -364,11 +366,39 @@ fn sessions_and_tokens(
     (Arc::new(sessions), Arc::new(tokens.suspecting_when_down(policy.suspect_when_down)))
 }
 
+/// The same cache, with API keys of the accounts where the operator wants them.
+async fn with_api_keys(
+    decisions: DecisionCache,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<DecisionCache> {
+    if !config.gate.accepts_api_keys {
+        return Ok(decisions);
+    }
+    let accounts =
+        open_accounts(&config.accounts).await.context("cannot open the account store")?;
+    let own = config.tokens.issuers.first();
+    let issuer = Issuer {
+        name: "accounts".into(),
+        iss: Some(own_name(config)),
+        user_prefix: own.map(|own| own.user_prefix.clone()).unwrap_or_default(),
+        sessions: SessionRule::Ignored,
+        ..Issuer::default()
+    };
+    Ok(decisions.with_api_keys(ApiKeys::new(accounts, Arc::new(issuer), Arc::clone(clock))))
+}
+
+/// The name of this service as an issuer: of its tokens, or of its own keys.
+fn own_name(config: &Config) -> String {
+    let issued = config.issuance.as_ref().map(|issuance| issuance.policy.iss.clone());
+    let configured = || config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
+    issued.or_else(configured).unwrap_or_else(|| "portcullis".to_owned())
+}
+
 /// The application that tokens are made for, if they are.
 fn upstream_audience(config: &Config) -> Option<Audience> {
     let (name, lifetime) = config.gate.upstream_audience.clone()?;
-    let issuer = config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
-    Some(Audience { name, issuer: issuer.unwrap_or_else(|| "portcullis".to_owned()), lifetime })
+    Some(Audience { name, issuer: own_name(config), lifetime })
 }
 
 /// The same cache, with handles and a token for the app where the operator wants them.

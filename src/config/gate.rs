@@ -35,6 +35,8 @@ pub struct GateConfig {
     pub prefix: String,
     /// The cookies that may carry a credential.
     pub cookies: Cookies,
+    /// True where API keys of the accounts are credentials.
+    pub accepts_api_keys: bool,
     /// The claims that go into headers.
     pub identity: IdentityHeaders,
     /// The header in which the application is given a signed token, if it is.
@@ -68,6 +70,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         ext_authz: listeners::read(reader, &listeners::EXT_AUTHZ),
         prefix: reader.get(settings::URL_PREFIX),
         cookies: cookies(reader),
+        accepts_api_keys: reader.get(settings::ACCEPT_API_KEYS),
         upstream_audience: reader
             .get(settings::UPSTREAM_JWT_AUDIENCE)
             .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),

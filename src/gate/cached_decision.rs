@@ -25,6 +25,7 @@ use moka::sync::Cache;
 pub(super) use compute::session_of;
 pub use key::{CacheKey, CredentialKind};
 
+use super::api_key::{ApiKeys, is_api_key};
 use super::denial::{Class, DenialCode};
 use super::handle::{Handles, is_handle};
 use super::identity::IdentityHeaders;
@@ -53,24 +54,25 @@ pub struct CachedDecision {
     /// The headers of the answer: the identity for the application, and that the answer must not be
     /// kept.
     pub headers: HeaderMap,
-    /// The reading of the session, where the decision depends on one.
-    read: Option<SessionRead>,
+    /// The reading of the session or of the account, where the decision depends on one.
+    read: Option<StoreRead>,
     /// The epoch of the handle at the time that it was read, where the credential is one.
     handle: Option<TokenEpoch>,
     /// The signer of the token for the application, where there is one.
     signed: Option<SignedBy>,
 }
 
-/// The reading of a session.
+/// The reading of a session, or of an account.
 #[derive(Clone, Copy, Debug)]
-struct SessionRead {
+struct StoreRead {
     /// The time of the reading on the monotonic clock, which nobody can set back.
     at: Duration,
     /// The same on the wall clock, which goes on while the host sleeps.
     wall: UnixTime,
-    /// The epoch of the session at that time: it tells what was revoked before.
-    epoch: SessionEpoch,
-    /// The age until which the session counts as fresh where no event comes: the bound, or a little
+    /// The epoch of the session at that time: it tells what was revoked before. Nothing tells of a
+    /// change of an account.
+    epoch: Option<SessionEpoch>,
+    /// The age until which the reading counts as fresh where no event comes: the bound, or a little
     /// less.
     max_age: Duration,
 }
@@ -80,7 +82,7 @@ struct SessionRead {
 enum Validity {
     /// Nothing has to be checked again.
     Valid,
-    /// The session, or the handle, has to be read again.
+    /// The session, the handle or the account has to be read again.
     SessionStale,
     /// The token has to be verified again.
     TokenStale,
@@ -116,6 +118,7 @@ pub struct DecisionCache {
     verifier: Arc<Verifier>,
     sessions: Arc<Sessions>,
     handles: Option<Handles>,
+    api_keys: Option<ApiKeys>,
     identity: IdentityHeaders,
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
@@ -150,6 +153,7 @@ impl DecisionCache {
             verifier,
             sessions,
             handles: None,
+            api_keys: None,
             identity,
             upstream: None,
             config,
@@ -164,6 +168,12 @@ impl DecisionCache {
     #[must_use]
     pub fn with_handles(self, handles: Handles) -> Self {
         Self { handles: Some(handles), ..self }
+    }
+
+    /// The same, with API keys accepted beside tokens.
+    #[must_use]
+    pub fn with_api_keys(self, api_keys: ApiKeys) -> Self {
+        Self { api_keys: Some(api_keys), ..self }
     }
 
     /// The same, with a signed token for the application in each answer.
@@ -197,10 +207,22 @@ impl DecisionCache {
         self.handles.as_ref()
     }
 
-    /// Tells the kind of a credential. Where handles are accepted, every text of their form is one;
-    /// all else is a token, even if a bad one.
+    /// The API keys, where they are accepted.
+    pub fn api_keys(&self) -> Option<&ApiKeys> {
+        self.api_keys.as_ref()
+    }
+
+    /// Returns whether API keys are accepted.
+    pub fn accepts_api_keys(&self) -> bool {
+        self.api_keys.is_some()
+    }
+
+    /// Tells the kind of a credential. Where handles or API keys are accepted, every text of their
+    /// form is one; all else is a token, even if a bad one.
     pub fn kind_of(&self, credential: &str) -> CredentialKind {
-        if self.handles.is_some() && is_handle(credential) {
+        if self.api_keys.is_some() && is_api_key(credential) {
+            CredentialKind::ApiKey
+        } else if self.handles.is_some() && is_handle(credential) {
             CredentialKind::Handle
         } else {
             CredentialKind::Jwt
@@ -253,7 +275,7 @@ impl DecisionCache {
         let kept = self.cache.get(key)?;
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let is_believed = kept.token.is_valid(now, at)
-            && kept.session_is_fresh(now, at, |_| self.config.stale_if_error)
+            && kept.is_fresh(now, at, |_| self.config.stale_if_error)
             && self.epoch_status(&kept) != EpochStatus::Changed;
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
@@ -309,7 +331,7 @@ impl DecisionCache {
         if !decision.token.is_valid(now, at) {
             return Validity::TokenStale;
         }
-        let is_fresh = decision.session_is_fresh(now, at, |read| read.max_age);
+        let is_fresh = decision.is_fresh(now, at, |read| read.max_age);
         if is_fresh && self.epoch_status(decision) == EpochStatus::Current {
             Validity::Valid
         } else {
@@ -320,7 +342,8 @@ impl DecisionCache {
     /// The epoch status of a decision: the worst of those of its session, of its handle, and of the
     /// key that signed the token for the application.
     fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
-        let of_session = decision.read.as_ref().map(|read| self.sessions.status(&read.epoch));
+        let epoch = decision.read.as_ref().and_then(|read| read.epoch.as_ref());
+        let of_session = epoch.map(|epoch| self.sessions.status(epoch));
         let of_handle = decision.handle.as_ref().map(|epoch| {
             self.handles.as_ref().map_or(EpochStatus::Changed, |handles| handles.status(epoch))
         });
@@ -335,21 +358,18 @@ impl CachedDecision {
         memory_size(&self.token, self.session.as_ref(), &self.headers)
     }
 
-    /// Returns whether the session has not expired and its reading is younger than the limit, by
+    /// Returns whether the session has not expired, and the reading is younger than the limit by
     /// either clock.
-    fn session_is_fresh(
+    fn is_fresh(
         &self,
         now: UnixTime,
         at: Duration,
-        limit: impl FnOnce(&SessionRead) -> Duration,
+        limit: impl FnOnce(&StoreRead) -> Duration,
     ) -> bool {
-        match (&self.session, &self.read) {
-            (Some(session), Some(read)) => {
-                let age = at.saturating_sub(read.at).max(now.since(read.wall));
-                now < session.expires && age < limit(read)
-            }
-            _ => true,
-        }
+        let Some(read) = &self.read else { return true };
+        let age = at.saturating_sub(read.at).max(now.since(read.wall));
+        let is_alive = self.session.as_ref().is_none_or(|session| now < session.expires);
+        is_alive && age < limit(read)
     }
 }
 

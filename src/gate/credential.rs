@@ -1,16 +1,21 @@
 //! Finding the credential in a request. It is found here, not believed.
 //!
-//! There are three sources: a bearer token, a cookie of the operator's choice, or one of a pair of
-//! cookies, of which the other names the user. The first that is there is taken.
+//! There are four sources: a bearer token, an API key in a header of its own, a cookie of the
+//! operator's choice, or one of a pair of cookies, of which the other names the user. Exactly one
+//! credential is judged: where two sources hold different ones, the request is refused.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
+use super::api_key::is_api_key;
 use super::denial::DenialCode;
 use crate::opaque::{CookiePair, names_user};
 
 /// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
 const BEARER: &[u8] = b"bearer";
+
+/// The header of API keys.
+const API_KEY: &str = "x-api-key";
 
 /// The cookies in which a credential may come; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Found<'h> {
 pub enum CredentialSource<'h> {
     /// In the `Authorization` header.
     Bearer,
+    /// In `X-Api-Key`.
+    ApiKeyHeader,
     /// In a cookie by itself.
     Cookie,
     /// In one of a pair of cookies.
@@ -52,33 +59,56 @@ impl CredentialSource<'_> {
     pub fn check(&self, subject: &str) -> Result<(), DenialCode> {
         match self {
             Self::Pair { user } if !names_user(user, subject) => Err(DenialCode::CookieMismatch),
-            Self::Bearer | Self::Cookie | Self::Pair { .. } => Ok(()),
+            Self::Bearer | Self::ApiKeyHeader | Self::Cookie | Self::Pair { .. } => Ok(()),
         }
     }
 }
 
-/// The credential that the client sent: a bearer token (RFC 6750, section 2.1), or else a cookie.
+/// The one credential that the client sent: a bearer token (RFC 6750, section 2.1), an API key where
+/// these are accepted, or a cookie.
 ///
 /// # Errors
 /// [`DenialCode::MissingCredentials`] where there is none; [`DenialCode::MalformedCredentials`]
-/// where there is something that cannot be read in one way only; [`DenialCode::CookieMismatch`]
-/// where the other one of a pair of cookies is missing.
-pub fn find<'h>(headers: &'h HeaderMap, cookies: &Cookies) -> Result<Found<'h>, DenialCode> {
-    if let Some(credential) = bearer(headers)? {
-        return Ok(Found { credential, source: CredentialSource::Bearer });
+/// where there is something that cannot be read in one way only; [`DenialCode::SeveralCredentials`]
+/// where there are two different ones; [`DenialCode::CookieMismatch`] where the other one of a pair
+/// of cookies is missing.
+pub fn find<'h>(
+    headers: &'h HeaderMap,
+    cookies: &Cookies,
+    accepts_api_keys: bool,
+) -> Result<Found<'h>, DenialCode> {
+    let of = |source| move |credential| Found { credential, source };
+    let in_header = bearer(headers)?.map(of(CredentialSource::Bearer));
+    let key = if accepts_api_keys { api_key(headers)? } else { None };
+    let key = key.map(of(CredentialSource::ApiKeyHeader));
+    let single = cookies.single.as_ref().map(|name| in_cookies(headers, name)).transpose()?;
+    let single = single.flatten().map(of(CredentialSource::Cookie));
+    let pair = cookies.pair.map(|pair| in_pair(headers, pair)).transpose()?.flatten();
+    let mut found = [in_header, key, single, pair].into_iter().flatten();
+    let first = found.next().ok_or(DenialCode::MissingCredentials)?;
+    if found.all(|other| other.credential == first.credential) {
+        Ok(first)
+    } else {
+        Err(DenialCode::SeveralCredentials)
     }
-    if let Some(name) = &cookies.single
-        && let Some(credential) = in_cookies(headers, name)?
-    {
-        return Ok(Found { credential, source: CredentialSource::Cookie });
+}
+
+/// A credential in one of a pair of cookies.
+fn in_pair(headers: &HeaderMap, pair: CookiePair) -> Result<Option<Found<'_>>, DenialCode> {
+    let Some(credential) = in_cookies(headers, pair.token)? else { return Ok(None) };
+    let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
+    Ok(Some(Found { credential, source: CredentialSource::Pair { user } }))
+}
+
+/// The API key in the header of its own. What is no API key is none of another kind there.
+fn api_key(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
+    let mut values = headers.get_all(API_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().map(str::trim).filter(|key| is_api_key(key));
+    match (key, values.next()) {
+        (Some(key), None) if is_plain(key.as_bytes()) => Ok(Some(key)),
+        _ => Err(DenialCode::MalformedCredentials),
     }
-    if let Some(pair) = cookies.pair
-        && let Some(credential) = in_cookies(headers, pair.token)?
-    {
-        let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
-        return Ok(Found { credential, source: CredentialSource::Pair { user } });
-    }
-    Err(DenialCode::MissingCredentials)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
@@ -156,11 +186,12 @@ mod tests {
     }
 
     fn in_authorization(value: &[u8]) -> Result<String, DenialCode> {
-        find(&headers(&[(AUTHORIZATION, value)]), &cookie("t")).map(|it| it.credential.to_owned())
+        find(&headers(&[(AUTHORIZATION, value)]), &cookie("t"), false)
+            .map(|it| it.credential.to_owned())
     }
 
     fn in_cookie(lines: &[&[u8]]) -> Result<String, DenialCode> {
-        find(&cookie_lines(lines), &cookie("t")).map(|it| it.credential.to_owned())
+        find(&cookie_lines(lines), &cookie("t"), false).map(|it| it.credential.to_owned())
     }
 
     #[test]
@@ -186,7 +217,7 @@ mod tests {
             assert_eq!(in_authorization(value), Err(DenialCode::MalformedCredentials));
         }
         let twice = headers(&[(AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer a")]);
-        assert_eq!(find(&twice, &Cookies::default()), Err(DenialCode::MalformedCredentials));
+        assert_eq!(find(&twice, &Cookies::default(), false), Err(DenialCode::MalformedCredentials));
     }
 
     #[test]
@@ -216,19 +247,54 @@ mod tests {
             assert_eq!(in_cookie(lines), Err(DenialCode::MissingCredentials), "{lines:?}");
         }
         let cookie = cookie_lines(&[b"t=x"]);
-        assert_eq!(find(&cookie, &Cookies::default()), Err(DenialCode::MissingCredentials));
+        assert_eq!(find(&cookie, &Cookies::default(), false), Err(DenialCode::MissingCredentials));
     }
 
     #[test]
-    fn the_bearer_token_goes_before_the_cookie_and_that_before_the_pair() {
+    fn two_different_credentials_are_refused_and_the_same_twice_is_one() {
         let cookies = Cookies { pair: Some(CookiePair::TP_AUTH), ..cookie("t") };
-        let all: &[u8] = b"user_id=alice; access_token=c; t=b";
-        for (authorization, credential, source) in [
-            (&b"Bearer a"[..], "a", CredentialSource::Bearer),
-            (b"Basic a", "b", CredentialSource::Cookie),
+        let find = |lines: &[(HeaderName, &[u8])]| {
+            find(&headers(lines), &cookies, true).map(|found| found.credential.to_owned())
+        };
+        let key = || HeaderName::from_static(API_KEY);
+        let several = Err(DenialCode::SeveralCredentials);
+        for (lines, expected) in [
+            (vec![(AUTHORIZATION, &b"Bearer a"[..]), (COOKIE, b"t=a")], Ok("a".to_owned())),
+            (vec![(AUTHORIZATION, b"Bearer pk_a"), (key(), b"pk_a")], Ok("pk_a".to_owned())),
+            (vec![(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")], Ok("b".to_owned())),
+            (vec![(COOKIE, b"user_id=alice; access_token=a; t=a")], Ok("a".to_owned())),
+            (vec![(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")], several.clone()),
+            (vec![(AUTHORIZATION, b"Bearer a"), (key(), b"pk_a")], several.clone()),
+            (vec![(key(), b"pk_a"), (COOKIE, b"t=b")], several.clone()),
+            (vec![(COOKIE, b"user_id=alice; access_token=a; t=b")], several),
         ] {
-            let headers = headers(&[(AUTHORIZATION, authorization), (COOKIE, all)]);
-            assert_eq!(find(&headers, &cookies), Ok(Found { credential, source }));
+            assert_eq!(find(&lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_key_stands_in_its_header_where_these_are_accepted() {
+        let key = |lines: &[&[u8]], accepted| {
+            let name = HeaderName::from_static(API_KEY);
+            let lines: Vec<_> = lines.iter().map(|line| (name.clone(), *line)).collect();
+            find(&headers(&lines), &Cookies::default(), accepted).map(|found| {
+                let is_of_header = found.source == CredentialSource::ApiKeyHeader;
+                (found.credential.to_owned(), is_of_header)
+            })
+        };
+        let good = Ok(("pk_x".to_owned(), true));
+        assert_eq!(key(&[b"pk_x"], true), good);
+        assert_eq!(key(&[b" pk_x "], true), good);
+        assert_eq!(key(&[b"pk_x"], false), Err(DenialCode::MissingCredentials));
+        for lines in [
+            &[&b""[..]][..],
+            &[b"x"],
+            &[b"a.b.c"],
+            &[b"pk_a b"],
+            &[b"pk_x", b"pk_x"],
+            &[b"pk_\xff"],
+        ] {
+            assert_eq!(key(lines, true), Err(DenialCode::MalformedCredentials), "{lines:?}");
         }
     }
 
@@ -236,7 +302,7 @@ mod tests {
     fn a_pair_of_cookies_is_good_together_alone() {
         let found = |lines: &[&[u8]], cookies: &Cookies| {
             let headers = cookie_lines(lines);
-            let found = find(&headers, cookies)?;
+            let found = find(&headers, cookies, false)?;
             found.source.check("alice").map(|()| found.credential.to_owned())
         };
         let tp_auth = Cookies { single: None, pair: Some(CookiePair::TP_AUTH) };

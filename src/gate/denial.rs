@@ -124,6 +124,8 @@ denial_codes! {
     MissingCredentials "missing_credentials" NoCredentials "No credentials were sent",
     MalformedCredentials "malformed_credentials" NoCredentials
         "The credentials are malformed, or were sent more than once",
+    SeveralCredentials "several_credentials" BadCredentials
+        "Two different credentials were sent; send one",
     TokenTooLarge "token_too_large" BadCredentials "The token is too large",
     TokenMalformed "token_malformed" BadCredentials "The token is malformed",
     UnsupportedAlgorithm "unsupported_algorithm" BadCredentials
@@ -139,6 +141,8 @@ denial_codes! {
     TokenNotYetValid "token_not_yet_valid" BadCredentials "The token is not valid yet",
     WrongAudience "wrong_audience" BadCredentials "The token is for another audience",
     HandleUnknown "handle_unknown" BadCredentials "The token does not exist or was revoked",
+    ApiKeyUnknown "api_key_unknown" BadCredentials
+        "The API key does not exist, was revoked, or its user may not log in",
     CookieMismatch "cookie_mismatch" BadCredentials
         "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",

@@ -127,18 +127,20 @@ async fn take_credential_steps(
     clock: &dyn Clock,
     steps: &mut Steps<'_>,
 ) -> Option<GoodCredential> {
-    let found = match credential::find(inquiry.headers, &gate.cookies) {
-        Ok(found) => found,
-        Err(code) => {
-            steps.record("credential", Err(code.description().to_owned()));
-            return None;
-        }
-    };
+    let found =
+        match credential::find(inquiry.headers, &gate.cookies, gate.decisions.accepts_api_keys()) {
+            Ok(found) => found,
+            Err(code) => {
+                steps.record("credential", Err(code.description().to_owned()));
+                return None;
+            }
+        };
     let kind = gate.decisions.kind_of(found.credential);
     steps.record("credential", Ok(credential_found(kind, &found)))?;
     let step = match kind {
         CredentialKind::Jwt => "token",
         CredentialKind::Handle => "handle",
+        CredentialKind::ApiKey => "api key",
     };
     let verified = verify(gate, kind, found.credential).await;
     let (finding, verified) = match verified {
@@ -221,9 +223,11 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
     let what = match kind {
         CredentialKind::Jwt => "a token",
         CredentialKind::Handle => "a handle",
+        CredentialKind::ApiKey => "an API key",
     };
     let source = match found.source {
         CredentialSource::Bearer => "the Authorization header",
+        CredentialSource::ApiKeyHeader => "the X-Api-Key header",
         CredentialSource::Cookie => "a cookie",
         CredentialSource::Pair { .. } => "one of a pair of cookies",
     };
@@ -233,13 +237,16 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
 /// The claims of the credential, where it is good by itself; else the reason why not.
 async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<Verified, String> {
     let verifier = gate.decisions.verifier();
+    if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
+        return keys.verify(credential).await.map_err(|error| error.to_string());
+    }
     match (kind, gate.decisions.handles()) {
         (CredentialKind::Handle, Some(handles)) => {
             let found =
                 handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
             found.map_err(|error| error.to_string())
         }
-        (CredentialKind::Handle | CredentialKind::Jwt, _) => {
+        (CredentialKind::Handle | CredentialKind::Jwt | CredentialKind::ApiKey, _) => {
             verifier.verify(credential).map_err(|error| token_refused(gate, credential, error))
         }
     }

@@ -5,6 +5,7 @@
 //! ends a session; nothing here answers yes after an error.
 
 mod access_log;
+pub mod api_key;
 pub mod browser;
 pub mod cached_decision;
 pub mod credential;
@@ -149,7 +150,8 @@ impl Gate {
 
     /// The decision about the one credential of a request.
     async fn authenticate(&self, inquiry: &Inquiry<'_>) -> Result<Arc<CachedDecision>, Denial> {
-        let found = credential::find(inquiry.headers, &self.cookies)?;
+        let found =
+            credential::find(inquiry.headers, &self.cookies, self.decisions.accepts_api_keys())?;
         let decision = self.decisions.decide(found.credential).await?;
         found.source.check(&decision.token.subject)?;
         Ok(decision)

@@ -269,11 +269,7 @@ impl Login {
         let (key, user) = self.throttle.secret(is_generated_key(key), caller, check).await?;
         self.best_effort(self.accounts.record_key_use(&key.id, now).await);
         let mut subject = Subject::of_user(&user);
-        if !key.scopes.is_empty() {
-            let of_user = subject.scopes.take().unwrap_or_default();
-            let both = of_user.into_iter().filter(|scope| key.scopes.contains(scope)).collect();
-            subject.scopes = Some(both);
-        }
+        subject.scopes = subject.scopes.map(|of_user| key.narrow(of_user));
         let origin = Origin::Key { digest: digest.as_str().to_owned() };
         // jwthenticator writes whatever the caller says he is; here it is who the key was
         // registered for, by the same name.

@@ -1,41 +1,15 @@
 //! The subjects of tokens, and the claims about them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::IssueError;
-use crate::account::{Client, User, UserKind};
+use crate::account::{Client, User, UserKind, claims_of, is_reserved};
 use crate::session::UserId;
 
 /// Prefix of the `sub` of a client that acts for itself, so that no client can be taken
 /// for a user (RFC 9068, section 5).
 pub const CLIENT_PREFIX: &str = "client:";
-
-/// The claims that the issuer alone writes.
-const RESERVED: [&str; 22] = [
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "jti",
-    "sid",
-    "client_id",
-    "scope",
-    "scp",
-    "scopes",
-    "token_type",
-    "token_use",
-    "typ",
-    "type",
-    "user_id",
-    "token_id",
-    "identifier",
-    "cnf",
-    "act",
-    "auth_time",
-];
 
 /// Somebody who showed who he is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,23 +42,10 @@ mod user_id {
 impl Subject {
     /// A user of the built-in accounts.
     pub fn of_user(user: &User) -> Self {
-        let mut claims = user.claims.clone();
-        claims.retain(|name, _| !is_reserved(name));
-        let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-        set("username", json!(user.username.as_str()));
-        set("preferred_username", json!(user.username.as_str()));
-        if let Some(email) = &user.email {
-            set("email", json!(email.as_str()));
-            set("email_verified", json!(user.email_verified));
-        }
-        if let Some(name) = &user.full_name {
-            set("name", json!(name));
-        }
-        set("roles", json!(user.roles));
         Self {
             user: user.id.clone(),
             scopes: Some(user.scopes.clone()),
-            claims,
+            claims: claims_of(user),
             is_person: user.kind == UserKind::Person,
         }
     }
@@ -105,9 +66,4 @@ impl Subject {
         claims.retain(|name, _| !is_reserved(name));
         Self { user, scopes: Some(scopes), claims, is_person: true }
     }
-}
-
-/// True for a claim that the issuer alone writes.
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
 }

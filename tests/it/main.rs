@@ -12,6 +12,7 @@
 
 mod account_store;
 mod accounts_cli;
+mod api_keys;
 mod architecture;
 mod browser_login;
 mod brute_force;

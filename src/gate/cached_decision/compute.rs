@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use tracing::error;
 
 use super::{
-    CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome, SessionRead,
+    CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome, StoreRead,
 };
 use crate::clock::UnixTime;
 use crate::gate::denial::DenialCode;
@@ -17,7 +17,7 @@ use crate::gate::identity;
 use crate::gate::metrics::CacheOutcome;
 use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::opaque::TokenEpoch;
-use crate::session::{Session, SessionId, UserId};
+use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
 use crate::token::Verified;
 
@@ -30,6 +30,8 @@ struct VerifiedCredential<'c> {
     started: (Duration, UnixTime),
     /// The age until which the answer that is read now counts as fresh where no event comes.
     max_age: Duration,
+    /// True where it stands for an account that was read now.
+    is_of_account: bool,
     /// The decision that was in the cache before.
     previous: Option<Arc<CachedDecision>>,
 }
@@ -51,32 +53,39 @@ impl DecisionCache {
         });
         let started = (self.clock.monotonic(), self.clock.now());
         let known = previous.as_ref().map(|previous| Arc::clone(&previous.token));
-        let (token, handle) = match (key.kind, &self.handles) {
-            (CredentialKind::Handle, Some(handles)) => {
+        let is_of_account = key.kind == CredentialKind::ApiKey;
+        let (token, handle) = match (key.kind, &self.handles, &self.api_keys) {
+            (CredentialKind::Handle, Some(handles), _) => {
                 let (found, epoch) = handles.verify(credential, is_known, &self.verifier).await?;
-                let is_same = |known: &Arc<Verified>| {
-                    known.usable_until == found.usable_until && known.claims == found.claims
-                };
-                let same = known.filter(is_same);
-                (same.unwrap_or_else(|| Arc::new(found)), Some(epoch))
+                (same_or_new(known, found), Some(epoch))
             }
-            (CredentialKind::Handle | CredentialKind::Jwt, _) => match known {
+            (CredentialKind::ApiKey, _, Some(keys)) => {
+                (same_or_new(known, keys.verify(credential).await?), None)
+            }
+            _ => match known {
                 Some(known) => (known, None),
                 None => (Arc::new(self.verifier.verify(credential)?), None),
             },
         };
         let max_age = key.spread(self.config.staleness);
-        self.complete(VerifiedCredential { credential, token, handle, started, max_age, previous })
-            .await
+        let verified = VerifiedCredential {
+            credential,
+            token,
+            handle,
+            started,
+            max_age,
+            is_of_account,
+            previous,
+        };
+        self.complete(verified).await
     }
 
     /// Reads the session of a verified credential, and makes the headers.
     async fn complete(&self, verified: VerifiedCredential<'_>) -> Outcome {
         let (session, read) = match session_of(&verified.token)? {
-            None => (None, None),
+            None => (None, verified.is_of_account.then(|| verified.read(None))),
             Some((user, id)) => {
-                let ((at, wall), epoch) = (verified.started, self.sessions.epoch(&user, &id));
-                let read = SessionRead { at, wall, epoch, max_age: verified.max_age };
+                let read = verified.read(Some(self.sessions.epoch(&user, &id)));
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 (Some(session), Some(read))
@@ -111,6 +120,22 @@ impl DecisionCache {
         headers.insert(CACHE_CONTROL, NO_STORE);
         Ok((headers, signed))
     }
+}
+
+impl VerifiedCredential<'_> {
+    /// The reading that its checks began with.
+    fn read(&self, epoch: Option<SessionEpoch>) -> StoreRead {
+        let (at, wall) = self.started;
+        StoreRead { at, wall, epoch, max_age: self.max_age }
+    }
+}
+
+/// The claims that are known, where nothing changed in them.
+fn same_or_new(known: Option<Arc<Verified>>, found: Verified) -> Arc<Verified> {
+    let is_same = |known: &Arc<Verified>| {
+        known.usable_until == found.usable_until && known.claims == found.claims
+    };
+    known.filter(is_same).unwrap_or_else(|| Arc::new(found))
 }
 
 /// Reuses the token that was signed for the application before, since signing takes time. Only for

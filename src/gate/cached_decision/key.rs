@@ -18,6 +18,8 @@ pub enum CredentialKind {
     Jwt,
     /// An opaque name for a token that is kept here.
     Handle,
+    /// A key of a user of the built-in accounts.
+    ApiKey,
 }
 
 impl CacheKey {

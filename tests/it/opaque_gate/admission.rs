@@ -129,6 +129,24 @@ async fn cookies_are_good_in_pairs_alone() {
             ),
             (
                 vec![(AUTHORIZATION, format!("Bearer {credential}")), cookie(host.token, "x")],
+                mismatch,
+                unauthorized,
+            ),
+            (
+                vec![
+                    (AUTHORIZATION, format!("Bearer {credential}")),
+                    cookie(host.token, "x"),
+                    cookie(host.user, "alice"),
+                ],
+                Some(DenialCode::SeveralCredentials),
+                unauthorized,
+            ),
+            (
+                vec![
+                    (AUTHORIZATION, format!("Bearer {credential}")),
+                    token(),
+                    cookie(host.user, "alice"),
+                ],
                 None,
                 StatusCode::OK,
             ),

@@ -1,0 +1,131 @@
+//! API keys as credentials: a key that this service made stands for its user, without a session.
+//!
+//! Only keys of 256 random bits with the prefix `pk_` are taken. A key that somebody chose could be
+//! guessed here, where nothing counts the tries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use super::denial::DenialCode;
+use crate::account::{
+    AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, User, UserState, claims_of,
+};
+use crate::clock::{Clock, UnixTime};
+use crate::secret::Secret;
+use crate::token::{Claims, Issuer, TokenError, Verified};
+
+/// The most keys that are looked up at once; of more the store would not answer sooner.
+const MAX_LOOKUPS: usize = 64;
+/// The least time between two notes of the use of one key.
+const USE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The place where API keys are looked up.
+#[derive(Debug)]
+pub struct ApiKeys {
+    accounts: Arc<dyn AccountStore>,
+    /// The issuer that stands for the accounts: its name, and the prefix of its users.
+    issuer: Arc<Issuer>,
+    clock: Arc<dyn Clock>,
+    lookups: Semaphore,
+}
+
+/// The reason why an API key is not good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiKeyError {
+    /// There is no such key, it has expired, or its user may not log in.
+    #[error(
+        "the API key is not known: it was never made, was revoked or has expired, or its user is locked"
+    )]
+    Unknown,
+    /// What is kept about its user is no identity.
+    #[error(transparent)]
+    Claims(#[from] TokenError),
+    /// The store cannot say; this is never a yes.
+    #[error(transparent)]
+    Store(#[from] AccountError),
+    /// Too many are looked up already.
+    #[error("too many API keys are looked up at once")]
+    Busy,
+}
+
+impl ApiKeys {
+    /// The keys of these accounts, whose users are those of `issuer`.
+    pub fn new(
+        accounts: Arc<dyn AccountStore>,
+        issuer: Arc<Issuer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { accounts, issuer, clock, lookups: Semaphore::new(MAX_LOOKUPS) }
+    }
+
+    /// The identity that a key stands for now.
+    ///
+    /// # Errors
+    /// The reason why it is not good.
+    pub async fn verify(&self, key: &str) -> Result<Verified, ApiKeyError> {
+        let _lookup = self.lookups.try_acquire().map_err(|_| ApiKeyError::Busy)?;
+        let now = self.clock.now();
+        let digest = KeyDigest::of(&Secret::new(key));
+        let found = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
+        let key = found.ok_or(ApiKeyError::Unknown)?;
+        let user = self.accounts.user(&key.user).await?;
+        let user = user.filter(|user| user.state == UserState::Active);
+        let verified = self.identity(&key, &user.ok_or(ApiKeyError::Unknown)?)?;
+        self.note_use(&key, now).await;
+        Ok(verified)
+    }
+
+    /// Notes that a key was used. A store that takes no writes refuses nobody.
+    async fn note_use(&self, key: &ApiKey, now: UnixTime) {
+        if key.last_used.is_some_and(|used| now.since(used) < USE_INTERVAL) {
+            return;
+        }
+        if let Err(error) = self.accounts.record_key_use(&key.id, now).await {
+            warn!(%error, "the use of an API key could not be noted");
+        }
+    }
+
+    fn identity(&self, key: &ApiKey, user: &User) -> Result<Verified, TokenError> {
+        let mut claims = claims_of(user);
+        let scopes = key.narrow(user.scopes.clone());
+        let iss = self.issuer.iss.as_deref().unwrap_or(&self.issuer.name);
+        for (name, value) in [
+            ("iss", json!(iss)),
+            ("sub", json!(user.id.as_str())),
+            ("scope", json!(scopes.join(" "))),
+        ] {
+            claims.insert(name.to_owned(), value);
+        }
+        let claims = Claims::from(claims);
+        Ok(Verified {
+            subject: user.id.as_str().to_owned(),
+            scopes: claims.scopes()?,
+            claims,
+            session: None,
+            issuer: Arc::clone(&self.issuer),
+            signature: None,
+            usable_from: UnixTime::EPOCH,
+            usable_until: key.expires.unwrap_or(UnixTime::from_millis(u64::MAX)),
+        })
+    }
+}
+
+/// Returns whether a credential has the form of an API key. No token and no handle has: the one has
+/// dots, and the other another length.
+pub(super) fn is_api_key(credential: &str) -> bool {
+    credential.starts_with(KEY_PREFIX) && !credential.contains('.')
+}
+
+impl From<ApiKeyError> for DenialCode {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::Unknown => Self::ApiKeyUnknown,
+            ApiKeyError::Claims(error) => error.into(),
+            ApiKeyError::Store(_) | ApiKeyError::Busy => Self::StoreUnavailable,
+        }
+    }
+}
