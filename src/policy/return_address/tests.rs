@@ -83,8 +83,8 @@ fn without_encryption_only_this_host_itself_is_good() {
 
 /// Spellings of open redirects, from advisories and from lists of testers. `good.test` is listed.
 ///
-/// Among them are those of oauth2-proxy: CVE-2020-4037 (`/\\`), CVE-2020-5233 (a bare host),
-/// CVE-2020-11053 (`%09`, `%0a`), CVE-2021-21291 (a suffix without its dot).
+/// Among them are those of oauth2-proxy (CVE-2020-4037, CVE-2020-5233, CVE-2020-11053,
+/// CVE-2021-21291): two slashes, a backslash, tabs and line ends, a suffix without its dot.
 const OPEN_REDIRECTS: &[&str] = &[
     // No address at all, or one that goes on from the login page's own.
     "",
