@@ -3,6 +3,7 @@
 
 mod admin_token;
 mod ext_authz;
+mod gate_parts;
 mod invalidation;
 mod issuer;
 mod keys;
@@ -20,15 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, TokenMode};
-use crate::gate::Gate;
-use crate::gate::api_key::ApiKeys;
-use crate::gate::cached_decision::DecisionCache;
-use crate::gate::gateway_proof::{GatewayProof, Peer};
-use crate::gate::handle::Handles;
+use crate::config::Config;
+use crate::gate::gateway_proof::Peer;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::service::{GateService, ServiceConfig};
-use crate::gate::upstream::{Audience, UpstreamJwt};
+use crate::gate::service::GateService;
 use crate::opaque::Tokens;
 use crate::policy::permissions::PermissionsInForce;
 use crate::secret::Random;
@@ -38,8 +34,9 @@ use crate::store::invalidation::{InvalidationSource, InvalidationState};
 use crate::store::{StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
-use crate::token::{Issuer, KeyRing, SessionRule, SigningRing, Verifier, watch_key_file};
+use crate::token::{KeyRing, SigningRing, Verifier, watch_key_file};
 use ext_authz::BoundExtAuthz;
+use gate_parts::GateParts;
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
 pub use keys::own_keys;
@@ -111,22 +108,18 @@ impl App {
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let decisions = DecisionCache::new(
-            Arc::clone(&verifier),
-            Arc::clone(&sessions),
-            config.gate.identity.clone(),
-            config.cache,
-            Arc::clone(&clock),
-            metrics.clone(),
-        );
-        let decisions = with_opaque(decisions, config, &tokens, &own_keys, &clock);
-        let decisions = with_api_keys(decisions, config, &clock).await?;
-        let service = Arc::new(GateService::new(
-            Gate::new(decisions, config.gate.cookies.clone()).needing_writes(needs_writes(config)),
-            service_config(config, &own_keys, &clock, &invalidation_state),
-            metrics.clone(),
-            Arc::clone(&random),
-        ));
+        let parts = GateParts {
+            config,
+            verifier: Arc::clone(&verifier),
+            sessions: Arc::clone(&sessions),
+            tokens: &tokens,
+            own_keys: &own_keys,
+            clock: &clock,
+        };
+        let gate = parts.gate(metrics.clone()).await?;
+        let settings = parts.service_config(&invalidation_state);
+        let service = GateService::new(gate, settings, metrics.clone(), Arc::clone(&random));
+        let service = Arc::new(service);
         let permissions = PermissionsInForce::default();
         let policy = config.gate.policy.clone();
         let policy =
@@ -314,35 +307,6 @@ fn log_store_state(service: &Arc<GateService>, sessions: &Sessions) {
     });
 }
 
-fn service_config(
-    config: &Config,
-    own_keys: &Arc<SigningRing>,
-    clock: &Arc<dyn Clock>,
-    invalidation: &Arc<InvalidationState>,
-) -> ServiceConfig {
-    ServiceConfig {
-        denial_config: config.gate.denial_config.clone(),
-        prefix: config.gate.prefix.clone(),
-        access_log: config.gate.access_log,
-        open: config.gate.open.clone(),
-        gateways: config.gate.gateways.clone(),
-        own_keys: Arc::clone(own_keys),
-        clock: Arc::clone(clock),
-        login_page: config.gate.login_page.clone(),
-        proof: GatewayProof {
-            secrets: config.gate.gateway_secrets.clone(),
-            networks: config.gate.gateway_networks.clone(),
-            by_certificate: config.gate.listen.asks_for_certificates(),
-        },
-        invalidation: Arc::clone(invalidation),
-    }
-}
-
-/// True if this process is of no use where its store takes no writes.
-fn needs_writes(config: &Config) -> bool {
-    config.issuance.is_some() || config.sessions.policy.inactivity.is_some()
-}
-
 fn warn_about_memcached() {
     warn!(
         "sessions are in memcached: one that it forgets is over, revocations elsewhere are learnt of \
@@ -364,57 +328,4 @@ fn sessions_and_tokens(
     let tokens =
         Tokens::new(Arc::clone(&stores.opaque), policy.timeout, Arc::clone(clock), metrics);
     (Arc::new(sessions), Arc::new(tokens.suspecting_when_down(policy.suspect_when_down)))
-}
-
-/// The same cache, with API keys of the accounts where the operator wants them.
-async fn with_api_keys(
-    decisions: DecisionCache,
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<DecisionCache> {
-    if !config.gate.accepts_api_keys {
-        return Ok(decisions);
-    }
-    let accounts =
-        open_accounts(&config.accounts).await.context("cannot open the account store")?;
-    let own = config.tokens.issuers.first();
-    let issuer = Issuer {
-        name: "accounts".into(),
-        iss: Some(own_name(config)),
-        user_prefix: own.map(|own| own.user_prefix.clone()).unwrap_or_default(),
-        sessions: SessionRule::Ignored,
-        ..Issuer::default()
-    };
-    Ok(decisions.with_api_keys(ApiKeys::new(accounts, Arc::new(issuer), Arc::clone(clock))))
-}
-
-/// The name of this service as an issuer: of its tokens, or of its own keys.
-fn own_name(config: &Config) -> String {
-    let issued = config.issuance.as_ref().map(|issuance| issuance.policy.iss.clone());
-    let configured = || config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
-    issued.or_else(configured).unwrap_or_else(|| "portcullis".to_owned())
-}
-
-/// The application that tokens are made for, if they are.
-fn upstream_audience(config: &Config) -> Option<Audience> {
-    let (name, lifetime) = config.gate.upstream_audience.clone()?;
-    Some(Audience { name, issuer: own_name(config), lifetime })
-}
-
-/// The same cache, with handles and a token for the app where the operator wants them.
-fn with_opaque(
-    mut decisions: DecisionCache,
-    config: &Config,
-    tokens: &Arc<Tokens>,
-    signers: &Arc<SigningRing>,
-    clock: &Arc<dyn Clock>,
-) -> DecisionCache {
-    if config.tokens.mode == TokenMode::Opaque {
-        decisions = decisions.with_handles(Handles::new(Arc::clone(tokens)));
-    }
-    if let Some(header) = &config.gate.upstream_jwt_header {
-        let upstream = UpstreamJwt::new(header.clone(), Arc::clone(signers), Arc::clone(clock));
-        decisions = decisions.with_upstream_jwt(upstream.for_audience(upstream_audience(config)));
-    }
-    decisions
 }

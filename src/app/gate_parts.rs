@@ -1,0 +1,120 @@
+//! The gate, put together: what it accepts as a credential, and how it answers.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::open_accounts;
+use crate::clock::Clock;
+use crate::config::{Config, TokenMode};
+use crate::gate::Gate;
+use crate::gate::api_key::ApiKeys;
+use crate::gate::cached_decision::DecisionCache;
+use crate::gate::gateway_proof::GatewayProof;
+use crate::gate::handle::Handles;
+use crate::gate::metrics::GateMetrics;
+use crate::gate::service::ServiceConfig;
+use crate::gate::upstream::{Audience, UpstreamJwt};
+use crate::opaque::Tokens;
+use crate::session::Sessions;
+use crate::store::invalidation::InvalidationState;
+use crate::token::{Issuer, SessionRule, SigningRing, Verifier};
+
+/// The parts that a gate is made of.
+pub(super) struct GateParts<'p> {
+    pub(super) config: &'p Config,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) tokens: &'p Arc<Tokens>,
+    pub(super) own_keys: &'p Arc<SigningRing>,
+    pub(super) clock: &'p Arc<dyn Clock>,
+}
+
+impl GateParts<'_> {
+    /// The gate itself.
+    pub(super) async fn gate(&self, metrics: GateMetrics) -> anyhow::Result<Gate> {
+        let decisions = DecisionCache::new(
+            Arc::clone(&self.verifier),
+            Arc::clone(&self.sessions),
+            self.config.gate.identity.clone(),
+            self.config.cache,
+            Arc::clone(self.clock),
+            metrics,
+        );
+        let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
+        let gate = Gate::new(decisions, self.config.gate.cookies.clone());
+        Ok(gate.needing_writes(needs_writes(self.config)))
+    }
+
+    /// The settings of the service in front of the gate.
+    pub(super) fn service_config(&self, invalidation: &Arc<InvalidationState>) -> ServiceConfig {
+        let config = self.config;
+        ServiceConfig {
+            denial_config: config.gate.denial_config.clone(),
+            prefix: config.gate.prefix.clone(),
+            access_log: config.gate.access_log,
+            open: config.gate.open.clone(),
+            gateways: config.gate.gateways.clone(),
+            own_keys: Arc::clone(self.own_keys),
+            clock: Arc::clone(self.clock),
+            login_page: config.gate.login_page.clone(),
+            proof: GatewayProof {
+                secrets: config.gate.gateway_secrets.clone(),
+                networks: config.gate.gateway_networks.clone(),
+                by_certificate: config.gate.listen.asks_for_certificates(),
+            },
+            invalidation: Arc::clone(invalidation),
+        }
+    }
+
+    /// The same cache, with handles and a token for the app where the operator wants them.
+    fn with_opaque(&self, mut decisions: DecisionCache) -> DecisionCache {
+        let (signers, clock) = (Arc::clone(self.own_keys), Arc::clone(self.clock));
+        if self.config.tokens.mode == TokenMode::Opaque {
+            decisions = decisions.with_handles(Handles::new(Arc::clone(self.tokens)));
+        }
+        if let Some(header) = &self.config.gate.upstream_jwt_header {
+            let upstream = UpstreamJwt::new(header.clone(), signers, clock);
+            let upstream = upstream.for_audience(upstream_audience(self.config));
+            decisions = decisions.with_upstream_jwt(upstream);
+        }
+        decisions
+    }
+
+    /// The same cache, with API keys of the accounts where the operator wants them.
+    async fn with_api_keys(&self, decisions: DecisionCache) -> anyhow::Result<DecisionCache> {
+        if !self.config.gate.accepts_api_keys {
+            return Ok(decisions);
+        }
+        let accounts = open_accounts(&self.config.accounts).await;
+        let accounts = accounts.context("cannot open the account store")?;
+        let own = self.config.tokens.issuers.first();
+        let issuer = Issuer {
+            name: "accounts".into(),
+            iss: Some(own_name(self.config)),
+            user_prefix: own.map(|own| own.user_prefix.clone()).unwrap_or_default(),
+            sessions: SessionRule::Ignored,
+            ..Issuer::default()
+        };
+        let keys = ApiKeys::new(accounts, Arc::new(issuer), Arc::clone(self.clock));
+        Ok(decisions.with_api_keys(keys))
+    }
+}
+
+/// True if this process is of no use where its store takes no writes.
+fn needs_writes(config: &Config) -> bool {
+    config.issuance.is_some() || config.sessions.policy.inactivity.is_some()
+}
+
+/// The name of this service as an issuer: of its tokens, or of its own keys.
+fn own_name(config: &Config) -> String {
+    let issued = config.issuance.as_ref().map(|issuance| issuance.policy.iss.clone());
+    let configured = || config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
+    issued.or_else(configured).unwrap_or_else(|| "portcullis".to_owned())
+}
+
+/// The application that tokens are made for, if they are.
+fn upstream_audience(config: &Config) -> Option<Audience> {
+    let (name, lifetime) = config.gate.upstream_audience.clone()?;
+    Some(Audience { name, issuer: own_name(config), lifetime })
+}
