@@ -44,7 +44,8 @@ impl Caddy {
         command.env_clear().env("HOME", folder.path()).current_dir(folder.path());
         command.arg("run").arg("--config").arg(file);
         let mut process = Running::start(&mut command, &folder.path().join("stderr"));
-        process.wait_until("caddy", || TcpStream::connect(address).is_ok());
+        let listens = |address: SocketAddr| TcpStream::connect(address).is_ok();
+        process.wait_until("caddy", || listens(address) && listens(stand_in));
         Some(Self { address, stand_in, _process: process, _folder: folder })
     }
 }
