@@ -63,6 +63,7 @@ impl GateParts<'_> {
                 networks: config.gate.gateway_networks.clone(),
                 by_certificate: config.gate.listen.asks_for_certificates(),
             },
+            client_certificate_header: config.gate.client_certificate_header.clone(),
             invalidation: Arc::clone(invalidation),
         }
     }

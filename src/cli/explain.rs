@@ -96,6 +96,7 @@ async fn run_explain(args: &Args) -> Outcome {
     let endpoint = endpoint.map_err(Failure::usage)?;
     let mut inquiry = endpoint.read(&request);
     inquiry.line.client = args.client.or(recorded.client);
+    inquiry.certificates = app.service.told_certificates(dialect, false, &request.headers);
     let explanation = explain(app.service.gate(), &inquiry, clock.as_ref()).await;
     let response = app.service.render(dialect, &inquiry, &explanation.verdict);
     if let Some(Err(reason)) = app.service.redirect(&inquiry, &explanation.verdict) {

@@ -53,6 +53,8 @@ pub struct GateConfig {
     pub gateway_secrets: Vec<Secret>,
     /// Networks in which there are gateways alone.
     pub gateway_networks: Networks,
+    /// The header in which gateways hand over a client's certificate, if they do.
+    pub client_certificate_header: Option<HeaderName>,
     /// The routes and the models of permissions, where the operator has any, and their files.
     pub policy: Option<PolicyConfig>,
     /// The page that browsers are led to, where there is one.
@@ -76,6 +78,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
             .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),
         gateway_secrets: reader.get(settings::GATEWAY_SECRET),
         gateway_networks: reader.get(settings::GATEWAY_NETWORKS),
+        client_certificate_header: reader.get(settings::CLIENT_CERTIFICATE_HEADER),
         policy: policy(reader, &identity),
         login_page: login_page::read(reader),
         upstream_jwt_header: reader.good(settings::UPSTREAM_JWT_HEADER, header).flatten(),
@@ -129,11 +132,27 @@ fn casbin_files(reader: &mut Reader<'_>) -> Option<CasbinFiles> {
     }
 }
 
+/// What is told of a client's certificate is believed of gateways alone, so they have to prove
+/// themselves.
+pub(super) fn check_client_certificate(reader: &mut Reader<'_>, gate: &GateConfig) {
+    let is_proven = has_proof(gate) || !gate.listen.has_tcp();
+    if gate.client_certificate_header.is_some() && !is_proven {
+        let problem = "is believed of gateways that prove themselves: set GATEWAY_SECRET, \
+                       GATEWAY_NETWORKS or LISTEN_TLS_CLIENT_CA_FILE, or listen on a unix socket alone";
+        reader.wrong(settings::CLIENT_CERTIFICATE_HEADER, problem);
+    }
+}
+
+/// Returns whether gateways have to prove themselves.
+fn has_proof(gate: &GateConfig) -> bool {
+    gate.listen.asks_for_certificates()
+        || !gate.gateway_secrets.is_empty()
+        || !gate.gateway_networks.is_empty()
+}
+
 /// Warns where anybody who can connect may say which request he asks about.
 pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConfig) {
-    let is_proven = gate.listen.asks_for_certificates()
-        || !gate.gateway_secrets.is_empty()
-        || !gate.gateway_networks.is_empty();
+    let is_proven = has_proof(gate);
     let has_routes = gate.policy.as_ref().is_some_and(|policy| policy.set.policy.is_some());
     let listeners = [
         (settings::LISTEN.entry, &gate.listen),

@@ -203,6 +203,7 @@ impl Config {
         let metrics_listen = listeners::read(reader, &listeners::METRICS);
         let mut tokens = keys::read(reader, purpose != Purpose::Serve);
         gate::check_upstream_jwt(reader, &gate, &tokens);
+        gate::check_client_certificate(reader, &gate);
         gate::warn_of_unproven_gateways(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         if let Some(issuance) = &issuance {

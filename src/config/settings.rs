@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use url::Url;
 
 pub(super) use super::setting::Setting;
@@ -14,8 +14,8 @@ use super::setting::settings;
 pub use super::setting::{Entry, Kind};
 use super::texts::{
     MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, algorithm, at_jwt_only, audit_target, cookie_name,
-    gateway_networks, hook_url, login_url, long_secret, long_secrets, mode, networks, page, pem,
-    prefix, public_url, realm, refusal, route, scope, scopes, stale_if_error, user_prefix,
+    gateway_networks, header, hook_url, login_url, long_secret, long_secrets, mode, networks, page,
+    pem, prefix, public_url, realm, refusal, route, scope, scopes, stale_if_error, user_prefix,
 };
 use super::tokens::TokenMode;
 use super::values::{
@@ -192,6 +192,8 @@ settings! {
         "Values of X-Portcullis-Gateway by which gateways prove themselves, each of at least 32 bytes";
     GATEWAY_NETWORKS: Networks = gateway_networks, "comma list of networks", "",
         "Networks in which there are gateways alone; once a proof is set, nobody else may ask";
+    CLIENT_CERTIFICATE_HEADER: Option<HeaderName> = optional(header), "header name", "",
+        "The header in which gateways that proved themselves hand over a client's certificate";
     LOGIN_URL: Option<Url> = optional(login_url), "URL", "",
         "The page that a browser without a good credential is redirected to (unset: the denial)";
     RETURN_HOSTS: Vec<String> = list, "comma list of hosts", "",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderName, StatusCode};
 use url::{Host, Url};
 
 use super::values::{NO_MEMBERS, json_list, list};
@@ -213,6 +214,17 @@ pub(super) fn gateway_networks(text: &str) -> Result<Networks, String> {
         return Err("holds everybody: name the networks of your gateways".to_owned());
     }
     Ok(networks)
+}
+
+/// A header that a gateway writes.
+pub(super) fn header(text: &str) -> Result<HeaderName, &'static str> {
+    let header = HeaderName::from_bytes(text.as_bytes()).ok();
+    let header = header.filter(|_| !text.contains('_'));
+    let header = header.ok_or("is no name of a header; it has letters, digits and dashes")?;
+    if [AUTHORIZATION, COOKIE, HOST].contains(&header) {
+        return Err("is a header that clients send for another purpose");
+    }
+    Ok(header)
 }
 
 /// The issuer's own URL, as it is written.

@@ -56,6 +56,8 @@ impl From<Unmet> for Denial {
             Unmet::Audience => DenialCode::WrongAudience.into(),
             Unmet::Claim => DenialCode::WrongClaim.into(),
             Unmet::Permission => DenialCode::PermissionDenied.into(),
+            Unmet::GatewayCertificate => DenialCode::GatewayCertificateRequired.into(),
+            Unmet::ClientCertificate => DenialCode::ClientCertificateRequired.into(),
             Unmet::LoginAge(age) => {
                 Self { max_age: Some(age.as_secs()), ..DenialCode::LoginTooOld.into() }
             }
@@ -140,9 +142,13 @@ denial_codes! {
     TokenExpired "token_expired" BadCredentials "The token has expired",
     TokenNotYetValid "token_not_yet_valid" BadCredentials "The token is not valid yet",
     WrongAudience "wrong_audience" BadCredentials "The token is for another audience",
+    UnknownConfirmation "unknown_confirmation" BadCredentials
+        "The token is bound to its sender in a way that is not supported",
     HandleUnknown "handle_unknown" BadCredentials "The token does not exist or was revoked",
     ApiKeyUnknown "api_key_unknown" BadCredentials
         "The API key does not exist, was revoked, or its user may not log in",
+    CertificateMismatch "certificate_mismatch" BadCredentials
+        "The token is bound to a client certificate, and that one was not shown",
     CookieMismatch "cookie_mismatch" BadCredentials
         "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",
@@ -159,6 +165,12 @@ denial_codes! {
     NoRoute "no_route" Refused "No route of the policy lets this request pass",
     AmbiguousRequest "ambiguous_request" Refused
         "The request can be read in more than one way, or was not told in full",
+    GatewayCertificateRequired "gateway_certificate_required" Refused
+        "The gateway did not show a certificate, which is needed here",
+    ClientCertificateRequired "client_certificate_required" Refused
+        "A client certificate that is needed here was not shown",
+    BadClientCertificate "bad_client_certificate" Refused
+        "What the gateway told of the client certificate is not one certificate",
     IdentityTooLarge "identity_too_large" Misconfigured
         "The identity does not fit into the response headers",
     UnknownRequirement "unknown_requirement" Misconfigured
@@ -194,6 +206,7 @@ impl From<TokenError> for DenialCode {
             TokenError::Expired => Self::TokenExpired,
             TokenError::NotYetValid => Self::TokenNotYetValid,
             TokenError::WrongAudience => Self::WrongAudience,
+            TokenError::UnknownConfirmation => Self::UnknownConfirmation,
             TokenError::SessionRequired => Self::SessionRequired,
             TokenError::KeysUnavailable => Self::KeysUnavailable,
         }

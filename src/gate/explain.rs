@@ -11,13 +11,13 @@ use super::denial::Denial;
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, credential, route_of};
+use super::{Gate, announced_method, credential, possession, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
 use crate::session::{NotLive, Session};
 use crate::token::algorithm;
-use crate::token::{TokenError, Verified};
+use crate::token::{Confirmation, TokenError, Verified};
 
 /// The outcome of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +74,7 @@ async fn take_steps(
         .record("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
     let Some(policy) = gate.policy_for(inquiry) else {
         let verified = take_credential_steps(gate, inquiry, clock, steps).await?;
-        return take_requirement_steps(demanded, &verified.facts(clock.now()), steps);
+        return take_requirement_steps(demanded, &verified.facts(inquiry, clock.now()), steps);
     };
     let request = match inquiry.told().and_then(|told| canonical(&told)) {
         Ok(request) => request,
@@ -100,7 +100,7 @@ async fn take_steps(
         }
     }
     let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-    let facts = policy.facts_at(&route, &request, found.facts(clock.now()));
+    let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock.now()));
     let of_route = match route.access {
         Access::Required(requirement) => requirement,
         Access::Public | Access::Denied => demanded,
@@ -116,8 +116,9 @@ struct GoodCredential {
 }
 
 impl GoodCredential {
-    fn facts(&self, now: UnixTime) -> Facts<'_> {
+    fn facts(&self, inquiry: &Inquiry<'_>, now: UnixTime) -> Facts<'_> {
         Facts::new(&self.token, self.session.as_ref(), now)
+            .with_certificates(inquiry.certificates.facts())
     }
 }
 
@@ -157,6 +158,7 @@ async fn take_credential_steps(
     if let CredentialSource::Pair { .. } = found.source {
         steps.record("cookies", cookies_found(&found.source, &token))?;
     }
+    steps.record("possession", possession_found(&token, inquiry))?;
     Some(GoodCredential { token, session })
 }
 
@@ -257,6 +259,16 @@ fn cookies_found(source: &CredentialSource<'_>, verified: &Verified) -> Result<S
         Ok(()) => Ok("the other cookie names the same user".to_owned()),
         Err(code) => Err(code.description().to_owned()),
     }
+}
+
+/// What the sender proved, where the token is bound to one.
+fn possession_found(token: &Verified, inquiry: &Inquiry<'_>) -> Result<String, String> {
+    let finding = match Confirmation::of(&token.claims) {
+        Ok(demanded) if demanded.is_empty() => "the token is not bound to its sender",
+        _ => "the sender proved what the token is bound to",
+    };
+    let checked = possession::check(token, inquiry).map(|()| finding.to_owned());
+    checked.map_err(|code| code.description().to_owned())
 }
 
 fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 
+use super::client_certificate::ToldCertificates;
 use super::denial::DenialCode;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::{Family, ORIGINAL};
@@ -23,13 +24,16 @@ pub struct Inquiry<'r> {
     /// The parts that the gateway tells in its own request, and the client's address, as far as it
     /// is known for certain.
     pub line: Told<'r>,
+    /// The certificates of the gateway and of the client. By default none was shown.
+    pub certificates: ToldCertificates,
 }
 
 impl<'r> Inquiry<'r> {
     /// A question about credentials alone, of which no gateway describes a request.
     pub(super) fn plain(headers: &'r HeaderMap) -> Self {
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
-        Self { headers, requirement, family: None, line }
+        let certificates = ToldCertificates::default();
+        Self { headers, requirement, family: None, line, certificates }
     }
 
     /// The parts of the client's request, as the gateway told them.
@@ -107,6 +111,7 @@ mod tests {
                 requirement,
                 family: Some(family),
                 line: Told::default(),
+                certificates: ToldCertificates::default(),
             };
             assert_eq!((inquiry.path(), inquiry.method()), (path, None));
         }

@@ -8,6 +8,7 @@ mod access_log;
 pub mod api_key;
 pub mod browser;
 pub mod cached_decision;
+pub mod client_certificate;
 pub mod credential;
 pub mod denial;
 pub mod dialect;
@@ -22,6 +23,7 @@ mod memory_size;
 pub mod metrics;
 pub mod open;
 pub mod policy_case;
+mod possession;
 mod requirement;
 pub mod service;
 pub mod single_flight;
@@ -111,7 +113,7 @@ impl Gate {
         let demanded = inquiry.requirement.as_ref().map_err(|code| *code)?;
         let Some(policy) = self.policy_for(inquiry) else {
             let decision = self.authenticate(inquiry).await?;
-            check_facts(&[demanded], &self.facts(&decision))?;
+            check_facts(&[demanded], &self.facts(&decision, inquiry))?;
             return Ok(Grant { identity: Identity::Known(decision), route: None });
         };
         let request = canonical(&inquiry.told()?)?;
@@ -137,7 +139,7 @@ impl Gate {
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
         };
         let decision = self.authenticate(inquiry).await?;
-        let facts = policy.facts_at(route, request, self.facts(&decision));
+        let facts = policy.facts_at(route, request, self.facts(&decision, inquiry));
         check_facts(&[requirement, demanded], &facts)?;
         Ok(Identity::Known(decision))
     }
@@ -154,11 +156,13 @@ impl Gate {
             credential::find(inquiry.headers, &self.cookies, self.decisions.accepts_api_keys())?;
         let decision = self.decisions.decide(found.credential).await?;
         found.source.check(&decision.token.subject)?;
+        possession::check(&decision.token, inquiry)?;
         Ok(decision)
     }
 
-    fn facts<'f>(&self, decision: &'f CachedDecision) -> Facts<'f> {
+    fn facts<'f>(&self, decision: &'f CachedDecision, inquiry: &Inquiry<'_>) -> Facts<'f> {
         Facts::new(&decision.token, decision.session.as_ref(), self.decisions.now())
+            .with_certificates(inquiry.certificates.facts())
     }
 
     /// Returns whether the store answers (and takes writes, where they are needed), and whether the

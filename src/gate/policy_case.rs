@@ -14,7 +14,7 @@ use super::denial::{Denial, DenialCode};
 use super::{announced_method, check_facts, requirement_at, route_of};
 use crate::clock::UnixTime;
 use crate::policy::canonical::{Refusal, Told, canonical};
-use crate::policy::{Facts, Policy, Requirement};
+use crate::policy::{Certificates, Facts, Policy, Requirement};
 use crate::session::{Session, SessionId, UserId};
 use crate::token::{Claims, TokenError, Verified};
 
@@ -36,6 +36,8 @@ pub struct PolicyCase {
     pub client: Option<IpAddr>,
     /// The headers of the request. None of them is a credential.
     pub headers: HeaderMap,
+    /// The certificates that were shown.
+    pub certificates: Certificates,
     /// The scopes that the gateway's address demands.
     pub demanded: Requirement,
     /// The user; `None` sends no credential.
@@ -108,7 +110,8 @@ pub fn judge(policy: &Policy, case: &PolicyCase) -> Result<Option<Arc<str>>, Den
         (Ok(None), _) => Ok(()),
         (Ok(Some(_)), None) => Err(DenialCode::MissingCredentials.into()),
         (Ok(Some(requirement)), Some(user)) => {
-            let facts = Facts::new(&user.token, user.session.as_ref(), NOW);
+            let facts = Facts::new(&user.token, user.session.as_ref(), NOW)
+                .with_certificates(case.certificates);
             let facts = policy.facts_at(&route, &request, facts);
             check_facts(&[requirement, demanded], &facts)
         }

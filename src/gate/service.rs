@@ -1,18 +1,22 @@
 //! The gate over HTTP: its routes, its access log, and all that its answers have in common.
 
+mod answers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tracing::{error, warn};
 
+pub use answers::health;
+use answers::{Answer, json, plain, wrong_method};
+
 use super::access_log::AccessLine;
 use super::browser::{LoginPage, NotRedirected};
+use super::client_certificate::ToldCertificates;
 use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{DenialConfig, Dialect, Endpoint};
 use super::gateway_proof::{GatewayProof, Peer};
@@ -81,6 +85,8 @@ pub struct ServiceConfig {
     pub login_page: Option<Arc<LoginPage>>,
     /// The proof that a gateway owes.
     pub proof: GatewayProof,
+    /// The header in which gateways hand over a client's certificate, if they do.
+    pub client_certificate_header: Option<HeaderName>,
     /// The state of the invalidation, by which changes of others in the store become known.
     pub invalidation: Arc<InvalidationState>,
 }
@@ -95,8 +101,6 @@ pub struct GateService {
     warning_throttle: WarningThrottle,
     bodies: Bodies,
 }
-
-type Answer = Response<Full<Bytes>>;
 
 impl GateService {
     /// A service for `gate`, with these settings.
@@ -226,7 +230,12 @@ impl GateService {
             let gateways = &self.config.gateways;
             inquiry.line.client = gateways.proven_client(peer.address, inquiry.headers);
         }
-        let verdict = if self.config.proof.accepts(peer, inquiry.headers) {
+        let (proof, headers) = (&self.config.proof, inquiry.headers);
+        let is_proven = proof.proves(peer, headers);
+        if is_proven {
+            inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);
+        }
+        let verdict = if is_proven || !proof.is_demanded() {
             self.gate.check(&inquiry).await
         } else {
             Verdict::Deny(DenialCode::UnknownGateway.into())
@@ -243,6 +252,18 @@ impl GateService {
         }
         self.record(dialect.entry_point(), peer.address, &inquiry, &verdict, &mut response);
         response
+    }
+
+    /// The certificates that a proven gateway tells of.
+    pub fn told_certificates(
+        &self,
+        dialect: Dialect,
+        is_gateway_certified: bool,
+        headers: &HeaderMap,
+    ) -> ToldCertificates {
+        let header = self.config.client_certificate_header.as_ref();
+        let read = |header| dialect.certificate_form().read(headers, header);
+        ToldCertificates { is_gateway_certified, client: header.map_or(Ok(None), read) }
     }
 
     /// The answer in the gateway's language; a browser that may log in is led to the login page.
@@ -361,11 +382,6 @@ impl GateService {
     }
 }
 
-/// The answer of a live process, as jwthenticator gives it.
-pub fn health() -> Answer {
-    json(StatusCode::OK, jwthenticator::GOOD.to_owned())
-}
-
 fn is_request_id(id: &[u8]) -> bool {
     let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"._~-".contains(b);
     (1..=128).contains(&id.len()) && id.iter().all(in_alphabet)
@@ -373,27 +389,4 @@ fn is_request_id(id: &[u8]) -> bool {
 
 fn is_get_or_head(request: &Parts) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
-}
-
-fn wrong_method(allowed: &'static str) -> Answer {
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Answer {
-    finish(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
-}
-
-fn json(status: StatusCode, body: String) -> Answer {
-    finish(status, "application/json; charset=utf-8", Bytes::from(body))
-}
-
-fn finish(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

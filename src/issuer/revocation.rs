@@ -13,7 +13,7 @@ use crate::account::{self, AccountStore, Client, UserLookup};
 use crate::clock::Clock;
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
 use crate::session::{Filter, NotLive, Session, SessionId, Sessions, UserId};
-use crate::token::{ScopeSet, TokenError, Verified, Verifier};
+use crate::token::{Confirmation, ScopeSet, TokenError, Verified, Verifier};
 
 /// Most sessions that are listed at once.
 pub const MAX_LISTED: usize = 1000;
@@ -125,7 +125,8 @@ impl Revocation {
         ))
     }
 
-    /// The owner and the scopes of an access token, if it is one of ours and in time.
+    /// The owner and the scopes of an access token, if it is one of ours and in time. One that is bound
+    /// to its sender is none: nobody proves anything here (RFC 7800).
     async fn access(&self, token: &str) -> Result<Option<(TokenOwner, ScopeSet)>, IssueError> {
         if token.contains('.') {
             let verified = match self.verifier.verify(token) {
@@ -133,11 +134,15 @@ impl Revocation {
                 Err(TokenError::TooLarge) => None,
                 verified => valid_token(verified)?,
             };
-            return Ok(verified.and_then(|good| self.owner_of_jwt(&good)));
+            let bearer = verified.filter(|good| !Confirmation::is_in(good.claims.as_map()));
+            return Ok(bearer.and_then(|good| self.owner_of_jwt(&good)));
         }
         let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
         let is_good = |kept: &OpaqueToken| {
-            kept.kind == TokenKind::Handle && kept.used.is_none() && self.clock.now() < kept.expires
+            kept.kind == TokenKind::Handle
+                && kept.used.is_none()
+                && self.clock.now() < kept.expires
+                && !Confirmation::is_in(&kept.claims)
         };
         Ok(found.filter(is_good).map(|kept| {
             let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());

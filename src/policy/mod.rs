@@ -16,7 +16,7 @@ pub mod routes;
 pub(crate) mod template;
 
 pub use models::Models;
-pub use requirement::{Facts, Requirement, Unmet};
+pub use requirement::{Certificates, Facts, Requirement, Unmet};
 pub use route::{Access, Route};
 
 use std::sync::Arc;

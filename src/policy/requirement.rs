@@ -1,7 +1,8 @@
 //! What a route demands of whoever asks: pure, and checked again for every cached decision.
 
+mod words;
+
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use super::canonical::CanonicalPath;
@@ -12,7 +13,7 @@ use super::routes::PathPattern;
 use super::template::Template;
 use crate::clock::UnixTime;
 use crate::session::Session;
-use crate::token::Verified;
+use crate::token::{Thumbprint, Verified};
 
 /// Conditions that must all hold. The default has none: any good credential suffices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub(crate) enum Condition {
     Permission(ItemAction),
     /// Casbin lets the user do this to that object.
     Casbin { object: Template, action: Template },
+    /// The gateway showed a certificate to us.
+    GatewayCertificate,
+    /// The client showed the gateway one of these certificates; where none is named, any.
+    ClientCertificate(Vec<Thumbprint>),
     /// One of these requirements is met.
     AnyOf(Vec<Requirement>),
 }
@@ -65,6 +70,15 @@ pub(crate) enum ExpectedValue {
     Parameter(String),
 }
 
+/// The certificates that were shown. By default none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// True where the gateway showed one to us.
+    pub is_gateway_certified: bool,
+    /// The one that the client showed the gateway.
+    pub client: Option<Thumbprint>,
+}
+
 /// The facts that conditions are checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
@@ -80,6 +94,8 @@ pub struct Facts<'f> {
     pub(super) method: &'f str,
     /// The models of permissions.
     pub(super) models: Option<&'f Models>,
+    /// The certificates.
+    pub(super) certificates: Certificates,
     /// The present time.
     pub now: UnixTime,
 }
@@ -108,6 +124,12 @@ pub enum Unmet {
     /// A model of permissions does not let the user do this.
     #[error("the model of permissions does not allow it")]
     Permission,
+    /// The gateway showed no certificate.
+    #[error("the gateway showed no certificate")]
+    GatewayCertificate,
+    /// The client showed no certificate, or another one.
+    #[error("the client showed no such certificate")]
+    ClientCertificate,
 }
 
 impl Requirement {
@@ -181,59 +203,15 @@ impl Condition {
             Self::Casbin { object, action } => {
                 holds(facts.casbin_allows(object, action), || Unmet::Permission)
             }
+            Self::GatewayCertificate => {
+                holds(facts.certificates.is_gateway_certified, || Unmet::GatewayCertificate)
+            }
+            Self::ClientCertificate(listed) => {
+                let shown = facts.certificates.client;
+                let is_one = |shown| listed.is_empty() || listed.contains(&shown);
+                holds(shown.is_some_and(is_one), || Unmet::ClientCertificate)
+            }
             Self::AnyOf(ways) => any_of(ways, facts),
-        }
-    }
-}
-
-impl Condition {
-    /// The name of its kind, as in the policy's file.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::AllScopes(_) | Self::AnyScope(_) => "scopes",
-            Self::AllRoles(_) | Self::AnyRole(_) => "roles",
-            Self::Issuer(_) => "issuer",
-            Self::Audience(_) => "audience",
-            Self::Claim { .. } => "claims",
-            Self::MaxLoginAge(_) => "max_login_age",
-            Self::Permission(_) => "permission",
-            Self::Casbin { .. } => "casbin",
-            Self::AnyOf(_) => "any",
-        }
-    }
-}
-
-/// The demand in words.
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AllScopes(names) | Self::AllRoles(names) => {
-                write!(f, "all of [{}]", names.join(" "))
-            }
-            Self::AnyScope(names)
-            | Self::AnyRole(names)
-            | Self::Issuer(names)
-            | Self::Audience(names) => write!(f, "one of [{}]", names.join(" ")),
-            Self::Claim { claim, values } => {
-                let values: Vec<_> = values.iter().map(ToString::to_string).collect();
-                write!(f, "{} is one of [{}]", claim.as_str(), values.join(" "))
-            }
-            Self::MaxLoginAge(age) => write!(f, "a login within {} s", age.as_secs()),
-            Self::Permission(asked) => {
-                let ItemAction { item, action, owner, visibility, .. } = asked;
-                write!(f, "the permission to {action} the {visibility} {item} of {owner}")
-            }
-            Self::Casbin { object, action } => write!(f, "{action} on {object} by Casbin"),
-            Self::AnyOf(ways) => write!(f, "one of {} ways", ways.len()),
-        }
-    }
-}
-
-impl fmt::Display for ExpectedValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Parameter(name) => write!(f, "{{{name}}}"),
         }
     }
 }
@@ -259,7 +237,14 @@ fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
 impl<'f> Facts<'f> {
     /// The facts about a user, at no route.
     pub fn new(token: &'f Verified, session: Option<&'f Session>, now: UnixTime) -> Self {
-        Self { token, session, roles: &[], path: None, method: "", models: None, now }
+        let certificates = Certificates::default();
+        Self { token, session, roles: &[], path: None, method: "", models: None, certificates, now }
+    }
+
+    /// The same facts, with the certificates that were shown.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Certificates) -> Self {
+        Self { certificates, ..self }
     }
 
     fn has_role(&self, role: &str) -> bool {

@@ -10,7 +10,7 @@ use super::requirement::{Condition, ExpectedValue};
 use super::*;
 use crate::clock::UnixTime;
 use crate::session::{Session, SessionId, UserId};
-use crate::token::{Claims, Verified};
+use crate::token::{Claims, Thumbprint, Verified};
 use crate::wire::networks::Networks;
 
 mod models;
@@ -216,6 +216,29 @@ fn a_login_has_an_age_by_its_claim_or_else_by_its_session() {
         let expected = if is_recent { Ok(()) } else { Err(Unmet::LoginAge(limit)) };
         let found = check(Condition::MaxLoginAge(limit), &token, session.as_ref());
         assert_eq!(found, expected, "{token:?} {created:?}");
+    }
+}
+
+#[test]
+fn a_certificate_counts_for_whoever_showed_it() {
+    let token = verified(&json!({}));
+    let (one, two) = (Thumbprint::of(b"one"), Thumbprint::of(b"two"));
+    let any = || Condition::ClientCertificate(Vec::new());
+    let listed = |list: &[Thumbprint]| Condition::ClientCertificate(list.to_vec());
+    for (condition, is_gateway_certified, client, unmet) in [
+        (Condition::GatewayCertificate, true, None, None),
+        (Condition::GatewayCertificate, false, Some(one), Some(Unmet::GatewayCertificate)),
+        (any(), false, Some(one), None),
+        (any(), true, None, Some(Unmet::ClientCertificate)),
+        (listed(&[one, two]), false, Some(two), None),
+        (listed(&[one]), true, Some(two), Some(Unmet::ClientCertificate)),
+        (listed(&[one]), true, None, Some(Unmet::ClientCertificate)),
+    ] {
+        let certificates = Certificates { is_gateway_certified, client };
+        let facts = Facts::new(&token, None, NOW).with_certificates(certificates);
+        assert_eq!(condition.check(&facts).err(), unmet, "{condition:?} {certificates:?}");
+        // Who says nothing of certificates has shown none.
+        assert!(condition.check(&Facts::new(&token, None, NOW)).is_err(), "{condition:?}");
     }
 }
 

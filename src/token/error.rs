@@ -39,6 +39,9 @@ pub enum TokenError {
     /// `aud` does not hold a name of this service.
     #[error("the token is for another audience")]
     WrongAudience,
+    /// `cnf` demands a proof of a kind that is not supported (RFC 7800, section 3.1).
+    #[error("the token is bound to its sender in a way that is not supported")]
+    UnknownConfirmation,
     /// The issuer's tokens must carry `sid`, and this one does not.
     #[error("the token names no session")]
     SessionRequired,

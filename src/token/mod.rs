@@ -14,6 +14,7 @@
 
 pub mod algorithm;
 pub mod claims;
+pub mod confirmation;
 mod error;
 pub mod integers;
 pub mod issuer;
@@ -28,6 +29,7 @@ pub mod verify;
 
 pub use algorithm::Algorithm;
 pub use claims::{Claims, ScopeSet, is_scope};
+pub use confirmation::{Confirmation, Thumbprint};
 pub use error::TokenError;
 pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};

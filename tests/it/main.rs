@@ -58,6 +58,7 @@ mod record_store;
 mod refresh_race;
 mod remote_jwks;
 mod secrets_in_logs;
+mod sender_constrained;
 mod server;
 mod session_store;
 mod sessions;

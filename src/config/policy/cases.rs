@@ -15,9 +15,9 @@ use super::{line_of, message, read_text};
 use crate::config::mistakes::Mistakes;
 use crate::gate::denial::DenialCode;
 use crate::gate::policy_case::{CaseUser, PolicyCase};
-use crate::policy::Requirement;
 use crate::policy::canonical::Told;
-use crate::token::is_scope;
+use crate::policy::{Certificates, Requirement};
+use crate::token::{Thumbprint, is_scope};
 
 /// A case, and the verdict that is expected.
 #[derive(Debug)]
@@ -65,6 +65,9 @@ struct CaseTable {
     /// In seconds.
     login_age: Option<u32>,
     demanded_scopes: Option<Vec<String>>,
+    gateway_certificate: Option<bool>,
+    /// The SHA-256 of the client's.
+    client_certificate: Option<String>,
     expect: Expect,
     code: Option<String>,
     route: Option<String>,
@@ -124,8 +127,10 @@ fn read_case(value: Value, line: usize, wrong: &mut impl FnMut(String)) -> Optio
         wrong("`url` begins with https:// or http://".to_owned());
     }
     let (user, expected) = (user(&table, wrong), expectation(&table, wrong));
+    let certificates = certificates(&table, wrong);
     let case = PolicyCase {
         user: user?,
+        certificates,
         headers: headers(table.headers.unwrap_or_default(), wrong),
         demanded: demanded(table.demanded_scopes.unwrap_or_default(), wrong),
         method: table.method.unwrap_or_else(|| "GET".to_owned()),
@@ -196,6 +201,18 @@ fn headers(named: BTreeMap<String, String>, wrong: &mut impl FnMut(String)) -> H
     headers
 }
 
+/// The certificates that were shown; by default none was.
+fn certificates(table: &CaseTable, wrong: &mut impl FnMut(String)) -> Certificates {
+    let client = table.client_certificate.as_deref().and_then(|text| {
+        let read = Thumbprint::from_hex(text);
+        if read.is_none() {
+            wrong(format!("client_certificate: {text:?} is no SHA-256 in hexadecimal digits"));
+        }
+        read
+    });
+    Certificates { is_gateway_certified: table.gateway_certificate == Some(true), client }
+}
+
 fn demanded(scopes: Vec<String>, wrong: &mut impl FnMut(String)) -> Requirement {
     if let Some(bad) = scopes.iter().find(|scope| !is_scope(scope)) {
         wrong(format!("demanded_scopes: {bad:?} is no scope (RFC 6749, 3.3)"));
@@ -259,6 +276,7 @@ mod tests {
             (case("credential = \"none\"\nheaders = { \"a b\" = \"\" }"), "cannot stand"),
             (case("credential = \"none\"\ndemanded_scopes = [\"a b\"]"), "\"a b\" is no scope"),
             (case("credential = \"none\"\nverdict = \"allow\""), "unknown field `verdict`"),
+            (case("credential = \"none\"\nclient_certificate = \"any\""), "is no SHA-256"),
         ] {
             let found = mistakes(&text);
             assert_eq!(found.len(), 1, "{text}: {found:?}");

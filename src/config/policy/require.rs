@@ -13,7 +13,7 @@ use crate::policy::claim::ClaimPath;
 use crate::policy::requirement::{Condition, ExpectedValue};
 use crate::policy::routes::PathPattern;
 use crate::policy::{Access, Requirement};
-use crate::token::is_scope;
+use crate::token::{Thumbprint, is_scope};
 
 /// The table as it stands in the file. All that it names must hold.
 #[derive(Deserialize)]
@@ -28,6 +28,9 @@ struct RequireTable {
     max_login_age: Option<u32>,
     permission: Option<PermissionTable>,
     casbin: Option<CasbinTable>,
+    gateway_certificate: Option<bool>,
+    /// `any`, or fingerprints.
+    client_certificate: Option<OneOrMany>,
     any: Option<Vec<RequireTable>>,
 }
 
@@ -101,6 +104,13 @@ impl RequireTable {
         conditions.extend(
             self.max_login_age.map(|age| Condition::MaxLoginAge(Duration::from_secs(age.into()))),
         );
+        if let Some(is_demanded) = self.gateway_certificate {
+            if !is_demanded {
+                wrong("`gateway_certificate` is true, or left out".to_owned());
+            }
+            conditions.push(Condition::GatewayCertificate);
+        }
+        conditions.extend(self.client_certificate.map(|it| client_certificate(it, wrong)));
         let permission = self.permission.and_then(|it| it.condition(paths, models, wrong));
         let casbin = self.casbin.and_then(|it| it.condition(paths, models, wrong));
         conditions.extend(permission.into_iter().chain(casbin));
@@ -135,6 +145,18 @@ fn scope(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text:?} is no scope (RFC 6749, section 3.3)"))
     }
+}
+
+/// `any` certificate of a client, or one of those with these fingerprints.
+fn client_certificate(listed: OneOrMany, wrong: &mut impl FnMut(String)) -> Condition {
+    if matches!(&listed, OneOrMany::One(word) if word == "any") {
+        return Condition::ClientCertificate(Vec::new());
+    }
+    let read = |text: &str| {
+        let problem = || format!("{text:?} is neither \"any\" nor a SHA-256 in hexadecimal digits");
+        Thumbprint::from_hex(text).ok_or_else(problem)
+    };
+    Condition::ClientCertificate(each("client_certificate", &listed.into_vec(), read, wrong))
 }
 
 fn name(text: &str) -> Result<String, String> {

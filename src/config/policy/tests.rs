@@ -53,6 +53,8 @@ fn all_that_a_route_may_say_is_read() {
         audience = ["app", "api"]
         claims = { sub = "{id}", level = [1, "two", true] }
         max_login_age = 3600
+        gateway_certificate = true
+        client_certificate = "any"
         any = [{ scopes = ["x"] }, { roles = { any = ["y"] } }]
         "#,
     )
@@ -106,6 +108,9 @@ fn every_mistake_is_named_with_its_line_and_what_to_do() {
         ("[[route]]\npath = \"/a\"\nrequire = { scopes = {} }", "`scopes` is an empty list"),
         ("[[route]]\npath = \"/a\"\nrequire = { roles = [\" \"] }", "a name is empty"),
         ("[[route]]\npath = \"/a\"\nrequire = { any = [] }", "`any` is an empty list"),
+        ("[[route]]\npath = \"/a\"\nrequire = { gateway_certificate = false }", "is true, or left"),
+        ("[[route]]\npath = \"/a\"\nrequire = { client_certificate = \"ab:cd\" }", "nor a SHA-256"),
+        ("[[route]]\npath = \"/a\"\nrequire = { client_certificate = [] }", "is an empty list"),
         ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = 1.5 } }", "whole numbers"),
         ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = [] } }", "is an empty list"),
         ("[[route]]\npath = \"/a\"\nrequire = { claims = { x = \"{id}\" } }", "is no parameter"),

@@ -5,6 +5,7 @@
 //! its `uri` has a question mark, so the query is not read.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -13,6 +14,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::Caddy,
     family: &headers::FORWARDED,
     demands: Demands::Path,
+    certificate: CertificateForm::Der,
     appends_path: false,
     shows_answer: true,
 };

@@ -5,6 +5,7 @@
 //! 200 for a yes and hands any other answer to the client, but a 5xx, which is its own 403.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -13,6 +14,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::Envoy,
     family: &headers::ENVOY,
     demands: Demands::Path,
+    certificate: CertificateForm::Xfcc,
     appends_path: true,
     shows_answer: true,
 };

@@ -4,6 +4,7 @@
 //! The script takes 2xx for a yes, and hands any other answer to the client.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -12,6 +13,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::HaProxy,
     family: &headers::ORIGINAL,
     demands: Demands::Path,
+    certificate: CertificateForm::Der,
     appends_path: false,
     shows_answer: true,
 };

@@ -4,6 +4,7 @@
 //! `X-Original-URL`. With `auth-keepalive` it takes 200 for a yes and nothing else.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -12,6 +13,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::Ingress,
     family: &headers::INGRESS,
     demands: Demands::Query,
+    certificate: CertificateForm::EscapedPem,
     appends_path: false,
     shows_answer: false,
 };

@@ -23,6 +23,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use super::browser;
+use super::client_certificate::{CertificateForm, ToldCertificates};
 use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
@@ -58,6 +59,8 @@ struct Gateway {
     family: &'static Family,
     /// The place of the operator's demands in the address.
     demands: Demands,
+    /// The form in which it hands over the certificate that a client showed.
+    certificate: CertificateForm,
     /// True where it appends the client's path to the address.
     appends_path: bool,
     /// True where it hands our answer to the client, so that a denial is written for his eyes.
@@ -150,6 +153,11 @@ impl Dialect {
     /// The headers in which a gateway of this kind describes the client's request.
     pub fn family(self) -> &'static Family {
         self.gateway().family
+    }
+
+    /// The form in which a gateway of this kind hands over a client's certificate.
+    pub(super) fn certificate_form(self) -> CertificateForm {
+        self.gateway().certificate
     }
 
     /// The question that a gateway of this kind asks about such a request of a client, at the
@@ -258,6 +266,7 @@ impl<'p> Endpoint<'p> {
             requirement: requirement::from_query(demands),
             family: Some(gateway.family),
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
+            certificates: ToldCertificates::default(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! It tells nothing by itself: the operator sets each header, and none may be left to the client.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -15,6 +16,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::Nginx,
     family: &headers::ORIGINAL,
     demands: Demands::Query,
+    certificate: CertificateForm::EscapedPem,
     appends_path: false,
     shows_answer: false,
 };

@@ -4,6 +4,7 @@
 //! `X-Forwarded-*`, and hands any answer but 2xx to the client as it is: status, headers and body.
 
 use super::{Demands, Gateway};
+use crate::gate::client_certificate::CertificateForm;
 use crate::gate::metrics::EntryPoint;
 use crate::policy::canonical::headers;
 
@@ -12,6 +13,7 @@ pub(super) static GATEWAY: Gateway = Gateway {
     entry_point: EntryPoint::Traefik,
     family: &headers::FORWARDED,
     demands: Demands::Query,
+    certificate: CertificateForm::DerChain,
     appends_path: false,
     shows_answer: true,
 };

@@ -71,8 +71,10 @@ impl Authorization for Authorizer {
         call: tonic::Request<CheckRequest>,
     ) -> Result<tonic::Response<CheckResponse>, Status> {
         let peer = Peer { address: peer_of(&call), is_certified: self.is_certified };
-        let answer = if self.gate.config.proof.accepts(peer, call.metadata().as_ref()) {
-            self.judge(call.into_inner()).await
+        let proof = &self.gate.config.proof;
+        let is_proven = proof.proves(peer, call.metadata().as_ref());
+        let answer = if is_proven || !proof.is_demanded() {
+            self.judge(is_proven.then_some(peer), call.into_inner()).await
         } else {
             // Nothing of what it tells is read.
             self.refuse(peer.address, DenialCode::UnknownGateway.into()).await
@@ -82,13 +84,16 @@ impl Authorization for Authorizer {
 }
 
 impl Authorizer {
-    /// Answers a gateway's question.
-    async fn judge(&self, question: CheckRequest) -> CheckResponse {
+    /// Answers a gateway's question. Of certificates a `proven` gateway alone may tell.
+    async fn judge(&self, proven: Option<Peer>, question: CheckRequest) -> CheckResponse {
         let asked = match AskedRequest::read(question) {
             Ok(asked) => asked,
             Err(refusal) => return self.refuse(None, refusal.into()).await,
         };
-        let inquiry = asked.inquiry(&self.gate.config.gateways);
+        let mut inquiry = asked.inquiry(&self.gate.config.gateways);
+        if let Some(peer) = proven {
+            inquiry.certificates = asked.certificates(peer.is_certified);
+        }
         let verdict = self.gate.gate().check(&inquiry).await;
         self.answer(asked.peer(), &inquiry, &verdict, asked.is_grpc()).await
     }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::generated::auth::attribute_context::{HttpRequest, Peer};
 use super::generated::auth::{AttributeContext, CheckRequest};
 use super::generated::config::address::Address;
+use crate::gate::client_certificate::{CertificateForm, ToldCertificates};
 use crate::gate::denial::DenialCode;
 use crate::gate::inquiry::Inquiry;
 use crate::gate::requirement;
@@ -39,6 +40,8 @@ pub(super) struct AskedRequest {
     host: String,
     target: String,
     source: Source,
+    /// The certificate of the gateway's peer; empty where it showed none.
+    certificate: String,
 }
 
 /// The peer of the gateway: the client, or the last proxy before the gateway.
@@ -69,7 +72,9 @@ impl AskedRequest {
         if !query.is_empty() || (header_map.is_some() && !headers.is_empty()) {
             return Err(Refusal::Disagreement);
         }
+        let certificate = source.as_ref().map(|peer| peer.certificate.clone()).unwrap_or_default();
         let mut asked = Self {
+            certificate,
             headers: HeaderMap::new(),
             requirement: demanded(context_extensions.iter()),
             family: &ENVOY,
@@ -145,7 +150,14 @@ impl AskedRequest {
             requirement: self.requirement.clone(),
             family: Some(self.family),
             line,
+            certificates: ToldCertificates::default(),
         }
+    }
+
+    /// The certificates that it tells of, where a gateway tells it.
+    pub(super) fn certificates(&self, is_gateway_certified: bool) -> ToldCertificates {
+        let client = CertificateForm::EscapedPem.parse(&self.certificate);
+        ToldCertificates { is_gateway_certified, client }
     }
 
     /// The address of the gateway's peer, where it is a host.

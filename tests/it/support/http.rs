@@ -53,6 +53,13 @@ impl Client<UnixStream> {
     }
 }
 
+impl<S: Read> Client<S> {
+    /// A client on a connection that is open.
+    pub fn over(stream: S) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+}
+
 impl<S: Read + Write> Client<S> {
     /// Sends these bytes and no others.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod h2c;
 pub mod haproxy;
 pub mod http;
+pub mod https;
 pub mod issuance;
 pub mod issuer;
 pub mod memcached;

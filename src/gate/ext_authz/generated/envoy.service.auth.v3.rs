@@ -23,6 +23,10 @@ pub mod attribute_context {
         pub address: ::core::option::Option<
             super::super::super::super::config::core::v3::Address,
         >,
+        /// The certificate that the client showed, in PEM with escapes; empty where it showed none, or where the gateway
+        /// does not tell it (`include_peer_certificate`).
+        #[prost(string, tag = "5")]
+        pub certificate: ::prost::alloc::string::String,
     }
     /// A request.
     #[derive(Clone, PartialEq, ::prost::Message)]

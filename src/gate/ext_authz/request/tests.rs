@@ -18,7 +18,10 @@ fn question(http: HttpRequest) -> CheckRequest {
 
 fn peer(address: &str) -> Peer {
     let socket = config::SocketAddress { address: address.to_owned(), port_specifier: None };
-    Peer { address: Some(config::Address { address: Some(Address::SocketAddress(socket)) }) }
+    Peer {
+        address: Some(config::Address { address: Some(Address::SocketAddress(socket)) }),
+        ..Peer::default()
+    }
 }
 
 fn get(path: &str) -> HttpRequest {
@@ -142,7 +145,7 @@ fn more_headers_than_a_table_takes_are_refused() {
 fn the_client_is_the_gateways_peer_or_who_trusted_proxies_say() {
     let trusted = Networks::parse(&["10.0.0.0/8".to_owned()]).unwrap();
     let socket = Some(Address::Pipe(config::Pipe { path: "/run/proxy".to_owned() }));
-    let socket = Peer { address: Some(config::Address { address: socket }) };
+    let socket = Peer { address: Some(config::Address { address: socket }), ..Peer::default() };
     for (source, forwarded, client) in [
         (Some(peer("192.0.2.1")), Some("198.51.100.7"), Some("192.0.2.1")),
         (Some(peer("10.1.1.1")), Some("198.51.100.7"), Some("198.51.100.7")),
@@ -152,7 +155,7 @@ fn the_client_is_the_gateways_peer_or_who_trusted_proxies_say() {
         (Some(peer("::ffff:192.0.2.1")), None, Some("192.0.2.1")),
         (Some(socket), Some("198.51.100.7"), Some("198.51.100.7")),
         (Some(peer("localhost")), Some("198.51.100.7"), None),
-        (Some(Peer { address: None }), Some("198.51.100.7"), None),
+        (Some(Peer::default()), Some("198.51.100.7"), None),
         (None, Some("198.51.100.7"), None),
     ] {
         let forwarded = forwarded.map(|list| ("x-forwarded-for", list));
