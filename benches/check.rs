@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::gate::cached_decision::{CacheConfig, CacheKey, CredentialKind, DecisionCache};
-use portcullis::gate::credential::Cookies;
+use portcullis::gate::credential::{AcceptedKinds, Cookies};
 use portcullis::gate::identity::IdentityHeaders;
 use portcullis::gate::metrics::GateMetrics;
 use portcullis::gate::verdict::Verdict;
@@ -33,8 +33,11 @@ fn main() {
     let (gate, token) = runtime.block_on(gate(&clock));
     let mut request = http::Request::get("/validate_request").body(()).unwrap().into_parts().0;
     request.headers = headers(&token);
-    let denial_config =
-        DenialConfig { missing_credentials: http::StatusCode::UNAUTHORIZED, realm: "x".to_owned() };
+    let denial_config = DenialConfig {
+        missing_credentials: http::StatusCode::UNAUTHORIZED,
+        realm: "x".to_owned(),
+        accepts_basic: false,
+    };
     let check = || runtime.block_on(gate.check(&Dialect::Nginx.read(&request)));
     let verdict = check();
     assert!(matches!(verdict, Verdict::Allow(_)), "{verdict:?}");
@@ -42,7 +45,9 @@ fn main() {
     let cookies = Cookies::default();
     println!("a token of {} bytes, nanoseconds each:", token.len());
     report("the clock, both ways", || (clock.now(), clock.monotonic()));
-    report("finding the credential", || credential::find(&request.headers, &cookies, false));
+    report("finding the credential", || {
+        credential::find(&request.headers, &cookies, AcceptedKinds::default())
+    });
     report("the digest of the token", || CacheKey::of(CredentialKind::Jwt, &token));
     report("the check, from memory", check);
     report("rendering the answer", || Dialect::Nginx.render(&verdict, &denial_config));

@@ -5,9 +5,11 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use portcullis::gate::credential::{self, Cookies, CredentialSource};
+use portcullis::gate::credential::{self, AcceptedKinds, Cookies, CredentialSource};
 use portcullis::gate::requirement::Requirement;
 use portcullis::opaque::CookiePair;
+
+const ALL: AcceptedKinds = AcceptedKinds { api_keys: true, basic: true };
 
 fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
     let (authorizations, cookies, query) = input;
@@ -20,7 +22,7 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
         }
     }
     let cookies = Cookies { single: Some("session".to_owned()), pair: Some(CookiePair::TP_AUTH) };
-    if let Ok(found) = credential::find(&headers, &cookies, true) {
+    if let Ok(found) = credential::find(&headers, &cookies, ALL) {
         let is_clean = |text: &str| !text.is_empty() && !text.contains([';', '\r', '\n', '\0']);
         assert!(is_clean(found.credential));
         if let CredentialSource::Pair { user } = found.source {

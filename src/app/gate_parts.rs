@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::basic::LoginPasswords;
+use super::issuer::IssuerApp;
 use super::open_accounts;
 use crate::clock::Clock;
 use crate::config::{Config, TokenMode};
 use crate::gate::Gate;
 use crate::gate::api_key::ApiKeys;
+use crate::gate::basic::BasicAccounts;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::gateway_proof::GatewayProof;
 use crate::gate::handle::Handles;
@@ -16,6 +19,7 @@ use crate::gate::metrics::GateMetrics;
 use crate::gate::service::ServiceConfig;
 use crate::gate::upstream::{Audience, UpstreamJwt};
 use crate::opaque::Tokens;
+use crate::secret::Random;
 use crate::session::Sessions;
 use crate::store::invalidation::InvalidationState;
 use crate::token::{Issuer, SessionRule, SigningRing, Verifier};
@@ -27,7 +31,10 @@ pub(super) struct GateParts<'p> {
     pub(super) sessions: Arc<Sessions>,
     pub(super) tokens: &'p Arc<Tokens>,
     pub(super) own_keys: &'p Arc<SigningRing>,
+    /// The issuer in this process, if there is one.
+    pub(super) issuer: Option<&'p IssuerApp>,
     pub(super) clock: &'p Arc<dyn Clock>,
+    pub(super) random: &'p Arc<dyn Random>,
 }
 
 impl GateParts<'_> {
@@ -42,6 +49,7 @@ impl GateParts<'_> {
             metrics,
         );
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
+        let decisions = self.with_basic(decisions)?;
         let gate = Gate::new(decisions, self.config.gate.cookies.clone());
         Ok(gate.needing_writes(needs_writes(self.config)))
     }
@@ -89,16 +97,32 @@ impl GateParts<'_> {
         }
         let accounts = open_accounts(&self.config.accounts).await;
         let accounts = accounts.context("cannot open the account store")?;
+        let keys = ApiKeys::new(accounts, self.account_issuer(), Arc::clone(self.clock));
+        Ok(decisions.with_api_keys(keys))
+    }
+
+    /// The same cache, with names and passwords of the accounts where the operator wants them.
+    fn with_basic(&self, decisions: DecisionCache) -> anyhow::Result<DecisionCache> {
+        let Some(issuer) = self.issuer.filter(|_| self.config.gate.accepts_basic) else {
+            return Ok(decisions);
+        };
+        let passwords = Arc::new(LoginPasswords(Arc::clone(&issuer.issuance)));
+        let accounts = Arc::clone(&issuer.dependencies.accounts);
+        let basic =
+            BasicAccounts::new(accounts, passwords, self.account_issuer(), self.random.as_ref());
+        Ok(decisions.with_basic(basic.context("cannot make a key for ACCEPT_BASIC")?))
+    }
+
+    /// The issuer that stands for the accounts.
+    fn account_issuer(&self) -> Arc<Issuer> {
         let own = self.config.tokens.issuers.first();
-        let issuer = Issuer {
+        Arc::new(Issuer {
             name: "accounts".into(),
             iss: Some(own_name(self.config)),
             user_prefix: own.map(|own| own.user_prefix.clone()).unwrap_or_default(),
             sessions: SessionRule::Ignored,
             ..Issuer::default()
-        };
-        let keys = ApiKeys::new(accounts, Arc::new(issuer), Arc::clone(self.clock));
-        Ok(decisions.with_api_keys(keys))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! from build to bind to run until stopped.
 
 mod admin_token;
+mod basic;
 mod ext_authz;
 mod gate_parts;
 mod invalidation;
@@ -108,22 +109,9 @@ impl App {
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let parts = GateParts {
-            config,
-            verifier: Arc::clone(&verifier),
-            sessions: Arc::clone(&sessions),
-            tokens: &tokens,
-            own_keys: &own_keys,
-            clock: &clock,
-        };
-        let gate = parts.gate(metrics.clone()).await?;
-        let settings = parts.service_config(&invalidation_state);
-        let service = GateService::new(gate, settings, metrics.clone(), Arc::clone(&random));
-        let service = Arc::new(service);
         let permissions = PermissionsInForce::default();
-        let policy = config.gate.policy.clone();
-        let policy =
-            policy.map(|policy| PolicyReload::start(policy, &service, &permissions, &mut registry));
+        // Before the issuer is built, whose routes depend on them.
+        permissions.store(config.gate.policy.as_ref().and_then(|it| it.set.permissions.clone()));
         let issuer = match &config.issuance {
             None => None,
             Some(issuance) => {
@@ -132,14 +120,31 @@ impl App {
                     tokens: Arc::clone(&tokens),
                     sessions: Arc::clone(&sessions),
                     signers: Arc::clone(&own_keys),
-                    verifier,
-                    permissions,
+                    verifier: Arc::clone(&verifier),
+                    permissions: Arc::clone(&permissions),
                     clock: Arc::clone(&clock),
-                    random,
+                    random: Arc::clone(&random),
                 };
                 Some(IssuerApp::build(config, issuance, shared, &mut registry).await?)
             }
         };
+        let parts = GateParts {
+            config,
+            verifier,
+            sessions: Arc::clone(&sessions),
+            tokens: &tokens,
+            own_keys: &own_keys,
+            issuer: issuer.as_ref(),
+            clock: &clock,
+            random: &random,
+        };
+        let gate = parts.gate(metrics.clone()).await?;
+        let settings = parts.service_config(&invalidation_state);
+        let service = GateService::new(gate, settings, metrics.clone(), random);
+        let service = Arc::new(service);
+        let policy = config.gate.policy.clone();
+        let policy =
+            policy.map(|policy| PolicyReload::start(policy, &service, &permissions, &mut registry));
         Ok(Self {
             service,
             sessions,

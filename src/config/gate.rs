@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::issuance::IssuanceConfig;
 use super::listeners;
 use super::login_page;
 use super::policy::{CasbinFiles, PolicyConfig, PolicyFiles, PolicySource};
@@ -37,6 +38,8 @@ pub struct GateConfig {
     pub cookies: Cookies,
     /// True where API keys of the accounts are credentials.
     pub accepts_api_keys: bool,
+    /// True where names and passwords of the accounts are credentials.
+    pub accepts_basic: bool,
     /// The claims that go into headers.
     pub identity: IdentityHeaders,
     /// The header in which the application is given a signed token, if it is.
@@ -67,12 +70,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
     let identity = identity(reader);
     let header = reader.get(settings::UPSTREAM_JWT_HEADER);
     let header = UpstreamJwt::parse_header(&header, &identity);
+    let accepts_basic = reader.get(settings::ACCEPT_BASIC);
     GateConfig {
         listen: listeners::gate(reader),
         ext_authz: listeners::read(reader, &listeners::EXT_AUTHZ),
         prefix: reader.get(settings::URL_PREFIX),
         cookies: cookies(reader),
         accepts_api_keys: reader.get(settings::ACCEPT_API_KEYS),
+        accepts_basic,
         upstream_audience: reader
             .get(settings::UPSTREAM_JWT_AUDIENCE)
             .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),
@@ -86,6 +91,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         denial_config: DenialConfig {
             missing_credentials: reader.get(settings::MISSING_CREDENTIALS_STATUS),
             realm: reader.get(settings::REALM),
+            accepts_basic,
         },
         access_log: reader.get(settings::ACCESS_LOG),
         open: reader.get(settings::OPEN_GATE_PATHS),
@@ -194,6 +200,22 @@ fn cookies(reader: &mut Reader<'_>) -> Cookies {
         );
     }
     Cookies { single, pair }
+}
+
+/// Passwords are checked where tokens are issued: the limits on guessing, the threads that hash and
+/// the audit log are there.
+pub(super) fn check_basic(
+    reader: &mut Reader<'_>,
+    gate: &GateConfig,
+    issuance: Option<&IssuanceConfig>,
+) {
+    let problem = match issuance {
+        _ if !gate.accepts_basic => return,
+        Some(IssuanceConfig { hook: None, .. }) => return,
+        Some(_) => "TOKEN_HOOK_URL checks the passwords, and the accounts have none",
+        None => "passwords are checked where tokens are issued: set AUTHORIZATION_SERVER=true",
+    };
+    reader.wrong(settings::ACCEPT_BASIC, problem);
 }
 
 /// A handle has no token to hand on, and a token for an audience is our own: one must be signed.

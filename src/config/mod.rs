@@ -206,6 +206,7 @@ impl Config {
         gate::check_client_certificate(reader, &gate);
         gate::warn_of_unproven_gateways(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
+        gate::check_basic(reader, &gate, issuance.as_ref());
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);
             store::warn_of_unnamed_issuer(reader, &sessions.store);

@@ -79,6 +79,9 @@ settings! {
         "A cookie that may carry the token, beside the bearer header";
     ACCEPT_API_KEYS: bool = boolean, "true or false", "false",
         "Take API keys of the built-in accounts at the gate, in X-Api-Key or as a bearer token";
+    ACCEPT_BASIC: bool = boolean, "true or false", "false",
+        "Take names and passwords of the built-in accounts at the gate (HTTP Basic), in a process that \
+        issues tokens";
     TOKEN_MODE: TokenMode = TokenMode::parse, "jwt or opaque", "jwt",
         "The tokens that clients get: signed ones, or handles, which the gate then accepts too";
     TOKEN_COOKIES: Option<CookiePair> = CookiePair::parse, "off, host or tp-auth", "off",

@@ -6,17 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use super::account::identity;
 use super::denial::DenialCode;
-use crate::account::{
-    AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, User, UserState, claims_of,
-};
+use crate::account::{AccountError, AccountStore, ApiKey, KEY_PREFIX, KeyDigest, User, UserState};
 use crate::clock::{Clock, UnixTime};
 use crate::secret::Secret;
-use crate::token::{Claims, Issuer, TokenError, Verified};
+use crate::token::{Issuer, TokenError, Verified};
 
 /// The most keys that are looked up at once; of more the store would not answer sooner.
 const MAX_LOOKUPS: usize = 64;
@@ -90,27 +88,8 @@ impl ApiKeys {
     }
 
     fn identity(&self, key: &ApiKey, user: &User) -> Result<Verified, TokenError> {
-        let mut claims = claims_of(user);
-        let scopes = key.narrow(user.scopes.clone());
-        let iss = self.issuer.iss.as_deref().unwrap_or(&self.issuer.name);
-        for (name, value) in [
-            ("iss", json!(iss)),
-            ("sub", json!(user.id.as_str())),
-            ("scope", json!(scopes.join(" "))),
-        ] {
-            claims.insert(name.to_owned(), value);
-        }
-        let claims = Claims::from(claims);
-        Ok(Verified {
-            subject: user.id.as_str().to_owned(),
-            scopes: claims.scopes()?,
-            claims,
-            session: None,
-            issuer: Arc::clone(&self.issuer),
-            signature: None,
-            usable_from: UnixTime::EPOCH,
-            usable_until: key.expires.unwrap_or(UnixTime::from_millis(u64::MAX)),
-        })
+        let until = key.expires.unwrap_or(UnixTime::from_millis(u64::MAX));
+        identity(&self.issuer, user, &key.narrow(user.scopes.clone()), until)
     }
 }
 

@@ -105,7 +105,11 @@ impl LoginPage {
 fn is_helped_by_login(class: Class) -> bool {
     match class {
         Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => true,
-        Class::NotEnough | Class::Refused | Class::Misconfigured | Class::Unavailable => false,
+        Class::NotEnough
+        | Class::Refused
+        | Class::Misconfigured
+        | Class::TooMany
+        | Class::Unavailable => false,
     }
 }
 

@@ -12,9 +12,13 @@
 //! request wait. A decision that is no longer valid is replaced when it is asked for, and is pushed
 //! out when room is needed.
 
+mod basis;
 mod compute;
 mod key;
+mod kinds;
+mod validity;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,24 +29,28 @@ use moka::sync::Cache;
 pub(super) use compute::session_of;
 pub use key::{CacheKey, CredentialKind};
 
-use super::api_key::{ApiKeys, is_api_key};
-use super::denial::{Class, DenialCode};
-use super::handle::{Handles, is_handle};
+use super::api_key::ApiKeys;
+use super::basic::{BasicAccounts, BasicCredentials};
+use super::denial::{Class, Denial, DenialCode};
+use super::handle::Handles;
 use super::identity::IdentityHeaders;
 use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
 use super::single_flight::SingleFlight;
 use super::upstream::{SignedBy, UpstreamJwt};
 use crate::clock::{Clock, UnixTime};
-use crate::opaque::TokenEpoch;
 use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
+use basis::{Basis, Presented};
+use validity::Validity;
 
 /// No answer is kept on its way.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
+/// The time that a check of a password may take, with its wait for a thread that hashes.
+const PASSWORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The decision about one good credential, and all that was found about it.
 #[derive(Debug)]
@@ -56,8 +64,8 @@ pub struct CachedDecision {
     pub headers: HeaderMap,
     /// The reading of the session or of the account, where the decision depends on one.
     read: Option<StoreRead>,
-    /// The epoch of the handle at the time that it was read, where the credential is one.
-    handle: Option<TokenEpoch>,
+    /// What it rests on beside the session.
+    basis: Basis,
     /// The signer of the token for the application, where there is one.
     signed: Option<SignedBy>,
 }
@@ -75,17 +83,6 @@ struct StoreRead {
     /// The age until which the reading counts as fresh where no event comes: the bound, or a little
     /// less.
     max_age: Duration,
-}
-
-/// The validity of a cached decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Validity {
-    /// Nothing has to be checked again.
-    Valid,
-    /// The session, the handle or the account has to be read again.
-    SessionStale,
-    /// The token has to be verified again.
-    TokenStale,
 }
 
 /// The limits of the cache of decisions, as the operator sets them.
@@ -110,7 +107,7 @@ impl CacheConfig {
     }
 }
 
-type Outcome = Result<Arc<CachedDecision>, DenialCode>;
+type Outcome = Result<Arc<CachedDecision>, Denial>;
 
 /// The decisions that this process remembers.
 #[derive(Debug)]
@@ -119,6 +116,7 @@ pub struct DecisionCache {
     sessions: Arc<Sessions>,
     handles: Option<Handles>,
     api_keys: Option<ApiKeys>,
+    basic: Option<BasicAccounts>,
     identity: IdentityHeaders,
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
@@ -154,6 +152,7 @@ impl DecisionCache {
             sessions,
             handles: None,
             api_keys: None,
+            basic: None,
             identity,
             upstream: None,
             config,
@@ -162,18 +161,6 @@ impl DecisionCache {
             single_flight: SingleFlight::default(),
             metrics,
         }
-    }
-
-    /// The same, with `handles` accepted beside tokens.
-    #[must_use]
-    pub fn with_handles(self, handles: Handles) -> Self {
-        Self { handles: Some(handles), ..self }
-    }
-
-    /// The same, with API keys accepted beside tokens.
-    #[must_use]
-    pub fn with_api_keys(self, api_keys: ApiKeys) -> Self {
-        Self { api_keys: Some(api_keys), ..self }
     }
 
     /// The same, with a signed token for the application in each answer.
@@ -202,33 +189,6 @@ impl DecisionCache {
         &self.verifier
     }
 
-    /// The handles, where they are accepted.
-    pub fn handles(&self) -> Option<&Handles> {
-        self.handles.as_ref()
-    }
-
-    /// The API keys, where they are accepted.
-    pub fn api_keys(&self) -> Option<&ApiKeys> {
-        self.api_keys.as_ref()
-    }
-
-    /// Returns whether API keys are accepted.
-    pub fn accepts_api_keys(&self) -> bool {
-        self.api_keys.is_some()
-    }
-
-    /// Tells the kind of a credential. Where handles or API keys are accepted, every text of their
-    /// form is one; all else is a token, even if a bad one.
-    pub fn kind_of(&self, credential: &str) -> CredentialKind {
-        if self.api_keys.is_some() && is_api_key(credential) {
-            CredentialKind::ApiKey
-        } else if self.handles.is_some() && is_handle(credential) {
-            CredentialKind::Handle
-        } else {
-            CredentialKind::Jwt
-        }
-    }
-
     /// The sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
@@ -246,12 +206,33 @@ impl DecisionCache {
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 
-    /// Decides about a token or handle: from the cache where its entry is valid.
+    /// Decides about a token, a handle or an API key: from the cache where its entry is valid.
     ///
     /// # Errors
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str) -> Outcome {
         let key = CacheKey::of(self.kind_of(credential), credential);
+        self.decide_about(key, Presented::Text(credential), self.config.store_timeout).await
+    }
+
+    /// Decides likewise about a name and a password, as they stand in the header. `client` is the
+    /// address whose attempts are counted.
+    ///
+    /// # Errors
+    /// The reason why they are not good now.
+    pub async fn decide_password(&self, encoded: &str, client: Option<IpAddr>) -> Outcome {
+        let basic = self.basic.as_ref().ok_or(DenialCode::MissingCredentials)?;
+        let credentials = BasicCredentials::parse(encoded)?;
+        let key = CacheKey::of_password(basic.digest(&credentials));
+        self.decide_about(key, Presented::Basic(&credentials, client), PASSWORD_TIMEOUT).await
+    }
+
+    async fn decide_about(
+        &self,
+        key: CacheKey,
+        presented: Presented<'_>,
+        timeout: Duration,
+    ) -> Outcome {
         let asked = self.clock.monotonic();
         if let Some(kept) = self.cache.get(&key)
             && self.validity(&kept, asked) == Validity::Valid
@@ -260,32 +241,21 @@ impl DecisionCache {
             return Ok(kept);
         }
         // Boxed: a future that waits takes much room, and most requests wait for nothing.
-        let found = Box::pin(self.resolve(key, credential, asked));
-        match tokio::time::timeout(self.config.store_timeout, found).await {
-            Ok(Err(DenialCode::StoreUnavailable)) | Err(_) => {
-                self.serve_stale(&key).ok_or(DenialCode::StoreUnavailable)
-            }
-            Ok(outcome) => outcome,
+        let found = Box::pin(self.resolve(key, presented, asked));
+        let unavailable = DenialCode::StoreUnavailable;
+        let found = tokio::time::timeout(timeout, found).await;
+        match found.unwrap_or_else(|_| Err(unavailable.into())) {
+            Err(denial) if denial.code == unavailable => self.serve_stale(&key).ok_or(denial),
+            outcome => outcome,
         }
-    }
-
-    /// Serves the cached decision although it is stale, while the store gives no answer. Not where
-    /// something is known to have changed, and not for longer than the operator allows.
-    fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
-        let kept = self.cache.get(key)?;
-        let (now, at) = (self.clock.now(), self.clock.monotonic());
-        let is_believed = kept.token.is_valid(now, at)
-            && kept.is_fresh(now, at, |_| self.config.stale_if_error)
-            && self.epoch_status(&kept) != EpochStatus::Changed;
-        is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
     /// Resolves a cache miss together with all callers that ask for the same. The answer is never
     /// older than the request: a call that was in flight already may be older, and its answer is
     /// not taken.
-    async fn resolve(&self, key: CacheKey, credential: &str, asked: Duration) -> Outcome {
+    async fn resolve(&self, key: CacheKey, presented: Presented<'_>, asked: Duration) -> Outcome {
         for _ in 0..MAX_ROUNDS {
-            let found = self.single_flight.join(key, self.load(key, credential)).await?;
+            let found = self.single_flight.join(key, self.load(key, presented)).await?;
             let was_read_since = found.read.is_none_or(|read| read.at >= asked);
             match self.validity(&found, asked) {
                 Validity::Valid => return Ok(found),
@@ -299,12 +269,12 @@ impl DecisionCache {
                 Validity::SessionStale | Validity::TokenStale => {}
             }
         }
-        Err(DenialCode::StoreUnavailable)
+        Err(DenialCode::StoreUnavailable.into())
     }
 
     /// Loads a decision into the cache. Only the session is read where the token is known to be
     /// good.
-    async fn load(&self, key: CacheKey, credential: &str) -> Outcome {
+    async fn load(&self, key: CacheKey, presented: Presented<'_>) -> Outcome {
         let kept = self.cache.get(&key);
         let validity = kept.as_ref().map(|kept| self.validity(kept, self.clock.monotonic()));
         let previous = match (&kept, validity) {
@@ -313,63 +283,23 @@ impl DecisionCache {
             (Some(kept), Some(Validity::SessionStale)) => Some(Arc::clone(kept)),
             _ => None,
         };
-        let outcome = self.compute(&key, credential, previous, kept.is_some()).await;
+        let outcome = self.compute(&key, presented, previous, kept.is_some()).await;
         match &outcome {
             Ok(decision) => self.cache.insert(key, Arc::clone(decision)),
             // A failure without an answer does not mean that the credential is bad; it is asked
             // again.
-            Err(code) if kept.is_some() && code.class() != Class::Unavailable => {
+            Err(denial) if kept.is_some() && denial.code.class() != Class::Unavailable => {
                 self.cache.invalidate(&key);
             }
             Err(_) => {}
         }
         outcome
     }
-
-    fn validity(&self, decision: &CachedDecision, at: Duration) -> Validity {
-        let now = self.clock.now();
-        if !decision.token.is_valid(now, at) {
-            return Validity::TokenStale;
-        }
-        let is_fresh = decision.is_fresh(now, at, |read| read.max_age);
-        if is_fresh && self.epoch_status(decision) == EpochStatus::Current {
-            Validity::Valid
-        } else {
-            Validity::SessionStale
-        }
-    }
-
-    /// The epoch status of a decision: the worst of those of its session, of its handle, and of the
-    /// key that signed the token for the application.
-    fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
-        let epoch = decision.read.as_ref().and_then(|read| read.epoch.as_ref());
-        let of_session = epoch.map(|epoch| self.sessions.status(epoch));
-        let of_handle = decision.handle.as_ref().map(|epoch| {
-            self.handles.as_ref().map_or(EpochStatus::Changed, |handles| handles.status(epoch))
-        });
-        let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
-        let of_key = decision.signed.as_ref().map(status);
-        of_session.max(of_handle).max(of_key).unwrap_or(EpochStatus::Current)
-    }
 }
 
 impl CachedDecision {
     fn memory_size(&self) -> u32 {
         memory_size(&self.token, self.session.as_ref(), &self.headers)
-    }
-
-    /// Returns whether the session has not expired, and the reading is younger than the limit by
-    /// either clock.
-    fn is_fresh(
-        &self,
-        now: UnixTime,
-        at: Duration,
-        limit: impl FnOnce(&StoreRead) -> Duration,
-    ) -> bool {
-        let Some(read) = &self.read else { return true };
-        let age = at.saturating_sub(read.at).max(now.since(read.wall));
-        let is_alive = self.session.as_ref().is_none_or(|session| now < session.expires);
-        is_alive && age < limit(read)
     }
 }
 

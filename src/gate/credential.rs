@@ -1,8 +1,9 @@
 //! Finding the credential in a request. It is found here, not believed.
 //!
-//! There are four sources: a bearer token, an API key in a header of its own, a cookie of the
-//! operator's choice, or one of a pair of cookies, of which the other names the user. Exactly one
-//! credential is judged: where two sources hold different ones, the request is refused.
+//! There are five sources: a bearer token, a name and a password (Basic), an API key in a header of
+//! its own, a cookie of the operator's choice, or one of a pair of cookies, of which the other names
+//! the user. Exactly one credential is judged: where two sources hold different ones, the request is
+//! refused.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -11,8 +12,10 @@ use super::api_key::is_api_key;
 use super::denial::DenialCode;
 use crate::opaque::{CookiePair, names_user};
 
-/// The scheme of bearer tokens; schemes are case-insensitive (RFC 9110, section 11.1).
+/// The schemes of bearer tokens, and of names and passwords; schemes are case-insensitive (RFC 9110,
+/// section 11.1).
 const BEARER: &[u8] = b"bearer";
+const BASIC: &[u8] = b"basic";
 
 /// The header of API keys.
 const API_KEY: &str = "x-api-key";
@@ -26,10 +29,19 @@ pub struct Cookies {
     pub pair: Option<CookiePair>,
 }
 
+/// The kinds of credentials that are accepted beside tokens; none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptedKinds {
+    /// API keys.
+    pub api_keys: bool,
+    /// Names and passwords.
+    pub basic: bool,
+}
+
 /// A credential, as the client sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<'h> {
-    /// A token, a handle, or rubbish.
+    /// A token, a handle, base64 of a name and a password, or rubbish.
     pub credential: &'h str,
     /// The source that it was found in.
     pub source: CredentialSource<'h>,
@@ -38,8 +50,10 @@ pub struct Found<'h> {
 /// The source of a credential: header or cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialSource<'h> {
-    /// In the `Authorization` header.
+    /// In the `Authorization` header, as a bearer token.
     Bearer,
+    /// In the `Authorization` header, as a name and a password.
+    Basic,
     /// In `X-Api-Key`.
     ApiKeyHeader,
     /// In a cookie by itself.
@@ -59,13 +73,15 @@ impl CredentialSource<'_> {
     pub fn check(&self, subject: &str) -> Result<(), DenialCode> {
         match self {
             Self::Pair { user } if !names_user(user, subject) => Err(DenialCode::CookieMismatch),
-            Self::Bearer | Self::ApiKeyHeader | Self::Cookie | Self::Pair { .. } => Ok(()),
+            Self::Bearer | Self::Basic | Self::ApiKeyHeader | Self::Cookie | Self::Pair { .. } => {
+                Ok(())
+            }
         }
     }
 }
 
-/// The one credential that the client sent: a bearer token (RFC 6750, section 2.1), an API key where
-/// these are accepted, or a cookie.
+/// The one credential that the client sent: a bearer token (RFC 6750, section 2.1), a name and a
+/// password or an API key where these are accepted, or a cookie.
 ///
 /// # Errors
 /// [`DenialCode::MissingCredentials`] where there is none; [`DenialCode::MalformedCredentials`]
@@ -75,18 +91,20 @@ impl CredentialSource<'_> {
 pub fn find<'h>(
     headers: &'h HeaderMap,
     cookies: &Cookies,
-    accepts_api_keys: bool,
+    accepted: AcceptedKinds,
 ) -> Result<Found<'h>, DenialCode> {
     let of = |source| move |credential| Found { credential, source };
-    let in_header = bearer(headers)?.map(of(CredentialSource::Bearer));
-    let key = if accepts_api_keys { api_key(headers)? } else { None };
+    let in_header = in_authorization(headers, accepted.basic)?;
+    let key = if accepted.api_keys { api_key(headers)? } else { None };
     let key = key.map(of(CredentialSource::ApiKeyHeader));
     let single = cookies.single.as_ref().map(|name| in_cookies(headers, name)).transpose()?;
     let single = single.flatten().map(of(CredentialSource::Cookie));
     let pair = cookies.pair.map(|pair| in_pair(headers, pair)).transpose()?.flatten();
     let mut found = [in_header, key, single, pair].into_iter().flatten();
     let first = found.next().ok_or(DenialCode::MissingCredentials)?;
-    if found.all(|other| other.credential == first.credential) {
+    // A name with a password is the same as nothing else, whatever it looks like.
+    let is_basic = first.source == CredentialSource::Basic;
+    if found.all(|other| !is_basic && other.credential == first.credential) {
         Ok(first)
     } else {
         Err(DenialCode::SeveralCredentials)
@@ -111,7 +129,11 @@ fn api_key(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
+/// The credential in the `Authorization` header, where it is of a scheme that is accepted.
+fn in_authorization(
+    headers: &HeaderMap,
+    accepts_basic: bool,
+) -> Result<Option<Found<'_>>, DenialCode> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -120,17 +142,25 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
         return Err(DenialCode::MalformedCredentials);
     }
     let value = value.as_bytes().trim_ascii();
-    let Some((scheme, rest)) = value.split_at_checked(BEARER.len()) else {
+    let (token, source) = if let Some(token) = behind(value, BEARER) {
+        (token, CredentialSource::Bearer)
+    } else if let Some(token) = behind(value, BASIC).filter(|_| accepts_basic) {
+        (token, CredentialSource::Basic)
+    } else {
         return Ok(None);
     };
-    if !scheme.eq_ignore_ascii_case(BEARER) || rest.first().is_some_and(u8::is_ascii_graphic) {
-        return Ok(None);
-    }
-    let token = rest.trim_ascii_start();
     if token.is_empty() || !is_plain(token) {
         return Err(DenialCode::MalformedCredentials);
     }
-    std::str::from_utf8(token).map(Some).map_err(|_| DenialCode::MalformedCredentials)
+    let credential = std::str::from_utf8(token).map_err(|_| DenialCode::MalformedCredentials)?;
+    Ok(Some(Found { credential, source }))
+}
+
+/// The credentials behind this scheme; `None` where it is another one.
+fn behind<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    let is_whole = !rest.first().is_some_and(u8::is_ascii_graphic);
+    (name.eq_ignore_ascii_case(scheme) && is_whole).then(|| rest.trim_ascii_start())
 }
 
 /// Returns whether all bytes are visible ASCII and none is a comma, which would join two values. It
@@ -164,172 +194,4 @@ fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>,
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    /// The headers of a request with these lines.
-    fn headers(lines: &[(HeaderName, &[u8])]) -> HeaderMap {
-        let lines = lines
-            .iter()
-            .map(|(name, value)| (name.clone(), HeaderValue::from_bytes(value).unwrap()));
-        lines.collect()
-    }
-
-    fn cookie_lines(lines: &[&[u8]]) -> HeaderMap {
-        headers(&lines.iter().map(|line| (COOKIE, *line)).collect::<Vec<_>>())
-    }
-
-    fn cookie(name: &str) -> Cookies {
-        Cookies { single: Some(name.to_owned()), pair: None }
-    }
-
-    fn in_authorization(value: &[u8]) -> Result<String, DenialCode> {
-        find(&headers(&[(AUTHORIZATION, value)]), &cookie("t"), false)
-            .map(|it| it.credential.to_owned())
-    }
-
-    fn in_cookie(lines: &[&[u8]]) -> Result<String, DenialCode> {
-        find(&cookie_lines(lines), &cookie("t"), false).map(|it| it.credential.to_owned())
-    }
-
-    #[test]
-    fn a_bearer_token_is_found() {
-        for value in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z", " Bearer x.y.z "] {
-            assert_eq!(in_authorization(value.as_bytes()).as_deref(), Ok("x.y.z"), "{value}");
-        }
-    }
-
-    #[test]
-    fn another_scheme_is_no_credential_here() {
-        for value in ["Basic eHg6eHg=", "x.y.z", "", "Bearerx y", "Digest a, b"] {
-            let missing = Err(DenialCode::MissingCredentials);
-            assert_eq!(in_authorization(value.as_bytes()), missing, "{value}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_in_one_way_is_refused() {
-        for value in
-            [&b"Bearer"[..], b"Bearer ", b"Bearer a b", b"Bearer a,Bearer b", b"Bearer \xff"]
-        {
-            assert_eq!(in_authorization(value), Err(DenialCode::MalformedCredentials));
-        }
-        let twice = headers(&[(AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer a")]);
-        assert_eq!(find(&twice, &Cookies::default(), false), Err(DenialCode::MalformedCredentials));
-    }
-
-    #[test]
-    fn the_cookie_is_found_among_others() {
-        for lines in [
-            &[&b"t=x"[..]][..],
-            &[b"a=1; t=x; b=2"],
-            &[b"tt=1;t=x"],
-            &[b"a=1", b"t=x"],
-            &[b"t=x; t=x"],
-            &[b"bad\xff; =; ;;; t=x"],
-        ] {
-            assert_eq!(in_cookie(lines).as_deref(), Ok("x"), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn cookies_that_disagree_are_refused() {
-        for lines in [&[&b"t=x; t=y"[..]][..], &[b"t=x", b"t=y"], &[b"t=; t=y"], &[b"t=\xff"]] {
-            assert_eq!(in_cookie(lines), Err(DenialCode::MalformedCredentials), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_of_another_name_is_no_credential() {
-        for lines in [&[&b"tt=x"[..]][..], &[b"T=x"], &[b"t"], &[b"t="], &[b"a=t=x"], &[b""]] {
-            assert_eq!(in_cookie(lines), Err(DenialCode::MissingCredentials), "{lines:?}");
-        }
-        let cookie = cookie_lines(&[b"t=x"]);
-        assert_eq!(find(&cookie, &Cookies::default(), false), Err(DenialCode::MissingCredentials));
-    }
-
-    #[test]
-    fn two_different_credentials_are_refused_and_the_same_twice_is_one() {
-        let cookies = Cookies { pair: Some(CookiePair::TP_AUTH), ..cookie("t") };
-        let find = |lines: &[(HeaderName, &[u8])]| {
-            find(&headers(lines), &cookies, true).map(|found| found.credential.to_owned())
-        };
-        let key = || HeaderName::from_static(API_KEY);
-        let several = Err(DenialCode::SeveralCredentials);
-        for (lines, expected) in [
-            (vec![(AUTHORIZATION, &b"Bearer a"[..]), (COOKIE, b"t=a")], Ok("a".to_owned())),
-            (vec![(AUTHORIZATION, b"Bearer pk_a"), (key(), b"pk_a")], Ok("pk_a".to_owned())),
-            (vec![(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")], Ok("b".to_owned())),
-            (vec![(COOKIE, b"user_id=alice; access_token=a; t=a")], Ok("a".to_owned())),
-            (vec![(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")], several.clone()),
-            (vec![(AUTHORIZATION, b"Bearer a"), (key(), b"pk_a")], several.clone()),
-            (vec![(key(), b"pk_a"), (COOKIE, b"t=b")], several.clone()),
-            (vec![(COOKIE, b"user_id=alice; access_token=a; t=b")], several),
-        ] {
-            assert_eq!(find(&lines), expected, "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn an_api_key_stands_in_its_header_where_these_are_accepted() {
-        let key = |lines: &[&[u8]], accepted| {
-            let name = HeaderName::from_static(API_KEY);
-            let lines: Vec<_> = lines.iter().map(|line| (name.clone(), *line)).collect();
-            find(&headers(&lines), &Cookies::default(), accepted).map(|found| {
-                let is_of_header = found.source == CredentialSource::ApiKeyHeader;
-                (found.credential.to_owned(), is_of_header)
-            })
-        };
-        let good = Ok(("pk_x".to_owned(), true));
-        assert_eq!(key(&[b"pk_x"], true), good);
-        assert_eq!(key(&[b" pk_x "], true), good);
-        assert_eq!(key(&[b"pk_x"], false), Err(DenialCode::MissingCredentials));
-        for lines in [
-            &[&b""[..]][..],
-            &[b"x"],
-            &[b"a.b.c"],
-            &[b"pk_a b"],
-            &[b"pk_x", b"pk_x"],
-            &[b"pk_\xff"],
-        ] {
-            assert_eq!(key(lines, true), Err(DenialCode::MalformedCredentials), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn a_pair_of_cookies_is_good_together_alone() {
-        let found = |lines: &[&[u8]], cookies: &Cookies| {
-            let headers = cookie_lines(lines);
-            let found = find(&headers, cookies, false)?;
-            found.source.check("alice").map(|()| found.credential.to_owned())
-        };
-        let tp_auth = Cookies { single: None, pair: Some(CookiePair::TP_AUTH) };
-        let host = Cookies { single: None, pair: Some(CookiePair::HOST) };
-        let (mismatch, malformed, missing) = (
-            Err(DenialCode::CookieMismatch),
-            Err(DenialCode::MalformedCredentials),
-            Err(DenialCode::MissingCredentials),
-        );
-        let good = || Ok("x".to_owned());
-        for (cookies, lines, expected) in [
-            (&tp_auth, &[&b"user_id=alice; access_token=x"[..]][..], good()),
-            (&tp_auth, &[b"access_token=x", b"user_id=%61lice"], good()),
-            (&tp_auth, &[b"access_token=x; user_id=alice; user_id=alice"], good()),
-            (&tp_auth, &[b"access_token=x; user_id=bob"], mismatch.clone()),
-            (&tp_auth, &[b"access_token=x; user_id="], mismatch.clone()),
-            (&tp_auth, &[b"access_token=x"], mismatch.clone()),
-            (&tp_auth, &[b"access_token=x; user_id=bob; user_id=alice"], malformed.clone()),
-            (&tp_auth, &[b"access_token=x; access_token=y; user_id=alice"], malformed),
-            (&tp_auth, &[b"user_id=alice"], missing.clone()),
-            (&tp_auth, &[b"__Host-user_id=alice; __Host-access_token=x"], missing.clone()),
-            (&host, &[b"__Host-user_id=alice; __Host-access_token=x"], good()),
-            (&host, &[b"user_id=alice; __Host-access_token=x"], mismatch),
-            (&host, &[b"user_id=alice; access_token=x"], missing.clone()),
-            (&Cookies::default(), &[b"user_id=alice; access_token=x"], missing),
-        ] {
-            assert_eq!(found(lines, cookies), expected, "{lines:?}");
-        }
-    }
-}
+mod tests;

@@ -17,6 +17,8 @@ pub struct Denial {
     pub scopes: Option<String>,
     /// The greatest age of a login in seconds, where that is the reason (RFC 9470, section 3).
     pub max_age: Option<u64>,
+    /// The seconds after which asking again may help, where that is known.
+    pub retry_after: Option<u64>,
     /// The user, where the credentials are good and do not suffice. For the log alone.
     pub user: Option<String>,
     /// The reason why the request is ambiguous. For the log alone.
@@ -67,7 +69,15 @@ impl From<Unmet> for Denial {
 
 impl From<DenialCode> for Denial {
     fn from(code: DenialCode) -> Self {
-        Self { code, scopes: None, max_age: None, user: None, refusal: None, route: None }
+        Self {
+            code,
+            scopes: None,
+            max_age: None,
+            retry_after: None,
+            user: None,
+            refusal: None,
+            route: None,
+        }
     }
 }
 
@@ -87,6 +97,8 @@ pub enum Class {
     Refused,
     /// The operator's mistake, not the client's: 403, so that nobody passes.
     Misconfigured,
+    /// Too much was tried: 429, or 403 where the gateway does not relay that.
+    TooMany,
     /// The decision is not possible now: 503.
     Unavailable,
 }
@@ -149,6 +161,8 @@ denial_codes! {
         "The API key does not exist, was revoked, or its user may not log in",
     CertificateMismatch "certificate_mismatch" BadCredentials
         "The token is bound to a client certificate, and that one was not shown",
+    WrongPassword "wrong_password" BadCredentials
+        "The user name or the password is wrong, or the user may not log in",
     CookieMismatch "cookie_mismatch" BadCredentials
         "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",
@@ -178,6 +192,9 @@ denial_codes! {
     WrongPath "wrong_path" Misconfigured "The gateway asked at a path that answers no such question",
     UnknownGateway "unknown_gateway" Misconfigured
         "Whoever asked did not prove to be a gateway",
+    TooManyAttempts "too_many_attempts" TooMany
+        "Too many passwords were tried from this address, or under this name",
+    PasswordsBusy "passwords_busy" Unavailable "Too many passwords are being checked",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
 }

@@ -3,11 +3,14 @@
 //! The steps call the same functions as the gate, and the verdict is the gate's own. This module
 //! only says in words what happens on the way.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
+use super::basic::BasicCredentials;
 use super::cached_decision::{CredentialKind, session_of};
 use super::credential::{CredentialSource, Found};
-use super::denial::Denial;
+use super::denial::{Denial, DenialCode};
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
@@ -128,22 +131,26 @@ async fn take_credential_steps(
     clock: &dyn Clock,
     steps: &mut Steps<'_>,
 ) -> Option<GoodCredential> {
-    let found =
-        match credential::find(inquiry.headers, &gate.cookies, gate.decisions.accepts_api_keys()) {
-            Ok(found) => found,
-            Err(code) => {
-                steps.record("credential", Err(code.description().to_owned()));
-                return None;
-            }
-        };
-    let kind = gate.decisions.kind_of(found.credential);
+    let accepted = gate.decisions.accepted_kinds();
+    let found = match credential::find(inquiry.headers, &gate.cookies, accepted) {
+        Ok(found) => found,
+        Err(code) => {
+            steps.record("credential", Err(code.description().to_owned()));
+            return None;
+        }
+    };
+    let kind = match found.source {
+        CredentialSource::Basic => CredentialKind::Password,
+        _ => gate.decisions.kind_of(found.credential),
+    };
     steps.record("credential", Ok(credential_found(kind, &found)))?;
     let step = match kind {
         CredentialKind::Jwt => "token",
         CredentialKind::Handle => "handle",
         CredentialKind::ApiKey => "api key",
+        CredentialKind::Password => "password",
     };
-    let verified = verify(gate, kind, found.credential).await;
+    let verified = verify(gate, kind, found.credential, inquiry.line.client).await;
     let (finding, verified) = match verified {
         Ok(verified) => (Ok(token_found(&verified, clock)), Some(verified)),
         Err(refused) => (Err(refused), None),
@@ -226,9 +233,10 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
         CredentialKind::Jwt => "a token",
         CredentialKind::Handle => "a handle",
         CredentialKind::ApiKey => "an API key",
+        CredentialKind::Password => "a name and a password",
     };
     let source = match found.source {
-        CredentialSource::Bearer => "the Authorization header",
+        CredentialSource::Bearer | CredentialSource::Basic => "the Authorization header",
         CredentialSource::ApiKeyHeader => "the X-Api-Key header",
         CredentialSource::Cookie => "a cookie",
         CredentialSource::Pair { .. } => "one of a pair of cookies",
@@ -237,8 +245,18 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
 }
 
 /// The claims of the credential, where it is good by itself; else the reason why not.
-async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<Verified, String> {
+async fn verify(
+    gate: &Gate,
+    kind: CredentialKind,
+    credential: &str,
+    client: Option<IpAddr>,
+) -> Result<Verified, String> {
     let verifier = gate.decisions.verifier();
+    if let (CredentialKind::Password, Some(basic)) = (kind, gate.decisions.basic()) {
+        let shown = BasicCredentials::parse(credential).map_err(DenialCode::description)?;
+        let verified = basic.verify(&shown, client).await.map(|(verified, _)| verified);
+        return verified.map_err(|error| error.to_string());
+    }
     if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
         return keys.verify(credential).await.map_err(|error| error.to_string());
     }
@@ -248,7 +266,7 @@ async fn verify(gate: &Gate, kind: CredentialKind, credential: &str) -> Result<V
                 handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
             found.map_err(|error| error.to_string())
         }
-        (CredentialKind::Handle | CredentialKind::Jwt | CredentialKind::ApiKey, _) => {
+        (_, _) => {
             verifier.verify(credential).map_err(|error| token_refused(gate, credential, error))
         }
     }

@@ -5,7 +5,9 @@
 //! ends a session; nothing here answers yes after an error.
 
 mod access_log;
+mod account;
 pub mod api_key;
+pub mod basic;
 pub mod browser;
 pub mod cached_decision;
 pub mod client_certificate;
@@ -39,7 +41,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use crate::policy::canonical::{CanonicalRequest, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, RouteMatch};
 use cached_decision::{CachedDecision, DecisionCache};
-use credential::Cookies;
+use credential::{Cookies, CredentialSource};
 use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
 use inquiry::Inquiry;
@@ -92,6 +94,11 @@ impl Gate {
     /// Returns whether there is a policy.
     pub fn has_policy(&self) -> bool {
         self.policy.load().is_some()
+    }
+
+    /// Returns whether it depends on the client's address what is decided.
+    pub fn needs_client(&self) -> bool {
+        self.has_policy() || self.decisions.basic().is_some()
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -152,9 +159,14 @@ impl Gate {
 
     /// The decision about the one credential of a request.
     async fn authenticate(&self, inquiry: &Inquiry<'_>) -> Result<Arc<CachedDecision>, Denial> {
-        let found =
-            credential::find(inquiry.headers, &self.cookies, self.decisions.accepts_api_keys())?;
-        let decision = self.decisions.decide(found.credential).await?;
+        let accepted = self.decisions.accepted_kinds();
+        let found = credential::find(inquiry.headers, &self.cookies, accepted)?;
+        let decision = match found.source {
+            CredentialSource::Basic => {
+                self.decisions.decide_password(found.credential, inquiry.line.client).await?
+            }
+            _ => self.decisions.decide(found.credential).await?,
+        };
         found.source.check(&decision.token.subject)?;
         possession::check(&decision.token, inquiry)?;
         Ok(decision)

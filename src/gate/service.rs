@@ -226,7 +226,7 @@ impl GateService {
     async fn answer_inquiry(&self, endpoint: Endpoint<'_>, peer: Peer, request: &Parts) -> Answer {
         let dialect = endpoint.dialect;
         let mut inquiry = endpoint.read(request);
-        if self.gate.has_policy() {
+        if self.gate.needs_client() {
             let gateways = &self.config.gateways;
             inquiry.line.client = gateways.proven_client(peer.address, inquiry.headers);
         }

@@ -22,6 +22,9 @@ use crate::token::{KeyError, KeyId, SigningKey, SigningRing, Verified};
 /// The `typ` of a token of ours for an application. It is no access token (RFC 8725, section 3.11).
 const IDENTITY_TYPE: &str = "JWT";
 
+/// The life of a token that is made from what has no end.
+const USUAL_LIFETIME: Duration = Duration::from_secs(300);
+
 /// The header, and the key that signs.
 #[derive(Clone)]
 pub struct UpstreamJwt {
@@ -122,8 +125,9 @@ impl UpstreamJwt {
             || key.is_some_and(|key| self.signers.publishes(key.as_str(), now))
     }
 
-    /// The value of the header for a client that sent `credential`, which was found to be `token` of
-    /// this session, and its signer. `identity` is what the application is told besides.
+    /// The value of the header for a client whose credential was found to be `token` of this session,
+    /// and its signer. `own` is that credential, where it is a token that says something to the
+    /// application. `identity` is what the application is told besides.
     ///
     /// # Errors
     /// The key does not sign.
@@ -131,12 +135,12 @@ impl UpstreamJwt {
         &self,
         token: &Verified,
         session: Option<&Session>,
-        credential: &str,
+        own: Option<&str>,
         identity: &IdentityHeaders,
     ) -> Result<(HeaderValue, SignedBy), KeyError> {
         let now = self.clock.now();
         let signer = self.signers.signing(now);
-        let (value, by) = match (&self.audience, &token.signature, signer) {
+        let (value, by) = match (&self.audience, own, signer) {
             (Some(audience), _, Some(signer)) => {
                 let end = end_of(token, session, now.after(audience.lifetime));
                 let claims = claims(audience, identity.claims(token, session), token, now, end);
@@ -144,10 +148,11 @@ impl UpstreamJwt {
                 let renewal = now.after(end.since(now) / 2);
                 (value, signed_by(&signer, Some((renewal, end))))
             }
-            (None, Some(_), _) => (HeaderValue::from_str(credential), SignedBy::Client),
+            (None, Some(own), _) => (HeaderValue::from_str(own), SignedBy::Client),
             (None, None, Some(signer)) => {
-                let value = HeaderValue::try_from(signer.sign(token.claims.as_map())?);
-                (value, signed_by(&signer, None))
+                let (claims, life) = with_end(token, now);
+                let value = HeaderValue::try_from(signer.sign(&claims)?);
+                (value, signed_by(&signer, life))
             }
             (_, _, None) => (Ok(HeaderValue::from_static("")), SignedBy::Nobody),
         };
@@ -161,6 +166,19 @@ impl UpstreamJwt {
 
 fn signed_by(signer: &SigningKey, life: Option<(UnixTime, UnixTime)>) -> SignedBy {
     SignedBy::Us(OwnSignature { key: signer.id().cloned(), life })
+}
+
+/// The claims as they are, with an end: keys and passwords have none, and no token goes on for ever.
+/// Where it is a new one, also when to renew it, and that end.
+fn with_end(token: &Verified, now: UnixTime) -> (Map<String, Value>, Option<(UnixTime, UnixTime)>) {
+    let mut claims = token.claims.as_map().clone();
+    if claims.contains_key("exp") {
+        return (claims, None);
+    }
+    let end = end_of(token, None, now.after(USUAL_LIFETIME));
+    claims.insert("iat".to_owned(), json!(now.as_secs()));
+    claims.insert("exp".to_owned(), json!(end.as_secs()));
+    (claims, Some((now.after(end.since(now) / 2), end)))
 }
 
 /// The end of a token of ours: never after that of what it is made from.

@@ -81,7 +81,7 @@ impl IssueError {
 
     /// Logs what the client is not told. Whoever answers the error calls it, or drops the error;
     /// whoever passes it on does not.
-    pub(super) fn log(&self) {
+    pub fn log(&self) {
         if let Self::Unavailable(cause) = self {
             cause.log();
         }
@@ -116,7 +116,7 @@ impl IssueError {
 
     /// Seconds that the client should wait, where waiting helps; rounded up, so that whoever comes
     /// again then is let in.
-    pub(super) fn retry_after(&self) -> Option<u64> {
+    pub fn retry_after(&self) -> Option<u64> {
         let wait = match self {
             Self::SlowDown(wait) | Self::InProgress(wait) => *wait,
             Self::Unavailable(_) => Duration::from_secs(1),

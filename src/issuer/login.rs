@@ -113,9 +113,8 @@ impl Login {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         self.policy.check_audiences(params.client, &params.audiences)?;
-        // First, and whoever is named: in a flood nothing is asked of any store.
-        if matches!(self.password_check, PasswordCheck::Accounts) && self.passwords.is_busy() {
-            return Err(IssueError::Busy);
+        if matches!(self.password_check, PasswordCheck::Accounts) {
+            self.check_has_room()?;
         }
         let check = async {
             let login = LoginName::parse(login).map_err(|_| IssueError::InvalidGrant)?;
@@ -126,6 +125,39 @@ impl Login {
         let (key, identifier) = (None, None);
         let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
         self.opener.open(request).await
+    }
+
+    /// Refuses while too many passwords wait to be checked. First, and whoever is named: in a flood
+    /// nothing is asked of any store.
+    fn check_has_room(&self) -> Result<(), IssueError> {
+        if self.passwords.is_busy() { Err(IssueError::Busy) } else { Ok(()) }
+    }
+
+    /// The user of the built-in accounts with that name and password, for whoever needs no token
+    /// (RFC 7617). It counts as a login, is limited as one, and opens no session.
+    ///
+    /// # Errors
+    /// [`IssueError`]; the same for an unknown user, a wrong password and a locked account.
+    pub async fn verify_password(
+        &self,
+        login: &str,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<User, IssueError> {
+        let check = async {
+            let login = LoginName::parse(login).map_err(|_| IssueError::InvalidGrant)?;
+            let name = AttemptName::written(login.canonical());
+            self.counted_account(&name, &login, password, caller).await
+        };
+        let outcome = match self.check_has_room() {
+            Ok(()) => self.throttle.within_budget(caller, Success::Costs, check).await,
+            Err(busy) => Err(busy),
+        };
+        if let Err(error) = &outcome {
+            let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
+            refused.reason("basic").address(caller.address).write();
+        }
+        outcome
     }
 
     /// Finds the owner of a name and a password, if he may log in. Attempts are counted under what was
@@ -140,11 +172,8 @@ impl Login {
         let name = AttemptName::written(login.canonical());
         match &self.password_check {
             PasswordCheck::Accounts => {
-                let check = self.check_account(login, password, caller);
-                let user =
-                    self.throttle.counted(&name, TooEarly::RetryAfter, check).await.outcome?;
-                self.record_login(&user, password).await;
-                Ok((Subject::of_user(&user.user), Origin::Account))
+                let user = self.counted_account(&name, login, password, caller).await?;
+                Ok((Subject::of_user(&user), Origin::Account))
             }
             PasswordCheck::Hook(hook) => {
                 let asked = HookRequest {
@@ -165,6 +194,21 @@ impl Login {
                 Ok((subject.clone(), Origin::Hook { subject }))
             }
         }
+    }
+
+    /// The user of that name and password, if he may log in; the login is recorded. Attempts are
+    /// counted under the name.
+    async fn counted_account(
+        &self,
+        name: &AttemptName,
+        login: &LoginName,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<User, IssueError> {
+        let check = self.check_account(login, password, caller);
+        let user = self.throttle.counted(name, TooEarly::RetryAfter, check).await.outcome?;
+        self.record_login(&user, password).await;
+        Ok(user.user)
     }
 
     /// The user of that name and password, if he may log in. Attempts are counted under the user

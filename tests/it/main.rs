@@ -14,6 +14,7 @@ mod account_store;
 mod accounts_cli;
 mod api_keys;
 mod architecture;
+mod basic;
 mod browser_login;
 mod brute_force;
 mod caddy;

@@ -182,8 +182,11 @@ impl Fixture {
             request.headers.append(name, value.parse().expect("a value"));
         }
         let verdict = self.gate.check(&Dialect::Nginx.read(&request)).await;
-        let denial_config =
-            DenialConfig { missing_credentials: StatusCode::FORBIDDEN, realm: "test".to_owned() };
+        let denial_config = DenialConfig {
+            missing_credentials: StatusCode::FORBIDDEN,
+            realm: "test".to_owned(),
+            accepts_basic: false,
+        };
         let answer = Dialect::Nginx.render(&verdict, &denial_config);
         (verdict, answer)
     }

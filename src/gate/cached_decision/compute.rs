@@ -1,6 +1,7 @@
 //! Computing a decision that is not in the cache: the credential is verified, its session is read,
 //! and the headers are made.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,30 +9,30 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use tracing::error;
 
+use super::basis::{Basis, Presented};
 use super::{
     CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome, StoreRead,
 };
 use crate::clock::UnixTime;
-use crate::gate::denial::DenialCode;
+use crate::gate::basic::BasicCredentials;
+use crate::gate::denial::{Denial, DenialCode};
 use crate::gate::identity;
 use crate::gate::metrics::CacheOutcome;
 use crate::gate::upstream::{SignedBy, UpstreamJwt};
-use crate::opaque::TokenEpoch;
 use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
 use crate::token::Verified;
 
 /// A credential that is good by itself; its session is not read yet.
 struct VerifiedCredential<'c> {
-    credential: &'c str,
+    /// The client's own token, where it is one that says something to the application.
+    own_token: Option<&'c str>,
     token: Arc<Verified>,
-    handle: Option<TokenEpoch>,
+    basis: Basis,
     /// The time at which its checks began, on both clocks.
     started: (Duration, UnixTime),
     /// The age until which the answer that is read now counts as fresh where no event comes.
     max_age: Duration,
-    /// True where it stands for an account that was read now.
-    is_of_account: bool,
     /// The decision that was in the cache before.
     previous: Option<Arc<CachedDecision>>,
 }
@@ -42,7 +43,7 @@ impl DecisionCache {
     pub(super) async fn compute(
         &self,
         key: &CacheKey,
-        credential: &str,
+        presented: Presented<'_>,
         previous: Option<Arc<CachedDecision>>,
         is_known: bool,
     ) -> Outcome {
@@ -52,38 +53,78 @@ impl DecisionCache {
             CacheOutcome::Miss
         });
         let started = (self.clock.monotonic(), self.clock.now());
-        let known = previous.as_ref().map(|previous| Arc::clone(&previous.token));
-        let is_of_account = key.kind == CredentialKind::ApiKey;
-        let (token, handle) = match (key.kind, &self.handles, &self.api_keys) {
-            (CredentialKind::Handle, Some(handles), _) => {
-                let (found, epoch) = handles.verify(credential, is_known, &self.verifier).await?;
-                (same_or_new(known, found), Some(epoch))
+        let (token, basis) = match presented {
+            Presented::Text(text) => {
+                self.verify_text(key.kind, text, previous.as_deref(), is_known).await?
             }
-            (CredentialKind::ApiKey, _, Some(keys)) => {
-                (same_or_new(known, keys.verify(credential).await?), None)
+            Presented::Basic(credentials, client) => {
+                self.verify_password(key, credentials, client, previous.as_deref()).await?
             }
-            _ => match known {
-                Some(known) => (known, None),
-                None => (Arc::new(self.verifier.verify(credential)?), None),
-            },
+        };
+        let own_token = match (presented, &basis) {
+            (Presented::Text(text), Basis::Token) => Some(text),
+            _ => None,
         };
         let max_age = key.spread(self.config.staleness);
-        let verified = VerifiedCredential {
-            credential,
-            token,
-            handle,
-            started,
-            max_age,
-            is_of_account,
-            previous,
-        };
+        let verified = VerifiedCredential { own_token, token, basis, started, max_age, previous };
         self.complete(verified).await
+    }
+
+    /// Verifies a token, a handle or an API key. The claims of the `previous` decision are still
+    /// good.
+    async fn verify_text(
+        &self,
+        kind: CredentialKind,
+        text: &str,
+        previous: Option<&CachedDecision>,
+        is_known: bool,
+    ) -> Result<(Arc<Verified>, Basis), DenialCode> {
+        let known = previous.map(|previous| Arc::clone(&previous.token));
+        Ok(match (kind, &self.handles, &self.api_keys) {
+            (CredentialKind::Handle, Some(handles), _) => {
+                let (found, epoch) = handles.verify(text, is_known, &self.verifier).await?;
+                (same_or_new(known, found), Basis::Handle(epoch))
+            }
+            (CredentialKind::ApiKey, _, Some(keys)) => {
+                (same_or_new(known, keys.verify(text).await?), Basis::ApiKey)
+            }
+            _ => match known {
+                Some(known) => (known, Basis::Token),
+                None => (Arc::new(self.verifier.verify(text)?), Basis::Token),
+            },
+        })
+    }
+
+    /// Verifies a name and a password; without hashing, where the `previous` decision rests on the
+    /// same hash. Where it does not, it is forgotten before anything else: it is never served while
+    /// the new check is not possible.
+    async fn verify_password(
+        &self,
+        key: &CacheKey,
+        credentials: &BasicCredentials,
+        client: Option<IpAddr>,
+        previous: Option<&CachedDecision>,
+    ) -> Result<(Arc<Verified>, Basis), Denial> {
+        let basic = self.basic.as_ref().ok_or(DenialCode::MissingCredentials)?;
+        if let Some(CachedDecision { token, basis: Basis::Password(evidence), .. }) = previous {
+            let timeout = self.config.store_timeout;
+            if let Some(found) = basic.recheck(credentials, evidence, timeout).await? {
+                let known = Some(Arc::clone(token));
+                return Ok((same_or_new(known, found), Basis::Password(evidence.clone())));
+            }
+            self.cache.invalidate(key);
+        }
+        let (found, evidence) = basic.verify(credentials, client).await?;
+        Ok((Arc::new(found), Basis::Password(evidence)))
     }
 
     /// Reads the session of a verified credential, and makes the headers.
     async fn complete(&self, verified: VerifiedCredential<'_>) -> Outcome {
         let (session, read) = match session_of(&verified.token)? {
-            None => (None, verified.is_of_account.then(|| verified.read(None))),
+            None => {
+                let is_read = verified.basis.is_read_without_events();
+                (None, is_read.then(|| verified.read(None)))
+            }
             Some((user, id)) => {
                 let read = verified.read(Some(self.sessions.epoch(&user, &id)));
                 let live = self.sessions.live(&user, &id).await;
@@ -92,8 +133,8 @@ impl DecisionCache {
             }
         };
         let (headers, signed) = self.headers(&verified, session.as_ref())?;
-        let VerifiedCredential { token, handle, .. } = verified;
-        Ok(Arc::new(CachedDecision { token, session, headers, read, handle, signed }))
+        let VerifiedCredential { token, basis, .. } = verified;
+        Ok(Arc::new(CachedDecision { token, session, headers, read, basis, signed }))
     }
 
     /// The headers of the answer, and the signer of the token among them.
@@ -108,7 +149,7 @@ impl DecisionCache {
             let (value, by) = match reuse_signature(upstream, verified) {
                 Some(before) => before,
                 None => upstream
-                    .value(&verified.token, session, verified.credential, &self.identity)
+                    .value(&verified.token, session, verified.own_token, &self.identity)
                     .map_err(|error| {
                         error!(%error, "a token for the application could not be signed");
                         DenialCode::KeysUnavailable

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-/// The key of a decision: the kind of the credential, and the digest of every byte of it.
+/// The key of a decision: the kind of the credential, and the digest of every byte of it; of a
+/// password a keyed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheKey {
     pub(super) kind: CredentialKind,
@@ -20,6 +21,8 @@ pub enum CredentialKind {
     Handle,
     /// A key of a user of the built-in accounts.
     ApiKey,
+    /// The name and the password of one.
+    Password,
 }
 
 impl CacheKey {
@@ -28,6 +31,11 @@ impl CacheKey {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
         Self { kind, digest: bytes }
+    }
+
+    /// The key of a name and a password with this keyed digest.
+    pub(super) fn of_password(digest: [u8; 32]) -> Self {
+        Self { kind: CredentialKind::Password, digest }
     }
 
     /// The bound for this credential: up to a quarter less, by what is random in its digest. So

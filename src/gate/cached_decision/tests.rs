@@ -1,5 +1,6 @@
 //! The cache of decisions in front of a store that counts its reads, fails and waits on demand.
 
+mod passwords;
 mod revocation;
 mod staleness;
 mod store_outage;
@@ -133,6 +134,10 @@ fn fixture_behind(lag: Duration, config: CacheConfig) -> Fixture {
     Fixture { decisions: Arc::new(decisions), store, clock, signer, ring }
 }
 
+async fn decided(decisions: &DecisionCache, token: &str) -> Result<(), DenialCode> {
+    decisions.decide(token).await.map(|_| ()).map_err(|denial| denial.code)
+}
+
 fn usual() -> Fixture {
     fixture(config(STALENESS))
 }
@@ -166,7 +171,7 @@ impl Fixture {
     /// Asks in a task of its own.
     fn ask(&self, token: &str) -> JoinHandle<Result<(), DenialCode>> {
         let (decisions, token) = (self.decisions.clone(), token.to_owned());
-        tokio::spawn(async move { decisions.decide(&token).await.map(|_| ()) })
+        tokio::spawn(async move { decided(&decisions, &token).await })
     }
 
     /// Waits until the store has been asked for the first time.
@@ -182,7 +187,7 @@ impl Fixture {
     }
 
     async fn outcome(&self, token: &str) -> Result<(), DenialCode> {
-        self.decisions.decide(token).await.map(|_| ())
+        decided(&self.decisions, token).await
     }
 
     fn reads(&self) -> u64 {

@@ -24,7 +24,7 @@ use http_body_util::Full;
 
 use super::browser;
 use super::client_certificate::{CertificateForm, ToldCertificates};
-use super::denial::{Class, Denial};
+use super::denial::{Class, Denial, DenialCode};
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
 use super::requirement;
@@ -94,6 +94,8 @@ pub struct DenialConfig {
     pub missing_credentials: StatusCode,
     /// The protection space that challenges name (RFC 7235, section 2.2).
     pub realm: String,
+    /// True where names and passwords are accepted, so that challenges say so.
+    pub accepts_basic: bool,
 }
 
 /// The path, below the prefix, at which nginx asks; the others ask below it, by their names.
@@ -204,7 +206,14 @@ impl Dialect {
         match verdict {
             Verdict::Allow(grant) => allow(grant),
             Verdict::Deny(denial) if self.gateway().shows_answer => show(denial, denial_config),
-            Verdict::Deny(denial) => refuse(denial, denial_config),
+            Verdict::Deny(denial) => {
+                let mut response = refuse(denial, denial_config);
+                // nginx relays no 429: it would make 500 of it, and a line in its error log.
+                if denial.code.class() == Class::TooMany {
+                    *response.status_mut() = StatusCode::FORBIDDEN;
+                }
+                response
+            }
         }
     }
 
@@ -296,7 +305,10 @@ fn refuse(denial: &Denial, denial_config: &DenialConfig) -> Response<Full<Bytes>
     let mut response = Response::new(Full::default());
     *response.status_mut() = status(denial, denial_config);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
-    if let Some(challenge) = challenge(denial, &denial_config.realm) {
+    if let Some(seconds) = denial.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(challenge) = challenge(denial, denial_config) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
@@ -310,27 +322,36 @@ fn status(denial: &Denial, denial_config: &DenialConfig) -> StatusCode {
         Class::NoCredentials => denial_config.missing_credentials,
         Class::BadCredentials | Class::LoginAgain => StatusCode::UNAUTHORIZED,
         Class::NotEnough | Class::Refused | Class::Misconfigured => StatusCode::FORBIDDEN,
+        Class::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
 /// The error codes of RFC 6750, section 3.1, and RFC 9470, section 3. A request without credentials
-/// gets none.
+/// gets none, nor does one whose credentials are no token.
 fn error_code(denial: &Denial) -> Option<&'static str> {
     match denial.code.class() {
-        Class::NoCredentials | Class::Refused | Class::Misconfigured | Class::Unavailable => None,
+        Class::NoCredentials
+        | Class::Refused
+        | Class::Misconfigured
+        | Class::TooMany
+        | Class::Unavailable => None,
+        Class::BadCredentials if denial.code == DenialCode::WrongPassword => None,
         Class::BadCredentials => Some("invalid_token"),
         Class::NotEnough => Some("insufficient_scope"),
         Class::LoginAgain => Some("insufficient_user_authentication"),
     }
 }
 
-/// The challenge of a denial (RFC 6750, section 3); none where credentials would not help.
-fn challenge(denial: &Denial, realm: &str) -> Option<HeaderValue> {
-    let class = denial.code.class();
-    if matches!(class, Class::Refused | Class::Misconfigured | Class::Unavailable) {
-        return None;
-    }
+/// The challenges of a denial (RFC 6750, section 3, and RFC 7617, section 2); none where credentials
+/// would not help. All in one line: some gateways relay one alone.
+fn challenge(denial: &Denial, denial_config: &DenialConfig) -> Option<HeaderValue> {
+    let (class, realm) = (denial.code.class(), &denial_config.realm);
+    let is_helped_by_password = match class {
+        Class::Refused | Class::Misconfigured | Class::TooMany | Class::Unavailable => return None,
+        Class::NoCredentials | Class::BadCredentials => denial_config.accepts_basic,
+        Class::NotEnough | Class::LoginAgain => false,
+    };
     let mut parameters = vec![format!("realm=\"{realm}\"")];
     if let Some(error) = error_code(denial) {
         parameters.push(format!("error=\"{error}\""));
@@ -338,7 +359,13 @@ fn challenge(denial: &Denial, realm: &str) -> Option<HeaderValue> {
     }
     parameters.extend(denial.scopes.iter().map(|scopes| format!("scope=\"{scopes}\"")));
     parameters.extend(denial.max_age.map(|seconds| format!("max_age=\"{seconds}\"")));
-    HeaderValue::from_str(&format!("Bearer {}", parameters.join(", "))).ok()
+    let mut challenges = format!("Bearer {}", parameters.join(", "));
+    if is_helped_by_password {
+        challenges += ", Basic realm=\"";
+        challenges += realm;
+        challenges += "\", charset=\"UTF-8\"";
+    }
+    HeaderValue::from_str(&challenges).ok()
 }
 
 /// A denial as a JSON body, for gateways that show it to the client.

@@ -123,3 +123,49 @@ fn a_question_tells_the_request_that_was_asked_about() {
         assert!(!inquiry.requirement.unwrap().is_empty(), "{dialect:?}");
     }
 }
+
+/// Status, `WWW-Authenticate` and `Retry-After` of a denial.
+fn told(dialect: Dialect, denial: Denial, accepts_basic: bool) -> (u16, String, String) {
+    let config = DenialConfig {
+        missing_credentials: StatusCode::UNAUTHORIZED,
+        realm: "app".to_owned(),
+        accepts_basic,
+    };
+    let answer = dialect.render(&Verdict::Deny(denial), &config);
+    let text = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (challenge, wait) = (text(WWW_AUTHENTICATE), text(RETRY_AFTER));
+    (answer.status().as_u16(), challenge.unwrap_or_default(), wait.unwrap_or_default())
+}
+
+#[test]
+fn a_password_is_asked_for_where_it_would_help() {
+    const BASIC: &str = "Basic realm=\"app\", charset=\"UTF-8\"";
+    for (code, is_asked) in [
+        (DenialCode::MissingCredentials, true),
+        (DenialCode::WrongPassword, true),
+        (DenialCode::TokenExpired, true),
+        (DenialCode::InsufficientScope, false),
+        (DenialCode::LoginTooOld, false),
+        (DenialCode::NoRoute, false),
+        (DenialCode::StoreUnavailable, false),
+    ] {
+        for dialect in Dialect::ALL {
+            let (_, challenge, _) = told(dialect, code.into(), true);
+            assert_eq!(challenge.ends_with(BASIC), is_asked, "{code:?} {challenge}");
+            let (_, challenge, _) = told(dialect, code.into(), false);
+            assert!(!challenge.contains("Basic"), "{code:?} {challenge}");
+        }
+    }
+    let (_, challenge, _) = told(Dialect::Nginx, DenialCode::WrongPassword.into(), true);
+    assert_eq!(challenge, format!("Bearer realm=\"app\", {BASIC}"), "it is no bad token");
+}
+
+#[test]
+fn too_many_tries_are_429_where_the_gateway_relays_it() {
+    for dialect in Dialect::ALL {
+        let denial = Denial { retry_after: Some(7), ..DenialCode::TooManyAttempts.into() };
+        let status = if dialect.gateway().shows_answer { 429 } else { 403 };
+        let expected = (status, String::new(), "7".to_owned());
+        assert_eq!(told(dialect, denial, true), expected, "{dialect:?}");
+    }
+}

@@ -81,6 +81,7 @@ fn code(denial: &Denial) -> Code {
     match denial.code.class() {
         Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => Code::Unauthenticated,
         Class::NotEnough | Class::Refused | Class::Misconfigured => Code::PermissionDenied,
+        Class::TooMany => Code::ResourceExhausted,
         Class::Unavailable => Code::Unavailable,
     }
 }

@@ -63,6 +63,7 @@ fn the_codes_of_denials_are_those_of_the_gate() {
         let status = match code.class() {
             Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => 401,
             Class::NotEnough | Class::Refused | Class::Misconfigured => 403,
+            Class::TooMany => 429,
             Class::Unavailable => 503,
         };
         made += &format!("| `{}` | {status} | {} |\n", code.as_str(), code.description());

@@ -177,7 +177,7 @@ impl Process {
         let down = self.down_since(credential);
         let is_open = self.is_open(credential);
         let outcome = self.decisions.decide(&credential.text).await;
-        let denied = outcome.err().map(|code| code.as_str());
+        let denied = outcome.err().map(|denial| denial.code.as_str());
         cluster.record(process, denied.unwrap_or("says yes"), &name);
         let answer = Answer {
             process,

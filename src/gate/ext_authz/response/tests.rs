@@ -64,6 +64,7 @@ fn denial(code: DenialCode, is_grpc: bool) -> (rpc::Status, DeniedHttpResponse) 
     let config = DenialConfig {
         missing_credentials: StatusCode::UNAUTHORIZED,
         realm: "portcullis".to_owned(),
+        accepts_basic: false,
     };
     let denial = Denial::from(code);
     let shown = Dialect::Envoy.render(&Verdict::Deny(denial.clone()), &config);
@@ -86,6 +87,7 @@ fn no_denial_lets_pass_and_each_says_why() {
         let expected = match http {
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
+            429 => Code::ResourceExhausted,
             503 => Code::Unavailable,
             other => panic!("{code:?}: {other}"),
         };

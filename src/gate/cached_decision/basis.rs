@@ -1,0 +1,39 @@
+//! What is decided about, and what a decision rests on.
+
+use std::net::IpAddr;
+
+use crate::gate::basic::{BasicCredentials, PasswordEvidence};
+use crate::opaque::TokenEpoch;
+
+/// A credential to decide about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Presented<'c> {
+    /// The text of a token, a handle or an API key.
+    Text(&'c str),
+    /// A name and a password, and the address whose attempts are counted.
+    Basic(&'c BasicCredentials, Option<IpAddr>),
+}
+
+/// What a decision rests on beside its session.
+#[derive(Debug)]
+pub(super) enum Basis {
+    /// The token alone.
+    Token,
+    /// The record of a handle, which was read at this epoch.
+    Handle(TokenEpoch),
+    /// An API key and its user, as the accounts had them.
+    ApiKey,
+    /// A password that was checked, and its user, as the accounts had him.
+    Password(PasswordEvidence),
+}
+
+impl Basis {
+    /// Returns whether it was read from somewhere that tells nobody of changes, so that the bound
+    /// holds for it by age alone.
+    pub(super) fn is_read_without_events(&self) -> bool {
+        match self {
+            Self::Token | Self::Handle(_) => false,
+            Self::ApiKey | Self::Password(_) => true,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The kinds of credentials that are accepted beside tokens.
+
+use super::{CredentialKind, DecisionCache};
+use crate::gate::api_key::{ApiKeys, is_api_key};
+use crate::gate::basic::BasicAccounts;
+use crate::gate::credential::AcceptedKinds;
+use crate::gate::handle::{Handles, is_handle};
+
+impl DecisionCache {
+    /// The same, with `handles` accepted beside tokens.
+    #[must_use]
+    pub fn with_handles(self, handles: Handles) -> Self {
+        Self { handles: Some(handles), ..self }
+    }
+
+    /// The same, with API keys accepted beside tokens.
+    #[must_use]
+    pub fn with_api_keys(self, api_keys: ApiKeys) -> Self {
+        Self { api_keys: Some(api_keys), ..self }
+    }
+
+    /// The same, with names and passwords of accounts accepted beside tokens.
+    #[must_use]
+    pub fn with_basic(self, basic: BasicAccounts) -> Self {
+        Self { basic: Some(basic), ..self }
+    }
+
+    /// The handles, where they are accepted.
+    pub fn handles(&self) -> Option<&Handles> {
+        self.handles.as_ref()
+    }
+
+    /// The API keys, where they are accepted.
+    pub fn api_keys(&self) -> Option<&ApiKeys> {
+        self.api_keys.as_ref()
+    }
+
+    /// The accounts whose users may send their passwords, where there are any.
+    pub fn basic(&self) -> Option<&BasicAccounts> {
+        self.basic.as_ref()
+    }
+
+    /// The kinds of credentials that are accepted beside tokens.
+    pub fn accepted_kinds(&self) -> AcceptedKinds {
+        AcceptedKinds { api_keys: self.api_keys.is_some(), basic: self.basic.is_some() }
+    }
+
+    /// Tells the kind of a credential. Where handles or API keys are accepted, every text of their
+    /// form is one; all else is a token, even if a bad one.
+    pub fn kind_of(&self, credential: &str) -> CredentialKind {
+        if self.api_keys.is_some() && is_api_key(credential) {
+            CredentialKind::ApiKey
+        } else if self.handles.is_some() && is_handle(credential) {
+            CredentialKind::Handle
+        } else {
+            CredentialKind::Jwt
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether a cached decision still holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::basis::Basis;
+use super::{CacheKey, CachedDecision, DecisionCache, StoreRead};
+use crate::clock::UnixTime;
+use crate::gate::metrics::CacheOutcome;
+use crate::store::EpochStatus;
+
+/// The validity of a cached decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// Nothing has to be checked again.
+    Valid,
+    /// The session, the handle or the account has to be read again.
+    SessionStale,
+    /// The token has to be verified again.
+    TokenStale,
+}
+
+impl DecisionCache {
+    /// Serves the cached decision although it is stale, while the store gives no answer. Not where
+    /// something is known to have changed, and not for longer than the operator allows.
+    pub(super) fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
+        let kept = self.cache.get(key)?;
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        let is_believed = kept.token.is_valid(now, at)
+            && kept.is_fresh(now, at, |_| self.config.stale_if_error)
+            && self.epoch_status(&kept) != EpochStatus::Changed;
+        is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
+    }
+
+    pub(super) fn validity(&self, decision: &CachedDecision, at: Duration) -> Validity {
+        let now = self.clock.now();
+        if !decision.token.is_valid(now, at) {
+            return Validity::TokenStale;
+        }
+        let is_fresh = decision.is_fresh(now, at, |read| read.max_age);
+        if is_fresh && self.epoch_status(decision) == EpochStatus::Current {
+            Validity::Valid
+        } else {
+            Validity::SessionStale
+        }
+    }
+
+    /// The epoch status of a decision: the worst of those of its session, of its handle, and of the
+    /// key that signed the token for the application.
+    pub(super) fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
+        let epoch = decision.read.as_ref().and_then(|read| read.epoch.as_ref());
+        let of_session = epoch.map(|epoch| self.sessions.status(epoch));
+        let of_handle = match &decision.basis {
+            Basis::Handle(epoch) => {
+                let handles = self.handles.as_ref();
+                Some(handles.map_or(EpochStatus::Changed, |handles| handles.status(epoch)))
+            }
+            Basis::Token | Basis::ApiKey | Basis::Password(_) => None,
+        };
+        let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
+        let of_key = decision.signed.as_ref().map(status);
+        of_session.max(of_handle).max(of_key).unwrap_or(EpochStatus::Current)
+    }
+}
+
+impl CachedDecision {
+    /// Returns whether the session has not expired, and the reading is younger than the limit by
+    /// either clock.
+    fn is_fresh(
+        &self,
+        now: UnixTime,
+        at: Duration,
+        limit: impl FnOnce(&StoreRead) -> Duration,
+    ) -> bool {
+        let Some(read) = &self.read else { return true };
+        let age = at.saturating_sub(read.at).max(now.since(read.wall));
+        let is_alive = self.session.as_ref().is_none_or(|session| now < session.expires);
+        is_alive && age < limit(read)
+    }
+}
