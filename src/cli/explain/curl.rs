@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::recorded::Recorded;
+use crate::policy::canonical::Told;
 use flags::{Effect, Flag};
 
 /// The parts of the command that decide what is sent.
@@ -197,7 +198,8 @@ impl CurlCommand {
 
 /// A URL with a scheme. curl takes `http` where there is none.
 fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+    let has_scheme = Told::of_url("GET", url).is_some();
+    if has_scheme { url.to_owned() } else { format!("http://{url}") }
 }
 
 /// `NAME=VALUE`, or a value alone, whose value is escaped.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::recorded::Recorded;
 use crate::gate::Dialect;
 use crate::gate::inquiry::MAX_LOGGED_BYTES;
+use crate::gate::metrics::EntryPoint;
 
 /// The fields of a line. Those that are not text are kept as they are written.
 type Fields = BTreeMap<String, String>;
@@ -49,7 +50,10 @@ fn is_of(fields: &Fields, id: &str) -> bool {
 fn recorded(fields: &Fields) -> anyhow::Result<Recorded> {
     let text = |name: &str| fields.get(name).cloned();
     let entry_point = text("entry_point").unwrap_or_default();
-    let dialect = Dialect::named(&entry_point)
+    // Over gRPC a gateway asks in no dialect of its own: it is Envoy, or speaks as Envoy does.
+    let by_grpc = (entry_point == EntryPoint::ExtAuthz.as_str()).then_some(Dialect::Envoy);
+    let dialect = by_grpc
+        .or_else(|| Dialect::named(&entry_point))
         .ok_or_else(|| anyhow!("no gateway asked there: the entry point is {entry_point:?}"))?;
     let told = |name: &str| -> anyhow::Result<String> {
         let part = text(name).with_context(|| format!("the gateway told no {name}"))?;
@@ -146,6 +150,13 @@ mod tests {
         let json = read(log.path(), "b").unwrap();
         assert_eq!((&*json.method, &*json.host, &*json.target), ("PUT", "b.test", "/b"));
         assert_eq!((json.client, json.dialect), (None, Some(Dialect::Nginx)));
+    }
+
+    #[test]
+    fn a_question_by_grpc_is_explained_as_one_of_envoy() {
+        let line = JSON.replace("\"nginx\"", "\"ext_authz\"");
+        let found = read(log(&[&line]).path(), "b").unwrap();
+        assert_eq!((&*found.target, found.dialect), ("/b", Some(Dialect::Envoy)));
     }
 
     #[test]

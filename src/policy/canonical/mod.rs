@@ -21,7 +21,7 @@ use std::net::IpAddr;
 pub use host::Authority;
 pub use path::{CanonicalPath, encode};
 pub use refusal::Refusal;
-use target::Target;
+use target::{Target, is_scheme};
 
 /// The longest method that is accepted; the longest registered one has 18 letters.
 const MAX_METHOD_BYTES: usize = 32;
@@ -43,9 +43,10 @@ pub struct Told<'t> {
 
 impl<'t> Told<'t> {
     /// A request to an address, of which nothing is missing but perhaps the client. The path stays
-    /// as it is spelled; an empty one is `/`, as clients send it. `None` is an address without `://`.
+    /// as it is spelled; an empty one is `/`, as clients send it. `None` is an address that does not
+    /// begin with a scheme: `://` further behind is in a path or a query.
     pub fn of_url(method: &'t str, url: &'t str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
+        let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme))?;
         let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let target = if target.is_empty() { "/" } else { target };
         let (method, scheme) = (Some(method), Some(scheme));

@@ -47,7 +47,7 @@ fn check_characters(text: &str) -> Result<(), Refusal> {
 }
 
 /// Returns whether a text before `://` is a scheme, and no path or query that holds these signs.
-fn is_scheme(text: &str) -> bool {
+pub(super) fn is_scheme(text: &str) -> bool {
     let in_name = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
     !text.is_empty() && text.bytes().all(in_name)
 }
