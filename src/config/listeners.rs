@@ -7,6 +7,7 @@ use super::file_permissions;
 use super::reader::Reader;
 use super::settings::{self, Setting};
 use crate::server::{Address, Limits, ListenerConfig, TlsFile, TlsFiles};
+use crate::wire::networks::Networks;
 
 /// The settings of a listener.
 pub(super) struct ListenerSettings {
@@ -190,10 +191,11 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
         0 => max_connections.div_ceil(4),
         number => number,
     };
+    let trusted: Networks = reader.get(settings::TRUSTED_PROXIES);
     Limits {
         max_connections,
         max_per_address,
-        gateways: reader.get(settings::TRUSTED_PROXIES),
+        gateways: trusted.and(&reader.get(settings::GATEWAY_NETWORKS)),
         max_headers: reader.get(settings::MAX_HEADERS),
         idle_timeout: reader.get(settings::IDLE_TIMEOUT),
         socket_mode: reader.get(settings::SOCKET_MODE),

@@ -26,6 +26,18 @@ impl Networks {
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// All addresses that there are.
+    pub fn everybody() -> Self {
+        let all = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
+        Self(all.map(|address| IpNet::new_assert(address, 0)).into())
+    }
+
+    /// These networks and `others`.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        Self([self.0.as_slice(), &others.0].concat())
+    }
+
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -91,6 +103,18 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_joined_and_everybody_is_everybody() {
+        let networks = |text: &str| Networks::parse(&[text.to_owned()]).expect("a network");
+        let both = networks("10.0.0.0/8").and(&networks("2001:db8::/32"));
+        for (text, is_held) in [("10.1.2.3", true), ("2001:db8::1", true), ("192.0.2.1", false)] {
+            let address = text.parse().expect("an address");
+            assert_eq!(both.holds(address), is_held, "{text}");
+            assert!(Networks::everybody().holds(address), "{text}");
+        }
+        assert!(Networks::everybody().hold_everybody() && !both.hold_everybody());
+    }
 
     #[test]
     fn the_client_is_the_last_that_no_listed_gateway_is() {

@@ -13,7 +13,7 @@ mod response;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tonic::Status;
@@ -23,7 +23,7 @@ use generated::auth::authorization_server::{Authorization, AuthorizationServer};
 use generated::auth::{CheckRequest, CheckResponse};
 use request::AskedRequest;
 
-use super::denial::{Denial, DenialCode};
+use super::denial::DenialCode;
 use super::dialect::Dialect;
 use super::gateway_proof::Peer;
 use super::inquiry::Inquiry;
@@ -31,6 +31,7 @@ use super::metrics::EntryPoint;
 use super::service::GateService;
 use super::verdict::Verdict;
 use crate::wire::grpc::{Dispatcher, peer_of};
+use crate::wire::networks::Networks;
 
 /// The most bytes of a question: as much as a head may have over HTTP.
 const MAX_QUESTION_BYTES: usize = (1 << 20) + (16 << 10);
@@ -44,7 +45,13 @@ pub struct ExtAuthz {
 impl ExtAuthz {
     /// The service in front of `gate`, on a listener that demands certificates or does not.
     pub fn new(gate: Arc<GateService>, is_certified: bool) -> Self {
-        let gateways = gate.config.gateways.clone();
+        let config = &gate.config;
+        // Whoever showed a certificate is a gateway, and has the calls of all its clients.
+        let gateways = if is_certified {
+            Networks::everybody()
+        } else {
+            config.gateways.and(&config.proof.networks)
+        };
         let server = AuthorizationServer::new(Authorizer { gate, is_certified })
             .max_decoding_message_size(MAX_QUESTION_BYTES);
         Self { dispatcher: Dispatcher::new(server, gateways) }
@@ -73,37 +80,25 @@ impl Authorization for Authorizer {
         let peer = Peer { address: peer_of(&call), is_certified: self.is_certified };
         let proof = &self.gate.config.proof;
         let is_proven = proof.proves(peer, call.metadata().as_ref());
-        let answer = if is_proven || !proof.is_demanded() {
-            self.judge(is_proven.then_some(peer), call.into_inner()).await
-        } else {
-            // Nothing of what it tells is read.
-            self.refuse(peer.address, DenialCode::UnknownGateway.into()).await
+        let is_heard = is_proven || !proof.is_demanded();
+        let asked = AskedRequest::read(call.into_inner());
+        let mut inquiry = asked.inquiry(&self.gate.config.gateways);
+        if is_proven {
+            inquiry.certificates = asked.certificates(peer.is_certified);
+        }
+        let verdict = match asked.refusal() {
+            // What it tells is for the log alone.
+            _ if !is_heard => Verdict::Deny(DenialCode::UnknownGateway.into()),
+            Some(refusal) => Verdict::Deny(refusal.into()),
+            None => self.gate.gate().check(&inquiry).await,
         };
+        let source = if is_heard { asked.peer() } else { peer.address };
+        let answer = self.answer(source, &inquiry, &verdict, asked.is_grpc()).await;
         Ok(tonic::Response::new(answer))
     }
 }
 
 impl Authorizer {
-    /// Answers a gateway's question. Of certificates a `proven` gateway alone may tell.
-    async fn judge(&self, proven: Option<Peer>, question: CheckRequest) -> CheckResponse {
-        let asked = match AskedRequest::read(question) {
-            Ok(asked) => asked,
-            Err(refusal) => return self.refuse(None, refusal.into()).await,
-        };
-        let mut inquiry = asked.inquiry(&self.gate.config.gateways);
-        if let Some(peer) = proven {
-            inquiry.certificates = asked.certificates(peer.is_certified);
-        }
-        let verdict = self.gate.gate().check(&inquiry).await;
-        self.answer(asked.peer(), &inquiry, &verdict, asked.is_grpc()).await
-    }
-
-    /// Answers a question of which nothing is known but that it is denied.
-    async fn refuse(&self, peer: Option<IpAddr>, denial: Denial) -> CheckResponse {
-        let headers = HeaderMap::new();
-        self.answer(peer, &Inquiry::plain(&headers), &Verdict::Deny(denial), false).await
-    }
-
     /// Counts and logs a verdict, and makes the answer.
     async fn answer(
         &self,

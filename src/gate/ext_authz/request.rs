@@ -23,8 +23,12 @@ use crate::policy::canonical::headers::{ENVOY, Family};
 use crate::policy::canonical::{Refusal, Told};
 use crate::wire::networks::Networks;
 
-/// The pseudo-header with the target of the request line (RFC 9113, section 8.3.1).
+/// The pseudo-headers that say the same as fields (RFC 9113, section 8.3.1).
+const METHOD: &str = ":method";
+const AUTHORITY: &str = ":authority";
 const PATH: &str = ":path";
+/// The header with the addresses of clients, as proxies tell them.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The extension of a gateway's route that names the scopes that it demands.
 const SCOPE: &str = "scope";
 
@@ -33,6 +37,8 @@ static RAW: Family = Family { is_lossy: false, ..ENVOY };
 
 /// A client's request, in memory of its own.
 pub(super) struct AskedRequest {
+    /// The first reason why the question does not describe one request.
+    refusal: Option<Refusal>,
     headers: HeaderMap,
     requirement: Result<Requirement, DenialCode>,
     family: &'static Family,
@@ -56,24 +62,18 @@ enum Source {
 }
 
 impl AskedRequest {
-    /// Reads a question.
-    ///
-    /// # Errors
-    /// The reason why it does not describe one request.
-    pub(super) fn read(question: CheckRequest) -> Result<Self, Refusal> {
-        let attributes = question.attributes.ok_or(Refusal::MissingTarget)?;
+    /// Reads a question. All of it is read, also where something is refused: the answer and the log
+    /// need what there is.
+    pub(super) fn read(question: CheckRequest) -> Self {
+        let attributes = question.attributes.unwrap_or_default();
         let AttributeContext { source, request, context_extensions } = attributes;
-        let http = request.and_then(|request| request.http).ok_or(Refusal::MissingTarget)?;
+        let told = request.and_then(|request| request.http);
+        let refusal = told.is_none().then_some(Refusal::MissingTarget);
+        let http = told.unwrap_or_default();
         let HttpRequest { method, headers, path, host, query, fragment, header_map, .. } = http;
-        if !fragment.is_empty() {
-            return Err(Refusal::Fragment);
-        }
-        // Told apart from the path, it would not be seen there.
-        if !query.is_empty() || (header_map.is_some() && !headers.is_empty()) {
-            return Err(Refusal::Disagreement);
-        }
         let certificate = source.as_ref().map(|peer| peer.certificate.clone()).unwrap_or_default();
         let mut asked = Self {
+            refusal,
             certificate,
             headers: HeaderMap::new(),
             requirement: demanded(context_extensions.iter()),
@@ -83,51 +83,65 @@ impl AskedRequest {
             target: path,
             source: Source::of(source),
         };
-        match header_map {
-            Some(raw) => {
-                for header in raw.headers {
-                    let value = header.raw_value;
-                    let value = if value.is_empty() { header.value.into() } else { value };
-                    asked.add(&header.key, value)?;
-                }
-            }
-            None => {
-                for (name, value) in headers {
-                    asked.add_text(&name, value)?;
-                }
-            }
+        asked.refuse_if(!fragment.is_empty(), Refusal::Fragment);
+        // Told apart from the path, a query would not be seen there.
+        let is_told_twice = header_map.is_some() && !headers.is_empty();
+        asked.refuse_if(!query.is_empty() || is_told_twice, Refusal::Disagreement);
+        for (name, value) in headers {
+            asked.add(&name, value.into());
         }
-        Ok(asked)
+        for header in header_map.into_iter().flat_map(|raw| raw.headers) {
+            let value = header.raw_value;
+            asked.add_raw(&header.key, if value.is_empty() { header.value.into() } else { value });
+        }
+        if asked.source == Source::Unknown {
+            // Nobody is known who could have told it.
+            asked.headers.remove(FORWARDED_FOR);
+        }
+        asked
     }
 
-    /// Adds a header that came so. Of the pseudo-headers only the path says more than the fields.
-    fn add(&mut self, name: &str, value: Bytes) -> Result<(), Refusal> {
-        if name == PATH {
-            self.target = String::from_utf8_lossy(&value).into_owned();
-            self.family = &RAW;
-            return Ok(());
-        }
-        self.append(name, || HeaderValue::from_maybe_shared(value).ok())
+    /// The reason why the question does not describe one request, if it does not.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
     }
 
-    /// Adds a header whose lines are joined.
-    fn add_text(&mut self, name: &str, value: String) -> Result<(), Refusal> {
-        self.append(name, || HeaderValue::try_from(value).ok())
+    fn refuse_if(&mut self, is_refused: bool, refusal: Refusal) {
+        self.refusal = self.refusal.or_else(|| is_refused.then_some(refusal));
     }
 
-    fn append(
-        &mut self,
-        name: &str,
-        value: impl FnOnce() -> Option<HeaderValue>,
-    ) -> Result<(), Refusal> {
-        if name.starts_with(':') {
-            return Ok(());
+    /// Adds a header with its own bytes. The path says more so than its field does.
+    fn add_raw(&mut self, name: &str, value: Bytes) {
+        if name != PATH {
+            return self.add(name, value);
         }
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::BadByte)?;
-        let value = value().ok_or(Refusal::BadByte)?;
+        // A byte that the field cannot tell is refused where the path is judged.
+        self.refuse_if(value.is_ascii() && !says(&self.target, &value), Refusal::Disagreement);
+        self.target = String::from_utf8_lossy(&value).into_owned();
+        self.family = &RAW;
+    }
+
+    /// Adds a header. A pseudo-header must say what its field says.
+    fn add(&mut self, name: &str, value: Bytes) {
+        let field = match name {
+            METHOD => &self.method,
+            AUTHORITY => &self.host,
+            PATH => &self.target,
+            name if name.starts_with(':') => return,
+            name => return self.append(name, value),
+        };
+        let agrees = says(field, &value);
+        self.refuse_if(!agrees, Refusal::Disagreement);
+    }
+
+    fn append(&mut self, name: &str, value: Bytes) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(value)) else {
+            return self.refuse_if(true, Refusal::BadByte);
+        };
         // There is a bound to how many there can be.
-        self.headers.try_append(name, value).map_err(|_| Refusal::List)?;
-        Ok(())
+        let is_added = self.headers.try_append(name, value).is_ok();
+        self.refuse_if(!is_added, Refusal::List);
     }
 
     /// The question about it. The client's address is known where the gateway told it, or where the
@@ -187,6 +201,11 @@ impl Source {
             None => Self::Unknown,
         }
     }
+}
+
+/// Returns whether a field says what a pseudo-header says. An empty one says nothing.
+fn says(field: &str, value: &[u8]) -> bool {
+    field.is_empty() || field.as_bytes() == value
 }
 
 /// An empty text tells nothing.

@@ -124,6 +124,33 @@ fn what_is_no_question_is_denied_and_what_is_no_call_is_refused() {
     assert_eq!(status, 415);
 }
 
+/// A denial names the request that it is about, also where the question is refused or nobody proved to be a gateway.
+#[test]
+fn what_is_refused_keeps_its_id_its_line_and_its_words() {
+    let (_realm, gate, address) = start(Realm::new().with("GATEWAY_SECRET", SECRET));
+    let headers = [("x-request-id", "id-of-a-call"), ("content-type", "application/grpc")];
+    let disagreeing = [&headers[..], &[(":authority", "admin.test")]].concat();
+    runtime().block_on(async {
+        for (secrets, headers) in [(&[SECRET][..], &disagreeing[..]), (&[], &headers)] {
+            let answer = ask(address, secrets, question(headers)).await.expect("an answer");
+            assert_eq!(status(&answer).0, Code::PermissionDenied as i32);
+            let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else {
+                panic!("denied")
+            };
+            let is_there = |name: &str, value: &str| {
+                let mut headers = denied.headers.iter().filter_map(|option| option.header.as_ref());
+                headers.any(|header| header.key == name && header.value == value)
+            };
+            assert!(is_there("x-request-id", "id-of-a-call"), "{denied:?}");
+            assert!(is_there("content-type", "application/grpc"), "{denied:?}");
+        }
+    });
+    gate.wait_for_log("code=\"unknown_gateway\"");
+    let log = gate.log();
+    let about = |line: &&str| line.contains("id-of-a-call") && line.contains("host=\"app.test\"");
+    assert_eq!(log.lines().filter(about).count(), 2, "{log}");
+}
+
 #[test]
 fn a_client_of_grpc_is_denied_in_its_own_words() {
     let (_realm, _gate, address) = start(Realm::new());

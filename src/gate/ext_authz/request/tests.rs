@@ -48,7 +48,10 @@ fn as_bytes(http: HttpRequest, headers: &[(&str, &[u8])]) -> HttpRequest {
 
 /// The target, or the reason why the request is refused.
 fn target_of(http: HttpRequest) -> Result<String, Refusal> {
-    let asked = AskedRequest::read(question(http))?;
+    let asked = AskedRequest::read(question(http));
+    if let Some(refusal) = asked.refusal() {
+        return Err(refusal);
+    }
     let inquiry = asked.inquiry(&Networks::default());
     let told = inquiry.told()?;
     canonical(&told).map(|request| request.url())
@@ -59,13 +62,50 @@ const RAW_HTTP: (&str, &[u8]) = ("x-forwarded-proto", b"http");
 
 #[test]
 fn a_request_is_told_by_its_fields_and_its_headers() {
-    let told = as_texts(get("/a%20b?c=/d"), &[HTTP, (":path", "/x"), (":scheme", "https")]);
+    let told = as_texts(get("/a%20b?c=/d"), &[HTTP, (":scheme", "https")]);
     assert_eq!(target_of(told), Ok("http://app.test/a%20b?c=/d".to_owned()));
     let path: (&str, &[u8]) = (":path", b"/a?b");
-    let told = as_bytes(get("/told"), &[RAW_HTTP, path, (":method", b"PUT")]);
+    let told = as_bytes(get("/a?b"), &[RAW_HTTP, path, (":method", b"GET")]);
     assert_eq!(target_of(told), Ok("http://app.test/a?b".to_owned()));
     // Where the operator passes some headers on and not the path, the field has it.
     assert_eq!(target_of(as_bytes(get("/a"), &[RAW_HTTP])), Ok("http://app.test/a".to_owned()));
+}
+
+/// As texts and as bytes: a pseudo-header that says otherwise than its field.
+#[test]
+fn a_pseudo_header_must_say_what_its_field_says() {
+    for (name, value, is_the_same) in [
+        (":path", "/a!?b", true),
+        (":path", "/a!", false),
+        (":path", "/", false),
+        (":path", "", false),
+        (":method", "GET", true),
+        (":method", "POST", false),
+        (":method", "get", false),
+        (":authority", "app.test", true),
+        (":authority", "admin.test", false),
+        (":authority", "b\u{fc}cher.test", false),
+    ] {
+        let texts = as_texts(get("/a!?b"), &[HTTP, (name, value)]);
+        let bytes = as_bytes(get("/a!?b"), &[RAW_HTTP, (name, value.as_bytes())]);
+        for http in [texts, bytes] {
+            let refusal = AskedRequest::read(question(http)).refusal();
+            let expected = (!is_the_same).then_some(Refusal::Disagreement);
+            assert_eq!(refusal, expected, "{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_read_all_the_same() {
+    let lines = [("a b", ""), ("x-request-id", "id-1"), ("content-type", "application/grpc")];
+    let asked = AskedRequest::read(question(as_texts(get("/a?b"), &lines)));
+    assert_eq!(asked.refusal(), Some(Refusal::BadByte));
+    let inquiry = asked.inquiry(&Networks::default());
+    assert_eq!((inquiry.method(), inquiry.host()), (Some("GET"), Some("app.test")));
+    assert_eq!(inquiry.path(), Some("/a"));
+    assert_eq!(inquiry.headers["x-request-id"], "id-1");
+    assert!(asked.is_grpc());
 }
 
 #[test]
@@ -130,7 +170,7 @@ fn what_is_not_told_is_not_guessed() {
         CheckRequest { attributes: Some(AttributeContext::default()) },
     ];
     for question in empty {
-        assert_eq!(AskedRequest::read(question).err(), Some(Refusal::MissingTarget));
+        assert_eq!(AskedRequest::read(question).refusal(), Some(Refusal::MissingTarget));
     }
 }
 
@@ -161,9 +201,13 @@ fn the_client_is_the_gateways_peer_or_who_trusted_proxies_say() {
         let forwarded = forwarded.map(|list| ("x-forwarded-for", list));
         let mut question = question(as_texts(get("/"), forwarded.as_slice()));
         question.attributes.as_mut().unwrap().source = source.clone();
-        let asked = AskedRequest::read(question).unwrap();
+        let asked = AskedRequest::read(question);
         let expected = client.map(|client| client.parse().unwrap());
-        assert_eq!(asked.inquiry(&trusted).line.client, expected, "{source:?} {forwarded:?}");
+        let inquiry = asked.inquiry(&trusted);
+        assert_eq!(inquiry.line.client, expected, "{source:?} {forwarded:?}");
+        // The log believes no more, but for a trusted proxy whose list cannot be read.
+        let logged = trusted.client(asked.peer(), inquiry.headers);
+        assert!(logged == expected || forwarded == Some(("x-forwarded-for", "rubbish")));
     }
 }
 
@@ -184,7 +228,7 @@ fn the_gateways_route_demands_scopes_and_nothing_else() {
         let pairs =
             extensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         question.attributes.as_mut().unwrap().context_extensions = pairs.collect();
-        let asked = AskedRequest::read(question).unwrap();
+        let asked = AskedRequest::read(question);
         assert_eq!(asked.inquiry(&Networks::default()).requirement, *expected, "{extensions:?}");
     }
 }
@@ -202,7 +246,7 @@ fn a_client_of_grpc_is_known_by_its_content_type() {
         (None, false),
     ] {
         let header = kind.map(|kind| ("content-type", kind));
-        let asked = AskedRequest::read(question(as_texts(get("/"), header.as_slice()))).unwrap();
+        let asked = AskedRequest::read(question(as_texts(get("/"), header.as_slice())));
         assert_eq!(asked.is_grpc(), is_grpc, "{kind:?}");
     }
 }
@@ -226,9 +270,8 @@ proptest! {
     /// Any bytes are read without a panic, and whatever comes of them is refused or judged.
     #[test]
     fn any_message_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(question) = CheckRequest::decode(&bytes[..])
-            && let Ok(asked) = AskedRequest::read(question)
-        {
+        if let Ok(question) = CheckRequest::decode(&bytes[..]) {
+            let asked = AskedRequest::read(question);
             let _ = asked.inquiry(&Networks::default()).told();
         }
     }
