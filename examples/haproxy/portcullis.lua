@@ -1,12 +1,14 @@
 -- Asks Portcullis about a request: may it pass, and whose is it?
 --
---     http-request lua.portcullis http://127.0.0.1:8080/validate_request/haproxy
+--     http-request lua.portcullis http://127.0.0.1:8096/validate_request/haproxy
 --
 -- After a yes the identity headers are set and the variable `txn.portcullis_allowed` is true. After a no the client
 -- gets the answer of Portcullis. What is neither is denied with 503.
 --
 -- HAProxy goes on to the next rule when a script breaks off. So the configuration must deny, behind this line, what the
 -- variable does not allow. HAProxy's own HTTP client asks the question, which needs HAProxy 2.6 or newer and Lua 5.3.
+-- That client asks again, up to three times, where no answer comes in time. So the address is a `listen` of this HAProxy,
+-- which gives up earlier and does not ask again: `listen gates` in haproxy.cfg.
 
 -- All identity headers of an answer. HAProxy knows names of headers in lower case alone.
 local IDENTITY = {
@@ -36,7 +38,10 @@ local ASKED = {
 -- The headers of a denial that the client gets.
 local SHOWN = { "cache-control", "content-type", "location", "retry-after", "vary", "www-authenticate" }
 
--- Longer than Portcullis waits for its store, shorter than a user waits. In milliseconds.
+-- The proof that a gateway asks, from HAProxy's environment, where Portcullis has a GATEWAY_SECRET too.
+local SECRET = os.getenv("GATEWAY_SECRET")
+
+-- Longer than `timeout connect` and `timeout server` of `listen gates` together. In milliseconds.
 local TIMEOUT = 3000
 
 -- The headers of the question. What describes the request comes from HAProxy and never from the client.
@@ -53,6 +58,7 @@ local function question(txn)
         ["x-original-uri"] = txn.f:pathq(),
         ["x-original-proto"] = (is_tls == true or is_tls == 1) and "https" or "http",
         ["x-forwarded-for"] = txn.f:src(),
+        ["x-portcullis-gateway"] = SECRET,
     }
     for name, value in pairs(told) do
         headers[name] = { value }

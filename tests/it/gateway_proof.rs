@@ -1,7 +1,12 @@
 //! The proof that whoever asks is a gateway: by a secret, a network, a unix socket; certificates are in `tls.rs`.
 
+use std::net::SocketAddr;
+
 use crate::support::{
+    caddy::Caddy,
+    haproxy::{Edits, Haproxy},
     http::{Client, bearer, get, request},
+    in_repository,
     nginx::Nginx,
     realm::Realm,
     suite::{self, Stack},
@@ -85,6 +90,52 @@ fn nginx_proves_itself_by_the_secret() {
             stack.is_denied("without the secret", &response, 403);
         }
     }
+}
+
+/// The secret of the page and none; a client's own word is no proof, and the app never learns the true one.
+fn holds_by_the_secret<G>(start: impl Fn(bool, SocketAddr, SocketAddr) -> Option<(G, SocketAddr)>) {
+    for knows in [true, false] {
+        let realm = suite::policy::realm().with("GATEWAY_SECRET", SECRET);
+        let started = Stack::start(realm, |gate, app| start(knows, gate, app));
+        let Some(stack) = started else { return };
+        let (alice, guess) = (stack.alice(), format!("X-Portcullis-Gateway: {NEXT}"));
+        if knows {
+            suite::policy::holds(&stack);
+            let seen = stack.reaches_the_app_as_alice("/", &alice, &[&guess]);
+            assert_eq!(seen.value("X-Portcullis-Gateway"), "");
+        } else {
+            let lines = [bearer(&alice), format!("X-Portcullis-Gateway: {SECRET}")];
+            let response = stack.send("GET", "/", &lines.each_ref().map(String::as_str), b"");
+            stack.is_denied("a secret of the client's", &response, 403);
+        }
+    }
+}
+
+#[test]
+fn caddy_proves_itself_by_the_secret() {
+    let page = in_repository("docs/how-to/prove-the-gateway.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let line = page.lines().map(str::trim).find(|line| line.starts_with("header_up "));
+    let line = line.expect("the line for Caddy").replace("{$GATEWAY_SECRET}", SECRET);
+    holds_by_the_secret(|knows, gate, app| {
+        let before = "\t\turi {args[0]}?\n";
+        let lines = format!("{before}\t\t{line}\n");
+        let edits = [(1, before, lines.as_str())];
+        let edits = if knows { &edits[..] } else { &[] };
+        let caddy = Caddy::start(gate, app, edits)?;
+        let address = caddy.address;
+        Some((caddy, address))
+    });
+}
+
+#[test]
+fn haproxy_proves_itself_by_the_secret_in_its_environment() {
+    holds_by_the_secret(|knows, gate, app| {
+        let edits = Edits { secret: knows.then_some(SECRET), ..Edits::default() };
+        let haproxy = Haproxy::start(gate, app, edits)?;
+        let address = haproxy.address;
+        Some((haproxy, address))
+    });
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Real HAProxy, with the configuration and the script in examples/haproxy.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use crate::gateway::{promises, promises_of_demo};
 use crate::support::{
     app::App,
     canned_response,
     demo::{self, Demo},
+    free_address,
     haproxy::{Edits, Haproxy},
     http::{Client, bearer, request},
     realm::Realm,
@@ -103,6 +104,15 @@ fn a_denied_head_leaves_nothing_on_the_connection() {
     assert!(response.json()["error"].is_string(), "{}", response.text());
 }
 
+/// HAProxy 2.6 hands a trailer on, and has no rule for it. The README says what helps.
+#[test]
+fn a_trailer_stays_behind_the_body() {
+    let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
+    for path in ["/public/page", "/"] {
+        requests::send_trailer(&stack, path);
+    }
+}
+
 /// HAProxy goes on to the next rule where a script fails; the rule behind it must deny.
 #[test]
 fn a_script_that_fails_lets_nobody_in() {
@@ -129,6 +139,7 @@ fn without_the_rule_behind_it_a_script_that_fails_lets_everybody_in() {
     let edits = Edits {
         rules: &[(1, rule, "")],
         script: &[(1, begin, "    error('broken')\n    local is_judged")],
+        ..Edits::default()
     };
     let Some(stack) = stack_with(Realm::new(), edits) else { return };
     assert_eq!(stack.send("GET", "/", &[], b"").status, 200);
@@ -223,14 +234,40 @@ fn a_question_at_another_path_lets_nobody_in() {
         (gate.metrics, "/ready"),
         (gate.metrics, ""),
     ] {
-        let from = format!("lua.portcullis http://{asked}/validate_request/haproxy unless");
-        let to = format!("lua.portcullis http://{asked}{path} unless");
-        let rules = [(1, from.as_str(), to.as_str())];
+        let to = format!("{path} unless");
+        let rules = [(1, "/validate_request/haproxy unless", to.as_str())];
         let edits = Edits { rules: &rules, ..Edits::default() };
         let Some(haproxy) = Haproxy::start(asked, app.address, edits) else { return };
         suite::nobody_gets_in(&to, haproxy.address, &app, &good);
     }
     gate.wait_for_log("/validate_request/haproxy");
+}
+
+/// HAProxy's own client would ask four times, and leave the user waiting for all of them.
+#[test]
+fn a_silent_gate_is_asked_once() {
+    let (gate, questions) = canned_response::silent();
+    let app = App::start();
+    let Some(haproxy) = Haproxy::start(gate, app.address, Edits::default()) else { return };
+    let response = Client::connect(haproxy.address).exchange(request("GET", "/", &[], b""));
+    assert_eq!(response.status, 503, "{response:?}");
+    assert_eq!(response.json()["error"], "unavailable");
+    assert_eq!(questions.load(Ordering::Relaxed), 1, "questions");
+    assert!(app.take().is_empty(), "reached the app");
+}
+
+/// As the page on several instances has it. Without it every second question would be a 503.
+#[test]
+fn of_several_gates_a_dead_one_is_passed_over() {
+    let dead = free_address();
+    let lines = format!("    retries 1\n    option redispatch\n    server dead {dead}\n");
+    let rules = [(1, "    retries 0\n", lines.as_str())];
+    let edits = Edits { rules: &rules, ..Edits::default() };
+    let Some(stack) = stack_with(Realm::new(), edits) else { return };
+    let good = stack.alice();
+    for _ in 0..6 {
+        stack.reaches_the_app_as_alice("/", &good, &[]);
+    }
 }
 
 #[test]

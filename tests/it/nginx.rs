@@ -195,6 +195,11 @@ fn the_lines_of_the_readme_hold_what_they_say() {
         let address = nginx.address;
         Some((nginx, address))
     };
+    let Some(stack) = Stack::start(suite::policy::realm().with("ACCEPT_API_KEYS", "true"), nginx)
+    else {
+        return;
+    };
+    suite::policy::the_least_configuration_holds(&stack);
     let Some(stack) = Stack::start(Realm::new(), nginx) else { return };
     suite::the_least_configuration_holds(&stack);
     requests::control_characters_are_no_error(&stack);

@@ -121,7 +121,7 @@ fn haproxy(
     certificates: &Certificates,
     shows: bool,
 ) -> impl FnOnce(SocketAddr, SocketAddr) -> Option<(Haproxy, SocketAddr)> {
-    const BEFORE: &str = "backend issuer\n";
+    const BEFORE: &str = "    retries 0\n";
     let read = |name| std::fs::read_to_string(certificates.path(name)).expect("a file");
     // What HAProxy shows is one file.
     let key = read("client-key.pem");
@@ -130,11 +130,9 @@ fn haproxy(
     }
     let tls = lines("haproxy", certificates, shows);
     move |gate, app| {
-        let asked = free_address();
-        let tls = tls.replace("127.0.0.1:8096", &asked.to_string());
-        let tls = tls.replace("localhost:8443", &gate.to_string()) + BEFORE;
+        let tls = BEFORE.to_owned() + tls.as_str();
         let edits = haproxy::Edits { rules: &[(1, BEFORE, tls.as_str())], ..Default::default() };
-        let haproxy = Haproxy::start(asked, app, edits)?;
+        let haproxy = Haproxy::start(gate, app, edits)?;
         let address = haproxy.address;
         Some((haproxy, address))
     }

@@ -185,6 +185,11 @@ fn the_lines_of_the_readme_hold_what_they_say() {
         let address = traefik.address;
         Some((traefik, address))
     };
+    let Some(stack) = Stack::start(suite::policy::realm().with("ACCEPT_API_KEYS", "true"), traefik)
+    else {
+        return;
+    };
+    suite::policy::the_least_configuration_holds(&stack);
     let Some(stack) = Stack::start(Realm::new(), traefik) else { return };
     suite::the_least_configuration_holds(&stack);
 }

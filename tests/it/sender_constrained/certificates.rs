@@ -201,6 +201,7 @@ fn behind_haproxy_a_bound_token_is_for_its_client_alone() {
         let edits = haproxy::Edits {
             rules: &[(1, FRONT, &front), (1, QUESTIONS, &questions)],
             script: &[(1, "local ASKED = {\n", &asked)],
+            ..haproxy::Edits::default()
         };
         let haproxy = Haproxy::start(gate, app, edits)?;
         let address = haproxy.address;

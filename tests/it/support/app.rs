@@ -22,6 +22,8 @@ pub struct ReceivedRequest {
     pub headers: Vec<(String, String)>,
     /// Decoded, when it came in chunks.
     pub body: Vec<u8>,
+    /// The fields behind a body that came in chunks. Many an app merges them with its headers.
+    pub trailers: Vec<(String, String)>,
 }
 
 /// A server on a thread for each connection, with keep-alive.
@@ -81,6 +83,7 @@ impl ReceivedRequest {
     pub fn values(&self, name: &str) -> Vec<&str> {
         self.headers
             .iter()
+            .chain(&self.trailers)
             .filter(|(key, _)| alias(key) == alias(name))
             .map(|(_, value)| value.as_str())
             .collect()
@@ -137,10 +140,10 @@ fn read(stream: &mut BufReader<TcpStream>) -> Option<ReceivedRequest> {
     let find = |name: &str| {
         headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     };
-    let body = match (find("transfer-encoding"), find("content-length")) {
+    let (body, trailers) = match (find("transfer-encoding"), find("content-length")) {
         (Some(_), _) => read_chunks(stream),
-        (None, Some(length)) => read_exactly(stream, length.parse().ok()?),
-        (None, None) => Vec::new(),
+        (None, Some(length)) => (read_exactly(stream, length.parse().ok()?), Vec::new()),
+        (None, None) => (Vec::new(), Vec::new()),
     };
-    Some(ReceivedRequest { method, target, headers, body })
+    Some(ReceivedRequest { method, target, headers, body, trailers })
 }

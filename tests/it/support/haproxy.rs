@@ -16,6 +16,8 @@ pub struct Edits<'a> {
     pub rules: &'a [(usize, &'a str, &'a str)],
     /// In portcullis.lua.
     pub script: &'a [(usize, &'a str, &'a str)],
+    /// The secret in its environment.
+    pub secret: Option<&'a str>,
 }
 
 /// HAProxy with a folder of its own.
@@ -36,11 +38,13 @@ impl Haproxy {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (script, rules) =
             (folder.path().join("portcullis.lua"), folder.path().join("haproxy.cfg"));
-        let [ask, serve] = [format!("http://{gate}/"), format!("server app {app}")];
+        let [ask, serve] = [format!("server gate {gate}"), format!("server app {app}")];
+        let asked = free_address().to_string();
         let [web, behind] = [address, stand_in].map(|address| format!("bind {address}"));
         let path = script.display().to_string();
         let own = [
-            (2, "http://127.0.0.1:8080/", ask.as_str()),
+            (1, "server gate 127.0.0.1:8080", ask.as_str()),
+            (3, "127.0.0.1:8096", &asked),
             (1, "server app 127.0.0.1:8095", &serve),
             (1, "bind 127.0.0.1:8094", &web),
             (1, "bind 127.0.0.1:8095", &behind),
@@ -52,6 +56,7 @@ impl Haproxy {
         std::fs::write(&script, text).expect("writable");
         let mut command = Command::new(program);
         command.env_clear().current_dir(folder.path()).arg("-db").arg("-f").arg(rules);
+        command.envs(edits.secret.map(|secret| ("GATEWAY_SECRET", secret)));
         let mut process = Running::start(&mut command, &folder.path().join("stderr"));
         process.wait_until("haproxy", || TcpStream::connect(address).is_ok());
         Some(Self { address, stand_in, process, _folder: folder })

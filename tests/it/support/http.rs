@@ -90,7 +90,7 @@ impl<S: Read + Write> Client<S> {
         let mut response = self.read_head().expect("an answer, not the end of the connection");
         response.body =
             match (response.header("transfer-encoding"), response.header("content-length")) {
-                (Some(_), _) => read_chunks(&mut self.stream),
+                (Some(_), _) => read_chunks(&mut self.stream).0,
                 (None, Some(length)) => {
                     read_exactly(&mut self.stream, length.parse().expect("a length"))
                 }
@@ -201,18 +201,18 @@ fn read_headers(stream: &mut BufReader<impl Read>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A chunked body, decoded.
-pub fn read_chunks(stream: &mut BufReader<impl Read>) -> Vec<u8> {
+/// A chunked body, decoded, and the fields of its trailer.
+pub fn read_chunks(stream: &mut BufReader<impl Read>) -> (Vec<u8>, Vec<(String, String)>) {
     let mut body = Vec::new();
     loop {
         let line = read_line(stream).expect("a chunk's size");
         let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
             .expect("a chunk's size");
+        if size == 0 {
+            return (body, read_headers(stream));
+        }
         body.extend(read_exactly(stream, size));
         read_line(stream);
-        if size == 0 {
-            return body;
-        }
     }
 }
 

@@ -265,6 +265,7 @@ pub fn nothing_forged_reaches_the_app<G>(stack: &Stack<G>) {
     a_connection_header_makes_no_room_for_a_forgery(stack);
     requests::a_clients_word_on_the_request_is_not_believed(stack);
     requests::an_absolute_target_decides_the_host(stack);
+    requests::a_trailer_never_reaches_the_app(stack);
 }
 
 /// A header that the client makes up never reaches the app as an identity, in no spelling.

@@ -67,6 +67,19 @@ pub fn holds<G>(stack: &Stack<G>) {
     nothing_leads_around_a_route(stack);
 }
 
+/// The few lines that the README prints tell the whole request, and pass on what a credential may stand in.
+pub fn the_least_configuration_holds<G>(stack: &Stack<G>) {
+    let alice = stack.alice();
+    stack.reaches_the_app_as_alice("/own/alice/x?y", &alice, &[]);
+    stack.is_denied("another's", &stack.get("/own/bob/x", &alice), 403);
+    stack.is_denied("another method", &stack.send("POST", "/read/1", &[&bearer(&alice)], b""), 403);
+    stack.is_denied("another host", &stack.get_from("other.test", "/", &alice), 403);
+    assert_eq!(stack.get("/here/a", &alice).status, 200, "the client's address");
+    stack.app.take_one();
+    let two = stack.send("GET", "/", &[&bearer(&alice), "X-Api-Key: another"], b"");
+    stack.is_denied("an API key beside the token", &two, 401);
+}
+
 /// Each route lets in whom it names, and nobody else.
 fn each_route_asks_for_what_it_says<G>(stack: &Stack<G>) {
     let alice = stack.alice();

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::{Stack, is_alice, stripped_headers};
-use crate::support::http::{Client, bearer, request};
+use crate::support::{
+    app::ReceivedRequest,
+    http::{Client, bearer, request},
+};
 
 /// Requests that clients may well send, rarely as they do, are neither refused nor let in for their shape.
 pub fn odd_and_large_requests_are_no_error<G>(stack: &Stack<G>) {
@@ -35,6 +38,27 @@ pub fn control_characters_are_no_error<G>(stack: &Stack<G>) {
             }
         }
     }
+}
+
+/// Fields behind a body, which an app may merge with its headers, end at the gateway.
+pub fn a_trailer_never_reaches_the_app<G>(stack: &Stack<G>) {
+    for path in ["/public/page", "/"] {
+        assert_eq!(send_trailer(stack, path).trailers, [], "{path}");
+    }
+}
+
+/// The request at the app that a client sent with an identity behind its body.
+pub fn send_trailer<G>(stack: &Stack<G>, path: &str) -> ReceivedRequest {
+    let credential = bearer(&stack.alice());
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: a.test\r\n{credential}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\nX-Auth-User: root\r\n\r\n"
+    );
+    assert_eq!(Client::connect(stack.address).exchange(request).status, 200, "{path}");
+    let seen = stack.app.take_one();
+    assert_eq!(seen.body, b"a=b");
+    let is_root = |(name, value): &(String, String)| name.contains("uth") && value == "root";
+    assert!(!seen.headers.iter().any(is_root), "{path}: {seen:?}");
+    seen
 }
 
 /// Methods and bodies arrive as they were sent, and a denied body is not read as the next request.
