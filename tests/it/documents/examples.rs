@@ -25,6 +25,8 @@ fn fragments_of_gateways_stand_in_the_examples() {
                 "examples/envoy/envoy-http.yaml",
                 "examples/envoy/envoy-grpc.yaml",
                 "examples/envoy/gateway-api.yaml",
+                "examples/ingress-nginx/ingress.yaml",
+                "examples/nginx-gateway-fabric/snippets.yaml",
             ],
         ),
         ("caddyfile", &["examples/caddy/Caddyfile"]),

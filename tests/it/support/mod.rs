@@ -12,10 +12,12 @@ pub mod demo;
 pub mod envoy;
 pub mod faulty_store;
 pub mod gate;
+pub mod grpc_app;
 pub mod h2c;
 pub mod haproxy;
 pub mod http;
 pub mod https;
+pub mod ingress;
 pub mod issuance;
 pub mod issuer;
 pub mod memcached;
@@ -37,6 +39,7 @@ pub mod suite;
 pub mod tokens;
 pub mod topology;
 pub mod traefik;
+pub mod yaml;
 
 use std::{
     collections::HashSet,

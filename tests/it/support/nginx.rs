@@ -70,7 +70,8 @@ impl Nginx {
         Self::run(&text, address)
     }
 
-    fn run(text: &str, address: SocketAddr) -> Option<Self> {
+    /// Starts it with this configuration, which listens at `address`.
+    pub fn run(text: &str, address: SocketAddr) -> Option<Self> {
         let program = require("nginx")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("run")).expect("a writable folder");
@@ -80,6 +81,11 @@ impl Nginx {
         let mut process = Running::start(&mut command, &folder.path().join("stderr"));
         process.wait_until("nginx", || TcpStream::connect(address).is_ok());
         Some(Self { address, process, _folder: folder })
+    }
+
+    /// Waits until something else is ready too.
+    pub fn wait_until(&mut self, ready: impl FnMut() -> bool) {
+        self.process.wait_until("nginx", ready);
     }
 
     /// The lines of its log at the level of an error or worse.
