@@ -71,6 +71,7 @@ mod support;
 mod tls;
 mod topologies;
 mod traefik;
+mod traefik_options;
 mod two_gates;
 mod validate;
 mod wrong_listener;
