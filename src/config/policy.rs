@@ -7,6 +7,7 @@ mod lists;
 mod models;
 mod require;
 mod route;
+mod warnings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -166,6 +167,11 @@ impl PolicySource {
                 routes.add(entry, &mut wrong);
             }
         }
+        if mistakes.is_empty() {
+            for warning in warnings::about(&routes.places, models.has_casbin()) {
+                mistakes.warn(place, warning);
+            }
+        }
         let default = match table.default {
             DefaultAccess::Deny => Access::Denied,
             DefaultAccess::Token => Access::Required(Requirement::default()),
@@ -197,10 +203,13 @@ fn read_route(
     table.check(models, wrong)
 }
 
+/// Host and path, and the routes there in the order of the file.
+type RoutesOfFile = Vec<(String, PathPattern, Vec<Route>)>;
+
 /// The routes so far, by host and path.
 #[derive(Default)]
 struct Routes {
-    places: Vec<(String, PathPattern, Vec<Route>)>,
+    places: RoutesOfFile,
     numbers: HashMap<(String, String), usize>,
     names: HashSet<String>,
 }

@@ -66,6 +66,11 @@ impl ModelsRead {
         };
         Self { models, has_permissions: permissions.is_some(), has_casbin: casbin.is_some() }
     }
+
+    /// Returns whether Casbin's files are named.
+    pub(super) fn has_casbin(&self) -> bool {
+        self.has_casbin
+    }
 }
 
 /// Reads a text; its failure in one sentence.

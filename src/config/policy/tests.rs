@@ -59,7 +59,8 @@ fn all_that_a_route_may_say_is_read() {
         "#,
     )
     .unwrap();
-    assert_eq!((policy.len(), policy.allows_preflight(), warnings), (7, true, Vec::new()));
+    assert_eq!((policy.len(), policy.allows_preflight()), (7, true));
+    assert!(warnings[0].ends_with(": /health; /internal/*; /metrics"), "{warnings:?}");
     for (host, path, name) in [
         ("any.test", "/health", Some("health")),
         ("any.test", "/metrics", Some("never")),
@@ -172,4 +173,47 @@ fn what_cannot_be_read_is_a_mistake() {
     let source = PolicySource::new(files, Vec::new());
     let mistakes = source.read().map(|_| ()).expect_err("no file").lines();
     assert!(mistakes[0].starts_with("/nowhere/policy.toml: cannot read it: "), "{mistakes:?}");
+}
+
+/// Each row: routes as host and path, and the warnings, each by a part of it.
+#[test]
+fn what_an_operator_may_not_have_meant_is_said() {
+    let letters = "differ only in letter case";
+    let hidden = "name no host";
+    let order = "regular expressions";
+    for (routes, expected) in [
+        (&[("a.test", "/x"), ("b.test", "/X"), ("*", "/*")][..], &[][..]),
+        (&[("a.test", "/x"), ("a.test", "/X")], &[(letters, "a.test/x and a.test/X")]),
+        (&[("*", "/é/{a}/*"), ("*", "/É/{b}/*")], &[(letters, "*/é/{a}/* and */É/{b}/*")]),
+        (&[("*", "/Status"), ("a.test", "/status")], &[(hidden, ": /Status")]),
+        (&[("*", "/health"), ("a.test", "/*"), ("*.b.test", "/health")], &[(hidden, ": /health")]),
+        (&[("*", "/health"), ("a.test", "/health"), ("a.test", "/x")], &[]),
+        (&[("*", "/a/*"), ("*", "/{x}/b")], &[(order, "*/a/* and */{x}/b")]),
+        (&[("*", "/{x}/b"), ("*", "/a/{y}")], &[(order, "*/a/{y} and */{x}/b")]),
+        (
+            &[("*", "/p/a/*"), ("*", "/p/{x}/b"), ("*", "/q/{x}/b")],
+            &[(order, "*/p/a/* and */p/{x}/b")],
+        ),
+        (&[("*", "/a/b"), ("*", "/{x}/b"), ("*", "/{x}/*"), ("*", "/*")], &[]),
+        (&[("*", "/a/c/*"), ("*", "/{x}/b")], &[]),
+        (&[("*", "/a"), ("*", "/{x}/b")], &[]),
+        (&[("a.test", "/a/*"), ("b.test", "/{x}/b")], &[]),
+    ] {
+        let route =
+            |(host, path): &(&str, &str)| format!("[[route]]\nhost = {host:?}\npath = {path:?}\n");
+        let text = routes.iter().map(route).collect::<Vec<_>>().concat();
+        let (_, warnings) = read(&text).unwrap();
+        assert_eq!(warnings.len(), expected.len(), "{text}: {warnings:?}");
+        for (warning, (kind, example)) in warnings.iter().zip(expected) {
+            assert!(warning.contains(kind) && warning.ends_with(example), "{text}: {warning}");
+        }
+    }
+}
+
+#[test]
+fn many_of_a_kind_are_one_warning() {
+    let both = |n: u32| format!("[[route]]\npath = \"/r{n}\"\n[[route]]\npath = \"/R{n}\"\n");
+    let (_, warnings) = read(&(0..1_000).map(both).collect::<Vec<_>>().concat()).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].ends_with(" and 995 more"), "{warnings:?}");
 }

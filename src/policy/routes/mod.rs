@@ -9,6 +9,7 @@
 //! after decoding, or only in other letters, is refused: its gateway may have taken another route. So
 //! is a host two labels or more below a wildcard's.
 
+mod overlap;
 mod pattern;
 mod trie;
 

@@ -1,0 +1,113 @@
+//! What a policy's file may say, and an operator may not have meant. Each kind is told once, with a
+//! few examples: a file of ten thousand routes must not make ten thousand lines.
+
+use std::collections::{HashMap, HashSet};
+
+use super::RoutesOfFile;
+use crate::policy::requirement::Condition;
+use crate::policy::routes::PathPattern;
+use crate::policy::{Access, Requirement};
+
+/// The most examples in one warning.
+const MAX_EXAMPLES: usize = 5;
+/// The most pairs of paths that are compared.
+const MAX_PAIRS: usize = 1_000_000;
+
+/// All warnings about the routes of a file.
+pub(super) fn about(routes: &RoutesOfFile, has_casbin: bool) -> Vec<String> {
+    let asks_nobody = has_casbin && !routes.iter().any(|(_, _, there)| asks_casbin(there));
+    let asks_nobody = asks_nobody.then(|| "CASBIN_POLICY is read, and no route asks it".to_owned());
+    let kinds = [
+        (
+            "these paths differ only in letter case, and Caddy takes them for one",
+            in_letter_case(routes),
+        ),
+        (
+            "these routes name no host, so no host counts for them that has routes of its own",
+            hidden(routes),
+        ),
+        (
+            "both of these paths name some requests, which take the first here; a gateway with regular expressions may take the other",
+            in_order(routes),
+        ),
+    ];
+    let told = kinds.into_iter().filter(|(_, examples)| !examples.is_empty());
+    told.map(|(problem, examples)| format!("{problem}: {}", listed(examples)))
+        .chain(asks_nobody)
+        .collect()
+}
+
+fn listed(mut examples: Vec<String>) -> String {
+    let more = examples.len().saturating_sub(MAX_EXAMPLES);
+    examples.truncate(MAX_EXAMPLES);
+    let end = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{end}", examples.join("; "))
+}
+
+/// Pairs of one host that are one path without letter case.
+fn in_letter_case(routes: &RoutesOfFile) -> Vec<String> {
+    let mut first: HashMap<(&str, String), &PathPattern> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (host, path, _) in routes {
+        let before = first.entry((host.as_str(), path.without_letter_case())).or_insert(path);
+        if *before != path {
+            pairs.push(format!("{host}{before} and {host}{path}"));
+        }
+    }
+    pairs
+}
+
+/// Paths without a host that another host lacks, though it has routes. `/*` without a host is for
+/// the rest, and nothing is wrong with that.
+fn hidden(routes: &RoutesOfFile) -> Vec<String> {
+    let named = |host: &str| host != "*";
+    let hosts: HashSet<&str> =
+        routes.iter().map(|(host, ..)| host.as_str()).filter(|host| named(host)).collect();
+    let mut holders: HashMap<String, usize> = HashMap::new();
+    for (_, path, _) in routes.iter().filter(|(host, ..)| named(host)) {
+        *holders.entry(path.to_string()).or_default() += 1;
+    }
+    let is_hidden =
+        |path: &str| path != "/*" && holders.get(path).copied().unwrap_or(0) < hosts.len();
+    let without_host = routes.iter().filter(|(host, ..)| !named(host));
+    without_host.map(|(_, path, _)| path.to_string()).filter(|path| is_hidden(path)).collect()
+}
+
+/// Pairs of one host that name the same requests, and of which neither is the more specific one.
+fn in_order(routes: &RoutesOfFile) -> Vec<String> {
+    let mut by_beginning: HashMap<(&str, String), Vec<&PathPattern>> = HashMap::new();
+    for (host, path, _) in routes {
+        for beginning in path.beginnings_before_words() {
+            by_beginning.entry((host, beginning)).or_default().push(path);
+        }
+    }
+    let mut pairs = Vec::new();
+    let mut left = MAX_PAIRS;
+    for (host, path, _) in routes {
+        for (at, beginning) in path.beginnings_before_parameters() {
+            let rivals = by_beginning.get(&(host.as_str(), beginning));
+            for rival in rivals.into_iter().flatten().take(left) {
+                left -= 1;
+                if rival.overlaps(path) && path.says_more_behind(rival, at) {
+                    pairs.push(format!("{host}{rival} and {host}{path}"));
+                }
+            }
+        }
+    }
+    pairs
+}
+
+fn asks_casbin(routes: &[crate::policy::Route]) -> bool {
+    routes.iter().any(|route| match &route.access {
+        Access::Required(requirement) => demands_casbin(requirement),
+        Access::Denied | Access::Public => false,
+    })
+}
+
+fn demands_casbin(requirement: &Requirement) -> bool {
+    requirement.conditions().iter().any(|condition| match condition {
+        Condition::Casbin { .. } => true,
+        Condition::AnyOf(all) => all.iter().any(demands_casbin),
+        _ => false,
+    })
+}
