@@ -45,7 +45,7 @@ use keys::{Issuers, Published, issuers, start_fetching};
 use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 use purge::{PurgedStores, purge_expired};
-use reload::PolicyReload;
+use reload::{FollowedKeys, PolicyReload};
 pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
 
 /// Everything that answers, not yet bound to any address.
@@ -232,7 +232,8 @@ impl Bound {
             (app.tokens, app.invalidation, app.invalidation_state);
         log_store_state(&service, &sessions);
         let background = CancellationToken::new();
-        tokio::spawn(reload::follow(app.policy, background.clone()));
+        let keys = FollowedKeys::new(own_verifying.as_ref().map(|_| &own_keys), &published);
+        tokio::spawn(reload::follow(app.policy, keys, background.clone()));
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
             let clock = Arc::clone(&clock);

@@ -1,5 +1,6 @@
 //! The policy is read again when one of its files changes, and on SIGHUP. A file with a mistake
-//! changes nothing: the policy at hand stays in force, and log and metrics say so.
+//! changes nothing: the policy at hand stays in force, and log and metrics say so. On SIGHUP the keys
+//! are read again too, by those who follow them.
 //!
 //! A file that somebody is writing may be good in half, and say less than it will. So a change is
 //! believed when the next look finds the same; and on SIGHUP, when nothing changed meanwhile.
@@ -13,10 +14,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::keys::Published;
 use crate::config::{Mistakes, PolicyConfig, PolicySet, PolicySource};
 use crate::gate::service::GateService;
 use crate::policy::permissions::PermissionsInForce;
 use crate::telemetry::metrics::Registry;
+use crate::token::{KeyRing, SigningRing};
 use crate::wire::file::FileVersion;
 
 /// The interval at which the files are looked at. Two looks and reading take less than a second.
@@ -82,9 +85,32 @@ pub(super) struct PolicyReload {
     metrics: PolicyMetrics,
 }
 
+/// The keys that are read again while the process runs.
+#[derive(Debug)]
+pub(super) struct FollowedKeys {
+    own: Option<Arc<SigningRing>>,
+    published: Vec<Arc<KeyRing>>,
+}
+
+impl FollowedKeys {
+    /// Our own, where they are in a key ring, and those that others publish in files and at addresses.
+    pub(super) fn new(own: Option<&Arc<SigningRing>>, published: &[Published]) -> Self {
+        let published = published.iter().map(|(ring, _)| Arc::clone(ring)).collect();
+        Self { own: own.cloned(), published }
+    }
+
+    fn read_again(&self) {
+        if let Some(own) = &self.own {
+            own.request_reread();
+        }
+        self.published.iter().for_each(|ring| ring.request_refresh());
+    }
+}
+
 /// Follows SIGHUP, and the policy's files where there are any, until `stop`.
 pub(super) fn follow(
     mut policy: Option<PolicyReload>,
+    keys: FollowedKeys,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send {
     // From now on, and not only from when the future runs, SIGHUP does not end the process.
@@ -93,17 +119,18 @@ pub(super) fn follow(
     let following = async move {
         loop {
             let is_forced = next(hangup.as_mut()).await;
-            match policy.take() {
-                None if is_forced => info!("SIGHUP: there is no policy to read again"),
-                None => {}
-                Some(reload) => {
-                    // Reading and compiling large files takes its time.
-                    let read = tokio::task::spawn_blocking(move || reload.poll(is_forced));
-                    match read.await {
-                        Ok(reload) => policy = Some(reload),
-                        Err(_) => return error!("the policy's files are no longer followed"),
-                    }
-                }
+            if is_forced {
+                let (key_ring, key_sets) = (keys.own.is_some(), keys.published.len());
+                let policy = policy.is_some();
+                info!(policy, key_ring, key_sets, "SIGHUP: these are read again");
+                keys.read_again();
+            }
+            let Some(reload) = policy.take() else { continue };
+            // Reading and compiling large files takes its time.
+            let read = tokio::task::spawn_blocking(move || reload.poll(is_forced));
+            match read.await {
+                Ok(reload) => policy = Some(reload),
+                Err(_) => return error!("the policy's files are no longer followed"),
             }
         }
     };

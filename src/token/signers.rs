@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -28,6 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct SigningRing {
     file: Option<PathBuf>,
     keys: ArcSwap<Keys>,
+    reread: Notify,
 }
 
 #[derive(Debug)]
@@ -58,13 +60,13 @@ impl SigningRing {
     pub fn fixed(key: SigningKey) -> Self {
         let verifying = key.verifying().clone();
         let own = OwnKey { signing: Some(Arc::new(key)), verifying };
-        Self { file: None, keys: ArcSwap::from_pointee(Keys::for_ever([own])) }
+        Self::new(None, Keys::for_ever([own]))
     }
 
     /// Keys whose private halves are elsewhere: nothing signs.
     pub fn verifying_only(keys: Vec<VerifyingKey>) -> Self {
         let own = keys.into_iter().map(|verifying| OwnKey { signing: None, verifying });
-        Self { file: None, keys: ArcSwap::from_pointee(Keys::for_ever(own)) }
+        Self::new(None, Keys::for_ever(own))
     }
 
     /// The keys of a file, which [`watch_key_file`] reads again.
@@ -73,8 +75,16 @@ impl SigningRing {
     /// The file cannot be used.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let (schedule, version) = key_file::read(path)?;
-        let keys = ArcSwap::from_pointee(Keys::of_file(schedule, version));
-        Ok(Self { file: Some(path.to_owned()), keys })
+        Ok(Self::new(Some(path.to_owned()), Keys::of_file(schedule, version)))
+    }
+
+    fn new(file: Option<PathBuf>, keys: Keys) -> Self {
+        Self { file, keys: ArcSwap::from_pointee(keys), reread: Notify::new() }
+    }
+
+    /// Has [`watch_key_file`] read the file again at once, whether it changed or not.
+    pub fn request_reread(&self) {
+        self.reread.notify_one();
     }
 
     /// The key that signs now. `None` where there is none; in a key ring that happens only where
@@ -149,15 +159,18 @@ pub async fn watch_key_file(
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
-    let Some(mut watcher) = KeyFileWatcher::new(own, verifying, clock) else {
+    let Some(mut watcher) = KeyFileWatcher::new(Arc::clone(&own), verifying, clock) else {
         return;
     };
     let watch = async {
         loop {
-            tokio::time::sleep(POLL_INTERVAL).await;
+            let is_forced = tokio::select! {
+                () = own.reread.notified() => true,
+                () = tokio::time::sleep(POLL_INTERVAL) => false,
+            };
             // Reading a file may take long, and parsing an RSA key does.
             let polled = tokio::task::spawn_blocking(move || {
-                watcher.poll();
+                watcher.poll(is_forced);
                 watcher
             });
             let Ok(back) = polled.await else { return };
@@ -190,9 +203,12 @@ impl KeyFileWatcher {
         Some(Self { own, file, verifying, clock, present, reported: None, signs })
     }
 
-    fn poll(&mut self) {
+    fn poll(&mut self, is_forced: bool) {
         let version = FileVersion::of(&self.file);
-        if version.is_none() || version != self.present {
+        if is_forced {
+            self.reported = None;
+        }
+        if is_forced || version.is_none() || version != self.present {
             self.read_again(version);
         }
         let now = self.clock.now();

@@ -312,3 +312,19 @@ fn what_is_set_amiss_is_told_with_the_way_out() {
     let nowhere = stderr(&realm.without("KEY_RING_FILE"), &["key", "rotate"]);
     assert!(nowhere.contains("--ring FILE"), "{nowhere}");
 }
+
+/// Each says for itself what came of it: the line about the ring is of the one who follows it.
+#[test]
+fn on_sighup_the_ring_and_published_keys_are_read_again_at_once() {
+    let (realm, ring) = realm();
+    rotate(&realm, &[]);
+    let gate = realm.gate();
+    gate.signal("HUP");
+    gate.wait_for_log("SIGHUP: these are read again");
+    gate.wait_for_log("the key ring was read again");
+    let token = realm.mint("alice", &[]);
+    std::fs::write(&ring, "{").expect("writable");
+    gate.signal("HUP");
+    gate.wait_for_log("the key ring cannot be used");
+    assert_eq!(gate.check(&token).status, 200);
+}

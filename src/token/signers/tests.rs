@@ -51,7 +51,7 @@ impl Fixture {
 
     fn pass(&mut self, secs: u64) {
         self.clock.advance(Duration::from_secs(secs));
-        self.watcher.poll();
+        self.watcher.poll(false);
     }
 
     /// A token that does not expire: only its key may end it.
