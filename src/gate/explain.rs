@@ -212,20 +212,12 @@ fn not_routed(denial: &Denial) -> String {
     }
 }
 
-/// The routes at the same host and path that are not this request's, and why.
+/// The routes that nearly took the request, and why they did not.
 fn near_misses(policy: &Policy, request: &CanonicalRequest<'_>) -> String {
-    let Ok(Some(place)) = policy.place(request) else { return String::new() };
-    let missed = place.value.iter().filter_map(|route| {
-        let reason = if !route.takes_method(request.method) {
-            "another method"
-        } else if !route.takes_client(request) {
-            "a client of another network"
-        } else {
-            return None;
-        };
-        Some(format!("; not {}: {reason}", route.name))
-    });
-    missed.collect()
+    let missed = policy.near_misses(request).into_iter();
+    let texts: Vec<_> =
+        missed.map(|near| format!("; not {}: {}", near.route, near.reason)).collect();
+    texts.concat()
 }
 
 fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {

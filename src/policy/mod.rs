@@ -8,6 +8,7 @@ pub mod canonical;
 pub(crate) mod casbin;
 pub(crate) mod claim;
 mod models;
+mod near;
 pub mod permissions;
 pub mod requirement;
 pub mod return_address;
@@ -16,6 +17,7 @@ pub mod routes;
 pub(crate) mod template;
 
 pub use models::Models;
+pub use near::NearMiss;
 pub use requirement::{Certificates, Facts, Requirement, Unmet};
 pub use route::{Access, Route};
 

@@ -14,6 +14,7 @@ use crate::token::{Claims, Thumbprint, Verified};
 use crate::wire::networks::Networks;
 
 mod models;
+mod near;
 
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 

@@ -9,6 +9,7 @@
 //! after decoding, or only in other letters, is refused: its gateway may have taken another route. So
 //! is a host two labels or more below a wildcard's.
 
+mod near;
 mod overlap;
 mod pattern;
 mod trie;
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter::successors;
 
+pub use near::Difference;
 pub use pattern::{BadPattern, PathPattern};
 
 use super::canonical::{Authority, CanonicalPath, Refusal};

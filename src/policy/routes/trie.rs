@@ -45,6 +45,25 @@ impl<V> Trie<V> {
         by_word.or_else(by_parameter).or(self.below.as_ref())
     }
 
+    /// All that names a path, given without its first slash: what [`find`](Self::find) gives first.
+    pub(super) fn all<'t>(&'t self, path: &str) -> Vec<&'t V> {
+        let mut found = Vec::new();
+        self.collect(path, &mut found);
+        found
+    }
+
+    fn collect<'t>(&'t self, path: &str, found: &mut Vec<&'t V>) {
+        let (segment, rest) = path.split_once('/').map_or((path, None), |(s, r)| (s, Some(r)));
+        let parameter = self.parameter.as_deref().filter(|_| !segment.is_empty());
+        for node in self.words.get(segment).into_iter().chain(parameter) {
+            match rest {
+                Some(rest) => node.collect(rest, found),
+                None => found.extend(&node.end),
+            }
+        }
+        found.extend(&self.below);
+    }
+
     /// What stands for the rest of a path; `None` where it ended before.
     fn at(&self, rest: Option<&str>) -> Option<&V> {
         rest.map_or(self.end.as_ref(), |rest| self.find(rest))
