@@ -1,10 +1,12 @@
-//! Answers a second of `ext_authz` over gRPC: of a bare tonic server that says yes to everything, and of a gate beside it.
-//! Client and servers share the cores, so the figures say what the gate adds, not what it can do.
+//! Two ends of `ext_authz` over gRPC for `benches/load --grpc`: the yardstick, a bare tonic server that
+//! says yes to everything with the headers it was given, and the client that asks it, or a gate.
 //!
 //! ```text
-//! cargo bench --bench ext_authz                              # the bare server alone
-//! cargo bench --bench ext_authz -- 127.0.0.1:9001 "$TOKEN"   # and a gate that listens there
+//! ext_authz --listen 127.0.0.1:8081 [--header "Name: value"]...
+//! ext_authz --ask 127.0.0.1:8081 SECONDS "Authorization: Bearer TOKEN"
 //! ```
+//!
+//! `cargo bench` starts it without either; then it prints how it is used and ends.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints")]
 
@@ -19,17 +21,20 @@ use portcullis::gate::ext_authz::generated::auth::authorization_client::Authoriz
 use portcullis::gate::ext_authz::generated::auth::authorization_server::{
     Authorization, AuthorizationServer,
 };
-use portcullis::gate::ext_authz::generated::auth::{AttributeContext, CheckRequest, CheckResponse};
+use portcullis::gate::ext_authz::generated::auth::check_response::HttpResponse;
+use portcullis::gate::ext_authz::generated::auth::{
+    AttributeContext, CheckRequest, CheckResponse, OkHttpResponse,
+};
 use portcullis::gate::ext_authz::generated::{config, rpc};
 use tokio::net::TcpListener;
 use tonic::transport::Endpoint;
 
 const CONNECTIONS: usize = 2;
 const CALLS_AT_ONCE: usize = 32;
-const TIME: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
-struct Yes;
+/// The server that says yes.
+#[derive(Clone, Debug)]
+struct Yes(CheckResponse);
 
 #[tonic::async_trait]
 impl Authorization for Yes {
@@ -37,46 +42,61 @@ impl Authorization for Yes {
         &self,
         _: tonic::Request<CheckRequest>,
     ) -> Result<tonic::Response<CheckResponse>, tonic::Status> {
-        Ok(tonic::Response::new(CheckResponse::default()))
+        Ok(tonic::Response::new(self.0.clone()))
     }
 }
 
-#[tokio::main]
-async fn main() {
-    let arguments: Vec<_> = env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
-    report("bare tonic server", bare_server().await, "none").await;
-    if let [gate, token] = &arguments[..] {
-        report("gate", gate.parse().unwrap(), token).await;
-    }
-}
-
-/// A server as the guide of hyper would write it.
-async fn bare_server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let service = TowerToHyperService::new(AuthorizationServer::new(Yes));
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+fn main() {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    match &arguments[..] {
+        ["--listen", address, headers @ ..] => runtime.block_on(serve(address, headers)),
+        ["--ask", gate, seconds, authorization] => {
+            let time = Duration::from_secs(seconds.parse().unwrap());
+            let authorization = authorization.split_once(':').unwrap().1.trim();
+            runtime.block_on(ask(gate.parse().unwrap(), time, authorization));
         }
-    });
-    address
+        _ => println!("benches/load --grpc measures with it"),
+    }
 }
 
-async fn report(what: &str, address: SocketAddr, token: &str) {
+/// Serves as the guide of hyper would write it, until it is killed.
+async fn serve(address: &str, headers: &[&str]) {
+    let header = |line: &&str| {
+        let (key, value) = line.split_once(':')?;
+        let [key, value] = [key, value].map(|it| it.trim().to_owned());
+        let header = config::HeaderValue { key, value, ..config::HeaderValue::default() };
+        let header = Some(header);
+        Some(config::HeaderValueOption { header, ..config::HeaderValueOption::default() })
+    };
+    let headers = headers.iter().filter_map(header).collect();
+    let ok = OkHttpResponse { headers, ..OkHttpResponse::default() };
+    let http_response = Some(HttpResponse::OkResponse(ok));
+    let yes = Yes(CheckResponse { http_response, ..CheckResponse::default() });
+    let listener = TcpListener::bind(address).await.unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let service = TowerToHyperService::new(AuthorizationServer::new(yes.clone()));
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// Asks for so long, and prints what `benches/load` reads: answers, microseconds, the median and the
+/// 99th percentile of what an answer took, and two times no failure, since one ends it.
+async fn ask(address: SocketAddr, time: Duration, authorization: &str) {
     let started = Instant::now();
     let mut callers = Vec::new();
     for _ in 0..CONNECTIONS {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let client = AuthorizationClient::new(endpoint.connect().await.unwrap());
         for _ in 0..CALLS_AT_ONCE {
-            let (mut client, question) = (client.clone(), question(token));
+            let (mut client, question) = (client.clone(), question(authorization));
             callers.push(tokio::spawn(async move {
                 let mut times = Vec::new();
-                while started.elapsed() < TIME {
+                while started.elapsed() < time {
                     let began = Instant::now();
                     let answer = client.check(question.clone()).await.unwrap().into_inner();
                     let code = answer.status.map_or(0, |rpc::Status { code, .. }| code);
@@ -91,25 +111,23 @@ async fn report(what: &str, address: SocketAddr, token: &str) {
     for caller in callers {
         times.extend(caller.await.unwrap());
     }
-    let calls = f64::from(u32::try_from(times.len()).unwrap());
-    let per_second = calls / started.elapsed().as_secs_f64();
+    let took = started.elapsed().as_micros();
     times.sort_unstable();
-    let (median, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("{what:<20} {per_second:>8.0} a second, median {median:>9.1?}, p99 {p99:>9.1?}");
+    let [median, p99] = [50, 99].map(|percent| times[times.len() * percent / 100].as_micros());
+    println!("RESULT {} {took} {median} {p99} 0 0", times.len());
 }
 
 /// The question that Envoy asks about a browser's request.
-fn question(token: &str) -> CheckRequest {
-    let authorization = format!("Bearer {token}");
+fn question(authorization: &str) -> CheckRequest {
     let headers = [
-        (":authority", "app.test"),
-        (":path", "/users/1?page=2"),
+        (":authority", "app.example.com"),
+        (":path", "/reports/7?full=1"),
         (":method", "GET"),
         (":scheme", "https"),
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
         ("accept", "text/html,application/xhtml+xml"),
         ("accept-encoding", "gzip, deflate, br"),
-        ("authorization", &authorization),
+        ("authorization", authorization),
         ("x-forwarded-for", "192.0.2.1"),
         ("x-forwarded-proto", "https"),
         ("x-request-id", "2de0645c-285d-4f15-b172-a48a7275bef2"),
@@ -120,7 +138,7 @@ fn question(token: &str) -> CheckRequest {
         ..config::HeaderValue::default()
     };
     let headers = headers.into_iter().map(header).collect();
-    let [method, path, host] = ["GET", "/users/1?page=2", "app.test"].map(str::to_owned);
+    let [method, path, host] = ["GET", "/reports/7?full=1", "app.example.com"].map(str::to_owned);
     let header_map = Some(config::HeaderMap { headers });
     let http = HttpRequest { method, path, host, header_map, ..HttpRequest::default() };
     let request = Some(Request { http: Some(http) });
