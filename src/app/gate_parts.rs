@@ -8,7 +8,7 @@ use super::basic::LoginPasswords;
 use super::issuer::IssuerApp;
 use super::open_accounts;
 use crate::clock::Clock;
-use crate::config::{Config, TokenMode};
+use crate::config::{AccountsIssuer, Config, OWN_NAME, TokenMode};
 use crate::gate::Gate;
 use crate::gate::api_key::ApiKeys;
 use crate::gate::basic::BasicAccounts;
@@ -115,11 +115,11 @@ impl GateParts<'_> {
 
     /// The issuer that stands for the accounts.
     fn account_issuer(&self) -> Arc<Issuer> {
-        let own = self.config.tokens.issuers.first();
+        let AccountsIssuer { iss, user_prefix } = self.config.accounts_issuer.clone();
         Arc::new(Issuer {
             name: "accounts".into(),
-            iss: Some(own_name(self.config)),
-            user_prefix: own.map(|own| own.user_prefix.clone()).unwrap_or_default(),
+            iss: Some(iss),
+            user_prefix,
             sessions: SessionRule::Ignored,
             ..Issuer::default()
         })
@@ -134,8 +134,8 @@ fn needs_writes(config: &Config) -> bool {
 /// The name of this service as an issuer: of its tokens, or of its own keys.
 fn own_name(config: &Config) -> String {
     let issued = config.issuance.as_ref().map(|issuance| issuance.policy.iss.clone());
-    let configured = || config.tokens.issuers.iter().find_map(|issuer| issuer.iss.clone());
-    issued.or_else(configured).unwrap_or_else(|| "portcullis".to_owned())
+    let own = || config.tokens.own_issuer().and_then(|issuer| issuer.iss.clone());
+    issued.or_else(own).unwrap_or_else(|| OWN_NAME.to_owned())
 }
 
 /// The application that tokens are made for, if they are.

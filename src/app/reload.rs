@@ -5,6 +5,7 @@
 //! A file that somebody is writing may be good in half, and say less than it will. So a change is
 //! believed when the next look finds the same; and on SIGHUP, when nothing changed meanwhile.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +178,7 @@ impl PolicyReload {
         let versions = self.source.versions();
         let is_settled = self.changing.take().is_some_and(|changing| changing == versions);
         if is_forced || (is_settled && versions != self.seen) {
-            let read = self.source.read();
+            let read = self.read();
             if self.source.versions() == versions {
                 self.seen = versions;
                 match read {
@@ -189,6 +190,16 @@ impl PolicyReload {
         }
         self.changing = Some(versions);
         self
+    }
+
+    /// Reads and compiles the files. A library that panics at one of them must not end this for good.
+    fn read(&self) -> Result<(PolicySet, Mistakes), Mistakes> {
+        catch_unwind(AssertUnwindSafe(|| self.source.read())).unwrap_or_else(|_| {
+            let mut mistakes = Mistakes::default();
+            mistakes
+                .add(&self.source.names(), "reading failed by a mistake of the program".to_owned());
+            Err(mistakes)
+        })
     }
 
     fn take_over(&self, set: PolicySet, found: &Mistakes) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::reader::Reader;
 use super::settings;
 use super::store::{EMBEDDED_FILE, StoreConfig, sqlite_path, url};
+use super::tokens::{OWN_NAME, TokenConfig};
 use crate::account::password::HashConfig;
 use crate::account::policy::PasswordPolicy;
 use crate::secret::Secret;
@@ -21,6 +22,15 @@ pub struct AccountsConfig {
     pub hashing: HashConfig,
     /// The rules of new passwords.
     pub policy: PasswordPolicy,
+}
+
+/// The issuer whose users the accounts are, for the gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountsIssuer {
+    /// Its name.
+    pub iss: String,
+    /// The prefix of its users' names.
+    pub user_prefix: String,
 }
 
 /// A store of accounts.
@@ -55,6 +65,43 @@ pub(super) fn read(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountsC
             max_character_frequency: reader.get(settings::PASSWORD_MAX_CHAR_FREQUENCY),
         },
     }
+}
+
+/// The issuer whose users the accounts are: a configured one, this service itself, or one of a name of
+/// its own. A user of the accounts must not be taken for one of another issuer.
+pub(super) fn issuer(
+    reader: &mut Reader<'_>,
+    tokens: &TokenConfig,
+    issued: Option<&str>,
+    is_asked_for: bool,
+) -> AccountsIssuer {
+    let own = tokens.own_issuer().map(|own| own.iss.as_deref().unwrap_or(OWN_NAME));
+    let named = reader.get(settings::ACCOUNTS_ISSUER);
+    let Some(iss) = named.as_deref().or(issued).or(own) else {
+        if is_asked_for {
+            let problem = "say whose users the accounts are: the name of the issuer whose accounts \
+                           they are, or another name for them";
+            reader.wrong(settings::ACCOUNTS_ISSUER, problem);
+        }
+        return AccountsIssuer::default();
+    };
+    let iss = iss.to_owned();
+    let configured = tokens.issuers.iter().find(|it| it.iss.as_deref().unwrap_or(OWN_NAME) == iss);
+    let user_prefix = match configured {
+        Some(issuer) => issuer.user_prefix.clone(),
+        None => reader.get(settings::ACCOUNTS_USER_PREFIX),
+    };
+    let others = tokens.issuers.iter().map(|issuer| &issuer.user_prefix);
+    let is_alike =
+        |other: &String| other.starts_with(&user_prefix) || user_prefix.starts_with(other.as_str());
+    if is_asked_for && configured.is_none() && { others }.any(is_alike) {
+        reader.warn(
+            settings::ACCOUNTS_USER_PREFIX,
+            "users of the accounts may be named as those of another issuer, and X-Auth-User does not \
+             tell them apart: give both prefixes of which none is the beginning of the other",
+        );
+    }
+    AccountsIssuer { iss, user_prefix }
 }
 
 fn store(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountStoreConfig {

@@ -240,6 +240,9 @@ pub(super) fn check_upstream_jwt(reader: &mut Reader<'_>, gate: &GateConfig, tok
         "an app that checks by SECRET_KEY could make tokens too: sign with PRIVATE_KEY or KEY_RING_FILE"
     } else if tokens.issuers.iter().any(is_accepted) {
         "is a name of this service, so the app could use the token here: choose another"
+    } else if let Some((header, claim)) = gate.identity.clash() {
+        let problem = format!("{header} would be the claim {claim:?}, which says another thing");
+        return reader.wrong(settings::IDENTITY_HEADERS, problem);
     } else {
         return;
     };

@@ -36,7 +36,7 @@ mod web;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use accounts::{AccountStoreConfig, AccountsConfig};
+pub use accounts::{AccountStoreConfig, AccountsConfig, AccountsIssuer};
 pub use gate::GateConfig;
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
@@ -49,6 +49,7 @@ pub use signer::{DEV_ISSUER_FILE, DEV_KEY_ALGORITHM, DEV_KEY_FILE};
 pub use sources::Sources;
 pub use store::StoreConfig;
 pub(crate) use texts::MIN_TOKEN_BYTES;
+pub(crate) use tokens::OWN_NAME;
 pub use tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 
 use crate::gate::cached_decision::CacheConfig;
@@ -67,6 +68,8 @@ pub struct Config {
     pub sessions: SessionConfig,
     /// The store of users, API keys and clients, and the rules of passwords.
     pub accounts: AccountsConfig,
+    /// The issuer whose users the accounts are.
+    pub accounts_issuer: AccountsIssuer,
     /// Limits of the cache.
     pub cache: CacheConfig,
     /// The gate, and its addresses.
@@ -212,6 +215,9 @@ impl Config {
             store::warn_of_unnamed_issuer(reader, &sessions.store);
             listeners::warn_of_open_issuer(reader, &gate.listen, &issuance.listen);
         }
+        let issued = issuance.as_ref().map(|issuance| issuance.policy.iss.as_str());
+        let accounts_issuer =
+            accounts::issuer(reader, &tokens, issued, gate.accepts_api_keys || gate.accepts_basic);
         let mut opened = vec![
             (&listeners::GATE, &gate.listen),
             (&listeners::EXT_AUTHZ, &gate.ext_authz),
@@ -234,6 +240,7 @@ impl Config {
             max_token_bytes: reader.get(settings::MAX_TOKEN_BYTES),
             sessions,
             accounts,
+            accounts_issuer,
             cache,
             gate,
             metrics_listen,

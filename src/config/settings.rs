@@ -82,6 +82,11 @@ settings! {
     ACCEPT_BASIC: bool = boolean, "true or false", "false",
         "Take names and passwords of the built-in accounts at the gate (HTTP Basic), in a process that \
         issues tokens";
+    ACCOUNTS_ISSUER: Option<String> = optional(text), "text", "",
+        "The issuer whose users the accounts are, where the gate takes their credentials (unset: \
+        this service itself)";
+    ACCOUNTS_USER_PREFIX: String = user_prefix, "text", "",
+        "A prefix for these users, where that issuer is none of those above";
     TOKEN_MODE: TokenMode = TokenMode::parse, "jwt or opaque", "jwt",
         "The tokens that clients get: signed ones, or handles, which the gate then accepts too";
     TOKEN_COOKIES: Option<CookiePair> = CookiePair::parse, "off, host or tp-auth", "off",

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use crate::token::jwks::Source;
 use crate::token::{Issuer, SigningKey, VerifyingKey};
 
+/// The name of this service as an issuer where nobody gave it one.
+pub(crate) const OWN_NAME: &str = "portcullis";
+
 /// An issuer, before its keys are loaded.
 pub type IssuerConfig = Issuer<KeysConfig>;
 
@@ -56,4 +59,11 @@ pub struct TokenConfig {
     pub ring: Option<PathBuf>,
     /// The keys of our own issuer, which `/jwks` publishes.
     pub own_keys: Vec<VerifyingKey>,
+}
+
+impl TokenConfig {
+    /// The issuer whose keys were given to this service. One that publishes its keys is another service.
+    pub fn own_issuer(&self) -> Option<&IssuerConfig> {
+        self.issuers.iter().find(|issuer| !matches!(issuer.keys, KeysConfig::Published(_)))
+    }
 }

@@ -250,7 +250,7 @@ async fn verify(
         return verified.map_err(|error| error.to_string());
     }
     if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
-        return keys.verify(credential).await.map_err(|error| error.to_string());
+        return keys.verify(credential, false).await.map_err(|error| error.to_string());
     }
     match (kind, gate.decisions.handles()) {
         (CredentialKind::Handle, Some(handles)) => {

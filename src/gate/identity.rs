@@ -11,6 +11,8 @@
 
 mod reserved;
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
@@ -42,9 +44,11 @@ const DEFAULT: [(&str, &str); 7] = [
 
 /// The e-mail, under whatever name the token has it.
 const EMAIL: &str = "x-auth-email";
-/// The headers and claims with names of users. Where issuers have prefixes, these get them.
+/// The claims that say what a token is good for (RFC 7519, section 4.1).
+const OF_TOKENS: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+/// The headers with names of users, whatever claims they hold. Where issuers have prefixes, these get
+/// them, and so do the claims that name users.
 const USER_HEADERS: [&str; 2] = ["x-auth-user", "x-auth-username"];
-const USER_CLAIMS: [&str; 5] = ["sub", "user_id", "identifier", "preferred_username", "username"];
 
 /// The mapping from claims to headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +151,14 @@ impl IdentityHeaders {
         self.mappings.iter().filter_map(claim).collect()
     }
 
+    /// The first header whose value would be a claim that another one is, or that says what a token
+    /// is good for.
+    pub(crate) fn clash(&self) -> Option<(&HeaderName, String)> {
+        let mut names = HashSet::from(OF_TOKENS.map(str::to_owned));
+        let mut claims = self.mappings.iter().map(|it| (&it.header, claim_name(&it.header)));
+        claims.find(|(_, name)| !names.insert(name.clone()))
+    }
+
     /// The claims that hold the user's roles.
     pub(crate) fn roles(&self) -> Vec<ClaimPath> {
         let of_roles = |mapping: &&Mapping| mapping.header == ROLES;
@@ -219,8 +231,8 @@ fn line_bytes(name: &HeaderName, value_bytes: usize) -> usize {
 
 impl Mapping {
     fn new(header: HeaderName, claims: Vec<ClaimPath>) -> Self {
-        let names_user = USER_HEADERS.contains(&header.as_str())
-            || claims.iter().any(|claim| USER_CLAIMS.contains(&claim.as_str()));
+        let names_user =
+            USER_HEADERS.contains(&header.as_str()) || claims.iter().any(ClaimPath::names_user);
         Self { header, claims, names_user }
     }
 

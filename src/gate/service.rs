@@ -228,7 +228,7 @@ impl GateService {
         let mut inquiry = endpoint.read(request);
         if self.gate.needs_client() {
             let gateways = &self.config.gateways;
-            inquiry.line.client = gateways.proven_client(peer.address, inquiry.headers);
+            inquiry.line.client = gateways.client_of_gateway(peer.address, inquiry.headers);
         }
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);

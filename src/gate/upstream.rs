@@ -143,7 +143,7 @@ impl UpstreamJwt {
         let (value, by) = match (&self.audience, own, signer) {
             (Some(audience), _, Some(signer)) => {
                 let end = end_of(token, session, now.after(audience.lifetime));
-                let claims = claims(audience, identity.claims(token, session), token, now, end);
+                let claims = claims(audience, identity.claims(token, session), now, end);
                 let value = HeaderValue::try_from(signer.sign_as(IDENTITY_TYPE, &claims)?);
                 let renewal = now.after(end.since(now) / 2);
                 (value, signed_by(&signer, Some((renewal, end))))
@@ -192,11 +192,9 @@ fn end_of(token: &Verified, session: Option<&Session>, end: UnixTime) -> UnixTim
 fn claims(
     audience: &Audience,
     mut identity: Map<String, Value>,
-    token: &Verified,
     now: UnixTime,
     end: UnixTime,
 ) -> Map<String, Value> {
-    identity.entry("sub").or_insert_with(|| token.subject.clone().into());
     for (name, value) in [
         ("iss", json!(audience.issuer)),
         ("aud", json!(audience.name)),

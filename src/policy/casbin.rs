@@ -24,10 +24,14 @@ use rules::Rule;
 const MAX_CACHED_BYTES: u64 = 16 << 20;
 /// The room that a remembered decision takes beside its key, in bytes.
 const ENTRY_BYTES: usize = 350;
+/// The longest text that Casbin is asked about, in bytes: it looks at all of it for each rule.
+const MAX_TEXT_BYTES: usize = 1_024;
+/// The effect by which everything passes that no rule denies.
+const UNLESS_DENIED: &str = "!some(where (p_eft == deny))";
 /// The effects that Casbin knows, as it writes them; it panics at any other.
 const EFFECTS: [&str; 4] = [
     "some(where (p_eft == allow))",
-    "!some(where (p_eft == deny))",
+    UNLESS_DENIED,
     "some(where (p_eft == allow)) && !some(where (p_eft == deny))",
     "priority(p_eft) || deny",
 ];
@@ -96,6 +100,9 @@ impl Casbin {
 
     /// Returns whether this subject may do this to the object. What Casbin cannot decide is denied.
     pub(super) fn allows(&self, subject: &str, object: &str, action: &str) -> bool {
+        if [subject, object, action].iter().any(|text| text.len() > MAX_TEXT_BYTES) {
+            return false;
+        }
         // The lengths keep texts apart that read the same when they are joined.
         let key = format!("{}:{}:{subject}{object}{action}", subject.len(), object.len());
         if let Some(decision) = self.decisions.get(&key) {
@@ -134,9 +141,25 @@ fn read_model(text: &str) -> Result<DefaultModel, BadCasbin> {
             "[request_definition]: a request has a subject, an object and an action, not {parameters} parts"
         ));
     }
+    for (key, section) in SECTIONS {
+        let more = model.get_model().get(key).and_then(|all| all.keys().find(|it| *it != key));
+        if let Some(more) = more {
+            return wrong(format!(
+                "{section} has `{more}`, which is never asked: name one `{key}`"
+            ));
+        }
+    }
     let effect = definition("e").map_or("", |effect| &effect.value);
     if !EFFECTS.contains(&effect) {
         return wrong(format!("[policy_effect]: Casbin knows no {effect:?}"));
+    }
+    let has_effects =
+        definition("p").is_some_and(|rule| rule.tokens.iter().any(|it| it == "p_eft"));
+    if effect == UNLESS_DENIED && !has_effects {
+        return wrong(
+            "[policy_definition]: without `eft` no rule denies, and everybody may do everything"
+                .to_owned(),
+        );
     }
     Ok(model)
 }

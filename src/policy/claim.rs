@@ -14,6 +14,9 @@ use crate::token::Verified;
 /// The claims of a token or of a session, or an object within them.
 type Object = Map<String, Value>;
 
+/// The claims with names of users. Where issuers have prefixes, these get them.
+const OF_USERS: [&str; 5] = ["sub", "user_id", "identifier", "preferred_username", "username"];
+
 /// A claim that an operator named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClaimPath {
@@ -44,6 +47,11 @@ impl ClaimPath {
     /// The text as it was written.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns whether it names the user. Applications see it with the prefix of the issuer's users.
+    pub(crate) fn names_user(&self) -> bool {
+        OF_USERS.contains(&self.as_str())
     }
 
     /// Finds it among these claims. A null counts as absent.

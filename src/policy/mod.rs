@@ -102,12 +102,13 @@ impl Policy {
             let access = Some(&self.default).filter(|default| **default != Access::Denied);
             return Ok(access.map(|access| RouteMatch { name: None, access, pattern: None }));
         };
-        let route = place.value.iter().find(|route| route.fits(request));
-        Ok(route.map(|route| RouteMatch {
-            name: Some(&route.name),
-            access: &route.access,
-            pattern: Some(&place.pattern),
-        }))
+        for route in &place.value {
+            if route.fits(request)? {
+                let (name, access) = (Some(&route.name), &route.access);
+                return Ok(Some(RouteMatch { name, access, pattern: Some(&place.pattern) }));
+            }
+        }
+        Ok(None)
     }
 
     /// The place in the file that names the path of a request.

@@ -41,7 +41,7 @@ impl Policy {
 fn unfit(route: &Route, request: &CanonicalRequest<'_>) -> Option<&'static str> {
     if !route.takes_method(request.method) {
         Some("another method")
-    } else if !route.takes_client(request) {
+    } else if !route.fits(request).unwrap_or(true) {
         Some("a client of another network")
     } else {
         None

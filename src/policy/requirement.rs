@@ -15,6 +15,9 @@ use crate::clock::UnixTime;
 use crate::session::Session;
 use crate::token::{Thumbprint, Verified};
 
+/// The difference of clocks that is allowed for the time of a login.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+
 /// Conditions that must all hold. The default has none: any good credential suffices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirement(Vec<Condition>);
@@ -191,7 +194,6 @@ impl Condition {
                 holds(names.iter().any(is_one), || Unmet::Audience)
             }
             Self::Claim { claim, values } => {
-                let claim = std::slice::from_ref(claim);
                 holds(values.iter().any(|value| facts.has_value(claim, value)), || Unmet::Claim)
             }
             Self::MaxLoginAge(age) => {
@@ -251,13 +253,18 @@ impl<'f> Facts<'f> {
         self.holds_text(self.roles, |text| text == role)
     }
 
-    fn has_value(&self, claim: &[ClaimPath], expected: &ExpectedValue) -> bool {
-        match expected {
-            ExpectedValue::Text(expected) => self.holds_text(claim, |text| text == expected),
-            ExpectedValue::Parameter(name) => self
-                .parameter(name)
-                .is_some_and(|expected| self.holds_text(claim, |text| text == expected)),
-        }
+    /// Returns whether a claim has this value. Users of several issuers are told apart by a prefix,
+    /// here as in the headers for applications.
+    fn has_value(&self, claim: &ClaimPath, expected: &ExpectedValue) -> bool {
+        let expected = match expected {
+            ExpectedValue::Text(text) => Some(text.as_str()),
+            ExpectedValue::Parameter(name) => self.parameter(name),
+        };
+        let prefix = if claim.names_user() { self.token.issuer.user_prefix.as_str() } else { "" };
+        let expected = expected.and_then(|expected| expected.strip_prefix(prefix));
+        expected.is_some_and(|expected| {
+            self.holds_text(std::slice::from_ref(claim), |text| text == expected)
+        })
     }
 
     /// Returns whether a claim is such a text, or a list that holds one. What nobody verified, and
@@ -332,10 +339,12 @@ impl<'f> Facts<'f> {
     /// The time of the login: `auth_time` (OpenID Connect Core, section 2), else the beginning of
     /// the session.
     fn login(&self) -> Option<UnixTime> {
-        match self.token.claims.time("auth_time") {
+        let login = match self.token.claims.time("auth_time") {
             Ok(Some(time)) => Some(time),
             Ok(None) => self.session.map(|session| session.created),
             Err(_) => None,
-        }
+        };
+        // A time that is still to come says nothing: some issuers write milliseconds.
+        login.filter(|login| *login <= self.now.after(CLOCK_DIFFERENCE))
     }
 }

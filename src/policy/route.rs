@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::canonical::CanonicalRequest;
+use super::canonical::{CanonicalRequest, Refusal};
 use super::requirement::Requirement;
 use crate::wire::networks::Networks;
 
@@ -32,8 +32,17 @@ pub enum Access {
 
 impl Route {
     /// Returns whether a request at this place is one of this route.
-    pub(super) fn fits(&self, request: &CanonicalRequest<'_>) -> bool {
-        self.takes_method(request.method) && self.takes_client(request)
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownClient`] where the client decides it, and nobody knows who that is.
+    pub(crate) fn fits(&self, request: &CanonicalRequest<'_>) -> Result<bool, Refusal> {
+        match &self.networks {
+            _ if !self.takes_method(request.method) => Ok(false),
+            Some(networks) => {
+                request.client.map(|client| networks.holds(client)).ok_or(Refusal::UnknownClient)
+            }
+            None => Ok(true),
+        }
     }
 
     /// Returns whether it takes this method; what takes GET takes HEAD.
@@ -50,12 +59,5 @@ impl Route {
             later.methods.iter().all(|method| self.takes_method(method))
         };
         methods && (self.networks.is_none() || self.networks == later.networks)
-    }
-
-    /// Returns whether it takes this client. A client that nobody knows is in no network.
-    pub(crate) fn takes_client(&self, request: &CanonicalRequest<'_>) -> bool {
-        let is_inside =
-            |networks: &Networks| request.client.is_some_and(|client| networks.holds(client));
-        self.networks.as_ref().is_none_or(is_inside)
     }
 }

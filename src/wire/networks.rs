@@ -43,9 +43,9 @@ impl Networks {
         self.0.is_empty()
     }
 
-    /// Returns whether one of them is the whole Internet.
+    /// Returns whether they are the whole Internet, in one network or in several.
     pub fn hold_everybody(&self) -> bool {
-        self.0.iter().any(|network| network.prefix_len() == 0)
+        IpNet::aggregate(&self.0).iter().any(|network| network.prefix_len() == 0)
     }
 
     /// Returns whether an address is in one of them.
@@ -64,14 +64,24 @@ impl Networks {
         }
     }
 
-    /// The client of a request that `peer` sent, where it is certain: none where a trusted gateway
-    /// sent a list of addresses that cannot be read.
-    pub fn proven_client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        match peer {
-            Some(peer) if !self.holds(peer) => Some(peer.to_canonical()),
+    /// The client of a request whose gateway had it from `source`: that is the client itself, or a
+    /// proxy among these, which names him. None where such a proxy sent a list that cannot be read.
+    pub fn client_of_source(&self, source: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        match source {
+            Some(source) if !self.holds(source) => Some(source.to_canonical()),
             _ if headers.contains_key(FORWARDED_FOR) => self.forwarded(headers),
-            peer => peer.map(|peer| peer.to_canonical()),
+            source => source.map(|source| source.to_canonical()),
         }
+    }
+
+    /// The client whom a gateway names that asks about his request. A gateway that is none of these
+    /// is not believed, and is itself never the client.
+    pub fn client_of_gateway(
+        &self,
+        gateway: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Option<IpAddr> {
+        gateway.is_none_or(|gateway| self.holds(gateway)).then(|| self.forwarded(headers))?
     }
 
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
@@ -114,6 +124,46 @@ mod tests {
             assert!(Networks::everybody().holds(address), "{text}");
         }
         assert!(Networks::everybody().hold_everybody() && !both.hold_everybody());
+    }
+
+    #[test]
+    fn the_whole_internet_in_two_halves_is_everybody() {
+        for (list, expected) in [
+            (&["0.0.0.0/0"][..], true),
+            (&["::/0"], true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true),
+            (&["::/1", "10.0.0.0/8", "8000::/1"], true),
+            (&["0.0.0.0/1", "10.0.0.0/8"], false),
+            (&[], false),
+        ] {
+            let list: Vec<_> = list.iter().map(ToString::to_string).collect();
+            let networks = Networks::parse(&list).expect("networks");
+            assert_eq!(networks.hold_everybody(), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_names_the_client_and_is_never_the_client() {
+        let trusted = Networks::parse(&["10.0.0.0/8".to_owned()]).expect("networks");
+        for (gateway, forwarded, of_gateway, of_source) in [
+            (Some("10.0.0.5"), Some("192.0.2.1"), Some("192.0.2.1"), Some("192.0.2.1")),
+            (Some("10.0.0.5"), None, None, Some("10.0.0.5")),
+            (Some("10.0.0.5"), Some("rubbish, 10.1.2.3"), None, None),
+            (Some("192.168.0.5"), Some("10.1.1.1"), None, Some("192.168.0.5")),
+            (None, Some("192.0.2.1"), Some("192.0.2.1"), Some("192.0.2.1")),
+            (None, None, None, None),
+        ] {
+            let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+            let lines = forwarded.map(|line| {
+                (http::HeaderName::from_static(FORWARDED_FOR), line.parse().expect("a header"))
+            });
+            let headers: HeaderMap = lines.into_iter().collect();
+            let gateway = gateway.map(address);
+            let told = trusted.client_of_gateway(gateway, &headers);
+            assert_eq!(told, of_gateway.map(address), "{gateway:?} {forwarded:?}");
+            let source = trusted.client_of_source(gateway, &headers);
+            assert_eq!(source, of_source.map(address), "{gateway:?} {forwarded:?}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl DecisionCache {
                 (same_or_new(known, found), Basis::Handle(epoch))
             }
             (CredentialKind::ApiKey, _, Some(keys)) => {
-                (same_or_new(known, keys.verify(text).await?), Basis::ApiKey)
+                (same_or_new(known, keys.verify(text, is_known).await?), Basis::ApiKey)
             }
             _ => match known {
                 Some(known) => (known, Basis::Token),

@@ -4,6 +4,9 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 
+/// A text of the form of our keys: the prefix, and 256 bits.
+const KEY: &str = "pk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 const ALL: AcceptedKinds = AcceptedKinds { api_keys: true, basic: true };
 
 /// The headers of a request with these lines.
@@ -117,20 +120,20 @@ fn two_different_credentials_are_refused_and_the_same_twice_is_one() {
         find(&headers(lines), &cookies, ALL).map(|found| found.credential.to_owned())
     };
     let key = || HeaderName::from_static(API_KEY);
-    let several = Err(DenialCode::SeveralCredentials);
+    let (several, bearer) = (Err(DenialCode::SeveralCredentials), format!("Bearer {KEY}"));
     for (lines, expected) in [
         (vec![(AUTHORIZATION, &b"Bearer a"[..]), (COOKIE, b"t=a")], Ok("a".to_owned())),
-        (vec![(AUTHORIZATION, b"Bearer pk_a"), (key(), b"pk_a")], Ok("pk_a".to_owned())),
+        (vec![(AUTHORIZATION, bearer.as_bytes()), (key(), KEY.as_bytes())], Ok(KEY.to_owned())),
         (vec![(AUTHORIZATION, b"Digest a"), (COOKIE, b"t=b")], Ok("b".to_owned())),
         (vec![(AUTHORIZATION, b"Basic YTpi")], Ok("YTpi".to_owned())),
         (vec![(AUTHORIZATION, b"basic  pk_a"), (COOKIE, b"u=pk_a")], Ok("pk_a".to_owned())),
         (vec![(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=b")], several.clone()),
         (vec![(AUTHORIZATION, b"Basic a"), (COOKIE, b"t=a")], several.clone()),
-        (vec![(AUTHORIZATION, b"Basic pk_a"), (key(), b"pk_a")], several.clone()),
+        (vec![(AUTHORIZATION, b"Basic pk_a"), (key(), KEY.as_bytes())], several.clone()),
         (vec![(COOKIE, b"user_id=alice; access_token=a; t=a")], Ok("a".to_owned())),
         (vec![(AUTHORIZATION, b"Bearer a"), (COOKIE, b"t=b")], several.clone()),
-        (vec![(AUTHORIZATION, b"Bearer a"), (key(), b"pk_a")], several.clone()),
-        (vec![(key(), b"pk_a"), (COOKIE, b"t=b")], several.clone()),
+        (vec![(AUTHORIZATION, b"Bearer a"), (key(), KEY.as_bytes())], several.clone()),
+        (vec![(key(), KEY.as_bytes()), (COOKIE, b"t=b")], several.clone()),
         (vec![(COOKIE, b"user_id=alice; access_token=a; t=b")], several),
     ] {
         assert_eq!(find(&lines), expected, "{lines:?}");
@@ -152,13 +155,21 @@ fn an_api_key_stands_in_its_header_where_these_are_accepted() {
             (found.credential.to_owned(), is_of_header)
         })
     };
-    let good = Ok(("pk_x".to_owned(), true));
-    assert_eq!(key(&[b"pk_x"], true), good);
-    assert_eq!(key(&[b" pk_x "], true), good);
-    assert_eq!(key(&[b"pk_x"], false), Err(DenialCode::MissingCredentials));
-    for lines in
-        [&[&b""[..]][..], &[b"x"], &[b"a.b.c"], &[b"pk_a b"], &[b"pk_x", b"pk_x"], &[b"pk_\xff"]]
-    {
+    let good = Ok((KEY.to_owned(), true));
+    assert_eq!(key(&[KEY.as_bytes()], true), good);
+    assert_eq!(key(&[format!(" {KEY} ").as_bytes()], true), good);
+    assert_eq!(key(&[KEY.as_bytes()], false), Err(DenialCode::MissingCredentials));
+    for lines in [
+        &[&b""[..]][..],
+        &[b"x"],
+        &[b"a.b.c"],
+        // One that somebody chose, and a handle that begins alike.
+        &[b"pk_dev"],
+        &[&KEY.as_bytes()[..43]],
+        &[format!("{KEY} b").as_bytes()],
+        &[KEY.as_bytes(), KEY.as_bytes()],
+        &[b"pk_\xff"],
+    ] {
         assert_eq!(key(lines, true), Err(DenialCode::MalformedCredentials), "{lines:?}");
     }
 }

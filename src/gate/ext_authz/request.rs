@@ -148,8 +148,8 @@ impl AskedRequest {
     /// proxies among `gateways` did.
     pub(super) fn inquiry(&self, gateways: &Networks) -> Inquiry<'_> {
         let client = match self.source {
-            Source::Address(address) => gateways.proven_client(Some(address), &self.headers),
-            Source::Socket => gateways.proven_client(None, &self.headers),
+            Source::Address(address) => gateways.client_of_source(Some(address), &self.headers),
+            Source::Socket => gateways.client_of_source(None, &self.headers),
             Source::Unknown => None,
         };
         let line = Told {

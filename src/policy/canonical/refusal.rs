@@ -51,6 +51,8 @@ refusals! {
     EscapedWord "escaped_word" "A word of a route is escaped without need",
     DeepHost "deep_host" "The host is more than one label below that of a wildcard",
     LetterCase "letter_case" "The path is that of a route in other letters, small or capital",
+    TrailingSlash "trailing_slash" "The path is that of a route but for a slash at its end",
+    UnknownClient "unknown_client" "A route is for some networks, and the gateway told no client, or is none of TRUSTED_PROXIES",
 }
 
 #[cfg(test)]

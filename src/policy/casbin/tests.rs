@@ -35,6 +35,30 @@ fn compile(model: &str, policy: &str) -> Result<Casbin, BadCasbin> {
 }
 
 #[test]
+fn a_text_that_no_rule_could_mean_is_denied_unasked() {
+    let casbin = compile(MODEL, POLICY).expect("good files");
+    let object = |length: usize| format!("article:{}", "x".repeat(length - "article:".len()));
+    assert!(casbin.allows("alice", &object(1_024), "GET"));
+    assert!(!casbin.allows("alice", &object(1_025), "GET"));
+}
+
+#[test]
+fn a_model_by_which_nothing_can_be_denied_is_a_mistake() {
+    let unless_denied = "!some(where (p.eft == deny))";
+    let effect = "some(where (p.eft == allow)) && !some(where (p.eft == deny))";
+    let with = MODEL.replace(effect, unless_denied);
+    let casbin = compile(&with, POLICY).expect("what rules deny is denied");
+    assert!(!casbin.allows("bob", "article:secret", "GET"));
+    for (model, policy, place) in [
+        (with.replace(", eft", ""), "p, bob, article:secret, GET", "[policy_definition]"),
+        (format!("{MODEL}m2 = r.act == \"GET\"\n"), POLICY, "[matchers]"),
+    ] {
+        let mistake = compile(&model, policy).expect_err("a mistake");
+        assert!(mistake.to_string().starts_with(place), "{mistake}");
+    }
+}
+
+#[test]
 fn a_subject_may_do_what_its_roles_may_and_no_rule_denies() {
     let casbin = compile(MODEL, POLICY).expect("good files");
     assert_eq!(casbin.rules(), 6);

@@ -1,6 +1,7 @@
 //! The index of routes: which one names a request.
 //!
-//! It costs as much as the path is long, and no more with more routes. The host is found first, by
+//! A search costs no more with more routes, but where parameters stand beside words: it may then look
+//! at both, and how often is for the operator's file to say, not for a client's path. The host is found first, by
 //! name and then by wildcard; there the most specific path: words before parameters before all
 //! that is below.
 //!
@@ -8,6 +9,9 @@
 //! does so for reserved characters, and Caddy ignores letter case. So a path that is a route's only
 //! after decoding, or only in other letters, is refused: its gateway may have taken another route. So
 //! is a host two labels or more below a wildcard's.
+//!
+//! Applications do not agree on a slash at the end: many serve `/admin/` as `/admin`. So a path that a
+//! route names but for that slash is refused where it would fall to a broader route.
 
 mod near;
 mod overlap;
@@ -100,7 +104,12 @@ impl<T> RouteIndex<T> {
         if !paths.is_same_in_other_letters(path.as_str(), found) {
             return Err(Refusal::LetterCase);
         }
-        let Some(place) = found.map(|number| &self.places[number]) else { return Ok(None) };
+        let place = found.map(|number| &self.places[number]);
+        let is_named_itself = place.is_some_and(|place| place.pattern.ends_where(path));
+        if !is_named_itself && paths.is_other_but_for_a_slash(path.as_str(), found) {
+            return Err(Refusal::TrailingSlash);
+        }
+        let Some(place) = place else { return Ok(None) };
         if !place.pattern.is_spelled_plainly(path) {
             return Err(Refusal::EscapedWord);
         }
@@ -145,13 +154,27 @@ impl PathIndex {
 
     /// Returns whether a gateway that ignores letter case takes the same route.
     fn is_same_in_other_letters(&self, path: &str, found: Option<usize>) -> bool {
-        let is_small = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
-        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(folded(path)) };
-        match (self.folded.find(small.strip_prefix('/').unwrap_or_default()), found) {
+        match (self.in_any_letters(path), found) {
             (Some(folded), Some(found)) => folded.contains(&found),
             (Some(_), None) => false,
             (None, _) => true,
         }
+    }
+
+    /// Returns whether the path with a slash more or less at its end takes another route.
+    fn is_other_but_for_a_slash(&self, path: &str, found: Option<usize>) -> bool {
+        let other = match path.strip_suffix('/') {
+            Some("") => return false,
+            Some(shorter) => Cow::Borrowed(shorter),
+            None => Cow::Owned(format!("{path}/")),
+        };
+        !self.is_same_in_other_letters(&other, found)
+    }
+
+    fn in_any_letters(&self, path: &str) -> Option<&Vec<usize>> {
+        let is_small = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(folded(path)) };
+        self.folded.find(small.strip_prefix('/').unwrap_or_default())
     }
 }
 

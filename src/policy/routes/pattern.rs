@@ -86,6 +86,14 @@ impl PathPattern {
         self.below
     }
 
+    /// Returns whether it names this path, which matched, to its end: all of its segments, or all but
+    /// the empty one behind the last slash.
+    pub(super) fn ends_where(&self, path: &CanonicalPath<'_>) -> bool {
+        let is_folder =
+            || path.segments().nth(self.segments.len()).is_none_or(|(last, _)| last.is_empty());
+        !self.below || is_folder()
+    }
+
     /// Returns whether the words of this path, which matched, stand in the client's path as they
     /// are spelled plainly. How parameters and the rest are spelled decides no route.
     pub(super) fn is_spelled_plainly(&self, path: &CanonicalPath<'_>) -> bool {

@@ -47,20 +47,16 @@ fn the_most_specific_route_names_a_request() {
     for (host, target, expected) in [
         ("app.test", "/", Some("app.test/*")),
         ("app.test", "/exact", Some("app.test/exact")),
-        ("app.test", "/exact/", Some("app.test/*")),
         ("app.test", "/exact/a", Some("app.test/*")),
-        ("app.test", "/admin", Some("app.test/*")),
         ("app.test", "/admin/", Some("app.test/admin/*")),
         ("app.test", "/admin/a/b", Some("app.test/admin/*")),
         ("app.test", "/administrator/", Some("app.test/*")),
-        ("app.test", "/public/secret", Some("app.test/public/*")),
         ("app.test", "/public/secret/", Some("app.test/public/secret/*")),
         ("app.test", "/public/secrets/a", Some("app.test/public/*")),
         ("app.test", "/users/", Some("app.test/*")),
         ("app.test", "/users/me", Some("app.test/users/me")),
         ("app.test", "/users/me/keys", Some("app.test/users/{user}/keys")),
         ("app.test", "/users/you", Some("app.test/users/{id}")),
-        ("app.test", "/users/you/", Some("app.test/*")),
         ("app.test", "/users/%79ou", Some("app.test/users/{id}")),
         ("app.test", "/caf%C3%A9/", Some("app.test/café/*")),
         ("app.test", "/100%25/", Some("app.test/100%/*")),
@@ -164,6 +160,32 @@ fn a_mistake_in_a_path_is_named() {
 }
 
 #[test]
+fn a_slash_at_the_end_leads_to_no_broader_route() {
+    let routes =
+        ["/admin", "/static/*", "/both", "/both/*", "/users/{id}", "/*"].map(|path| ("*", path));
+    let index = index(&routes);
+    for (path, expected) in [
+        ("/admin", Ok("/admin")),
+        ("/admin/", Err(Refusal::TrailingSlash)),
+        ("/admin/x", Ok("/*")),
+        ("/static/", Ok("/static/*")),
+        ("/static", Err(Refusal::TrailingSlash)),
+        ("/both", Ok("/both")),
+        ("/both/", Ok("/both/*")),
+        ("/users/1/", Err(Refusal::TrailingSlash)),
+        ("/users/", Ok("/*")),
+        ("/other/", Ok("/*")),
+        ("/", Ok("/*")),
+    ] {
+        with("a.test", path, |request| {
+            let found = index.find(&request.authority, &request.path);
+            let found = found.map(|found| found.map_or(String::new(), |it| it.pattern.to_string()));
+            assert_eq!(found, expected.map(str::to_owned), "{path}");
+        });
+    }
+}
+
+#[test]
 fn parameters_are_decoded() {
     let pattern = PathPattern::parse("/users/{id}/keys/{key}").unwrap();
     with("a.test", "/users/a%20b/keys/%6b", |request| {
@@ -255,10 +277,23 @@ proptest! {
         let routes: Vec<_> = patterns.iter().map(|pattern| ("*", pattern.as_str())).collect();
         let index = index(&routes);
         with("a.test", &path, |request| {
-            let found = index.find(&request.authority, &request.path);
-            let found = found.map(|found| found.map(|place| place.pattern.to_string()));
+            let text = |place: Option<&Place<_>>| place.map(|place| place.pattern.to_string());
+            let named = text(index.named(&request.authority, &request.path));
             let expected = best(&patterns, &request.path, DECODED).first().map(ToString::to_string);
-            prop_assert_eq!(found, Ok(expected), "{} in {:?}", path, patterns);
+            prop_assert_eq!(&named, &expected, "{} in {:?}", path, patterns);
+            let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+            let of_other = with("a.test", if other.is_empty() { "/" } else { &other }, |other| {
+                best(&patterns, &other.path, DECODED).first().map(ToString::to_string)
+            });
+            // A route of its own, or a folder that is named itself, needs no look at the other path.
+            let is_named = named.as_deref().is_some_and(|named| {
+                named.strip_suffix('*').is_none_or(|folder| folder.matches('/').count() == path.matches('/').count() && path.ends_with('/'))
+            });
+            let is_refused = !is_named && of_other.is_some() && of_other != named;
+            match index.find(&request.authority, &request.path) {
+                Ok(found) => prop_assert!(!is_refused && text(found) == named, "{path} in {patterns:?}"),
+                Err(refusal) => prop_assert!(is_refused && refusal == Refusal::TrailingSlash, "{path} in {patterns:?}"),
+            }
             Ok(())
         })?;
     }
