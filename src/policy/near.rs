@@ -23,14 +23,14 @@ impl Policy {
         let (host, path) = (&request.authority.host, request.path.as_str());
         let there = self.index.named(&request.authority, &request.path);
         let there = there.map(|place| place.value.as_slice()).unwrap_or_default();
-        let is_taken = there.iter().any(|route| route.fits(request));
+        let is_taken = there.iter().any(|route| route.fits(request).unwrap_or(false));
         let of_place = there.iter().filter_map(|route| {
             unfit(route, request).map(|reason| NearMiss { route: &route.name, reason })
         });
         let elsewhere = self.index.nearly(host, path).into_iter();
         let elsewhere = elsewhere.filter_map(|(difference, place)| {
             let reason = why(difference, is_taken)?;
-            let route = place.value.iter().find(|route| route.fits(request))?;
+            let route = place.value.iter().find(|route| route.fits(request).unwrap_or(false))?;
             Some(NearMiss { route: &route.name, reason })
         });
         of_place.chain(elsewhere).take(MAX_NEAR).collect()
