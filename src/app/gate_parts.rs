@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::basic::LoginPasswords;
 use super::issuer::IssuerApp;
+use super::keys::NO_AUTHORITIES;
 use super::open_accounts;
 use crate::clock::Clock;
 use crate::config::{AccountsIssuer, Config, OWN_NAME, TokenMode};
@@ -15,6 +16,7 @@ use crate::gate::basic::BasicAccounts;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::gateway_proof::GatewayProof;
 use crate::gate::handle::Handles;
+use crate::gate::introspection::Introspection;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::ServiceConfig;
 use crate::gate::upstream::{Audience, UpstreamJwt};
@@ -46,10 +48,10 @@ impl GateParts<'_> {
             self.config.gate.identity.clone(),
             self.config.cache,
             Arc::clone(self.clock),
-            metrics,
+            metrics.clone(),
         );
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
-        let decisions = self.with_basic(decisions)?;
+        let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
         let gate = Gate::new(decisions, self.config.gate.cookies.clone());
         Ok(gate.needing_writes(needs_writes(self.config)))
     }
@@ -111,6 +113,20 @@ impl GateParts<'_> {
         let basic =
             BasicAccounts::new(accounts, passwords, self.account_issuer(), self.random.as_ref());
         Ok(decisions.with_basic(basic.context("cannot make a key for ACCEPT_BASIC")?))
+    }
+
+    /// The same cache, with opaque tokens of the issuers that are asked about them.
+    fn with_introspection(
+        &self,
+        decisions: DecisionCache,
+        metrics: &GateMetrics,
+    ) -> anyhow::Result<DecisionCache> {
+        let issuers = &self.config.tokens.introspected;
+        if issuers.is_empty() {
+            return Ok(decisions);
+        }
+        let asked = Introspection::new(issuers, Arc::clone(self.clock), metrics.clone());
+        Ok(decisions.with_introspection(asked.context(NO_AUTHORITIES)?))
     }
 
     /// The issuer that stands for the accounts.

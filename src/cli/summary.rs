@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::config::{Config, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
+use crate::gate::introspection::IntrospectedIssuer;
 use crate::issuer::policy::RefreshPolicy;
 use crate::server::{Address, ListenerConfig};
 use crate::telemetry::audit::AuditTarget;
-use crate::token::{Algorithm, SessionRule, VerifyingKey, algorithm, key_file};
+use crate::token::{Algorithm, Issuer, SessionRule, VerifyingKey, algorithm, key_file};
 
 /// Rules by which the tokens of an issuer are accepted.
 pub(super) struct AcceptedIssuer {
@@ -21,7 +22,8 @@ pub(super) struct AcceptedIssuer {
 
 /// Those of every issuer.
 pub(super) fn accepted(tokens: &TokenConfig) -> Vec<AcceptedIssuer> {
-    tokens.issuers.iter().map(|issuer| AcceptedIssuer::of(issuer, tokens)).collect()
+    let signing = tokens.issuers.iter().map(|issuer| AcceptedIssuer::of(issuer, tokens));
+    signing.chain(tokens.introspected.iter().map(AcceptedIssuer::of_introspected)).collect()
 }
 
 impl AcceptedIssuer {
@@ -37,6 +39,17 @@ impl AcceptedIssuer {
             }
             KeysConfig::Ring => (of_ring(tokens), "in the key ring".to_owned()),
         };
+        Self::with(issuer, algorithms, keys)
+    }
+
+    fn of_introspected(issuer: &IntrospectedIssuer) -> Self {
+        let url = &issuer.keys.url;
+        let host = url.host_str().unwrap_or_default();
+        let place = format!("none: asked at {}://{host}{}", url.scheme(), url.path());
+        Self::with(issuer, "opaque".to_owned(), place)
+    }
+
+    fn with<K>(issuer: &Issuer<K>, algorithms: String, keys: String) -> Self {
         Self {
             issuer: issuer.iss.clone().unwrap_or_else(|| "any (`iss` is not checked)".to_owned()),
             algorithms,
@@ -60,7 +73,7 @@ impl AcceptedIssuer {
     }
 }
 
-fn audiences(issuer: &IssuerConfig) -> String {
+fn audiences<K>(issuer: &Issuer<K>) -> String {
     match (issuer.audiences.as_slice(), &issuer.default_audience) {
         ([], None) => "none (a token with `aud` is refused)".to_owned(),
         ([], Some(default)) => format!("{default}, or no `aud`"),

@@ -1,35 +1,43 @@
 //! `[[issuers]]` in the file: further sources of tokens, each with keys and rules of its own.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use super::file_permissions;
+use super::introspection::{ONE_WAY, endpoint_of_table};
 use super::jwks::{JwksConfig, problem_of_key_set, read_key_file, read_secret_file};
 use super::reader::Reader;
 use super::sources;
-use super::tables::{IssuerTable, KeyTable};
+use super::tables::{IssuerTable, KeyTable, field};
 use super::texts;
 use super::tokens::{IssuerConfig, KeysConfig};
+use crate::gate::introspection::IntrospectedIssuer;
 use crate::secret::Secret;
 use crate::token::jwks::Location;
 use crate::token::ring::MAX_CANDIDATES;
-use crate::token::{KeyId, SessionRule, VerifyingKey, algorithm};
+use crate::token::{Issuer, KeyId, SessionRule, VerifyingKey, algorithm};
 
 /// Rules of a table that says nothing else.
 pub(super) struct IssuerDefaults {
     pub(super) leeway: Duration,
     pub(super) sessions: SessionRule,
     pub(super) at_jwt_only: bool,
+    pub(super) introspection_timeout: Duration,
 }
 
-/// An issuer of the file.
+/// An issuer of the file: one whose tokens are signed, or one that is asked about them.
+pub(super) enum TableIssuer {
+    Signing(IssuerConfig),
+    Introspected(IntrospectedIssuer),
+}
+
+/// Reads an issuer of the file.
 pub(super) fn from_table(
     reader: &mut Reader<'_>,
     table: &IssuerTable,
     place: usize,
     usual: &IssuerDefaults,
     jwks: &JwksConfig,
-) -> Option<IssuerConfig> {
+) -> Option<TableIssuer> {
     let name = table.name.clone().unwrap_or_else(|| table.issuer.clone());
     let at = format!("issuers[{place}] ({name})");
     warn_of_open_files(reader, table, &at);
@@ -50,8 +58,9 @@ pub(super) fn from_table(
     );
     let user_prefix =
         field(table.user_prefix.as_deref(), texts::user_prefix, "user_prefix: ", &mut wrong);
-    let keys = keys_of_table(table, jwks, &mut wrong)?;
-    Some(IssuerConfig {
+    let is_asked = table.introspection_url.is_some();
+    let usual_sessions = if is_asked { SessionRule::Ignored } else { usual.sessions };
+    let issuer = Issuer {
         name: name.into(),
         iss: Some(table.issuer.clone()),
         audiences: table.audiences.clone(),
@@ -59,26 +68,25 @@ pub(super) fn from_table(
         at_jwt_only: at_jwt_only.unwrap_or(usual.at_jwt_only),
         user_prefix: user_prefix.unwrap_or_default(),
         leeway: usual.leeway,
-        sessions: sessions.unwrap_or(usual.sessions),
-        keys,
-    })
-}
-
-/// The value of a field; none where it is not there, or is a mistake, which is told behind `name`.
-fn field<T, E: Display>(
-    text: Option<&str>,
-    parse: impl Fn(&str) -> Result<T, E>,
-    name: &str,
-    wrong: &mut impl FnMut(String),
-) -> Option<T> {
-    let read = text.map(parse)?;
-    read.map_err(|problem| wrong(format!("{name}{problem}"))).ok()
+        sessions: sessions.unwrap_or(usual_sessions),
+        keys: (),
+    };
+    if is_asked {
+        let endpoint = endpoint_of_table(table, usual.introspection_timeout, &mut wrong)?;
+        return Some(TableIssuer::Introspected(issuer.with_keys(endpoint)));
+    }
+    if table.has_parts_of_introspection() {
+        wrong("`token_prefix` and `introspection_client_*` go with `introspection_url`".to_owned());
+    }
+    let keys = keys_of_table(table, jwks, &mut wrong)?;
+    Some(TableIssuer::Signing(issuer.with_keys(keys)))
 }
 
 /// Warns of files that others may read, or replace.
 fn warn_of_open_files(reader: &mut Reader<'_>, table: &IssuerTable, at: &str) {
     let keys = &table.keys;
     let secrets = keys.iter().filter_map(|key| key.secret_key_file.as_deref());
+    let secrets = secrets.chain(table.introspection_client_secret_file.as_deref());
     for path in secrets.chain(table.secret_key_file.as_deref()) {
         file_permissions::warn_of_secret(&mut reader.mistakes, at, path);
     }
@@ -124,7 +132,7 @@ fn keys_of_table(
     let ways =
         [has_own_key, !table.keys.is_empty(), table.jwks_file.is_some(), table.jwks_url.is_some()];
     if ways.iter().filter(|way| **way).count() != 1 {
-        wrong("give exactly one of: a key, `keys`, `jwks_file`, `jwks_url`".to_owned());
+        wrong(ONE_WAY.to_owned());
         return None;
     }
     if let Some(location) = location {

@@ -1,7 +1,8 @@
 //! Issuers whose tokens are accepted, their keys, and the key that signs, where there is one.
 
+use super::introspection::check_distinct_tokens;
 use super::issuer_conflicts;
-use super::issuers::{IssuerDefaults, from_table};
+use super::issuers::{IssuerDefaults, TableIssuer, from_table};
 use super::jwks::{JwksConfig, published};
 use super::key_material::KeyMaterial;
 use super::lifetimes::leeway;
@@ -9,6 +10,7 @@ use super::reader::Reader;
 use super::settings::{self, KEY_SOURCES};
 use super::signer::{Pair, dev_issuer, dev_key, ring_file};
 use super::tokens::{IssuerConfig, KeysConfig, TokenConfig};
+use crate::token::Issuer;
 
 /// Reads everything about tokens. Where no key is configured, the one that `dev` made serves those
 /// who ask for it.
@@ -32,6 +34,7 @@ pub(super) fn read(reader: &mut Reader<'_>, with_dev_key: bool) -> TokenConfig {
         leeway: leeway(reader),
         sessions: reader.get(settings::SESSION_RULE),
         at_jwt_only: reader.get(settings::ACCESS_TOKEN_TYPE),
+        introspection_timeout: reader.get(settings::INTROSPECTION_TIMEOUT),
     };
     let iss = match dev_issuer {
         Some(name) if !reader.is_set(settings::ISSUER) => Some(name),
@@ -41,10 +44,18 @@ pub(super) fn read(reader: &mut Reader<'_>, with_dev_key: bool) -> TokenConfig {
     };
     config.issuers.extend(of_settings(reader, keys, iss, &usual));
     for (place, table) in tables.iter().enumerate() {
-        config.issuers.extend(from_table(reader, table, place, &usual, &jwks));
+        match from_table(reader, table, place, &usual, &jwks) {
+            Some(TableIssuer::Signing(issuer)) => config.issuers.push(issuer),
+            Some(TableIssuer::Introspected(issuer)) => config.introspected.push(issuer),
+            None => {}
+        }
     }
-    check_together(reader, &config.issuers);
-    check_distinct_users(reader, &config.issuers);
+    let signing = config.issuers.iter().map(|issuer| issuer.with_keys(()));
+    let asked = config.introspected.iter().map(|issuer| issuer.with_keys(()));
+    let all: Vec<Issuer<()>> = signing.chain(asked).collect();
+    check_together(reader, &all);
+    check_distinct_users(reader, &all);
+    check_distinct_tokens(&mut reader.mistakes, &config.introspected);
     config
 }
 
@@ -119,7 +130,7 @@ fn of_settings(
 }
 
 /// Two issuers must not go by one name, and one that is not checked stands alone.
-fn check_together(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
+fn check_together(reader: &mut Reader<'_>, issuers: &[Issuer<()>]) {
     if issuers.len() > 1 && issuers.iter().any(|issuer| issuer.iss.is_none()) {
         reader.wrong(
             settings::ISSUER,
@@ -136,8 +147,8 @@ fn check_together(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
 
 /// Warns where users of several issuers may go by one name. A name may itself begin like a prefix,
 /// so that users are told apart only by prefixes of which none is the beginning of another.
-fn check_distinct_users(reader: &mut Reader<'_>, issuers: &[IssuerConfig]) {
-    let clashes = |(place, issuer): (usize, &IssuerConfig)| {
+fn check_distinct_users(reader: &mut Reader<'_>, issuers: &[Issuer<()>]) {
+    let clashes = |(place, issuer): (usize, &Issuer<()>)| {
         let others = issuers.iter().enumerate().filter(|(other, _)| *other != place);
         others
             .map(|(_, other)| other)

@@ -7,6 +7,7 @@ mod accounts;
 mod file_permissions;
 mod gate;
 mod hook;
+mod introspection;
 mod issuance;
 mod issuer_conflicts;
 mod issuers;

@@ -58,6 +58,8 @@ settings! {
         "The least time between two reads, also after a failure";
     JWKS_MAX_AGE: Duration = seconds(1.0, 31_536_000.0), "seconds", "86400",
         "The time for which published keys are used without a new read";
+    INTROSPECTION_TIMEOUT: Duration = seconds(0.1, 30.0), "seconds", "2",
+        "The longest wait for an issuer that is asked about its tokens (`introspection_url`)";
 
     // Tokens.
     ISSUER: Option<String> = optional(text), "text", "prismaticain",

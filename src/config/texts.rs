@@ -242,7 +242,7 @@ pub(super) fn public_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The URL of the hook, which is sent passwords.
+/// The URL of the hook, or of another service that is sent secrets.
 pub(super) fn hook_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok().filter(|url| url.host().is_some());
     let url = url.ok_or("is no URL such as https://app.example/login")?;

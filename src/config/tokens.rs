@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::gate::introspection::IntrospectedIssuer;
 use crate::token::jwks::Source;
 use crate::token::{Issuer, SigningKey, VerifyingKey};
 
@@ -53,6 +54,8 @@ pub struct TokenConfig {
     pub mode: TokenMode,
     /// The issuers.
     pub issuers: Vec<IssuerConfig>,
+    /// The issuers that are asked about their tokens.
+    pub introspected: Vec<IntrospectedIssuer>,
     /// The key that signs; `None` also where there is a ring.
     pub signing: Option<SigningKey>,
     /// The file of our own keys, which rotate. It could be read.

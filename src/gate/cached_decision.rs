@@ -34,6 +34,7 @@ use super::basic::{BasicAccounts, BasicCredentials};
 use super::denial::{Class, Denial, DenialCode};
 use super::handle::Handles;
 use super::identity::IdentityHeaders;
+use super::introspection::Introspection;
 use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
 use super::single_flight::SingleFlight;
@@ -117,6 +118,7 @@ pub struct DecisionCache {
     handles: Option<Handles>,
     api_keys: Option<ApiKeys>,
     basic: Option<BasicAccounts>,
+    introspection: Option<Introspection>,
     identity: IdentityHeaders,
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
@@ -153,6 +155,7 @@ impl DecisionCache {
             handles: None,
             api_keys: None,
             basic: None,
+            introspection: None,
             identity,
             upstream: None,
             config,
@@ -211,8 +214,13 @@ impl DecisionCache {
     /// # Errors
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str) -> Outcome {
-        let key = CacheKey::of(self.kind_of(credential), credential);
-        self.decide_about(key, Presented::Text(credential), self.config.store_timeout).await
+        let kind = self.kind_of(credential);
+        let mut timeout = self.config.store_timeout;
+        if let (CredentialKind::Introspected(_), Some(issuers)) = (kind, &self.introspection) {
+            timeout = timeout.saturating_add(issuers.longest_wait());
+        }
+        let key = CacheKey::of(kind, credential);
+        self.decide_about(key, Presented::Text(credential), timeout).await
     }
 
     /// Decides likewise about a name and a password, as they stand in the header. `client` is the

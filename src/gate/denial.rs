@@ -163,6 +163,8 @@ denial_codes! {
         "The token is bound to a client certificate, and that one was not shown",
     WrongPassword "wrong_password" BadCredentials
         "The user name or the password is wrong, or the user may not log in",
+    TokenInactive "token_inactive" BadCredentials
+        "The token does not exist at its issuer, has expired or was revoked",
     CookieMismatch "cookie_mismatch" BadCredentials
         "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",
@@ -196,6 +198,8 @@ denial_codes! {
         "Too many passwords were tried from this address, or under this name",
     PasswordsBusy "passwords_busy" Unavailable "Too many passwords are being checked",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
+    IntrospectionUnavailable "introspection_unavailable" Unavailable
+        "The issuer of the token gives no answer",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
 }
 

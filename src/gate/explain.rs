@@ -149,6 +149,7 @@ async fn take_credential_steps(
         CredentialKind::Handle => "handle",
         CredentialKind::ApiKey => "api key",
         CredentialKind::Password => "password",
+        CredentialKind::Introspected(_) => "introspection",
     };
     let verified = verify(gate, kind, found.credential, inquiry.line.client).await;
     let (finding, verified) = match verified {
@@ -226,6 +227,7 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
         CredentialKind::Handle => "a handle",
         CredentialKind::ApiKey => "an API key",
         CredentialKind::Password => "a name and a password",
+        CredentialKind::Introspected(_) => "an opaque token",
     };
     let source = match found.source {
         CredentialSource::Bearer | CredentialSource::Basic => "the Authorization header",
@@ -251,6 +253,11 @@ async fn verify(
     }
     if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
         return keys.verify(credential, false).await.map_err(|error| error.to_string());
+    }
+    let issuers = gate.decisions.introspection();
+    if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, issuers) {
+        let verified = issuers.verify(issuer, credential, false).await;
+        return verified.map_err(|error| error.to_string());
     }
     match (kind, gate.decisions.handles()) {
         (CredentialKind::Handle, Some(handles)) => {

@@ -73,6 +73,23 @@ pub enum CacheOutcome {
     Stale,
 }
 
+/// The answer of an issuer that was asked about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntrospectionOutcome {
+    /// It is active.
+    Active,
+    /// It is not.
+    Inactive,
+    /// There was none, or none that can be used.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IntrospectionLabels {
+    issuer: String,
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     entry_point: &'static str,
@@ -94,6 +111,7 @@ pub struct GateMetrics {
     rechecks: Counter,
     misses: Counter,
     stale: Counter,
+    introspections: Family<IntrospectionLabels, Counter>,
     /// Decisions in the cache.
     pub cache_entries: Gauge,
     /// Their estimated memory, in bytes.
@@ -105,6 +123,7 @@ impl GateMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
         let cache = Family::<CacheLabels, Counter>::default();
+        let introspections = Family::<IntrospectionLabels, Counter>::default();
         let (cache_entries, cache_bytes) = (Gauge::default(), Gauge::default());
         registry.register("portcullis_requests", "Inquiries answered", requests.clone());
         registry.register("portcullis_cache_requests", "Look-ups in the cache", cache.clone());
@@ -117,6 +136,11 @@ impl GateMetrics {
             "portcullis_cache_bytes",
             "Estimated memory of the cache, bounded by CACHE_BYTES",
             cache_bytes.clone(),
+        );
+        registry.register(
+            "portcullis_introspections",
+            "Questions to other issuers about opaque tokens",
+            introspections.clone(),
         );
         let handle = |entry_point: EntryPoint, verdict, code| {
             requests.get_or_create_owned(&RequestLabels {
@@ -137,6 +161,7 @@ impl GateMetrics {
             rechecks: outcome("recheck"),
             misses: outcome("miss"),
             stale: outcome("stale"),
+            introspections,
             cache_entries,
             cache_bytes,
         }
@@ -159,6 +184,19 @@ impl GateMetrics {
             CacheOutcome::Miss => self.misses.inc(),
             CacheOutcome::Stale => self.stale.inc(),
         };
+    }
+}
+
+impl GateMetrics {
+    /// Counts a question to an issuer about a token.
+    pub fn introspected(&self, issuer: &str, outcome: IntrospectionOutcome) {
+        let outcome = match outcome {
+            IntrospectionOutcome::Active => "active",
+            IntrospectionOutcome::Inactive => "inactive",
+            IntrospectionOutcome::Failed => "failed",
+        };
+        let labels = IntrospectionLabels { issuer: issuer.to_owned(), outcome };
+        self.introspections.get_or_create(&labels).inc();
     }
 }
 

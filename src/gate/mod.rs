@@ -20,6 +20,7 @@ pub mod gateway_proof;
 pub mod handle;
 pub mod identity;
 pub mod inquiry;
+pub mod introspection;
 mod jwthenticator;
 mod memory_size;
 pub mod metrics;

@@ -23,7 +23,7 @@ pub mod redis;
 mod schema;
 pub mod sqlite;
 
-pub(crate) use circuit_breaker::Priority;
+pub(crate) use circuit_breaker::{CircuitBreaker, Priority};
 pub use epoch::{Epoch, EpochStatus, EpochTable};
 pub use error::{Failure, StoreError};
 pub(crate) use fields::claims_text;

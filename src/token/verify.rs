@@ -176,6 +176,35 @@ impl Verifier {
     }
 }
 
+/// Checks what `issuer` said about a token that is active, when it was asked (RFC 7662, section 2.2):
+/// every check of a token's claims. `exp` may be missing there, `sub` may not. Without `iss` it is the
+/// issuer that was asked.
+///
+/// # Errors
+/// The first [`TokenError`] that was found, never one about keys or signatures.
+pub fn verify_introspected(
+    issuer: &Arc<Issuer>,
+    claims: &Claims,
+    now: UnixTime,
+) -> Result<Verified, TokenError> {
+    let (named, own) = (claims.text("iss")?, issuer.iss.as_deref());
+    if named.is_some() && named != own {
+        return Err(TokenError::UnknownIssuer);
+    }
+    claims.check_use(false)?;
+    claims.text("sub")?.ok_or(TokenError::BadClaim("sub"))?;
+    let usable_from = first_use(issuer, claims)?;
+    let expires = claims.time("exp")?.map(|expires| expires.after(issuer.leeway));
+    let usable_until = expires.unwrap_or(UnixTime::from_millis(u64::MAX));
+    in_time(now, usable_from, usable_until)?;
+    check_audience(issuer, claims)?;
+    let session = session_of(issuer, claims)?;
+    let mut told = claims.as_map().clone();
+    told.remove("active");
+    told.insert("iss".to_owned(), own.unwrap_or(&issuer.name).into());
+    verified(issuer, told.into(), session, usable_from..usable_until)
+}
+
 /// A verified token, made of claims that were checked already.
 fn verified(
     issuer: &Arc<Issuer>,
@@ -202,12 +231,17 @@ fn check_times(
     now: UnixTime,
 ) -> Result<(UnixTime, UnixTime), TokenError> {
     let expires = claims.time("exp")?.ok_or(TokenError::BadClaim("exp"))?;
-    let not_before = claims.time("nbf")?.unwrap_or_default();
-    let issued = claims.time("iat")?.unwrap_or_default();
-    let usable_from = not_before.max(issued).before(issuer.leeway);
+    let usable_from = first_use(issuer, claims)?;
     let usable_until = expires.after(issuer.leeway);
     in_time(now, usable_from, usable_until)?;
     Ok((usable_from, usable_until))
+}
+
+/// The time from which the token is good.
+fn first_use(issuer: &Issuer, claims: &Claims) -> Result<UnixTime, TokenError> {
+    let not_before = claims.time("nbf")?.unwrap_or_default();
+    let issued = claims.time("iat")?.unwrap_or_default();
+    Ok(not_before.max(issued).before(issuer.leeway))
 }
 
 fn in_time(now: UnixTime, from: UnixTime, until: UnixTime) -> Result<(), TokenError> {

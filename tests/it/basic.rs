@@ -232,3 +232,19 @@ fn behind_nginx_a_browser_is_asked_for_a_password_and_gets_in_by_it() {
     assert_eq!(send(&[&basic(ALICE.0, ALICE.1)]).status, 200);
     assert_eq!(app.take_one().value("x-auth-username"), ALICE.0);
 }
+
+#[test]
+fn a_token_for_the_app_that_is_made_of_a_password_has_an_end() {
+    let realm = realm().with("UPSTREAM_JWT_HEADER", "X-Upstream-Jwt");
+    realm.add_user(ALICE.0, ALICE.1, &SCOPES);
+    let issuer = Issuer::start(&realm);
+    let response = ask(issuer.gate.address, &[&basic(ALICE.0, ALICE.1)]);
+    let token = response.header("x-upstream-jwt").expect("a token");
+    let payload = token.split('.').nth(1).expect("three parts");
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload);
+    let claims: serde_json::Value =
+        serde_json::from_slice(&payload.expect("base64url")).expect("JSON");
+    let time = |name: &str| claims[name].as_u64().expect("a time");
+    assert_eq!(time("exp") - time("iat"), 300, "{claims}");
+    assert_eq!(claims["username"], ALICE.0);
+}

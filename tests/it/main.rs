@@ -39,6 +39,7 @@ mod haproxy;
 mod http_edge;
 mod identities;
 mod ingress;
+mod introspection;
 mod invalidation;
 mod issuance_bounds;
 mod issuance_faults;

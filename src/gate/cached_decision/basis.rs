@@ -8,7 +8,7 @@ use crate::opaque::TokenEpoch;
 /// A credential to decide about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Presented<'c> {
-    /// The text of a token, a handle or an API key.
+    /// The text of a token, of whatever issuer, of a handle or of an API key.
     Text(&'c str),
     /// A name and a password, and the address whose attempts are counted.
     Basic(&'c BasicCredentials, Option<IpAddr>),
@@ -25,6 +25,8 @@ pub(super) enum Basis {
     ApiKey,
     /// A password that was checked, and its user, as the accounts had him.
     Password(PasswordEvidence),
+    /// What its issuer said when it was asked.
+    Introspection,
 }
 
 impl Basis {
@@ -33,7 +35,13 @@ impl Basis {
     pub(super) fn is_read_without_events(&self) -> bool {
         match self {
             Self::Token | Self::Handle(_) => false,
-            Self::ApiKey | Self::Password(_) => true,
+            Self::ApiKey | Self::Password(_) | Self::Introspection => true,
         }
+    }
+
+    /// Returns whether it is believed while nothing can be asked. The word of another issuer is not:
+    /// it may have ended the token at any time.
+    pub(super) fn outlasts_failures(&self) -> bool {
+        !matches!(self, Self::Introspection)
     }
 }

@@ -62,7 +62,7 @@ impl DecisionCache {
             }
         };
         let own_token = match (presented, &basis) {
-            (Presented::Text(text), Basis::Token) => Some(text),
+            (Presented::Text(text), Basis::Token | Basis::Introspection) => Some(text),
             _ => None,
         };
         let max_age = key.spread(self.config.staleness);
@@ -80,6 +80,13 @@ impl DecisionCache {
         is_known: bool,
     ) -> Result<(Arc<Verified>, Basis), DenialCode> {
         let known = previous.map(|previous| Arc::clone(&previous.token));
+        if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, &self.introspection) {
+            if text.len() > self.verifier.max_token_bytes() {
+                return Err(DenialCode::TokenTooLarge);
+            }
+            let found = issuers.verify(issuer, text, is_known).await?;
+            return Ok((same_or_new(known, found), Basis::Introspection));
+        }
         Ok(match (kind, &self.handles, &self.api_keys) {
             (CredentialKind::Handle, Some(handles), _) => {
                 let (found, epoch) = handles.verify(text, is_known, &self.verifier).await?;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
+use crate::gate::introspection::IssuerIndex;
+
 /// The key of a decision: the kind of the credential, and the digest of every byte of it; of a
 /// password a keyed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,8 @@ pub enum CredentialKind {
     ApiKey,
     /// The name and the password of one.
     Password,
+    /// An opaque token of another issuer, which is asked about it.
+    Introspected(IssuerIndex),
 }
 
 impl CacheKey {
@@ -43,5 +47,20 @@ impl CacheKey {
     /// ever.
     pub(super) fn spread(&self, bound: Duration) -> Duration {
         bound.saturating_sub(bound * u32::from(self.digest[0]) / 1_024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CVE-2026-33496: a cache whose key did not say which issuer had been asked.
+    #[test]
+    fn one_token_of_two_issuers_is_two_questions() {
+        let of = |kind| CacheKey::of(kind, "token");
+        let asked = |issuer| of(CredentialKind::Introspected(IssuerIndex(issuer)));
+        assert_ne!(asked(0), asked(1));
+        assert_ne!(asked(0), of(CredentialKind::Jwt));
+        assert_ne!(of(CredentialKind::Handle), of(CredentialKind::ApiKey));
     }
 }

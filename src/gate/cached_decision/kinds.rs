@@ -5,6 +5,7 @@ use crate::gate::api_key::{ApiKeys, is_api_key};
 use crate::gate::basic::BasicAccounts;
 use crate::gate::credential::AcceptedKinds;
 use crate::gate::handle::{Handles, is_handle};
+use crate::gate::introspection::Introspection;
 
 impl DecisionCache {
     /// The same, with `handles` accepted beside tokens.
@@ -23,6 +24,17 @@ impl DecisionCache {
     #[must_use]
     pub fn with_basic(self, basic: BasicAccounts) -> Self {
         Self { basic: Some(basic), ..self }
+    }
+
+    /// The same, with opaque tokens of other issuers accepted, which are asked about them.
+    #[must_use]
+    pub fn with_introspection(self, introspection: Introspection) -> Self {
+        Self { introspection: Some(introspection), ..self }
+    }
+
+    /// The issuers that are asked about their tokens, where there are any.
+    pub fn introspection(&self) -> Option<&Introspection> {
+        self.introspection.as_ref()
     }
 
     /// The handles, where they are accepted.
@@ -53,7 +65,9 @@ impl DecisionCache {
         } else if self.handles.is_some() && is_handle(credential) {
             CredentialKind::Handle
         } else {
-            CredentialKind::Jwt
+            let introspection = self.introspection.as_ref();
+            let asked = introspection.and_then(|issuers| issuers.issuer_of(credential));
+            asked.map_or(CredentialKind::Jwt, CredentialKind::Introspected)
         }
     }
 }

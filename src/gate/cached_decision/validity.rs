@@ -26,7 +26,8 @@ impl DecisionCache {
     pub(super) fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
         let kept = self.cache.get(key)?;
         let (now, at) = (self.clock.now(), self.clock.monotonic());
-        let is_believed = kept.token.is_valid(now, at)
+        let is_believed = kept.basis.outlasts_failures()
+            && kept.token.is_valid(now, at)
             && kept.is_fresh(now, at, |_| self.config.stale_if_error)
             && self.epoch_status(&kept) != EpochStatus::Changed;
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
@@ -55,7 +56,7 @@ impl DecisionCache {
                 let handles = self.handles.as_ref();
                 Some(handles.map_or(EpochStatus::Changed, |handles| handles.status(epoch)))
             }
-            Basis::Token | Basis::ApiKey | Basis::Password(_) => None,
+            Basis::Token | Basis::ApiKey | Basis::Password(_) | Basis::Introspection => None,
         };
         let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
         let of_key = decision.signed.as_ref().map(status);

@@ -1,0 +1,324 @@
+//! Opaque tokens of other issuers: the issuer is asked whether a token is good (RFC 7662).
+//!
+//! A yes is `active: true` with claims that pass every check of a token of that issuer, and nothing
+//! else is. `active: false` is a no. Whatever else comes, or does not come in time, is no answer, and
+//! lets nobody in. Nothing is remembered here: the cache of decisions keeps what was good for
+//! `SESSION_STALENESS`, asks once for all who wait for the same, and keeps no refusal.
+//!
+//! The secret goes to the issuer's address and nowhere else: redirects are not followed, and neither
+//! it nor a token is in any log line or error.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::Value;
+use tracing::warn;
+use url::Url;
+
+use super::api_key::is_api_key;
+use super::denial::DenialCode;
+use super::metrics::{GateMetrics, IntrospectionOutcome};
+use crate::clock::Clock;
+use crate::secret::Secret;
+use crate::store::{CircuitBreaker, Priority};
+use crate::token::{Claims, Issuer, TokenError, Verified, verify_introspected};
+use crate::wire::https::{self, HttpsClient};
+use crate::wire::warning_throttle::WarningThrottle;
+
+/// The largest answer that is read, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+
+/// The place where an issuer is asked, and what it is asked about.
+#[derive(Clone, Debug)]
+pub struct IntrospectionEndpoint {
+    /// Its address.
+    pub url: Url,
+    /// The name and the secret by which this gate shows who it is (RFC 6749, section 2.3.1).
+    pub client: (String, Secret),
+    /// The beginning of its tokens, where they have one.
+    pub token_prefix: Option<String>,
+    /// The longest wait for an answer.
+    pub timeout: Duration,
+}
+
+/// An issuer that is asked about its tokens.
+pub type IntrospectedIssuer = Issuer<IntrospectionEndpoint>;
+
+/// The place of an issuer among those that are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IssuerIndex(pub(super) u16);
+
+/// The issuers that are asked.
+#[derive(Debug)]
+pub struct Introspection {
+    issuers: Vec<AskedIssuer>,
+    client: HttpsClient,
+    clock: Arc<dyn Clock>,
+    metrics: GateMetrics,
+}
+
+struct AskedIssuer {
+    issuer: Arc<Issuer>,
+    endpoint: IntrospectionEndpoint,
+    authorization: HeaderValue,
+    breaker: CircuitBreaker,
+    warning_throttle: WarningThrottle,
+}
+
+impl AskedIssuer {
+    /// The longest wait: as long for the turn to ask as for the answer.
+    fn longest_wait(&self) -> Duration {
+        self.endpoint.timeout.saturating_mul(2)
+    }
+}
+
+impl fmt::Debug for AskedIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AskedIssuer").field(&self.issuer.name).finish()
+    }
+}
+
+/// The reason why a token is not good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntrospectionError {
+    /// Its issuer says so.
+    #[error("its issuer says that it is not active: it is unknown, has expired or was revoked")]
+    Inactive,
+    /// It is good at its issuer, and not here.
+    #[error(transparent)]
+    Claims(#[from] TokenError),
+    /// Its issuer gave no answer that can be used; this is never a yes.
+    #[error("its issuer gave no answer: {0}")]
+    NoAnswer(String),
+}
+
+impl Introspection {
+    /// Issuers that are asked by a client which trusts the system's certificate authorities.
+    ///
+    /// # Errors
+    /// The system has none that can be read.
+    pub fn new(
+        issuers: &[IntrospectedIssuer],
+        clock: Arc<dyn Clock>,
+        metrics: GateMetrics,
+    ) -> std::io::Result<Self> {
+        let longest = issuers.iter().map(|issuer| issuer.keys.timeout).max().unwrap_or_default();
+        let client = HttpsClient::new(longest)?;
+        let issuers = issuers.iter().map(|issuer| AskedIssuer {
+            authorization: authorization(&issuer.keys.client),
+            issuer: Arc::new(issuer.with_keys(Arc::default())),
+            endpoint: issuer.keys.clone(),
+            breaker: CircuitBreaker::new(Arc::clone(&clock)),
+            warning_throttle: WarningThrottle::default(),
+        });
+        let issuers = issuers.collect();
+        Ok(Self { issuers, client, clock, metrics })
+    }
+
+    /// The issuer that is asked about a token: the one whose prefix it has; where one has none, that
+    /// is asked about all that have neither the form of a signed token nor that of our API keys, which
+    /// are secrets of ours also where they are not accepted.
+    pub(super) fn issuer_of(&self, token: &str) -> Option<IssuerIndex> {
+        let is_its = |asked: &AskedIssuer| match &asked.endpoint.token_prefix {
+            Some(prefix) => token.starts_with(prefix),
+            None => !is_compact_jws(token) && !is_api_key(token),
+        };
+        self.issuers.iter().position(is_its).and_then(|it| u16::try_from(it).ok()).map(IssuerIndex)
+    }
+
+    /// The longest wait for any issuer: to be asked, and for its answer.
+    pub(super) fn longest_wait(&self) -> Duration {
+        self.issuers.iter().map(AskedIssuer::longest_wait).max().unwrap_or_default()
+    }
+
+    /// Asks an issuer about a token. One that `is_known` was good before, and does not wait behind
+    /// those that anybody could have made up.
+    ///
+    /// # Errors
+    /// The reason why it is not good now. Its session is not checked here.
+    pub async fn verify(
+        &self,
+        issuer: IssuerIndex,
+        token: &str,
+        is_known: bool,
+    ) -> Result<Verified, IntrospectionError> {
+        let unknown = || IntrospectionError::Claims(TokenError::UnknownIssuer);
+        let asked = self.issuers.get(usize::from(issuer.0)).ok_or_else(unknown)?;
+        let priority = if is_known { Priority::Known } else { Priority::Unknown };
+        let answer = self.ask_in_time(asked, token, priority).await;
+        let (outcome, problem) = match &answer {
+            Ok(Some(_)) => (IntrospectionOutcome::Active, None),
+            Ok(None) => (IntrospectionOutcome::Inactive, None),
+            Err(problem) => (IntrospectionOutcome::Failed, Some(problem)),
+        };
+        self.metrics.introspected(&asked.issuer.name, outcome);
+        if let Some(problem) = problem.filter(|_| asked.warning_throttle.is_due()) {
+            let issuer = &*asked.issuer.name;
+            warn!(
+                issuer,
+                problem, "an issuer gave no answer about its tokens: nobody gets in by them"
+            );
+        }
+        let claims = answer.map_err(IntrospectionError::NoAnswer)?;
+        let claims = claims.ok_or(IntrospectionError::Inactive)?;
+        Ok(verify_introspected(&asked.issuer, &claims, self.clock.now())?)
+    }
+
+    /// Asks within bounds: of time, and of how many ask at once. While an issuer fails, it is left
+    /// alone for a moment.
+    async fn ask_in_time(
+        &self,
+        asked: &AskedIssuer,
+        token: &str,
+        priority: Priority,
+    ) -> Result<Option<Claims>, String> {
+        let ask = async {
+            let permit = asked.breaker.acquire(priority).await;
+            let _permit =
+                permit.map_err(|_| "it was not asked, since it fails or is busy".to_owned())?;
+            let answer = tokio::time::timeout(asked.endpoint.timeout, self.ask(asked, token)).await;
+            let answer = answer.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
+            match &answer {
+                Ok(_) => asked.breaker.record_success(),
+                Err(_) => drop(asked.breaker.record_failure()),
+            }
+            answer
+        };
+        let answer = tokio::time::timeout(asked.longest_wait(), ask).await;
+        answer.unwrap_or_else(|_| Err("too many wait for it".to_owned()))
+    }
+
+    /// The claims of a token that is active; `None` of one that is not.
+    async fn ask(&self, asked: &AskedIssuer, token: &str) -> Result<Option<Claims>, String> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", token)
+            .append_pair("token_type_hint", "access_token")
+            .finish();
+        let request = Request::post(asked.endpoint.url.as_str())
+            .header(AUTHORIZATION, &asked.authorization)
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form)))
+            .map_err(|_| "its address cannot be requested".to_owned())?;
+        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(
+                    "it refuses this gate as a client: look at the client's id and secret, \
+                            and its right to introspect"
+                        .to_owned(),
+                );
+            }
+            other => return Err(format!("it answered {}", other.as_u16())),
+        }
+        let body = https::read(response, MAX_BYTES).await.map_err(|error| error.to_string())?;
+        read(&body)
+    }
+}
+
+/// Reads an answer (RFC 7662, section 2.2).
+fn read(body: &[u8]) -> Result<Option<Claims>, String> {
+    let unreadable = "its answer is no object that says whether the token is active";
+    let claims = Claims::parse(body).map_err(|_| unreadable.to_owned())?;
+    match claims.get("active") {
+        Some(Value::Bool(true)) => Ok(Some(claims)),
+        Some(Value::Bool(false)) => Ok(None),
+        _ => Err(unreadable.to_owned()),
+    }
+}
+
+/// Both form-encoded, as RFC 6749, section 2.3.1 has it.
+fn authorization((id, secret): &(String, Secret)) -> HeaderValue {
+    let encoded = |bytes: &[u8]| form_urlencoded::byte_serialize(bytes).collect::<String>();
+    let pair = format!("{}:{}", encoded(id.as_bytes()), encoded(secret.expose()));
+    let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)));
+    // Base64 always fits into a header.
+    let mut value = value.unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// Returns whether it has the form of a signed token: three parts (RFC 7515, section 7.1).
+fn is_compact_jws(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+impl From<IntrospectionError> for DenialCode {
+    fn from(error: IntrospectionError) -> Self {
+        match error {
+            IntrospectionError::Inactive => Self::TokenInactive,
+            IntrospectionError::Claims(error) => error.into(),
+            IntrospectionError::NoAnswer(_) => Self::IntrospectionUnavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_yes_is_active_true_and_nothing_else() {
+        for yes in [r#"{"active":true}"#, r#"{"sub":"a","active":true}"#] {
+            assert!(matches!(read(yes.as_bytes()), Ok(Some(_))), "{yes}");
+        }
+        for no in [r#"{"active":false}"#, r#"{"active":false,"sub":"a"}"#] {
+            assert_eq!(read(no.as_bytes()), Ok(None), "{no}");
+        }
+        for unreadable in [
+            "",
+            "{}",
+            "true",
+            "[true]",
+            r#""active""#,
+            r#"{"active":"true"}"#,
+            r#"{"active":1}"#,
+            r#"{"active":null}"#,
+            r#"{"Active":true}"#,
+            r#"{"active":false,"active":true}"#,
+            r#"{"active":true} {"active":true}"#,
+            r#"{"active":true"#,
+            "<html>active: true</html>",
+        ] {
+            assert!(read(unreadable.as_bytes()).is_err(), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn name_and_secret_are_form_encoded_and_do_not_show() {
+        let value = authorization(&("a b".to_owned(), Secret::new("p:q%+")));
+        assert_eq!(
+            value.as_bytes(),
+            format!("Basic {}", STANDARD.encode("a+b:p%3Aq%25%2B")).as_bytes()
+        );
+        assert!(value.is_sensitive());
+        let endpoint = IntrospectionEndpoint {
+            url: Url::parse("https://login.example.com/introspect").expect("a URL"),
+            client: ("gate".to_owned(), Secret::new("hunter2")),
+            token_prefix: None,
+            timeout: Duration::from_secs(2),
+        };
+        assert!(!format!("{endpoint:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn three_parts_are_a_signed_token_and_all_else_is_opaque() {
+        for (token, is_signed) in [
+            ("a.b.c", true),
+            ("..", true),
+            ("abc", false),
+            ("ya29.a0", false),
+            ("a.b.c.d.e", false),
+        ] {
+            assert_eq!(is_compact_jws(token), is_signed, "{token}");
+        }
+    }
+}
