@@ -26,6 +26,7 @@ local ASKED = {
     "authorization",
     "cookie",
     "x-api-key",
+    "dpop",
     "x-request-id",
     "origin",
     "access-control-request-method",

@@ -9,21 +9,24 @@ use super::issuer::IssuerApp;
 use super::keys::NO_AUTHORITIES;
 use super::open_accounts;
 use crate::clock::Clock;
-use crate::config::{AccountsIssuer, Config, OWN_NAME, TokenMode};
+use crate::config::{AccountsIssuer, Config, DpopConfig, OWN_NAME, TokenMode};
 use crate::gate::Gate;
 use crate::gate::api_key::ApiKeys;
 use crate::gate::basic::BasicAccounts;
 use crate::gate::cached_decision::DecisionCache;
+use crate::gate::dpop::{Dpop, ProcessMemory, ReplayMemory, ReplayScope};
 use crate::gate::gateway_proof::GatewayProof;
 use crate::gate::handle::Handles;
 use crate::gate::introspection::Introspection;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::ServiceConfig;
 use crate::gate::upstream::{Audience, UpstreamJwt};
+use crate::lease::Leases;
 use crate::opaque::Tokens;
 use crate::secret::Random;
 use crate::session::Sessions;
 use crate::store::invalidation::InvalidationState;
+use crate::store::records::Records;
 use crate::token::{Issuer, SessionRule, SigningRing, Verifier};
 
 /// The parts that a gate is made of.
@@ -35,6 +38,8 @@ pub(super) struct GateParts<'p> {
     pub(super) own_keys: &'p Arc<SigningRing>,
     /// The issuer in this process, if there is one.
     pub(super) issuer: Option<&'p IssuerApp>,
+    /// Where the gate remembers what it must not take twice.
+    pub(super) records: &'p Records,
     pub(super) clock: &'p Arc<dyn Clock>,
     pub(super) random: &'p Arc<dyn Random>,
 }
@@ -53,7 +58,7 @@ impl GateParts<'_> {
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
         let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
         let gate = Gate::new(decisions, self.config.gate.cookies.clone());
-        Ok(gate.needing_writes(needs_writes(self.config)))
+        Ok(gate.with_dpop(self.dpop()).needing_writes(needs_writes(self.config)))
     }
 
     /// The settings of the service in front of the gate.
@@ -76,6 +81,16 @@ impl GateParts<'_> {
             client_certificate_header: config.gate.client_certificate_header.clone(),
             invalidation: Arc::clone(invalidation),
         }
+    }
+
+    /// The judge of DPoP proofs.
+    fn dpop(&self) -> Dpop {
+        let DpopConfig { window, scope, memory_size } = self.config.gate.dpop;
+        let memory = match scope {
+            ReplayScope::Process => ReplayMemory::Process(ProcessMemory::new(memory_size)),
+            ReplayScope::Store => ReplayMemory::Store(Leases::new(self.records.clone())),
+        };
+        Dpop::new(window, memory, Arc::clone(self.clock))
     }
 
     /// The same cache, with handles and a token for the app where the operator wants them.

@@ -36,7 +36,7 @@ use crate::secret::{Random, Secret};
 use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
 use crate::store::records::Records;
-use crate::store::{CHANGE_TIMEOUT, StoreKind, StoreMetrics};
+use crate::store::{CHANGE_TIMEOUT, StoreMetrics};
 use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
@@ -48,6 +48,7 @@ const SAMPLED_USERS: usize = 1_000;
 /// Parts that the issuer shares with the gate of its process.
 pub(super) struct Shared {
     pub(super) stores: Stores,
+    pub(super) record_metrics: StoreMetrics,
     pub(super) tokens: Arc<Tokens>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) signers: Arc<SigningRing>,
@@ -134,7 +135,7 @@ async fn dependencies(
         shared.stores.records,
         config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
         Arc::clone(&clock),
-        StoreMetrics::register_for(registry, StoreKind::Limits),
+        shared.record_metrics,
     );
     let password_check = match &issuance.hook {
         None => PasswordCheck::Accounts,

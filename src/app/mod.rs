@@ -32,6 +32,7 @@ use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
 use crate::store::invalidation::{InvalidationSource, InvalidationState};
+use crate::store::records::Records;
 use crate::store::{StoreKind, StoreMetrics};
 use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
@@ -62,6 +63,7 @@ pub struct App {
     /// The keys that check our own tokens, where they rotate.
     own_verifying: Option<Arc<KeyRing>>,
     tokens: Arc<Tokens>,
+    records: Records,
     invalidation: Option<Arc<dyn InvalidationSource>>,
     invalidation_state: Arc<InvalidationState>,
     clock: Arc<dyn Clock>,
@@ -105,6 +107,7 @@ impl App {
         invalidation_state.register(&mut registry);
         let (sessions, tokens) =
             sessions_and_tokens(&stores, config.sessions.policy, &clock, &mut registry);
+        let (records, record_metrics) = records_of_gate(&stores, config, &clock, &mut registry);
         let own_keys = Arc::new(own_keys(&config.tokens)?);
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
@@ -117,6 +120,7 @@ impl App {
             Some(issuance) => {
                 let shared = Shared {
                     stores,
+                    record_metrics,
                     tokens: Arc::clone(&tokens),
                     sessions: Arc::clone(&sessions),
                     signers: Arc::clone(&own_keys),
@@ -134,14 +138,14 @@ impl App {
             sessions: Arc::clone(&sessions),
             tokens: &tokens,
             own_keys: &own_keys,
+            records: &records,
             issuer: issuer.as_ref(),
             clock: &clock,
             random: &random,
         };
         let gate = parts.gate(metrics.clone()).await?;
         let settings = parts.service_config(&invalidation_state);
-        let service = GateService::new(gate, settings, metrics.clone(), random);
-        let service = Arc::new(service);
+        let service = Arc::new(GateService::new(gate, settings, metrics.clone(), random));
         let policy = config.gate.policy.clone();
         let policy =
             policy.map(|policy| PolicyReload::start(policy, &service, &permissions, &mut registry));
@@ -154,6 +158,7 @@ impl App {
             own_keys,
             own_verifying,
             tokens,
+            records,
             invalidation,
             invalidation_state,
             clock,
@@ -228,8 +233,8 @@ impl Bound {
             self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
-        let (tokens, invalidation, invalidation_state) =
-            (app.tokens, app.invalidation, app.invalidation_state);
+        let (tokens, records, invalidation, invalidation_state) =
+            (app.tokens, app.records, app.invalidation, app.invalidation_state);
         log_store_state(&service, &sessions);
         let background = CancellationToken::new();
         let keys = FollowedKeys::new(own_verifying.as_ref().map(|_| &own_keys), &published);
@@ -246,7 +251,6 @@ impl Bound {
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let records = issuer.as_ref().map(|issuer| issuer.dependencies().records.clone());
         let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, records };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
@@ -319,6 +323,18 @@ fn warn_about_memcached() {
          at SESSION_STALENESS, and nothing that lists sessions is served (`GET /sessions`, \
          `DELETE /sessions?except=current`, `/admin/sessions`, gRPC `ListSessions`, `session list`)"
     );
+}
+
+/// The records in which the gate remembers DPoP proofs; it waits for them as long as for sessions.
+fn records_of_gate(
+    stores: &Stores,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> (Records, StoreMetrics) {
+    let metrics = StoreMetrics::register_for(registry, StoreKind::Limits);
+    let (store, timeout) = (Arc::clone(&stores.records), config.sessions.policy.timeout);
+    (Records::new(store, timeout, Arc::clone(clock), metrics.clone()), metrics)
 }
 
 /// The sessions and the opaque tokens of these stores.

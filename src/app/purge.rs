@@ -21,7 +21,7 @@ const PURGE_AFTER: Duration = Duration::from_secs(3_600);
 pub(super) struct PurgedStores {
     pub(super) sessions: Arc<Sessions>,
     pub(super) tokens: Arc<Tokens>,
-    pub(super) records: Option<Records>,
+    pub(super) records: Records,
 }
 
 impl PurgedStores {
@@ -30,10 +30,7 @@ impl PurgedStores {
         let before = now.before(PURGE_AFTER);
         let sessions = self.sessions.purge(PURGE_AFTER).await?;
         let tokens = self.tokens.purge(before).await?;
-        let records = match &self.records {
-            Some(records) => records.purge(before).await?,
-            None => 0,
-        };
+        let records = self.records.purge(before).await?;
         Ok(sessions + tokens + records)
     }
 }

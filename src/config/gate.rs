@@ -12,10 +12,12 @@ use super::policy::{CasbinFiles, PolicyConfig, PolicyFiles, PolicySource};
 use super::reader::Reader;
 use super::settings;
 use super::signer::lacks_signer;
+use super::store::StoreConfig;
 use super::tokens::{IssuerConfig, TokenConfig, TokenMode};
 use crate::gate::DenialConfig;
 use crate::gate::browser::LoginPage;
 use crate::gate::credential::Cookies;
+use crate::gate::dpop::ReplayScope;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
@@ -24,6 +26,17 @@ use crate::secret::Secret;
 use crate::server::ListenerConfig;
 use crate::token::SigningKey;
 use crate::wire::networks::Networks;
+
+/// The way in which DPoP proofs are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DpopConfig {
+    /// The greatest difference of the clocks.
+    pub window: Duration,
+    /// What remembers them.
+    pub scope: ReplayScope,
+    /// The number that a process remembers.
+    pub memory_size: usize,
+}
 
 /// The gate's own section.
 #[derive(Debug)]
@@ -58,6 +71,8 @@ pub struct GateConfig {
     pub gateway_networks: Networks,
     /// The header in which gateways hand over a client's certificate, if they do.
     pub client_certificate_header: Option<HeaderName>,
+    /// The way in which DPoP proofs are judged.
+    pub dpop: DpopConfig,
     /// The routes and the models of permissions, where the operator has any, and their files.
     pub policy: Option<PolicyConfig>,
     /// The page that browsers are led to, where there is one.
@@ -66,7 +81,7 @@ pub struct GateConfig {
     pub gateways: Networks,
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
+pub(super) fn read(reader: &mut Reader<'_>, store: &StoreConfig) -> GateConfig {
     let identity = identity(reader);
     let header = reader.get(settings::UPSTREAM_JWT_HEADER);
     let header = UpstreamJwt::parse_header(&header, &identity);
@@ -84,6 +99,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         gateway_secrets: reader.get(settings::GATEWAY_SECRET),
         gateway_networks: reader.get(settings::GATEWAY_NETWORKS),
         client_certificate_header: reader.get(settings::CLIENT_CERTIFICATE_HEADER),
+        dpop: dpop(reader, store),
         policy: policy(reader, &identity),
         login_page: login_page::read(reader),
         upstream_jwt_header: reader.good(settings::UPSTREAM_JWT_HEADER, header).flatten(),
@@ -96,6 +112,23 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GateConfig {
         access_log: reader.get(settings::ACCESS_LOG),
         open: reader.get(settings::OPEN_GATE_PATHS),
         gateways: reader.get(settings::TRUSTED_PROXIES),
+    }
+}
+
+/// The judgement of DPoP proofs. Where many instances may share a store, it remembers them, unless the
+/// operator says otherwise.
+fn dpop(reader: &mut Reader<'_>, store: &StoreConfig) -> DpopConfig {
+    let is_shared = matches!(store, StoreConfig::Redis { .. } | StoreConfig::Memcached(_));
+    let scope = reader.get(settings::DPOP_MEMORY);
+    if is_shared && scope == Some(ReplayScope::Process) {
+        let problem = "each instance takes a proof once, so several take it several times";
+        reader.warn(settings::DPOP_MEMORY, problem);
+    }
+    let by_store = if is_shared { ReplayScope::Store } else { ReplayScope::Process };
+    DpopConfig {
+        window: reader.get(settings::DPOP_WINDOW),
+        scope: scope.unwrap_or(by_store),
+        memory_size: reader.get(settings::DPOP_MEMORY_SIZE),
     }
 }
 

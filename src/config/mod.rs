@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use accounts::{AccountStoreConfig, AccountsConfig, AccountsIssuer};
-pub use gate::GateConfig;
+pub use gate::{DpopConfig, GateConfig};
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
 pub use mistakes::Mistakes;
@@ -203,7 +203,7 @@ impl Config {
         let data_dir = reader.get(settings::DATA_DIR);
         let (sessions, cache) = sessions::read(reader);
         let accounts = accounts::read(reader, &sessions.store);
-        let gate = gate::read(reader);
+        let gate = gate::read(reader, &sessions.store);
         let metrics_listen = listeners::read(reader, &listeners::METRICS);
         let mut tokens = keys::read(reader, purpose != Purpose::Serve);
         gate::check_upstream_jwt(reader, &gate, &tokens);

@@ -22,6 +22,7 @@ use super::values::{
     boolean, fraction, json_list, list, list_or_off, minutes, optional, or_off, path, seconds,
     secret, text, whole,
 };
+use crate::gate::dpop::ReplayScope;
 use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
 use crate::issuer::policy::RefreshPolicy;
@@ -204,6 +205,13 @@ settings! {
         "Networks in which there are gateways alone; once a proof is set, nobody else may ask";
     CLIENT_CERTIFICATE_HEADER: Option<HeaderName> = optional(header), "header name", "",
         "The header in which gateways that proved themselves hand over a client's certificate";
+    DPOP_WINDOW: Duration = seconds(1.0, 3_600.0), "seconds", "60",
+        "The greatest difference between the time in a DPoP proof and ours, in either direction";
+    DPOP_MEMORY: Option<ReplayScope> = optional(ReplayScope::parse), "process or store", "",
+        "What remembers DPoP proofs, each of which is good once: each process for itself, or the store \
+        (unset: the store where DB_URL names a server, else the process)";
+    DPOP_MEMORY_SIZE: usize = whole(1, 100_000_000), "number", "500000",
+        "The number of DPoP proofs that a process remembers; beyond it the answer is 503";
     LOGIN_URL: Option<Url> = optional(login_url), "URL", "",
         "The page that a browser without a good credential is redirected to (unset: the denial)";
     RETURN_HOSTS: Vec<String> = list, "comma list of hosts", "",

@@ -104,7 +104,7 @@ impl LoginPage {
 
 fn is_helped_by_login(class: Class) -> bool {
     match class {
-        Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => true,
+        Class::NoCredentials | Class::BadCredentials | Class::BadProof | Class::LoginAgain => true,
         Class::NotEnough
         | Class::Refused
         | Class::Misconfigured

@@ -16,6 +16,8 @@ use crate::opaque::{CookiePair, names_user};
 /// section 11.1).
 const BEARER: &[u8] = b"bearer";
 const BASIC: &[u8] = b"basic";
+/// The scheme of tokens that are bound to a key (RFC 9449, section 7.1).
+const DPOP: &[u8] = b"dpop";
 
 /// The header of API keys.
 const API_KEY: &str = "x-api-key";
@@ -54,6 +56,8 @@ pub enum CredentialSource<'h> {
     Bearer,
     /// In the `Authorization` header, as a name and a password.
     Basic,
+    /// In the `Authorization` header, by the scheme of tokens that are bound to a key.
+    Dpop,
     /// In `X-Api-Key`.
     ApiKeyHeader,
     /// In a cookie by itself.
@@ -73,9 +77,12 @@ impl CredentialSource<'_> {
     pub fn check(&self, subject: &str) -> Result<(), DenialCode> {
         match self {
             Self::Pair { user } if !names_user(user, subject) => Err(DenialCode::CookieMismatch),
-            Self::Bearer | Self::Basic | Self::ApiKeyHeader | Self::Cookie | Self::Pair { .. } => {
-                Ok(())
-            }
+            Self::Bearer
+            | Self::Dpop
+            | Self::Basic
+            | Self::ApiKeyHeader
+            | Self::Cookie
+            | Self::Pair { .. } => Ok(()),
         }
     }
 }
@@ -144,6 +151,8 @@ fn in_authorization(
     let value = value.as_bytes().trim_ascii();
     let (token, source) = if let Some(token) = behind(value, BEARER) {
         (token, CredentialSource::Bearer)
+    } else if let Some(token) = behind(value, DPOP) {
+        (token, CredentialSource::Dpop)
     } else if let Some(token) = behind(value, BASIC).filter(|_| accepts_basic) {
         (token, CredentialSource::Basic)
     } else {
@@ -154,6 +163,12 @@ fn in_authorization(
     }
     let credential = std::str::from_utf8(token).map_err(|_| DenialCode::MalformedCredentials)?;
     Ok(Some(Found { credential, source }))
+}
+
+/// Returns whether the client uses the scheme DPoP.
+pub(super) fn is_dpop(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    lines.any(|line| behind(line.as_bytes().trim_ascii(), DPOP).is_some())
 }
 
 /// The credentials behind this scheme; `None` where it is another one.

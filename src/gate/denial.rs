@@ -21,6 +21,8 @@ pub struct Denial {
     pub retry_after: Option<u64>,
     /// The user, where the credentials are good and do not suffice. For the log alone.
     pub user: Option<String>,
+    /// True where the challenge is one for DPoP: the client sent a token so, or has to.
+    pub is_dpop: bool,
     /// The reason why the request is ambiguous. For the log alone.
     pub refusal: Option<Refusal>,
     /// The route that denied it. For the log alone.
@@ -69,12 +71,14 @@ impl From<Unmet> for Denial {
 
 impl From<DenialCode> for Denial {
     fn from(code: DenialCode) -> Self {
+        let is_dpop = code == DenialCode::DpopRequired || code.class() == Class::BadProof;
         Self {
             code,
             scopes: None,
             max_age: None,
             retry_after: None,
             user: None,
+            is_dpop,
             refusal: None,
             route: None,
         }
@@ -88,6 +92,9 @@ pub enum Class {
     NoCredentials,
     /// Credentials that are not good: 401 with `invalid_token` (RFC 6750, section 3.1).
     BadCredentials,
+    /// A proof beside the credentials that is not good: 401 with `invalid_dpop_proof` (RFC 9449, section
+    /// 7.1).
+    BadProof,
     /// Good credentials that do not suffice: 403 with `insufficient_scope`.
     NotEnough,
     /// Good credentials of a login that is too old: 401 with `insufficient_user_authentication`
@@ -165,6 +172,17 @@ denial_codes! {
         "The user name or the password is wrong, or the user may not log in",
     TokenInactive "token_inactive" BadCredentials
         "The token does not exist at its issuer, has expired or was revoked",
+    DpopRequired "dpop_required" BadCredentials
+        "The token is bound to a key: send it by the scheme DPoP, with a proof of that key",
+    DpopUnbound "dpop_unbound" BadCredentials
+        "The token is not bound to a key: send it by the scheme Bearer",
+    BadDpopProof "bad_dpop_proof" BadProof
+        "The DPoP proof is missing, was sent more than once, or is not a good one",
+    DpopProofMismatch "dpop_proof_mismatch" BadProof
+        "The DPoP proof is for another request, another token or another key",
+    DpopProofExpired "dpop_proof_expired" BadProof
+        "The DPoP proof was not made just now; the clocks may differ",
+    DpopProofReplayed "dpop_proof_replayed" BadProof "The DPoP proof was used before",
     CookieMismatch "cookie_mismatch" BadCredentials
         "The cookies do not belong together, or one of them is missing",
     SessionRequired "session_required" BadCredentials "The token names no session",
@@ -189,6 +207,8 @@ denial_codes! {
         "What the gateway told of the client certificate is not one certificate",
     IdentityTooLarge "identity_too_large" Misconfigured
         "The identity does not fit into the response headers",
+    DpopNotTold "dpop_not_told" Misconfigured
+        "The gateway does not tell the request that a DPoP proof is for",
     UnknownRequirement "unknown_requirement" Misconfigured
         "The gateway asked for something that is not understood",
     WrongPath "wrong_path" Misconfigured "The gateway asked at a path that answers no such question",
@@ -201,6 +221,8 @@ denial_codes! {
     IntrospectionUnavailable "introspection_unavailable" Unavailable
         "The issuer of the token gives no answer",
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
+    ReplayMemoryUnavailable "replay_memory_unavailable" Unavailable
+        "DPoP proofs cannot be remembered now",
 }
 
 impl From<IdentityError> for DenialCode {

@@ -14,7 +14,7 @@ use super::denial::{Denial, DenialCode};
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, credential, possession, route_of};
+use super::{Gate, announced_method, credential, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
@@ -166,7 +166,8 @@ async fn take_credential_steps(
     if let CredentialSource::Pair { .. } = found.source {
         steps.record("cookies", cookies_found(&found.source, &token))?;
     }
-    steps.record("possession", possession_found(&token, inquiry))?;
+    let shown = gate.check_shown(&found, &token, inquiry);
+    steps.record("possession", possession_found(&token, shown))?;
     Some(GoodCredential { token, session })
 }
 
@@ -230,7 +231,9 @@ fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
         CredentialKind::Introspected(_) => "an opaque token",
     };
     let source = match found.source {
-        CredentialSource::Bearer | CredentialSource::Basic => "the Authorization header",
+        CredentialSource::Bearer | CredentialSource::Dpop | CredentialSource::Basic => {
+            "the Authorization header"
+        }
         CredentialSource::ApiKeyHeader => "the X-Api-Key header",
         CredentialSource::Cookie => "a cookie",
         CredentialSource::Pair { .. } => "one of a pair of cookies",
@@ -279,13 +282,13 @@ fn cookies_found(source: &CredentialSource<'_>, verified: &Verified) -> Result<S
 }
 
 /// What the sender proved, where the token is bound to one.
-fn possession_found(token: &Verified, inquiry: &Inquiry<'_>) -> Result<String, String> {
+fn possession_found(token: &Verified, shown: Result<(), Denial>) -> Result<String, String> {
     let finding = match Confirmation::of(&token.claims) {
         Ok(demanded) if demanded.is_empty() => "the token is not bound to its sender",
         _ => "the sender proved what the token is bound to",
     };
-    let checked = possession::check(token, inquiry).map(|()| finding.to_owned());
-    checked.map_err(|code| code.description().to_owned())
+    let shown = shown.map(|()| finding.to_owned());
+    shown.map_err(|denial| denial.code.description().to_owned())
 }
 
 fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {

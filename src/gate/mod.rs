@@ -14,6 +14,7 @@ pub mod client_certificate;
 pub mod credential;
 pub mod denial;
 pub mod dialect;
+pub mod dpop;
 pub mod explain;
 pub mod ext_authz;
 pub mod gateway_proof;
@@ -45,6 +46,7 @@ use cached_decision::{CachedDecision, DecisionCache};
 use credential::{Cookies, CredentialSource};
 use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
+use dpop::Dpop;
 use inquiry::Inquiry;
 use single_flight::SingleFlight;
 use verdict::{Grant, Identity, Verdict};
@@ -59,6 +61,8 @@ pub struct Gate {
     /// The headers of an answer that names nobody.
     nobody: Arc<HeaderMap>,
     pings: SingleFlight<(), bool>,
+    /// The judge of DPoP proofs; without one, tokens that need them are refused.
+    dpop: Option<Dpop>,
     /// True where being ready takes a store that can be written.
     needs_writes: bool,
 }
@@ -82,8 +86,15 @@ impl Gate {
             policy,
             nobody,
             pings: SingleFlight::default(),
+            dpop: None,
             needs_writes: false,
         }
+    }
+
+    /// The same gate, which takes tokens that are bound to a key, with a proof.
+    #[must_use]
+    pub fn with_dpop(self, dpop: Dpop) -> Self {
+        Self { dpop: Some(dpop), ..self }
     }
 
     /// Judges by this policy from now on. A request that is being judged goes on by the one that it
@@ -113,7 +124,10 @@ impl Gate {
     pub async fn check(&self, inquiry: &Inquiry<'_>) -> Verdict {
         match self.judge(inquiry).await {
             Ok(grant) => Verdict::Allow(grant),
-            Err(denial) => Verdict::Deny(denial),
+            Err(denial) => {
+                let is_dpop = denial.is_dpop || credential::is_dpop(inquiry.headers);
+                Verdict::Deny(Denial { is_dpop, ..denial })
+            }
         }
     }
 
@@ -169,7 +183,7 @@ impl Gate {
             _ => self.decisions.decide(found.credential).await?,
         };
         found.source.check(&decision.token.subject)?;
-        possession::check(&decision.token, inquiry)?;
+        self.check_possession(&found, &decision.token, inquiry).await?;
         Ok(decision)
     }
 

@@ -3,19 +3,65 @@
 //! Every credential is looked at here, on every request: what a sender proves is never a part of the
 //! cached decision, whose key is the token alone.
 
-use super::denial::DenialCode;
+use super::Gate;
+use super::credential::{CredentialSource, Found};
+use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
-use crate::token::{Confirmation, Verified};
+use crate::token::{Confirmation, Thumbprint, Verified};
 
-/// Checks that the sender proved all that the token demands.
-///
-/// # Errors
-/// The reason why the token is not taken from this sender.
-pub(super) fn check(token: &Verified, inquiry: &Inquiry<'_>) -> Result<(), DenialCode> {
+impl Gate {
+    /// Checks that the sender proved all that the token demands.
+    ///
+    /// # Errors
+    /// The reason why the token is not taken from this sender.
+    pub(super) async fn check_possession(
+        &self,
+        found: &Found<'_>,
+        token: &Verified,
+        inquiry: &Inquiry<'_>,
+    ) -> Result<(), Denial> {
+        match (demanded_key(found, token, inquiry)?, &self.dpop) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(DenialCode::DpopRequired.into()),
+            // Boxed: most tokens are bound to nothing.
+            (Some(key), Some(dpop)) => Box::pin(dpop.check(key, found.credential, inquiry)).await,
+        }
+    }
+
+    /// The same, but for what was seen before; nothing is remembered.
+    ///
+    /// # Errors
+    /// The reason why the token is not taken from this sender.
+    pub(super) fn check_shown(
+        &self,
+        found: &Found<'_>,
+        token: &Verified,
+        inquiry: &Inquiry<'_>,
+    ) -> Result<(), Denial> {
+        match (demanded_key(found, token, inquiry)?, &self.dpop) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(DenialCode::DpopRequired.into()),
+            (Some(key), Some(dpop)) => dpop.check_proof(key, found.credential, inquiry).map(drop),
+        }
+    }
+}
+
+/// The key of which a proof is still needed. All else that the token demands was shown.
+fn demanded_key(
+    found: &Found<'_>,
+    token: &Verified,
+    inquiry: &Inquiry<'_>,
+) -> Result<Option<Thumbprint>, DenialCode> {
     let shown = inquiry.certificates.client?;
     let demanded = Confirmation::of(&token.claims)?;
     if demanded.certificate.is_some() && demanded.certificate != shown {
         return Err(DenialCode::CertificateMismatch);
     }
-    if demanded.key.is_some() { Err(DenialCode::UnknownConfirmation) } else { Ok(()) }
+    // RFC 9449, sections 7.1 and 7.2: the scheme says which kind of token it is, and must be right.
+    let is_dpop = found.source == CredentialSource::Dpop;
+    match demanded.key {
+        Some(_) if !is_dpop => Err(DenialCode::DpopRequired),
+        None if is_dpop => Err(DenialCode::DpopUnbound),
+        key => Ok(key),
+    }
 }

@@ -80,7 +80,7 @@ fn introspected_jwt(verified: &Verified) -> Option<Introspected> {
     let session = SessionId::parse(verified.session.as_deref()?).ok()?;
     let user = UserId::parse(&verified.subject).ok()?;
     let mut claims = verified.claims.as_map().clone();
-    claims.insert("token_type".to_owned(), json!("Bearer"));
+    claims.insert("token_type".to_owned(), json!(token_type(&claims)));
     Some((user, session, claims))
 }
 
@@ -90,13 +90,18 @@ fn introspected(kept: OpaqueToken) -> Option<Introspected> {
         TokenKind::Handle => {
             let mut claims = kept.claims;
             claims.remove(GRANT_CONTEXT);
-            claims.insert("token_type".to_owned(), json!("Bearer"));
+            claims.insert("token_type".to_owned(), json!(token_type(&claims)));
             claims.insert("exp".to_owned(), json!(kept.expires.as_secs()));
             claims
         }
         TokenKind::Refresh => of_refresh(&kept)?,
     };
     Some((user, session, claims))
+}
+
+/// The scheme of an access token (RFC 9449, section 6.2).
+fn token_type(claims: &Map<String, Value>) -> &'static str {
+    if claims.get("cnf").is_some_and(|cnf| cnf.get("jkt").is_some()) { "DPoP" } else { "Bearer" }
 }
 
 fn of_refresh(kept: &OpaqueToken) -> Option<Map<String, Value>> {

@@ -102,7 +102,7 @@ impl Claims {
         /// Claims of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens
         /// and other events (RFC 8417, section 2.2).
         const NON_ACCESS_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
-        const ACCESS: [&str; 4] = ["access", "access_token", "at+jwt", "bearer"];
+        const ACCESS: [&str; 5] = ["access", "access_token", "at+jwt", "bearer", "dpop"];
         const OTHER: [&str; 8] = [
             "refresh",
             "refresh_token",

@@ -38,7 +38,12 @@ impl Confirmation {
     pub fn of(claims: &Claims) -> Result<Self, TokenError> {
         let mut demanded = Self::default();
         // A null is no absent claim here: whoever wrote it meant a bound token.
-        let Some(claim) = claims.as_map().get(CONFIRMATION) else { return Ok(demanded) };
+        let Some(claim) = claims.as_map().get(CONFIRMATION) else {
+            // An issuer that is asked says so beside it (RFC 9449, section 6.2).
+            let is_dpop = claims.get("token_type").and_then(Value::as_str);
+            let is_dpop = is_dpop.is_some_and(|it| it.eq_ignore_ascii_case("dpop"));
+            return if is_dpop { Err(TokenError::UnknownConfirmation) } else { Ok(demanded) };
+        };
         let members = claim.as_object().filter(|members| !members.is_empty());
         for (name, value) in members.ok_or(TokenError::BadClaim(CONFIRMATION))? {
             let place = match name.as_str() {
@@ -137,6 +142,9 @@ mod tests {
         assert_eq!(found, Confirmation { key: Some(one), certificate: Some(two) });
         assert!(!found.is_empty() && one != two);
         assert!(Confirmation::of(&Claims::default()).unwrap().is_empty());
+        let of = |json: &str| Confirmation::of(&Claims::parse(json.as_bytes()).unwrap());
+        assert!(of("{\"token_type\":\"Bearer\"}").unwrap().is_empty());
+        assert_eq!(of("{\"token_type\":\"DPoP\"}"), Err(TokenError::UnknownConfirmation));
     }
 
     #[test]

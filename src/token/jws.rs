@@ -9,6 +9,19 @@ use serde::de::{Deserializer, IgnoredAny};
 use super::algorithm::{self, Algorithm};
 use super::error::TokenError;
 
+/// The three parts of a compact JWS, of which nothing is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'t> {
+    /// The header, base64url.
+    pub(super) header: &'t str,
+    /// The signed bytes: header, dot, payload, as they came.
+    pub(super) message: &'t str,
+    /// The payload, base64url.
+    pub(super) payload: &'t str,
+    /// The signature, base64url.
+    pub(super) signature: &'t str,
+}
+
 /// The three parts of a token, with its header read and its payload still in base64url.
 #[derive(Debug)]
 pub struct CompactJws<'t> {
@@ -68,12 +81,21 @@ pub fn split(token: &str, max_bytes: usize) -> Result<CompactJws<'_>, TokenError
     if token.len() > max_bytes {
         return Err(TokenError::TooLarge);
     }
+    let Parts { header, message, payload, signature } = parts(token)?;
+    Ok(CompactJws { header: read_header(header)?, message, payload, signature })
+}
+
+/// Splits a compact JWS into its parts.
+///
+/// # Errors
+/// [`TokenError::Malformed`] where there are not three.
+pub(super) fn parts(token: &str) -> Result<Parts<'_>, TokenError> {
     let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
     if payload.contains('.') || header.is_empty() || payload.is_empty() || signature.is_empty() {
         return Err(TokenError::Malformed);
     }
-    Ok(CompactJws { header: read_header(header)?, message, payload, signature })
+    Ok(Parts { header, message, payload, signature })
 }
 
 /// Decodes one base64url part; padding and stray bits at the end are refused.
@@ -106,7 +128,7 @@ fn read_header(part: &str) -> Result<Header, TokenError> {
 }
 
 /// A media type without `application/`, which may be left out (RFC 7515, section 4.1.9).
-fn without_application(declared: &str) -> &str {
+pub(super) fn without_application(declared: &str) -> &str {
     const PREFIX: &str = "application/";
     match declared.split_at_checked(PREFIX.len()) {
         Some((start, rest)) if start.eq_ignore_ascii_case(PREFIX) => rest,
@@ -116,7 +138,7 @@ fn without_application(declared: &str) -> &str {
 
 /// The presence of a parameter in the header, whatever its value.
 #[derive(Default, PartialEq)]
-enum Presence {
+pub(super) enum Presence {
     #[default]
     Absent,
     There,

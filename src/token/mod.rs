@@ -4,7 +4,7 @@
 //! the one issuer that it names ([`issuer`]). Its signature is checked with a key of that issuer
 //! that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with the advice of RFC
 //! 8725. A token's own pointers to a key (`jwk`, `jku`, `x5u`) are never obeyed, and `crit` refuses
-//! it.
+//! it. A proof of its sender ([`dpop`]) is no token, and brings its key along.
 //!
 //! Our own keys follow one another by the rules of [`rotation`]; [`key_file`] keeps them, and
 //! [`signers`] knows which one signs.
@@ -15,6 +15,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod confirmation;
+pub mod dpop;
 mod error;
 pub mod integers;
 pub mod issuer;

@@ -1,6 +1,7 @@
 //! Tokens that are bound to their sender: no use to anybody else, behind whichever gateway.
 
 mod certificates;
+mod dpop;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -91,7 +91,7 @@ fn only_what_a_login_can_mend_leads_there() {
         let found = location(&page(), "GET", "https://app.test/", NAVIGATION, code);
         let status_401 = matches!(
             code.class(),
-            Class::NoCredentials | Class::BadCredentials | Class::LoginAgain
+            Class::NoCredentials | Class::BadCredentials | Class::BadProof | Class::LoginAgain
         );
         assert_eq!(found.is_some(), status_401, "{code:?}");
     }

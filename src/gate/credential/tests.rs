@@ -42,6 +42,25 @@ fn a_bearer_token_is_found() {
 }
 
 #[test]
+fn a_token_that_is_bound_to_a_key_has_a_scheme_of_its_own() {
+    for (value, source) in [
+        ("DPoP x.y.z", CredentialSource::Dpop),
+        ("dpop  x.y.z", CredentialSource::Dpop),
+        ("Bearer x.y.z", CredentialSource::Bearer),
+    ] {
+        let headers = headers(&[(AUTHORIZATION, value.as_bytes())]);
+        let found = find(&headers, &Cookies::default(), AcceptedKinds::default()).unwrap();
+        assert_eq!((found.credential, found.source), ("x.y.z", source), "{value}");
+        assert_eq!(is_dpop(&headers), source == CredentialSource::Dpop, "{value}");
+    }
+    for value in ["DPoPx y", "x DPoP y"] {
+        let missing = Err(DenialCode::MissingCredentials);
+        assert_eq!(in_authorization(value.as_bytes()), missing, "{value}");
+    }
+    assert_eq!(in_authorization(b"DPoP "), Err(DenialCode::MalformedCredentials));
+}
+
+#[test]
 fn another_scheme_is_no_credential_here() {
     for value in ["Basic eHg6eHg=", "x.y.z", "", "Bearerx y", "Digest a, b"] {
         let missing = Err(DenialCode::MissingCredentials);

@@ -6,6 +6,7 @@
 //! an [`Inquiry`], [`Dialect::render`] turns a [`Verdict`] into a response. Judging happens between.
 
 mod caddy;
+mod challenge;
 mod envoy;
 mod haproxy;
 mod ingress;
@@ -22,9 +23,11 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 
+use challenge::{challenge, error_code};
+
 use super::browser;
 use super::client_certificate::{CertificateForm, ToldCertificates};
-use super::denial::{Class, Denial, DenialCode};
+use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
 use super::requirement;
@@ -320,52 +323,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 fn status(denial: &Denial, denial_config: &DenialConfig) -> StatusCode {
     match denial.code.class() {
         Class::NoCredentials => denial_config.missing_credentials,
-        Class::BadCredentials | Class::LoginAgain => StatusCode::UNAUTHORIZED,
+        Class::BadCredentials | Class::BadProof | Class::LoginAgain => StatusCode::UNAUTHORIZED,
         Class::NotEnough | Class::Refused | Class::Misconfigured => StatusCode::FORBIDDEN,
         Class::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
-}
-
-/// The error codes of RFC 6750, section 3.1, and RFC 9470, section 3. A request without credentials
-/// gets none, nor does one whose credentials are no token.
-fn error_code(denial: &Denial) -> Option<&'static str> {
-    match denial.code.class() {
-        Class::NoCredentials
-        | Class::Refused
-        | Class::Misconfigured
-        | Class::TooMany
-        | Class::Unavailable => None,
-        Class::BadCredentials if denial.code == DenialCode::WrongPassword => None,
-        Class::BadCredentials => Some("invalid_token"),
-        Class::NotEnough => Some("insufficient_scope"),
-        Class::LoginAgain => Some("insufficient_user_authentication"),
-    }
-}
-
-/// The challenges of a denial (RFC 6750, section 3, and RFC 7617, section 2); none where credentials
-/// would not help. All in one line: some gateways relay one alone.
-fn challenge(denial: &Denial, denial_config: &DenialConfig) -> Option<HeaderValue> {
-    let (class, realm) = (denial.code.class(), &denial_config.realm);
-    let is_helped_by_password = match class {
-        Class::Refused | Class::Misconfigured | Class::TooMany | Class::Unavailable => return None,
-        Class::NoCredentials | Class::BadCredentials => denial_config.accepts_basic,
-        Class::NotEnough | Class::LoginAgain => false,
-    };
-    let mut parameters = vec![format!("realm=\"{realm}\"")];
-    if let Some(error) = error_code(denial) {
-        parameters.push(format!("error=\"{error}\""));
-        parameters.push(format!("error_description=\"{}\"", denial.code.description()));
-    }
-    parameters.extend(denial.scopes.iter().map(|scopes| format!("scope=\"{scopes}\"")));
-    parameters.extend(denial.max_age.map(|seconds| format!("max_age=\"{seconds}\"")));
-    let mut challenges = format!("Bearer {}", parameters.join(", "));
-    if is_helped_by_password {
-        challenges += ", Basic realm=\"";
-        challenges += realm;
-        challenges += "\", charset=\"UTF-8\"";
-    }
-    HeaderValue::from_str(&challenges).ok()
 }
 
 /// A denial as a JSON body, for gateways that show it to the client.

@@ -79,7 +79,9 @@ pub(super) fn denied(
 /// The status of gRPC for a denial; never OK.
 fn code(denial: &Denial) -> Code {
     match denial.code.class() {
-        Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => Code::Unauthenticated,
+        Class::NoCredentials | Class::BadCredentials | Class::BadProof | Class::LoginAgain => {
+            Code::Unauthenticated
+        }
         Class::NotEnough | Class::Refused | Class::Misconfigured => Code::PermissionDenied,
         Class::TooMany => Code::ResourceExhausted,
         Class::Unavailable => Code::Unavailable,

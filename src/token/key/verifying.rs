@@ -175,6 +175,11 @@ impl PublicJwk {
         &self.id
     }
 
+    /// The thumbprint of the key (RFC 7638), with SHA-256 and in base64url.
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
     /// The JWK itself.
     pub fn jwk(&self) -> &Jwk {
         &self.jwk

@@ -61,7 +61,9 @@ fn the_codes_of_denials_are_those_of_the_gate() {
     let mut made = "| Code | Status | What the client is told |\n|---|---|---|\n".to_owned();
     for code in DenialCode::ALL {
         let status = match code.class() {
-            Class::NoCredentials | Class::BadCredentials | Class::LoginAgain => 401,
+            Class::NoCredentials | Class::BadCredentials | Class::BadProof | Class::LoginAgain => {
+                401
+            }
             Class::NotEnough | Class::Refused | Class::Misconfigured => 403,
             Class::TooMany => 429,
             Class::Unavailable => 503,
