@@ -227,8 +227,8 @@ settings! {
     REALM: String = realm, "text", "portcullis", "The realm in WWW-Authenticate";
     MAX_CONNECTIONS: usize = whole(1, 1 << 20), "number", "8192", "Connections at once; more wait";
     MAX_CONNECTIONS_PER_ADDRESS: usize = whole(0, 1 << 20), "number", "0",
-        "Connections of one address at once (IPv6: of its /64); more are closed. Unix sockets and \
-        TRUSTED_PROXIES may have all; 0: a quarter of MAX_CONNECTIONS";
+        "Connections of one address at once (IPv6: of its /64); more are closed. Unix sockets, \
+        TRUSTED_PROXIES and GATEWAY_NETWORKS may have all; 0: a quarter of MAX_CONNECTIONS";
     MAX_HEADERS: usize = whole(1, 65_535), "number", "1024",
         "Header lines of one request; more are answered 431";
     IDLE_TIMEOUT: Duration = seconds(1.0, 86_400.0), "seconds", "120",

@@ -1,5 +1,6 @@
 //! `ext_authz` over gRPC: real Envoy with examples/envoy/envoy-grpc.yaml, and clients of gRPC behind it.
 
+mod bounds;
 mod calls;
 mod service;
 

@@ -300,6 +300,15 @@ fn a_mode_is_never_read_in_two_bases() {
 }
 
 #[test]
+fn no_bound_of_an_address_holds_for_gateways() {
+    let config = with_secret(&[("GATEWAY_NETWORKS", "10.0.0.0/8")]).unwrap();
+    for (address, is_exempt) in [("10.1.2.3", true), ("127.0.0.1", true), ("192.0.2.1", false)] {
+        let found = config.limits.gateways.holds(address.parse().unwrap());
+        assert_eq!(found, is_exempt, "{address}");
+    }
+}
+
+#[test]
 fn a_setting_that_is_not_utf_8_is_a_mistake() {
     let sources = Sources {
         environment: pairs(&[("SECRET_KEY", SECRET)]),
