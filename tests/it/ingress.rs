@@ -81,7 +81,7 @@ fn only_a_good_token_gets_in_and_a_scope_is_asked_for() {
 #[test]
 fn nothing_else_that_a_client_says_of_its_request_reaches_the_app() {
     let Some(stack) = stack_with(Realm::new(), Edits::default()) else { return };
-    let by_controller = ["X-Forwarded-Scheme", "X-Scheme"];
+    let by_controller = ["X-Forwarded-Scheme", "X-Original-Forwarded-For", "X-Scheme"];
     let stripped: Vec<String> = suite::stripped_headers()
         .into_iter()
         .filter(|name| !by_controller.contains(&name.as_str()))
@@ -279,7 +279,7 @@ fn the_annotations_are_complete() {
     let removed = manifests.config_map("ingress-nginx/removed-headers");
     assert!(removed.iter().all(|(_, value)| value.is_empty()), "{removed:?}");
     let removed = removed.into_iter().map(|(name, _)| name.to_owned()).collect();
-    let by_controller = ["Proxy", "X-Forwarded-Scheme", "X-Scheme"];
+    let by_controller = ["Proxy", "X-Forwarded-Scheme", "X-Original-Forwarded-For", "X-Scheme"];
     let stripped = suite::stripped_headers().into_iter();
     let stripped = stripped.filter(|name| !by_controller.contains(&name.as_str()));
     let expected = stripped.chain(IDENTITY.map(str::to_owned)).collect();
