@@ -40,11 +40,12 @@ impl Policy {
 /// The reason why a route of the right place does not take a request.
 fn unfit(route: &Route, request: &CanonicalRequest<'_>) -> Option<&'static str> {
     if !route.takes_method(request.method) {
-        Some("another method")
-    } else if !route.fits(request).unwrap_or(true) {
-        Some("a client of another network")
-    } else {
-        None
+        return Some("another method");
+    }
+    match route.fits(request) {
+        Ok(true) => None,
+        Ok(false) => Some("a client of another network"),
+        Err(_) => Some("a client that nobody knows"),
     }
 }
 

@@ -48,7 +48,7 @@ fn routes_that_nearly_took_a_request_are_named_with_what_was_missing() {
             "http://app.test/items/1",
             &[
                 ("read", "another method"),
-                ("inside", "a client of another network"),
+                ("inside", "a client that nobody knows"),
                 ("rest", less),
                 ("of other", "another host"),
                 ("wild", "another host"),
