@@ -31,13 +31,23 @@ local ASKED = {
     "origin",
     "access-control-request-method",
     "accept",
+    "content-type",
     "sec-fetch-mode",
     "sec-fetch-dest",
     "x-requested-with",
 }
 
 -- The headers of a denial that the client gets.
-local SHOWN = { "cache-control", "content-type", "location", "retry-after", "vary", "www-authenticate" }
+local SHOWN = {
+    "cache-control",
+    "content-type",
+    "grpc-message",
+    "grpc-status",
+    "location",
+    "retry-after",
+    "vary",
+    "www-authenticate",
+}
 
 -- The proof that a gateway asks, from HAProxy's environment, where Portcullis has a GATEWAY_SECRET too.
 local SECRET = os.getenv("GATEWAY_SECRET")

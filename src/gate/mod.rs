@@ -18,6 +18,7 @@ pub mod dpop;
 pub mod explain;
 pub mod ext_authz;
 pub mod gateway_proof;
+mod grpc_denial;
 pub mod handle;
 pub mod identity;
 pub mod inquiry;

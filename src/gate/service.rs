@@ -20,6 +20,7 @@ use super::client_certificate::ToldCertificates;
 use super::denial::{Class, Denial, DenialCode};
 use super::dialect::{DenialConfig, Dialect, Endpoint};
 use super::gateway_proof::{GatewayProof, Peer};
+use super::grpc_denial::{self, is_call};
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::{EntryPoint, GateMetrics};
 use super::open::{Document, OpenPaths};
@@ -272,6 +273,9 @@ impl GateService {
         match (verdict, self.redirect(inquiry, verdict)) {
             (Verdict::Deny(denial), Some(Ok(location))) => {
                 dialect.redirect(denial, location, denial_config)
+            }
+            (Verdict::Deny(denial), _) if dialect.shows_answer() && is_call(inquiry.headers) => {
+                grpc_denial::describe(dialect.render(verdict, denial_config), denial)
             }
             _ => dialect.render(verdict, denial_config),
         }

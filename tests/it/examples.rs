@@ -14,8 +14,9 @@ fn sorted<S: Into<String>>(names: impl IntoIterator<Item = S>) -> BTreeSet<Strin
 
 /// The files that remove headers: where the lines begin that do, up to an empty one, and what stands in them before and
 /// behind a name.
-const REMOVING: [(&str, &str, &str, &str); 7] = [
+const REMOVING: [(&str, &str, &str, &str); 8] = [
     ("nginx/nginx.conf", "        # No client tells the app", "proxy_set_header ", "\"\";"),
+    ("nginx/grpc.conf", "    # No client tells the app", "grpc_set_header ", "\"\";"),
     (
         "nginx-gateway-fabric/snippets.yaml",
         "        # No client tells the app",

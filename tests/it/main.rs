@@ -49,6 +49,7 @@ mod issuer_http;
 mod issuer_names;
 mod key_rotation;
 mod logs_and_metrics;
+mod matrix;
 mod memcached;
 mod nginx;
 mod opaque_gate;

@@ -155,6 +155,11 @@ impl Dialect {
         self.gateway().appends_path
     }
 
+    /// Returns whether a gateway of this kind hands a denial to the client as it is.
+    pub(super) fn shows_answer(self) -> bool {
+        self.gateway().shows_answer
+    }
+
     /// The headers in which a gateway of this kind describes the client's request.
     pub fn family(self) -> &'static Family {
         self.gateway().family

@@ -93,7 +93,7 @@ impl Authorization for Authorizer {
             None => self.gate.gate().check(&inquiry).await,
         };
         let source = if is_heard { asked.peer() } else { peer.address };
-        let answer = self.answer(source, &inquiry, &verdict, asked.is_grpc()).await;
+        let answer = self.answer(source, &inquiry, &verdict).await;
         Ok(tonic::Response::new(answer))
     }
 }
@@ -105,7 +105,6 @@ impl Authorizer {
         peer: Option<IpAddr>,
         inquiry: &Inquiry<'_>,
         verdict: &Verdict,
-        is_grpc: bool,
     ) -> CheckResponse {
         let answer =
             self.gate.conclude(Dialect::Envoy, EntryPoint::ExtAuthz, peer, inquiry, verdict);
@@ -115,7 +114,7 @@ impl Authorizer {
                 let (parts, body) = answer.into_parts();
                 let Ok(body) = body.collect().await;
                 let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-                response::denied(denial, (parts.status, &parts.headers, body), is_grpc)
+                response::denied(denial, (parts.status, &parts.headers, body))
             }
         }
     }

@@ -8,7 +8,6 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::generated::auth::attribute_context::{HttpRequest, Peer};
@@ -180,14 +179,6 @@ impl AskedRequest {
             Source::Address(address) => Some(address),
             Source::Socket | Source::Unknown => None,
         }
-    }
-
-    /// Returns whether the client reads its answer from trailers: a client of gRPC does, and one of
-    /// gRPC-Web, which has another content type, does not.
-    pub(super) fn is_grpc(&self) -> bool {
-        let kind = self.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let rest = kind.strip_prefix(b"application/grpc");
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     }
 }
 

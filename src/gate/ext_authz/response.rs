@@ -4,9 +4,8 @@
 //! headers of the client that an application could take for one of them (`x_auth_user`): gateways
 //! differ in what they make of an empty value, and of such names.
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, StatusCode};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::Code;
 
 use super::generated::auth::check_response::HttpResponse;
@@ -16,11 +15,9 @@ use super::generated::config::header_value_option::HeaderAppendAction;
 use super::generated::rpc;
 use super::generated::types::HttpStatus;
 use super::metadata;
-use crate::gate::denial::{Class, Denial};
+use crate::gate::denial::Denial;
+use crate::gate::grpc_denial;
 use crate::gate::verdict::Grant;
-
-/// The bytes that `grpc-message` does not hold as they are (gRPC over HTTP/2).
-const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The answer that lets a request pass.
 pub(super) fn allowed(grant: &Grant, client: &HeaderMap) -> CheckResponse {
@@ -43,48 +40,27 @@ pub(super) fn allowed(grant: &Grant, client: &HeaderMap) -> CheckResponse {
     }
 }
 
-/// The answer that denies a request. The client gets status, headers and body of the answer over
-/// HTTP; a client of gRPC gets what it reads instead.
+/// The answer that denies a request: status, headers and body of the answer over HTTP. A client of gRPC
+/// gets 200 in place of the status, as with every answer of gRPC.
 pub(super) fn denied(
     denial: &Denial,
     (status, headers, body): (StatusCode, &HeaderMap, String),
-    is_grpc: bool,
 ) -> CheckResponse {
-    let code = code(denial);
     let own = headers.iter().filter(|(name, _)| *name != CONTENT_LENGTH);
-    let own = own.filter(|(name, _)| !is_grpc || *name != CONTENT_TYPE);
     let texts =
         own.filter_map(|(name, value)| Some(overwrite(name.as_str(), value.to_str().ok()?)));
-    let mut headers: Vec<_> = texts.collect();
-    if is_grpc {
-        let message = utf8_percent_encode(denial.code.description(), MESSAGE).to_string();
-        headers.push(overwrite("content-type", "application/grpc"));
-        headers.push(overwrite("grpc-status", &(code as i32).to_string()));
-        headers.push(overwrite("grpc-message", &message));
-    }
+    let is_grpc = headers.contains_key(grpc_denial::STATUS);
     let status = if is_grpc { StatusCode::OK } else { status };
     let denied = DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(status.as_u16()) }),
-        headers,
-        body: if is_grpc { String::new() } else { body },
+        headers: texts.collect(),
+        body,
     };
-    let message = denial.code.as_str().to_owned();
+    let (code, message) = (grpc_denial::code(denial) as i32, denial.code.as_str().to_owned());
     CheckResponse {
-        status: Some(rpc::Status { code: code as i32, message }),
+        status: Some(rpc::Status { code, message }),
         http_response: Some(HttpResponse::DeniedResponse(denied)),
         dynamic_metadata: None,
-    }
-}
-
-/// The status of gRPC for a denial; never OK.
-fn code(denial: &Denial) -> Code {
-    match denial.code.class() {
-        Class::NoCredentials | Class::BadCredentials | Class::BadProof | Class::LoginAgain => {
-            Code::Unauthenticated
-        }
-        Class::NotEnough | Class::Refused | Class::Misconfigured => Code::PermissionDenied,
-        Class::TooMany => Code::ResourceExhausted,
-        Class::Unavailable => Code::Unavailable,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::{
 fn fragments_of_gateways_stand_in_the_examples() {
     let mut checked = 0;
     for (language, files) in [
-        ("nginx", &["examples/nginx/nginx.conf"][..]),
+        ("nginx", &["examples/nginx/nginx.conf", "examples/nginx/grpc.conf"][..]),
         (
             "yaml",
             &[

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::text;
 use crate::policy_models::with_permissions;
-use crate::spellings;
 use crate::support::{
     http, in_repository, is_regenerating,
     issuer::{ALICE, Issuer},
     realm::{PORTCULLIS, Realm},
     say,
 };
+use crate::{matrix, spellings};
 
 /// Compares the part of a page between its marks with what was made, or writes it there.
 fn is_fresh(page: &str, what: &str, made: &str) {
@@ -92,6 +92,12 @@ fn the_spellings_are_those_that_gateways_were_asked() {
     } else {
         say(&format!("NOT COMPARED {page}: these are {head}"));
     }
+}
+
+#[test]
+fn the_matrix_is_what_clients_and_apps_saw() {
+    let Some(made) = matrix::tables() else { return };
+    is_fresh("docs/reference/gateway-matrix.md", "matrix", &made);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The app behind the gateway: it keeps the raw header lines that reached it, so that no library can tidy them up first.
 
 use std::{
-    io::{BufReader, Write as _},
+    io::{BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -10,6 +10,10 @@ use std::{
 };
 
 use super::http::{read_chunks, read_exactly, read_line};
+use super::suite::requests::WEB_SOCKET_OPENED;
+
+/// The target at which it opens a web socket to every request that gets there, and sends back what comes.
+pub const WEB_SOCKET: &str = "/web-socket";
 
 /// One request as it reached the app.
 #[derive(Debug, Clone)]
@@ -111,6 +115,11 @@ fn alias(name: &str) -> String {
 fn serve(stream: TcpStream, record: &Mutex<Vec<ReceivedRequest>>) {
     let mut stream = BufReader::new(stream);
     while let Some(seen) = read(&mut stream) {
+        if seen.target == WEB_SOCKET {
+            record.lock().expect("no panic under the lock").push(seen);
+            echo(stream);
+            return;
+        }
         let head = seen.method == "HEAD";
         let body = serde_json::json!({ "method": seen.method, "target": seen.target, "headers": seen.headers,
             "body": String::from_utf8_lossy(&seen.body) })
@@ -122,6 +131,19 @@ fn serve(stream: TcpStream, record: &Mutex<Vec<ReceivedRequest>>) {
             if head { "" } else { &body }
         );
         if stream.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Opens a web socket, and sends back what comes.
+fn echo(mut stream: BufReader<TcpStream>) {
+    let mut bytes = [0; 1_024];
+    if stream.get_mut().write_all(WEB_SOCKET_OPENED).is_err() {
+        return;
+    }
+    while let Ok(length @ 1..) = stream.read(&mut bytes) {
+        if stream.get_mut().write_all(&bytes[..length]).is_err() {
             return;
         }
     }

@@ -85,6 +85,11 @@ impl<S: Read + Write> Client<S> {
         self.read_head().expect("an answer")
     }
 
+    /// The next bytes, as many as these, of what is HTTP no more.
+    pub fn read_bytes(&mut self, length: usize) -> Vec<u8> {
+        read_exactly(&mut self.stream, length)
+    }
+
     /// The next answer.
     pub fn read(&mut self) -> Response {
         let mut response = self.read_head().expect("an answer, not the end of the connection");

@@ -16,6 +16,8 @@ pub type Edits<'a> = &'a [(&'a str, &'a str)];
 pub struct Nginx {
     /// The address to which clients connect.
     pub address: SocketAddr,
+    /// The address for clients of HTTP/2, where there is one.
+    pub http2: Option<SocketAddr>,
     process: Running,
     _folder: TempDir,
 }
@@ -23,10 +25,15 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it in front of `app`, asking `gate`; `None` where there is no nginx.
     pub fn start(gate: SocketAddr, app: SocketAddr, edits: Edits<'_>) -> Option<Self> {
-        let (address, stand_in) = (free_address(), free_address());
+        let (address, stand_in, http2) = (free_address(), free_address(), free_address());
+        let grpc = substituted(
+            "examples/nginx/grpc.conf",
+            &[(1, "listen 127.0.0.1:8097 http2;", &format!("listen {http2} http2;"))],
+        );
         let mut text = substituted(
             "examples/nginx/nginx.conf",
             &[
+                (1, "        include grpc.conf;\n", &grpc),
                 (1, "server 127.0.0.1:8080;", &format!("server {gate};")),
                 (1, "server 127.0.0.1:8089;", &format!("server {app};")),
                 (1, "listen 127.0.0.1:8088;", &format!("listen {address};")),
@@ -41,7 +48,9 @@ impl Nginx {
             );
             text = text.replace(from, to);
         }
-        Self::run(&text, address)
+        let mut nginx = Self::run(&text, address)?;
+        nginx.http2 = Some(http2);
+        Some(nginx)
     }
 
     /// Starts it with the lines of the README inside a plain `server`.
@@ -80,7 +89,7 @@ impl Nginx {
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         let mut process = Running::start(&mut command, &folder.path().join("stderr"));
         process.wait_until("nginx", || TcpStream::connect(address).is_ok());
-        Some(Self { address, process, _folder: folder })
+        Some(Self { address, http2: None, process, _folder: folder })
     }
 
     /// Waits until something else is ready too.

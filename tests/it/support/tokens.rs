@@ -23,18 +23,15 @@ fn part(token: &str, index: usize) -> Value {
 
 /// Every bad token that is made from a good one, with the name of what is wrong with it.
 pub fn bad(realm: &Realm, good: &str) -> Vec<(&'static str, String)> {
-    let (mut late, mut early, mut other, mut typed) =
-        (claims(good), claims(good), claims(good), claims(good));
-    let now = late["iat"].as_i64().expect("the token says when it was made");
-    // Well beyond LEEWAY, which is a minute.
-    (late["iat"], late["exp"]) = (json!(now - 7200), json!(now - 3600));
+    let (mut early, mut other, mut typed) = (claims(good), claims(good), claims(good));
+    let now = early["iat"].as_i64().expect("the token says when it was made");
     early["nbf"] = json!(now + 3600);
     other["iss"] = json!("somebody-else");
     typed["exp"] = json!((now + 3600).to_string());
     let parts: Vec<&str> = good.split('.').collect();
     let true_key = realm.private_pem();
     vec![
-        ("expired", signed(good, &late, &true_key)),
+        ("expired", expired(good, &true_key)),
         ("not yet good", signed(good, &early, &true_key)),
         ("another issuer's", signed(good, &other, &true_key)),
         ("an expiry that is text", signed(good, &typed, &true_key)),
@@ -47,6 +44,14 @@ pub fn bad(realm: &Realm, good: &str) -> Vec<(&'static str, String)> {
         ("two parts", format!("{}.{}", parts[0], parts[1])),
         ("rubbish", "rubbish".to_owned()),
     ]
+}
+
+/// The good token as it was hours ago: well beyond LEEWAY, which is a minute.
+pub fn expired(good: &str, pem: &str) -> String {
+    let mut late = claims(good);
+    let made = late["iat"].as_i64().expect("the token says when it was made");
+    (late["iat"], late["exp"]) = (json!(made - 7200), json!(made - 3600));
+    signed(good, &late, pem)
 }
 
 /// The good token's header over other claims, signed with ES256.

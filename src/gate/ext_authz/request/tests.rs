@@ -234,24 +234,6 @@ fn the_gateways_route_demands_scopes_and_nothing_else() {
 }
 
 #[test]
-fn a_client_of_grpc_is_known_by_its_content_type() {
-    for (kind, is_grpc) in [
-        (Some("application/grpc"), true),
-        (Some("application/grpc+proto"), true),
-        (Some("application/grpc;x=y"), true),
-        (Some("application/grpc-web"), false),
-        (Some("application/grpc-web+proto"), false),
-        (Some("application/grpcx"), false),
-        (Some("application/json"), false),
-        (None, false),
-    ] {
-        let header = kind.map(|kind| ("content-type", kind));
-        let asked = AskedRequest::read(question(as_texts(get("/"), header.as_slice())));
-        assert_eq!(asked.is_grpc(), is_grpc, "{kind:?}");
-    }
-}
-
-#[test]
 fn a_question_never_prints_its_headers() {
     let told = as_texts(get("/?code=hunter2"), &[("authorization", "Bearer hunter2")]);
     let raw = as_bytes(get("/"), &[("cookie", b"hunter2")]);

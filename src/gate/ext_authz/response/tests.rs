@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use hyper::body::Body as _;
 use prost_types::Value;
 
 use super::*;
-use crate::gate::denial::DenialCode;
+use crate::gate::denial::{Class, DenialCode};
 use crate::gate::dialect::{DenialConfig, Dialect};
 use crate::gate::verdict::{Identity, Verdict};
 
@@ -67,9 +68,12 @@ fn denial(code: DenialCode, is_grpc: bool) -> (rpc::Status, DeniedHttpResponse) 
         accepts_basic: false,
     };
     let denial = Denial::from(code);
-    let shown = Dialect::Envoy.render(&Verdict::Deny(denial.clone()), &config);
-    let shown = (shown.status(), shown.headers(), "a body".to_owned());
-    let answer = denied(&denial, shown, is_grpc);
+    let mut shown = Dialect::Envoy.render(&Verdict::Deny(denial.clone()), &config);
+    if is_grpc {
+        shown = grpc_denial::describe(shown, &denial);
+    }
+    let body = if shown.body().is_end_stream() { "" } else { "a body" };
+    let answer = denied(&denial, (shown.status(), shown.headers(), body.to_owned()));
     assert!(answer.dynamic_metadata.is_none());
     let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else {
         panic!("{code:?} lets pass")
