@@ -36,6 +36,8 @@ pub(super) const GOOD: &str = "{\"result\": true, \"message\": null}";
 /// The body for a token that is not good.
 pub(super) const BAD: &str = "{}";
 
+/// The name may be one that was sent: no letter of it is markup.
 fn complaint(field: &str, problem: &str) -> String {
-    format!("{}: [\"{problem}\"]", Value::from(field))
+    let field = Value::from(field).to_string().replace('<', "\\u003c");
+    format!("{field}: [\"{problem}\"]")
 }

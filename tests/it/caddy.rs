@@ -162,7 +162,7 @@ fn a_question_at_another_path_lets_nobody_in() {
     ] {
         let (from, to) =
             ("import portcullis /validate_request/caddy\n", format!("import portcullis {path}\n"));
-        let Some(caddy) = Caddy::start(asked, app.address, &[(1, from, &to)]) else { return };
+        let Some(caddy) = Caddy::start(asked, app.address, &[(2, from, &to)]) else { return };
         suite::nobody_gets_in(&to, caddy.address, &app, &good);
     }
     gate.wait_for_log("/validate_request/caddy");

@@ -2,6 +2,7 @@
 //!
 //! `PORTCULLIS_REGENERATE=1 cargo test --test it documents` writes the generated parts anew.
 
+mod advisories;
 mod examples;
 mod generated;
 mod links;

@@ -153,6 +153,24 @@ fn a_proof_that_everybody_has_is_a_mistake() {
     }
 }
 
+/// A secret that cannot be read is no reason to do without (CVE-2026-54762).
+#[test]
+fn a_secret_that_cannot_be_read_stops_the_start() {
+    let realm = Realm::new();
+    let folder = realm.folder().to_owned();
+    std::fs::write(folder.join("empty"), "\n").expect("writable");
+    let realm = ["missing", "empty", "."].into_iter().fold(realm, |realm, file| {
+        let path = folder.join(file).display().to_string();
+        let realm = realm.with("GATEWAY_SECRET_FILE", &path);
+        for command in ["check-config", "serve"] {
+            let ended = realm.exits(64, &[command], "");
+            assert!(ended.errors.contains("GATEWAY_SECRET"), "{command}, {file}: {}", ended.errors);
+        }
+        realm
+    });
+    drop(realm);
+}
+
 #[test]
 fn a_policy_that_anybody_can_reach_is_warned_of() {
     let (open, calls) = (("LISTEN", "0.0.0.0:8080"), ("EXT_AUTHZ_LISTEN", "0.0.0.0:9001"));

@@ -1,13 +1,17 @@
 //! Bounds of what an issuer gives: no tokens too long to be read, no sessions without end.
 
 use portcullis::{
-    account::{AccountStore as _, User, UserKind},
+    account::{AccountStore as _, User, UserKind, UserState},
     issuer::{error::IssueError, issued::Issued, login::GrantParams},
     session::Session,
 };
 use serde_json::json;
 
-use crate::support::issuance::{ALICE_ID, API_KEY, Fixture, Setup, id, shown, user};
+use crate::support::issuance::{ALICE_ID, API_KEY, Fixture, START, Setup, id, shown, user};
+use crate::support::tokens;
+
+/// Somebody who loses what he had, and the password.
+const BOB: (&str, &str) = ("bob", "a looking-glass");
 
 /// The longest token that the verifier of the fixture reads.
 const MAX_TOKEN_BYTES: usize = 8192;
@@ -70,6 +74,46 @@ async fn what_cannot_be_read_is_not_said_to_be_revoked() {
         fixture.issuance.revocation.bearer(&long).await.err(),
         Some(IssueError::InvalidToken)
     );
+}
+
+/// Roles and scopes stand in a token as they were when it was made, and so for its lifetime at most.
+#[tokio::test]
+async fn whoever_lost_a_role_or_a_scope_is_without_it_from_the_next_refresh_on() {
+    let fixture = Fixture::usual().await;
+    let make_admin = |bob: &mut User| bob.roles = vec!["admin".to_owned(), "editor".to_owned()];
+    fixture.add_user(BOB, make_admin).await;
+    let login = fixture.log_in_as(BOB.0, BOB.1).await.expect("tokens");
+    let may = |issued: &Issued| {
+        let claims = tokens::claims(shown(&issued.access_token));
+        (claims["roles"].clone(), claims["scope"].clone())
+    };
+    assert_eq!(may(&login), (json!(["admin", "editor"]), json!("user:read user:write")));
+    let mut bob = fixture.accounts.inner.user(&id(BOB.0)).await.expect("an answer").expect("bob");
+    bob.roles = vec!["editor".to_owned()];
+    bob.scopes = vec!["user:read".to_owned()];
+    assert_eq!(fixture.accounts.inner.change_user(&bob).await, Ok(true));
+    let token = login.refresh_token.expect("a refresh token");
+    let refreshed = fixture.refresh(&token).await.expect("tokens");
+    assert_eq!(may(&refreshed), (json!(["editor"]), json!("user:read")));
+}
+
+#[tokio::test]
+async fn whoever_is_locked_gets_in_by_no_grant() {
+    let fixture = Fixture::usual().await;
+    fixture.add_user(BOB, |_| {}).await;
+    fixture.add_key(BOB.0, "a key of bob").await;
+    let by_password = fixture.log_in_as(BOB.0, BOB.1).await.expect("tokens");
+    fixture.log_in_by_key("a key of bob").await.expect("tokens");
+    let locked = fixture.accounts.inner.set_state(&id(BOB.0), UserState::Locked, START).await;
+    assert_eq!(locked, Ok(true));
+    let token = by_password.refresh_token.expect("a refresh token");
+    for outcome in [
+        fixture.log_in_as(BOB.0, BOB.1).await,
+        fixture.log_in_by_key("a key of bob").await,
+        fixture.refresh(&token).await,
+    ] {
+        assert_eq!(outcome, Err(IssueError::InvalidGrant));
+    }
 }
 
 /// Alice's own key.

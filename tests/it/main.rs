@@ -62,6 +62,7 @@ mod proto_fresh;
 mod record_store;
 mod refresh_race;
 mod remote_jwks;
+mod repeated_input;
 mod secrets_in_logs;
 mod sender_constrained;
 mod server;

@@ -64,6 +64,7 @@ fn what_is_no_question_is_400_with_the_originals_words() {
         (r#"{"jwt": ["x"]}"#, r#"{"jwt": ["Not a valid string."]}"#),
         (r#"{"jwt": "x", "extra": 1}"#, r#"{"extra": ["Unknown field."]}"#),
         (r#"{"jwt": "x", "a\"b": 1}"#, r#"{"a\"b": ["Unknown field."]}"#),
+        (r#"{"jwt": "x", "<b>": 1}"#, r#"{"\u003cb>": ["Unknown field."]}"#),
     ] {
         is(body, &post(&gate, &[], body.as_bytes()), 400, answer);
     }

@@ -1,5 +1,6 @@
 //! A gateway that asks on a listener that answers no such question: no answer there may be its yes.
 
+use crate::support::free_address;
 use crate::support::h2c;
 use crate::support::http::{self, bearer};
 use crate::support::issuer::Issuer;
@@ -55,5 +56,42 @@ fn grpc_answers_nothing_but_calls_with_200() {
             assert_eq!(status, 415, "{path} {headers:?}");
         }
         assert_eq!(http::get(issuer.grpc, path, &[]).status, 415, "{path} over HTTP/1.1");
+    }
+}
+
+/// A call of gRPC as bytes: a message of the protocol behind its prefix.
+fn call(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
+    [&[0], &length[..], message].concat()
+}
+
+/// In grpc-go a path without its first slash led to the method and past whoever judged by the path (CVE-2026-33186).
+#[test]
+fn a_path_without_a_slash_calls_nothing() {
+    let asked = free_address();
+    let realm = Realm::issuing().with("EXT_AUTHZ_LISTEN", &asked.to_string());
+    let issuer = Issuer::start(&realm);
+    let credential = format!("Bearer {}", issuer.admin_token);
+    for (address, method, message) in [
+        (issuer.grpc, "portcullis.v1.TokenService/Validate", &b"\x0a\x01x"[..]),
+        (issuer.grpc, "grpc.health.v1.Health/Check", b""),
+        (asked, "envoy.service.auth.v3.Authorization/Check", b""),
+    ] {
+        let answered = |path: &str| {
+            let fields = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "gate.test"),
+                (":path", path),
+                ("content-type", "application/grpc"),
+                ("te", "trailers"),
+                ("authorization", &credential),
+            ];
+            !h2c::body_of(address, &fields, &call(message)).is_empty()
+        };
+        assert!(answered(&format!("/{method}")), "{method}: a call is answered");
+        for path in [method.to_owned(), format!("//{method}"), format!("./{method}")] {
+            assert!(!answered(&path), "{path} was called");
+        }
     }
 }

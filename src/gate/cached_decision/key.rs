@@ -52,7 +52,21 @@ impl CacheKey {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    /// Traefik took the identity of another user for one whose name and password read the same when they were joined
+    /// (CVE-2026-71326).
+    #[test]
+    fn credentials_that_read_the_same_in_part_or_joined_have_keys_of_their_own() {
+        let texts =
+            ["", "a", "ab", "a,bc", "ab,c", "abc", "a:b", "a\0b", "A", "a ", "jwt", "Jwt,a"];
+        let kinds = [CredentialKind::Jwt, CredentialKind::Handle, CredentialKind::ApiKey];
+        let keys = kinds.iter().flat_map(|kind| texts.map(|text| CacheKey::of(*kind, text)));
+        assert_eq!(keys.collect::<HashSet<_>>().len(), kinds.len() * texts.len());
+        assert_eq!(CacheKey::of(kinds[0], "a"), CacheKey::of(kinds[0], "a"));
+    }
 
     /// CVE-2026-33496: a cache whose key did not say which issuer had been asked.
     #[test]

@@ -167,6 +167,25 @@ fn entries_that_cannot_be_used_are_all_named() {
     assert_eq!(mistakes.unwrap_err().len(), 8);
 }
 
+/// What a gateway reads of an answer has a bound (CVE-2026-26998), whatever is in a token.
+#[test]
+fn an_identity_takes_so_many_bytes_and_no_more() {
+    let headers = IdentityHeaders::default();
+    let bytes_of = |email: usize, name: usize| {
+        let claims =
+            json!({"sub": "a", "email": "e".repeat(email), "username": "\u{fc}".repeat(name)});
+        let token = verified(claims.as_object().unwrap().clone(), "");
+        let headers = headers.render(&token, None)?;
+        Ok(headers.iter().map(|(name, value)| line_bytes(name, value.len())).sum::<usize>())
+    };
+    let least = bytes_of(0, 0).unwrap();
+    assert_eq!(bytes_of(MAX_BYTES - least, 0), Ok(MAX_BYTES));
+    assert_eq!(bytes_of(MAX_BYTES - least + 1, 0), Err(IdentityError::TooLarge));
+    // One letter is six bytes there.
+    assert!(bytes_of(MAX_BYTES / 2, 1_300).is_ok());
+    assert_eq!(bytes_of(MAX_BYTES / 2, 1_400), Err(IdentityError::TooLarge));
+}
+
 fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

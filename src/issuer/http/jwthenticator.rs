@@ -125,12 +125,14 @@ fn field(value: Option<&Value>, kind: Kind) -> Result<String, &'static str> {
     }
 }
 
-/// JSON with blanks after colons and commas, as Python writes it.
+/// JSON with blanks after colons and commas, as Python writes it. A name may be one that was sent: no
+/// letter of it is markup.
 fn python_json(value: &Value) -> String {
     match value {
         Value::Object(members) => {
             let members = members.iter().map(|(name, value)| {
-                format!("{}: {}", Value::from(name.as_str()), python_json(value))
+                let name = Value::from(name.as_str()).to_string().replace('<', "\\u003c");
+                format!("{name}: {}", python_json(value))
             });
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
@@ -305,6 +307,10 @@ mod tests {
             (
                 &format!(r#"{{"key":5,"identifier":"{UUID}","extra":1}}"#),
                 r#"{"extra": ["Unknown field."], "key": ["Not a valid string."]}"#.to_owned(),
+            ),
+            (
+                &format!(r#"{{"key":"x","identifier":"{UUID}","<b>":1}}"#),
+                r#"{"\u003cb>": ["Unknown field."]}"#.to_owned(),
             ),
         ] {
             let fields = [("key", Kind::Text), ("identifier", Kind::Uuid)];

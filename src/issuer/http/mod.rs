@@ -28,8 +28,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::header::HOST;
-use http::{Request, Response, StatusCode, Uri};
+use http::header::{HOST, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
@@ -150,6 +150,7 @@ impl Routes {
         let Ok(body) = body.collect().await else {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         };
+        head.headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         head.extensions.insert(BodyRead);
         Response::from_parts(head, Full::new(body.to_bytes()))
     }

@@ -166,6 +166,27 @@ fn a_host_has_one_form() {
 }
 
 #[test]
+fn a_scheme_is_one_of_the_web_in_any_letters() {
+    for (scheme, expected) in [
+        ("http", Ok("http://app.test/")),
+        ("HTTP", Ok("http://app.test/")),
+        ("Ws", Ok("http://app.test/")),
+        ("https", Ok("https://app.test/")),
+        ("hTTps", Ok("https://app.test/")),
+        ("WSS", Ok("https://app.test/")),
+        ("", Err(Refusal::BadScheme)),
+        ("https:", Err(Refusal::BadScheme)),
+        ("httpſ", Err(Refusal::BadScheme)),
+        ("http, https", Err(Refusal::BadScheme)),
+        ("file", Err(Refusal::BadScheme)),
+    ] {
+        let request = canonical(&Told { scheme: Some(scheme), ..told("/") });
+        let url = request.map(|request| request.url());
+        assert_eq!(url, expected.map(str::to_owned), "{scheme:?}");
+    }
+}
+
+#[test]
 fn a_method_is_in_capital_letters_and_has_a_path() {
     for (method, is_good) in [
         ("GET", true),

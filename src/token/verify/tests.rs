@@ -269,6 +269,43 @@ fn every_changed_byte_of_a_token_is_noticed() {
 }
 
 #[test]
+fn every_truncated_token_is_refused() {
+    let fixture = fixture(|_| {});
+    let token = fixture.signer.sign(&good()).unwrap();
+    for length in 0..token.len() {
+        assert!(fixture.verifier.verify(&token[..length]).is_err(), "{length} bytes");
+    }
+}
+
+/// It is looked up among names, and never opened, fetched or run.
+#[test]
+fn a_key_id_is_a_name_and_nothing_else() {
+    let fixture = fixture(|issuer| {
+        let keys = issuer.keys.candidates(Algorithm::ES256, None);
+        let named = keys.into_iter().map(VerifyingKey::named);
+        issuer.keys = Arc::new(KeyRing::fixed(named.collect()));
+    });
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(fixture.pem.expose()).unwrap();
+    for kid in [
+        "../../../dev/null",
+        "/etc/passwd",
+        "file:///dev/null",
+        "https://evil.test/jwks",
+        "' OR '1'='1",
+        "a\0b",
+        "$(id)",
+        "*",
+    ] {
+        let header = jsonwebtoken::Header {
+            kid: Some(kid.to_owned()),
+            ..jsonwebtoken::Header::new(Algorithm::ES256)
+        };
+        let token = jsonwebtoken::encode(&header, &good(), &key).unwrap();
+        assert_eq!(fixture.verifier.verify(&token).unwrap_err(), TokenError::UnknownKey, "{kid}");
+    }
+}
+
+#[test]
 fn each_issuer_is_checked_with_its_own_keys() {
     let make = |name: &str| {
         let secret = key::generate(Algorithm::HS256, &SystemRandom).unwrap();

@@ -65,6 +65,29 @@ fn assertion(fixture: &Fixture, jti: &str) -> ClientCredentials {
     ClientCredentials::Assertion { id: None, assertion }
 }
 
+/// Whoever sees an assertion on its way cannot use it again (CVE-2020-15222, CVE-2020-5300).
+#[tokio::test]
+async fn an_assertion_is_good_once() {
+    let fixture = Fixture::usual().await;
+    let authenticate = async |shown: &ClientCredentials| {
+        fixture.issuance.clients.authenticate(shown, &fixture.caller).await.map(drop)
+    };
+    let (first, second) = (assertion(&fixture, "first"), assertion(&fixture, "second"));
+    assert_eq!(authenticate(&first).await, Ok(()));
+    for _ in 0..2 {
+        let again = authenticate(&first).await;
+        assert!(matches!(again, Err(IssueError::InvalidClient { .. })), "{again:?}");
+    }
+    let unnamed = authenticate(&assertion(&fixture, "")).await;
+    assert!(matches!(unnamed, Err(IssueError::InvalidClient { .. })), "{unnamed:?}");
+    assert_eq!(authenticate(&second).await, Ok(()));
+    // Until its very end, and then it is over.
+    fixture.wait(59);
+    assert!(authenticate(&first).await.is_err());
+    fixture.wait(3_600);
+    assert!(authenticate(&first).await.is_err());
+}
+
 #[tokio::test]
 async fn a_client_is_never_believed_where_a_store_failed() {
     let secret = |_: &Fixture, _: &str| ClientCredentials::Secret {

@@ -74,6 +74,7 @@ fn received(call: &Request<()>) -> ReceivedRequest {
         target: PATH.to_owned(),
         headers,
         body: Vec::new(),
+        trailers: Vec::new(),
     }
 }
 

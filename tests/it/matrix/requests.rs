@@ -33,7 +33,7 @@ pub struct Bench<'b> {
 const FRAME: [u8; 11] = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
 
 /// More than a socket's buffer holds at once.
-const BODY: [u8; 200_000] = [b'x'; 200_000];
+static BODY: [u8; 200_000] = [b'x'; 200_000];
 
 impl Bench<'_> {
     /// GET with a token, and more lines.

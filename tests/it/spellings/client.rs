@@ -9,6 +9,10 @@ use tokio::net::TcpStream;
 
 use super::cases::{Case, Field};
 use super::recorder::CASE;
+use crate::support::h2c::{
+    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    header_block,
+};
 
 /// The number of cases that a gateway is asked at once.
 const AT_ONCE: usize = 16;
@@ -57,32 +61,14 @@ async fn send_http1(address: SocketAddr, number: usize, head: &[u8]) -> std::io:
     Ok(())
 }
 
-/// Types of frames, and their flags (RFC 9113, section 6).
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END_STREAM_AND_HEADERS: u8 = 5;
-
 /// Written by hand: no library sends what half of the cases hold.
 async fn send_http2(address: SocketAddr, number: usize, fields: &[Field]) -> std::io::Result<()> {
-    let mut block = Vec::new();
     let number = (CASE.to_lowercase().into_bytes(), number.to_string().into_bytes());
-    for (name, value) in fields.iter().chain([&number]) {
-        // A literal that enters no table, by a new name, without Huffman's code (RFC 7541, section 6.2.2).
-        block.push(0);
-        for text in [name, value] {
-            assert!(text.len() < 127, "a longer text has a length of several bytes");
-            block.push(u8::try_from(text.len()).expect("less than 127"));
-            block.extend(text);
-        }
-    }
+    let block = header_block(&[fields, &[number]].concat());
     let mut stream = TcpStream::connect(address).await?;
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &[]));
-    bytes.extend(frame(HEADERS, END_STREAM_AND_HEADERS, 1, &block));
-    stream.write_all(&bytes).await?;
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    let headers = frame(HEADERS, END_STREAM | END_HEADERS, 1, &block);
+    stream.write_all(&[PREFACE, &settings, &headers].concat()).await?;
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await?;
@@ -95,9 +81,4 @@ async fn send_http2(address: SocketAddr, number: usize, fields: &[Field]) -> std
             _ => {}
         }
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

@@ -105,7 +105,7 @@ fn what_is_refused_is_read_all_the_same() {
     assert_eq!((inquiry.method(), inquiry.host()), (Some("GET"), Some("app.test")));
     assert_eq!(inquiry.path(), Some("/a"));
     assert_eq!(inquiry.headers["x-request-id"], "id-1");
-    assert!(asked.is_grpc());
+    assert!(crate::gate::grpc_denial::is_call(&asked.headers));
 }
 
 #[test]
