@@ -29,9 +29,12 @@ use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::store::{CircuitBreaker, Priority};
 use crate::token::{Claims, Issuer, TokenError, Verified, verify_introspected};
-use crate::wire::https::{self, HttpsClient};
+use crate::wire::https::{self, HttpsClient, HttpsError};
 use crate::wire::warning_throttle::WarningThrottle;
 
+/// The least length of a prefix by which tokens are told from handles of ours: one handle in 70 billion
+/// begins with a given text of 6 characters by chance.
+const MIN_TELLING_PREFIX: usize = 6;
 /// The largest answer that is read, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
@@ -85,6 +88,18 @@ impl fmt::Debug for AskedIssuer {
     }
 }
 
+/// The reason why there is no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    /// The issuer cannot be reached, is too slow, or says itself that it fails.
+    #[error("{0}")]
+    Failed(String),
+    /// It answered, and something else. What was asked may be the reason, and anybody can make that up:
+    /// it says nothing about other tokens.
+    #[error("{0}")]
+    Unusable(String),
+}
+
 /// The reason why a token is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntrospectionError {
@@ -131,6 +146,13 @@ impl Introspection {
             None => !is_compact_jws(token) && !is_api_key(token),
         };
         self.issuers.iter().position(is_its).and_then(|it| u16::try_from(it).ok()).map(IssuerIndex)
+    }
+
+    /// Returns whether a token is some issuer's by its prefix, whatever form it has: the prefix is so
+    /// long that none of our handles begins with it.
+    pub(super) fn is_told_from_handles(&self, token: &str) -> bool {
+        let prefixes = self.issuers.iter().filter_map(|it| it.endpoint.token_prefix.as_deref());
+        { prefixes }.any(|it| it.len() >= MIN_TELLING_PREFIX && token.starts_with(it))
     }
 
     /// The longest wait for any issuer: to be asked, and for its answer.
@@ -184,19 +206,20 @@ impl Introspection {
             let _permit =
                 permit.map_err(|_| "it was not asked, since it fails or is busy".to_owned())?;
             let answer = tokio::time::timeout(asked.endpoint.timeout, self.ask(asked, token)).await;
-            let answer = answer.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
+            let late = |_| Err(NoAnswer::Failed("it did not answer in time".to_owned()));
+            let answer = answer.unwrap_or_else(late);
             match &answer {
-                Ok(_) => asked.breaker.record_success(),
-                Err(_) => drop(asked.breaker.record_failure()),
+                Ok(_) | Err(NoAnswer::Unusable(_)) => asked.breaker.record_success(),
+                Err(NoAnswer::Failed(_)) => drop(asked.breaker.record_failure()),
             }
-            answer
+            answer.map_err(|problem| problem.to_string())
         };
         let answer = tokio::time::timeout(asked.longest_wait(), ask).await;
         answer.unwrap_or_else(|_| Err("too many wait for it".to_owned()))
     }
 
     /// The claims of a token that is active; `None` of one that is not.
-    async fn ask(&self, asked: &AskedIssuer, token: &str) -> Result<Option<Claims>, String> {
+    async fn ask(&self, asked: &AskedIssuer, token: &str) -> Result<Option<Claims>, NoAnswer> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token)
             .append_pair("token_type_hint", "access_token")
@@ -206,21 +229,27 @@ impl Introspection {
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
-            .map_err(|_| "its address cannot be requested".to_owned())?;
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(
-                    "it refuses this gate as a client: look at the client's id and secret, \
-                            and its right to introspect"
-                        .to_owned(),
-                );
-            }
-            other => return Err(format!("it answered {}", other.as_u16())),
-        }
-        let body = https::read(response, MAX_BYTES).await.map_err(|error| error.to_string())?;
-        read(&body)
+            .map_err(|_| NoAnswer::Unusable("its address cannot be requested".to_owned()))?;
+        let failed = |error: HttpsError| NoAnswer::Failed(error.to_string());
+        let response = self.client.send(request).await.map_err(failed)?;
+        check_status(response.status())?;
+        let body = https::read(response, MAX_BYTES).await.map_err(failed)?;
+        read(&body).map_err(NoAnswer::Unusable)
+    }
+}
+
+/// Checks the status: an answer is 200 and nothing else.
+fn check_status(status: StatusCode) -> Result<(), NoAnswer> {
+    let answered = || format!("it answered {}", status.as_u16());
+    match status {
+        StatusCode::OK => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(NoAnswer::Unusable(
+            "it refuses this gate as a client: look at the client's id and secret, and its right to \
+             introspect"
+                .to_owned(),
+        )),
+        _ if status.is_server_error() => Err(NoAnswer::Failed(answered())),
+        _ => Err(NoAnswer::Unusable(answered())),
     }
 }
 

@@ -8,7 +8,8 @@
 //! all callers at once.
 //!
 //! A caller whose credential was never seen here may have made it up. So a share of the permits is
-//! reserved for known callers, and no unknown caller gets a permit while a known one waits.
+//! reserved for known callers, and no unknown caller gets a permit while a known one waits. The trial
+//! is theirs too, unless none of them comes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,9 @@ const FAILURE_THRESHOLD: u32 = 8;
 const MIN_OPEN: Duration = Duration::from_millis(100);
 /// The longest time for which it is open: the longest delay until a store that is back is noticed.
 const MAX_OPEN: Duration = Duration::from_millis(800);
+/// The time for which the trial is kept for known callers: what anybody could have made up may be what
+/// gets no answer.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 /// The circuit breaker of one store.
 #[derive(Debug)]
@@ -73,6 +77,16 @@ struct State {
 struct OpenPeriod {
     until: Duration,
     length: Duration,
+}
+
+impl OpenPeriod {
+    /// The time from which a caller may make the trial.
+    fn trial_from(&self, priority: Priority) -> Duration {
+        match priority {
+            Priority::Known => self.until,
+            Priority::Unknown => self.until.saturating_add(HEAD_START),
+        }
+    }
 }
 
 /// The reason why a call was rejected.
@@ -134,7 +148,7 @@ impl CircuitBreaker {
         let mut state = self.lock();
         let all: usize = state.in_flight.iter().sum();
         if let Some(open) = state.open
-            && (self.clock.monotonic() < open.until || all > 0)
+            && (self.clock.monotonic() < open.trial_from(priority) || all > 0)
         {
             return Err(Rejected::Open);
         }

@@ -174,6 +174,24 @@ fn tokens_of_several_issuers_are_told_by_their_beginning_and_sent_to_nobody_else
     assert_eq!((one.take().len(), other.take().len()), (1, 1));
 }
 
+/// A token of theirs may look like a handle of ours; a handle of ours is sent to nobody.
+#[test]
+fn a_long_prefix_tells_their_tokens_from_our_handles() {
+    for (prefix, is_asked) in [("theirs", true), ("their", false)] {
+        let server = Introspector::start();
+        server.says(&json!({"active": true, "sub": "carol"}));
+        let realm = Realm::new();
+        let more = format!("token_prefix = {prefix:?}");
+        let tables = table(&realm, "https://login.example", &server.url(), SECRET, &more);
+        let realm = with_tables(realm, &tables).with("TOKEN_MODE", "opaque");
+        let gate = realm.gate();
+        let token = format!("{prefix}{}", "x".repeat(43 - prefix.len()));
+        let status = gate.check(&token).status;
+        assert_eq!((status == 200, server.take().len() == 1), (is_asked, is_asked), "{prefix}");
+        assert_eq!(gate.check(&format!("{token}x")).status, 200, "no handle: {prefix}");
+    }
+}
+
 #[test]
 fn explain_asks_the_issuer_too() {
     let server = Introspector::start();

@@ -58,14 +58,16 @@ impl DecisionCache {
     }
 
     /// Tells the kind of a credential. Where handles or API keys are accepted, every text of their
-    /// form is one; all else is a token, even if a bad one.
+    /// form is one, but for tokens that another issuer's prefix tells from handles; all else is a
+    /// token, even if a bad one.
     pub fn kind_of(&self, credential: &str) -> CredentialKind {
+        let introspection = self.introspection.as_ref();
+        let is_theirs = || introspection.is_some_and(|it| it.is_told_from_handles(credential));
         if self.api_keys.is_some() && is_api_key(credential) {
             CredentialKind::ApiKey
-        } else if self.handles.is_some() && is_handle(credential) {
+        } else if self.handles.is_some() && is_handle(credential) && !is_theirs() {
             CredentialKind::Handle
         } else {
-            let introspection = self.introspection.as_ref();
             let asked = introspection.and_then(|issuers| issuers.issuer_of(credential));
             asked.map_or(CredentialKind::Jwt, CredentialKind::Introspected)
         }

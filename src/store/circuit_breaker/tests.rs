@@ -81,6 +81,17 @@ async fn half_open_one_tries_and_the_others_are_rejected_at_once() {
 }
 
 #[tokio::test]
+async fn half_open_a_known_caller_tries_before_those_who_may_have_made_theirs_up() {
+    let (clock, breaker) = breaker();
+    fail(&breaker, FAILURE_THRESHOLD);
+    clock.advance(MIN_OPEN);
+    assert_eq!(breaker.acquire(Unknown).await.map(drop), Err(Rejected::Open));
+    assert_eq!(acquire(&breaker).await, Ok(()));
+    clock.advance(HEAD_START);
+    assert_eq!(breaker.acquire(Unknown).await.map(drop), Ok(()), "nobody is known");
+}
+
+#[tokio::test]
 async fn the_time_open_grows_while_trials_fail_and_is_bounded() {
     let (clock, breaker) = breaker();
     fail(&breaker, FAILURE_THRESHOLD);

@@ -103,6 +103,24 @@ fn no_answer_that_can_be_used_is_503_and_never_a_yes() {
     assert!(!log.contains(SECRET) && !log.contains(token), "{log}");
 }
 
+/// Anybody can make tokens up at which an issuer balks; it is asked about all others as before.
+#[test]
+fn tokens_that_were_made_up_keep_no_good_one_out() {
+    let server = Introspector::start();
+    let (_realm, gate) = gate_asking(&server, &[]);
+    for status in ["400 Bad Request", "413 Content Too Large", "429 Too Many Requests"] {
+        server.answers(status, "", b"");
+        assert_eq!([(); 20].map(|()| denied(&gate, "made-up").0), [503; 20], "{status}");
+        assert_eq!(server.take().len(), 20, "{status}");
+        server.says(&json!({"active": true, "sub": "carol"}));
+        assert_eq!(denied(&gate, "good").0, 200, "{status}");
+        server.take();
+    }
+    server.answers("500 Internal Server Error", "", b"");
+    assert_eq!([(); 20].map(|()| denied(&gate, "good").0), [503; 20]);
+    assert!(server.take().len() < 20, "it is left alone for a while");
+}
+
 #[test]
 fn what_was_good_is_not_believed_beyond_the_bound_while_its_issuer_is_silent() {
     let server = Introspector::start();
