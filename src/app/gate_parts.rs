@@ -21,7 +21,6 @@ use crate::gate::introspection::Introspection;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::ServiceConfig;
 use crate::gate::upstream::{Audience, UpstreamJwt};
-use crate::lease::Leases;
 use crate::opaque::Tokens;
 use crate::secret::Random;
 use crate::session::Sessions;
@@ -69,7 +68,7 @@ impl GateParts<'_> {
             prefix: config.gate.prefix.clone(),
             access_log: config.gate.access_log,
             open: config.gate.open.clone(),
-            gateways: config.gate.gateways.clone(),
+            gateways: config.gate.gateways.and(&config.gate.gateway_networks),
             own_keys: Arc::clone(self.own_keys),
             clock: Arc::clone(self.clock),
             login_page: config.gate.login_page.clone(),
@@ -88,7 +87,7 @@ impl GateParts<'_> {
         let DpopConfig { window, scope, memory_size } = self.config.gate.dpop;
         let memory = match scope {
             ReplayScope::Process => ReplayMemory::Process(ProcessMemory::new(memory_size)),
-            ReplayScope::Store => ReplayMemory::Store(Leases::new(self.records.clone())),
+            ReplayScope::Store => ReplayMemory::Store(self.records.clone()),
         };
         Dpop::new(window, memory, Arc::clone(self.clock))
     }

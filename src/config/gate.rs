@@ -191,22 +191,39 @@ fn has_proof(gate: &GateConfig) -> bool {
 
 /// Warns where anybody who can connect may say which request he asks about.
 pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConfig) {
-    let is_proven = has_proof(gate);
     let has_routes = gate.policy.as_ref().is_some_and(|policy| policy.set.policy.is_some());
+    for listener in unproven_listeners(gate).filter(|_| has_routes) {
+        let problem = format!(
+            "whoever reaches {listener} can say which request he asks about, and so choose the route: \
+             set GATEWAY_SECRET, GATEWAY_NETWORKS or a CA of its clients, or listen on a unix socket"
+        );
+        reader.warn(settings::POLICY_FILE, problem);
+    }
+}
+
+/// Warns where no gateway on another host is believed who the client is, so that the tries of all its
+/// clients are counted as those of one.
+pub(super) fn warn_of_unknown_clients(reader: &mut Reader<'_>, gate: &GateConfig) {
+    let is_limited = gate.accepts_basic && gate.gateways.are_loopback();
+    for listener in unproven_listeners(gate).filter(|_| is_limited) {
+        let problem = format!(
+            "all clients of a gateway that asks at {listener} from another host share one limit of \
+             tries: set TRUSTED_PROXIES, or a proof of the gateway as GATEWAY_SECRET"
+        );
+        reader.warn(settings::ACCEPT_BASIC, problem);
+    }
+}
+
+/// The settings of the listeners where somebody on another host may ask without a proof.
+fn unproven_listeners(gate: &GateConfig) -> impl Iterator<Item = &'static str> + use<> {
     let listeners = [
         (settings::LISTEN.entry, &gate.listen),
         (settings::EXT_AUTHZ_LISTEN.entry, &gate.ext_authz),
     ];
-    for (setting, at) in listeners {
-        if has_routes && !is_proven && !at.asks_for_certificates() && !at.is_loopback() {
-            let problem = format!(
-                "whoever reaches {} can say which request he asks about, and so choose the route: set \
-                 GATEWAY_SECRET, GATEWAY_NETWORKS or a CA of its clients, or listen on a unix socket",
-                setting.name
-            );
-            reader.warn(settings::POLICY_FILE, problem);
-        }
-    }
+    let is_open =
+        |at: &ListenerConfig| !has_proof(gate) && !at.asks_for_certificates() && !at.is_loopback();
+    let open = listeners.map(|(setting, at)| is_open(at).then_some(setting.name));
+    open.into_iter().flatten()
 }
 
 /// The claims that go into headers; those of a user's roles are among them.

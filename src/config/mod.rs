@@ -209,6 +209,7 @@ impl Config {
         gate::check_upstream_jwt(reader, &gate, &tokens);
         gate::check_client_certificate(reader, &gate);
         gate::warn_of_unproven_gateways(reader, &gate);
+        gate::warn_of_unknown_clients(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         gate::check_basic(reader, &gate, issuance.as_ref());
         if let Some(issuance) = &issuance {

@@ -276,7 +276,8 @@ settings! {
         "The URL before the issuer's paths as clients see them (unset: ISSUER where it is a \
         URL, else the first ISSUER_LISTEN)";
     TRUSTED_PROXIES: Networks = networks, "comma list of networks, or off", "127.0.0.0/8,::1/128",
-        "Networks whose X-Forwarded-For is believed, for limits, sessions and the audit log";
+        "Networks whose X-Forwarded-For is believed, for limits, sessions, logs and policies; at the \
+        gate also that of gateways that prove themselves";
     ADMIN_TOKEN: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
         "The administrator's bearer token, of at least 32 bytes (unset: one is made and kept in \
         admin-token in DATA_DIR; outside loopback INTERNAL_LISTEN needs one that is set)";

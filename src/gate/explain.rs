@@ -151,7 +151,7 @@ async fn take_credential_steps(
         CredentialKind::Password => "password",
         CredentialKind::Introspected(_) => "introspection",
     };
-    let verified = verify(gate, kind, found.credential, inquiry.line.client).await;
+    let verified = verify(gate, kind, found.credential, inquiry.counted_address()).await;
     let (finding, verified) = match verified {
         Ok(verified) => (Ok(token_found(&verified, clock)), Some(verified)),
         Err(refused) => (Err(refused), None),

@@ -1,5 +1,7 @@
 //! The question of a gateway, the same for every gateway.
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 
 use super::client_certificate::ToldCertificates;
@@ -24,6 +26,8 @@ pub struct Inquiry<'r> {
     /// The parts that the gateway tells in its own request, and the client's address, as far as it
     /// is known for certain.
     pub line: Told<'r>,
+    /// The gateway's own address; `None` is one on a unix socket.
+    pub gateway: Option<IpAddr>,
     /// The certificates of the gateway and of the client. By default none was shown.
     pub certificates: ToldCertificates,
 }
@@ -33,7 +37,13 @@ impl<'r> Inquiry<'r> {
     pub(super) fn plain(headers: &'r HeaderMap) -> Self {
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
         let certificates = ToldCertificates::default();
-        Self { headers, requirement, family: None, line, certificates }
+        Self { headers, requirement, family: None, line, gateway: None, certificates }
+    }
+
+    /// The address whose tries are counted: the client's, or the gateway's where the client is not
+    /// known. So the clients of one gateway never pay for those of another.
+    pub(super) fn counted_address(&self) -> Option<IpAddr> {
+        self.line.client.or(self.gateway)
     }
 
     /// The parts of the client's request, as the gateway told them.
@@ -111,6 +121,7 @@ mod tests {
                 requirement,
                 family: Some(family),
                 line: Told::default(),
+                gateway: None,
                 certificates: ToldCertificates::default(),
             };
             assert_eq!((inquiry.path(), inquiry.method()), (path, None));

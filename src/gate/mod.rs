@@ -179,7 +179,7 @@ impl Gate {
         let found = credential::find(inquiry.headers, &self.cookies, accepted)?;
         let decision = match found.source {
             CredentialSource::Basic => {
-                self.decisions.decide_password(found.credential, inquiry.line.client).await?
+                self.decisions.decide_password(found.credential, inquiry.counted_address()).await?
             }
             _ => self.decisions.decide(found.credential).await?,
         };

@@ -76,7 +76,7 @@ pub struct ServiceConfig {
     pub access_log: AccessLog,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
-    /// The networks of gateways that are trusted to name the client, for the log.
+    /// The networks of gateways that are trusted to name the client without a proof of their own.
     pub gateways: Networks,
     /// The keys that `/jwks` publishes. Keys of other issuers are not published here.
     pub own_keys: Arc<SigningRing>,
@@ -227,12 +227,14 @@ impl GateService {
     async fn answer_inquiry(&self, endpoint: Endpoint<'_>, peer: Peer, request: &Parts) -> Answer {
         let dialect = endpoint.dialect;
         let mut inquiry = endpoint.read(request);
-        if self.gate.needs_client() {
-            let gateways = &self.config.gateways;
-            inquiry.line.client = gateways.client_of_gateway(peer.address, inquiry.headers);
-        }
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);
+        inquiry.gateway = peer.address;
+        if self.gate.needs_client() {
+            // Whoever proved to be a gateway need not be listed as one.
+            let unproven = peer.address.filter(|_| !is_proven);
+            inquiry.line.client = self.config.gateways.client_of_gateway(unproven, headers);
+        }
         if is_proven {
             inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);
         }
@@ -364,7 +366,8 @@ impl GateService {
         };
         let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            let client = self.config.gateways.client(peer, inquiry.headers);
+            let told = || self.config.gateways.client(peer, inquiry.headers);
+            let client = inquiry.line.client.or_else(told);
             AccessLine { entry_point, client, inquiry, status: response.status(), id: id.as_ref() }
                 .write(verdict);
         }

@@ -43,6 +43,11 @@ impl Networks {
         self.0.is_empty()
     }
 
+    /// Returns whether this host alone is in them, or nobody.
+    pub fn are_loopback(&self) -> bool {
+        self.0.iter().all(|network| network.addr().is_loopback())
+    }
+
     /// Returns whether they are the whole Internet, in one network or in several.
     pub fn hold_everybody(&self) -> bool {
         IpNet::aggregate(&self.0).iter().any(|network| network.prefix_len() == 0)
@@ -75,7 +80,7 @@ impl Networks {
     }
 
     /// The client whom a gateway names that asks about his request. A gateway that is none of these
-    /// is not believed, and is itself never the client.
+    /// is not believed, and is itself never the client; `None` is one that proved itself otherwise.
     pub fn client_of_gateway(
         &self,
         gateway: Option<IpAddr>,
@@ -118,6 +123,9 @@ mod tests {
     fn networks_are_joined_and_everybody_is_everybody() {
         let networks = |text: &str| Networks::parse(&[text.to_owned()]).expect("a network");
         let both = networks("10.0.0.0/8").and(&networks("2001:db8::/32"));
+        let here = networks("127.0.0.0/8").and(&networks("::1"));
+        assert!(here.are_loopback() && Networks::default().are_loopback());
+        assert!(!here.and(&both).are_loopback());
         for (text, is_held) in [("10.1.2.3", true), ("2001:db8::1", true), ("192.0.2.1", false)] {
             let address = text.parse().expect("an address");
             assert_eq!(both.holds(address), is_held, "{text}");

@@ -138,6 +138,41 @@ fn haproxy_proves_itself_by_the_secret_in_its_environment() {
     });
 }
 
+/// A route for some networks alone.
+const OFFICE: &str =
+    "[[route]]\npath = \"/*\"\nnetworks = [\"192.0.2.0/24\"]\nrequire = \"nothing\"\n";
+
+/// A proof of the gateway is as good as a place among TRUSTED_PROXIES.
+#[test]
+fn who_proved_to_be_a_gateway_is_believed_who_the_client_is() {
+    for (name, value, office) in [
+        ("GATEWAY_SECRET", SECRET, 200),
+        ("GATEWAY_NETWORKS", "127.0.0.0/8", 200),
+        ("TRUSTED_PROXIES", "127.0.0.0/8", 200),
+        ("TRUSTED_PROXIES", "10.0.0.0/8", 403),
+    ] {
+        let realm = Realm::new().with("TRUSTED_PROXIES", "off").with(name, value);
+        let policy = realm.folder().join("policy.toml");
+        std::fs::write(&policy, OFFICE).expect("writable");
+        let realm = realm.with("POLICY_FILE", &policy.display().to_string());
+        let gate = realm.gate();
+        let from = |client: &str| {
+            let proof = format!("X-Portcullis-Gateway: {SECRET}");
+            let forwarded = format!("X-Forwarded-For: {client}");
+            let lines = [
+                "X-Forwarded-Method: GET",
+                "X-Forwarded-Proto: https",
+                "X-Forwarded-Host: app.test",
+                "X-Forwarded-Uri: /x",
+                &forwarded,
+                &proof,
+            ];
+            get(gate.address, "/validate_request/traefik", &lines).status
+        };
+        assert_eq!((from("192.0.2.7"), from("198.51.100.7")), (office, 403), "{name}={value}");
+    }
+}
+
 #[test]
 fn a_proof_that_everybody_has_is_a_mistake() {
     for (name, value, problem) in [

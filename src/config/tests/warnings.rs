@@ -86,6 +86,28 @@ fn an_issuer_without_a_name_is_told_where_others_may_share_its_store() {
 }
 
 #[test]
+fn gateways_that_tell_nobodys_address_are_told_where_passwords_are_taken() {
+    let basic = [("ACCEPT_BASIC", "true"), ("AUTHORIZATION_SERVER", "true")];
+    let (open, calls) = (("LISTEN", "0.0.0.0:8080"), ("EXT_AUTHZ_LISTEN", "0.0.0.0:9001"));
+    for (more, told_of) in [
+        (&[][..], &[][..]),
+        (&[open], &["LISTEN"]),
+        (&[open, calls], &["LISTEN", "EXT_AUTHZ_LISTEN"]),
+        (&[open, ("TRUSTED_PROXIES", "off")], &["LISTEN"]),
+        (&[open, ("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")], &[]),
+        (&[open, ("GATEWAY_NETWORKS", "10.0.0.0/8")], &[]),
+        (&[open, ("GATEWAY_SECRET", "the-secret-of-the-gateway-in-32-bytes")], &[]),
+    ] {
+        let told = warnings(&[&basic[..], more].concat());
+        assert_eq!(told.len(), told_of.len(), "{more:?}: {told:?}");
+        for (line, listener) in told.iter().zip(told_of) {
+            assert!(line.starts_with("ACCEPT_BASIC: all clients of a gateway"), "{line}");
+            assert!(line.contains(&format!("at {listener} ")), "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_others_can_read_or_replace_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (private, public) = pem_pair(Algorithm::ES256);

@@ -283,6 +283,7 @@ impl<'p> Endpoint<'p> {
             requirement: requirement::from_query(demands),
             family: Some(gateway.family),
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
+            gateway: None,
             certificates: ToldCertificates::default(),
         }
     }

@@ -77,6 +77,7 @@ impl Fixture {
             requirement: Ok(Requirement::default()),
             family: Some(&FORWARDED),
             line: Told::default(),
+            gateway: None,
             certificates: ToldCertificates::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -157,6 +158,11 @@ fn a_proof_is_for_one_request_one_token_and_one_key() {
         let refused = fixture.ask_as(key, token, &told(), &[&proof]).unwrap_err();
         assert_eq!(Some(refused.code), mismatch);
     }
+    // The key and the token are compared before a signature is checked.
+    let forged = format!("{}.AAAA", proof.rsplit_once('.').unwrap().0);
+    let refused = fixture.ask_as(other, TOKEN, &told(), &[&forged]).unwrap_err();
+    assert_eq!(Some(refused.code), mismatch);
+    assert_eq!(fixture.ask(&[&forged]), Some(DenialCode::BadDpopProof));
     assert_eq!(fixture.ask(&[&proof]), None, "it was never used");
 }
 

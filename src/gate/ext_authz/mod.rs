@@ -47,11 +47,7 @@ impl ExtAuthz {
     pub fn new(gate: Arc<GateService>, is_certified: bool) -> Self {
         let config = &gate.config;
         // Whoever showed a certificate is a gateway, and has the calls of all its clients.
-        let gateways = if is_certified {
-            Networks::everybody()
-        } else {
-            config.gateways.and(&config.proof.networks)
-        };
+        let gateways = if is_certified { Networks::everybody() } else { config.gateways.clone() };
         let server = AuthorizationServer::new(Authorizer { gate, is_certified })
             .max_decoding_message_size(MAX_QUESTION_BYTES);
         Self { dispatcher: Dispatcher::new(server, gateways) }
@@ -78,11 +74,18 @@ impl Authorization for Authorizer {
         call: tonic::Request<CheckRequest>,
     ) -> Result<tonic::Response<CheckResponse>, Status> {
         let peer = Peer { address: peer_of(&call), is_certified: self.is_certified };
-        let proof = &self.gate.config.proof;
+        let (proof, gateways) = (&self.gate.config.proof, &self.gate.config.gateways);
         let is_proven = proof.proves(peer, call.metadata().as_ref());
         let is_heard = is_proven || !proof.is_demanded();
         let asked = AskedRequest::read(call.into_inner());
-        let mut inquiry = asked.inquiry(&self.gate.config.gateways);
+        let mut inquiry = asked.inquiry(gateways);
+        inquiry.gateway = peer.address;
+        // As over HTTP: nobody else is believed who the client is.
+        let is_listed = peer.address.is_some_and(|address| gateways.holds(address));
+        let is_believed = is_proven || (is_heard && is_listed);
+        if !is_believed {
+            inquiry.line.client = None;
+        }
         if is_proven {
             inquiry.certificates = asked.certificates(peer.is_certified);
         }
@@ -92,7 +95,7 @@ impl Authorization for Authorizer {
             Some(refusal) => Verdict::Deny(refusal.into()),
             None => self.gate.gate().check(&inquiry).await,
         };
-        let source = if is_heard { asked.peer() } else { peer.address };
+        let source = if is_believed { asked.peer() } else { peer.address };
         let answer = self.answer(source, &inquiry, &verdict).await;
         Ok(tonic::Response::new(answer))
     }

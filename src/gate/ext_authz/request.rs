@@ -163,6 +163,7 @@ impl AskedRequest {
             requirement: self.requirement.clone(),
             family: Some(self.family),
             line,
+            gateway: None,
             certificates: ToldCertificates::default(),
         }
     }

@@ -52,7 +52,7 @@ refusals! {
     DeepHost "deep_host" "The host is more than one label below that of a wildcard",
     LetterCase "letter_case" "The path is that of a route in other letters, small or capital",
     TrailingSlash "trailing_slash" "The path is that of a route but for a slash at its end",
-    UnknownClient "unknown_client" "A route is for some networks, and the gateway told no client, or is none of TRUSTED_PROXIES",
+    UnknownClient "unknown_client" "A route is for some networks, and the gateway told no client, or neither proved itself nor is one of TRUSTED_PROXIES",
 }
 
 #[cfg(test)]

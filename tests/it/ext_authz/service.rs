@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use portcullis::gate::ext_authz::generated::auth::attribute_context::{HttpRequest, Request};
+use portcullis::gate::ext_authz::generated::auth::attribute_context::{HttpRequest, Peer, Request};
 use portcullis::gate::ext_authz::generated::auth::authorization_client::AuthorizationClient;
 use portcullis::gate::ext_authz::generated::auth::check_response::HttpResponse;
 use portcullis::gate::ext_authz::generated::auth::{AttributeContext, CheckRequest, CheckResponse};
+use portcullis::gate::ext_authz::generated::config::{Address, SocketAddress, address};
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -149,6 +150,36 @@ fn what_is_refused_keeps_its_id_its_line_and_its_words() {
     let log = gate.log();
     let about = |line: &&str| line.contains("id-of-a-call") && line.contains("host=\"app.test\"");
     assert_eq!(log.lines().filter(about).count(), 2, "{log}");
+}
+
+/// Whoever is no known gateway could name any address.
+#[test]
+fn a_gateways_peer_is_believed_of_a_known_gateway_alone() {
+    const POLICY: &str =
+        "[[route]]\npath = \"/*\"\nnetworks = [\"192.0.2.0/24\"]\nrequire = \"nothing\"\n";
+    let (denied, allowed) = ((Code::PermissionDenied as i32, "ambiguous_request"), (0, ""));
+    for (proxies, secret, expected) in [
+        ("off", "", denied),
+        ("10.0.0.0/8", "", denied),
+        ("127.0.0.0/8", "", allowed),
+        ("off", SECRET, allowed),
+    ] {
+        let realm = Realm::new().with("TRUSTED_PROXIES", proxies).with("GATEWAY_SECRET", secret);
+        let policy = realm.folder().join("policy.toml");
+        std::fs::write(&policy, POLICY).expect("writable");
+        let realm = realm.with("POLICY_FILE", &policy.display().to_string());
+        let (_realm, gate, address) = start(realm);
+        let mut question = question(&[("x-forwarded-proto", "https")]);
+        let socket = SocketAddress { address: "192.0.2.7".to_owned(), port_specifier: None };
+        let source = Address { address: Some(address::Address::SocketAddress(socket)) };
+        let attributes = question.attributes.as_mut().expect("attributes");
+        attributes.source = Some(Peer { address: Some(source), ..Peer::default() });
+        let answer = runtime().block_on(ask(address, &[SECRET], question)).expect("an answer");
+        assert_eq!(status(&answer), expected, "{proxies} {secret}");
+        if expected == denied {
+            gate.wait_for_log("client=127.0.0.1");
+        }
+    }
 }
 
 #[test]
