@@ -218,7 +218,7 @@ impl BoundIssuer {
         gate: Arc<GateService>,
         gate_prefix: String,
         shutdown: Shutdown,
-    ) -> anyhow::Result<()> {
+    ) -> DrainedIssuer {
         let Self { app, public, internal, grpc, is_certified } = self;
         let mut serving = JoinSet::new();
         let gate = Some(GateMount { service: gate, prefix: gate_prefix.into(), is_certified });
@@ -234,10 +234,30 @@ impl BoundIssuer {
                 shutdown.begin();
             }
         }
-        finish(&app.issuance, &shutdown).await;
-        app.dependencies.accounts.close().await;
-        app.audit.finish();
-        outcome
+        let IssuerApp { issuance, dependencies, audit, .. } = app;
+        DrainedIssuer { issuance, accounts: dependencies.accounts, audit, outcome }
+    }
+}
+
+/// The issuer when its listeners have ended. The gate may still have passwords checked there.
+pub(super) struct DrainedIssuer {
+    issuance: Arc<Issuance>,
+    accounts: Arc<dyn AccountStore>,
+    audit: AuditWriter,
+    outcome: anyhow::Result<()>,
+}
+
+impl DrainedIssuer {
+    /// Ends what was begun, and closes the accounts and the audit log; to be called when nobody asks
+    /// any more.
+    ///
+    /// # Errors
+    /// A listener failed.
+    pub(super) async fn close(self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        finish(&self.issuance, shutdown).await;
+        self.accounts.close().await;
+        self.audit.finish();
+        self.outcome
     }
 }
 

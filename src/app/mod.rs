@@ -281,13 +281,13 @@ impl Bound {
             None => report.await,
             // Half of a service is worse than none: a gateway would lead logins nowhere.
             Some(issuing) => {
-                let both = async {
-                    let ended = issuing.await;
+                let drained = async {
+                    let drained = issuing.await;
                     shutdown.begin();
-                    ended.context("the issuer failed")?
+                    drained
                 };
-                let (report, ended) = tokio::join!(report, both);
-                ended?;
+                let (report, drained) = tokio::join!(report, drained);
+                drained.context("the issuer failed")?.close(&shutdown).await?;
                 report
             }
         };

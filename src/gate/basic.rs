@@ -176,7 +176,7 @@ impl BasicAccounts {
     /// another user's or nobody's, the user may not log in, or his stored hash is another one.
     ///
     /// # Errors
-    /// The store does not say within `timeout`.
+    /// The store does not say within `timeout`, the wait for a turn to ask included.
     pub(super) async fn recheck(
         &self,
         credentials: &BasicCredentials,
@@ -184,9 +184,11 @@ impl BasicAccounts {
         timeout: Duration,
     ) -> Result<Option<Verified>, BasicError> {
         let Ok(login) = Login::parse(&credentials.login) else { return Ok(None) };
-        let _read = self.reads.try_acquire().map_err(|_| BasicError::Busy)?;
-        let found = tokio::time::timeout(timeout, self.accounts.user_by_login(&login)).await;
-        let found = found.map_err(|_| BasicError::Busy)??;
+        let read = async {
+            let _permit = self.reads.acquire().await.map_err(|_| BasicError::Busy)?;
+            Ok::<_, BasicError>(self.accounts.user_by_login(&login).await?)
+        };
+        let found = tokio::time::timeout(timeout, read).await.map_err(|_| BasicError::Busy)??;
         let same = found.filter(|user| may_log_in(user) && self.is_evidence_of(evidence, user));
         same.map(|user| self.identity(&user)).transpose().map_err(BasicError::from)
     }

@@ -34,6 +34,8 @@ pub enum Operation {
     Refund,
     /// Releases a lease.
     ReleaseLease,
+    /// Remembers a DPoP proof.
+    RememberProof,
     /// Deletes a token.
     Remove,
     /// Moves the end of a session forward.
@@ -69,6 +71,7 @@ impl Operation {
             Self::RecordFailure => "record_failure",
             Self::Refund => "refund",
             Self::ReleaseLease => "release_lease",
+            Self::RememberProof => "remember_proof",
             Self::Remove => "remove",
             Self::Renew => "renew",
             Self::ReplaceLease => "replace_lease",
@@ -89,7 +92,7 @@ pub enum StoreKind {
     Sessions,
     /// Opaque tokens.
     Tokens,
-    /// Leases and limits.
+    /// Leases, limits and DPoP proofs.
     Limits,
 }
 
@@ -116,6 +119,7 @@ impl StoreKind {
                 O::ReplaceLease,
                 O::ReadLease,
                 O::ReleaseLease,
+                O::RememberProof,
                 O::Take,
                 O::Refund,
                 O::RecordFailure,

@@ -33,7 +33,7 @@ pub use store::{NewRecord, RecordStore, StoredRecord};
 pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// The name of the kind; part of the key.
     const KIND: &'static str;
-    /// For how long a store should keep it after its end.
+    /// For how long a store should keep it after its end, since clocks differ.
     const MARGIN: Duration;
 
     /// The moment from which it says no more than no record does.
@@ -120,7 +120,8 @@ impl Records {
         self.call(operation, self.0.store.delete(&key)).await
     }
 
-    /// Makes room: deletes what ended at or before `before`, and says how much. May take a minute.
+    /// Makes room: deletes what ended at or before `before` with its margin, and says how much. May take
+    /// a minute.
     pub async fn purge(&self, before: UnixTime) -> Result<u64, StoreError> {
         self.0.guard.purge(self.0.store.purge(before)).await
     }
@@ -161,5 +162,6 @@ fn new_record<R: Record>(
 ) -> Result<NewRecord, StoreError> {
     let value = serde_json::to_string(record).map_err(|_| key.corrupt("it cannot be written"))?;
     let end = record.end();
-    Ok(NewRecord { value, end, keep: end.since(at).saturating_add(R::MARGIN) })
+    let keep = end.since(at).saturating_add(R::MARGIN);
+    Ok(NewRecord { value, end: end.after(R::MARGIN), keep })
 }

@@ -27,6 +27,14 @@ const MAX_BYTES: usize = 4_096;
 /// The members of a JWK that no public key has (RFC 7518, sections 6.2.2, 6.3.2 and 6.4).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// A proof whose signature is not checked yet.
+#[derive(Debug)]
+pub struct UncheckedProof<'t> {
+    claimed: DpopProof,
+    key: VerifyingKey,
+    parts: Parts<'t>,
+}
+
 /// A proof whose signature is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DpopProof {
@@ -84,6 +92,14 @@ impl DpopProof {
     /// # Errors
     /// The reason why it is none.
     pub fn verify(text: &str) -> Result<Self, DpopError> {
+        Self::read(text)?.verify()
+    }
+
+    /// Reads a proof, so that its key can be compared before anything is computed with it.
+    ///
+    /// # Errors
+    /// The reason why it is none.
+    pub fn read(text: &str) -> Result<UncheckedProof<'_>, DpopError> {
         if text.len() > MAX_BYTES {
             return Err(DpopError::Malformed);
         }
@@ -92,12 +108,8 @@ impl DpopProof {
         let claims = jws::decode(parts.payload).and_then(|bytes| Claims::parse(&bytes));
         let claims = claims.map_err(|_| DpopError::Malformed)?;
         let key = key_of(&header)?;
-        let proof = Self::of(&claims, &key).ok_or(DpopError::Malformed)?;
-        if key.verifies(parts.message.as_bytes(), parts.signature) {
-            Ok(proof)
-        } else {
-            Err(DpopError::Signature)
-        }
+        let claimed = Self::of(&claims, &key).ok_or(DpopError::Malformed)?;
+        Ok(UncheckedProof { claimed, key, parts })
     }
 
     fn of(claims: &Claims, key: &VerifyingKey) -> Option<Self> {
@@ -110,6 +122,23 @@ impl DpopProof {
             id: text("jti")?.to_owned(),
             token: Thumbprint::from_base64url(text("ath")?)?,
         })
+    }
+}
+
+impl UncheckedProof<'_> {
+    /// The proof that it claims to be, whoever wrote it.
+    pub fn claimed(&self) -> &DpopProof {
+        &self.claimed
+    }
+
+    /// Checks the signature with the key in it.
+    ///
+    /// # Errors
+    /// [`DpopError::Signature`].
+    pub fn verify(self) -> Result<DpopProof, DpopError> {
+        let Self { claimed, key, parts } = self;
+        let is_signed = key.verifies(parts.message.as_bytes(), parts.signature);
+        if is_signed { Ok(claimed) } else { Err(DpopError::Signature) }
     }
 }
 

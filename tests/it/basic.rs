@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::support::{
+    PATIENCE,
     app::App,
     http::{Client, Response, bearer, get, request},
     issuer::{ALICE, Issuer, SCOPES},
     nginx::Nginx,
+    poll,
     realm::Realm,
 };
 
@@ -155,6 +157,28 @@ fn tries_of_an_address_are_counted_together_with_its_logins() {
     assert_eq!(from("192.0.2.1", "five"), 429);
 }
 
+/// A gateway that proved itself is believed who the client is; where nobody knows, its own address counts.
+#[test]
+fn tries_of_clients_who_are_not_known_count_as_those_of_their_gateway() {
+    const SECRET: &str = "the-secret-of-the-gateway-in-32-bytes";
+    let proof = format!("X-Portcullis-Gateway: {SECRET}");
+    for (secret, another) in [(SECRET, 401), ("", 429)] {
+        let realm = realm().with("RATE_LIMITS", "true").with("RATE_LIMIT_PER_MINUTE", "2");
+        let realm = realm.with("TRUSTED_PROXIES", "off").with("GATEWAY_SECRET", secret);
+        let issuer = Issuer::start(&realm);
+        let from = |address: &str, name: &str| {
+            let line = format!("X-Forwarded-For: {address}");
+            ask(issuer.gate.address, &[&basic(name, "wrong"), &line, &proof]).status
+        };
+        assert_eq!((from("198.51.100.7", "one"), from("198.51.100.7", "two")), (401, 429));
+        assert_eq!(from("203.0.113.9", "three"), another, "{secret:?}");
+        // The issuer has no proof of anybody, so this is the address of the gateway.
+        let form = [("grant_type", "password"), ("username", "four"), ("password", "wrong")];
+        let expected = if secret.is_empty() { 429 } else { 400 };
+        assert_eq!(issuer.form("/token", &form, &[]).status, expected, "{secret:?}");
+    }
+}
+
 #[test]
 fn a_flood_of_wrong_passwords_keeps_no_good_one_out_that_was_checked() {
     let realm = realm()
@@ -184,6 +208,23 @@ fn a_flood_of_wrong_passwords_keeps_no_good_one_out_that_was_checked() {
     assert!(told.iter().all(|status| [401, 503].contains(status)), "{told:?}");
     assert!(told.contains(&503), "more were sent than one thread can hash: {told:?}");
     assert!(asked > 3, "{asked}");
+}
+
+/// The gate shares the accounts and the audit log with the issuer, whose listeners may end before its own.
+#[test]
+fn a_request_that_is_under_way_at_the_end_has_its_password_checked() {
+    let realm = realm();
+    realm.add_user(ALICE.0, ALICE.1, &SCOPES);
+    let mut issuer = Issuer::start(&realm);
+    let bytes = request("GET", TRAEFIK, &[&basic(ALICE.0, ALICE.1)], b"");
+    let (begun, rest) = bytes.split_at(20);
+    let mut late = Client::connect(issuer.gate.address);
+    late.send(begun);
+    issuer.gate.signal("TERM");
+    let drained = || (issuer.gate.log().matches(" drained ").count() >= 3).then_some(());
+    poll("the end of the issuer's listeners", PATIENCE, drained);
+    assert_eq!(late.exchange(rest).status, 200, "{}", issuer.gate.log());
+    assert!(issuer.gate.wait().success());
 }
 
 #[test]

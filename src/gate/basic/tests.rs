@@ -98,3 +98,19 @@ async fn a_digest_says_nothing_without_the_key_of_its_process() {
     let shown = format!("{one:?} {:?}", BasicCredentials::parse(&encoded("a:hunter2")));
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[tokio::test]
+async fn who_was_checked_before_waits_for_a_turn_to_be_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let basic = basic(&folder).await;
+    let credentials = BasicCredentials::parse(&encoded("nobody:x")).expect("credentials");
+    let evidence = PasswordEvidence { user: UserId::parse("u").expect("an id"), hash: [0; 32] };
+    let all = basic.reads.acquire_many(64).await.expect("never closed");
+    let late = basic.recheck(&credentials, &evidence, Duration::ZERO).await;
+    assert_eq!(late.map(|found| found.is_some()), Err(BasicError::Busy));
+    let mut waiting =
+        std::pin::pin!(basic.recheck(&credentials, &evidence, Duration::from_secs(60)));
+    assert!(futures_util::future::poll_immediate(waiting.as_mut()).await.is_none());
+    drop(all);
+    assert_eq!(waiting.await.map(|found| found.is_some()), Ok(false));
+}

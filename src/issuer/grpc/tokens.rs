@@ -25,7 +25,7 @@ use crate::issuer::revocation::{Bearer, MAX_LISTED};
 use crate::issuer::{Issuance, client_auth, refresh, scopes};
 use crate::secret::Secret;
 use crate::session::{self, SessionId};
-use crate::token::{Claims, is_scope};
+use crate::token::{Claims, Confirmation, is_scope};
 
 /// The service.
 #[derive(Debug)]
@@ -267,6 +267,10 @@ fn described(
     }
     claims.remove("active");
     let read: Claims = serde_json::from_value(Value::Object(claims.clone())).ok()?;
+    // Nobody proves here that he is the one whom it is bound to.
+    if !Confirmation::of(&read).is_ok_and(|demanded| demanded.is_empty()) {
+        return None;
+    }
     let granted = read.scopes().ok()?;
     let missing_scopes: Vec<_> =
         required.iter().filter(|scope| !granted.contains(scope)).cloned().collect();
@@ -307,4 +311,32 @@ fn required<'a>(text: &'a str, name: &str) -> Result<&'a str, IssueError> {
         return Err(IssueError::invalid_request(format!("{name} is missing")));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_bound_to_its_sender_is_not_active() {
+        let described = |more: Value| {
+            let mut claims = json!({"active": true, "sub": "alice", "scope": "a"});
+            let claims = claims.as_object_mut().unwrap();
+            claims.extend(more.as_object().unwrap().clone());
+            described(claims.clone(), &[])
+        };
+        let thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+        assert!(described(json!({"token_type": "Bearer"})).is_some_and(|found| found.active));
+        for bound in [
+            json!({"cnf": {"jkt": thumbprint}, "token_type": "DPoP"}),
+            json!({"cnf": {"x5t#S256": thumbprint}}),
+            json!({"cnf": {"kid": "k"}}),
+            json!({"cnf": null}),
+            json!({"token_type": "DPoP"}),
+        ] {
+            assert_eq!(described(bound.clone()), None, "{bound}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Names of records, and for how long a server should keep them.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -67,6 +68,11 @@ impl Lifetime {
         Self::of_secs(millis.div_ceil(1_000).saturating_add(MARGIN))
     }
 
+    /// A lifetime of this length, in which a margin is counted already.
+    pub fn of(keep: Duration) -> Self {
+        Self::of_secs(u64::try_from(keep.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+
     /// The lifetime that is left, as a server says it.
     pub(super) fn left(secs: i64) -> Self {
         u64::try_from(secs).map_or(Self::ENDLESS, Self::of_secs)
@@ -118,6 +124,13 @@ mod tests {
             (at(0), at(u64::MAX), None),
         ] {
             assert_eq!(Lifetime::between(from, until), Lifetime(expected), "{from:?} {until:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_with_a_margin_of_its_own_gets_no_other() {
+        for (millis, expected) in [(0, Some(1)), (1, Some(1)), (1_001, Some(2)), (u64::MAX, None)] {
+            assert_eq!(Lifetime::of(Duration::from_millis(millis)), Lifetime(expected), "{millis}");
         }
     }
 

@@ -1,8 +1,6 @@
 //! Records in memcached, shared by the processes of many hosts, until it forgets them: under
 //! `portcullis:<kind>:<SHA-256 of the name>`. What it forgets begins anew.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::{NewRecord, RecordKey, RecordStore, StoredRecord};
@@ -37,7 +35,7 @@ impl RecordStore for MemcachedRecordStore {
         read: Option<&StoredRecord>,
         record: &NewRecord,
     ) -> Result<bool, StoreError> {
-        let (key, value, keep) = (hashed(key), record.value.as_bytes(), lifetime(record.keep));
+        let (key, value, keep) = (hashed(key), record.value.as_bytes(), Lifetime::of(record.keep));
         Ok(match read {
             None => self.memcached.add(&key, value, keep).await?,
             Some(read) => self.memcached.compare_and_swap(&key, read.version, value, keep).await?,
@@ -64,9 +62,4 @@ impl RecordStore for MemcachedRecordStore {
 
 fn hashed(key: &RecordKey) -> Key {
     Key::hashed(&format!("portcullis:{}:", key.kind()), key.name())
-}
-
-/// So long, and the margin that every record has there.
-fn lifetime(keep: Duration) -> Lifetime {
-    Lifetime::between(UnixTime::EPOCH, UnixTime::EPOCH.after(keep))
 }

@@ -289,7 +289,8 @@ pub mod token_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Says whether an access token, a JWT or a handle, is good now, and for what. A token that is
-        /// not good is an answer, no error.
+        /// not good is an answer, no error. So is one that is bound to its sender (`cnf`): no proof of
+        /// that is shown here, so it is not active.
         pub async fn validate(
             &mut self,
             request: impl tonic::IntoRequest<super::ValidateRequest>,
@@ -386,7 +387,8 @@ pub mod token_service_server {
             request: tonic::Request<super::RefreshRequest>,
         ) -> std::result::Result<tonic::Response<super::RefreshResponse>, tonic::Status>;
         /// Says whether an access token, a JWT or a handle, is good now, and for what. A token that is
-        /// not good is an answer, no error.
+        /// not good is an answer, no error. So is one that is bound to its sender (`cnf`): no proof of
+        /// that is shown here, so it is not active.
         async fn validate(
             &self,
             request: tonic::Request<super::ValidateRequest>,
