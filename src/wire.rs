@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod budget;
+pub(crate) mod deserialization;
 pub(crate) mod file;
 pub(crate) mod grpc;
 pub mod https;

@@ -197,6 +197,7 @@ fn where_it_listens(config: &Config, bound: &Bound, issuer: &BoundIssuer) -> Str
 Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on where it was.
 
   gate      {gate} (what the gateway asks)
+  ext_authz {ext_authz} (what Envoy asks by gRPC)
   issuer    {issuer_at} (what the gateway leads to: log in, refresh, revoke)
   internal  {internal} (other services and administrators)
   gRPC      {grpc}
@@ -204,6 +205,7 @@ Portcullis runs, for this host alone. Ctrl-C stops it; started again, it goes on
   files     {data_dir} (signing key, sessions, accounts, administrator's token, audit log)
 ",
         gate = list(&bound.gate_addresses()),
+        ext_authz = list(&bound.ext_authz_addresses()),
         issuer_at = list(&issuer.public_addresses()),
         internal = list(&issuer.internal_addresses()),
         grpc = list(&issuer.grpc_addresses()),
@@ -254,7 +256,8 @@ Type in another terminal:
   # The users of `dev`
   {program} user list --accounts-url {accounts}
 
-Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md
+Put it behind a gateway: examples/nginx/README.md, examples/traefik/README.md; beside them
+are caddy, haproxy, envoy, ingress-nginx and nginx-gateway-fabric
 ",
         minutes = issuance.policy.access_lifetime.as_secs().div_ceil(60),
         admin = admin_example(issuance, issuer)?,

@@ -89,7 +89,12 @@ async fn run_explain(args: &Args) -> Outcome {
             "POLICY_FILE is set: name the client's request by --url, --curl, --har or --request-id";
         return Err(Failure::usage(anyhow!(problem)));
     }
+    let names_request = recorded.is_some();
     let mut recorded = recorded.unwrap_or_else(Recorded::unknown);
+    if names_request && !app.service.gate().has_policy() {
+        let note = "POLICY_FILE is not set, so no route judges the URL and the method";
+        recorded.notes.push(note.to_owned());
+    }
     let dialect = args.dialect.or(recorded.dialect).unwrap_or(Dialect::Nginx);
     let request = request(args, dialect, &recorded)?.into_parts().0;
     let endpoint = Endpoint::at(request.uri.path()).context("a path begins with a slash");

@@ -1,11 +1,14 @@
 //! A configuration in words: accepted issuers, addresses, what is issued and where it is stored. `check-config` prints it, `serve` writes it to the log. It holds no secret.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::config::{Config, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
+use url::{Position, Url};
+
+use crate::config::settings::ISSUER;
+use crate::config::{Config, GateConfig, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
 use crate::gate::introspection::IntrospectedIssuer;
 use crate::issuer::policy::RefreshPolicy;
+use crate::policy::Access;
 use crate::server::{Address, ListenerConfig};
 use crate::telemetry::audit::AuditTarget;
 use crate::token::{Algorithm, Issuer, SessionRule, VerifyingKey, algorithm, key_file};
@@ -43,15 +46,19 @@ impl AcceptedIssuer {
     }
 
     fn of_introspected(issuer: &IntrospectedIssuer) -> Self {
-        let url = &issuer.keys.url;
-        let host = url.host_str().unwrap_or_default();
-        let place = format!("none: asked at {}://{host}{}", url.scheme(), url.path());
+        let place = format!("none: asked at {}", place_of(&issuer.keys.url));
         Self::with(issuer, "opaque".to_owned(), place)
     }
 
     fn with<K>(issuer: &Issuer<K>, algorithms: String, keys: String) -> Self {
         Self {
-            issuer: issuer.iss.clone().unwrap_or_else(|| "any (`iss` is not checked)".to_owned()),
+            issuer: match issuer.iss.as_deref() {
+                None => "any (`iss` is not checked)".to_owned(),
+                Some(iss) if iss == ISSUER.entry.default => {
+                    format!("{iss} (the default of ISSUER)")
+                }
+                Some(iss) => iss.to_owned(),
+            },
             algorithms,
             keys,
             audiences: audiences(issuer),
@@ -79,6 +86,11 @@ fn audiences<K>(issuer: &Issuer<K>) -> String {
         ([], Some(default)) => format!("{default}, or no `aud`"),
         (listed, _) => listed.join(", "),
     }
+}
+
+/// A URL without what may be a secret: the user before the host, the query.
+fn place_of(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath])
 }
 
 /// The algorithms of the ring's keys, whether they sign now or not.
@@ -121,10 +133,7 @@ pub(super) fn issued(config: &Config) -> Option<String> {
     match &issuance.hook {
         None => text.push_str("the built-in accounts"),
         // What stands behind the path may be a secret.
-        Some(hook) => {
-            let host = hook.url.host_str().unwrap_or_default();
-            let _ = write!(text, "{}://{host}{}", hook.url.scheme(), hook.url.path());
-        }
+        Some(hook) => text.push_str(&place_of(&hook.url)),
     }
     Some(text)
 }
@@ -156,6 +165,8 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     if !config.gate.ext_authz.addresses.is_empty() {
         lines.push(line("ext_authz", &listener(&config.gate.ext_authz)));
     }
+    lines.push(line("gateways", &gateways(&config.gate)));
+    lines.push(line("policy", &policy(&config.gate)));
     lines.push(line("metrics", &listener(&config.metrics_listen)));
     if let Some(issuance) = &config.issuance {
         lines.extend(listeners(issuance));
@@ -168,6 +179,37 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     ));
     lines.extend(config.warnings.iter().map(|warning| line("warning", warning)));
     lines
+}
+
+/// The proofs by which gateways are told from others.
+fn gateways(gate: &GateConfig) -> String {
+    let proofs = [
+        ("a client certificate", gate.listen.asks_for_certificates()),
+        ("GATEWAY_SECRET", !gate.gateway_secrets.is_empty()),
+        ("GATEWAY_NETWORKS", !gate.gateway_networks.is_empty()),
+    ];
+    let set: Vec<_> =
+        proofs.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+    if set.is_empty() {
+        "no proof is asked for".to_owned()
+    } else {
+        format!("proved by {}", set.join(" or "))
+    }
+}
+
+/// The policy that is loaded, by its size.
+fn policy(gate: &GateConfig) -> String {
+    let loaded = gate.policy.as_ref();
+    let routes = loaded.and_then(|loaded| Some((loaded, loaded.set.policy.as_ref()?)));
+    let Some((loaded, policy)) = routes else {
+        return "none: a good credential suffices".to_owned();
+    };
+    let default = match policy.default_access() {
+        Access::Denied => "deny",
+        Access::Public => "public",
+        Access::Required(_) => "token",
+    };
+    format!("{} routes of {}, default {default}", policy.len(), loaded.source.names())
 }
 
 fn listeners(issuance: &IssuanceConfig) -> [String; 3] {

@@ -226,6 +226,28 @@ fn unproven_listeners(gate: &GateConfig) -> impl Iterator<Item = &'static str> +
     open.into_iter().flatten()
 }
 
+/// Warns where a route asks for an issuer whose tokens nobody accepts here.
+pub(super) fn warn_of_unknown_issuers(
+    reader: &mut Reader<'_>,
+    gate: &GateConfig,
+    tokens: &TokenConfig,
+) {
+    let signing = tokens.issuers.iter().map(|issuer| issuer.iss.as_deref());
+    let introspected = tokens.introspected.iter().map(|issuer| issuer.iss.as_deref());
+    let accepted: Vec<_> = signing.chain(introspected).collect();
+    if accepted.contains(&None) {
+        return;
+    }
+    let policy = gate.policy.as_ref().and_then(|policy| policy.set.policy.as_ref());
+    for issuer in policy.iter().flat_map(|policy| policy.named_issuers()) {
+        if !accepted.contains(&Some(issuer)) {
+            let problem =
+                format!("a route asks for the issuer {issuer:?}, whose tokens are refused");
+            reader.warn(settings::POLICY_FILE, problem);
+        }
+    }
+}
+
 /// The claims that go into headers; those of a user's roles are among them.
 pub(super) fn identity(reader: &mut Reader<'_>) -> IdentityHeaders {
     let listed = reader.get(settings::IDENTITY_HEADERS).join(",");

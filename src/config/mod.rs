@@ -211,6 +211,7 @@ impl Config {
         gate::warn_of_unproven_gateways(reader, &gate);
         gate::warn_of_unknown_clients(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
+        gate::warn_of_unknown_issuers(reader, &gate, &tokens);
         gate::check_basic(reader, &gate, issuance.as_ref());
         if let Some(issuance) = &issuance {
             store::check_lists(reader, &sessions.store, &issuance.policy);

@@ -7,25 +7,29 @@ mod lists;
 mod models;
 mod require;
 mod route;
+mod routes;
+mod table;
 mod warnings;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use toml::{Spanned, Value};
+use serde::de::IgnoredAny;
+use toml::Spanned;
+use toml::de::DeValue;
 
 use super::mistakes::Mistakes;
 use crate::policy::claim::ClaimPath;
 use crate::policy::permissions::Permissions;
-use crate::policy::routes::PathPattern;
-use crate::policy::{Access, Policy, Requirement, Route};
+use crate::policy::{Access, Policy, Requirement};
 use crate::wire::file::FileVersion;
 pub(super) use cases::read_cases;
 pub use cases::{Expectation, ExpectedCase};
 pub(super) use models::{CasbinFiles, PolicyFiles};
 use models::{ModelsRead, read_text};
 use route::{RouteEntry, RouteTable};
+use routes::Routes;
+use table::{Source, Tell};
 
 /// The files with the policy, and how they are read.
 #[derive(Clone, Debug)]
@@ -55,16 +59,17 @@ pub struct PolicyConfig {
     pub set: PolicySet,
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
+/// The file as it is written, but for its routes, which are read one by one.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
     #[serde(default)]
     default: DefaultAccess,
     #[serde(default)]
     cors_preflight: Preflight,
-    #[serde(default, rename = "route")]
-    routes: Vec<Spanned<Value>>,
+    /// Its name alone, for the list of keys in a message.
+    #[serde(rename = "route")]
+    _routes: Option<IgnoredAny>,
 }
 
 /// The access to what no route names.
@@ -112,7 +117,8 @@ impl PolicySource {
         let read = ModelsRead::read(&self.files, &mut mistakes);
         let policy = self.files.routes.as_deref().and_then(|path| {
             let place = path.display().to_string();
-            let text = read_text(path).map_err(|problem| mistakes.add(&place, problem)).ok()?;
+            let text = read_text(path, "POLICY_FILE");
+            let text = text.map_err(|problem| mistakes.add(&place, problem)).ok()?;
             self.compile(&place, &text, &read, &mut mistakes)
         });
         if !mistakes.is_empty() {
@@ -142,112 +148,59 @@ impl PolicySource {
         models: &ModelsRead,
         mistakes: &mut Mistakes,
     ) -> Option<Policy> {
-        let line = |offset| line_of(text, offset);
-        let table: PolicyFile = match toml::from_str(text) {
-            Ok(table) => table,
-            Err(error) => {
-                let at = error.span().map_or(1, |span| line(span.start));
-                mistakes.add(&format!("{place}, line {at}"), message(&error));
-                return None;
-            }
-        };
-        if table.default == DefaultAccess::Public {
-            mistakes.warn(place, "default = \"public\" lets everybody in where no route is named");
+        let mut source = Source::new(place, text, mistakes);
+        let mut file = source.parse()?;
+        let tables = source.take_tables(&mut file, "route");
+        let head: PolicyFile = source.read_head(file).unwrap_or_default();
+        if head.default == DefaultAccess::Public {
+            let problem = "default = \"public\" lets everybody in where no route is named";
+            source.mistakes.warn(place, problem);
         }
-        if table.routes.is_empty() && table.default == DefaultAccess::Deny {
-            mistakes.warn(place, "there is no [[route]]: every request is denied");
+        if tables.is_empty() && head.default == DefaultAccess::Deny {
+            source.mistakes.warn(place, "there is no [[route]]: every request is denied");
         }
         let mut routes = Routes::default();
-        for (number, route) in table.routes.into_iter().enumerate() {
-            let at = line(route.span().start);
-            let mut wrong = |problem: String| {
-                mistakes.add(&format!("{place}, line {at} (route {})", number + 1), problem);
-            };
-            if let Some(entry) = read_route(route.into_inner(), models, &mut wrong) {
-                routes.add(entry, &mut wrong);
+        for (number, table) in tables.into_iter().enumerate() {
+            let (start, name) = (table.span().start, format!(" (route {})", number + 1));
+            let line = source.line(start);
+            let mut tell = |at: usize, problem: String| source.wrong(at, &name, problem);
+            if let Some(entry) = read_route(table, models, &mut tell) {
+                routes.add(entry, line, &mut |problem| tell(start, problem));
             }
         }
         if mistakes.is_empty() {
-            for warning in warnings::about(&routes.places, models.has_casbin()) {
+            for warning in warnings::about(&routes, models.has_casbin()) {
                 mistakes.warn(place, warning);
             }
         }
-        let default = match table.default {
+        let default = match head.default {
             DefaultAccess::Deny => Access::Denied,
             DefaultAccess::Token => Access::Required(Requirement::default()),
             DefaultAccess::Public => Access::Public,
         };
-        let allows_preflight = table.cors_preflight == Preflight::Allow;
+        let allows_preflight = head.cors_preflight == Preflight::Allow;
         Policy::compile(routes.places, default, allows_preflight, self.roles.clone())
-            .map_err(|twice| mistakes.add(place, format!("{twice}, with other parameter names")))
+            .map_err(|twice| mistakes.add(place, twice.to_string()))
             .ok()
     }
 }
 
-/// The line of a file in which this byte stands.
-fn line_of(text: &str, offset: usize) -> usize {
-    text[..offset.min(text.len())].matches('\n').count() + 1
-}
-
-/// A message of TOML's reader, in one line. There is no secret in a policy.
-fn message(error: &toml::de::Error) -> String {
-    error.message().trim().replace('\n', " ")
-}
-
+/// Reads a route; `None` where something is wrong.
 fn read_route(
-    value: Value,
+    route: Spanned<DeValue<'_>>,
     models: &ModelsRead,
-    wrong: &mut impl FnMut(String),
+    tell: &mut Tell<'_>,
 ) -> Option<RouteEntry> {
-    let table: RouteTable = value.try_into().map_err(|error| wrong(message(&error))).ok()?;
-    table.check(models, wrong)
-}
-
-/// Host and path, and the routes there in the order of the file.
-type RoutesOfFile = Vec<(String, PathPattern, Vec<Route>)>;
-
-/// The routes so far, by host and path.
-#[derive(Default)]
-struct Routes {
-    places: RoutesOfFile,
-    numbers: HashMap<(String, String), usize>,
-    names: HashSet<String>,
-}
-
-impl Routes {
-    fn add(&mut self, entry: RouteEntry, wrong: &mut impl FnMut(String)) {
-        let RouteEntry { hosts, paths, route, is_named } = entry;
-        if is_named && !self.names.insert(route.name.to_string()) {
-            wrong(format!("another route is called {:?}", route.name));
-        }
-        for host in &hosts {
-            for path in &paths {
-                self.add_at(host, path, &route, wrong);
-            }
-        }
-    }
-
-    fn add_at(
-        &mut self,
-        host: &str,
-        path: &PathPattern,
-        route: &Route,
-        wrong: &mut impl FnMut(String),
-    ) {
-        let number =
-            *self.numbers.entry((host.to_owned(), path.to_string())).or_insert_with(|| {
-                self.places.push((host.to_owned(), path.clone(), Vec::new()));
-                self.places.len() - 1
-            });
-        let there = &mut self.places[number].2;
-        if let Some(before) = there.iter().find(|before| before.covers(route)) {
-            wrong(format!(
-                "no request ever takes it at {host}{path}: the route {:?} before it takes them all",
-                before.name
-            ));
-        }
-        there.push(route.clone());
-    }
+    let span = route.span();
+    let start = span.start;
+    let DeValue::Table(mut table) = route.into_inner() else {
+        tell(start, "a route is a table".to_owned());
+        return None;
+    };
+    let require = table.remove("require").map(|value| require::read(value, tell));
+    let read = table::read::<RouteTable>(table, span, "", tell)?;
+    let entry = read.value.check(require, models, &mut |problem| tell(start, problem));
+    entry.filter(|_| read.is_whole)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::settings::{Entry, Kind, SETTINGS};
 use super::tables::IssuerTable;
 use super::values::NO_MEMBERS;
 use super::{file_permissions, names};
+use crate::wire::deserialization::{self, Misread};
 
 /// The raw material: what the process was started with.
 #[derive(Clone, Default)]
@@ -348,19 +349,21 @@ fn read_issuers(value: toml::Value, place: &str, mistakes: &mut Mistakes) -> Vec
     };
     let read = |(number, table): (usize, toml::Value)| {
         let at = format!("issuers[{number}] in {place}");
-        table.try_into().map_err(|error| mistakes.add(&at, without_values(&error))).ok()
+        let read = deserialization::read(table);
+        read.map_err(|misread| mistakes.add(&at, without_values(&misread))).ok()
     };
     tables.into_iter().enumerate().filter_map(read).collect()
 }
 
 /// TOML's own message, where it names fields alone; what names values may hold a secret.
-fn without_values(error: &toml::de::Error) -> String {
-    let message = error.message();
+fn without_values(misread: &Misread<toml::de::Error>) -> String {
+    let message = misread.error.message();
     if message.starts_with("unknown field") || message.starts_with("missing field") {
-        return message.replace('\n', " ").trim().to_owned();
+        return misread.in_words("", message);
     }
-    "a value has the wrong type; docs/how-to/several-issuers.md shows the form of [[issuers]]"
-        .to_owned()
+    let problem =
+        "a value has the wrong type; docs/how-to/several-issuers.md shows the form of [[issuers]]";
+    misread.in_words("", problem)
 }
 
 /// The line where the file stops being TOML. The line itself may hold a secret.

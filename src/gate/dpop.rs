@@ -4,6 +4,7 @@
 //! There are no nonces (section 9): an answer of the gate does not always reach the client, and a
 //! client that prepares proofs in advance gains the length of the window alone.
 
+mod mismatch;
 mod replay;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+pub(super) use mismatch::mismatches;
 pub use replay::{ProcessMemory, ReplayMemory, ReplayScope};
 
 use super::denial::{Denial, DenialCode};

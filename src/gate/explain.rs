@@ -4,6 +4,7 @@
 //! only says in words what happens on the way.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,13 +15,16 @@ use super::denial::{Denial, DenialCode};
 use super::handle::is_handle;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, credential, route_of};
+use super::{Gate, announced_method, credential, dpop, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
 use crate::session::{NotLive, Session};
 use crate::token::algorithm;
 use crate::token::{Confirmation, TokenError, Verified};
+
+/// The time from which on a credential has no end that anybody should read.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The outcome of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -167,6 +171,7 @@ async fn take_credential_steps(
         steps.record("cookies", cookies_found(&found.source, &token))?;
     }
     let shown = gate.check_shown(&found, &token, inquiry);
+    let shown = shown.map_err(|denial| not_shown(&denial, &found, &token, inquiry));
     steps.record("possession", possession_found(&token, shown))?;
     Some(GoodCredential { token, session })
 }
@@ -183,7 +188,7 @@ fn take_requirement_steps(
         return steps.record("scopes", Ok(format!("{granted}, which suffices")));
     }
     requirement.conditions().iter().try_for_each(|condition| {
-        let (name, demand) = (condition.name(), condition.to_string());
+        let (name, demand) = (condition.name(), condition.asked_of(facts));
         let outcome = match (condition.check(facts), name) {
             (Ok(()), "scopes") => Ok(format!("{granted}, which suffices")),
             (Ok(()), _) => Ok(format!("needed is {demand}, and it is so")),
@@ -282,13 +287,30 @@ fn cookies_found(source: &CredentialSource<'_>, verified: &Verified) -> Result<S
 }
 
 /// What the sender proved, where the token is bound to one.
-fn possession_found(token: &Verified, shown: Result<(), Denial>) -> Result<String, String> {
+fn possession_found(token: &Verified, shown: Result<(), String>) -> Result<String, String> {
     let finding = match Confirmation::of(&token.claims) {
         Ok(demanded) if demanded.is_empty() => "the token is not bound to its sender",
         _ => "the sender proved what the token is bound to",
     };
-    let shown = shown.map(|()| finding.to_owned());
-    shown.map_err(|denial| denial.code.description().to_owned())
+    shown.map(|()| finding.to_owned())
+}
+
+/// The reason why a proof is not that of the token, and what differs.
+fn not_shown(
+    denial: &Denial,
+    found: &Found<'_>,
+    token: &Verified,
+    inquiry: &Inquiry<'_>,
+) -> String {
+    let key = Confirmation::of(&token.claims).ok().and_then(|demanded| demanded.key);
+    let mismatches = match (denial.code, key) {
+        (DenialCode::DpopProofMismatch, Some(key)) => {
+            dpop::mismatches(key, found.credential, inquiry)
+        }
+        _ => Vec::new(),
+    };
+    let told = denial.code.description().to_owned();
+    mismatches.iter().fold(told, |told, mismatch| format!("{told}; {mismatch}"))
 }
 
 fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
@@ -318,11 +340,18 @@ fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
 }
 
 fn token_found(verified: &Verified, clock: &dyn Clock) -> String {
-    let left = verified.usable_until.since(clock.now()).as_secs();
+    let left = verified.usable_until.since(clock.now());
     let issuer = &verified.issuer.name;
     let Some(signature) = &verified.signature else {
-        return format!("known, issuer {issuer}; good for another {left} s");
+        let known = format!("known, issuer {issuer}");
+        let has_end = left < FOR_EVER;
+        return if has_end {
+            format!("{known}; good for another {} s", left.as_secs())
+        } else {
+            known
+        };
     };
+    let left = left.as_secs();
     let key = signature
         .key
         .as_ref()

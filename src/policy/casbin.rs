@@ -5,6 +5,7 @@
 //! Casbin itself passes over a line that it does not understand, and such a line may have been a
 //! denial: here it is a mistake.
 
+mod blame;
 mod rules;
 
 use std::fmt;
@@ -132,7 +133,7 @@ fn read_model(text: &str) -> Result<DefaultModel, BadCasbin> {
     let definition = |key: &str| model.get_model().get(key).and_then(|section| section.get(key));
     for (key, section) in SECTIONS {
         if definition(key).is_none() {
-            return wrong(format!("{section} has no `{key}`"));
+            return wrong(format!("{section} has no `{key}`{}", blame::unknown_sections(text)));
         }
     }
     let parameters = definition("r").map_or(0, |request| request.tokens.len());
@@ -172,8 +173,12 @@ fn try_rule(enforcer: &mut Enforcer, rule: &Rule) -> Result<(), BadCasbin> {
     model.add_policy("p", &rule.kind, rule.fields.clone());
     let field = |at: usize| rule.fields.get(at).map_or("", String::as_str);
     let decided = enforce(enforcer, [field(0), field(1), field(2)]);
-    let wrong = |problem| BadCasbin::Rule { line: rule.line, problem };
-    decided.map(drop).map_err(|problem| wrong(format!("Casbin cannot decide by it: {problem}")))
+    let Err(problem) = decided else { return Ok(()) };
+    if let Some(problem) = blame::of_matcher(enforcer.get_model(), &problem) {
+        return Err(BadCasbin::Model(problem));
+    }
+    let problem = format!("Casbin cannot decide by it: {problem}");
+    Err(BadCasbin::Rule { line: rule.line, problem })
 }
 
 /// Casbin's `keyMatch`: a text, or all that begins with what stands before a star. Its own panics

@@ -21,6 +21,7 @@ pub use near::NearMiss;
 pub use requirement::{Certificates, Facts, Requirement, Unmet};
 pub use route::{Access, Route};
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use canonical::{CanonicalRequest, Refusal};
@@ -64,7 +65,9 @@ impl Policy {
         allows_preflight: bool,
         roles: Vec<ClaimPath>,
     ) -> Result<Self, NamedTwice> {
-        let routes = places.iter().map(|(_, _, routes)| routes.len()).sum();
+        // A route stands at each of its paths, under one name.
+        let names = places.iter().flat_map(|(_, _, routes)| routes).map(|route| &route.name);
+        let routes = names.map(|name| Arc::as_ptr(name).cast::<u8>()).collect::<HashSet<_>>().len();
         let index = RouteIndex::compile(places)?;
         let models = Models::default();
         Ok(Self { index, default, roles, models, allows_preflight, routes })
@@ -76,7 +79,7 @@ impl Policy {
         Self { models, ..self }
     }
 
-    /// The number of its routes.
+    /// The number of its routes, each of which may have several paths.
     pub fn len(&self) -> usize {
         self.routes
     }
@@ -84,6 +87,23 @@ impl Policy {
     /// Returns whether it has no route at all.
     pub fn is_empty(&self) -> bool {
         self.routes == 0
+    }
+
+    /// The access to what no route names.
+    pub fn default_access(&self) -> &Access {
+        &self.default
+    }
+
+    /// The issuers that conditions name.
+    pub(crate) fn named_issuers(&self) -> BTreeSet<&str> {
+        let routes = self.index.places().flat_map(|place| &place.value);
+        let mut issuers = BTreeSet::new();
+        for route in routes {
+            if let Access::Required(requirement) = &route.access {
+                requirement.add_issuers(&mut issuers);
+            }
+        }
+        issuers
     }
 
     /// Returns whether a CORS preflight passes where the request that it announces has a route.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 
+use crate::wire::deserialization;
+
 /// The model in force, if there is one, for whoever asks it; replaced as a whole.
 pub type PermissionsInForce = Arc<ArcSwapOption<Permissions>>;
 
@@ -113,14 +115,19 @@ impl Permissions {
     /// # Errors
     /// The first mistake in it, in one sentence.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let model: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let mut json = serde_json::Deserializer::from_str(json);
+        let model: Self = deserialization::read(&mut json)
+            .map_err(|misread| misread.in_words("", &misread.error.to_string()))?;
+        json.end().map_err(|error| error.to_string())?;
         model.check()?;
         Ok(model)
     }
 
     fn check(&self) -> Result<(), String> {
         for role in NEEDED_ROLES {
-            known("roles", &self.roles, role)?;
+            if !self.roles.contains(role) {
+                return Err(format!("roles has no {role:?}"));
+            }
         }
         for role in &self.roles {
             if !self.role_policy.contains_key(role) {
@@ -128,23 +135,38 @@ impl Permissions {
             }
         }
         for (item, policy) in &self.item_policy {
-            known("items", &self.items, item)?;
-            all_known("actions", &self.actions, &policy.valid_role_actions)?;
-            all_known("visibilities", &self.visibilities, &policy.valid_visibilities)?;
-            all_known("roles", &self.roles, &policy.invalid_roles)?;
+            let at = |key: &str| format!("item_policy.{item}{key}");
+            known(&at(""), [item], "items", &self.items)?;
+            known(
+                &at(".valid_role_actions"),
+                &policy.valid_role_actions,
+                "actions",
+                &self.actions,
+            )?;
+            let (key, used) = (at(".valid_visibilities"), &policy.valid_visibilities);
+            known(&key, used, "visibilities", &self.visibilities)?;
+            known(&at(".invalid_roles"), &policy.invalid_roles, "roles", &self.roles)?;
         }
         for (role, policy) in &self.role_policy {
-            known("roles", &self.roles, role)?;
-            all_known("items", &self.items, &policy.can_own_items)?;
-            all_known("actions", &self.actions, &policy.allowed_actions_for_owned)?;
-            for (visibility, actions) in &policy.allowed_actions_for_other {
-                known("visibilities", &self.visibilities, visibility)?;
-                all_known("actions", &self.actions, actions)?;
-            }
-            for (name, limit) in &policy.limits {
-                if !self.limits.contains_key(&limit.kind) {
-                    return Err(format!("limit {name:?} of {role:?} has no type in limits"));
-                }
+            known(&format!("role_policy.{role}"), [role], "roles", &self.roles)?;
+            self.check_role(role, policy)?;
+        }
+        Ok(())
+    }
+
+    fn check_role(&self, role: &str, policy: &RolePolicy) -> Result<(), String> {
+        let at = |key: &str| format!("role_policy.{role}{key}");
+        known(&at(".can_own_items"), &policy.can_own_items, "items", &self.items)?;
+        let owned = &policy.allowed_actions_for_owned;
+        known(&at(".allowed_actions_for_owned"), owned, "actions", &self.actions)?;
+        for (visibility, actions) in &policy.allowed_actions_for_other {
+            let key = at(".allowed_actions_for_other");
+            known(&key, [visibility], "visibilities", &self.visibilities)?;
+            known(&format!("{key}.{visibility}"), actions, "actions", &self.actions)?;
+        }
+        for (name, limit) in &policy.limits {
+            if !self.limits.contains_key(&limit.kind) {
+                return Err(format!("limit {name:?} of {role:?} has no type in limits"));
             }
         }
         Ok(())
@@ -222,12 +244,17 @@ fn is_visible(question: &AccessQuestion<'_>) -> bool {
     }
 }
 
-fn all_known(list: &str, names: &Names, used: &Names) -> Result<(), String> {
-    used.iter().try_for_each(|name| known(list, names, name))
-}
-
-fn known(list: &str, names: &Names, name: &str) -> Result<(), String> {
-    if names.contains(name) { Ok(()) } else { Err(format!("{list} has no {name:?}")) }
+/// Checks that a list holds all names that are used at this key.
+fn known<'n>(
+    key: &str,
+    used: impl IntoIterator<Item = &'n String>,
+    list: &str,
+    names: &Names,
+) -> Result<(), String> {
+    match used.into_iter().find(|name| !names.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(format!("{key}: {list} has no {name:?}")),
+    }
 }
 
 #[cfg(test)]

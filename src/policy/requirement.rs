@@ -3,6 +3,7 @@
 mod words;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::canonical::CanonicalPath;
@@ -125,7 +126,7 @@ pub enum Unmet {
     #[error("the login is too long ago")]
     LoginAge(Duration),
     /// A model of permissions does not let the user do this.
-    #[error("the model of permissions does not allow it")]
+    #[error("the answer is no")]
     Permission,
     /// The gateway showed no certificate.
     #[error("the gateway showed no certificate")]
@@ -154,6 +155,17 @@ impl Requirement {
     /// Its conditions.
     pub(crate) fn conditions(&self) -> &[Condition] {
         &self.0
+    }
+
+    /// Adds the issuers that its conditions name.
+    pub(super) fn add_issuers<'r>(&'r self, issuers: &mut BTreeSet<&'r str>) {
+        for condition in &self.0 {
+            match condition {
+                Condition::Issuer(names) => issuers.extend(names.iter().map(String::as_str)),
+                Condition::AnyOf(ways) => ways.iter().for_each(|way| way.add_issuers(issuers)),
+                _ => {}
+            }
+        }
     }
 
     /// Checks all conditions.

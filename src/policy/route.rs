@@ -58,6 +58,11 @@ impl Route {
         } else {
             later.methods.iter().all(|method| self.takes_method(method))
         };
-        methods && (self.networks.is_none() || self.networks == later.networks)
+        let networks = match (&self.networks, &later.networks) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(later)) => own.hold_all(later),
+        };
+        methods && networks
     }
 }

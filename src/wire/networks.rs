@@ -59,6 +59,12 @@ impl Networks {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Returns whether every address of `others` is in one of these, network by network.
+    pub fn hold_all(&self, others: &Self) -> bool {
+        let is_held = |other: &IpNet| self.0.iter().any(|network| network.contains(other));
+        others.0.iter().all(is_held)
+    }
+
     /// The client of a request that `peer` sent, where these are the networks of trusted gateways;
     /// `None` is a peer on a unix socket, which is this host. In `X-Forwarded-For` the last address
     /// counts that is no gateway's: a client could have written all that stands before it.

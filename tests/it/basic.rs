@@ -253,6 +253,7 @@ fn explain_checks_the_password_and_shows_none() {
     };
     let (good, bad) = (explained(ALICE.1, 0), explained("hunter22", 1));
     assert!(good.contains("a name and a password") && good.contains("verdict: allow"), "{good}");
+    assert!(!good.contains("good for another"), "a password has no end: {good}");
     assert!(bad.contains("wrong_password") && !bad.contains("hunter22"), "{bad}");
 }
 

@@ -90,6 +90,8 @@ fn what_is_listened_on_issued_and_stored_is_told_in_words() {
         "issues     tokens of https://id.example.com, signed with ES256, for https://id.example.com; \
          good for 5 min; refresh tokens work once, for 7 days; passwords checked by the built-in accounts",
         "gate       127.0.0.1:0, paths below /",
+        "gateways   no proof is asked for",
+        "policy     none: a good credential suffices",
         "metrics    127.0.0.1:9090",
         "issuer     127.0.0.1:0, known as https://id.example.com",
         "internal   127.0.0.1:8082",

@@ -138,3 +138,14 @@ fn one_request_is_explained_and_a_policy_needs_one() {
     let ended = realm.exits(64, &["explain", "--token", "x"], "");
     assert!(ended.errors.contains("--url, --curl, --har or --request-id"), "{}", ended.errors);
 }
+
+#[test]
+fn a_request_that_no_policy_judges_is_noted() {
+    let realm = Realm::new();
+    let token = realm.mint("alice", &[]);
+    let by_url = ["--url", "https://app.test/", "--method", "PUT", "--token", &token];
+    let shown = explained(&realm, &by_url, "", &token);
+    assert!(shown["notes"].to_string().contains("POLICY_FILE is not set"), "{shown}");
+    let shown = explained(&realm, &["--token", &token], "", &token);
+    assert_eq!(shown["notes"], json!([]), "{shown}");
+}

@@ -132,7 +132,7 @@ fn a_file_with_a_mistake_leaves_the_policy_in_force_and_is_loud() {
     assert_eq!(status(&gate, "/page", &alice), 200);
     let log = gate.log();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
-    for words in ["policy.toml, line 2 (route 1): require", "cannot read it", "stays in force"] {
+    for words in ["policy.toml, line 4 (route 1): require", "cannot read it", "stays in force"] {
         assert!(errors.iter().any(|line| line.contains(words)), "{words}: {errors:?}");
     }
     assert_eq!(reloads(&gate), 0.0);

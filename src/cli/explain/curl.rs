@@ -4,6 +4,7 @@
 //! guessed. No message holds a value, which may be a credential.
 
 mod flags;
+mod quotation;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
@@ -27,9 +28,9 @@ struct CurlCommand {
 
 /// Reads a command.
 pub(super) fn read(text: &str) -> anyhow::Result<Recorded> {
-    ensure!(!text.contains("$'"), "$'..' is a quotation of bash alone; write '..'");
     // The shell removes these; the library would make a word of one.
     let text = text.replace("\\\r\n", "").replace("\\\n", "");
+    let text = quotation::in_every_shell(&text)?;
     let mut words = shlex::split(&text).context("a quotation has no end")?.into_iter();
     ensure!(words.next().is_some_and(|word| word == "curl"), "the command begins with `curl`");
     let mut command = CurlCommand::default();

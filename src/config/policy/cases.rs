@@ -8,10 +8,13 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Map;
+use toml::de::DeValue;
 use toml::{Spanned, Table, Value};
 
-use super::{line_of, message, read_text};
+use super::read_text;
+use super::table::{self, Read, Source, Tell};
 use crate::config::mistakes::Mistakes;
 use crate::gate::denial::DenialCode;
 use crate::gate::policy_case::{CaseUser, PolicyCase};
@@ -43,12 +46,13 @@ pub struct Expectation {
     pub route: Option<String>,
 }
 
-/// The file as it is written.
+/// The file as it is written, but for its cases, which are read one by one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CasesFile {
-    #[serde(default, rename = "case")]
-    cases: Vec<Spanned<Value>>,
+    /// Its name alone, for the list of keys in a message.
+    #[serde(rename = "case")]
+    _cases: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -89,37 +93,43 @@ enum Expect {
 /// Reads the cases of a file; what is wrong in it is added to the mistakes.
 pub(in crate::config) fn read_cases(path: &Path, mistakes: &mut Mistakes) -> Vec<ExpectedCase> {
     let place = path.display().to_string();
-    let read = read_text(path).map_err(|problem| mistakes.add(&place, problem));
+    let read = read_text(path, "the cases").map_err(|problem| mistakes.add(&place, problem));
     let Ok(text) = read else { return Vec::new() };
-    let file: CasesFile = match toml::from_str(&text) {
-        Ok(file) => file,
-        Err(error) => {
-            let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            mistakes.add(&format!("{place}, line {line}"), message(&error));
-            return Vec::new();
-        }
-    };
-    if file.cases.is_empty() {
-        mistakes.add(&place, "there is no [[case]]");
+    let mut source = Source::new(&place, &text, mistakes);
+    let Some(mut file) = source.parse() else { return Vec::new() };
+    let tables = source.take_tables(&mut file, "case");
+    let has_head = source.read_head::<CasesFile>(file).is_some();
+    if tables.is_empty() && has_head {
+        source.mistakes.add(&place, "there is no [[case]]");
     }
     let mut names = HashSet::new();
-    let mut read = Vec::new();
-    for (number, case) in file.cases.into_iter().enumerate() {
-        let line = line_of(&text, case.span().start);
-        let mut wrong = |problem: String| {
-            mistakes.add(&format!("{place}, line {line} (case {})", number + 1), problem);
-        };
-        let Some(case) = read_case(case.into_inner(), line, &mut wrong) else { continue };
+    let mut cases = Vec::new();
+    for (number, table) in tables.into_iter().enumerate() {
+        let (start, name) = (table.span().start, format!(" (case {})", number + 1));
+        let line = source.line(start);
+        let mut tell = |at: usize, problem: String| source.wrong(at, &name, problem);
+        let Some(case) = read_case(table, line, &mut tell) else { continue };
         if !names.insert(case.name.clone()) {
-            wrong(format!("another case is called {:?}", case.name));
+            tell(start, format!("another case is called {:?}", case.name));
         }
-        read.push(case);
+        cases.push(case);
     }
-    read
+    cases
 }
 
-fn read_case(value: Value, line: usize, wrong: &mut impl FnMut(String)) -> Option<ExpectedCase> {
-    let table: CaseTable = value.try_into().map_err(|error| wrong(message(&error))).ok()?;
+fn read_case(case: Spanned<DeValue<'_>>, line: usize, tell: &mut Tell<'_>) -> Option<ExpectedCase> {
+    let span = case.span();
+    let start = span.start;
+    let DeValue::Table(table) = case.into_inner() else {
+        tell(start, "a case is a table".to_owned());
+        return None;
+    };
+    let read = table::read(table, span, "", tell);
+    checked(read.and_then(Read::whole)?, line, &mut |problem| tell(start, problem))
+}
+
+/// The case of a table; `None` where something is wrong.
+fn checked(table: CaseTable, line: usize, wrong: &mut impl FnMut(String)) -> Option<ExpectedCase> {
     if table.name.trim().is_empty() {
         wrong("`name` is empty".to_owned());
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// A text, or a list of texts.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a text, or a list of texts")]
+#[serde(untagged, expecting = "write a text, or a list of texts")]
 pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),

@@ -73,25 +73,26 @@ impl ModelsRead {
     }
 }
 
-/// Reads a text; its failure in one sentence.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
+/// Reads a text that this setting or argument names; its failure in one sentence.
+pub(super) fn read_text(path: &Path, named_by: &str) -> Result<String, String> {
     let content = file::read_large(path, MAX_BYTES);
-    let content = content.map_err(|error| format!("cannot read it: {error}"))?;
-    String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
+    let content = content.map_err(|error| format!("cannot read it: {error} ({named_by})"))?;
+    String::from_utf8(content).map_err(|_| format!("it is not UTF-8 ({named_by})"))
 }
 
 fn read_permissions(path: &Path, mistakes: &mut Mistakes) -> Option<Arc<Permissions>> {
-    let read = read_text(path).and_then(|text| Permissions::parse(&text));
+    let read = read_text(path, "PERMISSIONS_FILE").and_then(|text| Permissions::parse(&text));
     let read = read.map_err(|problem| mistakes.add(&path.display().to_string(), problem));
     read.ok().map(Arc::new)
 }
 
 fn read_casbin(files: &CasbinFiles, mistakes: &mut Mistakes) -> Option<Arc<Casbin>> {
     let [model, policy] = [&files.model, &files.policy].map(|path| path.display().to_string());
-    let mut text = |path: &Path, place: &str| {
-        read_text(path).map_err(|problem| mistakes.add(place, problem)).ok()
+    let mut text = |path: &Path, place: &str, setting: &str| {
+        read_text(path, setting).map_err(|problem| mistakes.add(place, problem)).ok()
     };
-    let texts = (text(&files.model, &model), text(&files.policy, &policy));
+    let texts =
+        (text(&files.model, &model, "CASBIN_MODEL"), text(&files.policy, &policy, "CASBIN_POLICY"));
     let (Some(model_text), Some(policy_text)) = texts else { return None };
     match Casbin::compile(&model_text, &policy_text) {
         Ok(casbin) => {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use toml::Value;
+use toml::de::DeValue;
+use toml::{Spanned, Value};
 
 use super::lists::{OneOrMany, each};
-use super::message;
 use super::models::{CasbinTable, ModelsRead, PermissionTable};
+use super::table::{self, Read, Tell};
 use crate::policy::claim::ClaimPath;
 use crate::policy::requirement::{Condition, ExpectedValue};
 use crate::policy::routes::PathPattern;
@@ -18,7 +19,7 @@ use crate::token::{Thumbprint, is_scope};
 /// The table as it stands in the file. All that it names must hold.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RequireTable {
+pub(super) struct RequireTable {
     scopes: Option<Names>,
     roles: Option<Names>,
     issuer: Option<OneOrMany>,
@@ -36,7 +37,7 @@ struct RequireTable {
 
 /// A list, all of which are demanded, or a table that says how many.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a list of texts, or a table with `all` or `any`")]
+#[serde(untagged, expecting = "write a list of texts, or a table with `all` or `any`")]
 enum Names {
     All(Vec<String>),
     Table(NamesTable),
@@ -49,25 +50,44 @@ struct NamesTable {
     any: Option<Vec<String>>,
 }
 
-/// Reads what a route demands, whose paths these are.
-pub(super) fn read(
-    value: Value,
-    paths: &[PathPattern],
-    models: &ModelsRead,
-    wrong: &mut impl FnMut(String),
-) -> Option<Access> {
-    match value {
-        Value::String(word) if word == "nothing" => Some(Access::Public),
-        Value::String(word) if word == "token" => Some(Access::Required(Requirement::default())),
-        Value::String(word) if word == "never" => Some(Access::Denied),
-        Value::Table(_) => {
-            let table: Result<RequireTable, _> = value.try_into();
-            let table = table.map_err(|error| wrong(format!("require: {}", message(&error))));
-            Some(Access::Required(table.ok()?.requirement(paths, models, wrong)))
+/// The value of `require`.
+pub(super) enum RequireRead {
+    Word(Access),
+    Table(Box<RequireTable>),
+}
+
+/// Reads what a route demands; `None` where something is wrong.
+pub(super) fn read(value: Spanned<DeValue<'_>>, tell: &mut Tell<'_>) -> Option<RequireRead> {
+    let span = value.span();
+    let access = match value.into_inner() {
+        DeValue::Table(table) => {
+            let read = table::read(table, span, "require", tell);
+            let table = read.and_then(Read::whole);
+            return table.map(Box::new).map(RequireRead::Table);
         }
+        DeValue::String(word) if word == "nothing" => Access::Public,
+        DeValue::String(word) if word == "token" => Access::Required(Requirement::default()),
+        DeValue::String(word) if word == "never" => Access::Denied,
         _ => {
-            wrong("require: write \"nothing\", \"token\", \"never\", or a table".to_owned());
-            None
+            let problem = "require: write \"nothing\", \"token\", \"never\", or a table";
+            tell(span.start, problem.to_owned());
+            return None;
+        }
+    };
+    Some(RequireRead::Word(access))
+}
+
+impl RequireRead {
+    /// The access to a route with these paths.
+    pub(super) fn access(
+        self,
+        paths: &[PathPattern],
+        models: &ModelsRead,
+        wrong: &mut impl FnMut(String),
+    ) -> Access {
+        match self {
+            Self::Word(access) => access,
+            Self::Table(table) => Access::Required(table.requirement(paths, models, wrong)),
         }
     }
 }

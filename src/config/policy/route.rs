@@ -1,11 +1,10 @@
 //! `[[route]]`: the requests that are its own.
 
 use serde::Deserialize;
-use toml::Value;
 
 use super::lists::{OneOrMany, each};
 use super::models::ModelsRead;
-use super::require;
+use super::require::RequireRead;
 use crate::policy::canonical::is_method;
 use crate::policy::routes::PathPattern;
 use crate::policy::{Access, Requirement, Route};
@@ -20,7 +19,6 @@ pub(super) struct RouteTable {
     path: OneOrMany,
     methods: Option<Vec<String>>,
     networks: Option<Vec<String>>,
-    require: Option<Value>,
 }
 
 /// A route, and the places where it stands.
@@ -33,9 +31,12 @@ pub(super) struct RouteEntry {
 }
 
 impl RouteTable {
-    /// Checks all that stands in it; `None` where something is wrong.
+    /// Checks all that stands in it; `None` where something is wrong. `require` is beside it: `None`
+    /// is none, and an inner `None` a mistake that was told.
+    #[expect(clippy::option_option, reason = "a mistake is not an absence")]
     pub(super) fn check(
         self,
+        require: Option<Option<RequireRead>>,
         models: &ModelsRead,
         wrong: &mut impl FnMut(String),
     ) -> Option<RouteEntry> {
@@ -50,6 +51,10 @@ impl RouteTable {
         if self.name.as_ref().is_some_and(is_unfit) {
             wrong("`name` is empty, or has control characters".to_owned());
         }
+        if paths.is_empty() {
+            wrong("`path` is an empty list; name one".to_owned());
+            return None;
+        }
         let paths = each("path", &paths, path, &mut wrong);
         let any = || vec!["*".to_owned()];
         let hosts = self.host.map_or_else(any, OneOrMany::into_vec);
@@ -59,9 +64,9 @@ impl RouteTable {
             let listed = each("networks", &listed, |text| Ok(text.to_owned()), &mut wrong);
             Networks::parse(&listed).map_err(|problem| wrong(format!("networks: {problem}"))).ok()
         });
-        let access = match self.require {
+        let access = match require {
             None => Some(Access::Required(Requirement::default())),
-            Some(require) => require::read(require, &paths, models, &mut wrong),
+            Some(require) => require.map(|read| read.access(&paths, models, &mut wrong)),
         };
         let route = Route {
             name: name.into(),
@@ -74,6 +79,11 @@ impl RouteTable {
 }
 
 fn path(text: &str) -> Result<PathPattern, String> {
+    if text.contains(['?', '#']) {
+        return Err(format!(
+            "{text:?}: queries and fragments decide no route; end it before ? or #"
+        ));
+    }
     PathPattern::parse(text).map_err(|problem| format!("{text:?}: {problem}"))
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::RoutesOfFile;
+use super::routes::{Routes, RoutesOfFile};
 use crate::policy::requirement::Condition;
 use crate::policy::routes::PathPattern;
 use crate::policy::{Access, Requirement};
@@ -14,7 +14,8 @@ const MAX_EXAMPLES: usize = 5;
 const MAX_PAIRS: usize = 1_000_000;
 
 /// All warnings about the routes of a file.
-pub(super) fn about(routes: &RoutesOfFile, has_casbin: bool) -> Vec<String> {
+pub(super) fn about(all: &Routes, has_casbin: bool) -> Vec<String> {
+    let routes = &all.places;
     let asks_nobody = has_casbin && !routes.iter().any(|(_, _, there)| asks_casbin(there));
     let asks_nobody = asks_nobody.then(|| "CASBIN_POLICY is read, and no route asks it".to_owned());
     let kinds = [
@@ -23,8 +24,8 @@ pub(super) fn about(routes: &RoutesOfFile, has_casbin: bool) -> Vec<String> {
             in_letter_case(routes),
         ),
         (
-            "these routes name no host, so no host counts for them that has routes of its own",
-            hidden(routes),
+            "these routes name no host, and hosts that have their own routes ignore them",
+            hidden(all),
         ),
         (
             "both of these paths name some requests, which take the first here; a gateway with regular expressions may take the other",
@@ -59,7 +60,8 @@ fn in_letter_case(routes: &RoutesOfFile) -> Vec<String> {
 
 /// Paths without a host that another host lacks, though it has routes. `/*` without a host is for
 /// the rest, and nothing is wrong with that.
-fn hidden(routes: &RoutesOfFile) -> Vec<String> {
+fn hidden(all: &Routes) -> Vec<String> {
+    let routes = &all.places;
     let named = |host: &str| host != "*";
     let hosts: HashSet<&str> =
         routes.iter().map(|(host, ..)| host.as_str()).filter(|host| named(host)).collect();
@@ -69,8 +71,14 @@ fn hidden(routes: &RoutesOfFile) -> Vec<String> {
     }
     let is_hidden =
         |path: &str| path != "/*" && holders.get(path).copied().unwrap_or(0) < hosts.len();
-    let without_host = routes.iter().filter(|(host, ..)| !named(host));
-    without_host.map(|(_, path, _)| path.to_string()).filter(|path| is_hidden(path)).collect()
+    let places = routes.iter().zip(&all.lines);
+    let without_host =
+        places.filter(|((host, path, _), _)| !named(host) && is_hidden(&path.to_string()));
+    let told = without_host.filter_map(|((_, path, there), lines)| {
+        let (first, line) = (there.first()?, lines.first()?);
+        Some(format!("{path} (route {:?}, line {line})", first.name))
+    });
+    told.collect()
 }
 
 /// Pairs of one host that name the same requests, and of which neither is the more specific one.

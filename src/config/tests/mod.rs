@@ -204,6 +204,8 @@ fn unknown_keys_and_broken_files_are_mistakes() {
         ("leeway = {a = 1}", "must be a text"),
         ("secret_key = \"hush hush", "not valid"),
         ("[[issuers]]\nissuer = \"x\"\nkey = 5", "unknown field"),
+        ("[[issuers]]\nissuer = \"x\"\naudiences = \"hush\"", "audiences: a value"),
+        ("[[issuers]]\nissuer = \"x\"\nkeys = [{ kid = 5 }]", "keys[0].kid: a value"),
         ("[[issuers]]\nissuer = \"x\"", "give exactly one of"),
         ("[[issuers]]\nissuer = \"x\"\njwks_url = \"http://idp.example/k\"", "use https"),
         ("[[issuers]]\nissuer = \"prismaticain\"\njwks_file = \"k\"", "is there twice"),

@@ -171,3 +171,17 @@ fn no_url_of_a_service_holds_a_password() {
         assert!(line.starts_with("PUBLIC_URL") && !line.contains("hunter2"), "{line}");
     }
 }
+
+#[test]
+fn a_route_for_an_issuer_whose_tokens_are_refused_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let route =
+        "[[route]]\npath = \"/*\"\nrequire = { any = [{ issuer = \"https://b.example\" }] }\n";
+    std::fs::write(&file, route).unwrap();
+    let told = |own: &str| warnings(&[("POLICY_FILE", file.to_str().unwrap()), ("ISSUER", own)]);
+    assert_eq!(told("https://b.example"), [""; 0]);
+    let other = told("https://a.example");
+    assert_eq!(other.len(), 1, "{other:?}");
+    assert!(other[0].ends_with("\"https://b.example\", whose tokens are refused"), "{other:?}");
+}

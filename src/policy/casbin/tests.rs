@@ -130,7 +130,7 @@ fn what_a_client_sends_is_never_interpreted() {
 #[test]
 fn a_mistake_in_the_model_is_named() {
     for (from, to, mistake) in [
-        ("[matchers]", "[matcher]", "[matchers] has no `m`"),
+        ("[matchers]", "[matcher]", "[matchers] has no `m`; Casbin knows no section [matcher]"),
         ("[policy_effect]\ne", "[policy_effect]\nf", "[policy_effect] has no `e`"),
         ("r = sub, obj, act", "r = sub, obj", "not 2 parts"),
         ("e = some(where (p.eft == allow)) && ", "e = every(where) && ", "Casbin knows no"),
@@ -142,10 +142,13 @@ fn a_mistake_in_the_model_is_named() {
         let found = compile(&MODEL.replace(from, to), POLICY).map(|_| ()).expect_err(to);
         assert!(matches!(&found, BadCasbin::Model(it) if it.contains(mistake)), "{to}: {found:?}");
     }
-    // Only a rule shows it.
-    for (from, to) in [("keyMatch(", "keyMach("), ("r.obj", "r.object")] {
+    // Only a rule shows it, and it is not the rule's mistake.
+    for (from, to, mistake) in [
+        ("keyMatch(", "keyMach(", "[matchers]: there is no function `keyMach`"),
+        ("r.obj", "r.object", "[matchers]: there is no `r.object`"),
+    ] {
         let found = compile(&MODEL.replace(from, to), POLICY).map(|_| ()).expect_err(to);
-        assert!(matches!(found, BadCasbin::Rule { line: 2, .. }), "{to}: {found:?}");
+        assert_eq!(found, BadCasbin::Model(mistake.to_owned()), "{to}");
     }
 }
 

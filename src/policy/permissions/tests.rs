@@ -127,13 +127,21 @@ fn a_mistake_in_the_model_is_named() {
     for (pointer, value, mistake) in [
         ("/roles", json!(["superuser", "authenticated", "locked"]), "roles has no \"anonymous\""),
         ("/item_policy/dataset/invalid_roles", json!(["root"]), "roles has no \"root\""),
-        ("/item_policy/user/valid_role_actions", json!(["burn"]), "actions has no \"burn\""),
+        (
+            "/item_policy/user/valid_role_actions",
+            json!(["burn"]),
+            "item_policy.user.valid_role_actions: actions has no \"burn\"",
+        ),
         ("/item_policy/user/valid_visibilities", json!(["x"]), "visibilities has no \"x\""),
-        ("/role_policy/locked/can_own_items", json!(["page"]), "items has no \"page\""),
+        (
+            "/role_policy/locked/can_own_items",
+            json!(["page"]),
+            "role_policy.locked.can_own_items: items has no \"page\"",
+        ),
         ("/role_policy/locked/limits/share/type", json!("x"), "has no type in limits"),
-        ("/limits/max/operator", json!("le"), "unknown variant `le`"),
+        ("/limits/max/operator", json!("le"), "limits.max.operator: unknown variant `le`"),
         ("/limits/max/type", json!("text"), "unknown variant `text`"),
-        ("/items", json!(null), "invalid type: null"),
+        ("/items", json!(null), "items: write a list, not null"),
     ] {
         let mut model = model();
         *model.pointer_mut(pointer).expect(pointer) = value;

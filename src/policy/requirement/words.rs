@@ -1,8 +1,11 @@
 //! Conditions in words, for `explain`.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use super::{Condition, ExpectedValue, ItemAction};
+use super::{
+    Condition, ExpectedValue, Facts, ItemAction, Requirement, Template, UserClaims, as_text,
+};
 
 impl Condition {
     /// The name of its kind, as in the policy's file.
@@ -19,6 +22,73 @@ impl Condition {
             Self::GatewayCertificate => "gateway_certificate",
             Self::ClientCertificate(_) => "client_certificate",
             Self::AnyOf(_) => "any",
+        }
+    }
+}
+
+impl Condition {
+    /// The demand as it is made of this user: with the values that stand for parts of the request.
+    pub(crate) fn asked_of(&self, facts: &Facts<'_>) -> String {
+        match self {
+            Self::AllRoles(_) | Self::AnyRole(_) => {
+                format!("{self} among the user's roles [{}]", facts.roles_in_words())
+            }
+            Self::Claim { claim, values } => {
+                let values: Vec<_> = values.iter().map(|value| facts.expected(value)).collect();
+                format!("{} is one of [{}]", claim.as_str(), values.join(" "))
+            }
+            Self::Permission(asked) => {
+                let ItemAction { item, action, owner, visibility, .. } = asked;
+                let [item, action, owner, visibility] =
+                    [item, action, owner, visibility].map(|text| facts.rendered(text));
+                format!(
+                    "that the permissions let {}, with the roles [{}], {action} the {visibility} \
+                     {item} of {owner}",
+                    facts.user(),
+                    facts.roles_in_words()
+                )
+            }
+            Self::Casbin { object, action } => {
+                let (object, action) = (facts.rendered(object), facts.rendered(action));
+                format!("that Casbin lets {} do {action} on {object}", facts.user())
+            }
+            Self::AnyOf(ways) => {
+                let ways: Vec<_> = ways.iter().map(|way| way.asked_of(facts)).collect();
+                format!("one of: {}", ways.join(", or "))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Requirement {
+    fn asked_of(&self, facts: &Facts<'_>) -> String {
+        let named = |one: &Condition| format!("{} ({})", one.name(), one.asked_of(facts));
+        self.0.iter().map(named).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+impl Facts<'_> {
+    fn rendered(&self, text: &Template) -> String {
+        self.render(text).map_or_else(|| text.to_string(), Cow::into_owned)
+    }
+
+    fn expected(&self, value: &ExpectedValue) -> String {
+        let value_of = |name: &String| self.parameter(name).map(str::to_owned);
+        match value {
+            ExpectedValue::Parameter(name) => value_of(name).unwrap_or_else(|| value.to_string()),
+            ExpectedValue::Text(text) => text.clone(),
+        }
+    }
+
+    fn roles_in_words(&self) -> String {
+        let claims = UserClaims::new(self.token, self.session);
+        match claims.find(self.roles).map(|found| found.value) {
+            Some(serde_json::Value::Array(roles)) => {
+                roles.iter().map(as_text).collect::<Vec<_>>().join(" ")
+            }
+            Some(role) => as_text(role).into_owned(),
+            None => String::new(),
         }
     }
 }

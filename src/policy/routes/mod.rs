@@ -82,6 +82,11 @@ impl<T> RouteIndex<T> {
         Ok(index)
     }
 
+    /// All places, in the order of the file.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place<T>> {
+        self.places.iter()
+    }
+
     fn paths_of(&mut self, host: &str) -> &mut PathIndex {
         match host.strip_prefix("*.") {
             Some(parent) => self.wildcards.entry(parent.to_owned()).or_default(),

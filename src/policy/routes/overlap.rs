@@ -11,6 +11,12 @@ impl PathPattern {
         self.beginning(self.segments().len(), folded) + end
     }
 
+    /// The path without the names of its parameters. Equal texts are one path.
+    pub(crate) fn without_names(&self) -> String {
+        let end = if self.is_below() { "/*" } else { "" };
+        self.beginning(self.segments().len(), str::to_owned) + end
+    }
+
     /// The first segments as a text that parameters of any name share.
     fn beginning(&self, length: usize, word: impl Fn(&str) -> String) -> String {
         let text = |segment: &Segment| match segment {

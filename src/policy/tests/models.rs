@@ -65,8 +65,14 @@ fn token(subject: &str, prefix: &str, roles: &[&str]) -> Verified {
     Verified { subject: subject.to_owned(), issuer: Arc::new(issuer), ..verified }
 }
 
-/// Returns whether the one condition of `/{owner}/{order}` holds for a request.
-fn holds(condition: &Condition, models: Models, token: &Verified, request: (&str, &str)) -> bool {
+/// Looks at the facts about a request to `/{owner}/{order}`, where this is the one condition.
+fn look<T>(
+    condition: &Condition,
+    models: Models,
+    token: &Verified,
+    request: (&str, &str),
+    look: impl FnOnce(&Facts<'_>) -> T,
+) -> T {
     let access = Access::Required(Requirement::all(vec![condition.clone()]));
     let routes = vec![route("order", &[], None, access)];
     let policy = policy(vec![("*", "/{owner}/{order}", routes)], Access::Denied);
@@ -80,13 +86,45 @@ fn holds(condition: &Condition, models: Models, token: &Verified, request: (&str
     };
     let request = canonical(&told).unwrap();
     let route = policy.find(&request).unwrap().expect("a route");
-    let facts = policy.facts_at(&route, &request, Facts::new(token, None, NOW));
-    match condition.check(&facts) {
+    look(&policy.facts_at(&route, &request, Facts::new(token, None, NOW)))
+}
+
+/// Returns whether the condition holds for a request.
+fn holds(condition: &Condition, models: Models, token: &Verified, request: (&str, &str)) -> bool {
+    match look(condition, models, token, request, |facts| condition.check(facts)) {
         Ok(()) => true,
         Err(unmet) => {
             assert_eq!(unmet, Unmet::Permission);
             false
         }
+    }
+}
+
+#[test]
+fn an_explanation_says_for_whom_and_about_what_a_model_is_asked() {
+    let claim = Condition::Claim {
+        claim: ClaimPath::parse("sub"),
+        values: vec![ExpectedValue::Parameter("owner".to_owned())],
+    };
+    let both = Requirement::all(vec![claim.clone(), Condition::AnyRole(vec!["boss".to_owned()])]);
+    let ways = Condition::AnyOf(vec![Requirement::all(vec![asks_casbin()]), both]);
+    for (condition, words) in [
+        (asks_casbin(), "that Casbin lets b:8 do PUT on order:17"),
+        (
+            asks_permission("edit", "private", ""),
+            "that the permissions let b:8, with the roles [clerk guest], edit the private order of 7",
+        ),
+        (claim, "sub is one of [7]"),
+        (
+            ways,
+            "one of: casbin (that Casbin lets b:8 do PUT on order:17), or claims (sub is one of [7]) and \
+             roles (one of [boss] among the user's roles [clerk guest])",
+        ),
+    ] {
+        let token = token("8", "b:", &["clerk", "guest"]);
+        let told =
+            look(&condition, models(), &token, ("PUT", "/7/17"), |it| condition.asked_of(it));
+        assert_eq!(told, words);
     }
 }
 

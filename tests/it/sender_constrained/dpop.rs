@@ -137,6 +137,32 @@ fn a_proof_is_for_one_request_of_one_token() {
 }
 
 #[test]
+fn explain_says_which_part_of_a_proof_differs() {
+    let realm = Realm::new();
+    let holder = Holder::new(&realm);
+    let url = "https://app.test:8443/x";
+    let mut other = holder.claims("GET", url);
+    other["ath"] = json!(sha256(b"another token"));
+    for (claims, told) in [
+        (holder.claims("POST", url), "; `htm` is POST, the gateway told GET"),
+        (
+            holder.claims("GET", "https://app.test/x?secret"),
+            "; `htu` is https://app.test/x, the gateway told https://app.test:8443/x",
+        ),
+        (other, "; `ath` is that of another token"),
+    ] {
+        let (credential, proof) = (holder.credential(), holder.signed(&claims));
+        let headers = ["--header", &credential, "--header", &proof];
+        let shown =
+            realm.exits(1, &[&["explain", "--url", url], &headers[..]].concat(), "").printed;
+        let step = shown.lines().find(|line| line.starts_with("NO  possession"));
+        assert!(step.is_some_and(|step| step.ends_with(told)), "{shown}");
+    }
+    let (credential, proof) = (holder.credential(), holder.proof("GET", url));
+    realm.exits(0, &["explain", "--url", url, "--header", &credential, "--header", &proof], "");
+}
+
+#[test]
 fn a_scheme_is_for_its_kind_of_token_alone() {
     let realm = Realm::new().with("TOKEN_COOKIE", "token");
     let (gate, holder) = (realm.gate(), Holder::new(&realm));

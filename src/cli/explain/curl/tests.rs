@@ -40,6 +40,9 @@ fn a_command_is_the_request_that_curl_sends() {
         ("curl -g https://a.test/{x}", "GET https://a.test/{x}"),
         ("curl --path-as-is https://a.test/a/../b", "GET https://a.test/a/../b"),
         ("curl https://u:p@a.test/", "GET https://a.test/"),
+        // A browser's "Copy as cURL", with a body of two lines.
+        ("curl 'https://a.test/x' --data-raw $'it\\'s\\u0021\\n'", "POST https://a.test/x"),
+        ("curl $'https://a.test/x\\u0021'", "GET https://a.test/x!"),
     ] {
         assert_eq!(sent(command), expected, "{command}");
     }
@@ -76,7 +79,7 @@ fn what_cannot_be_read_for_certain_is_refused_and_no_value_is_repeated() {
         ("curl https://a.test/ https://secret.test/", "one URL"),
         ("curl https://a.test/ | secret", "one URL"),
         ("curl 'https://a.test/", "a quotation has no end"),
-        ("curl -H $'a: secret' https://a.test/", "a quotation of bash"),
+        ("curl -H $'a: \\xffsecret' https://a.test/", "an escape of a byte"),
         ("curl --secure-mode=secret https://a.test/", "the flag --secure-mode is not known"),
         ("curl -sZ https://a.test/", "the flag -Z is not known"),
         ("curl -K secret https://a.test/", "the flag -K is not known"),
