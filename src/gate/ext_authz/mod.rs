@@ -1,6 +1,6 @@
 //! Envoy's `ext_authz` over gRPC: `envoy.service.auth.v3.Authorization`, on a listener of its own.
 //!
-//! [`request`] reads the question into an inquiry, the gate judges it, [`response`] makes the
+//! `request.rs` reads the question into an inquiry, the gate judges it, `response.rs` makes the
 //! answer. A denial is an answer like any other, with the status, the headers and the body that
 //! Envoy's dialect over HTTP has for it. A call that fails (too large, too many, not in time) is a
 //! denial at the gateway, unless it was told to fail open.
