@@ -101,7 +101,9 @@ fn mistakes_in_both_files_are_told_together() {
     write("cases.toml", "[[case]]\nname = \"x\"\nurl = \"https://a.test/\"\nexpect = \"maybe\"\n");
     let arguments = ["policy", "test", "cases.toml", "--policy", "policy.toml"];
     let errors = realm.exits(64, &arguments, "").errors;
-    for line in ["policy.toml, line 1 (route 1): path:", "cases.toml, line 1 (case 1): unknown"] {
+    for line in
+        ["policy.toml, line 1 (route 1): path:", "cases.toml, line 4 (case 1): expect: unknown"]
+    {
         assert!(errors.contains(line), "{line}\n{errors}");
     }
     let errors = realm.exits(64, &["policy", "test", "cases.toml"], "").errors;

@@ -138,8 +138,8 @@ fn traefik(site: &Site, realm: Realm) -> Option<Stack<Traefik>> {
         let edits = traefik::Edits {
             fixed: &[(1, "\nproviders:\n", &entry)],
             routes: &[
-                (5, "entryPoints: [web]", "entryPoints: [web, websecure]"),
-                (1, "middlewares: [signed-in]", "middlewares: [client-certificate, signed-in]"),
+                (6, "entryPoints: [web]", "entryPoints: [web, websecure]"),
+                (2, "middlewares: [signed-in]", "middlewares: [client-certificate, signed-in]"),
                 (1, "middlewares: [user-write]", "middlewares: [client-certificate, user-write]"),
                 (1, "trustForwardHeader: false", "trustForwardHeader: true"),
                 (1, "X-Requested-With]", &asked),
