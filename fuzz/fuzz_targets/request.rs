@@ -5,8 +5,8 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
+use portcullis::gate::Dialect;
 use portcullis::gate::credential::{self, AcceptedKinds, Cookies, CredentialSource};
-use portcullis::gate::requirement::Requirement;
 use portcullis::opaque::CookiePair;
 
 const ALL: AcceptedKinds = AcceptedKinds { api_keys: true, basic: true };
@@ -31,8 +31,12 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Vec<Vec<u8>>, String)| {
             assert!(names_it || user.contains('%'), "a plain name names itself");
         }
     }
-    if let Ok(requirement) = Requirement::from_query(Some(&query)) {
-        let demands_nothing = requirement == Requirement::default();
-        assert_eq!(demands_nothing, query.is_empty() || query.bytes().all(|b| b == b'&'));
+    let Ok(request) = http::Request::get(format!("/validate_request?{query}")).body(()) else {
+        return;
+    };
+    let request = request.into_parts().0;
+    if let Ok(requirement) = Dialect::Nginx.read(&request).requirement {
+        let query = request.uri.query().unwrap_or_default();
+        assert_eq!(requirement.is_empty(), query.bytes().all(|b| b == b'&'));
     }
 });
