@@ -37,7 +37,7 @@ pub(super) struct GateParts<'p> {
     pub(super) own_keys: &'p Arc<SigningRing>,
     /// The issuer in this process, if there is one.
     pub(super) issuer: Option<&'p IssuerApp>,
-    /// Where the gate remembers what it must not take twice.
+    /// The records in which the gate remembers what it must not take twice.
     pub(super) records: &'p Records,
     pub(super) clock: &'p Arc<dyn Clock>,
     pub(super) random: &'p Arc<dyn Random>,

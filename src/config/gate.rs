@@ -32,7 +32,7 @@ use crate::wire::networks::Networks;
 pub struct DpopConfig {
     /// The greatest difference of the clocks.
     pub window: Duration,
-    /// What remembers them.
+    /// The memory that holds them.
     pub scope: ReplayScope,
     /// The number that a process remembers.
     pub memory_size: usize,
@@ -171,8 +171,7 @@ fn casbin_files(reader: &mut Reader<'_>) -> Option<CasbinFiles> {
     }
 }
 
-/// What is told of a client's certificate is believed of gateways alone, so they have to prove
-/// themselves.
+/// Checks that gateways prove themselves where they tell of clients' certificates: nobody else is believed.
 pub(super) fn check_client_certificate(reader: &mut Reader<'_>, gate: &GateConfig) {
     let is_proven = has_proof(gate) || !gate.listen.has_tcp();
     if gate.client_certificate_header.is_some() && !is_proven {

@@ -19,7 +19,7 @@ const MAX_PREFIX_BYTES: usize = 64;
 /// The beginning of every signed token: the base64url of a brace and a quotation mark.
 const SIGNED: &str = "ey";
 
-/// Where the issuer of a table is asked. Mistakes leave parts out, and are told.
+/// The endpoint at which the issuer of a table is asked. Mistakes leave parts out, and are told.
 pub(super) fn endpoint_of_table(
     table: &IssuerTable,
     timeout: Duration,

@@ -55,7 +55,7 @@ pub struct PolicyConfig {
     pub source: PolicySource,
     /// The versions of the files before they were read.
     pub seen: Vec<Option<FileVersion>>,
-    /// What stands in them.
+    /// Their contents.
     pub set: PolicySet,
 }
 

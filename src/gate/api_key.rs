@@ -47,7 +47,7 @@ pub enum ApiKeyError {
         "the API key is not known: it was never made, was revoked or has expired, or its user is locked"
     )]
     Unknown,
-    /// What is kept about its user is no identity.
+    /// The record of its user is no identity.
     #[error(transparent)]
     Claims(#[from] TokenError),
     /// The store cannot say; this is never a yes.

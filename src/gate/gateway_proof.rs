@@ -37,14 +37,9 @@ impl GatewayProof {
         self.by_certificate || !self.secrets.is_empty() || !self.networks.is_empty()
     }
 
-    /// Returns whether a peer may ask: no proof is demanded, or he has one of them. Who may connect to
-    /// a unix socket is decided by its permissions.
-    pub fn accepts(&self, peer: Peer, headers: &HeaderMap) -> bool {
-        !self.is_demanded() || self.proves(peer, headers)
-    }
-
     /// Returns whether a peer has one of the proofs, also where none is demanded. Without one nothing is
-    /// believed of what he tells about a client's certificate.
+    /// believed of what he tells about a client's certificate. Who may connect to a unix socket is
+    /// decided by its permissions.
     pub fn proves(&self, peer: Peer, headers: &HeaderMap) -> bool {
         let is_in_network = || peer.address.is_some_and(|address| self.networks.holds(address));
         peer.is_certified || peer.address.is_none() || is_in_network() || self.knows_secret(headers)
@@ -96,8 +91,7 @@ mod tests {
             }
             let address = address.map(|address| address.parse().unwrap());
             let peer = Peer { address, is_certified };
-            assert_eq!(all.accepts(peer, &headers), is_accepted, "{peer:?} {secrets:?}");
-            assert!(none.accepts(peer, &headers));
+            assert_eq!(all.proves(peer, &headers), is_accepted, "{peer:?} {secrets:?}");
             let is_proof = is_certified || peer.address.is_none();
             assert_eq!(none.proves(peer, &headers), is_proof, "{peer:?}");
         }

@@ -22,7 +22,7 @@ struct CurlCommand {
     headers: Vec<(String, String)>,
     /// The data, which `-G` moves into the query.
     data: Vec<String>,
-    /// What else was said that matters.
+    /// The other flags that matter.
     effects: Vec<Effect>,
 }
 

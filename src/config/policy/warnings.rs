@@ -1,4 +1,4 @@
-//! What a policy's file may say, and an operator may not have meant. Each kind is told once, with a
+//! Warnings of what a policy's file says and an operator may not have meant. Each kind is told once, with a
 //! few examples: a file of ten thousand routes must not make ten thousand lines.
 
 use std::collections::{HashMap, HashSet};
