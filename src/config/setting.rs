@@ -80,6 +80,21 @@ impl<T> From<Setting<T>> for &'static Entry {
     }
 }
 
+/// The rows of all files of the table, which are `N` together.
+pub(super) const fn joined<const N: usize>(files: [&[&'static Entry]; 2]) -> [&'static Entry; N] {
+    let mut all = [files[0][0]; N];
+    let (mut file, mut at) = (0, 0);
+    while file < files.len() {
+        let mut row = 0;
+        while row < files[file].len() {
+            all[at] = files[file][row];
+            (row, at) = (row + 1, at + 1);
+        }
+        file += 1;
+    }
+    all
+}
+
 /// Makes a constant of each row, and the list of all: name, type, how the text is read, a
 /// description of the value, the default, the help; in brackets the kind, if it is not plain.
 macro_rules! settings {
@@ -100,12 +115,12 @@ macro_rules! settings {
             };
         )*
 
-        /// The table.
-        pub const SETTINGS: &[&Entry] = &[$($name.entry),*];
+        /// The rows of this file.
+        pub(super) const ROWS: &[&Entry] = &[$($name.entry),*];
 
         /// The settings whose default is not read as a value.
         #[cfg(test)]
-        fn unreadable_defaults() -> Vec<&'static str> {
+        pub(super) fn unreadable_defaults() -> Vec<&'static str> {
             let read = [$(($name.entry, ($name.parse)($name.entry.default).err())),*];
             let is_unreadable = |(entry, problem): (&Entry, Option<String>)| {
                 (!entry.default.is_empty() && problem.is_some()).then_some(entry.name)
