@@ -215,6 +215,7 @@ fn issuance_policy() -> IssuancePolicy {
         scopes: None,
         max_sessions: 10,
         max_key_sessions: 10,
+        replaces_device_sessions: false,
         sessions_scope: None,
         own_urls: Vec::new(),
     }

@@ -26,7 +26,7 @@ impl PasswordVerifier for LoginPasswords {
         client: Option<IpAddr>,
     ) -> Result<User, PasswordRefused> {
         let (issuance, login, password) = (Arc::clone(&self.0), login.to_owned(), password.clone());
-        let caller = Caller { address: client, user_agent: None };
+        let caller = Caller { address: client, ..Caller::default() };
         let check =
             Box::pin(
                 async move { issuance.login.verify_password(&login, &password, &caller).await },

@@ -56,7 +56,10 @@ impl GateParts<'_> {
         );
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
         let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
-        let gate = Gate::new(decisions, self.config.gate.cookies.clone());
+        let config = &self.config.gate;
+        let gate = Gate::new(decisions, config.cookies.clone());
+        let gate = gate.with_read_only(config.read_only.clone());
+        let gate = if config.admits_anonymous { gate.admitting_anonymous() } else { gate };
         Ok(gate.with_dpop(self.dpop()).needing_writes(needs_writes(self.config)))
     }
 

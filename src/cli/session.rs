@@ -15,7 +15,7 @@ use crate::account::{self, AccountStore, UserLookup};
 use crate::app::open_accounts;
 use crate::config::{AccountStoreConfig, AccountsConfig};
 use crate::issuer::audit::Event;
-use crate::session::{Filter, Session, SessionId, UserId};
+use crate::session::{DeviceId, Filter, Session, SessionId, UserId};
 use crate::store::StoreError;
 use crate::token::claims::Claims;
 use crate::token::jws;
@@ -179,9 +179,9 @@ const COLUMNS: &[Column<Session>] = &[
 
 /// The device of a session; debug formatting keeps what clients wrote from moving the cursor.
 fn device(session: &Session) -> String {
-    let agent = session.device.user_agent.as_deref().unwrap_or("-");
+    let name = session.device.readable_name().unwrap_or_else(|| "-".to_owned());
     let address = session.device.address.map_or_else(String::new, |it| format!(" {it}"));
-    format!("{agent:?}{address}")
+    format!("{name:?}{address}")
 }
 
 fn to_json(session: &Session) -> Value {
@@ -191,6 +191,8 @@ fn to_json(session: &Session) -> Value {
         "created": session.created.to_string(),
         "last_seen": session.last_seen.to_string(),
         "expires": session.expires.to_string(),
+        "device_id": session.device.id.as_ref().map(DeviceId::as_str),
+        "device": session.device.readable_name(),
         "user_agent": session.device.user_agent,
         "address": session.device.address,
         "claims": session.claims,

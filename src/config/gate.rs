@@ -20,6 +20,7 @@ use crate::gate::credential::Cookies;
 use crate::gate::dpop::ReplayScope;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
+use crate::gate::read_only::ReadOnlyRoles;
 use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
 use crate::secret::Secret;
@@ -53,6 +54,10 @@ pub struct GateConfig {
     pub accepts_api_keys: bool,
     /// True where names and passwords of the accounts are credentials.
     pub accepts_basic: bool,
+    /// True where requests without a credential may pass.
+    pub admits_anonymous: bool,
+    /// The roles whose users may only read.
+    pub read_only: ReadOnlyRoles,
     /// The claims that go into headers.
     pub identity: IdentityHeaders,
     /// The header in which the application is given a signed token, if it is.
@@ -93,6 +98,8 @@ pub(super) fn read(reader: &mut Reader<'_>, store: &StoreConfig) -> GateConfig {
         cookies: cookies(reader),
         accepts_api_keys: reader.get(settings::ACCEPT_API_KEYS),
         accepts_basic,
+        admits_anonymous: reader.get(settings::ANONYMOUS),
+        read_only: ReadOnlyRoles::new(reader.get(settings::READ_ONLY_ROLES), &identity),
         upstream_audience: reader
             .get(settings::UPSTREAM_JWT_AUDIENCE)
             .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),
@@ -197,6 +204,16 @@ pub(super) fn warn_of_unproven_gateways(reader: &mut Reader<'_>, gate: &GateConf
              set GATEWAY_SECRET, GATEWAY_NETWORKS or a CA of its clients, or listen on a unix socket"
         );
         reader.warn(settings::POLICY_FILE, problem);
+    }
+}
+
+/// Warns where nothing says which requests need a user, and all without a credential pass.
+pub(super) fn warn_of_anonymous(reader: &mut Reader<'_>, gate: &GateConfig) {
+    let has_routes = gate.policy.as_ref().is_some_and(|policy| policy.set.policy.is_some());
+    if gate.admits_anonymous && !has_routes {
+        let problem = "every request without a credential passes, but where the gateway's address \
+                       demands a scope: name in POLICY_FILE what needs a user";
+        reader.warn(settings::ANONYMOUS, problem);
     }
 }
 

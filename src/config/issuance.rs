@@ -220,6 +220,7 @@ fn issuance_policy(
         scopes: reader.get(settings::AUTH_SCOPES),
         max_sessions: reader.get(settings::MAX_SESSIONS_PER_USER),
         max_key_sessions: reader.get(settings::MAX_SESSIONS_PER_KEY),
+        replaces_device_sessions: reader.get(settings::REPLACE_DEVICE_SESSIONS),
         sessions_scope: reader.get(settings::SESSIONS_SCOPE),
         own_urls,
     }

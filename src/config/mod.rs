@@ -210,6 +210,7 @@ impl Config {
         gate::check_client_certificate(reader, &gate);
         gate::warn_of_unproven_gateways(reader, &gate);
         gate::warn_of_unknown_clients(reader, &gate);
+        gate::warn_of_anonymous(reader, &gate);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         gate::warn_of_unknown_issuers(reader, &gate, &tokens);
         gate::check_basic(reader, &gate, issuance.as_ref());

@@ -79,6 +79,7 @@ enum DefaultAccess {
     #[default]
     Deny,
     Token,
+    User,
     Public,
 }
 
@@ -176,6 +177,7 @@ impl PolicySource {
         let default = match head.default {
             DefaultAccess::Deny => Access::Denied,
             DefaultAccess::Token => Access::Required(Requirement::default()),
+            DefaultAccess::User => Access::Required(Requirement::user()),
             DefaultAccess::Public => Access::Public,
         };
         let allows_preflight = head.cors_preflight == Preflight::Allow;

@@ -222,6 +222,11 @@ settings! {
         "The hosts of pages that it may send browsers back to; .example.org for all below it";
     RETURN_SECRET: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
         "The secret that signs the way back for the login page, of at least 32 bytes (unset: not signed)";
+    ANONYMOUS: bool = boolean, "true or false", "false",
+        "Let requests without any credential pass where no more than one is needed, with the role \
+        `anonymous` and nobody's name";
+    READ_ONLY_ROLES: Vec<String> = list, "comma list of roles", "",
+        "Roles whose users may only read (GET, HEAD, OPTIONS), whatever else they have; `demo` is usual";
     IDENTITY_HEADERS: Vec<String> = list, "comma list of Header=claim", "",
         "Headers added to, or in place of, the default identity headers";
     SEND_UNVERIFIED_EMAIL: bool = boolean, "true or false", "false",

@@ -122,6 +122,10 @@ pub(super) fn check_lists(reader: &mut Reader<'_>, store: &StoreConfig, policy: 
             );
         }
     }
+    if policy.replaces_device_sessions {
+        let problem = "cannot be done with a memcached DB_URL, which lists no sessions";
+        reader.wrong(settings::REPLACE_DEVICE_SESSIONS, problem);
+    }
 }
 
 /// Warns of issuers that share a store and bear the names of their own addresses, so that each

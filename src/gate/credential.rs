@@ -20,7 +20,7 @@ const BASIC: &[u8] = b"basic";
 const DPOP: &[u8] = b"dpop";
 
 /// The header of API keys.
-const API_KEY: &str = "x-api-key";
+pub(super) const API_KEY: &str = "x-api-key";
 
 /// The cookies in which a credential may come; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +116,13 @@ pub fn find<'h>(
     } else {
         Err(DenialCode::SeveralCredentials)
     }
+}
+
+/// Returns whether one of the cookies is there that may carry a credential. An empty one carries none.
+pub(super) fn carries(headers: &HeaderMap, cookies: &Cookies) -> bool {
+    let names = [cookies.single.as_deref(), cookies.pair.map(|pair| pair.token)];
+    let mut found = names.into_iter().flatten().map(|name| in_cookies(headers, name));
+    found.any(|cookie| cookie != Ok(None))
 }
 
 /// A credential in one of a pair of cookies.

@@ -199,6 +199,8 @@ denial_codes! {
     NoRoute "no_route" Refused "No route of the policy lets this request pass",
     AmbiguousRequest "ambiguous_request" Refused
         "The request can be read in more than one way, or was not told in full",
+    ReadOnlyUser "read_only_user" Refused
+        "This user may only read: by GET, HEAD or OPTIONS",
     GatewayCertificateRequired "gateway_certificate_required" Refused
         "The gateway did not show a certificate, which is needed here",
     ClientCertificateRequired "client_certificate_required" Refused

@@ -23,7 +23,7 @@ use crate::token::Thumbprint;
 use crate::token::dpop::DpopProof;
 
 /// The header of a proof.
-const DPOP: &str = "dpop";
+pub(super) const PROOF: &str = "dpop";
 
 /// The judge of proofs.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Dpop {
 
 /// The one proof of a request (RFC 9449, section 4.3).
 fn only_proof(headers: &HeaderMap) -> Option<&str> {
-    let mut lines = headers.get_all(DPOP).iter();
+    let mut lines = headers.get_all(PROOF).iter();
     let line = lines.next()?.to_str().ok()?;
     lines.next().is_none().then_some(line)
 }

@@ -3,28 +3,25 @@
 //! The steps call the same functions as the gate, and the verdict is the gate's own. This module
 //! only says in words what happens on the way.
 
-use std::net::IpAddr;
-use std::time::Duration;
+mod findings;
 
 use serde::Serialize;
 
-use super::basic::BasicCredentials;
-use super::cached_decision::{CredentialKind, session_of};
-use super::credential::{CredentialSource, Found};
-use super::denial::{Denial, DenialCode};
-use super::handle::is_handle;
+use super::cached_decision::CredentialKind;
+use super::credential::CredentialSource;
+use super::denial::Denial;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, credential, dpop, route_of};
+use super::{Gate, announced_method, credential, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
-use crate::session::{NotLive, Session};
-use crate::token::algorithm;
-use crate::token::{Confirmation, TokenError, Verified};
-
-/// The time from which on a credential has no end that anybody should read.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+use crate::session::Session;
+use crate::token::Verified;
+use findings::{
+    cookies_found, credential_found, not_shown, possession_found, session_found, token_found,
+    verify,
+};
 
 /// The outcome of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,8 +77,12 @@ async fn take_steps(
     steps
         .record("requirement", Ok("what the gateway's address demands is understood".to_owned()))?;
     let Some(policy) = gate.policy_for(inquiry) else {
-        let verified = take_credential_steps(gate, inquiry, clock, steps).await?;
-        return take_requirement_steps(demanded, &verified.facts(inquiry, clock.now()), steps);
+        if passes_without_credential(gate, &[demanded], inquiry, steps)? {
+            return Some(());
+        }
+        let found = take_credential_steps(gate, inquiry, clock, steps).await?;
+        take_requirement_steps(demanded, &found.facts(inquiry, clock.now()), steps)?;
+        return take_method_step(gate, &found, inquiry, steps);
     };
     let request = match inquiry.told().and_then(|told| canonical(&told)) {
         Ok(request) => request,
@@ -106,14 +107,57 @@ async fn take_steps(
             steps.record("route", Ok(format!("{name}{near}")))?;
         }
     }
-    let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-    let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock.now()));
     let of_route = match route.access {
         Access::Required(requirement) => requirement,
         Access::Public | Access::Denied => demanded,
     };
+    if passes_without_credential(gate, &[of_route, demanded], inquiry, steps)? {
+        return Some(());
+    }
+    let found = take_credential_steps(gate, inquiry, clock, steps).await?;
+    let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock.now()));
     take_requirement_steps(of_route, &facts, steps)?;
-    if demanded.is_empty() { Some(()) } else { take_requirement_steps(demanded, &facts, steps) }
+    if !demanded.is_empty() {
+        take_requirement_steps(demanded, &facts, steps)?;
+    }
+    take_method_step(gate, &found, inquiry, steps)
+}
+
+/// Says whether the request passes without a credential; `None` where it is refused for its method.
+fn passes_without_credential(
+    gate: &Gate,
+    requirements: &[&Requirement],
+    inquiry: &Inquiry<'_>,
+    steps: &mut Steps<'_>,
+) -> Option<bool> {
+    let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
+    match gate.anonymous(demands_more, inquiry) {
+        Ok(None) => Some(false),
+        Ok(Some(_)) => {
+            let passes = "none was sent, and ANONYMOUS lets the request pass for nobody".to_owned();
+            steps.record("credential", Ok(passes)).map(|()| true)
+        }
+        Err(denial) => {
+            steps.record("method", Err(denial.code.description().to_owned()))?;
+            None
+        }
+    }
+}
+
+/// One step where there are roles whose users may only read.
+fn take_method_step(
+    gate: &Gate,
+    found: &GoodCredential,
+    inquiry: &Inquiry<'_>,
+    steps: &mut Steps<'_>,
+) -> Option<()> {
+    if gate.read_only.is_empty() {
+        return Some(());
+    }
+    let outcome = gate.read_only.check(&found.token, found.session.as_ref(), inquiry);
+    let told = |denial: Denial| format!("{} (READ_ONLY_ROLES)", denial.code.description());
+    let passes = || "the user may send it (READ_ONLY_ROLES)".to_owned();
+    steps.record("method", outcome.map(|()| passes()).map_err(told))
 }
 
 /// A credential that is good, and its session.
@@ -225,165 +269,4 @@ fn near_misses(policy: &Policy, request: &CanonicalRequest<'_>) -> String {
     let texts: Vec<_> =
         missed.map(|near| format!("; not {}: {}", near.route, near.reason)).collect();
     texts.concat()
-}
-
-fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
-    let what = match kind {
-        CredentialKind::Jwt => "a token",
-        CredentialKind::Handle => "a handle",
-        CredentialKind::ApiKey => "an API key",
-        CredentialKind::Password => "a name and a password",
-        CredentialKind::Introspected(_) => "an opaque token",
-    };
-    let source = match found.source {
-        CredentialSource::Bearer | CredentialSource::Dpop | CredentialSource::Basic => {
-            "the Authorization header"
-        }
-        CredentialSource::ApiKeyHeader => "the X-Api-Key header",
-        CredentialSource::Cookie => "a cookie",
-        CredentialSource::Pair { .. } => "one of a pair of cookies",
-    };
-    format!("{what} of {} bytes in {source}", found.credential.len())
-}
-
-/// The claims of the credential, where it is good by itself; else the reason why not.
-async fn verify(
-    gate: &Gate,
-    kind: CredentialKind,
-    credential: &str,
-    client: Option<IpAddr>,
-) -> Result<Verified, String> {
-    let verifier = gate.decisions.verifier();
-    if let (CredentialKind::Password, Some(basic)) = (kind, gate.decisions.basic()) {
-        let shown = BasicCredentials::parse(credential).map_err(DenialCode::description)?;
-        let verified = basic.verify(&shown, client).await.map(|(verified, _)| verified);
-        return verified.map_err(|error| error.to_string());
-    }
-    if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
-        return keys.verify(credential, false).await.map_err(|error| error.to_string());
-    }
-    let issuers = gate.decisions.introspection();
-    if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, issuers) {
-        let verified = issuers.verify(issuer, credential, false).await;
-        return verified.map_err(|error| error.to_string());
-    }
-    match (kind, gate.decisions.handles()) {
-        (CredentialKind::Handle, Some(handles)) => {
-            let found =
-                handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
-            found.map_err(|error| error.to_string())
-        }
-        (_, _) => {
-            verifier.verify(credential).map_err(|error| token_refused(gate, credential, error))
-        }
-    }
-}
-
-fn cookies_found(source: &CredentialSource<'_>, verified: &Verified) -> Result<String, String> {
-    match source.check(&verified.subject) {
-        Ok(()) => Ok("the other cookie names the same user".to_owned()),
-        Err(code) => Err(code.description().to_owned()),
-    }
-}
-
-/// What the sender proved, where the token is bound to one.
-fn possession_found(token: &Verified, shown: Result<(), String>) -> Result<String, String> {
-    let finding = match Confirmation::of(&token.claims) {
-        Ok(demanded) if demanded.is_empty() => "the token is not bound to its sender",
-        _ => "the sender proved what the token is bound to",
-    };
-    shown.map(|()| finding.to_owned())
-}
-
-/// The reason why a proof is not that of the token, and what differs.
-fn not_shown(
-    denial: &Denial,
-    found: &Found<'_>,
-    token: &Verified,
-    inquiry: &Inquiry<'_>,
-) -> String {
-    let key = Confirmation::of(&token.claims).ok().and_then(|demanded| demanded.key);
-    let mismatches = match (denial.code, key) {
-        (DenialCode::DpopProofMismatch, Some(key)) => {
-            dpop::mismatches(key, found.credential, inquiry)
-        }
-        _ => Vec::new(),
-    };
-    let told = denial.code.description().to_owned();
-    mismatches.iter().fold(told, |told, mismatch| format!("{told}; {mismatch}"))
-}
-
-fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
-    let verifier = gate.decisions.verifier();
-    let advice = match error {
-        TokenError::Malformed if is_handle(token) => {
-            "; it may be a handle, which are accepted with TOKEN_MODE=opaque".to_owned()
-        }
-        TokenError::TooLarge => format!("; MAX_TOKEN_BYTES is {}", verifier.max_token_bytes()),
-        TokenError::UnknownIssuer => {
-            let accepted = verifier.issuers().iter().filter_map(|issuer| issuer.iss.as_deref());
-            format!("; accepted are: {}", accepted.collect::<Vec<_>>().join(", "))
-        }
-        TokenError::WrongAudience => {
-            let ours =
-                verifier.issuers().iter().flat_map(|issuer| match &issuer.default_audience {
-                    Some(default) if issuer.audiences.is_empty() => std::slice::from_ref(default),
-                    _ => issuer.audiences.as_slice(),
-                });
-            let ours = ours.map(String::as_str).collect::<Vec<_>>().join(", ");
-            format!("; this service goes by [{ours}] (JWT_AUDIENCE)")
-        }
-        TokenError::Expired | TokenError::NotYetValid => "; LEEWAY is already counted".to_owned(),
-        _ => String::new(),
-    };
-    format!("{error}{advice}")
-}
-
-fn token_found(verified: &Verified, clock: &dyn Clock) -> String {
-    let left = verified.usable_until.since(clock.now());
-    let issuer = &verified.issuer.name;
-    let Some(signature) = &verified.signature else {
-        let known = format!("known, issuer {issuer}");
-        let has_end = left < FOR_EVER;
-        return if has_end {
-            format!("{known}; good for another {} s", left.as_secs())
-        } else {
-            known
-        };
-    };
-    let left = left.as_secs();
-    let key = signature
-        .key
-        .as_ref()
-        .map_or_else(|| "the shared secret".to_owned(), |key| format!("key {key}"));
-    format!(
-        "issuer {issuer}, signed with {} by {key}; good for another {left} s, leeway included",
-        algorithm::name(signature.algorithm),
-    )
-}
-
-async fn session_found(
-    gate: &Gate,
-    verified: &Verified,
-) -> Result<(String, Option<Session>), String> {
-    let (user, id) = match session_of(verified) {
-        Ok(Some(named)) => named,
-        Ok(None) => {
-            let none = "the token names no session, or its issuer's are not looked at";
-            return Ok((none.to_owned(), None));
-        }
-        Err(_) => return Err("the token names a session that nobody could own".to_owned()),
-    };
-    match gate.decisions.sessions().live(&user, &id).await {
-        Ok(session) => {
-            let finding = format!(
-                "session {id} of {user} lives: since {}, last seen {}, until {}",
-                session.created, session.last_seen, session.expires
-            );
-            Ok((finding, Some(session)))
-        }
-        Err(NotLive::Unknown) => Err(format!("{user} has no session {id}, or it was revoked")),
-        Err(NotLive::Ended(how)) => Err(format!("session {id} of {user} is over: {how:?}")),
-        Err(NotLive::Store(error)) => Err(error.to_string()),
-    }
 }

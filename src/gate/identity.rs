@@ -29,7 +29,7 @@ const MAX_BYTES: usize = 16 * 1024;
 const ISSUER: &str = "x-auth-issuer";
 
 /// The header of the roles; a policy takes them from the same claims.
-const ROLES: &str = "x-auth-roles";
+pub(super) const ROLES: &str = "x-auth-roles";
 
 /// The headers that are sent unless the operator says otherwise.
 const DEFAULT: [(&str, &str); 7] = [

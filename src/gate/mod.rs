@@ -6,6 +6,7 @@
 
 mod access_log;
 mod account;
+mod anonymous;
 pub mod api_key;
 pub mod basic;
 pub mod browser;
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod open;
 pub mod policy_case;
 mod possession;
+pub mod read_only;
 mod requirement;
 pub mod service;
 pub mod single_flight;
@@ -43,12 +45,14 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 
 use crate::policy::canonical::{CanonicalRequest, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, RouteMatch};
+use anonymous::Anonymous;
 use cached_decision::{CachedDecision, DecisionCache};
 use credential::{Cookies, CredentialSource};
 use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
 use inquiry::Inquiry;
+use read_only::ReadOnlyRoles;
 use single_flight::SingleFlight;
 use verdict::{Grant, Identity, Verdict};
 
@@ -62,6 +66,10 @@ pub struct Gate {
     /// The headers of an answer that names nobody.
     nobody: Arc<HeaderMap>,
     pings: SingleFlight<(), bool>,
+    /// The answer to requests without a credential, where they may pass.
+    anonymous: Option<Anonymous>,
+    /// The roles whose users may only read.
+    read_only: ReadOnlyRoles,
     /// The judge of DPoP proofs; without one, tokens that need them are refused.
     dpop: Option<Dpop>,
     /// True where being ready takes a store that can be written.
@@ -87,6 +95,8 @@ impl Gate {
             policy,
             nobody,
             pings: SingleFlight::default(),
+            anonymous: None,
+            read_only: ReadOnlyRoles::default(),
             dpop: None,
             needs_writes: false,
         }
@@ -96,6 +106,19 @@ impl Gate {
     #[must_use]
     pub fn with_dpop(self, dpop: Dpop) -> Self {
         Self { dpop: Some(dpop), ..self }
+    }
+
+    /// The same gate, which lets requests without a credential pass where no more than one is demanded.
+    #[must_use]
+    pub fn admitting_anonymous(self) -> Self {
+        let anonymous = Anonymous::new(self.decisions.headers_of_nobody());
+        Self { anonymous: Some(anonymous), ..self }
+    }
+
+    /// The same gate, where users with one of these roles may only read.
+    #[must_use]
+    pub fn with_read_only(self, read_only: ReadOnlyRoles) -> Self {
+        Self { read_only, ..self }
     }
 
     /// Judges by this policy from now on. A request that is being judged goes on by the one that it
@@ -135,9 +158,8 @@ impl Gate {
     async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
         let demanded = inquiry.requirement.as_ref().map_err(|code| *code)?;
         let Some(policy) = self.policy_for(inquiry) else {
-            let decision = self.authenticate(inquiry).await?;
-            check_facts(&[demanded], &self.facts(&decision, inquiry))?;
-            return Ok(Grant { identity: Identity::Known(decision), route: None });
+            let identity = self.admit(&[demanded], inquiry, None).await?;
+            return Ok(Grant { identity, route: None });
         };
         let request = canonical(&inquiry.told()?)?;
         let preflight = announced_method(&policy, &request, inquiry.headers);
@@ -161,10 +183,43 @@ impl Gate {
         let Some(requirement) = requirement_at(route, demanded)? else {
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
         };
+        self.admit(&[requirement, demanded], inquiry, Some((policy, route, request))).await
+    }
+
+    /// The identity for which a request passes, if it meets these requirements; at this route of the
+    /// policy, where there is one.
+    async fn admit(
+        &self,
+        requirements: &[&Requirement],
+        inquiry: &Inquiry<'_>,
+        at: Option<(&Policy, &RouteMatch<'_>, &CanonicalRequest<'_>)>,
+    ) -> Result<Identity, Denial> {
+        let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
+        if let Some(anonymous) = self.anonymous(demands_more, inquiry)? {
+            return Ok(anonymous);
+        }
         let decision = self.authenticate(inquiry).await?;
-        let facts = policy.facts_at(route, request, self.facts(&decision, inquiry));
-        check_facts(&[requirement, demanded], &facts)?;
+        let facts = self.facts(&decision, inquiry);
+        let facts = match at {
+            Some((policy, route, request)) => policy.facts_at(route, request, facts),
+            None => facts,
+        };
+        check_facts(requirements, &facts)?;
+        self.read_only.check(&decision.token, decision.session.as_ref(), inquiry)?;
         Ok(Identity::Known(decision))
+    }
+
+    /// The identity of a request without a credential, where one is not demanded; never where more is.
+    fn anonymous(
+        &self,
+        demands_more: bool,
+        inquiry: &Inquiry<'_>,
+    ) -> Result<Option<Identity>, Denial> {
+        let of_nobody = self.anonymous.as_ref().filter(|_| !demands_more);
+        let headers = of_nobody.and_then(|it| it.headers(inquiry, &self.cookies));
+        let Some(headers) = headers else { return Ok(None) };
+        self.read_only.check_role(anonymous::ROLE, inquiry)?;
+        Ok(Some(Identity::Anonymous(headers)))
     }
 
     /// The policy by which a question is judged, if there is one. A question about a credential

@@ -51,6 +51,8 @@ pub enum Identity {
     Known(Arc<CachedDecision>),
     /// Anybody: the route demands nothing. All headers of the identity are empty.
     Public(Arc<HeaderMap>),
+    /// Somebody who sent no credential, where that suffices: no user, and the role `anonymous`.
+    Anonymous(Arc<HeaderMap>),
 }
 
 impl Grant {
@@ -58,7 +60,7 @@ impl Grant {
     pub fn headers(&self) -> &HeaderMap {
         match &self.identity {
             Identity::Known(decision) => &decision.headers,
-            Identity::Public(headers) => headers,
+            Identity::Public(headers) | Identity::Anonymous(headers) => headers,
         }
     }
 
@@ -66,7 +68,7 @@ impl Grant {
     pub fn user(&self) -> Option<&str> {
         match &self.identity {
             Identity::Known(decision) => Some(&decision.token.subject),
-            Identity::Public(_) => None,
+            Identity::Public(_) | Identity::Anonymous(_) => None,
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum Event {
     Revoke,
     /// All sessions of a user were ended.
     RevokeAll,
-    /// A session had to go for a newer one (MAX_SESSIONS_PER_USER).
+    /// A session had to go for a newer one (MAX_SESSIONS_PER_USER, REPLACE_DEVICE_SESSIONS).
     SessionReplaced,
     /// An API key was made.
     KeyMade,

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
 
 use super::error::IssueError;
-use crate::session::Device;
+use crate::session::{Device, DeviceId, DeviceName};
 
 /// Caller of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,18 +15,23 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Its `User-Agent`.
     pub user_agent: Option<String>,
+    /// The id by which its device comes again, where it says one.
+    pub device_id: Option<DeviceId>,
+    /// The name of its device, where it says one.
+    pub device_name: Option<DeviceName>,
 }
 
 impl Caller {
     /// The caller at this address, with the headers of its request.
     pub(super) fn new(address: Option<IpAddr>, headers: &HeaderMap) -> Self {
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        Self { address, user_agent: user_agent.map(str::to_owned) }
+        Self { address, user_agent: user_agent.map(str::to_owned), ..Self::default() }
     }
 
     /// The device that a session is opened from.
     pub(super) fn device(&self) -> Device {
-        Device::new(self.user_agent.as_deref(), self.address)
+        let (id, name) = (self.device_id.clone(), self.device_name.clone());
+        Device { id, name, ..Device::new(self.user_agent.as_deref(), self.address) }
     }
 }
 

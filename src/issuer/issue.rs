@@ -3,6 +3,8 @@
 //! Everything is made before anything is stored, and whatever was stored is taken back where a
 //! later step fails, so that nothing half-done stays behind and nobody holds a token for it.
 
+mod replaced;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +26,13 @@ use crate::account::{AccountStore, Client};
 use crate::clock::{Clock, UnixTime};
 use crate::opaque::{OpaqueToken, Tokens};
 use crate::secret::{Random, Secret};
-use crate::session::{Filter, Session, SessionId, Sessions};
+use crate::session::{Session, SessionId, Sessions};
 use crate::store::StoreError;
 
 /// The claim of a session that names the client by which it was opened.
 pub const CLIENT_ID: &str = "client_id";
 /// The claim of a session that names the API key by which it was opened.
 const API_KEY_CLAIM: &str = "api_key";
-/// Number of sessions beyond the limit that are read at once.
-const MAX_EXCESS_READ: usize = 10_000;
 
 /// Opens sessions with their first tokens, for all grants.
 #[derive(Debug)]
@@ -227,6 +227,7 @@ impl SessionOpener {
         self.subjects.reload(&subject.user, &context.origin).await?;
         self.recheck_client(client).await?;
         // Last: nobody's session goes for a login that comes to nothing.
+        self.replace_sessions_of_device(opened, caller).await?;
         self.enforce_session_limit(opened, caller).await
     }
 
@@ -253,39 +254,4 @@ impl SessionOpener {
             tracing::warn!(%error, "a session that nobody was given stays behind until it expires");
         }
     }
-
-    /// Ends the least recently seen sessions where there are too many; never the new one. Those
-    /// that people opened themselves, and those of each API key, are counted apart: a program does
-    /// not log its owner out.
-    async fn enforce_session_limit(
-        &self,
-        opened: &NewSession<'_>,
-        caller: &Caller,
-    ) -> Result<(), IssueError> {
-        let Family { subject, session: own, now, .. } = opened.family;
-        let is_login = subject.is_person && opened.key.is_none();
-        let most = if is_login { self.policy.max_sessions } else { self.policy.max_key_sessions };
-        if most == 0 {
-            return Ok(());
-        }
-        let filter = Filter { user: Some(subject.user.clone()), live_at: Some(now) };
-        let mut live = self.sessions.list(&filter, most.saturating_add(MAX_EXCESS_READ)).await?;
-        live.retain(|session| key_of(session) == opened.key);
-        // In the same order for everybody who logs in at this moment, so that two do not end each
-        // other's session.
-        live.sort_by_key(|session| (session.last_seen, session.created, session.id.clone()));
-        let excess = live.len().saturating_sub(most);
-        for session in live.iter().take(excess).filter(|session| session.id != *own) {
-            if self.sessions.revoke(&session.id).await?.is_some() {
-                let replaced = self.audit.event(Event::SessionReplaced).session(&session.id);
-                replaced.user(subject.user.as_str()).address(caller.address).write();
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The API key that a session was opened by, if one was.
-fn key_of(session: &Session) -> Option<&str> {
-    session.claims.get(API_KEY_CLAIM).and_then(|key| key.as_str())
 }

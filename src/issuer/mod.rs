@@ -126,6 +126,8 @@ pub struct Issuance {
     pub signers: Arc<SigningRing>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
     policy: Arc<IssuancePolicy>,
     tasks: Tasks,
 }
@@ -133,7 +135,7 @@ pub struct Issuance {
 impl Issuance {
     /// Issuance in all its parts.
     pub fn new(on: &Dependencies) -> Self {
-        let Dependencies { policy, throttle, audit, signers, clock, .. } = on.clone();
+        let Dependencies { policy, throttle, audit, signers, clock, random, .. } = on.clone();
         Self {
             login: Login::new(on),
             refresh: Refresh::new(on),
@@ -147,6 +149,7 @@ impl Issuance {
             audit,
             signers,
             clock,
+            random,
             policy,
             tasks: Tasks::new(),
         }

@@ -64,6 +64,8 @@ pub struct IssuancePolicy {
     /// The most sessions of an API key, and of a client or a service that acts for itself; zero:
     /// any number.
     pub max_key_sessions: usize,
+    /// True if a login ends the session that the same device had before.
+    pub replaces_device_sessions: bool,
     /// The scope that lets a token look after all sessions of its user, beside a login by password.
     pub sessions_scope: Option<String>,
     /// The audiences by which assertions of clients name us (RFC 7523, section 3).

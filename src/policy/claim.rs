@@ -111,6 +111,14 @@ impl<'c> UserClaims<'c> {
         among(self.token).or_else(|| among(self.session?))
     }
 
+    /// The values of all these claims, of the token and of the session.
+    pub(crate) fn all(&self, paths: &[ClaimPath]) -> Vec<&'c Value> {
+        let objects = [Some(self.token), self.session].into_iter().flatten();
+        let found =
+            objects.flat_map(|claims| paths.iter().filter_map(move |path| path.find(claims)));
+        found.map(|found| found.value).collect()
+    }
+
     /// Returns whether a claim says that nobody verified the value: `email_verified` beside
     /// `email`, `phone_number_verified` beside `phone_number` (OpenID Connect Core, section 5.1).
     /// `also` is another name of the claim.

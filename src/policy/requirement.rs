@@ -26,6 +26,8 @@ pub struct Requirement(Vec<Condition>);
 /// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
+    /// There is a user, also where requests without a credential may pass.
+    User,
     /// The token grants all of these scopes.
     AllScopes(Vec<String>),
     /// The token grants one of these scopes.
@@ -142,6 +144,11 @@ impl Requirement {
         Self(conditions)
     }
 
+    /// A user, and nothing else.
+    pub(crate) fn user() -> Self {
+        Self(vec![Condition::User])
+    }
+
     /// All of these scopes, which may be none.
     pub(crate) fn scopes(scopes: Vec<String>) -> Self {
         if scopes.is_empty() { Self::default() } else { Self(vec![Condition::AllScopes(scopes)]) }
@@ -182,6 +189,8 @@ impl Condition {
     pub(crate) fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
         let granted = |scope: &String| facts.token.scopes.contains(scope);
         match self {
+            // Whoever is nobody has no facts to be checked against.
+            Self::User => Ok(()),
             Self::AllScopes(scopes) => {
                 holds(scopes.iter().all(granted), || Unmet::Scope(scopes.join(" ")))
             }

@@ -5,6 +5,7 @@
 //! and the clock that is passed in; a store only remembers, it never judges. Every store is a
 //! [`SessionStore`] and passes one contract suite, `tests/it/session_store.rs`.
 
+mod device;
 mod id;
 mod last_seen;
 pub mod memcached;
@@ -15,10 +16,11 @@ mod sessions;
 pub mod sqlite;
 mod store;
 
+pub use device::{Device, DeviceId, DeviceName, InvalidDevice};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memcached::MemcachedStore;
 pub use memory::MemoryStore;
-pub use record::{Device, Ended, Session};
+pub use record::{Ended, Session};
 pub use redis::RedisStore;
 pub use sessions::{NotLive, SessionEpoch, SessionPolicy, Sessions};
 pub use sqlite::SqliteStore;

@@ -1,11 +1,10 @@
 //! The session itself, and the one place that decides whether it is over.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{SessionId, UserId};
+use super::{Device, SessionId, UserId};
 use crate::clock::UnixTime;
 use crate::store::{BadField, Fields};
 
@@ -52,17 +51,13 @@ impl Session {
         fields: &impl Fields,
         not_before: UnixTime,
     ) -> Result<Self, BadField> {
-        let address = fields.optional_text("address")?.map(str::parse).transpose();
         Ok(Self {
             id: id.clone(),
             user: fields.parsed("user", UserId::parse)?,
             created: fields.time("created")?,
             last_seen: fields.time("last_seen")?,
             expires: fields.time("expires")?,
-            device: Device {
-                user_agent: fields.optional_text("user_agent")?.map(str::to_owned),
-                address: address.map_err(|_| BadField("address"))?,
-            },
+            device: Device::read(fields)?,
             claims: fields.claims()?,
             not_before,
         })
@@ -94,28 +89,6 @@ pub enum Ended {
     Inactive,
     /// It was ended on purpose, with all of its user's sessions of that time.
     Revoked,
-}
-
-/// The device that a session was opened from, as far as it is known. It helps users to recognise
-/// their sessions; nothing is decided on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Device {
-    /// The client's `User-Agent`, at most [`Device::MAX_USER_AGENT_BYTES`] where [`Device::new`]
-    /// made it.
-    pub user_agent: Option<String>,
-    /// The client's address, as far as the gateway was trusted.
-    pub address: Option<IpAddr>,
-}
-
-impl Device {
-    /// The most bytes of a user agent that are kept.
-    pub const MAX_USER_AGENT_BYTES: usize = 512;
-
-    /// A device; a longer user agent is cut, between two characters.
-    pub fn new(user_agent: Option<&str>, address: Option<IpAddr>) -> Self {
-        let cut = |text: &str| text[..text.floor_char_boundary(Self::MAX_USER_AGENT_BYTES)].into();
-        Self { user_agent: user_agent.map(cut), address }
-    }
 }
 
 #[cfg(test)]
@@ -157,14 +130,5 @@ mod tests {
     fn the_epoch_as_not_before_restricts_nothing() {
         let ancient = Session { created: UnixTime::EPOCH, ..session() };
         assert_eq!(ancient.ended(UnixTime::from_millis(1), None), None);
-    }
-
-    #[test]
-    fn a_long_user_agent_is_cut_between_two_characters() {
-        let device = Device::new(Some(&"é".repeat(300)), None);
-        assert_eq!(device.user_agent, Some("é".repeat(256)));
-        let odd = format!("x{}", "é".repeat(300));
-        assert_eq!(Device::new(Some(&odd), None).user_agent.map(|text| text.len()), Some(511));
-        assert_eq!(Device::new(Some("curl/8"), None).user_agent.as_deref(), Some("curl/8"));
     }
 }

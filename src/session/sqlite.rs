@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
+use super::{
+    DeviceId, DeviceName, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId,
+};
 use crate::clock::UnixTime;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
@@ -16,7 +18,7 @@ use crate::store::{Fields as _, StoreError, claims_text};
 
 /// The columns of a session, in the order that [`read`] expects by name.
 const SELECT: &str = "SELECT s.id, s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
-    s.address, s.claims, n.not_before \
+    s.address, s.device_id, s.device_name, s.claims, n.not_before \
     FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
 /// Sessions in an SQLite file.
@@ -37,8 +39,8 @@ impl SessionStore for SqliteStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "INSERT INTO sessions \
-             (id, user_id, created, last_seen, expires, user_agent, address, claims) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+             (id, user_id, created, last_seen, expires, user_agent, address, claims, device_id, \
+             device_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
         )
         .bind(session.id.as_str())
         .bind(session.user.as_str())
@@ -47,7 +49,9 @@ impl SessionStore for SqliteStore {
         .bind(of_time(session.expires))
         .bind(session.device.user_agent.as_deref())
         .bind(session.device.address.map(|address| address.to_string()))
-        .bind(claims_text(&session.claims));
+        .bind(claims_text(&session.claims))
+        .bind(session.device.id.as_ref().map(DeviceId::as_str))
+        .bind(session.device.name.as_ref().map(DeviceName::as_str));
         match self.database.execute(statement).await? {
             0 => Err(StoreError::Conflict(session.id.to_string())),
             _ => Ok(()),
@@ -222,7 +226,8 @@ mod tests {
         let others = SqliteStore::new(open().await);
         let fill = sqlx::query(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-             INSERT INTO sessions SELECT hex(randomblob(16)), 'bob', 0, 0, 1, NULL, NULL, '{}' FROM n",
+             INSERT INTO sessions (id, user_id, created, last_seen, expires, claims) \
+             SELECT hex(randomblob(16)), 'bob', 0, 0, 1, '{}' FROM n",
         )
         .bind(EXPIRED);
         ours.database.execute(fill).await.expect("fill");

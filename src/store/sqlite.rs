@@ -204,6 +204,7 @@ impl Schema for Sqlite {
         include_str!("migrations/sqlite/0003_issuance.sql"),
         include_str!("migrations/sqlite/0004_changes.sql"),
         include_str!("migrations/sqlite/0005_records.sql"),
+        include_str!("migrations/sqlite/0006_devices.sql"),
     ];
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     // The transaction has the write lock already.

@@ -12,6 +12,7 @@
 
 mod account_store;
 mod accounts_cli;
+mod anonymous;
 mod api_keys;
 mod architecture;
 mod basic;
@@ -23,6 +24,7 @@ mod client_disconnects;
 mod clients;
 mod contract;
 mod dev;
+mod devices;
 mod documents;
 mod durability;
 mod envoy;

@@ -67,9 +67,10 @@ pub(super) fn read(value: Spanned<DeValue<'_>>, tell: &mut Tell<'_>) -> Option<R
         }
         DeValue::String(word) if word == "nothing" => Access::Public,
         DeValue::String(word) if word == "token" => Access::Required(Requirement::default()),
+        DeValue::String(word) if word == "user" => Access::Required(Requirement::user()),
         DeValue::String(word) if word == "never" => Access::Denied,
         _ => {
-            let problem = "require: write \"nothing\", \"token\", \"never\", or a table";
+            let problem = "require: write \"nothing\", \"token\", \"user\", \"never\", or a table";
             tell(span.start, problem.to_owned());
             return None;
         }

@@ -91,6 +91,9 @@ MAX_SESSIONS_PER_USER: usize = whole(0, 10_000), "number", "10",
     memcached needs";
 MAX_SESSIONS_PER_KEY: usize = whole(0, 10_000), "number", "100",
     "The sessions of one API key, and of one client or service that acts for itself; likewise";
+REPLACE_DEVICE_SESSIONS: bool = boolean, "true or false", "false",
+    "End the session that the same device and client had before, when its user logs in again; \
+    not with memcached, which lists none";
 SESSIONS_SCOPE: Option<String> = optional(scope), "scope", "",
     "The scope that lets a token list and end other sessions of its user (unset: only logins \
     by password may)";

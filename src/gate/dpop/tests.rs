@@ -70,7 +70,7 @@ impl Fixture {
             headers.append(*name, HeaderValue::from_static(value));
         }
         for proof in proofs {
-            headers.append(DPOP, HeaderValue::from_str(proof).unwrap());
+            headers.append(PROOF, HeaderValue::from_str(proof).unwrap());
         }
         let inquiry = Inquiry {
             headers: &headers,

@@ -7,11 +7,22 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::cors::CorsConfig;
 use crate::issuer::error::IssueError;
 use crate::opaque::{CookiePair, cookie_of_user};
+use crate::session::DeviceId;
 
 /// Adds the two cookies to an answer.
 pub(super) fn set(pair: CookiePair, response: &mut Response, user: &str, token: &str) {
     append(response, pair.user, &cookie_of_user(user), "");
     append(response, pair.token, token, "");
+}
+
+/// Has the browser keep the id of its device for a year from now, whoever logs in or out.
+pub(super) fn set_device(pair: CookiePair, response: &mut Response, id: &DeviceId) {
+    append(response, pair.device, id.as_str(), "; Max-Age=31536000");
+}
+
+/// The id of the browser's device, if it sent one.
+pub(super) fn device(pair: CookiePair, headers: &HeaderMap) -> Option<DeviceId> {
+    DeviceId::parse(&one_of(headers, pair.device)?).ok()
 }
 
 /// Has the browser forget them.

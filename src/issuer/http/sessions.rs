@@ -17,7 +17,7 @@ use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::revocation::Bearer;
 use crate::opaque::names_user;
-use crate::session::{Session, SessionId};
+use crate::session::{Device, Session, SessionId};
 
 /// A session, for people to recognise.
 #[derive(Serialize, ToSchema)]
@@ -42,6 +42,11 @@ pub(super) struct SessionView {
 /// A device.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceView {
+    /// The id by which it comes again, where its login said one.
+    id: Option<String>,
+    /// The name that its login gave it, or one made from its user agent.
+    #[schema(example = "Firefox on Windows 10")]
+    name: Option<String>,
     /// The name that the browser or program gives itself.
     user_agent: Option<String>,
     /// Its address.
@@ -69,16 +74,24 @@ pub(super) struct EndQuery {
     except: Option<String>,
 }
 
+impl DeviceView {
+    fn of(device: &Device) -> Self {
+        Self {
+            id: device.id.as_ref().map(|id| id.as_str().to_owned()),
+            name: device.readable_name(),
+            user_agent: device.user_agent.clone(),
+            address: device.address.map(|address| address.to_string()),
+        }
+    }
+}
+
 impl SessionView {
     fn of(session: &Session, current: Option<&SessionId>) -> Self {
         Self {
             id: session.id.to_string(),
             user_id: session.user.as_str().to_owned(),
             current: current == Some(&session.id),
-            device: DeviceView {
-                user_agent: session.device.user_agent.clone(),
-                address: session.device.address.map(|address| address.to_string()),
-            },
+            device: DeviceView::of(&session.device),
             created: session.created.to_string(),
             last_seen: session.last_seen.to_string(),
             expires: session.expires.to_string(),

@@ -25,6 +25,7 @@ use crate::issuer::login::GrantParams;
 use crate::issuer::refresh::RefreshRequest;
 use crate::issuer::scopes;
 use crate::secret::Secret;
+use crate::session::{DeviceId, DeviceName, InvalidDevice};
 
 /// The name of the API-key grant.
 pub const API_KEY_GRANT: &str = "urn:portcullis:grant-type:api-key";
@@ -62,6 +63,11 @@ pub(super) struct TokenForm {
     /// The client's secret, where it does not authenticate by HTTP Basic
     #[schema(format = Password)]
     client_secret: Option<String>,
+    /// The id by which the device comes again; where logins set cookies, one is made if there is none
+    device_id: Option<String>,
+    /// The name of the device, for lists of sessions; else one is made from its User-Agent
+    #[schema(example = "Alice's phone")]
+    device_name: Option<String>,
     /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`
     client_assertion_type: Option<String>,
     /// A JWT that the client signed (RFC 7523)
@@ -131,11 +137,15 @@ pub(super) async fn token(
         check_site(&Method::POST, &headers, web.config.cors.as_ref())?;
     }
     let mut form = Form::read(content_type(&headers), &body)?;
+    let caller = web.with_device(caller, &headers, &mut form)?;
     let issued = web.grant(&headers, &mut form, &caller).await?;
     let answer = TokenAnswer::of(&issued, web.issuance.clock.now());
     let mut response = json(StatusCode::OK, &answer);
     if let Some(pair) = web.config.cookies {
         cookies::set(pair, &mut response, issued.user.as_str(), &answer.access_token);
+        if let Some(device) = &caller.device_id {
+            cookies::set_device(pair, &mut response, device);
+        }
     }
     Ok(response)
 }
@@ -145,6 +155,28 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Web {
+    /// The caller with the device that the form names, or the browser's cookie. A browser that comes
+    /// for the first time is given an id.
+    fn with_device(
+        &self,
+        caller: Caller,
+        headers: &HeaderMap,
+        form: &mut Form,
+    ) -> Result<Caller, IssueError> {
+        let invalid = |error: InvalidDevice| IssueError::invalid_request(error.to_string());
+        let (id, name) = (form.text("device_id")?, form.text("device_name")?);
+        let id = id.as_deref().map(DeviceId::parse).transpose().map_err(invalid)?;
+        let name = name.as_deref().map(DeviceName::parse).transpose().map_err(invalid)?;
+        let id = match (id, self.config.cookies) {
+            (None, Some(pair)) => Some(match cookies::device(pair, headers) {
+                Some(known) => known,
+                None => DeviceId::generate(self.issuance.random.as_ref())?,
+            }),
+            (id, _) => id,
+        };
+        Ok(Caller { device_id: id, device_name: name, ..caller })
+    }
+
     async fn grant(
         &self,
         headers: &HeaderMap,

@@ -11,6 +11,7 @@ impl Condition {
     /// The name of its kind, as in the policy's file.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::User => "user",
             Self::AllScopes(_) | Self::AnyScope(_) => "scopes",
             Self::AllRoles(_) | Self::AnyRole(_) => "roles",
             Self::Issuer(_) => "issuer",
@@ -97,6 +98,7 @@ impl Facts<'_> {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::User => f.write_str("a user"),
             Self::AllScopes(names) | Self::AllRoles(names) => {
                 write!(f, "all of [{}]", names.join(" "))
             }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::UnixTime;
-use crate::session::{Session, SessionId, UserId};
+use crate::session::{DeviceId, DeviceName, Session, SessionId, UserId};
 use crate::store::memcached::{Found, Key, to_json};
 use crate::store::{Fields as _, StoreError};
 
@@ -61,6 +61,8 @@ impl SessionRecord {
             "expires": session.expires.as_millis(),
             "user_agent": session.device.user_agent,
             "address": session.device.address,
+            "device_id": session.device.id.as_ref().map(DeviceId::as_str),
+            "device_name": session.device.name.as_ref().map(DeviceName::as_str),
             "claims": session.claims,
         });
         to_json(&session.id, &fields)

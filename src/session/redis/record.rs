@@ -1,7 +1,7 @@
 //! A session in Redis: its keys and its fields.
 
 use crate::clock::UnixTime;
-use crate::session::{InvalidatedRecord, Session, SessionId, UserId};
+use crate::session::{Device, InvalidatedRecord, Session, SessionId, UserId};
 use crate::store::redis::{Keys, Redis, Slot};
 use crate::store::{BadField, Hash, StoreError, claims_text};
 
@@ -51,6 +51,9 @@ pub(super) fn fields(session: &Session) -> Vec<(&'static str, String)> {
     ];
     fields.extend(session.device.user_agent.clone().map(|text| ("user_agent", text)));
     fields.extend(session.device.address.map(|address| ("address", address.to_string())));
+    let Device { id, name, .. } = &session.device;
+    fields.extend(id.as_ref().map(|id| ("device_id", id.as_str().to_owned())));
+    fields.extend(name.as_ref().map(|name| ("device_name", name.to_string())));
     fields
 }
 

@@ -9,8 +9,9 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 13] = [
+pub(super) const PAGES: [&str; 14] = [
     "README.md",
+    "docs/how-to/devices.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
     "docs/how-to/rotate-keys.md",
@@ -53,6 +54,12 @@ fn the_first_hour_can_be_typed() {
     {
         assert!(shown.contains(told), "{told} is not in\n{shown}");
     }
+}
+
+#[test]
+fn what_shows_devices_can_be_typed() {
+    let shown = beside_dev("docs/how-to/devices.md");
+    assert!(shown.contains("Alice's tablet"), "{shown}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis::clock::UnixTime;
-use portcullis::session::{Device, Ended, Filter, Session};
+use portcullis::session::{Device, DeviceId, DeviceName, Ended, Filter, Session};
 use portcullis::store::StoreError;
 use serde_json::{Map, Value, json};
 
@@ -51,10 +51,14 @@ contract! {
 async fn what_was_put_is_got_back_whole(fixture: Fixture) {
     let whole = Session {
         last_seen: at(5),
-        device: Device::new(
-            Some("Mozilla/5.0 (\"quoted\"; größer; 名)\t%00"),
-            Some("2001:db8::7".parse::<IpAddr>().expect("address")),
-        ),
+        device: Device {
+            id: DeviceId::parse("device-1~A.z_9").ok(),
+            name: DeviceName::parse("Jürgen's \"Tablet\"; 名 %00").ok(),
+            ..Device::new(
+                Some("Mozilla/5.0 (\"quoted\"; größer; 名)\t%00"),
+                Some("2001:db8::7".parse::<IpAddr>().expect("address")),
+            )
+        },
         claims: claims(json!({
             "": "", "float": 0.1, "small": -2.5e-8, "whole": 3.0, "max": u64::MAX, "min": i64::MIN,
             "none": null, "yes": true, "empty": [], "void": {}, "nested": {"a": [1, [2, {"b": []}]]},

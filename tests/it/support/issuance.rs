@@ -151,7 +151,7 @@ impl Fixture {
             tokens,
             demo: demo(&demo_key),
             demo_key,
-            caller: Caller { address: Some([192, 0, 2, 1].into()), user_agent: None },
+            caller: Caller { address: Some([192, 0, 2, 1].into()), ..Caller::default() },
             audit,
             folder,
         };

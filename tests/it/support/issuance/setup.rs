@@ -30,6 +30,7 @@ pub fn usual_policy(iss: &str, lease: Duration) -> IssuancePolicy {
         scopes: None,
         max_sessions: 10,
         max_key_sessions: 10,
+        replaces_device_sessions: false,
         sessions_scope: None,
         own_urls: vec![iss.to_owned()],
     }
