@@ -22,6 +22,7 @@ use portcullis::issuer::metrics::IssuerMetrics;
 use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
+use portcullis::issuer::users::password_rules::PasswordRules;
 use portcullis::issuer::{Dependencies, Issuance};
 use portcullis::lease::Leases;
 use portcullis::limit::Limits;
@@ -184,6 +185,7 @@ async fn dependencies(
         policy: Arc::new(issuance_policy()),
         accounts: accounts(database, hash, clock.as_ref()).await,
         passwords: Arc::clone(passwords),
+        password_rules: PasswordRules::default(),
         password_check: PasswordCheck::Accounts,
         tokens: Arc::new(tokens),
         throttle: Throttle::new(Limits::new(records.clone()), throttle, clock.clone()),

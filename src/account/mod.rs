@@ -12,7 +12,8 @@ mod user_lookup;
 pub use claims::{claims_of, is_reserved};
 pub use name::{InvalidLogin, Login};
 pub use record::{
-    ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, User, UserKind, UserState,
+    ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, SentMail, User, UserKind,
+    UserState,
 };
 pub use sql::{PostgresAccounts, SqliteAccounts};
 pub use store::{AccountError, AccountStore};

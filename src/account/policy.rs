@@ -45,6 +45,28 @@ pub enum PolicyProblem {
     OnlyDigits,
     /// It is one of the most common ones, or little more than one.
     Common,
+    /// It is in a list of passwords that were stolen elsewhere.
+    Breached,
+}
+
+impl PolicyProblem {
+    /// The problem of what is longer than any password may be.
+    pub fn too_long() -> Self {
+        Self::TooLong(MAX_PASSWORD_BYTES)
+    }
+
+    /// Its name, as one word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooShort(_) => "too_short",
+            Self::TooLong(_) => "too_long",
+            Self::LikeAName => "like_a_name",
+            Self::Monotonous => "repeated_character",
+            Self::OnlyDigits => "only_digits",
+            Self::Common => "common",
+            Self::Breached => "breached",
+        }
+    }
 }
 
 impl fmt::Display for PolicyProblem {
@@ -62,6 +84,9 @@ impl fmt::Display for PolicyProblem {
             Self::Common => f.write_str(
                 "choose one that is not among those that everybody tries first; several words \
                  that have nothing to do with each other are good",
+            ),
+            Self::Breached => f.write_str(
+                "choose one that was never stolen from another service, as this one was",
             ),
         }
     }
@@ -180,7 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use PolicyProblem::{Common, LikeAName, Monotonous, OnlyDigits, TooLong, TooShort};
+    use PolicyProblem::{Breached, Common, LikeAName, Monotonous, OnlyDigits, TooLong, TooShort};
 
     const ABOUT: &[&str] =
         &["alice.liddell", "alice@wonder.example", "Alice Liddell", "auth.example.org"];
@@ -241,7 +266,9 @@ mod tests {
 
     #[test]
     fn problems_say_what_to_do() {
-        for problem in [TooShort(12), TooLong(1024), LikeAName, Monotonous, OnlyDigits, Common] {
+        for problem in
+            [TooShort(12), TooLong(1024), LikeAName, Monotonous, OnlyDigits, Common, Breached]
+        {
             let told = problem.to_string();
             assert!(
                 told.starts_with("use ") || told.starts_with("choose ") || told.starts_with("do "),

@@ -32,6 +32,8 @@ pub struct User {
     pub scopes: Vec<String>,
     /// More claims for its tokens.
     pub claims: Map<String, Value>,
+    /// What applications note about it, and it about itself; never claims of its tokens.
+    pub properties: Map<String, Value>,
     /// The hash of its password in PHC or modular-crypt form; `None`: it cannot log in by password.
     pub password: Option<Secret>,
     /// The time at which it was made.
@@ -40,6 +42,10 @@ pub struct User {
     pub updated: UnixTime,
     /// The time of its last login.
     pub last_login: Option<UnixTime>,
+    /// The time at which it was last sent a link that verifies its e-mail.
+    pub verification_sent: Option<UnixTime>,
+    /// The time at which it was last sent a link that resets its password.
+    pub reset_sent: Option<UnixTime>,
 }
 
 impl User {
@@ -56,11 +62,21 @@ impl User {
             roles: Vec::new(),
             scopes: Vec::new(),
             claims: Map::new(),
+            properties: Map::new(),
             password: None,
             created,
             updated: created,
             last_login: None,
+            verification_sent: None,
+            reset_sent: None,
         }
+    }
+
+    /// All that it is called, which its password must not be like.
+    pub fn names(&self) -> Vec<&str> {
+        let email = self.email.as_ref().map(Login::as_str);
+        let names = [Some(self.username.as_str()), email, self.full_name.as_deref()];
+        names.into_iter().flatten().collect()
     }
 }
 
@@ -99,6 +115,8 @@ pub enum UserState {
     /// It may log in.
     #[default]
     Active,
+    /// It signed up, and has not yet shown that its e-mail is its own: it may not log in.
+    Unverified,
     /// An administrator locked it.
     Locked,
 }
@@ -108,14 +126,26 @@ impl UserState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Unverified => "unverified",
             Self::Locked => "locked",
         }
     }
 
     /// Reads the text that `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Locked].into_iter().find(|state| state.as_str() == text)
+        [Self::Active, Self::Unverified, Self::Locked]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
+}
+
+/// A mail with a one-time link, of which a user's record keeps the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentMail {
+    /// One that verifies the e-mail.
+    Verification,
+    /// One that resets the password.
+    Reset,
 }
 
 /// The prefix of keys that are made here, so that people and scanners recognise one anywhere. No

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use super::name::Login;
-use super::record::{ApiKey, Client, KeyDigest, User, UserState};
+use super::record::{ApiKey, Client, KeyDigest, SentMail, User, UserState};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
@@ -29,9 +29,10 @@ pub trait AccountStore: Send + Sync + Debug {
     /// At most `limit` users after that id, by id.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, AccountError>;
 
-    /// Replaces the user with its id, except for the password, `created` and `last_login`. Returns
-    /// whether there was one.
-    async fn change_user(&self, user: &User) -> Result<bool, AccountError>;
+    /// Replaces the user with its id, except for the password and the times that are only noted:
+    /// `created`, `last_login`, those of mails. It does so only where `updated` is still `read`, so
+    /// that nobody undoes what another has changed meanwhile. Returns whether it did.
+    async fn change_user(&self, user: &User, read: UnixTime) -> Result<bool, AccountError>;
 
     /// Locks or unlocks. Returns whether there is such a user.
     async fn set_state(
@@ -53,6 +54,14 @@ pub trait AccountStore: Send + Sync + Debug {
 
     /// Records the time of a login.
     async fn record_login(&self, id: &UserId, at: UnixTime) -> Result<(), AccountError>;
+
+    /// Records the time at which a mail was sent to the user; it never moves back.
+    async fn record_sent(
+        &self,
+        id: &UserId,
+        mail: SentMail,
+        at: UnixTime,
+    ) -> Result<(), AccountError>;
 
     /// Deletes a user and its API keys. Returns whether there was one.
     async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;

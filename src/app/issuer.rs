@@ -154,6 +154,7 @@ async fn dependencies(
         policy: Arc::new(issuance.policy.clone()),
         accounts,
         passwords: Arc::new(passwords),
+        password_rules: config.accounts.password_rules(),
         password_check,
         tokens: shared.tokens,
         leases: Leases::new(records.clone()),

@@ -3,22 +3,28 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::audit::{self, CommandLog};
 use super::settings::SettingFlags;
 use super::{Failure, clock_and_random, extend_timeouts};
 use crate::account::password::Passwords;
-use crate::account::{self, AccountError, AccountStore, Login, User, UserLookup, is_reserved};
+use crate::account::{self, AccountError, AccountStore, Login, User, UserLookup};
 use crate::app::{open_accounts, open_stores};
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::config::{AccountsConfig, Config, SessionConfig};
-use crate::issuer::subject::CLIENT_PREFIX;
+use crate::issuer::error::IssueError;
+use crate::issuer::metrics::IssuerMetrics;
+use crate::issuer::throttle::{Throttle, ThrottleConfig};
+use crate::issuer::users::{UserDependencies, Users, fields};
+use crate::limit::Limits;
 use crate::secret::{Secret, SystemRandom};
 use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
+use crate::store::records::Records;
 
 /// The longest line that is read as a password.
 const MAX_LINE_BYTES: u64 = 1 << 16;
@@ -63,6 +69,27 @@ impl Accounts {
         sessions(&self.session_config).await
     }
 
+    /// The issuer's part for users, which tells `log` what it does.
+    pub(super) async fn users(&self, log: &CommandLog) -> Result<Users, Failure> {
+        let stores = open_stores(&self.session_config).await.map_err(Failure::unavailable)?;
+        let (clock, random) = clock_and_random();
+        let (clock, policy) = (clock as Arc<dyn Clock>, self.session_config.policy);
+        let metrics = StoreMetrics::default;
+        let sessions = Sessions::new(stores.sessions, policy, Arc::clone(&clock), metrics());
+        let records = Records::new(stores.records, policy.timeout, Arc::clone(&clock), metrics());
+        Ok(Users::new(UserDependencies {
+            accounts: Arc::clone(&self.store),
+            sessions: Arc::new(sessions),
+            throttle: Throttle::new(Limits::new(records), UNLIMITED, Arc::clone(&clock)),
+            passwords: Arc::new(passwords(&self.config)?),
+            rules: self.config.password_rules(),
+            audit: log.audit(),
+            metrics: IssuerMetrics::default(),
+            clock,
+            random,
+        }))
+    }
+
     /// The user of that name or id.
     ///
     /// # Errors
@@ -76,6 +103,10 @@ impl Accounts {
         }
     }
 }
+
+/// Attempts without limits: a command knows no caller. What others counted can be forgotten.
+const UNLIMITED: ThrottleConfig =
+    ThrottleConfig { enabled: false, per_minute: 1, lock_tries: 1, lock_time: Duration::ZERO };
 
 /// The sessions of the configured store.
 pub(super) async fn sessions(config: &SessionConfig) -> Result<Sessions, Failure> {
@@ -94,6 +125,16 @@ pub(super) fn failed(error: AccountError) -> Failure {
     }
 }
 
+/// What the issuer refuses is a no, or a mistake of whoever asked; else a store failed.
+pub(super) fn refused(error: IssueError) -> Failure {
+    match error {
+        IssueError::Unavailable(cause) => Failure::unavailable(cause),
+        IssueError::Busy | IssueError::InProgress(_) => Failure::unavailable(error),
+        IssueError::InvalidRequest(_) => Failure::usage(error),
+        error => Failure::no(error),
+    }
+}
+
 /// The same failure, after a secret was shown that is now good for nothing.
 pub(super) fn secret_is_void(failure: Failure) -> Failure {
     let Failure { exit, error } = failure;
@@ -102,17 +143,7 @@ pub(super) fn secret_is_void(failure: Failure) -> Failure {
 
 /// A further claim of a user, who cannot be given what the issuer or another flag says.
 pub(super) fn check_claim(name: &str) -> anyhow::Result<()> {
-    const OF_A_FIELD: [&str; 6] =
-        ["username", "preferred_username", "email", "email_verified", "name", "roles"];
-    if is_reserved(name) {
-        bail!("the claim {name:?} is the issuer's to write, and would be dropped");
-    }
-    if OF_A_FIELD.contains(&name) {
-        bail!(
-            "the claim {name:?} comes from what a user has of his own: username, e-mail, name, roles"
-        );
-    }
-    Ok(())
+    fields::check_claim(name).map_err(anyhow::Error::msg)
 }
 
 /// Hashes passwords as configured.
@@ -139,22 +170,12 @@ pub(super) fn ambiguous_user(who: &str, by_login: &User) -> Failure {
 
 /// An id that nobody can take for a client's.
 pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
-    refuse_client_prefix(text)?;
-    Ok(UserId::parse(text)?)
+    fields::user_id(text).map_err(anyhow::Error::msg)
 }
 
 /// A username or an e-mail that nobody can take for a client's.
 pub(super) fn login(text: &str) -> anyhow::Result<Login> {
-    let login = Login::parse(text)?;
-    refuse_client_prefix(login.canonical())?;
-    Ok(login)
-}
-
-fn refuse_client_prefix(text: &str) -> anyhow::Result<()> {
-    if text.to_lowercase().starts_with(CLIENT_PREFIX) {
-        bail!("what starts with {CLIENT_PREFIX} is for the tokens of clients");
-    }
-    Ok(())
+    fields::login(text).map_err(anyhow::Error::msg)
 }
 
 /// A new password: asked for twice on a terminal, else one line of standard input.
@@ -196,10 +217,13 @@ pub(super) fn user_json(user: &User) -> Value {
         "roles": user.roles,
         "scopes": user.scopes,
         "claims": user.claims,
+        "properties": user.properties,
         "has_password": user.password.is_some(),
         "created": user.created.to_string(),
         "updated": user.updated.to_string(),
         "last_login": time_json(user.last_login),
+        "verification_sent": time_json(user.verification_sent),
+        "reset_sent": time_json(user.reset_sent),
     })
 }
 

@@ -40,6 +40,11 @@ pub(super) fn open(flags: &SettingFlags) -> Result<CommandLog, Failure> {
 }
 
 impl CommandLog {
+    /// The log, for parts of the issuer that tell it themselves.
+    pub(super) fn audit(&self) -> Audit {
+        self.audit.clone()
+    }
+
     /// Begins a line about an event.
     pub(super) fn event(&self, event: Event) -> Entry<'_> {
         self.audit.event(event)

@@ -9,6 +9,7 @@ use super::store::{EMBEDDED_FILE, StoreConfig, sqlite_path, url};
 use super::tokens::{OWN_NAME, TokenConfig};
 use crate::account::password::HashConfig;
 use crate::account::policy::PasswordPolicy;
+use crate::issuer::users::password_rules::PasswordRules;
 use crate::secret::Secret;
 
 /// The accounts' section.
@@ -22,6 +23,15 @@ pub struct AccountsConfig {
     pub hashing: HashConfig,
     /// The rules of new passwords.
     pub policy: PasswordPolicy,
+    /// The hosts of this service, which a new password must not be like.
+    pub hosts: Vec<String>,
+}
+
+impl AccountsConfig {
+    /// The rules of new passwords, and the hosts that they must not be like.
+    pub fn password_rules(&self) -> PasswordRules {
+        PasswordRules { policy: self.policy, hosts: self.hosts.clone(), breaches: None }
+    }
 }
 
 /// The issuer whose users the accounts are, for the gate.
@@ -64,7 +74,17 @@ pub(super) fn read(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountsC
             max_similarity_percent: reader.get(settings::PASSWORD_MAX_SIMILARITY),
             max_character_frequency: reader.get(settings::PASSWORD_MAX_CHAR_FREQUENCY),
         },
+        hosts: hosts(reader),
     }
+}
+
+/// The hosts that PUBLIC_URL and ISSUER name. An address is in no password.
+fn hosts(reader: &mut Reader<'_>) -> Vec<String> {
+    let named = [reader.get(settings::PUBLIC_URL), reader.if_set(settings::ISSUER).flatten()];
+    let urls = named.iter().flatten().filter_map(|text| url::Url::parse(text).ok());
+    let mut hosts: Vec<String> = urls.filter_map(|url| url.domain().map(str::to_owned)).collect();
+    hosts.dedup();
+    hosts
 }
 
 /// The issuer whose users the accounts are: a configured one, this service itself, or one of a name of

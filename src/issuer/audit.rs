@@ -60,6 +60,14 @@ pub enum Event {
     UserDeleted,
     /// A user was given another password.
     PasswordSet,
+    /// A user was changed.
+    UserChanged,
+    /// An e-mail was shown to be the user's.
+    UserVerified,
+    /// A one-time link was made, for this purpose.
+    LinkMade,
+    /// A one-time link was refused.
+    LinkRefused,
     /// An API key was deleted.
     KeyRevoked,
     /// A client was made.
@@ -80,8 +88,13 @@ pub enum Event {
 
 impl Event {
     /// Events that strangers can cause as often as they like.
-    const REFUSALS: [Self; 4] =
-        [Self::LoginRefused, Self::RefreshRefused, Self::ClientRefused, Self::AdminRefused];
+    const REFUSALS: [Self; 5] = [
+        Self::LoginRefused,
+        Self::RefreshRefused,
+        Self::ClientRefused,
+        Self::AdminRefused,
+        Self::LinkRefused,
+    ];
 }
 
 /// The audit log of the issuer.
@@ -90,7 +103,7 @@ pub struct Audit {
     log: AuditLog,
     clock: Arc<dyn Clock>,
     /// A rate limiter for each of [`Event::REFUSALS`].
-    refusals: Arc<[Mutex<LineLimiter>; 4]>,
+    refusals: Arc<[Mutex<LineLimiter>; 5]>,
 }
 
 impl Audit {

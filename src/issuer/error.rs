@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use cause::Cause;
 
 use crate::account::password::PasswordError;
+use crate::account::policy::PolicyProblem;
 use crate::store::StoreError;
 
 /// The one error of the issuer. Its text is for the client, and never tells whether a user, a key
@@ -49,6 +50,15 @@ pub enum IssueError {
     /// There is no such thing.
     #[error("there is no such session, or no such user")]
     NotFound,
+    /// This name is another's already; only told to who may know it.
+    #[error("this {0} is taken")]
+    Taken(&'static str),
+    /// The new password breaks the rules.
+    #[error("choose another password: {}", advice(.0))]
+    WeakPassword(Vec<PolicyProblem>),
+    /// A one-time link is of another kind, is over, or was used.
+    #[error("this link is not valid, is too old, or was used already")]
+    InvalidLink,
     /// Too many attempts; try again in so long.
     #[error("too many attempts; wait as long as Retry-After says")]
     SlowDown(Duration),
@@ -107,6 +117,9 @@ impl IssueError {
             Self::InvalidToken => "invalid_token",
             Self::Forbidden(_) => "access_denied",
             Self::NotFound => "not_found",
+            Self::Taken(_) => "conflict",
+            Self::WeakPassword(_) => "weak_password",
+            Self::InvalidLink => "invalid_link",
             Self::SlowDown(_) => "slow_down",
             Self::Unsupported => "not_implemented",
             Self::TokenTooLong => "server_error",
@@ -125,6 +138,12 @@ impl IssueError {
         };
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
+}
+
+/// What is to be done about all problems, on one line.
+fn advice(problems: &[PolicyProblem]) -> String {
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    told.join("; ")
 }
 
 impl<E> From<E> for IssueError

@@ -34,6 +34,7 @@ mod subjects;
 pub mod tasks;
 pub mod throttle;
 mod token_issuer;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ use refresh::Refresh;
 use revocation::Revocation;
 use tasks::Tasks;
 use throttle::Throttle;
+use users::Users;
+use users::password_rules::PasswordRules;
 
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
@@ -71,6 +74,8 @@ pub struct Dependencies {
     pub accounts: Arc<dyn AccountStore>,
     /// The hashing of passwords.
     pub passwords: Arc<Passwords>,
+    /// The rules of new passwords.
+    pub password_rules: PasswordRules,
     /// The place where passwords are checked.
     pub password_check: PasswordCheck,
     /// Refresh tokens and handles.
@@ -112,6 +117,8 @@ pub struct Issuance {
     pub introspection: Introspection,
     /// Authentication of clients.
     pub clients: ClientAuthentication,
+    /// Users of the built-in accounts.
+    pub users: Users,
     /// Keys in jwthenticator's way.
     pub keys: KeyRegistration,
     /// Checks of permissions and limits by authnzerver's model.
@@ -142,6 +149,7 @@ impl Issuance {
             revocation: Revocation::new(on),
             introspection: Introspection::new(on),
             clients: ClientAuthentication::new(on),
+            users: Users::of_issuer(on),
             keys: KeyRegistration::new(on),
             permissions: PermissionCheck::new(on),
             readiness: Readiness::new(on),

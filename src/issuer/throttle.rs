@@ -186,6 +186,17 @@ impl Throttle {
         Duration::from_secs(60) / self.config.per_minute.max(1)
     }
 
+    /// Forgets the failures that were counted under these names.
+    ///
+    /// # Errors
+    /// The store did not answer; some may be forgotten.
+    pub async fn forget(&self, names: &[AttemptName]) -> Result<(), StoreError> {
+        for name in names {
+            self.limits.reset_failures(&name.0).await?;
+        }
+        Ok(())
+    }
+
     /// Counts an attempt under a name, has it checked, and settles: what was refused stays counted.
     pub async fn counted<T>(
         &self,

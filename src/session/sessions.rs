@@ -177,6 +177,26 @@ impl Sessions {
         Ok(ended)
     }
 
+    /// Ends all sessions of a user but one; returns their number.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotList`], always, where it does not [`list`](Self::lists). Another may come
+    /// after some have ended; asking again ends the rest.
+    pub async fn revoke_others(&self, user: &UserId, keep: &SessionId) -> Result<u64, StoreError> {
+        let of_user = Filter { user: Some(user.clone()), live_at: None };
+        let mut ended = 0;
+        for _ in 0..MAX_ROUNDS {
+            let listed = self.list(&of_user, AHEAD_AT_ONCE).await?;
+            for session in listed.iter().filter(|session| session.id != *keep) {
+                ended += u64::from(self.revoke(&session.id).await?.is_some());
+            }
+            if listed.len() < AHEAD_AT_ONCE {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+
     /// Returns whether the store can list sessions.
     pub fn lists(&self) -> bool {
         self.store.lists()

@@ -252,7 +252,10 @@ async fn migrate(
 
 /// `portcullis_schema` has the number of steps that were applied.
 impl Schema for Postgres {
-    const STEPS: &'static [&'static str] = &[include_str!("migrations/postgres/0001_accounts.sql")];
+    const STEPS: &'static [&'static str] = &[
+        include_str!("migrations/postgres/0001_accounts.sql"),
+        include_str!("migrations/postgres/0002_life_of_accounts.sql"),
+    ];
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     /// The transaction's own lock, since the connection may be another's behind a pooler:
     /// "portcull" in ASCII.

@@ -205,6 +205,7 @@ impl Schema for Sqlite {
         include_str!("migrations/sqlite/0004_changes.sql"),
         include_str!("migrations/sqlite/0005_records.sql"),
         include_str!("migrations/sqlite/0006_devices.sql"),
+        include_str!("migrations/sqlite/0007_life_of_accounts.sql"),
     ];
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     // The transaction has the write lock already.

@@ -62,11 +62,17 @@ fn whole_user(name: &str) -> User {
         state: UserState::Locked,
         roles: vec!["staff".to_owned(), "a,b \"c\"".to_owned()],
         scopes: vec!["user:read".to_owned(), "user:write".to_owned()],
+        properties: json!({"theme": "dark", "roles": ["no claim"]})
+            .as_object()
+            .expect("it")
+            .clone(),
         claims: claims.as_object().expect("an object").clone(),
         password: Some(secret("$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA")),
         created: at(1),
         updated: at(2),
         last_login: Some(at(3)),
+        verification_sent: Some(at(4)),
+        reset_sent: Some(at(5)),
         ..user(name)
     }
 }

@@ -45,11 +45,11 @@ async fn claims_that_grow_stop_the_next_refresh_and_end_nothing() {
     let issued = fixture.log_in_as(VERBOSE.0, VERBOSE.1).await.expect("tokens");
     let mut verbose = user(VERBOSE.0, UserKind::Person, None);
     verbose.claims.insert("story".to_owned(), json!("x".repeat(MAX_TOKEN_BYTES)));
-    assert_eq!(fixture.accounts.inner.change_user(&verbose).await, Ok(true));
+    assert_eq!(fixture.accounts.inner.change_user(&verbose, START).await, Ok(true));
     let token = issued.refresh_token.expect("a refresh token");
     assert_eq!(fixture.refresh(&token).await, Err(IssueError::TokenTooLong));
     verbose.claims.clear();
-    assert_eq!(fixture.accounts.inner.change_user(&verbose).await, Ok(true));
+    assert_eq!(fixture.accounts.inner.change_user(&verbose, START).await, Ok(true));
     fixture.refresh(&token).await.expect("the token was not used up");
 }
 
@@ -91,7 +91,7 @@ async fn whoever_lost_a_role_or_a_scope_is_without_it_from_the_next_refresh_on()
     let mut bob = fixture.accounts.inner.user(&id(BOB.0)).await.expect("an answer").expect("bob");
     bob.roles = vec!["editor".to_owned()];
     bob.scopes = vec!["user:read".to_owned()];
-    assert_eq!(fixture.accounts.inner.change_user(&bob).await, Ok(true));
+    assert_eq!(fixture.accounts.inner.change_user(&bob, START).await, Ok(true));
     let token = login.refresh_token.expect("a refresh token");
     let refreshed = fixture.refresh(&token).await.expect("tokens");
     assert_eq!(may(&refreshed), (json!(["editor"]), json!("user:read")));

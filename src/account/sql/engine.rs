@@ -24,11 +24,12 @@ pub(super) enum Value {
 pub(super) struct Statement {
     sql: &'static str,
     values: Vec<Value>,
+    is_required: bool,
 }
 
 impl Statement {
     pub(super) fn new(sql: &'static str) -> Self {
-        Self { sql, values: Vec::new() }
+        Self { sql, values: Vec::new(), is_required: false }
     }
 
     pub(super) fn text(self, text: impl Into<String>) -> Self {
@@ -49,6 +50,12 @@ impl Statement {
 
     pub(super) fn boolean(self, boolean: bool) -> Self {
         self.with(Value::Boolean(boolean))
+    }
+
+    /// Has those that follow depend on it: where it changes no row, nothing is changed at all.
+    pub(super) fn required(mut self) -> Self {
+        self.is_required = true;
+        self
     }
 
     fn with(mut self, value: Value) -> Self {
@@ -91,7 +98,8 @@ pub(super) trait Engine: Send + Sync + Debug {
         statement: Statement,
     ) -> impl Future<Output = Result<Vec<Self::Row>, StatementError>> + Send;
 
-    /// Runs statements that write, all or none, and says how many rows each touched.
+    /// Runs statements that write, all or none, and says how many rows each touched; fewer where
+    /// one that is required touched none.
     fn run(
         &self,
         statements: Vec<Statement>,
@@ -199,9 +207,15 @@ macro_rules! engine {
             ) -> Result<Vec<u64>, StatementError> {
                 let mut touched = Vec::with_capacity(statements.len());
                 for (index, statement) in statements.into_iter().enumerate() {
+                    let is_required = statement.is_required;
                     let done = bound(statement, prepared).execute(&mut *transaction).await;
                     let done = done.map_err(|error| statement_error(&error, index, &$kinds))?;
                     touched.push(done.rows_affected());
+                    if is_required && done.rows_affected() == 0 {
+                        let undone = transaction.rollback().await;
+                        undone.map_err(|error| statement_error(&error, index, &$kinds))?;
+                        return Ok(touched);
+                    }
                 }
                 let committed = transaction.commit().await;
                 committed.map_err(|error| statement_error(&error, 0, &$kinds))?;

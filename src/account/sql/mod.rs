@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, User, UserState};
+use super::{
+    AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, SentMail, User, UserState,
+};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
@@ -25,8 +27,8 @@ use api_keys::{add_key, delete_key, key, keys, record_key_use, renew_key};
 use clients::{add_client, change_client, client, clients, delete_client};
 use engine::{Engine, Statement, StatementError};
 use users::{
-    add_user, change_user, delete_user, record_login, set_password, set_state, user, user_by_login,
-    users,
+    add_user, change_user, delete_user, record_login, record_sent, set_password, set_state, user,
+    user_by_login, users,
 };
 
 /// The time that a call on a shared SQLite file may take beyond the wait for its lock.
@@ -99,12 +101,13 @@ delegate! {
     fn user(id: &UserId) -> Found<User>;
     fn user_by_login(login: &Login) -> Found<User>;
     fn users(after: Option<&UserId>, limit: usize) -> Several<User>;
-    fn change_user(user: &User) -> Existed;
+    fn change_user(user: &User, read: UnixTime) -> Existed;
     fn set_state(id: &UserId, state: UserState, at: UnixTime) -> Existed;
     fn set_password(
         id: &UserId, hash: &Secret, instead_of: Option<&Secret>, at: UnixTime
     ) -> Existed;
     fn record_login(id: &UserId, at: UnixTime) -> Done;
+    fn record_sent(id: &UserId, mail: SentMail, at: UnixTime) -> Done;
     fn delete_user(id: &UserId) -> Existed;
     fn add_key(key: &ApiKey) -> Done;
     fn key(digest: &KeyDigest) -> Found<ApiKey>;

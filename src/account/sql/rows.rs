@@ -38,6 +38,7 @@ pub(super) fn bind_user(statement: Statement, user: &User) -> Statement {
         .text(list(&user.roles))
         .text(list(&user.scopes))
         .text(Value::Object(user.claims.clone()).to_string())
+        .text(Value::Object(user.properties.clone()).to_string())
         .number(to_millis(user.updated))
 }
 
@@ -95,10 +96,13 @@ pub(super) fn user<R: Row>(row: &R) -> Result<User, AccountError> {
             roles: json(row, "roles")?,
             scopes: json(row, "scopes")?,
             claims: json::<_, Map<String, Value>>(row, "claims")?,
+            properties: json::<_, Map<String, Value>>(row, "properties")?,
             password: row.optional_text("password")?.map(Secret::new),
             created: time(row, "created")?,
             updated: time(row, "updated")?,
             last_login: optional_time(row, "last_login")?,
+            verification_sent: optional_time(row, "verification_sent")?,
+            reset_sent: optional_time(row, "reset_sent")?,
         })
     })
 }

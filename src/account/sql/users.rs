@@ -3,7 +3,7 @@
 use super::engine::{Engine, Statement};
 use super::rows::{self, to_millis};
 use super::{Done, Existed, Found, Several, change, one, readable, touched, written};
-use crate::account::{Login, User, UserState};
+use crate::account::{Login, SentMail, User, UserState};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
@@ -12,9 +12,17 @@ macro_rules! select_users {
     ($rest:literal) => {
         concat!(
             "SELECT id, username, email, email_verified, full_name, kind, state, roles, scopes, \
-             claims, password, created, updated, last_login FROM users ",
+             claims, properties, password, created, updated, last_login, verification_sent, \
+             reset_sent FROM users ",
             $rest
         )
+    };
+}
+
+/// Moves `updated` on, in any case: whoever read the row before finds that it was changed.
+macro_rules! updated {
+    ($at:literal) => {
+        concat!("updated = CASE WHEN updated < ", $at, " THEN ", $at, " ELSE updated + 1 END")
     };
 }
 
@@ -33,14 +41,17 @@ pub(super) async fn add_user(engine: &impl Engine, user: &User) -> Done {
     let names = login_names(user);
     let insert = Statement::new(
         "INSERT INTO users (username, email, email_verified, full_name, kind, state, roles, \
-         scopes, claims, updated, id, password, created, last_login) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         scopes, claims, properties, updated, id, password, created, last_login, \
+         verification_sent, reset_sent) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     );
     let insert = rows::bind_user(insert, user)
         .text(user.id.as_str())
         .optional_text(hash)
         .number(to_millis(user.created))
-        .optional_number(user.last_login.map(to_millis));
+        .optional_number(user.last_login.map(to_millis))
+        .optional_number(user.verification_sent.map(to_millis))
+        .optional_number(user.reset_sent.map(to_millis));
     let mut statements = vec![insert];
     statements.extend(names.iter().map(|(canonical, _)| {
         Statement::new("INSERT INTO login_names (canonical, user_id) VALUES ($1, $2)")
@@ -78,16 +89,16 @@ pub(super) async fn users(
     readable(engine, statement, rows::user).await
 }
 
-pub(super) async fn change_user(engine: &impl Engine, user: &User) -> Existed {
+pub(super) async fn change_user(engine: &impl Engine, user: &User, read: UnixTime) -> Existed {
     let names = login_names(user);
     let update = Statement::new(
         "UPDATE users SET username = $1, email = $2, email_verified = $3, full_name = $4, \
-         kind = $5, state = $6, roles = $7, scopes = $8, claims = $9, updated = $10 \
-         WHERE id = $11",
+         kind = $5, state = $6, roles = $7, scopes = $8, claims = $9, properties = $10, \
+         updated = $11 WHERE id = $12 AND updated = $13",
     );
+    let update = rows::bind_user(update, user).text(user.id.as_str()).number(to_millis(read));
     let forget = Statement::new("DELETE FROM login_names WHERE user_id = $1");
-    let mut statements =
-        vec![rows::bind_user(update, user).text(user.id.as_str()), forget.text(user.id.as_str())];
+    let mut statements = vec![update.required(), forget.text(user.id.as_str())];
     statements.extend(names.iter().map(|(canonical, _)| {
         Statement::new(
             "INSERT INTO login_names (canonical, user_id) SELECT $1, id FROM users WHERE id = $2",
@@ -109,10 +120,9 @@ pub(super) async fn set_state(
     state: UserState,
     at: UnixTime,
 ) -> Existed {
-    let statement = Statement::new("UPDATE users SET state = $2, updated = $3 WHERE id = $1")
-        .text(id.as_str())
-        .text(state.as_str())
-        .number(to_millis(at));
+    let statement =
+        Statement::new(concat!("UPDATE users SET state = $2, ", updated!("$3"), " WHERE id = $1"));
+    let statement = statement.text(id.as_str()).text(state.as_str()).number(to_millis(at));
     change(engine, statement).await
 }
 
@@ -123,10 +133,11 @@ pub(super) async fn set_password(
     instead_of: Option<&Secret>,
     at: UnixTime,
 ) -> Existed {
-    let statement = Statement::new(
-        "UPDATE users SET password = $2, updated = $3 \
-         WHERE id = $1 AND ($4 IS NULL OR password = $4)",
-    );
+    let statement = Statement::new(concat!(
+        "UPDATE users SET password = $2, ",
+        updated!("$3"),
+        " WHERE id = $1 AND ($4 IS NULL OR password = $4)"
+    ));
     let statement = statement
         .text(id.as_str())
         .text(rows::hash(hash)?)
@@ -140,6 +151,25 @@ pub(super) async fn record_login(engine: &impl Engine, id: &UserId, at: UnixTime
         "UPDATE users SET last_login = $2 \
          WHERE id = $1 AND (last_login IS NULL OR last_login < $2)",
     );
+    change(engine, statement.text(id.as_str()).number(to_millis(at))).await.map(drop)
+}
+
+pub(super) async fn record_sent(
+    engine: &impl Engine,
+    id: &UserId,
+    mail: SentMail,
+    at: UnixTime,
+) -> Done {
+    let statement = Statement::new(match mail {
+        SentMail::Verification => {
+            "UPDATE users SET verification_sent = $2 \
+             WHERE id = $1 AND (verification_sent IS NULL OR verification_sent < $2)"
+        }
+        SentMail::Reset => {
+            "UPDATE users SET reset_sent = $2 \
+             WHERE id = $1 AND (reset_sent IS NULL OR reset_sent < $2)"
+        }
+    });
     change(engine, statement.text(id.as_str()).number(to_millis(at))).await.map(drop)
 }
 

@@ -20,6 +20,9 @@ pub enum Cause {
     /// The application's hook gave no answer that can be used.
     #[error("the token hook {0}")]
     Hook(String),
+    /// The list of stolen passwords gave no answer that can be used.
+    #[error("the list of stolen passwords {0}")]
+    Breaches(String),
     /// The process ends.
     #[error("the process ends")]
     Stopping,
@@ -55,6 +58,7 @@ impl Cause {
             Self::Store(error) => warn!(%error, "a store gave no answer to a request for tokens"),
             Self::Accounts(error) => warn!(%error, "the account store gave no answer"),
             Self::Hook(_) => warn!(error = %self, "nobody checked a password"),
+            Self::Breaches(_) => warn!(error = %self, "a new password could not be checked"),
             Self::Stopping => warn!(error = %self, "a request for tokens was cut"),
             Self::NoVerificationKeys => debug!(error = %self, "a token could not be verified"),
             Self::CorruptRecord(error) => error!(%error, "a stored record cannot be read"),
@@ -137,7 +141,11 @@ mod tests {
     /// The level of each cause. A new one does not compile before it is here, and in the list.
     fn level(cause: &Cause) -> Level {
         match cause {
-            Cause::Store(_) | Cause::Accounts(_) | Cause::Hook(_) | Cause::Stopping => Level::WARN,
+            Cause::Store(_)
+            | Cause::Accounts(_)
+            | Cause::Hook(_)
+            | Cause::Breaches(_)
+            | Cause::Stopping => Level::WARN,
             Cause::NoVerificationKeys => Level::DEBUG,
             Cause::CorruptRecord(_)
             | Cause::NoSigningKey
@@ -154,6 +162,7 @@ mod tests {
             Cause::Store(StoreError::TimedOut),
             Cause::Accounts(AccountError::TimedOut),
             Cause::Hook("did not answer in time".to_owned()),
+            Cause::Breaches("did not answer in time".to_owned()),
             Cause::Stopping,
             Cause::NoVerificationKeys,
             Cause::from(StoreError::corrupt("s1", "it is of another kind")),

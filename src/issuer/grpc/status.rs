@@ -27,8 +27,11 @@ fn code(error: &IssueError) -> Code {
         IssueError::InvalidRequest(_)
         | IssueError::InvalidScope
         | IssueError::InvalidTarget
-        | IssueError::UnsupportedGrantType => Code::InvalidArgument,
+        | IssueError::UnsupportedGrantType
+        | IssueError::WeakPassword(_)
+        | IssueError::InvalidLink => Code::InvalidArgument,
         IssueError::NotFound => Code::NotFound,
+        IssueError::Taken(_) => Code::AlreadyExists,
         IssueError::SlowDown(_) => Code::ResourceExhausted,
         IssueError::Unsupported => Code::Unimplemented,
         IssueError::TokenTooLong => Code::Internal,
@@ -43,6 +46,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::account::policy::PolicyProblem;
     use crate::issuer::error::Cause;
 
     /// A list with a row for each error: its pattern, one of it, and what a client is told. It does
@@ -59,6 +63,7 @@ mod tests {
         use IssueError as E;
         let (short, long) = (Duration::from_millis(1500), Duration::from_secs(3));
         let missing = E::invalid_request("token is missing");
+        let weak = E::WeakPassword(vec![PolicyProblem::OnlyDigits]);
         let later = "temporarily_unavailable";
         let errors = errors! {
             E::InvalidRequest(_), missing, InvalidArgument, "invalid_request", "token is missing", None;
@@ -72,6 +77,9 @@ mod tests {
             E::InvalidToken, E::InvalidToken, Unauthenticated, "invalid_token", "", None;
             E::Forbidden(_), E::Forbidden("why"), PermissionDenied, "access_denied", "why", None;
             E::NotFound, E::NotFound, NotFound, "not_found", "", None;
+            E::Taken(_), E::Taken("username"), AlreadyExists, "conflict", "username", None;
+            E::WeakPassword(_), weak, InvalidArgument, "weak_password", "use more than digits", None;
+            E::InvalidLink, E::InvalidLink, InvalidArgument, "invalid_link", "", None;
             E::SlowDown(_), E::SlowDown(short), ResourceExhausted, "slow_down", "", Some("2");
             E::Unsupported, E::Unsupported, Unimplemented, "not_implemented", "memcached", None;
             E::TokenTooLong, E::TokenTooLong, Internal, "server_error", "longer", None;

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::account::policy::PolicyProblem;
 use crate::issuer::error::{Cause, IssueError};
 
 /// The answer where nothing is.
@@ -21,6 +22,25 @@ pub(super) struct ErrorBody {
     error: &'static str,
     /// The cure.
     error_description: String,
+    /// All that is wrong with a new password.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ProblemView>,
+}
+
+/// A problem of a new password.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProblemView {
+    /// The problem, as one word.
+    #[schema(example = "too_short")]
+    code: &'static str,
+    /// The cure.
+    advice: String,
+}
+
+/// The problems of a new password.
+pub(super) fn problem_views(problems: &[PolicyProblem]) -> Vec<ProblemView> {
+    let view = |it: &PolicyProblem| ProblemView { code: it.code(), advice: it.to_string() };
+    problems.iter().map(view).collect()
 }
 
 /// The status that goes with an error.
@@ -31,6 +51,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         }
         IssueError::Forbidden(_) => StatusCode::FORBIDDEN,
         IssueError::NotFound => StatusCode::NOT_FOUND,
+        IssueError::Taken(_) => StatusCode::CONFLICT,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
         IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
         IssueError::TokenTooLong => StatusCode::INTERNAL_SERVER_ERROR,
@@ -42,13 +63,19 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         | IssueError::UnauthorizedClient
         | IssueError::UnsupportedGrantType
         | IssueError::InvalidScope
-        | IssueError::InvalidTarget => StatusCode::BAD_REQUEST,
+        | IssueError::InvalidTarget
+        | IssueError::WeakPassword(_)
+        | IssueError::InvalidLink => StatusCode::BAD_REQUEST,
     }
 }
 
 impl IntoResponse for IssueError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.code(), error_description: self.to_string() };
+        let problems = match &self {
+            Self::WeakPassword(problems) => problem_views(problems),
+            _ => Vec::new(),
+        };
+        let body = ErrorBody { error: self.code(), error_description: self.to_string(), problems };
         let mut response = json(status_of(&self), &body);
         add_error_headers(&self, &mut response);
         response

@@ -8,7 +8,7 @@ use keys_and_clients::{
     clients_are_got_back_changed_and_forgotten, keys_are_got_back_listed_and_forgotten,
     times_at_the_end_of_the_range_are_kept,
 };
-use portcullis::account::{AccountError, User, UserKind, UserState};
+use portcullis::account::{AccountError, SentMail, User, UserKind, UserState};
 use proptest::prelude::*;
 
 use super::{Fixture, at, client, id, key, login, names, secret, user, whole_user};
@@ -26,6 +26,7 @@ contract! {
     changing_a_user_moves_its_names
     a_change_that_is_refused_changes_nothing
     a_change_spares_the_password_and_what_is_only_noted
+    a_change_undoes_no_other
     changing_nobody_says_so
     a_rehash_does_not_undo_a_new_password
     notes_never_move_back
@@ -117,7 +118,7 @@ async fn a_username_that_is_the_own_e_mail_is_no_clash(fixture: Fixture) {
         User { username: name.clone(), email: Some(login("Alice@Example.com")), ..user("alice") };
     fixture.add(&alice).await;
     assert_eq!(fixture.by_login("ALICE@example.com").await.as_deref(), Some("alice"));
-    assert_eq!(fixture.store.change_user(&alice).await, Ok(true));
+    assert_eq!(fixture.store.change_user(&alice, at(0)).await, Ok(true));
     assert_eq!(fixture.store.user_by_login(&name).await.expect("user"), Some(alice));
 }
 
@@ -160,7 +161,7 @@ async fn changing_a_user_moves_its_names(fixture: Fixture) {
         updated: at(5),
         ..alice
     };
-    assert_eq!(fixture.store.change_user(&changed).await, Ok(true));
+    assert_eq!(fixture.store.change_user(&changed, at(0)).await, Ok(true));
     assert_eq!(fixture.user("alice").await, Some(changed));
     for (name, expected) in
         [("liddell", Some("alice")), ("alice", Some("alice")), ("alice@example.com", None)]
@@ -177,7 +178,7 @@ async fn a_change_that_is_refused_changes_nothing(fixture: Fixture) {
         (User { username: login("Alice"), ..user("bob") }, "username"),
         (User { username: login("zoe"), email: Some(login("ALICE")), ..user("bob") }, "e-mail"),
     ] {
-        let refused = fixture.store.change_user(&change).await;
+        let refused = fixture.store.change_user(&change, at(0)).await;
         assert_eq!(refused, Err(AccountError::Taken(taken)));
         assert_eq!(fixture.user("bob").await, Some(user("bob")));
         assert_eq!(fixture.by_login("bob").await.as_deref(), Some("bob"));
@@ -192,21 +193,48 @@ async fn a_change_spares_the_password_and_what_is_only_noted(fixture: Fixture) {
         password: Some(secret("another")),
         created: at(100),
         last_login: None,
+        verification_sent: None,
+        reset_sent: Some(at(101)),
         kind: UserKind::Person,
         updated: at(7),
         ..before.clone()
     };
-    assert_eq!(fixture.store.change_user(&change).await, Ok(true));
+    assert_eq!(fixture.store.change_user(&change, at(2)).await, Ok(true));
     let expected = User { kind: UserKind::Person, updated: at(7), ..before };
     assert_eq!(fixture.user("alice").await, Some(expected));
 }
 
+async fn a_change_undoes_no_other(fixture: Fixture) {
+    fixture.add(&user("alice")).await;
+    let alice = id("alice");
+    let named = |name: &str, when| User {
+        username: login(name),
+        full_name: Some(name.to_owned()),
+        updated: at(when),
+        ..user("alice")
+    };
+    assert_eq!(fixture.store.change_user(&named("first", 1), at(0)).await, Ok(true));
+    assert_eq!(fixture.other.change_user(&named("late", 2), at(0)).await, Ok(false));
+    assert_eq!(fixture.user("alice").await, Some(named("first", 1)));
+    for (name, expected) in [("first", Some("alice")), ("late", None), ("alice", None)] {
+        assert_eq!(fixture.by_login(name).await.as_deref(), expected, "{name}");
+    }
+    // Within the same millisecond too: a lock, or a new password, is a change that others see.
+    assert_eq!(fixture.store.set_state(&alice, UserState::Locked, at(1)).await, Ok(true));
+    assert_eq!(fixture.other.change_user(&named("late", 3), at(1)).await, Ok(false));
+    assert_eq!(fixture.store.set_password(&alice, &secret("x"), None, at(0)).await, Ok(true));
+    assert_eq!(fixture.other.change_user(&named("late", 3), at(2)).await, Ok(false));
+    let found = fixture.user("alice").await.expect("alice");
+    assert_eq!((found.state, found.updated), (UserState::Locked, at(3)));
+}
+
 async fn changing_nobody_says_so(fixture: Fixture) {
     let (store, nobody) = (&fixture.store, id("nobody"));
-    assert_eq!(store.change_user(&user("nobody")).await, Ok(false));
+    assert_eq!(store.change_user(&user("nobody"), at(0)).await, Ok(false));
     assert_eq!(store.set_state(&nobody, UserState::Locked, at(1)).await, Ok(false));
     assert_eq!(store.set_password(&nobody, &secret("x"), None, at(1)).await, Ok(false));
     assert_eq!(store.record_login(&nobody, at(1)).await, Ok(()));
+    assert_eq!(store.record_sent(&nobody, SentMail::Reset, at(1)).await, Ok(()));
     assert_eq!(store.delete_user(&nobody).await, Ok(false));
     assert_eq!(store.record_key_use("nothing", at(1)).await, Ok(()));
     assert_eq!(store.delete_key("nothing").await, Ok(false));
@@ -243,8 +271,10 @@ async fn notes_never_move_back(fixture: Fixture) {
     for (when, expected) in [(5, 5), (3, 5), (9, 9)] {
         fixture.store.record_login(&id("alice"), at(when)).await.expect("note");
         fixture.store.record_key_use("k", at(when)).await.expect("note");
+        fixture.store.record_sent(&id("alice"), SentMail::Reset, at(when)).await.expect("note");
         let alice = fixture.user("alice").await.expect("alice");
         assert_eq!((alice.last_login, alice.updated), (Some(at(expected)), at(0)));
+        assert_eq!((alice.reset_sent, alice.verification_sent), (Some(at(expected)), None));
         let keys = fixture.store.keys(None, 9).await.expect("keys");
         assert_eq!(keys[0].last_used, Some(at(expected)));
     }

@@ -23,10 +23,14 @@ fn each_command_on_users_and_sessions_writes_one_line() {
     let counted = |event: &str, count: u64| json!({"event": event, "user": "a1", "reason": "command", "count": count});
     let other = "another good one, dinah";
     assert_eq!(line(&["user", "add", "alice", "--id", "a1"], GOOD), plain("user_added"));
-    assert_eq!(line(&["user", "passwd", "alice"], other), plain("password_set"));
     let mut secrets = vec![realm.mint("a1", &[])];
-    let ending = ["user", "passwd", "alice", "--end-sessions"];
-    assert_eq!(line(&ending, other), counted("password_set", 1));
+    assert_eq!(line(&["user", "passwd", "alice"], other), counted("password_set", 1));
+    let edit = ["user", "edit", "alice", "--email", "a@example.com", "--role", "staff"];
+    assert_eq!(line(&edit, ""), plain("user_changed"));
+    assert_eq!(line(&["user", "verify", "alice"], ""), plain("user_verified"));
+    secrets.push(realm.mint("a1", &[]));
+    let less = ["user", "edit", "alice", "--no-roles"];
+    assert_eq!(line(&less, ""), counted("user_changed", 1));
     secrets.push(realm.mint("a1", &[]));
     assert_eq!(line(&["user", "lock", "alice"], ""), counted("user_locked", 1));
     assert_eq!(line(&["user", "unlock", "alice"], ""), plain("user_unlocked"));

@@ -211,8 +211,9 @@ async fn a_user_who_is_locked_renamed_or_gone_is_refused_at_the_bound() {
             1 => drop(fixture.accounts.delete_user(&id).await.unwrap()),
             _ => {
                 let user = fixture.accounts.user(&id).await.unwrap().expect("a user");
+                let read = user.updated;
                 let user = User { username: Login::parse("renamed").unwrap(), ..user };
-                assert!(fixture.accounts.change_user(&user).await.unwrap());
+                assert!(fixture.accounts.change_user(&user, read).await.unwrap());
             }
         }
         assert_eq!(fixture.outcome("a:bc").await, Ok(()), "within the bound");

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use portcullis::{
-    account::{AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, User, UserState},
+    account::{
+        AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, SentMail, User, UserState,
+    },
     clock::UnixTime,
     secret::Secret,
     session::UserId,
@@ -18,10 +20,11 @@ macro_rules! account_methods {
             user(id: &UserId) -> Option<User>;
             user_by_login(login: &Login) -> Option<User>;
             users(after: Option<&UserId>, limit: usize) -> Vec<User>;
-            change_user(user: &User) -> bool;
+            change_user(user: &User, read: UnixTime) -> bool;
             set_state(id: &UserId, state: UserState, at: UnixTime) -> bool;
             set_password(id: &UserId, hash: &Secret, old: Option<&Secret>, at: UnixTime) -> bool;
             record_login(id: &UserId, at: UnixTime) -> ();
+            record_sent(id: &UserId, mail: SentMail, at: UnixTime) -> ();
             delete_user(id: &UserId) -> bool;
             add_key(key: &ApiKey) -> ();
             key(digest: &KeyDigest) -> Option<ApiKey>;
