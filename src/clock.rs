@@ -47,6 +47,30 @@ impl UnixTime {
         Self(self.0.saturating_sub(millis(by)))
     }
 
+    /// Reads what [`fmt::Display`] writes, or a date alone: its first moment, in UTC. `None` where it
+    /// is neither, or before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, time) = match text.split_once(['T', ' ']) {
+            Some((date, time)) => (date, time.strip_suffix('Z')?),
+            None => (text, "00:00:00"),
+        };
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        // Days-from-civil, the reverse of what Display does.
+        let year_from_march = if month <= 2 { year.checked_sub(1)? } else { year };
+        let (era, year_of_era) = (year_from_march / 400, year_from_march % 400);
+        let shifted_month = (month + 9) % 12;
+        let day_of_year = (153 * shifted_month + 2) / 5 + day.checked_sub(1)?;
+        let day_of_era = 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
+        let parsed = Self::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second);
+        // No 31st of a month that has none.
+        parsed.to_string().starts_with(date).then_some(parsed)
+    }
+
     /// The time since `earlier`; zero where it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -70,6 +94,18 @@ impl fmt::Display for UnixTime {
         let (hour, minute, second) = (secs / 3_600, secs / 60 % 60, secs % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+}
+
+/// Three numbers of so many digits with a separator between them.
+fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(separator);
+    let mut read = [0; 3];
+    for (number, length) in read.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == length)?;
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        *number = part.parse().ok().filter(|_| is_number)?;
+    }
+    parts.next().is_none().then_some(read)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -167,6 +203,30 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(UnixTime::from_secs(secs).to_string(), text);
+            assert_eq!(UnixTime::parse(text), Some(UnixTime::from_secs(secs)));
+        }
+    }
+
+    #[test]
+    fn a_date_alone_is_its_first_moment_and_what_is_no_time_is_refused() {
+        assert_eq!(UnixTime::parse("2026-11-22"), Some(UnixTime::from_secs(1_795_305_600)));
+        for wrong in [
+            "",
+            "now",
+            "1969-12-31",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "2026-1-1",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T08:00:00",
+            "2026-11-22T08:00:00+01:00",
+            "+026-11-22",
+            "2026-11-22T08:00Z",
+            "2026-11-22-01",
+        ] {
+            assert_eq!(UnixTime::parse(wrong), None, "{wrong}");
         }
     }
 

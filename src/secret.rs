@@ -1,4 +1,6 @@
-//! Secret values, and the source of random ones.
+//! Secret values, the source of random ones, and pseudonyms of personal data.
+
+pub mod pseudonym;
 
 use std::fmt;
 

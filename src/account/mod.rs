@@ -1,5 +1,7 @@
-//! Accounts: users, their passwords and API keys, and the clients of OAuth.
+//! Accounts: users, their passwords and API keys, the clients of OAuth, and the audit events that are
+//! kept beside them.
 
+mod audit_event;
 mod claims;
 mod name;
 pub mod password;
@@ -9,6 +11,7 @@ mod sql;
 mod store;
 mod user_lookup;
 
+pub use audit_event::{AuditEvent, AuditStore, EventCursor, EventFilter, EventSummary};
 pub use claims::{claims_of, is_reserved};
 pub use name::{InvalidLogin, Login};
 pub use record::{

@@ -70,6 +70,7 @@ impl GateParts<'_> {
             denial_config: config.gate.denial_config.clone(),
             prefix: config.gate.prefix.clone(),
             access_log: config.gate.access_log,
+            pseudonyms: config.pseudonyms.clone(),
             open: config.gate.open.clone(),
             gateways: config.gate.gateways.and(&config.gate.gateway_networks),
             own_keys: Arc::clone(self.own_keys),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -12,15 +13,16 @@ use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
 use super::admin_token::read_or_make;
+use super::audit::{self, AuditWriters};
 use super::listening::Opening;
-use super::stores::Stores;
+use super::purge::PurgedEvents;
+use super::stores::{AccountDatabase, Stores};
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
 use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
-use crate::issuer::audit::Audit;
 use crate::issuer::grpc::GrpcService;
 use crate::issuer::hook::Hook;
 use crate::issuer::http::{Routes, Web, WebConfig};
@@ -37,7 +39,6 @@ use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
 use crate::store::records::Records;
 use crate::store::{CHANGE_TIMEOUT, StoreMetrics};
-use crate::telemetry::audit::{AuditLog, AuditTarget, AuditWriter};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
 use crate::wire::is_forward_auth;
@@ -68,7 +69,8 @@ pub struct IssuerApp {
     public: Routes,
     internal: Routes,
     grpc: GrpcService,
-    audit: AuditWriter,
+    audit: AuditWriters,
+    audit_retention: Option<Duration>,
 }
 
 /// The issuer with its addresses open.
@@ -99,7 +101,8 @@ impl IssuerApp {
         let grpc = GrpcService::new(&core, admin_token, gateways).await?;
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
-        Ok(Self { issuance: core, dependencies, public, internal, grpc, audit })
+        let audit_retention = issuance.audit.retention;
+        Ok(Self { issuance: core, dependencies, public, internal, grpc, audit, audit_retention })
     }
 
     /// Opens its addresses, or none.
@@ -123,14 +126,12 @@ async fn dependencies(
     issuance: &IssuanceConfig,
     shared: Shared,
     registry: &mut Registry,
-) -> anyhow::Result<(Dependencies, AuditWriter)> {
-    let accounts = super::open_accounts(&config.accounts).await;
-    let accounts: Arc<dyn AccountStore> = accounts.context("cannot open the account store")?;
-    if let AuditTarget::File(path) = &issuance.audit {
-        super::make_data_dir(path, &config.data_dir)?;
-    }
-    let (log, audit) = AuditLog::start(&issuance.audit).context("cannot open AUDIT_LOG")?;
+) -> anyhow::Result<(Dependencies, AuditWriters)> {
+    let database = super::open_account_database(&config.accounts).await;
+    let AccountDatabase { accounts, events } = database.context("cannot open the account store")?;
     let clock = shared.clock;
+    let random = shared.random.as_ref();
+    let (audit, writers) = audit::open(&issuance.audit, events, Arc::clone(&clock), random)?;
     let records = Records::new(
         shared.stores.records,
         config.sessions.policy.timeout.max(CHANGE_TIMEOUT),
@@ -164,12 +165,12 @@ async fn dependencies(
         signers: shared.signers,
         verifier: shared.verifier,
         permissions: shared.permissions,
-        audit: Audit::new(log, Arc::clone(&clock)),
+        audit,
         metrics: IssuerMetrics::register(registry),
         clock,
         random: shared.random,
     };
-    Ok((dependencies, audit))
+    Ok((dependencies, writers))
 }
 
 /// Learns what the hashes of present users cost from some of them; of the others, when they log in.
@@ -213,6 +214,12 @@ impl BoundIssuer {
         &self.app.dependencies
     }
 
+    /// The table of audit events, where they are deleted at some age.
+    pub(super) fn purged_events(&self) -> Option<PurgedEvents> {
+        let audit = self.app.dependencies.audit.clone();
+        self.app.audit_retention.map(|retention| PurgedEvents { audit, retention })
+    }
+
     /// Answers until `shutdown` begins, then drains. Ends when the last listener has.
     pub(super) async fn run(
         self,
@@ -244,7 +251,7 @@ impl BoundIssuer {
 pub(super) struct DrainedIssuer {
     issuance: Arc<Issuance>,
     accounts: Arc<dyn AccountStore>,
-    audit: AuditWriter,
+    audit: AuditWriters,
     outcome: anyhow::Result<()>,
 }
 
@@ -256,8 +263,8 @@ impl DrainedIssuer {
     /// A listener failed.
     pub(super) async fn close(self, shutdown: &Shutdown) -> anyhow::Result<()> {
         finish(&self.issuance, shutdown).await;
+        self.audit.finish().await;
         self.accounts.close().await;
-        self.audit.finish();
         self.outcome
     }
 }

@@ -2,6 +2,7 @@
 //! from build to bind to run until stopped.
 
 mod admin_token;
+mod audit;
 mod basic;
 mod ext_authz;
 mod gate_parts;
@@ -47,7 +48,10 @@ use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 use purge::{PurgedStores, purge_expired};
 use reload::{FollowedKeys, PolicyReload};
-pub use stores::{Stores, close_stores_after, make_data_dir, open_accounts, open_stores};
+pub use stores::{
+    AccountDatabase, Stores, close_stores_after, make_data_dir, open_account_database,
+    open_accounts, open_stores,
+};
 
 /// Everything that answers, not yet bound to any address.
 #[derive(Debug)]
@@ -251,7 +255,9 @@ impl Bound {
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
-        let purged_stores = PurgedStores { sessions: Arc::clone(&sessions), tokens, records };
+        let events = issuer.as_ref().and_then(BoundIssuer::purged_events);
+        let purged_stores =
+            PurgedStores { sessions: Arc::clone(&sessions), tokens, records, events };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::{Clock, UnixTime};
+use crate::issuer::audit::Audit;
 use crate::opaque::Tokens;
 use crate::session::Sessions;
 use crate::store::StoreError;
@@ -22,6 +23,23 @@ pub(super) struct PurgedStores {
     pub(super) sessions: Arc<Sessions>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) records: Records,
+    pub(super) events: Option<PurgedEvents>,
+}
+
+/// The table of audit events, and the age at which they are deleted.
+pub(super) struct PurgedEvents {
+    pub(super) audit: Audit,
+    pub(super) retention: Duration,
+}
+
+impl PurgedEvents {
+    async fn purge(&self, now: UnixTime) {
+        match self.audit.purge(now.before(self.retention)).await {
+            Ok(0) => {}
+            Ok(purged) => debug!(purged, "deleted audit events: AUDIT_RETENTION"),
+            Err(error) => warn!(%error, "audit events that are old enough could not be deleted"),
+        }
+    }
 }
 
 impl PurgedStores {
@@ -53,6 +71,9 @@ pub(super) async fn purge_expired(
             Ok(0) => {}
             Ok(purged) => debug!(purged, "forgot what has expired"),
             Err(error) => warn!(%error, "what has expired could not be forgotten"),
+        }
+        if let Some(events) = &purged_stores.events {
+            events.purge(clock.now()).await;
         }
     }
 }

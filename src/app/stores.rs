@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{AccountStore, PostgresAccounts, SqliteAccounts};
+use crate::account::{AccountStore, AuditStore, PostgresAccounts, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
 use crate::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
@@ -182,15 +182,41 @@ pub fn make_data_dir(file: &Path, data_dir: &Path) -> Result<(), sqlite::OpenErr
 /// # Errors
 /// Where it cannot be opened; its schema is brought up to date here, so it must be there.
 pub async fn open_accounts(config: &AccountsConfig) -> anyhow::Result<Arc<dyn AccountStore>> {
-    let store: Arc<dyn AccountStore> = match &config.store {
+    Ok(open_account_database(config).await?.accounts)
+}
+
+/// The database of accounts.
+#[derive(Clone, Debug)]
+pub struct AccountDatabase {
+    /// The accounts.
+    pub accounts: Arc<dyn AccountStore>,
+    /// The audit events that are kept beside them.
+    pub events: Arc<dyn AuditStore>,
+}
+
+impl AccountDatabase {
+    fn of(store: impl AccountStore + AuditStore + 'static) -> Self {
+        let store = Arc::new(store);
+        Self { accounts: store.clone(), events: store }
+    }
+}
+
+/// The same, with the audit events.
+///
+/// # Errors
+/// As [`open_accounts`].
+pub async fn open_account_database(config: &AccountsConfig) -> anyhow::Result<AccountDatabase> {
+    let database = match &config.store {
         AccountStoreConfig::Sqlite(path) => {
             make_data_dir(path, &config.data_dir)?;
-            Arc::new(SqliteAccounts::open(path, sqlite::Options::default()).await?)
+            let options = sqlite::Options::default();
+            AccountDatabase::of(SqliteAccounts::open(path, options).await?)
         }
         AccountStoreConfig::Postgres(url) => {
-            Arc::new(PostgresAccounts::open(url, postgres::Options::default()).await?)
+            let options = postgres::Options::default();
+            AccountDatabase::of(PostgresAccounts::open(url, options).await?)
         }
     };
-    register_for_close(OpenedStore::Accounts(Arc::clone(&store)));
-    Ok(store)
+    register_for_close(OpenedStore::Accounts(Arc::clone(&database.accounts)));
+    Ok(database)
 }

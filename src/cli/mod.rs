@@ -5,6 +5,7 @@
 mod accounts;
 mod apikey;
 mod audit;
+mod audit_events;
 mod client;
 mod client_secret;
 mod dev;
@@ -132,6 +133,9 @@ enum Command {
     /// Clients of OAuth: which programs ask for tokens
     #[command(subcommand)]
     Client(client::Command),
+    /// Search the audit events
+    #[command(subcommand)]
+    Audit(audit_events::Command),
     /// Take over the users and keys of another system
     #[command(subcommand)]
     Import(import::Command),
@@ -163,7 +167,9 @@ fn run_with(arguments: impl Iterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    match dispatch(cli.command) {
+    let outcome = dispatch(cli.command);
+    audit::write_table();
+    match outcome {
         Ok(exit) => exit,
         Err(Failure { exit, error }) => {
             match error.downcast_ref::<Mistakes>() {
@@ -208,6 +214,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::User(command) => user::run(&command),
         Command::Apikey(command) => apikey::run(&command),
         Command::Client(command) => client::run(&command),
+        Command::Audit(command) => audit_events::run(&command),
         Command::Import(command) => import::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Explain(args) => explain::run(&args),

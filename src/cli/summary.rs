@@ -5,7 +5,9 @@ use std::time::Duration;
 use url::{Position, Url};
 
 use crate::config::settings::ISSUER;
-use crate::config::{Config, GateConfig, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig};
+use crate::config::{
+    AuditConfig, Config, GateConfig, IssuanceConfig, IssuerConfig, KeysConfig, TokenConfig,
+};
 use crate::gate::introspection::IntrospectedIssuer;
 use crate::issuer::policy::RefreshPolicy;
 use crate::policy::Access;
@@ -143,14 +145,22 @@ pub(super) fn stores(config: &Config) -> Vec<(&'static str, String)> {
     let mut stores = vec![("sessions", config.sessions.store.to_string())];
     if let Some(issuance) = &config.issuance {
         stores.push(("accounts", config.accounts.store.to_string()));
-        let audit = match &issuance.audit {
-            AuditTarget::Off => "off".to_owned(),
-            AuditTarget::Stderr => "standard error".to_owned(),
-            AuditTarget::File(path) => path.display().to_string(),
-        };
-        stores.push(("audit log", audit));
+        stores.push(("audit log", audit_log(&issuance.audit)));
     }
     stores
+}
+
+/// Where audit events go, and for how long.
+fn audit_log(audit: &AuditConfig) -> String {
+    let lines = match &audit.target {
+        AuditTarget::Off => "no lines".to_owned(),
+        AuditTarget::Stderr => "standard error".to_owned(),
+        AuditTarget::File(path) => path.display().to_string(),
+    };
+    let kept = audit.retention.map_or_else(|| "for ever".to_owned(), time);
+    let table = audit.has_table.then(|| format!("; beside the accounts, kept {kept}"));
+    let hashed = audit.pseudonyms.is_on().then_some("; names and addresses hashed");
+    format!("{lines}{}{}", table.unwrap_or_default(), hashed.unwrap_or_default())
 }
 
 /// The whole, a line for each thing, as `check-config` prints it.

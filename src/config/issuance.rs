@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::audit::{self, AuditConfig};
 use super::hook;
 use super::lifetimes::access_lifetime;
 use super::listeners;
@@ -17,13 +18,10 @@ use crate::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use crate::issuer::throttle::ThrottleConfig;
 use crate::server::{Address, ListenerConfig};
 use crate::store::CHANGE_TIMEOUT;
-use crate::telemetry::audit::AuditTarget;
 use crate::token::SessionRule;
 
 /// The file in DATA_DIR with the administrator's token of who set none.
 const ADMIN_TOKEN_FILE: &str = "admin-token";
-/// The audit log's file in DATA_DIR.
-const AUDIT_FILE: &str = "audit.jsonl";
 
 /// Settings that a gate alone does not use, and of which an operator would expect something.
 const ISSUER_SETTINGS: [&Entry; 15] = [
@@ -63,8 +61,8 @@ pub struct IssuanceConfig {
     pub throttle: ThrottleConfig,
     /// The hook that checks passwords in place of the built-in accounts.
     pub hook: Option<HookConfig>,
-    /// The target of audit events.
-    pub audit: AuditTarget,
+    /// The audit log.
+    pub audit: AuditConfig,
 }
 
 /// Reads everything; it is used only where AUTHORIZATION_SERVER is on, and checked in any case.
@@ -99,7 +97,7 @@ pub(super) fn read(
             lock_time: reader.get(settings::LOCK_TIME),
         },
         hook: hook::read(reader),
-        audit: audit(reader),
+        audit: audit::read(reader),
     };
     if is_on {
         check_tokens(reader, tokens);
@@ -224,10 +222,4 @@ fn issuance_policy(
         sessions_scope: reader.get(settings::SESSIONS_SCOPE),
         own_urls,
     }
-}
-
-/// AUDIT_LOG, or a file in DATA_DIR.
-pub(super) fn audit(reader: &mut Reader<'_>) -> AuditTarget {
-    let usual = AuditTarget::File(reader.get(settings::DATA_DIR).join(AUDIT_FILE));
-    reader.get(settings::AUDIT_LOG).unwrap_or(usual)
 }

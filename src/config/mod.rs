@@ -4,6 +4,7 @@
 //! tested and embedded without a single environment variable.
 
 mod accounts;
+mod audit;
 mod file_permissions;
 mod gate;
 mod hook;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use accounts::{AccountStoreConfig, AccountsConfig, AccountsIssuer};
+pub use audit::AuditConfig;
 pub use gate::{DpopConfig, GateConfig};
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
@@ -54,8 +56,8 @@ pub(crate) use tokens::OWN_NAME;
 pub use tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 
 use crate::gate::cached_decision::CacheConfig;
+use crate::secret::pseudonym::Pseudonyms;
 use crate::server::{Limits, ListenerConfig};
-use crate::telemetry::audit::AuditTarget;
 use crate::telemetry::logs::LogConfig;
 
 /// Everything that was configured, checked.
@@ -83,6 +85,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The log's format and filter.
     pub logs: LogConfig,
+    /// What logs have in place of names and addresses.
+    pub pseudonyms: Pseudonyms,
     /// The folder where `dev` and the embedded store keep files.
     pub data_dir: PathBuf,
     /// The issuer, where this process is one.
@@ -177,12 +181,16 @@ impl Config {
         })
     }
 
-    /// The place where a command tells what it changed, and the folder that may be made for it.
+    /// The places where a command tells what it changed: the log, and the accounts, whose database
+    /// has the table of events.
     ///
     /// # Errors
-    /// All mistakes in the sources.
-    pub fn load_audit(sources: &Sources) -> Result<(AuditTarget, PathBuf), Mistakes> {
-        load(sources, |reader| (issuance::audit(reader), reader.get(settings::DATA_DIR)))
+    /// All mistakes in these together.
+    pub fn load_audit(sources: &Sources) -> Result<(AuditConfig, AccountsConfig), Mistakes> {
+        load(sources, |reader| {
+            let (sessions, _) = sessions::read(reader);
+            (audit::read(reader), accounts::read(reader, &sessions.store))
+        })
     }
 
     /// Reads what `dev` has to know beforehand. Mistakes are left for [`Config::load`] to tell.
@@ -254,6 +262,7 @@ impl Config {
                 format: reader.get(settings::LOG_FORMAT),
                 filter: reader.get(settings::LOG_LEVEL),
             },
+            pseudonyms: audit::pseudonyms(reader),
             data_dir,
             warnings: reader.mistakes.warnings(),
         }

@@ -23,6 +23,8 @@ pub(super) const MIN_HOOK_SECRET_BYTES: usize = 16;
 /// The shortest token of administrators, in bytes: it may be chosen, and is compared as often as
 /// anybody likes, so that nobody can lock the administrator out.
 pub(crate) const MIN_TOKEN_BYTES: usize = 32;
+/// The shortest key of pseudonyms, in bytes.
+const MIN_HASH_KEY_BYTES: usize = 16;
 /// The longest prefix of users' names, in bytes.
 const MAX_PREFIX_BYTES: usize = 128;
 
@@ -199,6 +201,11 @@ pub(super) fn long_secret(least: usize) -> impl Fn(&str) -> Result<Option<Secret
             Ok(Some(secret))
         }
     }
+}
+
+/// The key of pseudonyms; authnzerver's `none` says that there are none.
+pub(super) fn hash_key(text: &str) -> Result<Option<Secret>, String> {
+    if text.trim_ascii() == "none" { Ok(None) } else { long_secret(MIN_HASH_KEY_BYTES)(text) }
 }
 
 /// Several such secrets, of which none holds a comma.

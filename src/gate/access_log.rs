@@ -3,13 +3,41 @@
 use std::net::IpAddr;
 
 use http::{HeaderValue, StatusCode};
-use tracing::{field, info};
+use tracing::info;
 
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::EntryPoint;
 use super::verdict::Verdict;
 use crate::policy::canonical::Refusal;
+use crate::secret::pseudonym::{Personal, Pseudonyms};
 use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
+
+/// The answers that are written to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Refusals.
+    #[default]
+    Denied,
+    /// All.
+    All,
+}
+
+impl AccessLog {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// The texts that may be written instead.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "off" => Ok(Self::Off),
+            "denied" => Ok(Self::Denied),
+            "all" => Ok(Self::All),
+            _ => Err("write `off`, `denied` or `all`"),
+        }
+    }
+}
 
 /// Writes a line of the access log under a name by which the log bounds how many there are.
 macro_rules! access {
@@ -22,7 +50,7 @@ macro_rules! access {
             verdict = $verdict,
             code = $code,
             status = $line.status.as_u16(),
-            client = $line.client.map(field::display),
+            client = $line.address(),
             user = $user,
             route = $verdict_of.route(),
             refusal = $refusal,
@@ -42,18 +70,28 @@ pub(super) struct AccessLine<'l> {
     pub(super) status: StatusCode,
     /// The request's id.
     pub(super) id: Option<&'l HeaderValue>,
+    /// What stands for names and addresses.
+    pub(super) pseudonyms: &'l Pseudonyms,
 }
 
 impl AccessLine<'_> {
+    /// The client's address as it is written.
+    fn address(&self) -> Option<String> {
+        let address = self.client?.to_string();
+        Some(self.pseudonyms.of(Personal::Address, &address).into_owned())
+    }
+
     /// Writes the line.
     pub(super) fn write(&self, verdict: &Verdict) {
         match verdict {
             Verdict::Allow(grant) => {
-                let user = grant.user().map(truncated);
+                let user = grant.user().map(|user| self.pseudonyms.of_user(user));
+                let user = user.as_deref().map(truncated);
                 access!(ACCESS_ALLOWED, self, verdict, "allow", "ok", user, None::<&str>);
             }
             Verdict::Deny(denial) => {
-                let user = denial.user.as_deref().map(truncated);
+                let user = denial.user.as_deref().map(|user| self.pseudonyms.of_user(user));
+                let user = user.as_deref().map(truncated);
                 let refusal = denial.refusal.map(Refusal::code);
                 access!(ACCESS_REFUSED, self, verdict, "deny", denial.code.as_str(), user, refusal);
             }

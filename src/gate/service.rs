@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tracing::{error, warn};
 
+pub use super::access_log::AccessLog;
 pub use answers::health;
 use answers::{Answer, json, plain, wrong_method};
 
@@ -29,6 +30,7 @@ use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
 use crate::clock::Clock;
 use crate::secret::Random;
+use crate::secret::pseudonym::Pseudonyms;
 use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::body::Bodies;
@@ -37,33 +39,6 @@ use crate::wire::warning_throttle::WarningThrottle;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The answers that are written to the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
-    /// None.
-    Off,
-    /// Refusals.
-    #[default]
-    Denied,
-    /// All.
-    All,
-}
-
-impl AccessLog {
-    /// Reads the setting.
-    ///
-    /// # Errors
-    /// The texts that may be written instead.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "off" => Ok(Self::Off),
-            "denied" => Ok(Self::Denied),
-            "all" => Ok(Self::All),
-            _ => Err("write `off`, `denied` or `all`"),
-        }
-    }
-}
 
 /// The operator's settings for the service.
 #[derive(Clone, Debug)]
@@ -74,6 +49,8 @@ pub struct ServiceConfig {
     pub prefix: String,
     /// The answers that are logged.
     pub access_log: AccessLog,
+    /// What the log has in place of names and addresses.
+    pub pseudonyms: Pseudonyms,
     /// The paths that are open to anybody.
     pub open: OpenPaths,
     /// The networks of gateways that are trusted to name the client without a proof of their own.
@@ -368,8 +345,9 @@ impl GateService {
         if is_logged {
             let told = || self.config.gateways.client(peer, inquiry.headers);
             let client = inquiry.line.client.or_else(told);
-            AccessLine { entry_point, client, inquiry, status: response.status(), id: id.as_ref() }
-                .write(verdict);
+            let (status, id, pseudonyms) =
+                (response.status(), id.as_ref(), &self.config.pseudonyms);
+            AccessLine { entry_point, client, inquiry, status, id, pseudonyms }.write(verdict);
         }
         if let Some(id) = id {
             response.headers_mut().insert(REQUEST_ID, id);

@@ -1,15 +1,23 @@
-//! The audit log: what happened to whom, one JSON object a line.
+//! The audit log: what happened to whom, one JSON object a line, and the same in a table of the
+//! accounts' database, where it can be searched.
 //!
-//! An event holds names and reasons, and never a password, a token or a key.
+//! An event holds names and reasons, and never a password, a token or a key. Where there is a key for
+//! pseudonyms, names and addresses are hashed before they go anywhere. Nobody waits for either.
+
+pub mod queue;
+pub mod search;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use self::queue::EventQueue;
 use super::error::IssueError;
-use crate::clock::Clock;
+use crate::account::{AuditEvent, AuditStore, Login};
+use crate::clock::{Clock, UnixTime};
+use crate::secret::pseudonym::{Personal, Pseudonyms};
 use crate::session::SessionId;
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::rate::{LineLimiter, LineRate};
@@ -21,7 +29,7 @@ const MAX_FIELD_BYTES: usize = 254;
 const REFUSALS: LineRate = LineRate { burst: 500, per_second: 50 };
 
 /// An event; its name in the log is that of the variant in snake case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Somebody logged in, by whatever grant.
@@ -84,6 +92,8 @@ pub enum Event {
     SigningKeyDropped,
     /// Accounts of an older system were taken over.
     Imported,
+    /// Audit events were deleted from the database before their time, by a command.
+    AuditPurged,
 }
 
 impl Event {
@@ -101,16 +111,42 @@ impl Event {
 #[derive(Clone, Debug)]
 pub struct Audit {
     log: AuditLog,
+    table: Option<Table>,
+    pseudonyms: Pseudonyms,
     clock: Arc<dyn Clock>,
     /// A rate limiter for each of [`Event::REFUSALS`].
     refusals: Arc<[Mutex<LineLimiter>; 5]>,
+}
+
+/// The table of events: the way into it, and the store in which it is searched.
+#[derive(Clone, Debug)]
+struct Table {
+    queue: EventQueue,
+    /// None for a command, which opens it when it has ended.
+    store: Option<Arc<dyn AuditStore>>,
 }
 
 impl Audit {
     /// Writes to `log`, with times from `clock`.
     pub fn new(log: AuditLog, clock: Arc<dyn Clock>) -> Self {
         let refusals = Event::REFUSALS.map(|_| Mutex::new(LineLimiter::new(REFUSALS)));
-        Self { log, clock, refusals: Arc::new(refusals) }
+        let pseudonyms = Pseudonyms::default();
+        Self { log, table: None, pseudonyms, clock, refusals: Arc::new(refusals) }
+    }
+
+    /// The same, which writes pseudonyms in place of names and addresses.
+    pub fn with_pseudonyms(self, pseudonyms: Pseudonyms) -> Self {
+        Self { pseudonyms, ..self }
+    }
+
+    /// The same, whose events go into a table too.
+    pub fn with_table(self, queue: EventQueue, store: Option<Arc<dyn AuditStore>>) -> Self {
+        Self { table: Some(Table { queue, store }), ..self }
+    }
+
+    /// What makes pseudonyms of names and addresses, for other logs.
+    pub(super) fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     /// Number of events of its kind that were left out before this one; `None` where this one is too.
@@ -128,12 +164,29 @@ impl Audit {
 
     /// Begins a line about an event.
     pub fn event(&self, event: Event) -> Entry<'_> {
+        let time = self.clock.now();
         let mut fields = Map::new();
-        fields.insert("time".to_owned(), json!(self.clock.now().to_string()));
+        fields.insert("time".to_owned(), json!(time.to_string()));
         fields.insert("event".to_owned(), json!(event));
-        Entry { audit: self, event, fields, is_audited: true }
+        Entry { audit: self, event, time, fields, login: None, is_audited: true }
     }
 }
+
+/// The form in which a login name is kept and searched: one name has one form, however it is
+/// written. What is no name is searched as it was written.
+fn searched_login(login: &str, pseudonyms: &Pseudonyms) -> String {
+    let parsed = Login::parse(login);
+    let form = parsed.as_ref().map_or(login, Login::canonical);
+    pseudonyms.of(Personal::Name, cut(form)).replace('\0', NO_NUL)
+}
+
+/// A text, cut to what a line should hold.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_FIELD_BYTES)]
+}
+
+/// What stands for NUL, which PostgreSQL takes in no text.
+const NO_NUL: &str = "\u{fffd}";
 
 /// A line that is being put together; written by [`Entry::write`].
 #[derive(Debug)]
@@ -141,7 +194,10 @@ impl Audit {
 pub struct Entry<'a> {
     audit: &'a Audit,
     event: Event,
+    time: UnixTime,
     fields: Map<String, Value>,
+    /// The name that was written, as it is searched.
+    login: Option<String>,
     /// False where the log does not record such an error.
     is_audited: bool,
 }
@@ -149,19 +205,22 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Adds a text, cut to what a line should hold.
     fn text(mut self, name: &str, text: &str) -> Self {
-        let cut = &text[..text.floor_char_boundary(MAX_FIELD_BYTES)];
-        self.fields.insert(name.to_owned(), json!(cut));
+        self.fields.insert(name.to_owned(), json!(cut(text).replace('\0', NO_NUL)));
         self
     }
 
     /// Adds the id of the user whose account it is.
     pub fn user(self, user: &str) -> Self {
-        self.text("user", user)
+        let user = self.audit.pseudonyms.of_user(user);
+        self.text("user", &user)
     }
 
     /// Adds the name that was written, which may be nobody's.
-    pub fn login(self, login: &str) -> Self {
-        self.text("login", login)
+    pub fn login(mut self, login: &str) -> Self {
+        let searched = searched_login(login, &self.audit.pseudonyms);
+        self.login = Some(searched.clone());
+        let is_hashed = self.audit.pseudonyms.is_on();
+        self.text("login", if is_hashed { &searched } else { login })
     }
 
     /// Adds the client that asked.
@@ -175,7 +234,11 @@ impl Entry<'_> {
     /// Adds the address of the caller, as far as the gateway is believed.
     pub fn address(self, address: Option<IpAddr>) -> Self {
         match address {
-            Some(address) => self.text("address", &address.to_string()),
+            Some(address) => {
+                let address = address.to_string();
+                let address = self.audit.pseudonyms.of(Personal::Address, &address);
+                self.text("address", &address)
+            }
             None => self,
         }
     }
@@ -211,65 +274,37 @@ impl Entry<'_> {
         if left_out > 0 {
             self.fields.insert("left_out".to_owned(), json!(left_out));
         }
-        self.audit.log.write(&Value::Object(self.fields));
+        let line = Value::Object(self.fields);
+        self.audit.log.write(&line);
+        if let (Some(table), Value::Object(fields)) = (&self.audit.table, line) {
+            table.queue.push(kept(self.time, self.login, fields));
+        }
+    }
+}
+
+/// The event of a line, as the table has it: its fields in columns, and what has none as the rest.
+fn kept(time: UnixTime, login: Option<String>, mut fields: Map<String, Value>) -> AuditEvent {
+    let left_out = fields.remove("left_out").and_then(|count| count.as_u64());
+    let mut text = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (_, written) = (text("time"), text("login"));
+    AuditEvent {
+        id: String::new(),
+        time,
+        kind: text("event").unwrap_or_default(),
+        user: text("user"),
+        login: login.or(written),
+        address: text("address"),
+        session: text("session"),
+        client: text("client"),
+        reason: text("reason"),
+        error: text("error"),
+        left_out: left_out.unwrap_or_default(),
+        rest: fields,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::{ManualClock, UnixTime};
-    use crate::telemetry::audit::AuditTarget;
-
-    /// The lines that `tell` wrote.
-    fn written(tell: impl FnOnce(&Audit, &ManualClock)) -> Vec<Value> {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("audit.jsonl");
-        let (log, writer) = AuditLog::start(&AuditTarget::File(path.clone())).expect("open");
-        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1)));
-        tell(&Audit::new(log, clock.clone()), &clock);
-        writer.finish();
-        let text = std::fs::read_to_string(&path).expect("read");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-
-    #[test]
-    fn no_name_or_path_makes_a_line_long() {
-        let long = "é".repeat(300_000);
-        let lines = written(|audit, _| {
-            audit.event(Event::ClientRefused).client(Some(&long)).write();
-            audit.event(Event::AdminRefused).reason(&long).write();
-            audit.event(Event::LoginRefused).login(&long).user(&long).write();
-        });
-        assert_eq!(lines.len(), 3);
-        for line in lines {
-            assert!(line.to_string().len() < 1_000, "{line:.100}");
-        }
-    }
-
-    #[test]
-    fn a_flood_of_refusals_is_cut_and_counted_and_hides_nothing_else() {
-        let lines = written(|audit, clock| {
-            let refuse = || audit.event(Event::AdminRefused).error(&IssueError::InvalidToken);
-            (0..5_000).for_each(|_| refuse().write());
-            audit.event(Event::Login).user("alice").write();
-            clock.advance(Duration::from_secs(60));
-            refuse().write();
-        });
-        let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
-        assert_eq!((of("admin_refused"), of("login")), (501, 1));
-        assert_eq!(lines.last().expect("lines")["left_out"], 4_500);
-    }
-
-    #[test]
-    fn what_came_too_often_is_not_written_whoever_tells_of_it() {
-        let lines = written(|audit, _| {
-            let error = IssueError::SlowDown(Duration::from_secs(1));
-            audit.event(Event::AdminRefused).error(&error).reason("/admin/sessions").write();
-            audit.event(Event::ClientRefused).error(&IssueError::Busy).write();
-        });
-        assert_eq!(lines, Vec::<Value>::new());
-    }
-}
+mod tests;

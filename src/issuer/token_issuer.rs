@@ -11,6 +11,7 @@ use super::policy::IssuancePolicy;
 use super::subject::Subject;
 use crate::clock::UnixTime;
 use crate::opaque::{self, OpaqueToken, TokenDigest, TokenKind};
+use crate::secret::pseudonym::Pseudonyms;
 use crate::secret::{Random, Secret};
 use crate::session::SessionId;
 use crate::token::{SigningRing, Verifier, jws};
@@ -22,6 +23,8 @@ pub(super) struct TokenIssuer {
     signers: Arc<SigningRing>,
     verifier: Arc<Verifier>,
     random: Arc<dyn Random>,
+    /// For the log.
+    pseudonyms: Pseudonyms,
 }
 
 /// A token family, and what its next tokens say.
@@ -48,8 +51,8 @@ pub(super) struct NewAccessToken {
 
 impl TokenIssuer {
     pub(super) fn new(on: &Dependencies) -> Self {
-        let Dependencies { policy, signers, verifier, random, .. } = on.clone();
-        Self { policy, signers, verifier, random }
+        let Dependencies { policy, signers, verifier, random, audit, .. } = on.clone();
+        Self { policy, signers, verifier, random, pseudonyms: audit.pseudonyms().clone() }
     }
 
     /// An access token, or the handle that stands for it.
@@ -146,8 +149,8 @@ impl TokenIssuer {
         if length <= most {
             return Ok(Secret::new(token));
         }
-        let user = subject.user.as_str();
-        tracing::error!(user, length, most, "the claims make a token longer than MAX_TOKEN_BYTES");
+        let user = self.pseudonyms.of_user(subject.user.as_str());
+        tracing::error!(%user, length, most, "the claims make a token longer than MAX_TOKEN_BYTES");
         Err(IssueError::TokenTooLong)
     }
 

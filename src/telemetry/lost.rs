@@ -9,11 +9,13 @@ use prometheus_client::registry::Registry;
 
 /// The logs of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Log {
+pub(crate) enum Log {
     /// The log on standard error.
     Process,
     /// The audit log.
     Audit,
+    /// The audit events in the accounts' database.
+    AuditEvents,
     /// A log of a test.
     #[cfg(test)]
     Test,
@@ -21,7 +23,7 @@ pub(super) enum Log {
 
 /// The reason why a line was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// The reader or the disk is too slow.
     Room,
     /// Too many of its kind came at once.
@@ -45,6 +47,7 @@ impl Log {
         match self {
             Self::Process => "log",
             Self::Audit => "audit",
+            Self::AuditEvents => "audit-events",
             #[cfg(test)]
             Self::Test => "test",
         }
@@ -64,7 +67,7 @@ impl Reason {
 }
 
 /// Counts lines that were lost.
-pub(super) fn count_lost(log: Log, reason: Reason, lines: u64) {
+pub(crate) fn count_lost(log: Log, reason: Reason, lines: u64) {
     counter(log, reason).inc_by(lines);
 }
 
@@ -87,6 +90,7 @@ pub fn register(registry: &mut Registry) {
     for (log, reasons) in [
         (Log::Process, &[Reason::Room, Reason::Rate][..]),
         (Log::Audit, &[Reason::Room, Reason::Rate, Reason::Write]),
+        (Log::AuditEvents, &[Reason::Room, Reason::Write]),
     ] {
         for reason in reasons {
             count_lost(log, *reason, 0);

@@ -27,6 +27,8 @@ fn whatever_changes_or_lists_takes_the_administrators_token_on_loopback_too() {
     let mode = file.metadata().expect("it was made").permissions().mode() & 0o777;
     assert_eq!((issuer.admin_token.len(), mode), (43, 0o600));
     for (method, path) in [
+        ("GET", "/admin/audit"),
+        ("GET", "/admin/audit/summary"),
         ("GET", "/admin/sessions"),
         ("DELETE", "/admin/sessions/x"),
         ("GET", "/admin/users/x/sessions"),

@@ -15,6 +15,7 @@ mod accounts_cli;
 mod anonymous;
 mod api_keys;
 mod architecture;
+mod audit;
 mod basic;
 mod browser_login;
 mod brute_force;

@@ -5,6 +5,7 @@
 //! transaction.
 
 mod api_keys;
+mod audit_events;
 mod clients;
 mod engine;
 mod rows;

@@ -144,7 +144,7 @@ pub(super) fn client<R: Row>(row: &R) -> Result<Client, AccountError> {
 }
 
 /// Names the record where one of its columns cannot be read.
-fn record<R: Row, T>(
+pub(super) fn record<R: Row, T>(
     row: &R,
     what: &'static str,
     read: impl Fn(&R) -> Result<T, BadColumn>,
@@ -164,7 +164,7 @@ fn json<R: Row, T: for<'d> Deserialize<'d>>(row: &R, column: &'static str) -> Re
     serde_json::from_str(&row.text(column)?).map_err(|_| BadColumn(column))
 }
 
-fn time<R: Row>(row: &R, column: &'static str) -> Result<UnixTime, BadColumn> {
+pub(super) fn time<R: Row>(row: &R, column: &'static str) -> Result<UnixTime, BadColumn> {
     let millis = u64::try_from(row.number(column)?).map_err(|_| BadColumn(column))?;
     Ok(UnixTime::from_millis(millis))
 }

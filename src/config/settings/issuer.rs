@@ -7,8 +7,8 @@ use url::Url;
 
 use crate::config::setting::{Entry, Kind, Setting, settings};
 use crate::config::texts::{
-    MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, audit_target, hook_url, long_secret, networks, page,
-    public_url, route, scope, scopes,
+    MIN_HOOK_SECRET_BYTES, MIN_TOKEN_BYTES, audit_target, hash_key, hook_url, long_secret,
+    networks, page, public_url, route, scope, scopes,
 };
 use crate::config::values::{
     boolean, json_list, list, list_or_off, minutes, optional, or_off, path, seconds, whole,
@@ -108,6 +108,13 @@ LOCK_TIME: Duration = seconds(1.0, 86_400.0), "seconds", "900",
 // The issuer's routes.
 AUDIT_LOG: Option<AuditTarget> = optional(audit_target), "path, stderr or off", "",
     "The target of audit events, a JSON object a line (unset: audit.jsonl in DATA_DIR)";
+AUDIT_STORE: bool = boolean, "true or false", "true",
+    "Keep audit events in the accounts' database too, where they can be searched";
+AUDIT_RETENTION: u32 = whole(0, 36_500), "days", "90",
+    "The age at which they are deleted there; 0: never";
+AUDIT_HASH_KEY or PIISALT: Option<Secret> [Secret] = hash_key, "text or none", "",
+    "The key of hashes that audit events and the access log have in place of names and addresses, of \
+    at least 16 bytes (unset or `none`: the names and addresses)";
 DISABLE_EXTERNAL_API: bool = boolean, "true or false", "false",
     "No /authenticate and no JSON /refresh on the issuer (jwthenticator's)";
 DISABLE_INTERNAL_API: bool = boolean, "true or false", "false",

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{FORWARDED, HOST, ORIGIN};
@@ -67,10 +67,15 @@ pub(super) async fn guard(
         Err(error) => {
             let error = web.issuance.throttle.failure(error, &caller).await;
             let refused = web.issuance.audit.event(Event::AdminRefused).error(&error);
-            refused.reason(request.uri().path()).address(caller.address).write();
+            refused.reason(route(&request)).address(caller.address).write();
             error.into_response()
         }
     }
+}
+
+/// The route that was asked for, as it stands in the documents: a path may name a person.
+fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("no such route", MatchedPath::as_str)
 }
 
 impl Web {

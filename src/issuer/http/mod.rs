@@ -5,6 +5,7 @@
 //! client holds a connection open by sending slowly. From then on a request runs in a task of its
 //! own, to its end.
 
+mod audit;
 mod cookies;
 mod cors;
 mod discovery;

@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 
 use super::reply::not_found;
 use super::{
-    Web, discovery, document, internal, jwthenticator, paths, permissions, revoke, sessions, token,
+    Web, audit, discovery, document, internal, jwthenticator, paths, permissions, revoke, sessions,
+    token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -66,6 +67,9 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(internal::list_all))
         .routes(routes!(internal::end_one))
         .routes(routes!(internal::list_of_user, internal::end_of_user));
+    if web.issuance.audit.is_searchable() {
+        router = router.routes(routes!(audit::list)).routes(routes!(audit::summary));
+    }
     if web.issuance.permissions.has_model() {
         router =
             router.routes(routes!(permissions::check)).routes(routes!(permissions::check_limit));

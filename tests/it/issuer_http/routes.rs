@@ -85,6 +85,8 @@ fn the_document_covers_every_route_and_the_pages_load_nothing_from_elsewhere() {
         "get /",
         "get /.well-known/jwks.json",
         "get /.well-known/oauth-authorization-server",
+        "get /admin/audit",
+        "get /admin/audit/summary",
         "get /admin/sessions",
         "get /admin/users/{user}/sessions",
         "get /api/healthcheck",

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::account::{AccountStore, PostgresAccounts, SqliteAccounts};
+use portcullis::account::{AccountStore, AuditStore, PostgresAccounts, SqliteAccounts};
 use portcullis::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
 };
@@ -145,18 +145,28 @@ impl Opens for dyn RecordStore {
     }
 }
 
-impl Opens for dyn AccountStore {
-    async fn open(backend: Backend) -> Arc<Self> {
-        match backend {
-            Backend::Sqlite(database) => Arc::new(SqliteAccounts::new(database, super::PATIENCE)),
-            Backend::Postgres(url) => {
-                let options = postgres::Options::default();
-                Arc::new(PostgresAccounts::open(&url, options).await.expect("open"))
+/// Stores in the accounts' database.
+macro_rules! in_account_database {
+    ($store:ident) => {
+        impl Opens for dyn $store {
+            async fn open(backend: Backend) -> Arc<Self> {
+                match backend {
+                    Backend::Sqlite(database) => {
+                        Arc::new(SqliteAccounts::new(database, super::PATIENCE))
+                    }
+                    Backend::Postgres(url) => {
+                        let options = postgres::Options::default();
+                        Arc::new(PostgresAccounts::open(&url, options).await.expect("open"))
+                    }
+                    _ => unreachable!("accounts are in a database"),
+                }
             }
-            _ => unreachable!("accounts are in a database"),
         }
-    }
+    };
 }
+
+in_account_database! { AccountStore }
+in_account_database! { AuditStore }
 
 /// A store with two handles on the same records, as two processes have them.
 pub struct Fixture<S: ?Sized> {
