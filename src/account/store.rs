@@ -91,6 +91,17 @@ pub trait AccountStore: Send + Sync + Debug {
     /// Deletes a key by its id. Returns whether there was one.
     async fn delete_key(&self, id: &str) -> Result<bool, AccountError>;
 
+    /// Adds users and API keys, which may be many: all of them, or none. Calls `added` after each.
+    ///
+    /// # Errors
+    /// [`AccountError::Taken`] where an id, a name or a key is in use; [`AccountError::NoSuchUser`].
+    async fn import(
+        &self,
+        users: &[User],
+        keys: &[ApiKey],
+        added: &mut (dyn FnMut() + Send),
+    ) -> Result<(), AccountError>;
+
     /// Adds a client.
     ///
     /// # Errors

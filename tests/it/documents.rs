@@ -6,6 +6,7 @@ mod advisories;
 mod examples;
 mod generated;
 mod links;
+mod moving;
 mod typed;
 
 use std::fs;

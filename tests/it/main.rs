@@ -54,6 +54,7 @@ mod key_rotation;
 mod logs_and_metrics;
 mod matrix;
 mod memcached;
+mod moving;
 mod nginx;
 mod opaque_gate;
 mod opaque_store;

@@ -13,14 +13,22 @@ pub(in crate::account) fn prepare(text: &str) -> Zeroizing<String> {
     Zeroizing::new(ComposingNormalizer::new_nfc().normalize(&blanks).into_owned())
 }
 
+/// The number of characters of a password that authnzerver hashed.
+const AUTHNZERVERS_LENGTH: usize = 256;
+
 /// The forms of a password to compare, the best first: as it is prepared; and as it was typed,
-/// where that differs, since older hashes are made of that.
+/// where that differs, since older hashes are made of that; and the beginning of a long one, of
+/// which authnzerver made its hashes.
 pub(super) fn forms(password: &Secret) -> Vec<Secret> {
-    let prepared = password.expose_str().map(|text| Secret::new(prepare(text).as_bytes()));
-    match prepared {
-        Some(prepared) if prepared != *password => vec![prepared, password.clone()],
-        _ => vec![password.clone()],
+    let Some(text) = password.expose_str() else { return vec![password.clone()] };
+    let mut forms = vec![Secret::new(prepare(text).as_bytes())];
+    if forms[0] != *password {
+        forms.push(password.clone());
     }
+    if let Some((end, _)) = text.char_indices().nth(AUTHNZERVERS_LENGTH) {
+        forms.push(Secret::new(&text.as_bytes()[..end]));
+    }
+    forms
 }
 
 /// Returns whether it is of Unicode's category Zs.
@@ -58,5 +66,13 @@ mod tests {
         assert_eq!(forms(&Secret::new([0xff, 0xfe])), [Secret::new([0xff, 0xfe])]);
         let both = forms(&Secret::new("a\u{308}"));
         assert_eq!(both, [Secret::new("\u{e4}"), Secret::new("a\u{308}")]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_password_is_a_form_of_it_and_the_last() {
+        let beginning = "\u{e4}".repeat(256);
+        assert_eq!(forms(&Secret::new(beginning.as_str())).len(), 1);
+        let long = Secret::new(format!("{beginning}x"));
+        assert_eq!(forms(&long), [long, Secret::new(beginning)]);
     }
 }

@@ -17,11 +17,16 @@ macro_rules! select_keys {
 }
 
 pub(super) async fn add_key(engine: &impl Engine, key: &ApiKey) -> Done {
+    written(engine.run(vec![insertion(key)]).await, |_| "API key").map(drop)
+}
+
+/// The statement that adds a key.
+pub(super) fn insertion(key: &ApiKey) -> Statement {
     let statement = Statement::new(
         "INSERT INTO api_keys (id, user_id, digest, label, scopes, created, expires, last_used) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     );
-    let statement = statement
+    statement
         .text(&key.id)
         .text(key.user.as_str())
         .text(key.digest.as_str())
@@ -29,8 +34,7 @@ pub(super) async fn add_key(engine: &impl Engine, key: &ApiKey) -> Done {
         .text(rows::list(&key.scopes))
         .number(to_millis(key.created))
         .optional_number(key.expires.map(to_millis))
-        .optional_number(key.last_used.map(to_millis));
-    written(engine.run(vec![statement]).await, |_| "API key").map(drop)
+        .optional_number(key.last_used.map(to_millis))
 }
 
 pub(super) async fn key(engine: &impl Engine, digest: &KeyDigest) -> Found<ApiKey> {

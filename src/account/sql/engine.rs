@@ -105,9 +105,20 @@ pub(super) trait Engine: Send + Sync + Debug {
         statements: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<u64>, StatementError>> + Send;
 
+    /// Runs the statements of many records as `run` does, each within the time of a call, and calls
+    /// `done` after each record. An index is that of a record.
+    fn run_all(
+        &self,
+        records: Vec<Vec<Statement>>,
+        done: &mut (dyn FnMut() + Send),
+    ) -> impl Future<Output = Result<(), StatementError>> + Send;
+
     /// Waits for calls under way and closes the database.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
+
+/// A commit of many records writes them to the disk: it may take so many times as long as a call.
+const COMMIT_FACTOR: u32 = 12;
 
 /// Bounds the time of every call to the database.
 async fn within<T>(
@@ -221,6 +232,27 @@ macro_rules! engine {
                 committed.map_err(|error| statement_error(&error, 0, &$kinds))?;
                 Ok(touched)
             }
+
+            /// Runs those of all records and commits; dropped before that, they change nothing.
+            pub(super) async fn run_all(
+                mut transaction: sqlx::Transaction<'static, $database>,
+                records: Vec<Vec<Statement>>,
+                prepared: bool,
+                limit: Duration,
+                done: &mut (dyn FnMut() + Send),
+            ) -> Result<(), StatementError> {
+                for (index, record) in records.into_iter().enumerate() {
+                    for statement in record {
+                        let run = bound(statement, prepared).execute(&mut *transaction);
+                        let error = |error| statement_error(&error, index, &$kinds);
+                        within(limit, async { run.await.map_err(error) }).await?;
+                    }
+                    done();
+                }
+                let error = |error| statement_error(&error, 0, &$kinds);
+                let commit = async { transaction.commit().await.map_err(error) };
+                within(limit.saturating_mul(COMMIT_FACTOR), commit).await
+            }
         }
     };
 }
@@ -256,6 +288,15 @@ impl Engine for SqliteAccounts {
             on_sqlite::run(self.database.begin().await?, statements, true).await
         })
         .await
+    }
+
+    async fn run_all(
+        &self,
+        records: Vec<Vec<Statement>>,
+        done: &mut (dyn FnMut() + Send),
+    ) -> Result<(), StatementError> {
+        let begun = within(self.timeout, async { Ok(self.database.begin().await?) }).await?;
+        on_sqlite::run_all(begun, records, true, self.timeout, done).await
     }
 
     async fn close(&self) {
@@ -297,6 +338,16 @@ impl Engine for PostgresAccounts {
             on_postgres::run(self.begin().await?, statements, is_prepared).await
         })
         .await
+    }
+
+    async fn run_all(
+        &self,
+        records: Vec<Vec<Statement>>,
+        done: &mut (dyn FnMut() + Send),
+    ) -> Result<(), StatementError> {
+        let begun = within(self.timeout, self.begin()).await?;
+        let is_prepared = !self.database.is_pooled();
+        on_postgres::run_all(begun, records, is_prepared, self.timeout, done).await
     }
 
     async fn close(&self) {

@@ -2,12 +2,13 @@
 //!
 //! The statements are the same for both and stand here once, in `users`, `api_keys` and `clients`.
 //! `engine` has the differences between the two, `rows` the columns of a record. Every write is one
-//! transaction.
+//! transaction, also an `import` of many.
 
 mod api_keys;
 mod audit_events;
 mod clients;
 mod engine;
+mod import;
 mod rows;
 mod users;
 
@@ -27,6 +28,7 @@ use crate::store::{postgres, sqlite};
 use api_keys::{add_key, delete_key, key, keys, record_key_use, renew_key};
 use clients::{add_client, change_client, client, clients, delete_client};
 use engine::{Engine, Statement, StatementError};
+use import::import;
 use users::{
     add_user, change_user, delete_user, record_login, record_sent, set_password, set_state, user,
     user_by_login, users,
@@ -116,6 +118,7 @@ delegate! {
     fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> Existed;
     fn record_key_use(id: &str, at: UnixTime) -> Done;
     fn delete_key(id: &str) -> Existed;
+    fn import(users: &[User], keys: &[ApiKey], added: &mut (dyn FnMut() + Send)) -> Done;
     fn add_client(client: &Client) -> Done;
     fn client(id: &str) -> Found<Client>;
     fn clients() -> Several<Client>;

@@ -3,7 +3,7 @@
 use super::engine::{Engine, Statement};
 use super::rows::{self, to_millis};
 use super::{Done, Existed, Found, Several, change, one, readable, touched, written};
-use crate::account::{Login, SentMail, User, UserState};
+use crate::account::{AccountError, Login, SentMail, User, UserState};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
@@ -37,8 +37,17 @@ fn login_names(user: &User) -> Vec<(&str, &'static str)> {
 }
 
 pub(super) async fn add_user(engine: &impl Engine, user: &User) -> Done {
-    let hash = user.password.as_ref().map(rows::hash).transpose()?;
     let names = login_names(user);
+    let taken = |index| match index {
+        0 => "user id",
+        index => names.get(index - 1).map_or("name", |(_, what)| what),
+    };
+    written(engine.run(insertion(user)?).await, taken).map(drop)
+}
+
+/// The statements that add a user, its names last and in their order.
+pub(super) fn insertion(user: &User) -> Result<Vec<Statement>, AccountError> {
+    let hash = user.password.as_ref().map(rows::hash).transpose()?;
     let insert = Statement::new(
         "INSERT INTO users (username, email, email_verified, full_name, kind, state, roles, \
          scopes, claims, properties, updated, id, password, created, last_login, \
@@ -53,16 +62,12 @@ pub(super) async fn add_user(engine: &impl Engine, user: &User) -> Done {
         .optional_number(user.verification_sent.map(to_millis))
         .optional_number(user.reset_sent.map(to_millis));
     let mut statements = vec![insert];
-    statements.extend(names.iter().map(|(canonical, _)| {
+    statements.extend(login_names(user).into_iter().map(|(canonical, _)| {
         Statement::new("INSERT INTO login_names (canonical, user_id) VALUES ($1, $2)")
-            .text(*canonical)
+            .text(canonical)
             .text(user.id.as_str())
     }));
-    let taken = |index| match index {
-        0 => "user id",
-        index => names.get(index - 1).map_or("name", |(_, what)| what),
-    };
-    written(engine.run(statements).await, taken).map(drop)
+    Ok(statements)
 }
 
 pub(super) async fn user(engine: &impl Engine, id: &UserId) -> Found<User> {

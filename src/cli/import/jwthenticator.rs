@@ -1,27 +1,18 @@
-//! jwthenticator's table of registered keys, in SQLite or PostgreSQL. It is only read.
+//! jwthenticator's table of registered keys. An identifier becomes a user of kind service.
 
 use std::collections::HashSet;
 
-use anyhow::{Context as _, anyhow, bail};
-use sqlx::postgres::PgConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
-
-use super::super::accounts::{Accounts, failed, load};
 use super::super::apikey::new_id;
-use super::super::output::Output;
 use super::super::progress::Progress;
-use super::super::settings::SettingFlags;
 use super::super::{Failure, Outcome, clock_and_random};
-use super::{Counts, ImportOutcome, add_user};
-use crate::account::{AccountError, AccountStore, ApiKey, KeyDigest, Login, User, UserKind};
+use super::database::{Place, Source};
+use super::incoming::{Incoming, NewKey};
+use super::{Flags, take_over};
+use crate::account::{ApiKey, KeyDigest, Login, User, UserKind};
 use crate::clock::UnixTime;
-use crate::secret::{Random, Secret};
+use crate::secret::Random;
 use crate::session::UserId;
-use crate::store::postgres;
 
-/// The number of keys that are read at once.
-const PAGE: i64 = 500;
 /// The label of the imported keys, and in the audit log of the import.
 const LABEL: &str = "jwthenticator";
 /// SHA-512 in hex.
@@ -31,14 +22,10 @@ const UUID_DIGITS: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Its database: sqlite:PATH, or postgres://USER@HOST/DATABASE with the password in PGPASSWORD
-    #[arg(long, value_name = "URL")]
-    from: String,
-    /// Print an object with the counts
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    settings: SettingFlags,
+    place: Place,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 /// A row of `keys`, as it stands there.
@@ -53,96 +40,59 @@ struct Registered {
     expires: UnixTime,
 }
 
-enum Source {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
 pub(super) async fn import(args: &Args) -> Outcome {
-    // A mistake in the settings is told before anything is opened.
-    load(&args.settings)?;
-    let mut source = Source::open(&args.from).await?;
-    let total = source.count().await.map_err(Failure::unavailable)?;
-    let (accounts, log) = Accounts::open_to_change(&args.settings).await?;
+    args.flags.config()?;
+    let mut source = Source::open(&args.place).await?;
     let (clock, random) = clock_and_random();
-    let mut key_import = KeyImport {
-        store: accounts.store.as_ref(),
-        random: random.as_ref(),
-        now: clock.now(),
-        users: HashSet::new(),
-        counts: Counts::default(),
-    };
-    let taken = key_import.import_all(&mut source, u64::try_from(total).unwrap_or_default()).await;
-    key_import.counts.audit(&log, LABEL);
-    taken?;
-    let users = key_import.users.len();
-    Output::say(&format!("{users} identifiers are users of kind service"));
-    key_import.counts.report("keys", args.json)
+    let incoming = read_all(&mut source, random.as_ref(), clock.now()).await;
+    take_over(incoming.map_err(Failure::unavailable)?, &args.flags, LABEL).await
 }
 
-/// An import of keys, as far as it came.
-struct KeyImport<'a> {
-    store: &'a dyn AccountStore,
-    random: &'a dyn Random,
+async fn read_all(
+    source: &mut Source,
+    random: &dyn Random,
     now: UnixTime,
-    users: HashSet<UserId>,
-    counts: Counts,
+) -> anyhow::Result<Incoming> {
+    let expires = source.millis("expires_at");
+    let sql = format!(
+        "SELECT CAST(id AS BIGINT), coalesce(key_hash, ''), CAST(identifier AS TEXT), {expires} \
+         FROM keys WHERE id > $1 ORDER BY id LIMIT $2"
+    );
+    let mut progress = Progress::new(source.number("SELECT count(*) FROM keys").await?);
+    let (mut incoming, mut users) = (Incoming::default(), HashSet::new());
+    let mut after = i64::MIN;
+    loop {
+        let page: Vec<Row> = source.page(&sql, after).await?;
+        let Some((last, ..)) = page.last() else { break };
+        after = *last;
+        for row in &page {
+            progress.step();
+            let origin = format!("key {}", row.0);
+            let Some(key) = read(row) else {
+                incoming.unreadable(origin, "it cannot be read");
+                continue;
+            };
+            if users.insert(key.user.clone()) {
+                incoming.user(origin.clone(), service(&key.user, now)?);
+            }
+            incoming.keys.push(NewKey { origin, key: api_key(key, random, now)? });
+        }
+    }
+    progress.finish();
+    Ok(incoming)
 }
 
-impl KeyImport<'_> {
-    async fn import_all(&mut self, source: &mut Source, total: u64) -> Result<(), Failure> {
-        let mut progress = Progress::new(total);
-        let mut after = i64::MIN;
-        loop {
-            let page = source.page(after).await.map_err(Failure::unavailable)?;
-            let Some((last, ..)) = page.last() else { break };
-            after = *last;
-            for row in &page {
-                self.import_one(row).await?;
-                progress.step();
-            }
-        }
-        progress.finish();
-        Ok(())
-    }
-
-    async fn import_one(&mut self, row: &Row) -> Result<(), Failure> {
-        let Some(key) = read(row) else {
-            Output::say(&format!("key {}: it cannot be read", row.0));
-            self.counts.count(ImportOutcome::Conflict);
-            return Ok(());
-        };
-        if !self.users.contains(&key.user) {
-            if add_user(self.store, &service(&key.user, self.now)?).await?
-                == ImportOutcome::Conflict
-            {
-                Output::say(&format!("key {}: {} is another user's id or name", row.0, key.user));
-                self.counts.count(ImportOutcome::Conflict);
-                return Ok(());
-            }
-            self.users.insert(key.user.clone());
-        }
-        let added = self.store.add_key(&self.api_key(key)?).await;
-        self.counts.count(match added {
-            Ok(()) => ImportOutcome::Added,
-            Err(AccountError::Taken(_)) => ImportOutcome::AlreadyPresent,
-            Err(error) => return Err(failed(error)),
-        });
-        Ok(())
-    }
-
-    fn api_key(&self, key: Registered) -> anyhow::Result<ApiKey> {
-        Ok(ApiKey {
-            id: new_id(self.random)?,
-            user: key.user,
-            digest: key.digest,
-            label: Some(LABEL.to_owned()),
-            scopes: Vec::new(),
-            created: self.now,
-            expires: Some(key.expires),
-            last_used: None,
-        })
-    }
+fn api_key(key: Registered, random: &dyn Random, now: UnixTime) -> anyhow::Result<ApiKey> {
+    Ok(ApiKey {
+        id: new_id(random)?,
+        user: key.user,
+        digest: key.digest,
+        label: Some(LABEL.to_owned()),
+        scopes: Vec::new(),
+        created: now,
+        expires: Some(key.expires),
+        last_used: None,
+    })
 }
 
 /// The user that an identifier becomes.
@@ -168,67 +118,6 @@ fn dashed(uuid: &str) -> Option<String> {
     }
     let d = digits.to_ascii_lowercase();
     Some([&d[..8], &d[8..12], &d[12..16], &d[16..20], &d[20..]].join("-"))
-}
-
-impl Source {
-    async fn open(from: &str) -> Result<Self, Failure> {
-        match from.split_once(':') {
-            Some(("sqlite", path)) => {
-                let path = path.strip_prefix("//").unwrap_or(path);
-                let options = SqliteConnectOptions::new().filename(path).read_only(true);
-                let opened = options.connect().await;
-                let opened = opened.with_context(|| format!("cannot open {path}"));
-                Ok(Self::Sqlite(opened.map_err(Failure::unavailable)?))
-            }
-            Some(("postgres" | "postgresql", _)) => {
-                without_password(from).map_err(Failure::usage)?;
-                let options = postgres::connect_options(&Secret::new(from));
-                let opened = PgConnection::connect_with(&options.map_err(Failure::usage)?).await;
-                let opened = opened.context("cannot open jwthenticator's database");
-                Ok(Self::Postgres(opened.map_err(Failure::unavailable)?))
-            }
-            _ => Err(Failure::usage(anyhow!("--from is sqlite:PATH or postgres://..."))),
-        }
-    }
-
-    async fn count(&mut self) -> anyhow::Result<i64> {
-        let sql = "SELECT count(*) FROM keys";
-        Ok(match self {
-            Self::Sqlite(connection) => sqlx::query_scalar(sql).fetch_one(connection).await?,
-            Self::Postgres(connection) => sqlx::query_scalar(sql).fetch_one(connection).await?,
-        })
-    }
-
-    /// The next keys. Its times have no zone and mean UTC.
-    async fn page(&mut self, after: i64) -> anyhow::Result<Vec<Row>> {
-        Ok(match self {
-            Self::Sqlite(connection) => {
-                let rows = sqlx::query_as(
-                    "SELECT id, coalesce(key_hash, ''), CAST(identifier AS TEXT), \
-                     CAST(strftime('%s', expires_at) AS INTEGER) * 1000 \
-                     FROM keys WHERE id > $1 ORDER BY id LIMIT $2",
-                );
-                rows.bind(after).bind(PAGE).fetch_all(connection).await?
-            }
-            Self::Postgres(connection) => {
-                let rows = sqlx::query_as(
-                    "SELECT CAST(id AS BIGINT), coalesce(key_hash, ''), CAST(identifier AS TEXT), \
-                     CAST(floor(extract(epoch FROM expires_at)) * 1000 AS BIGINT) \
-                     FROM keys WHERE id > $1 ORDER BY id LIMIT $2",
-                );
-                rows.bind(after).bind(PAGE).fetch_all(connection).await?
-            }
-        })
-    }
-}
-
-/// Every user of the host can read a command line.
-fn without_password(url: &str) -> anyhow::Result<()> {
-    let parsed = url::Url::parse(url).context("--from")?;
-    if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password") {
-        bail!("--from holds a password, which every user of this host could read; use PGPASSWORD");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -260,15 +149,5 @@ mod tests {
             let row = (1, hash.to_owned(), identifier.to_owned(), expires);
             assert_eq!(read(&row), None, "{row:?}");
         }
-    }
-
-    #[test]
-    fn a_password_on_the_command_line_is_refused() {
-        for bad in ["postgres://u:hunter2@h/x", "postgres://u@h/x?password=hunter2", "postgres://["]
-        {
-            let told = without_password(bad).map_err(|error| format!("{error:#}"));
-            assert!(told.as_ref().is_err_and(|told| !told.contains("hunter2")), "{bad}: {told:?}");
-        }
-        assert!(without_password("postgres://u@h/x?sslmode=require").is_ok());
     }
 }

@@ -104,7 +104,10 @@ pub fn merge(object: &mut Map<String, Value>, members: Map<String, Value>) {
 }
 
 /// Checks all fields of a user that are free.
-pub(super) fn check(user: &User) -> Result<(), IssueError> {
+///
+/// # Errors
+/// [`IssueError::InvalidRequest`], with the reason.
+pub fn check(user: &User) -> Result<(), IssueError> {
     let refuse = |problem: String| Err(IssueError::InvalidRequest(problem));
     let name = user.full_name.as_deref().unwrap_or_default();
     if name.len() > MAX_FULL_NAME || name.chars().any(char::is_control) {

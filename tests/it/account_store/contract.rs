@@ -1,8 +1,10 @@
 //! The contract of every store: each case runs on SQLite and on a real PostgreSQL, straight and by way
 //! of pgbouncer.
 
+mod import;
 mod keys_and_clients;
 
+use import::{many_are_added_with_their_keys_and_each_is_told, of_many_all_are_added_or_none};
 use keys_and_clients::{
     a_key_is_renewed_by_its_digest, a_key_needs_a_user_and_goes_with_it,
     clients_are_got_back_changed_and_forgotten, keys_are_got_back_listed_and_forgotten,
@@ -34,6 +36,8 @@ contract! {
     a_key_needs_a_user_and_goes_with_it
     a_key_is_renewed_by_its_digest
     clients_are_got_back_changed_and_forgotten
+    many_are_added_with_their_keys_and_each_is_told
+    of_many_all_are_added_or_none
     times_at_the_end_of_the_range_are_kept
     of_many_who_want_one_name_one_has_it
     two_who_want_each_others_names_both_get_an_answer

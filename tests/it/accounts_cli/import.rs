@@ -4,12 +4,19 @@ use portcullis::account::{KeyDigest, UserKind, password::Checked};
 use portcullis::clock::UnixTime;
 use portcullis::secret::Secret;
 use portcullis::session::UserId;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 
 use super::{audited, check, stored_key, stored_user};
 use crate::support::postgres::{PASSWORD, PostgresServer};
 use crate::support::realm::{Ended, Realm};
+
+/// What `--json` says where nothing is in conflict and nothing left out.
+fn imported(users: [u64; 2], keys: [u64; 2]) -> Value {
+    let counts = |[new, there]: [u64; 2]| json!({"new": new, "there_already": there});
+    json!({"dry_run": false, "imported": true, "users": counts(users), "keys": counts(keys),
+        "conflicts": [], "left_out": []})
+}
 
 #[test]
 fn an_import_takes_nobody_for_somebody_else() {
@@ -17,11 +24,12 @@ fn an_import_takes_nobody_for_somebody_else() {
     realm.ask(&["user", "add", "alice", "--id", "u1", "--no-password"]);
     let import = |code, lines: &str| realm.exits(code, &["import", "users", "-", "--json"], lines);
     let output = import(1, r#"{"id": "u1", "username": "mallory"}"#);
-    let counts = json!({"added": 0, "there_already": 0, "refused": 1});
-    assert_eq!(output.json(), counts);
-    assert!(output.errors.contains("line 1: the id or a name of mallory"), "{}", output.errors);
+    assert_eq!(output.json()["imported"], false);
+    let told =
+        "line 1: user \"u1\" (mallory): its id is that of user \"u1\" (alice) of the accounts";
+    assert!(output.errors.contains(told), "{}", output.errors);
     let output = import(0, r#"{"id": "u1", "username": "ALICE"}"#);
-    assert_eq!(output.json()["there_already"], 1, "{}", output.errors);
+    assert_eq!(output.json(), imported([0, 1], [0, 0]));
 }
 
 const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -46,15 +54,23 @@ fn jwthenticators_rows(postgres: bool) -> String {
 }
 
 fn check_jwthenticators(realm: &Realm, from: &str, password: &str) {
-    let import = || {
-        let arguments = ["import", "jwthenticator", "--from", from, "--json"];
+    let import = |code, flags: &[&str]| {
+        let arguments = [&["import", "jwthenticator", from, "--json"], flags].concat();
         let output = realm.command(&arguments).env("PGPASSWORD", password).output();
         let output = Ended::of(output.expect("portcullis runs"));
-        assert_eq!(output.code, 1, "one key is refused: {}", output.errors);
-        assert!(output.errors.contains("key 8"), "{}", output.errors);
+        assert_eq!(output.code, code, "{}", output.errors);
+        assert!(output.errors.contains("key 8: it cannot be read"), "{}", output.errors);
         output.json()
     };
-    assert_eq!(import(), json!({"added": 3, "there_already": 0, "refused": 1}));
+    assert_eq!(import(1, &[])["imported"], false);
+    assert_eq!(realm.ask(&["apikey", "list", "--json"]), "[]", "one key keeps all from it");
+    let unreadable = json!([{"record": "key 8", "reason": "it cannot be read"}]);
+    let all = |users, keys| {
+        let mut told = imported(users, keys);
+        told["conflicts"] = unreadable.clone();
+        told
+    };
+    assert_eq!(import(0, &["--skip-conflicts"]), all([2, 0], [3, 0]));
     let user = stored_user(realm, UUID);
     assert_eq!((user.id.as_str(), user.kind), (UUID, UserKind::Service));
     assert_eq!(user.password, None);
@@ -64,9 +80,9 @@ fn check_jwthenticators(realm: &Realm, from: &str, password: &str) {
         assert_eq!(key.expires, Some(UnixTime::from_secs(expires)));
     }
     assert!(stored_key(realm, "key three").is_some());
-    assert_eq!(import(), json!({"added": 0, "there_already": 3, "refused": 1}), "a second time");
-    let line = |added: u64| json!({"event": "imported", "count": added, "reason": "jwthenticator"});
-    assert_eq!(audited(realm), [line(3), line(0)]);
+    assert_eq!(import(0, &["--skip-conflicts"]), all([0, 2], [0, 3]), "a second time");
+    let line = json!({"event": "imported", "count": 5, "reason": "jwthenticator"});
+    assert_eq!(audited(realm), [line]);
     assert_eq!(realm.ask_json(&["apikey", "list", "--json"]).as_array().map(Vec::len), Some(3));
 }
 
@@ -103,7 +119,7 @@ fn a_source_that_is_not_there_is_69() {
     let realm = Realm::hashing_little();
     let file = format!("sqlite:{}/none.db", realm.folder().display());
     for from in [file.as_str(), "postgres://u@127.0.0.1:1/x"] {
-        realm.exits(69, &["import", "jwthenticator", "--from", from], "");
+        realm.exits(69, &["import", "jwthenticator", from], "");
     }
     realm.exits(69, &["import", "users", "/none"], "");
     let nowhere = realm.with("ACCOUNTS_URL", "postgres://u:hunter2@127.0.0.1:1/x");
@@ -125,8 +141,8 @@ fn users_with_older_hashes_are_taken_over_and_log_in() {
     ];
     let file = lines.map(|line| line.to_string()).join("\n\n");
     let import = || realm.exits(0, &["import", "users", "-", "--json"], &file).json();
-    assert_eq!(import(), json!({"added": 3, "there_already": 0, "refused": 0}));
-    assert_eq!(import(), json!({"added": 0, "there_already": 3, "refused": 0}), "a second time");
+    assert_eq!(import(), imported([3, 0], [0, 0]));
+    assert_eq!(import(), imported([0, 3], [0, 0]), "a second time");
     let alice = stored_user(&realm, "A@example.com");
     assert_eq!((alice.id.as_str(), alice.full_name.as_deref()), ("7", Some("Alice")));
     for user in [alice, stored_user(&realm, "bob")] {

@@ -10,17 +10,27 @@ use crate::support::in_repository;
 const PAGE: &str = "docs/explanation/advisories.md";
 
 /// The macros that make tests of what they list, each by its name.
-const MAKERS: [&str; 3] = ["promises! {", "agree! {", "hold! {"];
+const MAKERS: [&str; 4] = ["promises! {", "agree! {", "hold! {", "contract! {"];
 
-/// Adds the names of all tests in the Rust files below a folder.
-fn collect(folder: &Path, found: &mut HashSet<String>) {
+/// The tests there are, each as `file::test`, where a file in a folder is `folder::file`.
+pub(super) fn known_tests() -> HashSet<String> {
+    let mut known = HashSet::new();
+    ["src", "tests/it"].iter().for_each(|folder| collect(&in_repository(folder), "", &mut known));
+    assert!(known.len() > 1_000, "only {} tests", known.len());
+    known
+}
+
+/// Adds the tests in the Rust files below a folder.
+fn collect(folder: &Path, module: &str, found: &mut HashSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8");
+        let inner = if stem == "mod" { module.to_owned() } else { format!("{module}{stem}::") };
         if path.is_dir() {
-            collect(&path, found);
+            collect(&path, &inner, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = fs::read_to_string(&path).expect("UTF-8");
-            found.extend(tests_of(&source).map(str::to_owned));
+            found.extend(tests_of(&source).map(|test| format!("{inner}{test}")));
         }
     }
 }
@@ -35,7 +45,7 @@ fn tests_of(source: &str) -> impl Iterator<Item = &str> {
         } else if MAKERS.contains(&line) || line == "}" {
             is_made = line != "}";
         } else if is_made {
-            return line.split_once(':').map(|(name, _)| name);
+            return Some(line.split_once(':').map_or(line, |(name, _)| name));
         }
         let after = line.trim_start_matches("async ").strip_prefix("fn ")?;
         std::mem::take(&mut is_marked).then(|| after.split('(').next())?
@@ -56,9 +66,10 @@ fn rows(page: &str) -> Vec<[&str; 4]> {
 
 #[test]
 fn every_test_on_the_page_exists() {
-    let mut known = HashSet::new();
-    ["src", "tests/it"].iter().for_each(|folder| collect(&in_repository(folder), &mut known));
-    assert!(known.len() > 1_000, "only {} tests", known.len());
+    let known: HashSet<String> = known_tests()
+        .iter()
+        .filter_map(|test| test.rsplit("::").next().map(str::to_owned))
+        .collect();
     let page = text(PAGE);
     let rows = rows(&page);
     assert!(rows.len() > 40, "only {} classes", rows.len());

@@ -72,8 +72,14 @@ fn the_settings_for_moving_in_are_accepted() {
     for file in ["secret.txt", "hook.txt"] {
         std::fs::write(folder.path().join(file), "0123456789abcdef0123456789abcdef").expect(file);
     }
-    let key = "portcullis key generate --algorithm RS256 --out rsa.pem";
-    for (name, before) in [("jwthenticator", key), ("tp-auth", "")] {
+    let permissions = Page::read("docs/how-to/authnzerver-permissions.md");
+    let model = permissions.blocks("json").concat();
+    std::fs::write(folder.path().join("permissions.json"), model).expect("writable");
+    let rsa = "portcullis key generate --algorithm RS256 --out rsa.pem";
+    let ec = "rm -f key.pem; portcullis key generate --algorithm ES256 --out key.pem";
+    for (name, before) in
+        [("jwthenticator", rsa), ("tp-auth", ""), ("authnzerver", ec), ("mdb-engine", ec)]
+    {
         let page = Page::read(&format!("docs/moving/{name}.md"));
         let shown = page.blocks("console").concat();
         let exports: Vec<&str> = shown.lines().filter(|line| line.starts_with("export ")).collect();

@@ -32,6 +32,7 @@ macro_rules! account_methods {
             renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> bool;
             record_key_use(id: &str, at: UnixTime) -> ();
             delete_key(id: &str) -> bool;
+            import(users: &[User], keys: &[ApiKey], added: &mut (dyn FnMut() + Send)) -> ();
             add_client(client: &Client) -> ();
             client(id: &str) -> Option<Client>;
             clients() -> Vec<Client>;
