@@ -218,6 +218,7 @@ fn issuance_policy() -> IssuancePolicy {
         max_sessions: 10,
         max_key_sessions: 10,
         replaces_device_sessions: false,
+        ticket_lifetime: Duration::from_secs(10),
         sessions_scope: None,
         own_urls: Vec::new(),
     }

@@ -35,6 +35,9 @@ local ASKED = {
     "sec-fetch-mode",
     "sec-fetch-dest",
     "x-requested-with",
+    "user-agent",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
 }
 
 -- The headers of a denial that the client gets.

@@ -20,8 +20,9 @@ use crate::gate::handle::Handles;
 use crate::gate::introspection::Introspection;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::ServiceConfig;
+use crate::gate::ticket::AcceptedTickets;
 use crate::gate::upstream::{Audience, UpstreamJwt};
-use crate::opaque::Tokens;
+use crate::opaque::{Tickets, Tokens};
 use crate::secret::Random;
 use crate::session::Sessions;
 use crate::store::invalidation::InvalidationState;
@@ -56,6 +57,7 @@ impl GateParts<'_> {
         );
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
         let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
+        let decisions = self.with_tickets(decisions);
         let config = &self.config.gate;
         let gate = Gate::new(decisions, config.cookies.clone());
         let gate = gate.with_read_only(config.read_only.clone());
@@ -145,6 +147,12 @@ impl GateParts<'_> {
         }
         let asked = Introspection::new(issuers, Arc::clone(self.clock), metrics.clone());
         Ok(decisions.with_introspection(asked.context(NO_AUTHORITIES)?))
+    }
+
+    /// The same cache, with tickets where the operator wants them.
+    fn with_tickets(&self, decisions: DecisionCache) -> DecisionCache {
+        let Some(parameter) = self.config.gate.ticket_parameter.clone() else { return decisions };
+        decisions.with_tickets(AcceptedTickets::new(Tickets::new(self.records.clone()), parameter))
     }
 
     /// The issuer that stands for the accounts.

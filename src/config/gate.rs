@@ -25,6 +25,7 @@ use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
 use crate::secret::Secret;
 use crate::server::ListenerConfig;
+use crate::session::SessionBinding;
 use crate::token::SigningKey;
 use crate::wire::networks::Networks;
 
@@ -54,6 +55,8 @@ pub struct GateConfig {
     pub accepts_api_keys: bool,
     /// True where names and passwords of the accounts are credentials.
     pub accepts_basic: bool,
+    /// The parameter of the query in which tickets are shown, where they are accepted.
+    pub ticket_parameter: Option<String>,
     /// True where requests without a credential may pass.
     pub admits_anonymous: bool,
     /// The roles whose users may only read.
@@ -98,6 +101,7 @@ pub(super) fn read(reader: &mut Reader<'_>, store: &StoreConfig) -> GateConfig {
         cookies: cookies(reader),
         accepts_api_keys: reader.get(settings::ACCEPT_API_KEYS),
         accepts_basic,
+        ticket_parameter: reader.get(settings::ACCEPT_TICKETS),
         admits_anonymous: reader.get(settings::ANONYMOUS),
         read_only: ReadOnlyRoles::new(reader.get(settings::READ_ONLY_ROLES), &identity),
         upstream_audience: reader
@@ -214,6 +218,18 @@ pub(super) fn warn_of_anonymous(reader: &mut Reader<'_>, gate: &GateConfig) {
         let problem = "every request without a credential passes, but where the gateway's address \
                        demands a scope: name in POLICY_FILE what needs a user";
         reader.warn(settings::ANONYMOUS, problem);
+    }
+}
+
+/// Warns where nothing of a client can be known that sessions are bound to, so that all are refused.
+pub(super) fn warn_of_binding(reader: &mut Reader<'_>, gate: &GateConfig, binding: SessionBinding) {
+    let needs_client = binding.address && gate.gateways.are_loopback();
+    for listener in unproven_listeners(gate).filter(|_| needs_client) {
+        let problem = format!(
+            "no gateway that asks at {listener} from another host is believed who the client is, so \
+             all sessions are refused there: set TRUSTED_PROXIES, or a proof as GATEWAY_SECRET"
+        );
+        reader.warn(settings::SESSION_BINDING, problem);
     }
 }
 

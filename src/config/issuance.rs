@@ -204,6 +204,7 @@ fn issuance_policy(
         audiences,
         access_lifetime,
         refresh_lifetime: reader.get(settings::REFRESH_TOKEN_EXPIRY),
+        ticket_lifetime: reader.get(settings::TICKET_LIFETIME),
         key_lifetime: reader.get(settings::KEY_EXPIRY),
         refresh_policy,
         refresh_window,

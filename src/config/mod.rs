@@ -219,6 +219,7 @@ impl Config {
         gate::warn_of_unproven_gateways(reader, &gate);
         gate::warn_of_unknown_clients(reader, &gate);
         gate::warn_of_anonymous(reader, &gate);
+        gate::warn_of_binding(reader, &gate, sessions.policy.binding);
         let issuance = issuance::read(reader, &mut tokens, sessions.policy.timeout, &gate.listen);
         gate::warn_of_unknown_issuers(reader, &gate, &tokens);
         gate::check_basic(reader, &gate, issuance.as_ref());

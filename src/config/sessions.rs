@@ -35,7 +35,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (SessionConfig, CacheConfig) {
     let bytes = reader.get(settings::CACHE_BYTES);
     let stale_if_error = reader.get(settings::SESSION_STORE_DOWN).unwrap_or(staleness);
     let suspect_when_down = stale_if_error < staleness;
-    let policy = SessionPolicy { inactivity, timeout, records_use: true, suspect_when_down };
+    let binding = reader.get(settings::SESSION_BINDING);
+    let policy =
+        SessionPolicy { inactivity, timeout, records_use: true, binding, suspect_when_down };
     let store = store::read(reader);
     if store.is_behind_sentinels() && staleness < Duration::from_secs(1) {
         reader.wrong(

@@ -17,7 +17,8 @@ pub use super::setting::{Entry, Kind};
 use super::setting::{joined, settings};
 use super::texts::{
     MIN_TOKEN_BYTES, algorithm, at_jwt_only, cookie_name, gateway_networks, header, login_url,
-    long_secret, long_secrets, mode, pem, prefix, realm, refusal, stale_if_error, user_prefix,
+    long_secret, long_secrets, mode, parameter, pem, prefix, realm, refusal, stale_if_error,
+    user_prefix,
 };
 use super::tokens::TokenMode;
 use super::values::{
@@ -28,6 +29,7 @@ use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
+use crate::session::SessionBinding;
 use crate::telemetry::logs::{Format, LogConfig};
 use crate::token::{Algorithm, SessionRule};
 use crate::wire::networks::Networks;
@@ -130,6 +132,10 @@ settings! {
         "The time that sessions are believed while the store is down (unset: SESSION_STALENESS)";
     SESSION_INACTIVITY_TIMEOUT: Duration = seconds(0.0, 31_536_000.0), "seconds", "0",
         "The time after which an unused session ends; 0: never";
+    SESSION_BINDING: SessionBinding = SessionBinding::parse,
+        "off, user-agent, address, or both with a comma", "off",
+        "What a session's tokens are bound to, as its login had it: the gate, refreshes and the routes \
+        for users refuse others; the gateway must tell it";
 
     // Accounts and passwords.
     ACCOUNTS_URL: Option<Secret> [Text] = secret, "URL", "",
@@ -222,6 +228,9 @@ settings! {
         "The hosts of pages that it may send browsers back to; .example.org for all below it";
     RETURN_SECRET: Option<Secret> [Secret] = long_secret(MIN_TOKEN_BYTES), "text", "",
         "The secret that signs the way back for the login page, of at least 32 bytes (unset: not signed)";
+    ACCEPT_TICKETS: Option<String> = optional(parameter), "name", "",
+        "The parameter of the query in which handshakes of web sockets show a ticket; they may also show \
+        it in Sec-WebSocket-Protocol (unset: no tickets)";
     ANONYMOUS: bool = boolean, "true or false", "false",
         "Let requests without any credential pass where no more than one is needed, with the role \
         `anonymous` and nobody's name";

@@ -57,6 +57,16 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && !text.contains("//") && text.bytes().all(is_plain)
 }
 
+/// The name of a parameter of a query, which nobody has to escape.
+pub(super) fn parameter(text: &str) -> Result<String, String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+    if text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a name of A-Z a-z 0-9 . _ ~ -"))
+    }
+}
+
 /// `token` of RFC 9110, section 5.6.2, as RFC 6265 wants it for the name of a cookie.
 pub(super) fn cookie_name(text: &str) -> Result<String, String> {
     let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

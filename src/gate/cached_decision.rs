@@ -38,6 +38,7 @@ use super::introspection::Introspection;
 use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
 use super::single_flight::SingleFlight;
+use super::ticket::AcceptedTickets;
 use super::upstream::{SignedBy, UpstreamJwt};
 use crate::clock::{Clock, UnixTime};
 use crate::session::{Session, SessionEpoch, Sessions};
@@ -119,6 +120,7 @@ pub struct DecisionCache {
     api_keys: Option<ApiKeys>,
     basic: Option<BasicAccounts>,
     introspection: Option<Introspection>,
+    tickets: Option<AcceptedTickets>,
     identity: IdentityHeaders,
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
@@ -156,6 +158,7 @@ impl DecisionCache {
             api_keys: None,
             basic: None,
             introspection: None,
+            tickets: None,
             identity,
             upstream: None,
             config,

@@ -62,6 +62,8 @@ pub enum CredentialSource<'h> {
     ApiKeyHeader,
     /// In a cookie by itself.
     Cookie,
+    /// In the address of a handshake of a web socket, or among its protocols: a ticket.
+    Handshake,
     /// In one of a pair of cookies.
     Pair {
         /// The user that the other cookie names.
@@ -82,6 +84,7 @@ impl CredentialSource<'_> {
             | Self::Basic
             | Self::ApiKeyHeader
             | Self::Cookie
+            | Self::Handshake
             | Self::Pair { .. } => Ok(()),
         }
     }

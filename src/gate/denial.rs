@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::identity::IdentityError;
 use crate::policy::Unmet;
 use crate::policy::canonical::Refusal;
-use crate::session::{Ended, NotLive};
+use crate::session::{Ended, NotBound, NotLive};
 use crate::token::TokenError;
 
 /// A request that may not pass.
@@ -164,6 +164,10 @@ denial_codes! {
     UnknownConfirmation "unknown_confirmation" BadCredentials
         "The token is bound to its sender in a way that is not supported",
     HandleUnknown "handle_unknown" BadCredentials "The token does not exist or was revoked",
+    TicketUnknown "ticket_unknown" BadCredentials
+        "The ticket does not exist, was used, or has expired",
+    TicketUnexpected "ticket_unexpected" BadCredentials
+        "A ticket opens a web socket, and nothing else",
     ApiKeyUnknown "api_key_unknown" BadCredentials
         "The API key does not exist, was revoked, or its user may not log in",
     CertificateMismatch "certificate_mismatch" BadCredentials
@@ -190,6 +194,8 @@ denial_codes! {
     SessionExpired "session_expired" BadCredentials "The session has expired",
     SessionInactive "session_inactive" BadCredentials "The session was not used for too long",
     SessionRevoked "session_revoked" BadCredentials "The session was revoked",
+    SessionBound "session_bound" BadCredentials
+        "The session was opened with another User-Agent, or from another address",
     InsufficientScope "insufficient_scope" NotEnough "The token does not have the scopes needed",
     InsufficientRole "insufficient_role" NotEnough "The user does not have the role needed",
     WrongIssuer "wrong_issuer" NotEnough "The token is of another issuer than is needed here",
@@ -209,6 +215,8 @@ denial_codes! {
         "What the gateway told of the client certificate is not one certificate",
     IdentityTooLarge "identity_too_large" Misconfigured
         "The identity does not fit into the response headers",
+    BindingNotTold "binding_not_told" Misconfigured
+        "The User-Agent or the address of the client, which sessions are bound to, was not told",
     DpopNotTold "dpop_not_told" Misconfigured
         "The gateway does not tell the request that a DPoP proof is for",
     UnknownRequirement "unknown_requirement" Misconfigured
@@ -254,6 +262,15 @@ impl From<TokenError> for DenialCode {
             TokenError::UnknownConfirmation => Self::UnknownConfirmation,
             TokenError::SessionRequired => Self::SessionRequired,
             TokenError::KeysUnavailable => Self::KeysUnavailable,
+        }
+    }
+}
+
+impl From<NotBound> for DenialCode {
+    fn from(reason: NotBound) -> Self {
+        match reason {
+            NotBound::NotTold => Self::BindingNotTold,
+            NotBound::Mismatch => Self::SessionBound,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::credential::CredentialSource;
 use super::denial::Denial;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, credential, route_of};
+use super::{Gate, announced_method, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
@@ -131,6 +131,9 @@ fn passes_without_credential(
     steps: &mut Steps<'_>,
 ) -> Option<bool> {
     let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
+    if !matches!(gate.ticket_of(inquiry), Ok(None)) {
+        return Some(false);
+    }
     match gate.anonymous(demands_more, inquiry) {
         Ok(None) => Some(false),
         Ok(Some(_)) => {
@@ -179,8 +182,7 @@ async fn take_credential_steps(
     clock: &dyn Clock,
     steps: &mut Steps<'_>,
 ) -> Option<GoodCredential> {
-    let accepted = gate.decisions.accepted_kinds();
-    let found = match credential::find(inquiry.headers, &gate.cookies, accepted) {
+    let found = match gate.ticket_of(inquiry).and_then(|ticket| gate.find(ticket, inquiry)) {
         Ok(found) => found,
         Err(code) => {
             steps.record("credential", Err(code.description().to_owned()));
@@ -192,14 +194,21 @@ async fn take_credential_steps(
         _ => gate.decisions.kind_of(found.credential),
     };
     steps.record("credential", Ok(credential_found(kind, &found)))?;
-    let step = match kind {
-        CredentialKind::Jwt => "token",
-        CredentialKind::Handle => "handle",
-        CredentialKind::ApiKey => "api key",
-        CredentialKind::Password => "password",
-        CredentialKind::Introspected(_) => "introspection",
+    let step = match (found.source, kind) {
+        (CredentialSource::Handshake, _) => "ticket",
+        (_, CredentialKind::Jwt) => "token",
+        (_, CredentialKind::Handle) => "handle",
+        (_, CredentialKind::ApiKey) => "api key",
+        (_, CredentialKind::Password) => "password",
+        (_, CredentialKind::Introspected(_)) => "introspection",
     };
-    let verified = verify(gate, kind, found.credential, inquiry.counted_address()).await;
+    let verified = match (found.source, gate.decisions.tickets()) {
+        (CredentialSource::Handshake, Some(tickets)) => {
+            let read = tickets.read(found.credential, gate.decisions.verifier(), clock.now()).await;
+            read.map_err(|error| error.to_string())
+        }
+        _ => verify(gate, kind, found.credential, inquiry.counted_address()).await,
+    };
     let (finding, verified) = match verified {
         Ok(verified) => (Ok(token_found(&verified, clock)), Some(verified)),
         Err(refused) => (Err(refused), None),
@@ -211,6 +220,12 @@ async fn take_credential_steps(
         Err(refused) => (Err(refused), None),
     };
     steps.record("session", finding)?;
+    let binding = gate.decisions.sessions().binding();
+    if session.is_some() && !binding.is_off() {
+        let checked = gate.check_binding(session.as_ref(), inquiry);
+        let found = checked.map(|()| "the client is the one that opened the session".to_owned());
+        steps.record("binding", found.map_err(|code| code.description().to_owned()))?;
+    }
     if let CredentialSource::Pair { .. } = found.source {
         steps.record("cookies", cookies_found(&found.source, &token))?;
     }

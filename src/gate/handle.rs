@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::denial::DenialCode;
+use crate::clock::UnixTime;
 use crate::opaque::{OpaqueToken, PRIVATE_CLAIMS, TokenDigest, TokenEpoch, TokenKind, Tokens};
+use crate::session::{SessionId, UserId};
 use crate::store::{EpochStatus, StoreError};
 use crate::token::{Claims, TokenError, Verified, Verifier};
 
@@ -86,12 +88,21 @@ pub(super) fn is_handle(credential: &str) -> bool {
 
 /// The claims of the token that the handle stands for.
 fn claims_of(record: OpaqueToken) -> Result<Claims, TokenError> {
-    let mut claims = record.claims;
+    stored_claims(record.claims, &record.user, &record.session, record.expires)
+}
+
+/// The claims of a token as they were stored. Of user, session and end the record has the last word.
+pub(super) fn stored_claims(
+    mut claims: Map<String, Value>,
+    user: &UserId,
+    session: &SessionId,
+    expires: UnixTime,
+) -> Result<Claims, TokenError> {
     claims.retain(|name, _| !name.starts_with(PRIVATE_CLAIMS));
-    must_be(&mut claims, "sub", record.user.as_str())?;
-    must_be(&mut claims, "sid", record.session.as_str())?;
+    must_be(&mut claims, "sub", user.as_str())?;
+    must_be(&mut claims, "sid", session.as_str())?;
     // A handle may have been extended since its claims were written.
-    claims.insert("exp".to_owned(), record.expires.as_secs().into());
+    claims.insert("exp".to_owned(), expires.as_secs().into());
     Ok(claims.into())
 }
 
@@ -127,10 +138,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clock::UnixTime;
     use crate::opaque::generate;
     use crate::secret::SystemRandom;
-    use crate::session::{SessionId, UserId};
 
     #[test]
     fn a_handle_is_known_by_its_form() {

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
+use http::header::USER_AGENT;
 
 use super::client_certificate::ToldCertificates;
 use super::denial::DenialCode;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::{Family, ORIGINAL};
 use crate::policy::canonical::{Refusal, Told};
+use crate::session::ShownClient;
 
 /// The most bytes of a path, a host or a user's name that are logged.
 pub(crate) const MAX_LOGGED_BYTES: usize = 512;
@@ -44,6 +46,14 @@ impl<'r> Inquiry<'r> {
     /// known. So the clients of one gateway never pay for those of another.
     pub(super) fn counted_address(&self) -> Option<IpAddr> {
         self.line.client.or(self.gateway)
+    }
+
+    /// What the request shows of its client. Two lines of a `User-Agent` say nothing.
+    pub(super) fn shown_client(&self) -> ShownClient<'r> {
+        let mut lines = self.headers.get_all(USER_AGENT).iter();
+        let user_agent = lines.next().filter(|_| lines.next().is_none());
+        let user_agent = user_agent.and_then(|line| line.to_str().ok());
+        ShownClient { user_agent, address: self.line.client }
     }
 
     /// The parts of the client's request, as the gateway told them.

@@ -34,6 +34,7 @@ pub mod read_only;
 mod requirement;
 pub mod service;
 pub mod single_flight;
+pub mod ticket;
 pub mod upstream;
 pub mod verdict;
 
@@ -47,7 +48,7 @@ use crate::policy::canonical::{CanonicalRequest, canonical};
 use crate::policy::{Access, Facts, Policy, Requirement, RouteMatch};
 use anonymous::Anonymous;
 use cached_decision::{CachedDecision, DecisionCache};
-use credential::{Cookies, CredentialSource};
+use credential::{Cookies, CredentialSource, Found};
 use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
@@ -134,7 +135,8 @@ impl Gate {
 
     /// Returns whether it depends on the client's address what is decided.
     pub fn needs_client(&self) -> bool {
-        self.has_policy() || self.decisions.basic().is_some()
+        let is_bound = self.decisions.sessions().binding().address;
+        self.has_policy() || self.decisions.basic().is_some() || is_bound
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -195,10 +197,13 @@ impl Gate {
         at: Option<(&Policy, &RouteMatch<'_>, &CanonicalRequest<'_>)>,
     ) -> Result<Identity, Denial> {
         let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
-        if let Some(anonymous) = self.anonymous(demands_more, inquiry)? {
+        let ticket = self.ticket_of(inquiry)?;
+        if ticket.is_none()
+            && let Some(anonymous) = self.anonymous(demands_more, inquiry)?
+        {
             return Ok(anonymous);
         }
-        let decision = self.authenticate(inquiry).await?;
+        let decision = self.authenticate(ticket, inquiry).await?;
         let facts = self.facts(&decision, inquiry);
         let facts = match at {
             Some((policy, route, request)) => policy.facts_at(route, request, facts),
@@ -228,17 +233,39 @@ impl Gate {
         inquiry.family.and_then(|_| self.policy.load_full())
     }
 
-    /// The decision about the one credential of a request.
-    async fn authenticate(&self, inquiry: &Inquiry<'_>) -> Result<Arc<CachedDecision>, Denial> {
-        let accepted = self.decisions.accepted_kinds();
-        let found = credential::find(inquiry.headers, &self.cookies, accepted)?;
+    /// The ticket of a request, where tickets are accepted and it has one.
+    fn ticket_of<'r>(&self, inquiry: &Inquiry<'r>) -> Result<Option<&'r str>, DenialCode> {
+        self.decisions.tickets().map_or(Ok(None), |tickets| tickets.find(inquiry))
+    }
+
+    /// The one credential of a request: its ticket, or what else it has.
+    fn find<'r>(
+        &'r self,
+        ticket: Option<&'r str>,
+        inquiry: &Inquiry<'r>,
+    ) -> Result<Found<'r>, DenialCode> {
+        if let Some(credential) = ticket {
+            return Ok(Found { credential, source: CredentialSource::Handshake });
+        }
+        credential::find(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
+    }
+
+    /// The decision about the one credential of a request: its ticket, or what else it has.
+    async fn authenticate(
+        &self,
+        ticket: Option<&str>,
+        inquiry: &Inquiry<'_>,
+    ) -> Result<Arc<CachedDecision>, Denial> {
+        let found = self.find(ticket, inquiry)?;
         let decision = match found.source {
+            CredentialSource::Handshake => self.decisions.decide_ticket(found.credential).await?,
             CredentialSource::Basic => {
                 self.decisions.decide_password(found.credential, inquiry.counted_address()).await?
             }
             _ => self.decisions.decide(found.credential).await?,
         };
         found.source.check(&decision.token.subject)?;
+        self.check_binding(decision.session.as_ref(), inquiry)?;
         self.check_possession(&found, &decision.token, inquiry).await?;
         Ok(decision)
     }

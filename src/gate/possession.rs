@@ -1,4 +1,5 @@
-//! Proof of possession: what a token demands of its sender besides itself (RFC 7800).
+//! Proof of possession: what a token demands of its sender besides itself (RFC 7800), and what its
+//! session is bound to (SESSION_BINDING).
 //!
 //! Every credential is looked at here, on every request: what a sender proves is never a part of the
 //! cached decision, whose key is the token alone.
@@ -7,9 +8,26 @@ use super::Gate;
 use super::credential::{CredentialSource, Found};
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
+use crate::session::Session;
 use crate::token::{Confirmation, Thumbprint, Verified};
 
 impl Gate {
+    /// Checks that the client is the one to which the session is bound, where there is a session.
+    ///
+    /// # Errors
+    /// [`DenialCode::SessionBound`] and [`DenialCode::BindingNotTold`].
+    pub(super) fn check_binding(
+        &self,
+        session: Option<&Session>,
+        inquiry: &Inquiry<'_>,
+    ) -> Result<(), DenialCode> {
+        let binding = self.decisions.sessions().binding();
+        match session {
+            Some(session) => Ok(binding.check(&session.device, &inquiry.shown_client())?),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the sender proved all that the token demands.
     ///
     /// # Errors

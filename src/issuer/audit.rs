@@ -46,6 +46,8 @@ pub enum Event {
     RefreshReuse,
     /// A client did not show who it is.
     ClientRefused,
+    /// A ticket for a web socket was given out.
+    Ticket,
     /// A session was ended on request.
     Revoke,
     /// All sessions of a user were ended.

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
 
 use super::error::IssueError;
-use crate::session::{Device, DeviceId, DeviceName};
+use crate::session::{Device, DeviceId, DeviceName, ShownClient};
 
 /// Caller of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,11 @@ impl Caller {
     pub(super) fn new(address: Option<IpAddr>, headers: &HeaderMap) -> Self {
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         Self { address, user_agent: user_agent.map(str::to_owned), ..Self::default() }
+    }
+
+    /// What it shows of its client, for what sessions are bound to.
+    pub(super) fn shown_client(&self) -> ShownClient<'_> {
+        ShownClient { user_agent: self.user_agent.as_deref(), address: self.address }
     }
 
     /// The device that a session is opened from.

@@ -142,6 +142,8 @@ impl SessionOpener {
     /// [`IssueError`]; then there is no session.
     pub(super) async fn open(&self, request: IssueRequest<'_>) -> Result<Issued, IssueError> {
         let IssueRequest { subject, params, origin, identifier, .. } = request;
+        let told = self.sessions.binding().check_told(&request.caller.shown_client());
+        told.map_err(|error| IssueError::invalid_request(error.to_string()))?;
         let GrantParams { client, scopes, audiences } = params;
         let client_scopes = client.map(|client| client.scopes.as_slice());
         let limits = [subject.scopes.as_deref(), client_scopes, self.policy.scopes.as_deref()];

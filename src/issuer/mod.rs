@@ -33,6 +33,7 @@ pub mod subject;
 mod subjects;
 pub mod tasks;
 pub mod throttle;
+pub mod tickets;
 mod token_issuer;
 pub mod users;
 
@@ -51,6 +52,7 @@ use refresh::Refresh;
 use revocation::Revocation;
 use tasks::Tasks;
 use throttle::Throttle;
+use tickets::TicketIssuer;
 use users::Users;
 use users::password_rules::PasswordRules;
 
@@ -113,6 +115,8 @@ pub struct Issuance {
     pub refresh: Refresh,
     /// The end of sessions, and their lists.
     pub revocation: Revocation,
+    /// Tickets for web sockets.
+    pub tickets: TicketIssuer,
     /// Introspection of tokens.
     pub introspection: Introspection,
     /// Authentication of clients.
@@ -147,6 +151,7 @@ impl Issuance {
             login: Login::new(on),
             refresh: Refresh::new(on),
             revocation: Revocation::new(on),
+            tickets: TicketIssuer::new(on),
             introspection: Introspection::new(on),
             clients: ClientAuthentication::new(on),
             users: Users::of_issuer(on),

@@ -43,6 +43,8 @@ pub struct IssuancePolicy {
     pub access_lifetime: Duration,
     /// The lifetime of refresh tokens.
     pub refresh_lifetime: Duration,
+    /// The time for which a ticket is good.
+    pub ticket_lifetime: Duration,
     /// The lifetime of API keys that are registered in jwthenticator's way.
     pub key_lifetime: Duration,
     /// Behaviour of refresh tokens.

@@ -1,19 +1,22 @@
 //! Revocation (RFC 7009), logout, and the lists of sessions.
 
+mod bearer;
+
 use std::sync::Arc;
+
+pub use bearer::Bearer;
 
 use super::Dependencies;
 use super::audit::{Audit, Event};
 use super::caller::Caller;
 use super::error::{Cause, IssueError};
-use super::grant::is_by_password;
 use super::metrics::IssuerMetrics;
 use super::policy::IssuancePolicy;
 use crate::account::{self, AccountStore, Client, UserLookup};
 use crate::clock::Clock;
-use crate::opaque::{OpaqueToken, TokenDigest, TokenKind, Tokens};
+use crate::opaque::{OpaqueToken, TokenDigest, Tokens};
 use crate::session::{Filter, NotLive, Session, SessionId, Sessions, UserId};
-use crate::token::{Confirmation, ScopeSet, TokenError, Verified, Verifier};
+use crate::token::{TokenError, Verified, Verifier};
 
 /// Most sessions that are listed at once.
 pub const MAX_LISTED: usize = 1000;
@@ -42,19 +45,6 @@ impl From<OpaqueToken> for TokenOwner {
     fn from(kept: OpaqueToken) -> Self {
         Self { session: kept.session, user: kept.user, client: kept.client }
     }
-}
-
-/// Somebody who showed a good access token.
-#[derive(Clone, Debug)]
-pub struct Bearer {
-    /// The user.
-    pub user: UserId,
-    /// The session.
-    pub session: SessionId,
-    /// The scopes of the token.
-    pub scopes: ScopeSet,
-    /// True if he showed a password when the session was opened.
-    pub by_password: bool,
 }
 
 /// Users that an administrator names.
@@ -97,21 +87,6 @@ impl Revocation {
         Self { policy, accounts, sessions, tokens, verifier, audit, metrics, clock }
     }
 
-    /// Finds the bearer of this access token, a JWT or a handle.
-    ///
-    /// # Errors
-    /// [`IssueError::InvalidToken`] where it is not good now.
-    pub async fn bearer(&self, token: &str) -> Result<Bearer, IssueError> {
-        let (owner, scopes) = self.access(token).await?.ok_or(IssueError::InvalidToken)?;
-        let session = match self.sessions.live(&owner.user, &owner.session).await {
-            Ok(session) => session,
-            Err(NotLive::Store(error)) => return Err(error.into()),
-            Err(NotLive::Unknown | NotLive::Ended(_)) => return Err(IssueError::InvalidToken),
-        };
-        let by_password = is_by_password(&session);
-        Ok(Bearer { user: owner.user, session: owner.session, scopes, by_password })
-    }
-
     /// Checks that a bearer may manage other sessions than its own: it showed a password, or its
     /// token has the scope that the operator names for it. A key or a client may have a narrow
     /// right, which does not reach all that its user has open elsewhere.
@@ -125,33 +100,7 @@ impl Revocation {
         ))
     }
 
-    /// The owner and the scopes of an access token, if it is one of ours and in time. One that is bound
-    /// to its sender is none: nobody proves anything here (RFC 7800).
-    async fn access(&self, token: &str) -> Result<Option<(TokenOwner, ScopeSet)>, IssueError> {
-        if token.contains('.') {
-            let verified = match self.verifier.verify(token) {
-                // Refused unread, by the gate too.
-                Err(TokenError::TooLarge) => None,
-                verified => valid_token(verified)?,
-            };
-            let bearer = verified.filter(|good| !Confirmation::is_in(good.claims.as_map()));
-            return Ok(bearer.and_then(|good| self.owner_of_jwt(&good)));
-        }
-        let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
-        let is_good = |kept: &OpaqueToken| {
-            kept.kind == TokenKind::Handle
-                && kept.used.is_none()
-                && self.clock.now() < kept.expires
-                && !Confirmation::is_in(&kept.claims)
-        };
-        Ok(found.filter(is_good).map(|kept| {
-            let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
-            let scopes = scopes.unwrap_or_default().split(' ').map(Box::from).collect();
-            (kept.into(), ScopeSet::new(scopes))
-        }))
-    }
-
-    fn owner_of_jwt(&self, verified: &Verified) -> Option<(TokenOwner, ScopeSet)> {
+    fn owner_of_jwt(&self, verified: &Verified) -> Option<TokenOwner> {
         // Sessions of other issuers are none of ours.
         if verified.claims.text("iss").ok().flatten() != Some(self.policy.iss.as_str()) {
             return None;
@@ -159,7 +108,7 @@ impl Revocation {
         let session = SessionId::parse(verified.session.as_deref()?).ok()?;
         let user = UserId::parse(&verified.subject).ok()?;
         let client = verified.claims.text("client_id").ok().flatten().map(str::to_owned);
-        Some((TokenOwner { session, user, client }, verified.scopes.clone()))
+        Some(TokenOwner { session, user, client })
     }
 
     /// Ends the session of a token, whichever kind it is (RFC 7009, section 2). A token that is
@@ -194,8 +143,7 @@ impl Revocation {
         if token.contains('.') {
             // Also one that is for somebody else: we issued it.
             let verified = valid_token(self.verifier.verify_ignoring_audience(token))?;
-            let found = verified.and_then(|verified| self.owner_of_jwt(&verified));
-            return Ok(found.map(|(owner, _)| owner));
+            return Ok(verified.and_then(|verified| self.owner_of_jwt(&verified)));
         }
         let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
         Ok(found.map(TokenOwner::from))

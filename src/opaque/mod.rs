@@ -11,6 +11,7 @@ pub mod redis;
 pub mod sqlite;
 mod store;
 mod successors;
+mod tickets;
 mod tokens;
 
 pub use cookies::{CookiePair, cookie_of_user, names_user};
@@ -22,4 +23,5 @@ pub use record::{
 pub use redis::RedisTokenStore;
 pub use sqlite::SqliteTokenStore;
 pub use store::{OpaqueTokenStore, Rotation};
+pub use tickets::{TICKET_PREFIX, Ticket, TicketError, Tickets};
 pub use tokens::Tokens;

@@ -5,6 +5,7 @@
 //! and the clock that is passed in; a store only remembers, it never judges. Every store is a
 //! [`SessionStore`] and passes one contract suite, `tests/it/session_store.rs`.
 
+mod binding;
 mod device;
 mod id;
 mod last_seen;
@@ -16,6 +17,7 @@ mod sessions;
 pub mod sqlite;
 mod store;
 
+pub use binding::{NotBound, SessionBinding, ShownClient};
 pub use device::{Device, DeviceId, DeviceName, InvalidDevice};
 pub use id::{InvalidSessionId, InvalidUserId, SessionId, UserId};
 pub use memcached::MemcachedStore;

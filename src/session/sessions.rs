@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::last_seen::{LastSeenBatch, Recorded};
-use super::{Ended, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
+use super::{
+    Ended, Filter, InvalidatedRecord, Session, SessionBinding, SessionId, SessionStore, UserId,
+};
 use crate::clock::{Clock, UnixTime};
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
 use crate::store::{
@@ -40,18 +42,21 @@ pub struct SessionPolicy {
     /// True if reading a session is a use of it, which the store records: at the gate, but not in
     /// commands that only look.
     pub records_use: bool,
+    /// What sessions are bound to.
+    pub binding: SessionBinding,
     /// True if all earlier readings become suspect as soon as the store is found to be down;
     /// otherwise they are believed as if nothing had happened.
     pub suspect_when_down: bool,
 }
 
 impl Default for SessionPolicy {
-    /// No limit for inactivity, 150 ms to answer, no record of uses.
+    /// No limit for inactivity, 150 ms to answer, no record of uses, bound to nothing.
     fn default() -> Self {
         Self {
             inactivity: None,
             timeout: Duration::from_millis(150),
             records_use: false,
+            binding: SessionBinding::default(),
             suspect_when_down: false,
         }
     }
@@ -130,6 +135,11 @@ impl Sessions {
             self.record_use(id, now);
         }
         Ok(session)
+    }
+
+    /// What sessions are bound to.
+    pub fn binding(&self) -> SessionBinding {
+        self.policy.binding
     }
 
     /// Adds a session.

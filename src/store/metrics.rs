@@ -50,6 +50,8 @@ pub enum Operation {
     Rotate,
     /// Takes one from a token bucket.
     Take,
+    /// Takes a ticket, which is good once.
+    TakeTicket,
     /// Records that a session is in use.
     Touch,
     /// Undoes a recorded failure.
@@ -79,6 +81,7 @@ impl Operation {
             Self::Revoke => "revoke",
             Self::Rotate => "rotate",
             Self::Take => "take",
+            Self::TakeTicket => "take_ticket",
             Self::Touch => "touch",
             Self::UndoFailure => "undo_failure",
         }

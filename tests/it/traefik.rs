@@ -17,7 +17,7 @@ const ALL_HEADERS_PASSED: Edits<'static> = Edits {
     fixed: &[],
     routes: &[(
         1,
-        "        authRequestHeaders: [Authorization, Cookie, X-Api-Key, DPoP, X-Request-Id, Origin, Access-Control-Request-Method, Accept, Content-Type, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With]\n",
+        "        authRequestHeaders: [Authorization, Cookie, X-Api-Key, DPoP, X-Request-Id, Origin, Access-Control-Request-Method, Accept, Content-Type, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With, User-Agent, Sec-WebSocket-Version, Sec-WebSocket-Protocol]\n",
         "",
     )],
 };

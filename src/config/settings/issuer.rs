@@ -75,6 +75,8 @@ REFRESH_RESTRICT_MINUTES: Duration = minutes(0.0, 525_600.0), "minutes", "2",
     refreshes that take effect, at most EXPIRY";
 REFRESH_GRACE_SECONDS: Duration = seconds(0.0, 300.0), "seconds", "0",
     "The time in which a lost answer of a refresh is given again; 0: not at all";
+TICKET_LIFETIME: Duration = seconds(1.0, 300.0), "seconds", "10",
+    "The time for which a ticket of POST /ticket opens a web socket, once";
 AUTH_SCOPES: Option<Vec<String>> = optional(scopes), "comma list, or JSON", "",
     "The scopes that exist (unset: any)";
 TOKEN_URL: String = route, "path", "/token", "The path of the token endpoint";

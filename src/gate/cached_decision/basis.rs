@@ -27,6 +27,8 @@ pub(super) enum Basis {
     Password(PasswordEvidence),
     /// What its issuer said when it was asked.
     Introspection,
+    /// A ticket, which was taken. It is never cached.
+    Ticket,
 }
 
 impl Basis {
@@ -34,7 +36,7 @@ impl Basis {
     /// holds for it by age alone.
     pub(super) fn is_read_without_events(&self) -> bool {
         match self {
-            Self::Token | Self::Handle(_) => false,
+            Self::Token | Self::Handle(_) | Self::Ticket => false,
             Self::ApiKey | Self::Password(_) | Self::Introspection => true,
         }
     }

@@ -125,6 +125,33 @@ impl DecisionCache {
         Ok((Arc::new(found), Basis::Password(evidence)))
     }
 
+    /// Decides about a ticket: it is taken, so that it is good for no other request, and nothing is kept.
+    ///
+    /// # Errors
+    /// The reason why it is not good now.
+    pub async fn decide_ticket(&self, ticket: &str) -> Outcome {
+        let tickets = self.tickets.as_ref().ok_or(DenialCode::MissingCredentials)?;
+        let started = (self.clock.monotonic(), self.clock.now());
+        let decided = async {
+            let token = tickets.take(ticket, &self.verifier, started.1).await;
+            let token = Arc::new(token.map_err(DenialCode::from)?);
+            let (basis, max_age) = (Basis::Ticket, Duration::ZERO);
+            let own_token = None;
+            self.complete(VerifiedCredential {
+                own_token,
+                token,
+                basis,
+                started,
+                max_age,
+                previous: None,
+            })
+            .await
+        };
+        // Boxed, as all that waits.
+        let decided = tokio::time::timeout(self.config.store_timeout, Box::pin(decided)).await;
+        decided.unwrap_or_else(|_| Err(DenialCode::StoreUnavailable.into()))
+    }
+
     /// Reads the session of a verified credential, and makes the headers.
     async fn complete(&self, verified: VerifiedCredential<'_>) -> Outcome {
         let (session, read) = match session_of(&verified.token)? {

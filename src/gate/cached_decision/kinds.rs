@@ -6,6 +6,7 @@ use crate::gate::basic::BasicAccounts;
 use crate::gate::credential::AcceptedKinds;
 use crate::gate::handle::{Handles, is_handle};
 use crate::gate::introspection::Introspection;
+use crate::gate::ticket::AcceptedTickets;
 
 impl DecisionCache {
     /// The same, with `handles` accepted beside tokens.
@@ -30,6 +31,17 @@ impl DecisionCache {
     #[must_use]
     pub fn with_introspection(self, introspection: Introspection) -> Self {
         Self { introspection: Some(introspection), ..self }
+    }
+
+    /// The same, with tickets accepted where web sockets are opened.
+    #[must_use]
+    pub fn with_tickets(self, tickets: AcceptedTickets) -> Self {
+        Self { tickets: Some(tickets), ..self }
+    }
+
+    /// The tickets, where they are accepted.
+    pub fn tickets(&self) -> Option<&AcceptedTickets> {
+        self.tickets.as_ref()
     }
 
     /// The issuers that are asked about their tokens, where there are any.

@@ -4,6 +4,7 @@ mod passwords;
 mod revocation;
 mod staleness;
 mod store_outage;
+mod tickets;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -56,7 +56,11 @@ impl DecisionCache {
                 let handles = self.handles.as_ref();
                 Some(handles.map_or(EpochStatus::Changed, |handles| handles.status(epoch)))
             }
-            Basis::Token | Basis::ApiKey | Basis::Password(_) | Basis::Introspection => None,
+            Basis::Token
+            | Basis::ApiKey
+            | Basis::Password(_)
+            | Basis::Introspection
+            | Basis::Ticket => None,
         };
         let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
         let of_key = decision.signed.as_ref().map(status);

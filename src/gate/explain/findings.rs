@@ -19,6 +19,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(super) fn credential_found(kind: CredentialKind, found: &Found<'_>) -> String {
     let what = match kind {
+        _ if found.source == CredentialSource::Handshake => "a ticket",
         CredentialKind::Jwt => "a token",
         CredentialKind::Handle => "a handle",
         CredentialKind::ApiKey => "an API key",
@@ -31,6 +32,7 @@ pub(super) fn credential_found(kind: CredentialKind, found: &Found<'_>) -> Strin
         }
         CredentialSource::ApiKeyHeader => "the X-Api-Key header",
         CredentialSource::Cookie => "a cookie",
+        CredentialSource::Handshake => "a handshake of a web socket",
         CredentialSource::Pair { .. } => "one of a pair of cookies",
     };
     format!("{what} of {} bytes in {source}", found.credential.len())

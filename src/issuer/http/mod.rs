@@ -20,6 +20,7 @@ mod reply;
 mod revoke;
 mod router;
 mod sessions;
+mod ticket;
 mod token;
 
 use std::net::IpAddr;

@@ -11,6 +11,7 @@ pub(super) const INTROSPECT: &str = "/introspect";
 pub(super) const LOGOUT: &str = "/logout";
 pub(super) const SESSIONS: &str = "/sessions";
 pub(super) const SESSION: &str = "/sessions/{id}";
+pub(super) const TICKET: &str = "/ticket";
 
 // Metadata (RFC 8414, section 3), keys and health.
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -39,7 +40,8 @@ pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
 
 /// Those that no other route may have.
-const TAKEN: [&str; 16] = [
+const TAKEN: [&str; 17] = [
+    TICKET,
     TOKEN,
     REFRESH,
     REVOKE,

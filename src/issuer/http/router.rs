@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::reply::not_found;
 use super::{
     Web, audit, discovery, document, internal, jwthenticator, paths, permissions, revoke, sessions,
-    token,
+    ticket, token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -51,6 +51,7 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(sessions::logout))
         .routes(routes!(sessions::list, sessions::end_all))
         .routes(routes!(sessions::end_one))
+        .routes(routes!(ticket::ticket))
         .routes(routes!(discovery::metadata))
         .routes(routes!(discovery::jwks))
         .routes(routes!(discovery::health))

@@ -100,8 +100,24 @@ impl SessionView {
 }
 
 impl Web {
-    /// Finds the caller by a bearer token or by cookies.
-    async fn bearer(&self, method: &Method, headers: &HeaderMap) -> Result<Bearer, IssueError> {
+    /// Finds the user who calls, by a bearer token or by cookies. The caller must be the client to
+    /// which sessions are bound.
+    pub(super) async fn bearer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Bearer, IssueError> {
+        let bearer = self.unbound_bearer(method, headers).await?;
+        self.issuance.revocation.check_binding(&bearer, caller)?;
+        Ok(bearer)
+    }
+
+    async fn unbound_bearer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Bearer, IssueError> {
         if let Some(token) = bearer_token(headers)? {
             return self.issuance.revocation.bearer(token).await;
         }
@@ -165,7 +181,7 @@ pub(super) async fn logout(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = match web.bearer(&method, &headers).await {
+    let bearer = match web.bearer(&method, &headers, &caller).await {
         Ok(bearer) => bearer,
         Err(error) => return Ok(web.refused_to_end(error, &method, &headers)),
     };
@@ -190,10 +206,11 @@ pub(super) async fn logout(
 )]
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
+    Extension(caller): Extension<Caller>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = web.bearer(&method, &headers).await?;
+    let bearer = web.bearer(&method, &headers, &caller).await?;
     let found = web.issuance.revocation.list_own(&bearer).await?;
     Ok(listed(&found, Some(&bearer.session)))
 }
@@ -221,7 +238,7 @@ pub(super) async fn end_all(
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
     let ends_itself = query.except.is_none();
-    let bearer = match web.bearer(&method, &headers).await {
+    let bearer = match web.bearer(&method, &headers, &caller).await {
         Ok(bearer) => bearer,
         Err(error) if ends_itself => return Ok(web.refused_to_end(error, &method, &headers)),
         Err(error) => return Err(error),
@@ -260,7 +277,7 @@ pub(super) async fn end_one(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = web.bearer(&method, &headers).await?;
+    let bearer = web.bearer(&method, &headers, &caller).await?;
     let id = SessionId::parse(&id).map_err(|_| IssueError::NotFound)?;
     web.issuance.revocation.end_own(&bearer, &id, &caller).await?;
     let mut response = ended(1);

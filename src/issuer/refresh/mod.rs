@@ -209,7 +209,7 @@ impl Refresh {
         old: &OpaqueToken,
         context: GrantContext,
     ) -> Result<Renewal, IssueError> {
-        self.check_session(old).await?;
+        self.check_session(old, request.caller).await?;
         let now = self.clock.now();
         let subject = self.subjects.reload(&old.user, &context.origin).await?;
         let subject = subject.ok_or(IssueError::InvalidGrant)?;
@@ -232,10 +232,14 @@ impl Refresh {
         Ok(Renewal { subject, context, scopes, audiences, asked, now })
     }
 
-    /// A token is worth nothing without its session.
-    async fn check_session(&self, token: &OpaqueToken) -> Result<(), IssueError> {
+    /// A token is worth nothing without its session, nor in the hands of another client than the one
+    /// that sessions are bound to.
+    async fn check_session(&self, token: &OpaqueToken, caller: &Caller) -> Result<(), IssueError> {
         match self.sessions.live(&token.user, &token.session).await {
-            Ok(_) => Ok(()),
+            Ok(session) => {
+                let bound = self.sessions.binding().check(&session.device, &caller.shown_client());
+                bound.map_err(|_| IssueError::InvalidGrant)
+            }
             Err(NotLive::Store(error)) => Err(error.into()),
             Err(NotLive::Unknown | NotLive::Ended(_)) => Err(IssueError::InvalidGrant),
         }

@@ -59,7 +59,7 @@ impl Refresh {
         let Some(answer) = answer else { return Ok(None) };
         let first = answer.asked.clone();
         let issued = answer.into_issued(old);
-        self.check_session(old).await?;
+        self.check_session(old, request.caller).await?;
         // A lease that was taken over holds an answer that was never committed.
         if self.successor(&issued).await?.is_none_or(|successor| successor.used.is_some()) {
             return Ok(None);

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 14] = [
+pub(super) const PAGES: [&str; 15] = [
     "README.md",
     "docs/how-to/devices.md",
     "docs/how-to/log-out-everywhere.md",
@@ -18,6 +18,7 @@ pub(super) const PAGES: [&str; 14] = [
     "docs/how-to/stolen-key.md",
     "docs/how-to/test-a-rule.md",
     "docs/how-to/users-and-clients.md",
+    "docs/how-to/websocket-tickets.md",
     "docs/tutorial.md",
     "examples/caddy/README.md",
     "examples/envoy/README.md",
@@ -60,6 +61,12 @@ fn the_first_hour_can_be_typed() {
 fn what_shows_devices_can_be_typed() {
     let shown = beside_dev("docs/how-to/devices.md");
     assert!(shown.contains("Alice's tablet"), "{shown}");
+}
+
+#[test]
+fn a_ticket_is_given_out_as_the_page_says() {
+    let shown = beside_dev("docs/how-to/websocket-tickets.md");
+    assert!(shown.contains("\"ticket\":\"pt_"), "{shown}");
 }
 
 #[test]

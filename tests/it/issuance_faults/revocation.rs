@@ -8,15 +8,16 @@ use portcullis::issuer::error::IssueError;
 use portcullis::issuer::issued::Issued;
 use portcullis::issuer::revocation::Bearer;
 use portcullis::secret::Secret;
-use portcullis::session::SessionId;
+use portcullis::session::{Device, SessionId};
 use portcullis::store::StoreError;
 use portcullis::token::ScopeSet;
+use serde_json::Map;
 
 use super::{
     FAILURES, InjectedFault, MakeSetup, StoredState, ids, opaque, refresh_of, stored_state,
     with_each_fault,
 };
-use crate::support::issuance::{ALICE_ID, API_KEY, Fixture, Setup, id, shown};
+use crate::support::issuance::{ALICE_ID, API_KEY, Fixture, START, Setup, id, shown};
 
 /// Alice's sessions, the one in the middle first, and a session of somebody else.
 async fn several(fixture: &Fixture) -> (Vec<Issued>, SessionId) {
@@ -94,7 +95,15 @@ async fn a_session_whose_end_failed_is_never_told_to_have_ended() {
 /// Alice, who showed her password in this session.
 fn bearer(session: &SessionId) -> Bearer {
     let scopes = ScopeSet::new(Vec::new());
-    Bearer { user: id(ALICE_ID), session: session.clone(), scopes, by_password: true }
+    Bearer {
+        user: id(ALICE_ID),
+        session: session.clone(),
+        scopes,
+        by_password: true,
+        device: Device::default(),
+        claims: Map::new(),
+        expires: START,
+    }
 }
 
 /// A question: where it fails there is no answer, and nothing has changed.

@@ -104,6 +104,7 @@ fn the_document_covers_every_route_and_the_pages_load_nothing_from_elsewhere() {
         "post /refresh",
         "post /register_key",
         "post /revoke",
+        "post /ticket",
         "post /validate",
     ];
     assert_eq!(routes, expected);

@@ -133,7 +133,7 @@ fn traefik(site: &Site, realm: Realm) -> Option<Stack<Traefik>> {
     let entry = format!("{}\nproviders:\n", site.block("yaml", 0));
     let middleware = format!("\n  middlewares:\n{}    signed-in:\n", site.block("yaml", 1));
     let tls = format!("{}\nhttp:\n  routers:\n", site.block("yaml", 2));
-    let asked = format!("X-Requested-With, {TRAEFIKS}]");
+    let asked = format!("Sec-WebSocket-Protocol, {TRAEFIKS}]");
     Stack::start(realm, |gate, app| {
         let edits = traefik::Edits {
             fixed: &[(1, "\nproviders:\n", &entry)],
@@ -142,7 +142,7 @@ fn traefik(site: &Site, realm: Realm) -> Option<Stack<Traefik>> {
                 (2, "middlewares: [signed-in]", "middlewares: [client-certificate, signed-in]"),
                 (1, "middlewares: [user-write]", "middlewares: [client-certificate, user-write]"),
                 (1, "trustForwardHeader: false", "trustForwardHeader: true"),
-                (1, "X-Requested-With]", &asked),
+                (1, "Sec-WebSocket-Protocol]", &asked),
                 (1, "\n  middlewares:\n    signed-in:\n", &middleware),
                 (1, "http:\n  routers:\n", &tls),
             ],

@@ -115,7 +115,7 @@ fn alias(name: &str) -> String {
 fn serve(stream: TcpStream, record: &Mutex<Vec<ReceivedRequest>>) {
     let mut stream = BufReader::new(stream);
     while let Some(seen) = read(&mut stream) {
-        if seen.target == WEB_SOCKET {
+        if seen.target.split('?').next() == Some(WEB_SOCKET) {
             record.lock().expect("no panic under the lock").push(seen);
             echo(stream);
             return;

@@ -31,6 +31,7 @@ pub fn usual_policy(iss: &str, lease: Duration) -> IssuancePolicy {
         max_sessions: 10,
         max_key_sessions: 10,
         replaces_device_sessions: false,
+        ticket_lifetime: Duration::from_secs(10),
         sessions_scope: None,
         own_urls: vec![iss.to_owned()],
     }
