@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{AccountsIssuer, Config, DpopConfig, OWN_NAME, TokenMode};
 use crate::gate::Gate;
 use crate::gate::api_key::ApiKeys;
+use crate::gate::authorizer::Authorizer;
 use crate::gate::basic::BasicAccounts;
 use crate::gate::cached_decision::DecisionCache;
 use crate::gate::dpop::{Dpop, ProcessMemory, ReplayMemory, ReplayScope};
@@ -19,9 +20,11 @@ use crate::gate::gateway_proof::GatewayProof;
 use crate::gate::handle::Handles;
 use crate::gate::introspection::Introspection;
 use crate::gate::metrics::GateMetrics;
+use crate::gate::request_limit::RequestLimits;
 use crate::gate::service::ServiceConfig;
 use crate::gate::ticket::AcceptedTickets;
 use crate::gate::upstream::{Audience, UpstreamJwt};
+use crate::limit::Limits;
 use crate::opaque::{Tickets, Tokens};
 use crate::secret::Random;
 use crate::session::Sessions;
@@ -62,7 +65,17 @@ impl GateParts<'_> {
         let gate = Gate::new(decisions, config.cookies.clone());
         let gate = gate.with_read_only(config.read_only.clone());
         let gate = if config.admits_anonymous { gate.admitting_anonymous() } else { gate };
-        Ok(gate.with_dpop(self.dpop()).needing_writes(needs_writes(self.config)))
+        let gate = gate.with_dpop(self.dpop()).with_authorizer(self.authorizer(&metrics)?);
+        let limits = Limits::new(self.records.clone());
+        let gate = gate.with_request_limits(RequestLimits::new(limits, Arc::clone(self.clock)));
+        Ok(gate.needing_writes(needs_writes(self.config)))
+    }
+
+    /// The external authorizer, where there is one.
+    fn authorizer(&self, metrics: &GateMetrics) -> anyhow::Result<Option<Authorizer>> {
+        let config = self.config.gate.authorizer.as_ref();
+        let open = |config| Authorizer::new(config, Arc::clone(self.clock), metrics);
+        config.map(open).transpose().context(NO_AUTHORITIES)
     }
 
     /// The settings of the service in front of the gate.

@@ -67,11 +67,22 @@ pub(super) struct Args {
     /// log, else nginx]
     #[arg(long, value_parser = dialect)]
     dialect: Option<Dialect>,
+    /// The answer that the external authorizer is taken to give, allow or deny; it is not asked
+    #[arg(long, value_name = "ANSWER", value_parser = answer)]
+    authorizer: Option<bool>,
     /// Print an object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     settings: SettingFlags,
+}
+
+fn answer(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "allow" => Ok(true),
+        "deny" => Ok(false),
+        _ => Err("write `allow` or `deny`"),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -102,7 +113,8 @@ async fn run_explain(args: &Args) -> Outcome {
     let mut inquiry = endpoint.read(&request);
     inquiry.line.client = args.client.or(recorded.client);
     inquiry.certificates = app.service.told_certificates(dialect, false, &request.headers);
-    let explanation = explain(app.service.gate(), &inquiry, clock.as_ref()).await;
+    let gate = app.service.gate();
+    let explanation = explain(gate, &inquiry, args.authorizer, clock.as_ref()).await;
     let response = app.service.render(dialect, &inquiry, &explanation.verdict);
     if let Some(Err(reason)) = app.service.redirect(&inquiry, &explanation.verdict) {
         recorded.notes.push(format!("no redirect to the login page: {reason}"));

@@ -12,7 +12,8 @@ use super::{Exit, Failure, Outcome};
 use crate::config::settings::POLICY_FILE;
 use crate::config::{Config, Expectation, ExpectedCase};
 use crate::gate::denial::{Denial, DenialCode};
-use crate::gate::policy_case::judge;
+use crate::gate::policy_case::{self, judge};
+use crate::policy::DecisionRequest;
 use crate::policy::canonical::Refusal;
 
 #[derive(Debug, clap::Subcommand)]
@@ -46,6 +47,7 @@ pub(super) fn run(command: &Command) -> Outcome {
 struct Judged<'c> {
     case: &'c ExpectedCase,
     verdict: Result<Option<Arc<str>>, Denial>,
+    asked: Option<Box<DecisionRequest>>,
 }
 
 fn test(args: &TestArgs) -> Outcome {
@@ -55,8 +57,8 @@ fn test(args: &TestArgs) -> Outcome {
     }
     let test = Config::load_policy_test(&sources, &args.cases).map_err(Failure::usage)?;
     let judged = test.cases.iter().map(|case| {
-        let verdict = judge(&test.policy, &case.case);
-        Judged { case, verdict }
+        let policy_case::Judged { verdict, asked } = judge(&test.policy, &case.case);
+        Judged { case, verdict, asked }
     });
     let judged: Vec<_> = judged.collect();
     let failed = judged.iter().filter(|it| !it.is_expected()).count();
@@ -98,12 +100,16 @@ impl Judged<'_> {
         let ExpectedCase { name, line, expected, .. } = self.case;
         let code = expected.code.map(|code| format!(" ({})", code.as_str()));
         let route = expected.route.as_ref().map(|route| format!(" by the route {route:?}"));
+        let asked = self.asked.as_ref().map(|asked| {
+            format!("; the authorizer would be asked: {asked} `authorizer` says what it answers")
+        });
         format!(
-            "{file}, line {line}: {name:?} expects {}{}{}, and it is {}",
+            "{file}, line {line}: {name:?} expects {}{}{}, and it is {}{}",
             word(expected.allow),
             code.unwrap_or_default(),
             route.unwrap_or_default(),
             self.verdict_in_words(),
+            asked.unwrap_or_default(),
         )
     }
 
@@ -138,6 +144,7 @@ impl Judged<'_> {
             "code": denial.map_or("ok", |denial| denial.code.as_str()),
             "refusal": denial.and_then(|denial| denial.refusal).map(Refusal::code),
             "route": self.route(),
+            "asked": self.asked.as_ref().map(ToString::to_string),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::authorizer;
 use super::issuance::IssuanceConfig;
 use super::listeners;
 use super::login_page;
@@ -15,6 +16,7 @@ use super::signer::lacks_signer;
 use super::store::StoreConfig;
 use super::tokens::{IssuerConfig, TokenConfig, TokenMode};
 use crate::gate::DenialConfig;
+use crate::gate::authorizer::AuthorizerConfig;
 use crate::gate::browser::LoginPage;
 use crate::gate::credential::Cookies;
 use crate::gate::dpop::ReplayScope;
@@ -83,13 +85,19 @@ pub struct GateConfig {
     pub dpop: DpopConfig,
     /// The routes and the models of permissions, where the operator has any, and their files.
     pub policy: Option<PolicyConfig>,
+    /// The external authorizer, if there is one.
+    pub authorizer: Option<AuthorizerConfig>,
     /// The page that browsers are led to, where there is one.
     pub login_page: Option<Arc<LoginPage>>,
     /// The gateways whose word is taken on who the client is.
     pub gateways: Networks,
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, store: &StoreConfig) -> GateConfig {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    store: &StoreConfig,
+    staleness: Duration,
+) -> GateConfig {
     let identity = identity(reader);
     let header = reader.get(settings::UPSTREAM_JWT_HEADER);
     let header = UpstreamJwt::parse_header(&header, &identity);
@@ -112,6 +120,7 @@ pub(super) fn read(reader: &mut Reader<'_>, store: &StoreConfig) -> GateConfig {
         client_certificate_header: reader.get(settings::CLIENT_CERTIFICATE_HEADER),
         dpop: dpop(reader, store),
         policy: policy(reader, &identity),
+        authorizer: authorizer::read(reader, staleness),
         login_page: login_page::read(reader),
         upstream_jwt_header: reader.good(settings::UPSTREAM_JWT_HEADER, header).flatten(),
         identity,
@@ -151,7 +160,9 @@ pub(super) fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Opt
         casbin: casbin_files(reader),
     };
     files.all().next()?;
-    let source = PolicySource::new(files, identity.roles());
+    // One that cannot be read is a mistake already.
+    let has_authorizer = reader.is_named(settings::AUTHORIZER_URL);
+    let source = PolicySource::new(files, identity.roles()).with_authorizer(has_authorizer);
     let seen = source.versions();
     let read = source.read();
     let (set, found) = read.map_or_else(|found| (None, found), |(it, found)| (Some(it), found));

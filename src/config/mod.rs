@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod authorizer;
 mod file_permissions;
 mod gate;
 mod hook;
@@ -211,7 +212,7 @@ impl Config {
         let data_dir = reader.get(settings::DATA_DIR);
         let (sessions, cache) = sessions::read(reader);
         let accounts = accounts::read(reader, &sessions.store);
-        let gate = gate::read(reader, &sessions.store);
+        let gate = gate::read(reader, &sessions.store, cache.staleness);
         let metrics_listen = listeners::read(reader, &listeners::METRICS);
         let mut tokens = keys::read(reader, purpose != Purpose::Serve);
         gate::check_upstream_jwt(reader, &gate, &tokens);

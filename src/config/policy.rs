@@ -3,6 +3,7 @@
 //! them is used.
 
 mod cases;
+mod limit;
 mod lists;
 mod models;
 mod require;
@@ -37,6 +38,8 @@ pub struct PolicySource {
     files: PolicyFiles,
     /// The claims that hold a user's roles.
     roles: Vec<ClaimPath>,
+    /// True where routes may ask an external authorizer.
+    has_authorizer: bool,
 }
 
 /// The content of the files.
@@ -95,7 +98,13 @@ enum Preflight {
 impl PolicySource {
     /// The policy in these files, where these claims hold a user's roles.
     pub(crate) fn new(files: PolicyFiles, roles: Vec<ClaimPath>) -> Self {
-        Self { files, roles }
+        Self { files, roles, has_authorizer: false }
+    }
+
+    /// The same, where routes may ask an external authorizer, or may not.
+    #[must_use]
+    pub(crate) fn with_authorizer(self, has_authorizer: bool) -> Self {
+        Self { has_authorizer, ..self }
     }
 
     /// The files, as messages name them.
@@ -115,7 +124,7 @@ impl PolicySource {
     /// All mistakes together; the warnings are among them.
     pub fn read(&self) -> Result<(PolicySet, Mistakes), Mistakes> {
         let mut mistakes = Mistakes::default();
-        let read = ModelsRead::read(&self.files, &mut mistakes);
+        let read = ModelsRead::read(&self.files, self.has_authorizer, &mut mistakes);
         let policy = self.files.routes.as_deref().and_then(|path| {
             let place = path.display().to_string();
             let text = read_text(path, "POLICY_FILE");
@@ -137,7 +146,7 @@ impl PolicySource {
     pub fn parse(text: &str) -> Result<Policy, Mistakes> {
         let mut mistakes = Mistakes::default();
         let source = Self::new(PolicyFiles::default(), Vec::new());
-        let none = ModelsRead::read(&source.files, &mut mistakes);
+        let none = ModelsRead::read(&source.files, false, &mut mistakes);
         let policy = source.compile("policy", text, &none, &mut mistakes);
         policy.filter(|_| mistakes.is_empty()).ok_or(mistakes)
     }
@@ -170,7 +179,8 @@ impl PolicySource {
             }
         }
         if mistakes.is_empty() {
-            for warning in warnings::about(&routes, models.has_casbin()) {
+            let asked = (models.has_casbin(), self.has_authorizer);
+            for warning in warnings::about(&routes, asked) {
                 mistakes.warn(place, warning);
             }
         }

@@ -24,6 +24,7 @@ use super::tokens::TokenMode;
 use super::values::{
     boolean, fraction, list, list_or_off, minutes, optional, path, seconds, secret, text, whole,
 };
+use crate::gate::authorizer::AuthorizerFormat;
 use crate::gate::dpop::ReplayScope;
 use crate::gate::open::OpenPaths;
 use crate::gate::service::AccessLog;
@@ -209,6 +210,20 @@ settings! {
         "Casbin's model, for routes with `casbin`; needs CASBIN_POLICY";
     CASBIN_POLICY: Option<PathBuf> = optional(path), "path", "",
         "Casbin's policy, in comma-separated lines; needs CASBIN_MODEL";
+    AUTHORIZER_URL: Option<String> = optional(text), "URL", "",
+        "An external authorizer, which routes with `authorize` ask";
+    AUTHORIZER_FORMAT: AuthorizerFormat = AuthorizerFormat::parse,
+        "simple, authzen, opa or oso", "simple", "The form of questions and answers";
+    AUTHORIZER_TOKEN: Option<Secret> [Secret] = secret, "text", "",
+        "A bearer token or an API key, by which the gate shows the authorizer who it is";
+    AUTHORIZER_CA_FILE: Option<PathBuf> = optional(path), "path", "",
+        "The CA of its certificate, in PEM (unset: the system's)";
+    AUTHORIZER_INSECURE_HTTP: bool = boolean, "true or false", "false",
+        "Allow AUTHORIZER_URL to be http";
+    AUTHORIZER_TIMEOUT: Duration = seconds(0.01, 30.0), "seconds", "1",
+        "The longest wait for its answer";
+    AUTHORIZER_CACHE: Option<Duration> = optional(seconds(0.0, 3_600.0)), "seconds", "",
+        "The time for which an answer is remembered, at most SESSION_STALENESS (unset: that)";
     GATEWAY_SECRET: Vec<Secret> [Secret] = long_secrets(MIN_TOKEN_BYTES), "comma list of texts", "",
         "Values of X-Portcullis-Gateway by which gateways prove themselves, each of at least 32 bytes";
     GATEWAY_NETWORKS: Networks = gateway_networks, "comma list of networks", "",

@@ -60,6 +60,7 @@ impl From<Unmet> for Denial {
             Unmet::Audience => DenialCode::WrongAudience.into(),
             Unmet::Claim => DenialCode::WrongClaim.into(),
             Unmet::Permission => DenialCode::PermissionDenied.into(),
+            Unmet::Undecided(_) => DenialCode::AuthorizerUnavailable.into(),
             Unmet::GatewayCertificate => DenialCode::GatewayCertificateRequired.into(),
             Unmet::ClientCertificate => DenialCode::ClientCertificateRequired.into(),
             Unmet::LoginAge(age) => {
@@ -104,7 +105,7 @@ pub enum Class {
     Refused,
     /// The operator's mistake, not the client's: 403, so that nobody passes.
     Misconfigured,
-    /// Too much was tried: 429, or 403 where the gateway does not relay that.
+    /// Too much was tried or sent: 429, or 403 where the gateway does not relay that.
     TooMany,
     /// The decision is not possible now: 503.
     Unavailable,
@@ -226,6 +227,8 @@ denial_codes! {
         "Whoever asked did not prove to be a gateway",
     TooManyAttempts "too_many_attempts" TooMany
         "Too many passwords were tried from this address, or under this name",
+    TooManyRequests "too_many_requests" TooMany
+        "Too many requests were sent; wait before the next one",
     PasswordsBusy "passwords_busy" Unavailable "Too many passwords are being checked",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     IntrospectionUnavailable "introspection_unavailable" Unavailable
@@ -233,6 +236,9 @@ denial_codes! {
     StoreUnavailable "store_unavailable" Unavailable "The session store is not available",
     ReplayMemoryUnavailable "replay_memory_unavailable" Unavailable
         "DPoP proofs cannot be remembered now",
+    AuthorizerUnavailable "authorizer_unavailable" Unavailable "The authorizer gives no answer",
+    RequestLimitUnavailable "request_limit_unavailable" Unavailable
+        "Requests cannot be counted now",
 }
 
 impl From<IdentityError> for DenialCode {

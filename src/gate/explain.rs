@@ -1,8 +1,10 @@
 //! An explanation of the gate's answer, step by step.
 //!
 //! The steps call the same functions as the gate, and the verdict is the gate's own. This module
-//! only says in words what happens on the way.
+//! only says in words what happens on the way. The external authorizer is not asked, and nothing is
+//! counted.
 
+mod demands;
 mod findings;
 
 use serde::Serialize;
@@ -15,7 +17,7 @@ use super::verdict::Verdict;
 use super::{Gate, announced_method, route_of};
 use crate::clock::{Clock, UnixTime};
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
-use crate::policy::{Access, Facts, Policy, Requirement, Unmet};
+use crate::policy::{Access, Decisions, Facts, Policy, Requirement};
 use crate::session::Session;
 use crate::token::Verified;
 use findings::{
@@ -43,11 +45,17 @@ pub struct Explanation {
     pub verdict: Verdict,
 }
 
-/// Explains the answer to `inquiry`.
-pub async fn explain(gate: &Gate, inquiry: &Inquiry<'_>, clock: &dyn Clock) -> Explanation {
+/// Explains the answer to `inquiry`, where the external authorizer is taken to give this answer.
+pub async fn explain(
+    gate: &Gate,
+    inquiry: &Inquiry<'_>,
+    authorizer: Option<bool>,
+    clock: &dyn Clock,
+) -> Explanation {
     let mut steps = Vec::new();
-    take_steps(gate, inquiry, clock, &mut Steps(&mut steps)).await;
-    Explanation { steps, verdict: gate.check(inquiry).await }
+    let assumed = Decisions::assumed(authorizer);
+    take_steps(gate, inquiry, (&assumed, clock), &mut Steps(&mut steps)).await;
+    Explanation { steps, verdict: gate.dry_run(inquiry, authorizer).await }
 }
 
 /// The steps so far.
@@ -67,7 +75,7 @@ impl Steps<'_> {
 async fn take_steps(
     gate: &Gate,
     inquiry: &Inquiry<'_>,
-    clock: &dyn Clock,
+    (assumed, clock): (&Decisions, &dyn Clock),
     steps: &mut Steps<'_>,
 ) -> Option<()> {
     let demanded = match &inquiry.requirement {
@@ -81,7 +89,7 @@ async fn take_steps(
             return Some(());
         }
         let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-        take_requirement_steps(demanded, &found.facts(inquiry, clock.now()), steps)?;
+        demands::take_requirement_steps(demanded, &found.facts(inquiry, clock.now()), steps)?;
         return take_method_step(gate, &found, inquiry, steps);
     };
     let request = match inquiry.told().and_then(|told| canonical(&told)) {
@@ -101,7 +109,8 @@ async fn take_steps(
             return steps.record("route", Err(format!("{name}: it lets nobody pass")));
         }
         Access::Public if demanded.is_empty() || preflight.is_some() => {
-            return steps.record("route", Ok(format!("{name}: it demands nothing{near}")));
+            steps.record("route", Ok(format!("{name}: it demands nothing{near}")))?;
+            return demands::take_step_of_nobody(&policy, &route, steps);
         }
         Access::Public | Access::Required(_) => {
             steps.record("route", Ok(format!("{name}{near}")))?;
@@ -112,15 +121,17 @@ async fn take_steps(
         Access::Public | Access::Denied => demanded,
     };
     if passes_without_credential(gate, &[of_route, demanded], inquiry, steps)? {
-        return Some(());
+        return demands::take_step_of_nobody(&policy, &route, steps);
     }
     let found = take_credential_steps(gate, inquiry, clock, steps).await?;
     let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock.now()));
-    take_requirement_steps(of_route, &facts, steps)?;
+    let facts = facts.with_decisions(assumed);
+    demands::take_requirement_steps(of_route, &facts, steps)?;
     if !demanded.is_empty() {
-        take_requirement_steps(demanded, &facts, steps)?;
+        demands::take_requirement_steps(demanded, &facts, steps)?;
     }
-    take_method_step(gate, &found, inquiry, steps)
+    take_method_step(gate, &found, inquiry, steps)?;
+    demands::take_limit_step(&route, &facts, steps)
 }
 
 /// Says whether the request passes without a credential; `None` where it is refused for its method.
@@ -233,29 +244,6 @@ async fn take_credential_steps(
     let shown = shown.map_err(|denial| not_shown(&denial, &found, &token, inquiry));
     steps.record("possession", possession_found(&token, shown))?;
     Some(GoodCredential { token, session })
-}
-
-/// One step for each condition; where there is none, what the token may do.
-fn take_requirement_steps(
-    requirement: &Requirement,
-    facts: &Facts<'_>,
-    steps: &mut Steps<'_>,
-) -> Option<()> {
-    let granted: Vec<_> = facts.token.scopes.iter().collect();
-    let granted = format!("the token grants [{}]", granted.join(" "));
-    if requirement.is_empty() {
-        return steps.record("scopes", Ok(format!("{granted}, which suffices")));
-    }
-    requirement.conditions().iter().try_for_each(|condition| {
-        let (name, demand) = (condition.name(), condition.asked_of(facts));
-        let outcome = match (condition.check(facts), name) {
-            (Ok(()), "scopes") => Ok(format!("{granted}, which suffices")),
-            (Ok(()), _) => Ok(format!("needed is {demand}, and it is so")),
-            (Err(Unmet::Scope(needed)), _) => Err(format!("{granted}; needed are [{needed}]")),
-            (Err(unmet), _) => Err(format!("needed is {demand}; {unmet}")),
-        };
-        steps.record(name, outcome)
-    })
 }
 
 /// The reason why a request is ambiguous, and where the gateway should say what is missing.

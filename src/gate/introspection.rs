@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request};
 use http_body_util::Full;
 use serde_json::Value;
 use tracing::warn;
@@ -25,19 +25,16 @@ use url::Url;
 use super::api_key::is_api_key;
 use super::denial::DenialCode;
 use super::metrics::{GateMetrics, IntrospectionOutcome};
+use super::remote::RemoteService;
 use crate::clock::Clock;
 use crate::secret::Secret;
-use crate::store::{CircuitBreaker, Priority};
+use crate::store::Priority;
 use crate::token::{Claims, Issuer, TokenError, Verified, verify_introspected};
-use crate::wire::https::{self, HttpsClient, HttpsError};
-use crate::wire::warning_throttle::WarningThrottle;
+use crate::wire::https::HttpsClient;
 
 /// The least length of a prefix by which tokens are told from handles of ours: one handle in 70 billion
 /// begins with a given text of 6 characters by chance.
 const MIN_TELLING_PREFIX: usize = 6;
-/// The largest answer that is read, in bytes.
-const MAX_BYTES: usize = 64 << 10;
-
 /// The place where an issuer is asked, and what it is asked about.
 #[derive(Clone, Debug)]
 pub struct IntrospectionEndpoint {
@@ -62,7 +59,6 @@ pub struct IssuerIndex(pub(super) u16);
 #[derive(Debug)]
 pub struct Introspection {
     issuers: Vec<AskedIssuer>,
-    client: HttpsClient,
     clock: Arc<dyn Clock>,
     metrics: GateMetrics,
 }
@@ -71,33 +67,13 @@ struct AskedIssuer {
     issuer: Arc<Issuer>,
     endpoint: IntrospectionEndpoint,
     authorization: HeaderValue,
-    breaker: CircuitBreaker,
-    warning_throttle: WarningThrottle,
-}
-
-impl AskedIssuer {
-    /// The longest wait: as long for the turn to ask as for the answer.
-    fn longest_wait(&self) -> Duration {
-        self.endpoint.timeout.saturating_mul(2)
-    }
+    service: RemoteService,
 }
 
 impl fmt::Debug for AskedIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AskedIssuer").field(&self.issuer.name).finish()
     }
-}
-
-/// The reason why there is no answer that can be used.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    /// The issuer cannot be reached, is too slow, or says itself that it fails.
-    #[error("{0}")]
-    Failed(String),
-    /// It answered, and something else. What was asked may be the reason, and anybody can make that up:
-    /// it says nothing about other tokens.
-    #[error("{0}")]
-    Unusable(String),
 }
 
 /// The reason why a token is not good.
@@ -130,11 +106,10 @@ impl Introspection {
             authorization: authorization(&issuer.keys.client),
             issuer: Arc::new(issuer.with_keys(Arc::default())),
             endpoint: issuer.keys.clone(),
-            breaker: CircuitBreaker::new(Arc::clone(&clock)),
-            warning_throttle: WarningThrottle::default(),
+            service: RemoteService::new(client.clone(), issuer.keys.timeout, Arc::clone(&clock)),
         });
         let issuers = issuers.collect();
-        Ok(Self { issuers, client, clock, metrics })
+        Ok(Self { issuers, clock, metrics })
     }
 
     /// The issuer that is asked about a token: the one whose prefix it has; where one has none, that
@@ -157,7 +132,8 @@ impl Introspection {
 
     /// The longest wait for any issuer: to be asked, and for its answer.
     pub(super) fn longest_wait(&self) -> Duration {
-        self.issuers.iter().map(AskedIssuer::longest_wait).max().unwrap_or_default()
+        let waits = self.issuers.iter().map(|asked| asked.service.longest_wait());
+        waits.max().unwrap_or_default()
     }
 
     /// Asks an issuer about a token. One that `is_known` was good before, and does not wait behind
@@ -174,14 +150,14 @@ impl Introspection {
         let unknown = || IntrospectionError::Claims(TokenError::UnknownIssuer);
         let asked = self.issuers.get(usize::from(issuer.0)).ok_or_else(unknown)?;
         let priority = if is_known { Priority::Known } else { Priority::Unknown };
-        let answer = self.ask_in_time(asked, token, priority).await;
+        let answer = asked.service.ask(priority, asked.question(token), read).await;
         let (outcome, problem) = match &answer {
             Ok(Some(_)) => (IntrospectionOutcome::Active, None),
             Ok(None) => (IntrospectionOutcome::Inactive, None),
             Err(problem) => (IntrospectionOutcome::Failed, Some(problem)),
         };
         self.metrics.introspected(&asked.issuer.name, outcome);
-        if let Some(problem) = problem.filter(|_| asked.warning_throttle.is_due()) {
+        if let Some(problem) = problem.filter(|_| asked.service.may_warn()) {
             let issuer = &*asked.issuer.name;
             warn!(
                 issuer,
@@ -192,68 +168,25 @@ impl Introspection {
         let claims = claims.ok_or(IntrospectionError::Inactive)?;
         Ok(verify_introspected(&asked.issuer, &claims, self.clock.now())?)
     }
+}
 
-    /// Asks within bounds: of time, and of how many ask at once. While an issuer fails, it is left
-    /// alone for a moment.
-    async fn ask_in_time(
-        &self,
-        asked: &AskedIssuer,
-        token: &str,
-        priority: Priority,
-    ) -> Result<Option<Claims>, String> {
-        let ask = async {
-            let permit = asked.breaker.acquire(priority).await;
-            let _permit =
-                permit.map_err(|_| "it was not asked, since it fails or is busy".to_owned())?;
-            let answer = tokio::time::timeout(asked.endpoint.timeout, self.ask(asked, token)).await;
-            let late = |_| Err(NoAnswer::Failed("it did not answer in time".to_owned()));
-            let answer = answer.unwrap_or_else(late);
-            match &answer {
-                Ok(_) | Err(NoAnswer::Unusable(_)) => asked.breaker.record_success(),
-                Err(NoAnswer::Failed(_)) => drop(asked.breaker.record_failure()),
-            }
-            answer.map_err(|problem| problem.to_string())
-        };
-        let answer = tokio::time::timeout(asked.longest_wait(), ask).await;
-        answer.unwrap_or_else(|_| Err("too many wait for it".to_owned()))
-    }
-
-    /// The claims of a token that is active; `None` of one that is not.
-    async fn ask(&self, asked: &AskedIssuer, token: &str) -> Result<Option<Claims>, NoAnswer> {
+impl AskedIssuer {
+    /// The question about a token (RFC 7662, section 2.1).
+    fn question(&self, token: &str) -> http::Result<Request<Full<Bytes>>> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token)
             .append_pair("token_type_hint", "access_token")
             .finish();
-        let request = Request::post(asked.endpoint.url.as_str())
-            .header(AUTHORIZATION, &asked.authorization)
+        Request::post(self.endpoint.url.as_str())
+            .header(AUTHORIZATION, &self.authorization)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
-            .map_err(|_| NoAnswer::Unusable("its address cannot be requested".to_owned()))?;
-        let failed = |error: HttpsError| NoAnswer::Failed(error.to_string());
-        let response = self.client.send(request).await.map_err(failed)?;
-        check_status(response.status())?;
-        let body = https::read(response, MAX_BYTES).await.map_err(failed)?;
-        read(&body).map_err(NoAnswer::Unusable)
     }
 }
 
-/// Checks the status: an answer is 200 and nothing else.
-fn check_status(status: StatusCode) -> Result<(), NoAnswer> {
-    let answered = || format!("it answered {}", status.as_u16());
-    match status {
-        StatusCode::OK => Ok(()),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(NoAnswer::Unusable(
-            "it refuses this gate as a client: look at the client's id and secret, and its right to \
-             introspect"
-                .to_owned(),
-        )),
-        _ if status.is_server_error() => Err(NoAnswer::Failed(answered())),
-        _ => Err(NoAnswer::Unusable(answered())),
-    }
-}
-
-/// Reads an answer (RFC 7662, section 2.2).
+/// Reads an answer (RFC 7662, section 2.2): the claims of a token that is active; `None` of one that is
+/// not.
 fn read(body: &[u8]) -> Result<Option<Claims>, String> {
     let unreadable = "its answer is no object that says whether the token is active";
     let claims = Claims::parse(body).map_err(|_| unreadable.to_owned())?;

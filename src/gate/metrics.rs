@@ -1,5 +1,7 @@
 //! The metrics of the gate. Every counter is made at start, so that counting takes no lock.
 
+mod authorizer;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::denial::DenialCode;
+pub(super) use authorizer::AuthorizerMetrics;
 
 /// The entry point of an inquiry: the path that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,7 @@ pub struct GateMetrics {
     misses: Counter,
     stale: Counter,
     introspections: Family<IntrospectionLabels, Counter>,
+    authorizer: AuthorizerMetrics,
     /// Decisions in the cache.
     pub cache_entries: Gauge,
     /// Their estimated memory, in bytes.
@@ -162,6 +166,7 @@ impl GateMetrics {
             misses: outcome("miss"),
             stale: outcome("stale"),
             introspections,
+            authorizer: AuthorizerMetrics::register(registry),
             cache_entries,
             cache_bytes,
         }
@@ -188,6 +193,11 @@ impl GateMetrics {
 }
 
 impl GateMetrics {
+    /// Those of the external authorizer.
+    pub(super) fn authorizer(&self) -> &AuthorizerMetrics {
+        &self.authorizer
+    }
+
     /// Counts a question to an issuer about a token.
     pub fn introspected(&self, issuer: &str, outcome: IntrospectionOutcome) {
         let outcome = match outcome {

@@ -8,6 +8,7 @@ mod access_log;
 mod account;
 mod anonymous;
 pub mod api_key;
+pub mod authorizer;
 pub mod basic;
 pub mod browser;
 pub mod cached_decision;
@@ -27,11 +28,15 @@ pub mod introspection;
 mod jwthenticator;
 mod memory_size;
 pub mod metrics;
+mod mode;
 pub mod open;
 pub mod policy_case;
 mod possession;
 pub mod read_only;
+mod remote;
+pub mod request_limit;
 mod requirement;
+mod route;
 pub mod service;
 pub mod single_flight;
 pub mod ticket;
@@ -42,18 +47,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderMap;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 
 use crate::policy::canonical::{CanonicalRequest, canonical};
-use crate::policy::{Access, Facts, Policy, Requirement, RouteMatch};
+use crate::policy::{Facts, Policy, Requirement, RouteMatch, Unmet, check_all};
 use anonymous::Anonymous;
+use authorizer::Authorizer;
 use cached_decision::{CachedDecision, DecisionCache};
 use credential::{Cookies, CredentialSource, Found};
 use denial::{Denial, DenialCode};
 pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
 use inquiry::Inquiry;
+use mode::Mode;
 use read_only::ReadOnlyRoles;
+use request_limit::RequestLimits;
+use route::{announced_method, requirement_at, route_of};
 use single_flight::SingleFlight;
 use verdict::{Grant, Identity, Verdict};
 
@@ -73,9 +81,16 @@ pub struct Gate {
     read_only: ReadOnlyRoles,
     /// The judge of DPoP proofs; without one, tokens that need them are refused.
     dpop: Option<Dpop>,
+    /// The external authorizer; without one, nobody passes where it decides.
+    authorizer: Option<Authorizer>,
+    /// The counts of requests; without them, nobody passes where a route has a limit.
+    request_limits: Option<RequestLimits>,
     /// True where being ready takes a store that can be written.
     needs_writes: bool,
 }
+
+/// The place of a request in the policy.
+type At<'a> = (&'a Policy, &'a RouteMatch<'a>, &'a CanonicalRequest<'a>);
 
 /// The readiness of the parts that a decision needs.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +114,8 @@ impl Gate {
             anonymous: None,
             read_only: ReadOnlyRoles::default(),
             dpop: None,
+            authorizer: None,
+            request_limits: None,
             needs_writes: false,
         }
     }
@@ -120,6 +137,18 @@ impl Gate {
     #[must_use]
     pub fn with_read_only(self, read_only: ReadOnlyRoles) -> Self {
         Self { read_only, ..self }
+    }
+
+    /// The same gate, which asks this authorizer where a route says so.
+    #[must_use]
+    pub fn with_authorizer(self, authorizer: Option<Authorizer>) -> Self {
+        Self { authorizer, ..self }
+    }
+
+    /// The same gate, which counts requests where a route says so.
+    #[must_use]
+    pub fn with_request_limits(self, limits: RequestLimits) -> Self {
+        Self { request_limits: Some(limits), ..self }
     }
 
     /// Judges by this policy from now on. A request that is being judged goes on by the one that it
@@ -148,7 +177,17 @@ impl Gate {
 
     /// Judges whether this request may pass, and for which user.
     pub async fn check(&self, inquiry: &Inquiry<'_>) -> Verdict {
-        match self.judge(inquiry).await {
+        self.verdict(inquiry, Mode::Judge).await
+    }
+
+    /// The same, but neither is the authorizer asked, whose answer is taken to be this, nor is the
+    /// request counted.
+    pub(super) async fn dry_run(&self, inquiry: &Inquiry<'_>, authorizer: Option<bool>) -> Verdict {
+        self.verdict(inquiry, Mode::DryRun { authorizer }).await
+    }
+
+    async fn verdict(&self, inquiry: &Inquiry<'_>, mode: Mode) -> Verdict {
+        match self.judge(inquiry, mode).await {
             Ok(grant) => Verdict::Allow(grant),
             Err(denial) => {
                 let is_dpop = denial.is_dpop || credential::is_dpop(inquiry.headers);
@@ -157,10 +196,10 @@ impl Gate {
         }
     }
 
-    async fn judge(&self, inquiry: &Inquiry<'_>) -> Result<Grant, Denial> {
+    async fn judge(&self, inquiry: &Inquiry<'_>, mode: Mode) -> Result<Grant, Denial> {
         let demanded = inquiry.requirement.as_ref().map_err(|code| *code)?;
         let Some(policy) = self.policy_for(inquiry) else {
-            let identity = self.admit(&[demanded], inquiry, None).await?;
+            let identity = self.admit(&[demanded], inquiry, None, mode).await?;
             return Ok(Grant { identity, route: None });
         };
         let request = canonical(&inquiry.told()?)?;
@@ -168,7 +207,8 @@ impl Gate {
         let route = route_of(&policy, &request, preflight)?;
         let nothing = Requirement::default();
         let demanded = if preflight.is_some() { &nothing } else { demanded };
-        let judged = self.judge_at(&policy, &route, &request, inquiry, demanded).await;
+        let at = (&*policy, &route, &request);
+        let judged = self.judge_at(at, inquiry, demanded, mode).await;
         let identity = judged.map_err(|denial| denial.at(route.name))?;
         Ok(Grant { identity, route: route.name.cloned() })
     }
@@ -176,41 +216,60 @@ impl Gate {
     /// Judges a request that takes this route. What the gateway's address demands comes on top.
     async fn judge_at(
         &self,
-        policy: &Policy,
-        route: &RouteMatch<'_>,
-        request: &CanonicalRequest<'_>,
+        at: At<'_>,
         inquiry: &Inquiry<'_>,
         demanded: &Requirement,
+        mode: Mode,
     ) -> Result<Identity, Denial> {
+        let (policy, route, _) = at;
         let Some(requirement) = requirement_at(route, demanded)? else {
+            if let Some(limit) = route.limit {
+                Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
+            }
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
         };
-        self.admit(&[requirement, demanded], inquiry, Some((policy, route, request))).await
+        self.admit(&[requirement, demanded], inquiry, Some(at), mode).await
     }
 
     /// The identity for which a request passes, if it meets these requirements; at this route of the
-    /// policy, where there is one.
+    /// policy, where there is one. What others decide comes last.
     async fn admit(
         &self,
         requirements: &[&Requirement],
         inquiry: &Inquiry<'_>,
-        at: Option<(&Policy, &RouteMatch<'_>, &CanonicalRequest<'_>)>,
+        at: Option<At<'_>>,
+        mode: Mode,
     ) -> Result<Identity, Denial> {
         let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
+        let limited = at.and_then(|(policy, route, _)| Some((policy, route.limit?)));
         let ticket = self.ticket_of(inquiry)?;
         if ticket.is_none()
             && let Some(anonymous) = self.anonymous(demands_more, inquiry)?
         {
+            if let Some((policy, limit)) = limited {
+                Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
+            }
             return Ok(anonymous);
         }
         let decision = self.authenticate(ticket, inquiry).await?;
-        let facts = self.facts(&decision, inquiry);
+        let (facts, assumed) = (self.facts(&decision, inquiry), mode.assumed());
         let facts = match at {
             Some((policy, route, request)) => policy.facts_at(route, request, facts),
             None => facts,
         };
-        check_facts(requirements, &facts)?;
+        let facts = facts.with_decisions(&assumed);
+        let open = match check_all(requirements, &facts) {
+            Err(Unmet::Undecided(question)) => Some(question),
+            outcome => outcome.map(|()| None).map_err(|unmet| unmet_by(&facts, unmet))?,
+        };
         self.read_only.check(&decision.token, decision.session.as_ref(), inquiry)?;
+        // Boxed, as all that few requests wait for.
+        if let Some(question) = open {
+            Box::pin(self.ask_authorizer(question, requirements, &facts, mode)).await?;
+        }
+        if let Some((_, limit)) = limited {
+            Box::pin(self.count_user(&facts, limit, inquiry, mode)).await?;
+        }
         Ok(Identity::Known(decision))
     }
 
@@ -297,53 +356,11 @@ impl Gate {
     }
 }
 
-/// The route that a request takes. A CORS preflight that passes takes the route of the request that
-/// it announces, and needs nothing there (Fetch, section 3.3.2).
-fn route_of<'p>(
-    policy: &'p Policy,
-    request: &CanonicalRequest<'_>,
-    preflight: Option<&str>,
-) -> Result<RouteMatch<'p>, Denial> {
-    let route = match preflight {
-        None => policy.find(request)?,
-        Some(method) => {
-            let announced = CanonicalRequest { method, ..request.clone() };
-            let is_open = |route: &RouteMatch<'_>| *route.access != Access::Denied;
-            let route = policy.find(&announced)?.filter(is_open);
-            route.map(RouteMatch::made_public)
-        }
-    };
-    route.ok_or_else(|| DenialCode::NoRoute.into())
-}
-
-/// The requirement of a route; `None` where neither it nor the gateway's address demands anything.
-fn requirement_at<'r>(
-    route: &RouteMatch<'r>,
-    demanded: &'r Requirement,
-) -> Result<Option<&'r Requirement>, DenialCode> {
-    match route.access {
-        Access::Denied => Err(DenialCode::NoRoute),
-        Access::Public if demanded.is_empty() => Ok(None),
-        Access::Public => Ok(Some(demanded)),
-        Access::Required(requirement) => Ok(Some(requirement)),
-    }
-}
-
-/// The method of the request that a CORS preflight announces, where the operator lets preflights
-/// pass.
-fn announced_method<'h>(
-    policy: &Policy,
-    request: &CanonicalRequest<'_>,
-    headers: &'h HeaderMap,
-) -> Option<&'h str> {
-    let is_preflight =
-        policy.allows_preflight() && request.method == "OPTIONS" && headers.contains_key(ORIGIN);
-    headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_preflight)?.to_str().ok()
-}
-
 fn check_facts(requirements: &[&Requirement], facts: &Facts<'_>) -> Result<(), Denial> {
-    let mut requirements = requirements.iter();
-    requirements
-        .try_for_each(|requirement| requirement.check(facts))
-        .map_err(|unmet| Denial::from(unmet).of(&facts.token.subject))
+    check_all(requirements, facts).map_err(|unmet| unmet_by(facts, unmet))
+}
+
+/// The denial of a user who does not meet a condition.
+fn unmet_by(facts: &Facts<'_>, unmet: Unmet) -> Denial {
+    Denial::from(unmet).of(&facts.token.subject)
 }

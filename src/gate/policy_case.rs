@@ -11,10 +11,13 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::denial::{Denial, DenialCode};
+use super::request_limit::check_allowance;
 use super::{announced_method, check_facts, requirement_at, route_of};
 use crate::clock::UnixTime;
 use crate::policy::canonical::{Refusal, Told, canonical};
-use crate::policy::{Certificates, Facts, Policy, Requirement};
+use crate::policy::{
+    Certificates, DecisionRequest, Decisions, Facts, Policy, Requirement, Unmet, check_all,
+};
 use crate::session::{Session, SessionId, UserId};
 use crate::token::{Claims, TokenError, Verified};
 
@@ -42,6 +45,18 @@ pub struct PolicyCase {
     pub demanded: Requirement,
     /// The user; `None` sends no credential.
     pub user: Option<CaseUser>,
+    /// The answer that the external authorizer is taken to give; it is never asked.
+    pub authorizer: Option<bool>,
+}
+
+/// The verdict on a case.
+#[derive(Debug)]
+pub struct Judged {
+    /// The name of the route that lets the request pass, where it has one; else the [`Denial`] that
+    /// the gate would give.
+    pub verdict: Result<Option<Arc<str>>, Denial>,
+    /// The first question that the gate would ask the external authorizer, if it did.
+    pub asked: Option<Box<DecisionRequest>>,
 }
 
 /// A user with a good credential.
@@ -94,26 +109,40 @@ fn session_of_case(
     Ok(Session { claims, ..Session::new(id, user, created, expires) })
 }
 
-/// Judges a case; the answer is the name of the route that lets the request pass, where it has one.
-///
-/// # Errors
-/// The [`Denial`] that the gate would give.
-pub fn judge(policy: &Policy, case: &PolicyCase) -> Result<Option<Arc<str>>, Denial> {
+/// Judges a case.
+pub fn judge(policy: &Policy, case: &PolicyCase) -> Judged {
+    let mut asked = None;
+    Judged { verdict: verdict(policy, case, &mut asked), asked }
+}
+
+fn verdict(
+    policy: &Policy,
+    case: &PolicyCase,
+    asked: &mut Option<Box<DecisionRequest>>,
+) -> Result<Option<Arc<str>>, Denial> {
     let told = Told::of_url(&case.method, &case.url).ok_or(Refusal::BadScheme)?;
     let request = canonical(&Told { client: case.client, ..told })?;
     let preflight = announced_method(policy, &request, &case.headers);
     let route = route_of(policy, &request, preflight)?;
     let nothing = Requirement::default();
     let demanded = if preflight.is_some() { &nothing } else { &case.demanded };
+    let nobody = || route.limit.map(|limit| policy.allowance_of_nobody(limit));
     let outcome = match (requirement_at(&route, demanded), &case.user) {
         (Err(code), _) => Err(code.into()),
-        (Ok(None), _) => Ok(()),
+        (Ok(None), _) => nobody().map_or(Ok(()), check_allowance).map_err(Denial::from),
         (Ok(Some(_)), None) => Err(DenialCode::MissingCredentials.into()),
         (Ok(Some(requirement)), Some(user)) => {
             let facts = Facts::new(&user.token, user.session.as_ref(), NOW)
                 .with_certificates(case.certificates);
             let facts = policy.facts_at(&route, &request, facts);
-            check_facts(&[requirement, demanded], &facts)
+            let requirements = [requirement, demanded];
+            if let Err(Unmet::Undecided(question)) = check_all(&requirements, &facts) {
+                *asked = Some(question);
+            }
+            let assumed = Decisions::assumed(case.authorizer);
+            let allowance = route.limit.map(|limit| facts.allowance(limit));
+            check_facts(&requirements, &facts.with_decisions(&assumed))
+                .and_then(|()| Ok(allowance.map_or(Ok(()), check_allowance)?))
         }
     };
     outcome.map_err(|denial: Denial| denial.at(route.name))?;

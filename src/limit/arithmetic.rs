@@ -1,6 +1,6 @@
 //! The arithmetic of token buckets and of backoff after failures: numbers in, numbers out.
 //!
-//! All numbers are milliseconds. A clock may be set back, and hosts disagree a little. What was
+//! All numbers are milliseconds, but those of a [`Rate::of_requests`]. A clock may be set back, and hosts disagree a little. What was
 //! kept is then in the future of whoever asks. Up to [`TOLERANCE`] that is taken as it is: nobody
 //! gets more, somebody waits so much longer. What lies further ahead can only be a clock that was
 //! wrong, and would lock for as long: it is taken for the least that may still be allowed now, and
@@ -14,6 +14,8 @@ use crate::clock::UnixTime;
 
 /// The most by which the clocks of hosts that share a store may differ.
 pub(super) const TOLERANCE: u64 = 60_000;
+/// The microseconds of a millisecond.
+pub(super) const MICROS: u64 = 1_000;
 /// The longest duration that counts: one century.
 const LONGEST: u64 = 3_155_760_000_000;
 /// The last moment that counts; with all that is added to it, it is still a number anywhere.
@@ -37,13 +39,23 @@ pub(super) struct Rate {
     pub(super) interval: u64,
     /// The time that an empty bucket takes to be full.
     pub(super) depth: u64,
+    /// The most by which clocks may differ.
+    tolerance: u64,
 }
 
 impl Rate {
     /// Of `burst` at most, one back each `interval`.
     pub(super) fn new(interval: Duration, burst: u32) -> Self {
         let interval = length(interval).max(1);
-        Self { interval, depth: interval.saturating_mul(u64::from(burst)).min(LONGEST) }
+        let depth = interval.saturating_mul(u64::from(burst)).min(LONGEST);
+        Self { interval, depth, tolerance: TOLERANCE }
+    }
+
+    /// So many requests in each period, in microseconds: there may be more than one in a millisecond.
+    pub(super) fn of_requests(requests: u32, period: Duration) -> Self {
+        let requests = u64::from(requests.max(1));
+        let interval = (length(period) * MICROS).div_ceil(requests).max(1);
+        Self { interval, depth: interval * requests, tolerance: TOLERANCE * MICROS }
     }
 }
 
@@ -59,7 +71,7 @@ pub(super) struct Bucket {
 pub(super) fn take(bucket: Option<Bucket>, at: u64, rate: Rate) -> (u64, Option<Bucket>) {
     let empty = at + rate.depth;
     let full_at = bucket.map_or(0, |bucket| bucket.full_at);
-    let is_from_a_wrong_clock = full_at > empty + TOLERANCE;
+    let is_from_a_wrong_clock = full_at > empty + rate.tolerance;
     let from = if is_from_a_wrong_clock { empty } else { full_at.max(at) };
     let then = from + rate.interval;
     if then > empty {
@@ -133,7 +145,7 @@ mod tests {
 
     const SECOND: u64 = 1_000;
     /// Three at most, one back each second.
-    const RATE: Rate = Rate { interval: SECOND, depth: 3 * SECOND };
+    const RATE: Rate = Rate { interval: SECOND, depth: 3 * SECOND, tolerance: TOLERANCE };
     const T: u64 = 1_800_000_000_000;
 
     /// Takes one at each of these moments and says how long each had to wait.
@@ -175,6 +187,24 @@ mod tests {
             let rate = Rate::new(interval, burst);
             assert_eq!(waits(rate, &[LAST, LAST]), expected, "{interval:?} {burst}");
         }
+    }
+
+    #[test]
+    fn requests_are_spread_over_their_period_also_where_many_share_a_millisecond() {
+        let minute = Duration::from_secs(60);
+        let start = T * MICROS;
+        for (requests, interval) in [(600, 100_000), (7_000, 8_572), (240_000, 250)] {
+            let rate = Rate::of_requests(requests, minute);
+            assert_eq!(rate.interval, interval, "{requests}");
+            let at_once = vec![start; requests as usize];
+            let moments = [&at_once[..], &[start, start + interval, start + interval]].concat();
+            let waits = waits(rate, &moments);
+            assert!(waits[..requests as usize].iter().all(|wait| *wait == 0), "{requests}");
+            assert_eq!(waits[requests as usize..], [interval, 0, interval], "{requests}");
+        }
+        // Nothing is too many to be counted.
+        let rate = Rate::of_requests(u32::MAX, Duration::from_secs(86_400));
+        assert_eq!(waits(rate, &[LAST * MICROS; 2]), [0, 0]);
     }
 
     #[test]

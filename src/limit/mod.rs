@@ -6,6 +6,7 @@
 //! mistake. What a store forgets begins anew.
 
 mod arithmetic;
+mod requests;
 #[cfg(test)]
 mod tests;
 

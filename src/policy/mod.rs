@@ -7,18 +7,22 @@
 pub mod canonical;
 pub(crate) mod casbin;
 pub(crate) mod claim;
+pub(crate) mod decision;
 mod models;
 mod near;
 pub mod permissions;
+mod request_limit;
 pub mod requirement;
 pub mod return_address;
 mod route;
 pub mod routes;
 pub(crate) mod template;
 
+pub use decision::{DecisionRequest, Decisions};
 pub use models::Models;
 pub use near::NearMiss;
-pub use requirement::{Certificates, Facts, Requirement, Unmet};
+pub use request_limit::{Allowance, Period, RequestLimit};
+pub use requirement::{Certificates, Facts, Requirement, Unmet, check_all};
 pub use route::{Access, Route};
 
 use std::collections::{BTreeSet, HashSet};
@@ -48,6 +52,8 @@ pub struct RouteMatch<'p> {
     pub name: Option<&'p Arc<str>>,
     /// Its demands.
     pub access: &'p Access,
+    /// The limit on the requests of each user, if there is one.
+    pub limit: Option<&'p RequestLimit>,
     pattern: Option<&'p PathPattern>,
 }
 
@@ -120,12 +126,14 @@ impl Policy {
     pub fn find(&self, request: &CanonicalRequest<'_>) -> Result<Option<RouteMatch<'_>>, Refusal> {
         let Some(place) = self.place(request)? else {
             let access = Some(&self.default).filter(|default| **default != Access::Denied);
-            return Ok(access.map(|access| RouteMatch { name: None, access, pattern: None }));
+            let found = |access| RouteMatch { name: None, access, limit: None, pattern: None };
+            return Ok(access.map(found));
         };
         for route in &place.value {
             if route.fits(request)? {
-                let (name, access) = (Some(&route.name), &route.access);
-                return Ok(Some(RouteMatch { name, access, pattern: Some(&place.pattern) }));
+                let (name, access, limit) =
+                    (Some(&route.name), &route.access, route.limit.as_ref());
+                return Ok(Some(RouteMatch { name, access, limit, pattern: Some(&place.pattern) }));
             }
         }
         Ok(None)
@@ -142,6 +150,11 @@ impl Policy {
         self.index.find(&request.authority, &request.path)
     }
 
+    /// The requests that a limit allows whoever shows no credential.
+    pub fn allowance_of_nobody(&self, limit: &RequestLimit) -> Allowance {
+        limit.allowance_of_nobody(&self.models)
+    }
+
     /// The facts about a user whose request takes this route.
     pub fn facts_at<'f>(
         &'f self,
@@ -156,10 +169,10 @@ impl Policy {
 }
 
 impl RouteMatch<'_> {
-    /// The same route, where nothing is needed.
+    /// The same route, where nothing is needed and nothing is counted.
     #[must_use]
     pub fn made_public(self) -> Self {
-        Self { access: &Access::Public, ..self }
+        Self { access: &Access::Public, limit: None, ..self }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The model is a JSON file of authnzerver as it is. A name that stands in one list and is meant to
 //! stand in another is a mistake; in authnzerver it was a silent denial.
 
+mod request_count;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What a route demands of whoever asks: pure, and checked again for every cached decision.
 
+mod authorize;
+mod logic;
 mod words;
 
 use std::borrow::Cow;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use super::canonical::CanonicalPath;
 use super::claim::{ClaimPath, UserClaims, as_text, holds_integers_alone};
+use super::decision::{AuthorizedAction, DecisionRequest, Decisions};
 use super::models::Models;
 use super::permissions::{AccessQuestion, LOCKED};
 use super::routes::PathPattern;
@@ -15,6 +18,9 @@ use super::template::Template;
 use crate::clock::UnixTime;
 use crate::session::Session;
 use crate::token::{Thumbprint, Verified};
+use logic::{all, any_of};
+
+pub use logic::check_all;
 
 /// The difference of clocks that is allowed for the time of a login.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
@@ -48,6 +54,8 @@ pub(crate) enum Condition {
     Permission(ItemAction),
     /// Casbin lets the user do this to that object.
     Casbin { object: Template, action: Template },
+    /// An external authorizer lets the user do this.
+    Authorize(AuthorizedAction),
     /// The gateway showed a certificate to us.
     GatewayCertificate,
     /// The client showed the gateway one of these certificates; where none is named, any.
@@ -100,6 +108,8 @@ pub struct Facts<'f> {
     pub(super) method: &'f str,
     /// The models of permissions.
     pub(super) models: Option<&'f Models>,
+    /// The answers of the external authorizer.
+    pub(super) decisions: Option<&'f Decisions>,
     /// The certificates.
     pub(super) certificates: Certificates,
     /// The present time.
@@ -130,6 +140,9 @@ pub enum Unmet {
     /// A model of permissions does not let the user do this.
     #[error("the answer is no")]
     Permission,
+    /// The external authorizer decides it, and was not asked yet.
+    #[error("the authorizer was not asked")]
+    Undecided(Box<DecisionRequest>),
     /// The gateway showed no certificate.
     #[error("the gateway showed no certificate")]
     GatewayCertificate,
@@ -178,9 +191,9 @@ impl Requirement {
     /// Checks all conditions.
     ///
     /// # Errors
-    /// The first condition that does not hold.
+    /// The first condition that does not hold; where all others hold, the first that is not decided.
     pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
-        self.0.iter().try_for_each(|condition| condition.check(facts))
+        all(self.0.iter().map(|condition| condition.check(facts)))
     }
 }
 
@@ -226,6 +239,7 @@ impl Condition {
             Self::Casbin { object, action } => {
                 holds(facts.casbin_allows(object, action), || Unmet::Permission)
             }
+            Self::Authorize(asked) => facts.check_authorized(asked),
             Self::GatewayCertificate => {
                 holds(facts.certificates.is_gateway_certified, || Unmet::GatewayCertificate)
             }
@@ -243,25 +257,12 @@ fn holds(is_met: bool, unmet: impl FnOnce() -> Unmet) -> Result<(), Unmet> {
     if is_met { Ok(()) } else { Err(unmet()) }
 }
 
-/// Checks ways until one is open; what the first one lacks is told where none is.
-fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
-    let mut first = Ok(());
-    for way in ways {
-        match way.check(facts) {
-            Ok(()) => return Ok(()),
-            Err(unmet) if first.is_ok() => first = Err(unmet),
-            Err(_) => {}
-        }
-    }
-    // Without any way there is none that is open.
-    first.and(Err(Unmet::Claim))
-}
-
 impl<'f> Facts<'f> {
     /// The facts about a user, at no route.
     pub fn new(token: &'f Verified, session: Option<&'f Session>, now: UnixTime) -> Self {
         let certificates = Certificates::default();
-        Self { token, session, roles: &[], path: None, method: "", models: None, certificates, now }
+        let (decisions, models, path) = (None, None, None);
+        Self { token, session, roles: &[], path, method: "", models, decisions, certificates, now }
     }
 
     /// The same facts, with the certificates that were shown.
@@ -270,7 +271,7 @@ impl<'f> Facts<'f> {
         Self { certificates, ..self }
     }
 
-    fn has_role(&self, role: &str) -> bool {
+    pub(super) fn has_role(&self, role: &str) -> bool {
         self.holds_text(self.roles, |text| text == role)
     }
 
@@ -288,20 +289,27 @@ impl<'f> Facts<'f> {
         })
     }
 
-    /// Returns whether a claim is such a text, or a list that holds one. What nobody verified, and
-    /// what other numbers are written like, counts for nothing.
+    /// Returns whether a claim is such a text, or a list that holds one.
     fn holds_text(&self, claim: &[ClaimPath], is_it: impl Fn(&str) -> bool) -> bool {
+        self.texts(claim).any(|text| is_it(&text))
+    }
+
+    /// The texts of a claim, or of a list. What nobody verified, and what other numbers are written
+    /// like, counts for nothing.
+    pub(super) fn texts(
+        &self,
+        claim: &[ClaimPath],
+    ) -> impl Iterator<Item = Cow<'f, str>> + use<'f> {
         let claims = UserClaims::new(self.token, self.session);
-        let Some(found) = claims.find(claim) else { return false };
-        if claims.is_unverified(&found, None) || !holds_integers_alone(found.value) {
-            return false;
-        }
-        match found.value.as_array() {
-            Some(members) => {
-                members.iter().any(|member| !member.is_null() && is_it(&as_text(member)))
-            }
-            None => is_it(&as_text(found.value)),
-        }
+        let found = claims.find(claim).filter(|found| {
+            !claims.is_unverified(found, None) && holds_integers_alone(found.value)
+        });
+        let values = found.map_or(&[][..], |found| match found.value.as_array() {
+            Some(members) => members.as_slice(),
+            None => std::slice::from_ref(found.value),
+        });
+        // Null is none, and a claim that is null counts as absent.
+        values.iter().filter(|value| !value.is_null()).map(as_text)
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -310,7 +318,7 @@ impl<'f> Facts<'f> {
     }
 
     /// The user, as applications are told: with the prefix of the issuer's users.
-    fn user(&self) -> Cow<'f, str> {
+    pub(super) fn user(&self) -> Cow<'f, str> {
         let (prefix, subject) = (&self.token.issuer.user_prefix, &self.token.subject);
         if prefix.is_empty() { subject.into() } else { format!("{prefix}{subject}").into() }
     }

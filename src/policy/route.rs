@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::canonical::{CanonicalRequest, Refusal};
+use super::request_limit::RequestLimit;
 use super::requirement::Requirement;
 use crate::wire::networks::Networks;
 
@@ -17,6 +18,8 @@ pub struct Route {
     pub(crate) networks: Option<Networks>,
     /// Its demands.
     pub(crate) access: Access,
+    /// The limit on the requests of each user, if there is one.
+    pub(crate) limit: Option<RequestLimit>,
 }
 
 /// The demands on a request.

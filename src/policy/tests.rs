@@ -13,8 +13,10 @@ use crate::session::{Session, SessionId, UserId};
 use crate::token::{Claims, Thumbprint, Verified};
 use crate::wire::networks::Networks;
 
+mod decisions;
 mod models;
 mod near;
+mod request_limits;
 
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
@@ -42,7 +44,7 @@ fn session(created: UnixTime, claims: Value) -> Session {
 fn route(name: &str, methods: &[&str], networks: Option<&str>, access: Access) -> Route {
     let networks = networks.map(|network| Networks::parse(&[network.to_owned()]).unwrap());
     let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-    Route { name: name.into(), methods, networks, access }
+    Route { name: name.into(), methods, networks, access, limit: None }
 }
 
 fn policy(places: Vec<(&str, &str, Vec<Route>)>, default: Access) -> Policy {
@@ -133,7 +135,8 @@ fn claim(name: &str, value: &str) -> Condition {
 
 fn check(condition: Condition, token: &Verified, session: Option<&Session>) -> Result<(), Unmet> {
     let policy = policy(Vec::new(), Access::Denied);
-    let (path, route) = ("/", RouteMatch { name: None, access: &Access::Denied, pattern: None });
+    let (path, access) = ("/", &Access::Denied);
+    let route = RouteMatch { name: None, access, limit: None, pattern: None };
     let told = Told {
         method: Some("GET"),
         scheme: Some("https"),

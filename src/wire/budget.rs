@@ -120,7 +120,7 @@ impl Drop for Reservation {
 }
 
 /// The usual range of one customer: an IPv4 address, or 64 bits of IPv6.
-fn customer(address: IpAddr) -> IpAddr {
+pub(crate) fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

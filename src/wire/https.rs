@@ -1,19 +1,48 @@
-//! The one client of HTTPS: for keys that others publish, and for the token hook.
+//! The one client of HTTPS: for keys that others publish, for the token hook, and for whoever else is
+//! asked.
 //!
-//! It trusts the system's certificate authorities, follows no redirect, and reads no more of an
-//! answer than it is told to.
+//! It trusts the system's certificate authorities, or those that it is given in place of them. It
+//! follows no redirect, and reads no more of an answer than it is told to.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Certificate authorities that are trusted in place of the system's.
+#[derive(Clone, Debug)]
+pub struct Authorities(Arc<RootCertStore>);
+
+impl Authorities {
+    /// Reads their certificates, in PEM.
+    ///
+    /// # Errors
+    /// It holds none, or one that is no certificate.
+    pub fn parse(pem: &[u8]) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| format!("is no PEM: {error}"))?;
+            roots.add(certificate).map_err(|error| format!("holds no authority: {error}"))?;
+        }
+        if roots.is_empty() {
+            return Err("holds no certificate in PEM".to_owned());
+        }
+        Ok(Self(Arc::new(roots)))
+    }
+}
 
 /// A client; clones share its connections.
 #[derive(Clone, Debug)]
@@ -40,16 +69,32 @@ impl HttpsClient {
     /// # Errors
     /// The system has no certificate authorities that can be read.
     pub fn new(connect_timeout: Duration) -> std::io::Result<Self> {
+        Ok(Self::over(HttpsConnectorBuilder::new().with_native_roots()?, connect_timeout))
+    }
+
+    /// The same, which trusts these authorities, and the system's where there are none.
+    ///
+    /// # Errors
+    /// The authorities that it should trust cannot be used.
+    pub fn trusting(
+        authorities: Option<&Authorities>,
+        connect_timeout: Duration,
+    ) -> std::io::Result<Self> {
+        let Some(Authorities(roots)) = authorities else { return Self::new(connect_timeout) };
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder =
+            builder.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
+        let config = builder.with_root_certificates(Arc::clone(roots)).with_no_client_auth();
+        Ok(Self::over(HttpsConnectorBuilder::new().with_tls_config(config), connect_timeout))
+    }
+
+    fn over(builder: HttpsConnectorBuilder<WantsSchemes>, connect_timeout: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+        let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
+        Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
     /// Sends a request, and waits for the head of its answer.

@@ -2,7 +2,6 @@
 //! answer badly.
 
 mod bad_answers;
-mod server;
 
 use std::path::PathBuf;
 
@@ -12,8 +11,8 @@ use crate::support::{
     gate::Gate,
     issuer::{ALICE, DEMO, Issuer, text},
     realm::Realm,
+    scripted_server::ScriptedServer,
 };
-use server::Introspector;
 
 /// The secret of this gate as a client of the issuer.
 const SECRET: &str = "the gate's own secret % of 40 characters";
@@ -39,9 +38,9 @@ fn with_tables(realm: Realm, tables: &str) -> Realm {
 }
 
 /// A gate that asks `server` about its tokens.
-fn gate_asking(server: &Introspector, settings: &[(&str, &str)]) -> (Realm, Gate) {
+fn gate_asking(server: &ScriptedServer, settings: &[(&str, &str)]) -> (Realm, Gate) {
     let realm = Realm::new();
-    let tables = table(&realm, "https://login.example", &server.url(), SECRET, "");
+    let tables = table(&realm, "https://login.example", &server.url("/introspect"), SECRET, "");
     let realm = settings
         .iter()
         .fold(with_tables(realm, &tables), |realm, (name, value)| realm.with(name, value));
@@ -93,7 +92,7 @@ fn a_handle_of_another_portcullis_is_good_as_long_as_that_one_says_so() {
 
 #[test]
 fn an_issuer_is_asked_as_rfc_7662_has_it_and_once_within_the_bound() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     server.says(&json!({"active": true, "sub": "carol", "scope": "user:read"}));
     let (_realm, gate) = gate_asking(&server, &[("SESSION_STALENESS", "3600")]);
     for _ in 0..5 {
@@ -131,7 +130,7 @@ fn an_issuer_is_asked_as_rfc_7662_has_it_and_once_within_the_bound() {
 
 #[test]
 fn many_who_ask_at_once_cost_one_question() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     server.says(&json!({"active": true, "sub": "carol"}));
     let (_realm, gate) = gate_asking(&server, &[("SESSION_STALENESS", "3600")]);
     server.hold();
@@ -155,12 +154,12 @@ fn many_who_ask_at_once_cost_one_question() {
 /// CVE-2026-33496: whose token it is decides whom it is asked of, and is a part of what is remembered.
 #[test]
 fn tokens_of_several_issuers_are_told_by_their_beginning_and_sent_to_nobody_else() {
-    let (one, other) = (Introspector::start(), Introspector::start());
+    let (one, other) = (ScriptedServer::start(), ScriptedServer::start());
     one.says(&json!({"active": true, "sub": "carol"}));
     other.says(&json!({"active": true, "sub": "carol"}));
     let realm = Realm::new();
-    let of = |server: &Introspector, name: &str, more: &str| {
-        table(&realm, &format!("https://{name}.example"), &server.url(), SECRET, more)
+    let of = |server: &ScriptedServer, name: &str, more: &str| {
+        table(&realm, &format!("https://{name}.example"), &server.url("/introspect"), SECRET, more)
     };
     let tables = of(&one, "one", "token_prefix = \"one_\"")
         + &*of(&other, "other", "token_prefix = \"other_\"");
@@ -178,11 +177,12 @@ fn tokens_of_several_issuers_are_told_by_their_beginning_and_sent_to_nobody_else
 #[test]
 fn a_long_prefix_tells_their_tokens_from_our_handles() {
     for (prefix, is_asked) in [("theirs", true), ("their", false)] {
-        let server = Introspector::start();
+        let server = ScriptedServer::start();
         server.says(&json!({"active": true, "sub": "carol"}));
         let realm = Realm::new();
         let more = format!("token_prefix = {prefix:?}");
-        let tables = table(&realm, "https://login.example", &server.url(), SECRET, &more);
+        let tables =
+            table(&realm, "https://login.example", &server.url("/introspect"), SECRET, &more);
         let realm = with_tables(realm, &tables).with("TOKEN_MODE", "opaque");
         let gate = realm.gate();
         let token = format!("{prefix}{}", "x".repeat(43 - prefix.len()));
@@ -194,10 +194,10 @@ fn a_long_prefix_tells_their_tokens_from_our_handles() {
 
 #[test]
 fn explain_asks_the_issuer_too() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     server.says(&json!({"active": true, "sub": "carol"}));
     let realm = Realm::new();
-    let tables = table(&realm, "https://login.example", &server.url(), SECRET, "");
+    let tables = table(&realm, "https://login.example", &server.url("/introspect"), SECRET, "");
     let realm = with_tables(realm, &tables);
     let good = realm.exits(0, &["explain", "--token", "opaque"], "").printed;
     assert!(good.contains("an opaque token") && good.contains("verdict: allow"), "{good}");

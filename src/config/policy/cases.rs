@@ -72,6 +72,8 @@ struct CaseTable {
     gateway_certificate: Option<bool>,
     /// The SHA-256 of the client's.
     client_certificate: Option<String>,
+    /// The answer that the external authorizer is taken to give.
+    authorizer: Option<Expect>,
     expect: Expect,
     code: Option<String>,
     route: Option<String>,
@@ -140,6 +142,7 @@ fn checked(table: CaseTable, line: usize, wrong: &mut impl FnMut(String)) -> Opt
     let certificates = certificates(&table, wrong);
     let case = PolicyCase {
         user: user?,
+        authorizer: table.authorizer.map(|answer| answer == Expect::Allow),
         certificates,
         headers: headers(table.headers.unwrap_or_default(), wrong),
         demanded: demanded(table.demanded_scopes.unwrap_or_default(), wrong),

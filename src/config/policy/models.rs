@@ -1,5 +1,5 @@
 //! The models of permissions beside the routes, and the conditions that ask them: `permission` of
-//! authnzerver's model, `casbin` of Casbin's.
+//! authnzerver's model, `casbin` of Casbin's; and `authorize`, which asks an external authorizer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::config::mistakes::Mistakes;
 use crate::policy::Models;
 use crate::policy::casbin::{BadCasbin, Casbin};
+use crate::policy::decision::AuthorizedAction;
 use crate::policy::permissions::Permissions;
 use crate::policy::requirement::{Condition, ItemAction};
 use crate::policy::routes::PathPattern;
@@ -54,17 +55,25 @@ pub(super) struct ModelsRead {
     pub(super) models: Models,
     has_permissions: bool,
     has_casbin: bool,
+    has_authorizer: bool,
 }
 
 impl ModelsRead {
-    pub(super) fn read(files: &PolicyFiles, mistakes: &mut Mistakes) -> Self {
+    /// Reads them. An authorizer is asked only while the gate runs.
+    pub(super) fn read(files: &PolicyFiles, has_authorizer: bool, mistakes: &mut Mistakes) -> Self {
         let permissions = files.permissions.as_deref();
         let casbin = files.casbin.as_ref();
         let models = Models {
             permissions: permissions.and_then(|path| read_permissions(path, mistakes)),
             casbin: casbin.and_then(|files| read_casbin(files, mistakes)),
         };
-        Self { models, has_permissions: permissions.is_some(), has_casbin: casbin.is_some() }
+        let (has_permissions, has_casbin) = (permissions.is_some(), casbin.is_some());
+        Self { models, has_permissions, has_casbin, has_authorizer }
+    }
+
+    /// Returns whether authnzerver's model is named.
+    pub(super) fn has_permissions(&self) -> bool {
+        self.has_permissions
     }
 
     /// Returns whether Casbin's files are named.
@@ -188,6 +197,36 @@ impl CasbinTable {
         let object = template("casbin", "object", &self.object, paths, wrong);
         let action = template("casbin", "action", &self.action, paths, wrong);
         Some(Condition::Casbin { object: object?, action: action? })
+    }
+}
+
+/// `authorize` as it stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthorizeTable {
+    action: String,
+    #[serde(rename = "type")]
+    resource_type: String,
+    resource: String,
+}
+
+impl AuthorizeTable {
+    /// The condition; `None` where something is wrong.
+    pub(super) fn condition(
+        self,
+        paths: &[PathPattern],
+        read: &ModelsRead,
+        wrong: &mut impl FnMut(String),
+    ) -> Option<Condition> {
+        if !read.has_authorizer {
+            wrong("authorize: there is nobody to ask; set AUTHORIZER_URL".to_owned());
+        }
+        let mut read_part = |key: &str, text: &str| template("authorize", key, text, paths, wrong);
+        let action = read_part("action", &self.action);
+        let resource_type = read_part("type", &self.resource_type);
+        let resource = read_part("resource", &self.resource);
+        let (action, resource_type, resource) = (action?, resource_type?, resource?);
+        Some(Condition::Authorize(AuthorizedAction { action, resource_type, resource }))
     }
 }
 

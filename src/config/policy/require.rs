@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use toml::{Spanned, Value};
 
 use super::lists::{OneOrMany, each};
-use super::models::{CasbinTable, ModelsRead, PermissionTable};
+use super::models::{AuthorizeTable, CasbinTable, ModelsRead, PermissionTable};
 use super::table::{self, Read, Tell};
 use crate::policy::claim::ClaimPath;
 use crate::policy::requirement::{Condition, ExpectedValue};
@@ -29,6 +29,7 @@ pub(super) struct RequireTable {
     max_login_age: Option<u32>,
     permission: Option<PermissionTable>,
     casbin: Option<CasbinTable>,
+    authorize: Option<AuthorizeTable>,
     gateway_certificate: Option<bool>,
     /// `any`, or fingerprints.
     client_certificate: Option<OneOrMany>,
@@ -102,7 +103,8 @@ impl RequireTable {
     ) -> Requirement {
         let mut conditions = Vec::new();
         // One with a mistake is no condition, and yet it was named.
-        let names_model = self.permission.is_some() || self.casbin.is_some();
+        let names_model =
+            self.permission.is_some() || self.casbin.is_some() || self.authorize.is_some();
         if let Some(scopes) = self.scopes {
             let (all, any) = scopes.split();
             conditions
@@ -142,6 +144,8 @@ impl RequireTable {
             let ways = ways.into_iter().map(|way| way.requirement(paths, models, wrong));
             conditions.push(Condition::AnyOf(ways.collect()));
         }
+        // Asked last.
+        conditions.extend(self.authorize.and_then(|it| it.condition(paths, models, wrong)));
         if conditions.is_empty() && !names_model {
             wrong("`require` demands nothing in particular; write require = \"token\"".to_owned());
         }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::limit::LimitEntry;
 use super::lists::{OneOrMany, each};
 use super::models::ModelsRead;
 use super::require::RequireRead;
@@ -19,6 +20,7 @@ pub(super) struct RouteTable {
     path: OneOrMany,
     methods: Option<Vec<String>>,
     networks: Option<Vec<String>>,
+    limit: Option<LimitEntry>,
 }
 
 /// A route, and the places where it stands.
@@ -68,12 +70,12 @@ impl RouteTable {
             None => Some(Access::Required(Requirement::default())),
             Some(require) => require.map(|read| read.access(&paths, models, &mut wrong)),
         };
-        let route = Route {
-            name: name.into(),
-            methods: methods.unwrap_or_default(),
-            networks,
-            access: access?,
-        };
+        let limit = self.limit.and_then(|entry| entry.limit(models, &mut wrong));
+        if limit.is_some() && access == Some(Access::Denied) {
+            wrong("`limit`: nobody passes here, so nothing is counted".to_owned());
+        }
+        let (name, methods) = (name.into(), methods.unwrap_or_default());
+        let route = Route { name, methods, networks, access: access?, limit };
         (count == 0).then_some(RouteEntry { hosts, paths, route, is_named: self.name.is_some() })
     }
 }

@@ -13,11 +13,18 @@ const MAX_EXAMPLES: usize = 5;
 /// The most pairs of paths that are compared.
 const MAX_PAIRS: usize = 1_000_000;
 
-/// All warnings about the routes of a file.
-pub(super) fn about(all: &Routes, has_casbin: bool) -> Vec<String> {
+/// All warnings about the routes of a file, where there are Casbin's files and an authorizer, or are not.
+pub(super) fn about(all: &Routes, (has_casbin, has_authorizer): (bool, bool)) -> Vec<String> {
     let routes = &all.places;
-    let asks_nobody = has_casbin && !routes.iter().any(|(_, _, there)| asks_casbin(there));
-    let asks_nobody = asks_nobody.then(|| "CASBIN_POLICY is read, and no route asks it".to_owned());
+    let asks = |is_it: &dyn Fn(&Condition) -> bool| {
+        routes.iter().flat_map(|(_, _, there)| there).any(|route| demands(&route.access, is_it))
+    };
+    let is_casbin = |condition: &Condition| matches!(condition, Condition::Casbin { .. });
+    let is_authorizer = |condition: &Condition| matches!(condition, Condition::Authorize(_));
+    let unasked = [
+        (has_casbin && !asks(&is_casbin), "CASBIN_POLICY is read, and no route asks it"),
+        (has_authorizer && !asks(&is_authorizer), "AUTHORIZER_URL is set, and no route asks there"),
+    ];
     let kinds = [
         (
             "these paths differ only in letter case, and Caddy takes them for one",
@@ -34,7 +41,7 @@ pub(super) fn about(all: &Routes, has_casbin: bool) -> Vec<String> {
     ];
     let told = kinds.into_iter().filter(|(_, examples)| !examples.is_empty());
     told.map(|(problem, examples)| format!("{problem}: {}", listed(examples)))
-        .chain(asks_nobody)
+        .chain(unasked.into_iter().filter(|(is_so, _)| *is_so).map(|(_, told)| told.to_owned()))
         .collect()
 }
 
@@ -105,17 +112,16 @@ fn in_order(routes: &RoutesOfFile) -> Vec<String> {
     pairs
 }
 
-fn asks_casbin(routes: &[crate::policy::Route]) -> bool {
-    routes.iter().any(|route| match &route.access {
-        Access::Required(requirement) => demands_casbin(requirement),
+/// Returns whether one of these conditions is demanded, be it by one way of several.
+fn demands(access: &Access, is_it: &dyn Fn(&Condition) -> bool) -> bool {
+    fn has(requirement: &Requirement, is_it: &dyn Fn(&Condition) -> bool) -> bool {
+        requirement.conditions().iter().any(|condition| match condition {
+            Condition::AnyOf(ways) => ways.iter().any(|way| has(way, is_it)),
+            other => is_it(other),
+        })
+    }
+    match access {
+        Access::Required(requirement) => has(requirement, is_it),
         Access::Denied | Access::Public => false,
-    })
-}
-
-fn demands_casbin(requirement: &Requirement) -> bool {
-    requirement.conditions().iter().any(|condition| match condition {
-        Condition::Casbin { .. } => true,
-        Condition::AnyOf(all) => all.iter().any(demands_casbin),
-        _ => false,
-    })
+    }
 }

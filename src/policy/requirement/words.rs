@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{
-    Condition, ExpectedValue, Facts, ItemAction, Requirement, Template, UserClaims, as_text,
+    AuthorizedAction, Condition, ExpectedValue, Facts, ItemAction, Requirement, Template,
+    UserClaims, as_text,
 };
 
 impl Condition {
@@ -20,6 +21,7 @@ impl Condition {
             Self::MaxLoginAge(_) => "max_login_age",
             Self::Permission(_) => "permission",
             Self::Casbin { .. } => "casbin",
+            Self::Authorize(_) => "authorize",
             Self::GatewayCertificate => "gateway_certificate",
             Self::ClientCertificate(_) => "client_certificate",
             Self::AnyOf(_) => "any",
@@ -52,6 +54,11 @@ impl Condition {
             Self::Casbin { object, action } => {
                 let (object, action) = (facts.rendered(object), facts.rendered(action));
                 format!("that Casbin lets {} do {action} on {object}", facts.user())
+            }
+            Self::Authorize(AuthorizedAction { action, resource_type, resource }) => {
+                let [action, kind, resource] =
+                    [action, resource_type, resource].map(|text| facts.rendered(text));
+                format!("that the authorizer lets {} {action} the {kind} {resource}", facts.user())
             }
             Self::AnyOf(ways) => {
                 let ways: Vec<_> = ways.iter().map(|way| way.asked_of(facts)).collect();
@@ -116,6 +123,9 @@ impl fmt::Display for Condition {
                 write!(f, "the permission to {action} the {visibility} {item} of {owner}")
             }
             Self::Casbin { object, action } => write!(f, "{action} on {object} by Casbin"),
+            Self::Authorize(AuthorizedAction { action, resource_type, resource }) => {
+                write!(f, "{action} on the {resource_type} {resource} by the authorizer")
+            }
             Self::GatewayCertificate => f.write_str("a certificate of the gateway"),
             Self::ClientCertificate(listed) if listed.is_empty() => {
                 f.write_str("a certificate of the client")

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{SECRET, asked, gate_asking, server::Introspector, table, with_tables};
-use crate::support::{free_address, gate::Gate, realm::Realm};
+use super::{SECRET, asked, gate_asking, table, with_tables};
+use crate::support::{free_address, gate::Gate, realm::Realm, scripted_server::ScriptedServer};
 
 /// Now, in seconds.
 fn now() -> u64 {
@@ -20,7 +20,7 @@ fn denied(gate: &Gate, token: &str) -> (u16, String) {
 
 #[test]
 fn claims_are_checked_as_those_of_a_signed_token() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     let (_realm, gate) = gate_asking(&server, &[]);
     let hour = 3_600;
     for (claims, status, told) in [
@@ -57,7 +57,7 @@ fn claims_are_checked_as_those_of_a_signed_token() {
 
 #[test]
 fn no_answer_that_can_be_used_is_503_and_never_a_yes() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     let (_realm, gate) = gate_asking(&server, &[]);
     let token = "t0ken-of-theirs";
     let yes = br#"{"active": true, "sub": "carol"}"#;
@@ -106,7 +106,7 @@ fn no_answer_that_can_be_used_is_503_and_never_a_yes() {
 /// Anybody can make tokens up at which an issuer balks; it is asked about all others as before.
 #[test]
 fn tokens_that_were_made_up_keep_no_good_one_out() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     let (_realm, gate) = gate_asking(&server, &[]);
     for status in ["400 Bad Request", "413 Content Too Large", "429 Too Many Requests"] {
         server.answers(status, "", b"");
@@ -123,7 +123,7 @@ fn tokens_that_were_made_up_keep_no_good_one_out() {
 
 #[test]
 fn what_was_good_is_not_believed_beyond_the_bound_while_its_issuer_is_silent() {
-    let server = Introspector::start();
+    let server = ScriptedServer::start();
     server.says(&json!({"active": true, "sub": "carol"}));
     let settings = [("SESSION_STORE_DOWN", "stale-for 3600"), ("INTROSPECTION_TIMEOUT", "1")];
     let (_realm, gate) = gate_asking(&server, &settings);

@@ -188,7 +188,7 @@ async fn an_explanation_says_that_it_is_a_handle_and_whether_it_is_known() {
             .into_parts()
             .0;
         let inquiry = Dialect::Nginx.read(&request);
-        let explanation = explain(&fixture.gate, &inquiry, fixture.clock.as_ref()).await;
+        let explanation = explain(&fixture.gate, &inquiry, None, fixture.clock.as_ref()).await;
         assert_eq!(explanation.verdict.denied().is_none(), is_known);
         let step = |name: &str| {
             explanation.steps.iter().find(|step| step.step == name).expect("a step of that name")

@@ -34,6 +34,7 @@ pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod relay;
 pub mod script;
+pub mod scripted_server;
 pub mod stores;
 pub mod suite;
 pub mod tokens;

@@ -1,4 +1,4 @@
-//! An issuer that says what a test wants it to say, keeps what it was asked, and can be made to wait.
+//! A server that says what a test wants it to say, keeps what it was asked, and can be made to wait.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,11 +8,13 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{PATIENCE, free_address, poll};
+use super::{PATIENCE, free_address, poll};
 
-/// The issuer; it lives as long as the test process.
-pub(super) struct Introspector {
-    pub(super) address: SocketAddr,
+/// The server; it lives as long as the test process. A clone is the same one.
+#[derive(Clone)]
+pub struct ScriptedServer {
+    /// Its address.
+    pub address: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
@@ -25,8 +27,9 @@ struct State {
     is_held: bool,
 }
 
-impl Introspector {
-    pub(super) fn start() -> Self {
+impl ScriptedServer {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
         let listener = TcpListener::bind(free_address()).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::<(Mutex<State>, Condvar)>::default();
@@ -40,17 +43,18 @@ impl Introspector {
         Self { address, state }
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("http://{}/introspect", self.address)
+    /// The address of a path on it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// Answers 200 with this from now on.
-    pub(super) fn says(&self, body: &Value) {
+    pub fn says(&self, body: &Value) {
         self.answers("200 OK", "", body.to_string().as_bytes());
     }
 
     /// Answers with this status, these header lines and this body from now on.
-    pub(super) fn answers(&self, status: &str, lines: &str, body: &[u8]) {
+    pub fn answers(&self, status: &str, lines: &str, body: &[u8]) {
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{lines}Content-Length: \
              {}\r\nConnection: close\r\n\r\n",
@@ -60,27 +64,28 @@ impl Introspector {
     }
 
     /// Sends these bytes as an answer from now on.
-    pub(super) fn sends(&self, bytes: Vec<u8>) {
+    pub fn sends(&self, bytes: Vec<u8>) {
         self.state.0.lock().expect("no panic under the lock").answer = bytes;
     }
 
     /// Keeps answers back.
-    pub(super) fn hold(&self) {
+    pub fn hold(&self) {
         self.state.0.lock().expect("no panic under the lock").is_held = true;
     }
 
     /// Gives them out again.
-    pub(super) fn release(&self) {
+    pub fn release(&self) {
         self.state.0.lock().expect("no panic under the lock").is_held = false;
         self.state.1.notify_all();
     }
 
     /// What it was asked since the last call.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.state.0.lock().expect("no panic under the lock").questions)
     }
 
-    pub(super) fn wait_for_question(&self) {
+    /// Waits until it was asked something.
+    pub fn wait_for_question(&self) {
         let has_one = || {
             let state = self.state.0.lock().expect("no panic under the lock");
             (!state.questions.is_empty()).then_some(())

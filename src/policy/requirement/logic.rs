@@ -1,0 +1,40 @@
+//! The logic of conditions: each holds, does not hold, or is not decided yet (Kleene's three values).
+//!
+//! What does not hold counts before what is not decided, so that nobody is asked in vain; and an
+//! alternative that holds needs no question.
+
+use super::{Facts, Requirement, Unmet};
+
+/// All of these outcomes.
+pub(super) fn all(outcomes: impl Iterator<Item = Result<(), Unmet>>) -> Result<(), Unmet> {
+    let mut undecided = Ok(());
+    for outcome in outcomes {
+        match outcome {
+            Err(open @ Unmet::Undecided(_)) => undecided = undecided.and(Err(open)),
+            decided => decided?,
+        }
+    }
+    undecided
+}
+
+/// Checks ways until one is open. Where none is, what the first one lacks is told.
+pub(super) fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
+    let (mut lacking, mut undecided) = (None, None);
+    for way in ways {
+        match way.check(facts) {
+            Ok(()) => return Ok(()),
+            Err(open @ Unmet::Undecided(_)) => undecided = undecided.or(Some(open)),
+            Err(unmet) => lacking = lacking.or(Some(unmet)),
+        }
+    }
+    // Without any way there is none that is open.
+    Err(undecided.or(lacking).unwrap_or(Unmet::Claim))
+}
+
+/// Checks several requirements, all of which must be met.
+///
+/// # Errors
+/// The first condition that does not hold; where all others hold, the first that is not decided.
+pub fn check_all(requirements: &[&Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
+    all(requirements.iter().map(|requirement| requirement.check(facts)))
+}
