@@ -3,8 +3,8 @@
 //! All gateways are started once, in front of apps of their own and with one gate. Each cell must be what
 //! [`situations::SITUATIONS`] expects of every gateway, and no gateway is an exception.
 
-mod calls;
-mod gateways;
+pub mod calls;
+pub mod gateways;
 mod requests;
 mod seen;
 mod situations;

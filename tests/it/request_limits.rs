@@ -1,22 +1,19 @@
-//! Limits on requests by the role of a user, through real gates and gateways: how many pass, who is counted together, and
-//! what the next one is told.
+//! Limits on requests by the role of a user, through real gates: how many pass, who is counted together, and what the next one
+//! is told.
+
+mod gateways;
 
 use std::net::SocketAddr;
 
 use crate::policy_models::{with_file, with_permissions};
 use crate::support::{
-    PATIENCE,
-    app::App,
-    envoy::{Envoy, Protocol},
-    free_address,
+    PATIENCE, free_address,
     gate::Gate,
     http::{self, bearer},
-    nginx::Nginx,
     page::Page,
     poll,
     realm::Realm,
     redis::{RedisServer, Transport},
-    traefik::{self, Traefik},
 };
 
 /// The lead of the model in the documents: what `authenticated` may, per day, so that nothing comes back meanwhile.
@@ -51,7 +48,7 @@ fn with_limits(realm: Realm) -> Realm {
     let realm = with_file(realm, "PERMISSIONS_FILE", "permissions.json", &model);
     let routes = format!(
         "[[route]]\npath = \"/limited/*\"\n{LIMIT}\n[[route]]\npath = \"/admin/*\"\nrequire = {{ roles = \
-         [\"admin\"] }}\n{LIMIT}\n[[route]]\npath = \"/open/*\"\nrequire = \"nothing\"\n{LIMIT}\n\
+         [\"admin\"] }}\n{LIMIT}\n[[route]]\npath = \"/grpc.health.v1.Health/Check\"\n{LIMIT}\n[[route]]\npath = \"/open/*\"\nrequire = \"nothing\"\n{LIMIT}\n\
          [[route]]\npath = \"/free/*\"\n"
     );
     with_file(realm, "POLICY_FILE", "policy.toml", &routes)
@@ -200,55 +197,6 @@ fn where_requests_cannot_be_counted_nobody_passes() {
     let response = ask_from("192.0.2.1", gate.address, "/open/1", None);
     assert_eq!(response.status, 503, "{response:?}");
     assert!(response.text().contains("request_limit_unavailable"), "{}", response.text());
-}
-
-/// What the gateway's client gets to see of a 429; nginx by what its example makes of a 403.
-#[test]
-fn whoever_is_over_is_told_how_long_to_wait_behind_every_kind_of_gateway() {
-    let asked = free_address();
-    let realm = realm().with("EXT_AUTHZ_LISTEN", &asked.to_string());
-    let alice = mint(&realm, "alice", "authenticated");
-    let admin = bearer(&alice);
-    let (gate, app) = (realm.gate(), App::start());
-    let Some(nginx) = Nginx::start(gate.address, app.address, &[]) else { return };
-    let Some(traefik) = Traefik::start(gate.address, app.address, traefik::Edits::default()) else {
-        return;
-    };
-    let Some(envoy) = Envoy::start(Protocol::Grpc, asked, app.address, &[]) else { return };
-    app.take();
-    for address in [nginx.address, traefik.address, envoy.address, nginx.address, nginx.address] {
-        assert_eq!(http::get(address, "/limited/1", &[&admin]).status, 200);
-    }
-    app.take();
-    for (name, address) in
-        [("nginx", nginx.address), ("traefik", traefik.address), ("envoy", envoy.address)]
-    {
-        let response = http::get(address, "/limited/1", &[&admin]);
-        is_over(name, &response);
-        assert_eq!(response.json()["error"], "too_many_requests", "{name}");
-        assert_eq!(response.header("cache-control"), Some("no-store"), "{name}");
-        assert_eq!(app.take().len(), 0, "{name}");
-        // A 403 for another reason stays one, and says nothing of waiting.
-        let response = http::get(address, "/admin/1", &[&admin]);
-        assert_eq!((response.status, response.header("retry-after")), (403, None), "{name}");
-        assert!(response.header("www-authenticate").is_some(), "{name}: {response:?}");
-    }
-    // The gate itself: 403 with the time to wait, since nginx would make 500 of a 429.
-    let nginx_lines = [
-        "X-Original-Method: GET",
-        "X-Original-Proto: https",
-        "X-Original-Host: app.test",
-        "X-Original-URI: /limited/1",
-    ];
-    let ingress_lines = ["X-Original-Method: GET", "X-Original-URL: https://app.test/limited/1"];
-    for (path, lines) in
-        [("/validate_request", &nginx_lines[..]), ("/validate_request/ingress", &ingress_lines)]
-    {
-        let response = http::get(gate.address, path, &[lines, &[&admin]].concat());
-        assert_eq!(response.status, 403, "{path}");
-        assert!(response.header("retry-after").is_some(), "{path}: {response:?}");
-    }
-    assert_eq!(nginx.errors(), Vec::<String>::new());
 }
 
 #[test]
