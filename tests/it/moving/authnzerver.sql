@@ -1,6 +1,6 @@
 -- A database of authnzerver (its repository at 9a038e3, newer than 0.1.3 on PyPI), made by its own code with argon2-cffi
--- 25.1.0: the tables as SQLAlchemy makes them, and what create_new_user, set_user_emailaddr_verified, internal_edit_user,
--- internal_toggle_user_lock, auth_session_new and issue_apikey left in them. On PostgreSQL DATETIME is TIMESTAMP.
+-- 25.1.0, as in make_authnzerver.py: the tables as SQLAlchemy makes them, and some of the rows. On PostgreSQL DATETIME is
+-- TIMESTAMP.
 
 CREATE TABLE roles (
     name VARCHAR(100) NOT NULL,
