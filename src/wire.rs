@@ -1,6 +1,6 @@
 //! The parts that services and the server share: notes in the extensions of requests and responses,
 //! the detection of a gateway's question, bounds for listeners of all kinds, the dispatch of gRPC
-//! calls, a throttle of warnings, files that are read again, and the HTTPS client.
+//! calls, a throttle of warnings, files that are read again, the HTTPS client, and security headers.
 
 pub mod body;
 pub mod budget;
@@ -9,6 +9,7 @@ pub(crate) mod file;
 pub(crate) mod grpc;
 pub mod https;
 pub mod networks;
+pub mod security_headers;
 pub(crate) mod warning_throttle;
 
 use http::HeaderMap;

@@ -22,7 +22,10 @@ impl Opening {
         at: &ListenerConfig,
         limits: &Limits,
     ) -> anyhow::Result<Listeners> {
-        let open = |files| Tls::open(name, files, Arc::clone(&self.clock), &self.metrics);
+        let pseudonyms = &limits.pseudonyms;
+        let open = |files| {
+            Tls::open(name, files, Arc::clone(&self.clock), &self.metrics, pseudonyms.clone())
+        };
         let tls = at.tls.clone().map(open).transpose();
         let tls =
             tls.with_context(|| format!("cannot use the TLS files of the {name} listener"))?;

@@ -12,6 +12,7 @@ use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, health};
 use crate::server::{Listeners, Shutdown};
 use crate::telemetry::metrics::{CONTENT_TYPE, Exposition};
+use crate::wire::security_headers::SecurityHeaders;
 
 /// Service of the metrics listener.
 #[derive(Clone, Debug)]
@@ -27,7 +28,11 @@ pub(super) struct MetricsEndpoint {
 pub(super) async fn serve(listeners: Listeners, endpoint: MetricsEndpoint, ended: Shutdown) {
     let answer = move |peer, request| {
         let endpoint = endpoint.clone();
-        async move { endpoint.answer(peer, request).await }
+        async move {
+            let mut response = endpoint.answer(peer, request).await;
+            SecurityHeaders::default().add(&mut response);
+            response
+        }
     };
     listeners.serve(answer, &ended).await;
 }

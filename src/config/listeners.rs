@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::audit;
 use super::file_permissions;
 use super::reader::Reader;
 use super::settings::{self, Setting};
@@ -199,6 +200,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
         max_headers: reader.get(settings::MAX_HEADERS),
         idle_timeout: reader.get(settings::IDLE_TIMEOUT),
         socket_mode: reader.get(settings::SOCKET_MODE),
+        pseudonyms: audit::pseudonyms(reader),
         ..Limits::default()
     }
 }

@@ -9,7 +9,7 @@ use super::inquiry::{Inquiry, truncated};
 use super::metrics::EntryPoint;
 use super::verdict::Verdict;
 use crate::policy::canonical::Refusal;
-use crate::secret::pseudonym::{Personal, Pseudonyms};
+use crate::secret::pseudonym::Pseudonyms;
 use crate::wire::{ACCESS_ALLOWED, ACCESS_REFUSED};
 
 /// The answers that are written to the log.
@@ -50,7 +50,7 @@ macro_rules! access {
             verdict = $verdict,
             code = $code,
             status = $line.status.as_u16(),
-            client = $line.address(),
+            client = $line.client.map(|client| $line.pseudonyms.of_address(client)),
             user = $user,
             route = $verdict_of.route(),
             refusal = $refusal,
@@ -75,12 +75,6 @@ pub(super) struct AccessLine<'l> {
 }
 
 impl AccessLine<'_> {
-    /// The client's address as it is written.
-    fn address(&self) -> Option<String> {
-        let address = self.client?.to_string();
-        Some(self.pseudonyms.of(Personal::Address, &address).into_owned())
-    }
-
     /// Writes the line.
     pub(super) fn write(&self, verdict: &Verdict) {
         match verdict {

@@ -237,8 +237,7 @@ impl Entry<'_> {
     pub fn address(self, address: Option<IpAddr>) -> Self {
         match address {
             Some(address) => {
-                let address = address.to_string();
-                let address = self.audit.pseudonyms.of(Personal::Address, &address);
+                let address = self.audit.pseudonyms.of_address(address);
                 self.text("address", &address)
             }
             None => self,

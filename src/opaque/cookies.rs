@@ -10,15 +10,22 @@ pub struct CookiePair {
     pub token: &'static str,
     /// Beside them, the one with the id by which a device comes again. It proves nothing.
     pub device: &'static str,
+    /// Beside them, the one with the token against forged requests. It is no credential.
+    pub csrf: &'static str,
 }
 
 impl CookiePair {
     /// Names that bind a browser: secure, from this very host, for the whole of it (the `__Host-`
     /// prefix, RFC 6265bis, section 4.1.3.2).
-    pub const HOST: Self =
-        Self { user: "__Host-user_id", token: "__Host-access_token", device: "__Host-device_id" };
+    pub const HOST: Self = Self {
+        user: "__Host-user_id",
+        token: "__Host-access_token",
+        device: "__Host-device_id",
+        csrf: "__Host-csrf_token",
+    };
     /// tp-auth's.
-    pub const TP_AUTH: Self = Self { user: "user_id", token: "access_token", device: "device_id" };
+    pub const TP_AUTH: Self =
+        Self { user: "user_id", token: "access_token", device: "device_id", csrf: "csrf_token" };
 
     /// Reads the setting; `None`: there are no such cookies.
     ///

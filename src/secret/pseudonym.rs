@@ -5,6 +5,7 @@
 //! is the same.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -68,6 +69,15 @@ impl Pseudonyms {
         context.update(text.as_bytes());
         let tag = context.sign();
         Cow::Owned(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&tag.as_ref()[..KEPT_BYTES])))
+    }
+
+    /// The pseudonym of an address, as it is written.
+    pub fn of_address(&self, address: IpAddr) -> String {
+        let address = address.to_string();
+        match self.of(Personal::Address, &address) {
+            Cow::Owned(hash) => hash,
+            Cow::Borrowed(_) => address,
+        }
     }
 
     /// The pseudonym of a user's id. An id that is random (a UUID, or one that was made here) or a

@@ -44,12 +44,13 @@ impl Listeners {
             Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let (idle, request) = (limits.idle_timeout, limits.request_timeout);
         let connections = by_address(usize::MAX, limits.max_per_address);
+        let pseudonyms = limits.pseudonyms.clone();
         let tls = self.tls();
         let watching = watch(tls.clone());
         let spawn = |socket: Socket, permit| {
             let peer = peer(&socket);
             let Ok(reservation) = connections.reserve(peer, 1) else {
-                let client = peer.map(tracing::field::display);
+                let client = peer.map(|peer| pseudonyms.of_address(peer));
                 tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                 return;
             };

@@ -41,6 +41,7 @@ pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};
 pub use tls::{Tls, TlsError, TlsFile, TlsFiles, TlsMetrics};
 
+use crate::secret::pseudonym::Pseudonyms;
 use crate::wire::networks::Networks;
 
 /// A listener's addresses and TLS, as configured.
@@ -106,6 +107,8 @@ pub struct Limits {
     pub pings: bool,
     /// Permission bits of unix sockets, as in `0o660`.
     pub socket_mode: u32,
+    /// What the log has in place of clients' addresses.
+    pub pseudonyms: Pseudonyms,
 }
 
 impl Limits {
@@ -142,6 +145,7 @@ impl Default for Limits {
             max_bodies: 32,
             pings: false,
             socket_mode: 0o660,
+            pseudonyms: Pseudonyms::default(),
         }
     }
 }

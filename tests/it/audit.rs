@@ -3,6 +3,7 @@
 
 mod pseudonyms;
 mod queue;
+mod retention;
 mod search;
 mod table;
 

@@ -15,7 +15,7 @@ const PASSWORD: [(&str, &str); 3] =
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 
 /// Method, path and the operation itself.
-fn operations(document: &Value) -> Vec<(String, String, Value)> {
+pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let all = paths.iter().flat_map(|(path, item)| {
         let item = item.as_object().expect("operations").iter();

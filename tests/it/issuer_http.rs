@@ -1,6 +1,7 @@
 //! The issuer over HTTP, byte by byte: statuses, headers and bodies that clients go by, and what is never let in.
 
 mod cookies;
+mod csrf;
 mod grants;
 mod hook;
 mod introspection;

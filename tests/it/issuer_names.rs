@@ -149,17 +149,18 @@ fn cookies_of_a_session_that_is_over_are_cleared() {
     };
     let are_cleared = |answer: &Response| {
         let set = cookies(answer);
-        set.len() == 2 && set.iter().all(|cookie| cookie.contains("Max-Age=0"))
+        set.len() == 3 && set.iter().all(|cookie| cookie.contains("Max-Age=0"))
     };
     let (line, login) = log_in();
     let sid = tokens::claims(login["access_token"].as_str().expect("a token"))["sid"].clone();
     let own = format!("/sessions/{}", sid.as_str().expect("a session"));
-    let ended = issuer.send("DELETE", &own, &[&line], b"");
+    const OWN_PAGE: &str = "Sec-Fetch-Site: same-origin";
+    let ended = issuer.send("DELETE", &own, &[&line, OWN_PAGE], b"");
     assert!(ended.status == 200 && are_cleared(&ended), "{ended:?}");
     for (method, path) in [("POST", "/logout"), ("DELETE", "/sessions")] {
-        let over = issuer.send(method, path, &[&line], b"");
+        let over = issuer.send(method, path, &[&line, OWN_PAGE], b"");
         assert!(over.status == 401 && are_cleared(&over), "{method} {path}: {over:?}");
-        let none = issuer.send(method, path, &[], b"");
+        let none = issuer.send(method, path, &[OWN_PAGE], b"");
         assert!(none.status == 401 && are_cleared(&none), "{method} {path}: {none:?}");
         // Another site's page must not log its visitor out.
         for lines in
@@ -169,6 +170,6 @@ fn cookies_of_a_session_that_is_over_are_cleared() {
             assert!(matches!(evil.status, 401 | 403) && cookies(&evil).is_empty(), "{evil:?}");
         }
     }
-    let kept = issuer.send("DELETE", "/sessions?except=current", &[&line], b"");
+    let kept = issuer.send("DELETE", "/sessions?except=current", &[&line, OWN_PAGE], b"");
     assert!(kept.status == 401 && cookies(&kept).is_empty(), "{kept:?}");
 }

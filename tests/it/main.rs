@@ -70,6 +70,7 @@ mod remote_jwks;
 mod repeated_input;
 mod request_limits;
 mod secrets_in_logs;
+mod security_headers;
 mod sender_constrained;
 mod server;
 mod session_binding;

@@ -1,11 +1,12 @@
 //! Answers of the gate that no gateway reads: of probes, of `/validate`, and at wrong paths.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::gate::jwthenticator;
+use crate::wire::security_headers::SecurityHeaders;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -31,8 +32,7 @@ pub(super) fn json(status: StatusCode, body: String) -> Answer {
 fn finish(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    SecurityHeaders::default().add(&mut response);
     response
 }

@@ -30,7 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest wait of a search for the events before it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait at the end of the process.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are events")]
@@ -221,7 +221,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Waits until all events so far are written, for ten seconds at most. What is left is lost, and
+    /// Waits until all events so far are written, for five seconds at most. What is left is lost, and
     /// so is what comes later. Returns how many were lost.
     pub async fn finish(mut self) -> u64 {
         self.stop.cancel();

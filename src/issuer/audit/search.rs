@@ -14,7 +14,7 @@ use crate::account::{
 };
 use crate::clock::UnixTime;
 use crate::issuer::error::IssueError;
-use crate::secret::pseudonym::{Personal, Pseudonyms, is_pseudonym};
+use crate::secret::pseudonym::{Pseudonyms, is_pseudonym};
 
 /// The number of events on a page where nobody says how many.
 pub const USUAL_LIMIT: usize = 100;
@@ -121,7 +121,7 @@ impl EventSearch {
             let address: IpAddr = text
                 .parse()
                 .map_err(|_| BadSearch(format!("address {text:?} is no IP address")))?;
-            Ok(pseudonyms.of(Personal::Address, &address.to_string()).into_owned())
+            Ok(pseudonyms.of_address(address))
         };
         let (from, to) = period(self.from.as_deref(), self.to.as_deref())?;
         Ok(EventFilter {

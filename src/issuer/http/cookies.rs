@@ -1,11 +1,10 @@
-//! Cookies for browsers: whose session it is, and the access token; tp-auth's pair.
+//! Cookies for browsers: whose session it is, and the access token, which is tp-auth's pair; beside
+//! them the token against forged requests, and the id of the device.
 
 use axum::response::Response;
-use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
 
-use super::cors::CorsConfig;
-use crate::issuer::error::IssueError;
 use crate::opaque::{CookiePair, cookie_of_user};
 use crate::session::DeviceId;
 
@@ -13,6 +12,19 @@ use crate::session::DeviceId;
 pub(super) fn set(pair: CookiePair, response: &mut Response, user: &str, token: &str) {
     append(response, pair.user, &cookie_of_user(user), "");
     append(response, pair.token, token, "");
+}
+
+/// Adds the cookie with the token against forged requests, which scripts of our pages may read.
+pub(super) fn set_csrf(pair: CookiePair, response: &mut Response, token: &str) {
+    let text = format!("{}={token}; Path=/; Secure; SameSite=Strict", pair.csrf);
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// The token against forged requests in its cookie, if it is there, once.
+pub(super) fn csrf(pair: CookiePair, headers: &HeaderMap) -> Option<String> {
+    one_of(headers, pair.csrf)
 }
 
 /// Has the browser keep the id of its device for a year from now, whoever logs in or out.
@@ -29,6 +41,7 @@ pub(super) fn device(pair: CookiePair, headers: &HeaderMap) -> Option<DeviceId> 
 pub(super) fn clear(pair: CookiePair, response: &mut Response) {
     append(response, pair.user, "", "; Max-Age=0");
     append(response, pair.token, "", "; Max-Age=0");
+    append(response, pair.csrf, "", "; Max-Age=0");
 }
 
 fn append(response: &mut Response, name: &str, value: &str, more: &str) {
@@ -41,40 +54,6 @@ fn append(response: &mut Response, name: &str, value: &str, more: &str) {
 /// The cookie that names the user, and the access token, if both are there, each once.
 pub(super) fn read(pair: CookiePair, headers: &HeaderMap) -> Option<(String, String)> {
     Some((one_of(headers, pair.user)?, one_of(headers, pair.token)?))
-}
-
-/// Refuses what another site's page may have sent: browsers add our cookies by themselves.
-///
-/// # Errors
-/// [`IssueError::Forbidden`].
-pub(super) fn check_site(
-    method: &Method,
-    headers: &HeaderMap,
-    cors: Option<&CorsConfig>,
-) -> Result<(), IssueError> {
-    if method.is_safe() {
-        return Ok(());
-    }
-    let text = |name: http::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let may_send_cookies = cors.filter(|cors| cors.credentials);
-    if may_send_cookies.zip(text(ORIGIN)).is_some_and(|(cors, origin)| cors.allows(origin)) {
-        return Ok(());
-    }
-    let is_own = match text(http::HeaderName::from_static("sec-fetch-site")) {
-        Some(site) => matches!(site, "same-origin" | "none"),
-        None => match text(ORIGIN) {
-            None => true,
-            Some(origin) => {
-                let host = origin.split_once("://").map(|(_, host)| host);
-                host.is_some() && host == text(HOST)
-            }
-        },
-    };
-    if is_own {
-        Ok(())
-    } else {
-        Err(IssueError::Forbidden("cookies are not accepted from another site's page"))
-    }
 }
 
 fn one_of(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -112,31 +91,6 @@ mod tests {
             let (named, token) = read(CookiePair::HOST, &headers).expect("both");
             assert!(names_user(&named, user), "{named}");
             assert_eq!(token, "token");
-        }
-    }
-
-    #[test]
-    fn a_page_of_another_site_is_refused() {
-        for (site, origin, method, is_own) in [
-            (Some("same-origin"), None, Method::POST, true),
-            (Some("none"), None, Method::DELETE, true),
-            (Some("cross-site"), None, Method::POST, false),
-            (Some("same-site"), None, Method::POST, false),
-            (Some("cross-site"), None, Method::GET, true),
-            (None, Some("https://id.example"), Method::POST, true),
-            (None, Some("https://evil.example"), Method::POST, false),
-            (None, Some("null"), Method::POST, false),
-            (None, None, Method::POST, true),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static("id.example"));
-            if let Some(site) = site {
-                headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            }
-            if let Some(origin) = origin {
-                headers.insert(ORIGIN, HeaderValue::from_static(origin));
-            }
-            assert_eq!(check_site(&method, &headers, None).is_ok(), is_own, "{site:?} {origin:?}");
         }
     }
 }

@@ -8,6 +8,7 @@
 mod audit;
 mod cookies;
 mod cors;
+mod csrf;
 mod discovery;
 mod document;
 mod form;
@@ -30,7 +31,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::header::{HOST, X_CONTENT_TYPE_OPTIONS};
+use http::header::HOST;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -48,6 +49,7 @@ use crate::secret::Secret;
 use crate::wire::BodyRead;
 use crate::wire::body::Bodies;
 use crate::wire::networks::Networks;
+use crate::wire::security_headers::SecurityHeaders;
 
 /// Configuration of the routes.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub struct Routes {
     web: Arc<Web>,
     router: Router,
     bodies: Bodies,
+    /// True for the listener that browsers reach by PUBLIC_URL.
+    is_public: bool,
 }
 
 impl Web {
@@ -101,17 +105,17 @@ impl Web {
 
     /// Those for applications and people, behind the gateway.
     pub fn public(self: &Arc<Self>) -> Routes {
-        self.routes(router::public(self))
+        self.routes(router::public(self), true)
     }
 
     /// Those for other services of this host, and for administrators.
     pub fn internal(self: &Arc<Self>) -> Routes {
-        self.routes(router::internal(self))
+        self.routes(router::internal(self), false)
     }
 
-    fn routes(self: &Arc<Self>, router: Router) -> Routes {
+    fn routes(self: &Arc<Self>, router: Router, is_public: bool) -> Routes {
         let bodies = Bodies::new(self.config.trusted_proxies.clone());
-        Routes { web: Arc::clone(self), router, bodies }
+        Routes { web: Arc::clone(self), router, bodies, is_public }
     }
 }
 
@@ -129,11 +133,27 @@ impl Routes {
         peer: Option<IpAddr>,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
+        let mut response = self.respond(peer, request).await;
+        let is_https = self.is_public && self.web.config.public_url.starts_with("https://");
+        SecurityHeaders { is_https }.add(&mut response);
+        response
+    }
+
+    async fn respond(
+        &self,
+        peer: Option<IpAddr>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
         let (mut head, body) = request.into_parts();
         // Whoever reads one of two has another opinion than whoever reads the other (RFC 9112,
         // section 3.2).
         if head.headers.get_all(HOST).iter().count() > 1 {
             return empty(StatusCode::BAD_REQUEST);
+        }
+        // HTTP/2 has the host in the address alone.
+        if let Some(host) = head.uri.authority().map(|it| HeaderValue::from_str(it.as_str())) {
+            let Ok(host) = host else { return empty(StatusCode::BAD_REQUEST) };
+            head.headers.entry(HOST).or_insert(host);
         }
         let body = match self.bodies.read(peer, body).await {
             Ok(body) => body,
@@ -152,7 +172,6 @@ impl Routes {
         let Ok(body) = body.collect().await else {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         };
-        head.headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         head.extensions.insert(BodyRead);
         Response::from_parts(head, Full::new(body.to_bytes()))
     }

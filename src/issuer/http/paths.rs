@@ -10,6 +10,9 @@ pub(super) const INTROSPECT: &str = "/introspect";
 // The sessions of whoever asks.
 pub(super) const LOGOUT: &str = "/logout";
 pub(super) const SESSIONS: &str = "/sessions";
+pub(super) const ACCOUNT_EVENTS: &str = "/account/events";
+/// A token against forged requests, for who acts by cookies.
+pub(super) const CSRF: &str = "/csrf";
 pub(super) const SESSION: &str = "/sessions/{id}";
 pub(super) const TICKET: &str = "/ticket";
 
@@ -40,7 +43,7 @@ pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
 
 /// Those that no other route may have.
-const TAKEN: [&str; 17] = [
+const TAKEN: [&str; 19] = [
     TICKET,
     TOKEN,
     REFRESH,
@@ -48,6 +51,8 @@ const TAKEN: [&str; 17] = [
     INTROSPECT,
     LOGOUT,
     SESSIONS,
+    CSRF,
+    ACCOUNT_EVENTS,
     AUTHENTICATE,
     VALIDATE,
     VALIDATE_REQUEST,

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::reply::not_found;
 use super::{
-    Web, audit, discovery, document, internal, jwthenticator, paths, permissions, revoke, sessions,
-    ticket, token,
+    Web, audit, csrf, discovery, document, internal, jwthenticator, paths, permissions, revoke,
+    sessions, ticket, token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -44,10 +44,11 @@ pub(super) fn internal(web: &Arc<Web>) -> Router {
 }
 
 fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
-    let router = OpenApiRouter::with_openapi(document::base_document())
+    let mut router = OpenApiRouter::with_openapi(document::base_document())
         .routes(routes!(token::token))
         .routes(routes!(revoke::revoke))
         .routes(routes!(revoke::introspect))
+        .routes(routes!(csrf::token))
         .routes(routes!(sessions::logout))
         .routes(routes!(sessions::list, sessions::end_all))
         .routes(routes!(sessions::end_one))
@@ -57,6 +58,9 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(discovery::health))
         .routes(routes!(discovery::healthcheck))
         .routes(routes!(discovery::ready));
+    if web.issuance.audit.is_searchable() {
+        router = router.routes(routes!(audit::list_own));
+    }
     if web.config.disable_external {
         return router;
     }

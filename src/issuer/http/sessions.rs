@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::cookies::{self, check_site};
 use super::reply::{ErrorBody, json as reply};
-use super::{Web, paths};
+use super::{Web, cookies, paths};
 use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::revocation::Bearer;
@@ -101,7 +100,8 @@ impl SessionView {
 
 impl Web {
     /// Finds the user who calls, by a bearer token or by cookies. The caller must be the client to
-    /// which sessions are bound.
+    /// which sessions are bound. Everybody who acts by cookies comes through here, and owes a proof that
+    /// a page of ours sent the request, unless it changes nothing.
     pub(super) async fn bearer(
         &self,
         method: &Method,
@@ -123,7 +123,7 @@ impl Web {
         }
         let both = self.config.cookies.and_then(|pair| cookies::read(pair, headers));
         let (user, token) = both.ok_or(IssueError::MissingToken)?;
-        check_site(method, headers, self.config.cors.as_ref())?;
+        self.config.forgery_check().check(method, headers)?;
         let bearer = self.issuance.revocation.bearer(&token).await?;
         if names_user(&user, bearer.user.as_str()) {
             Ok(bearer)
@@ -134,7 +134,7 @@ impl Web {
 
     /// Has the browser forget cookies that are of no use any more, where its own page asks.
     fn clear_cookies(&self, response: &mut Response, method: &Method, headers: &HeaderMap) {
-        let is_own = || check_site(method, headers, self.config.cors.as_ref()).is_ok();
+        let is_own = || self.config.forgery_check().check(method, headers).is_ok();
         if let Some(pair) = self.config.cookies.filter(|_| is_own()) {
             cookies::clear(pair, response);
         }
@@ -171,7 +171,7 @@ pub(super) fn ended(ended: u64) -> Response {
     responses(
         (status = 200, description = "It has ended, and the cookies are deleted", body = serde_json::Value, example = json!({"status": 200})),
         (status = 401, description = "There is no live session", body = ErrorBody),
-        (status = 403, description = "Another site's page sent the cookies", body = ErrorBody),
+        (status = 403, description = "Cookies came without a proof that a page of ours sent them", body = ErrorBody),
         (status = 503, description = "The store does not answer: the session may live on", body = ErrorBody),
     ),
 )]
@@ -199,7 +199,7 @@ pub(super) async fn logout(
     responses(
         (status = 200, description = "The live ones", body = SessionList),
         (status = 401, description = "There is no live session", body = ErrorBody),
-        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or cookies came without a proof that a page of ours sent them", body = ErrorBody),
         (status = 501, description = "Sessions are in memcached, which cannot list them", body = ErrorBody),
         (status = 503, description = "The store does not answer", body = ErrorBody),
     ),
@@ -225,7 +225,7 @@ pub(super) async fn list(
     responses(
         (status = 200, description = "So many have ended; with memcached, which cannot count them, 1", body = EndedAnswer),
         (status = 401, description = "There is no live session", body = ErrorBody),
-        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or cookies came without a proof that a page of ours sent them", body = ErrorBody),
         (status = 503, description = "The store does not answer: some may live on", body = ErrorBody),
         (status = 501, description = "All but this one, and sessions are in memcached, which cannot list them", body = ErrorBody),
     ),
@@ -265,7 +265,7 @@ pub(super) async fn end_all(
     responses(
         (status = 200, description = "It has ended", body = EndedAnswer),
         (status = 401, description = "There is no live session", body = ErrorBody),
-        (status = 403, description = "The session was not opened by a password, or another site's page sent the cookies", body = ErrorBody),
+        (status = 403, description = "The session was not opened by a password, or cookies came without a proof that a page of ours sent them", body = ErrorBody),
         (status = 404, description = "It is not one of mine", body = ErrorBody),
         (status = 503, description = "The store does not answer: it may live on", body = ErrorBody),
     ),

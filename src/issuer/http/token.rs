@@ -7,14 +7,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::cookies::{self, check_site};
 use super::form::Form;
 use super::reply::{ErrorBody, json};
-use super::{Web, paths};
+use super::{Web, cookies, csrf, paths};
 use crate::account::Client;
 use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
@@ -134,7 +133,7 @@ pub(super) async fn token(
 ) -> Result<Response, IssueError> {
     // Another site's page must not log its visitor in as somebody else.
     if web.config.cookies.is_some() {
-        check_site(&Method::POST, &headers, web.config.cors.as_ref())?;
+        web.config.forgery_check().refuse_other_sites(&headers)?;
     }
     let mut form = Form::read(content_type(&headers), &body)?;
     let caller = web.with_device(caller, &headers, &mut form)?;
@@ -143,6 +142,10 @@ pub(super) async fn token(
     let mut response = json(StatusCode::OK, &answer);
     if let Some(pair) = web.config.cookies {
         cookies::set(pair, &mut response, issued.user.as_str(), &answer.access_token);
+        // Without it the login is good all the same: GET /csrf gives another.
+        if let Ok(token) = csrf::new_token(&answer.access_token, web.issuance.random.as_ref()) {
+            cookies::set_csrf(pair, &mut response, &token);
+        }
         if let Some(device) = &caller.device_id {
             cookies::set_device(pair, &mut response, device);
         }

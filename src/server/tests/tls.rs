@@ -22,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Limits, Server, TIMEOUT, Tls};
 use crate::clock::{ManualClock, UnixTime};
+use crate::secret::pseudonym::Pseudonyms;
 use crate::server::{TlsError, TlsFile, TlsFiles, TlsMetrics};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -77,7 +78,13 @@ impl Fixture {
     }
 
     fn open(&self, clients: Option<&Authority>) -> Result<Arc<Tls>, TlsError> {
-        Tls::open("gate", self.files(clients), self.clock.clone(), &self.metrics)
+        Tls::open(
+            "gate",
+            self.files(clients),
+            self.clock.clone(),
+            &self.metrics,
+            Pseudonyms::default(),
+        )
     }
 
     fn start(&self, clients: Option<&Authority>) -> (Server, Arc<Tls>) {

@@ -23,6 +23,7 @@ pub use files::{TlsError, TlsFile, TlsFiles};
 pub use metrics::TlsMetrics;
 
 use crate::clock::Clock;
+use crate::secret::pseudonym::Pseudonyms;
 use crate::wire::warning_throttle::WarningThrottle;
 use files::{Contents, Usable};
 use metrics::ListenerMetrics;
@@ -44,6 +45,7 @@ pub struct Tls {
     clock: Arc<dyn Clock>,
     metrics: ListenerMetrics,
     failed: WarningThrottle,
+    pseudonyms: Pseudonyms,
 }
 
 /// The last read of the files.
@@ -56,7 +58,8 @@ struct LastRead {
 }
 
 impl Tls {
-    /// Reads the files; `listener` is its name in the log and in metrics.
+    /// Reads the files; `listener` is its name in the log and in metrics, `pseudonyms` makes what the log has
+    /// in place of addresses.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -65,6 +68,7 @@ impl Tls {
         files: TlsFiles,
         clock: Arc<dyn Clock>,
         metrics: &TlsMetrics,
+        pseudonyms: Pseudonyms,
     ) -> Result<Arc<Self>, TlsError> {
         let contents = files.read()?;
         let usable = files.configure(&contents)?;
@@ -77,6 +81,7 @@ impl Tls {
             clock,
             metrics: metrics.of(listener),
             failed: WarningThrottle::default(),
+            pseudonyms,
         };
         tls.metrics.reloaded.set(1);
         tls.show_expiry();
@@ -103,7 +108,7 @@ impl Tls {
             self.metrics.refused.inc();
             // Who just hangs up, as probes of a port do, is not worth a line.
             if error.kind() == io::ErrorKind::InvalidData && self.failed.is_due() {
-                let client = peer.map(tracing::field::display);
+                let client = peer.map(|peer| self.pseudonyms.of_address(peer));
                 tracing::warn!(listener = self.listener, client, %error, "a TLS handshake failed");
             }
         }

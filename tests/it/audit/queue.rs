@@ -132,8 +132,13 @@ async fn events_wait_for_a_database_that_is_down_and_are_written_once_it_is_back
     fixture.table.is_down.store(false, Ordering::SeqCst);
     // Batches that were too large are tried again in parts; what they had written is not there twice.
     fixture.table.takes.store(200, Ordering::SeqCst);
-    assert_eq!(fixture.writer.finish().await, 0);
-    let kept = fixture.table.events(&all(), None, usize::MAX).await.expect("events");
+    let written = async {
+        while fixture.kept().await.len() < 700 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("written");
+    let kept = fixture.kept().await;
     let users: Vec<_> =
         kept.iter().rev().map(|event| event.user.clone().expect("a user")).collect();
     let expected: Vec<_> = (0..700).map(|n| format!("u{n}")).collect();

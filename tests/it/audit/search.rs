@@ -104,6 +104,20 @@ fn events_in_postgresql_are_searched_over_http_and_by_commands() {
 }
 
 #[test]
+fn a_name_that_no_database_can_hold_keeps_no_other_event_out() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let realm = Realm::issuing().with("ACCOUNTS_URL", &server.database());
+    let (_realm, issuer, _) = with_a_history(realm);
+    let long = "é".repeat(5_000);
+    for name in ["nul\0nul", &long] {
+        assert_eq!(issuer.by_password(name, WRONG, &[]).status, 400);
+        let found = found(&issuer, "limit=1").remove(0);
+        let login = text(&found, "login");
+        assert!(login == "nul\u{fffd}nul" || login == "é".repeat(127), "{found}");
+    }
+}
+
+#[test]
 fn a_search_that_cannot_be_read_finds_nothing_rather_than_too_much() {
     let (realm, issuer, _) = with_a_history(Realm::issuing());
     for query in [
@@ -144,6 +158,35 @@ fn nobody_but_the_administrator_searches() {
     let routes: Vec<_> = refused.iter().rev().map(|event| text(event, "reason")).collect();
     let summary = "/admin/audit/summary";
     assert_eq!(routes, ["/admin/audit", "/admin/audit", summary, summary]);
+}
+
+#[test]
+fn everybody_sees_what_happened_to_the_own_account_and_to_no_other() {
+    let (realm, issuer, id) = with_a_history(Realm::issuing());
+    realm.add_user("bob", WRONG, &["user:read"]);
+    let key = realm.ask(&["apikey", "add", "bob"]);
+    let bob = issuer.by_password("bob", WRONG, &[]).json();
+    let own =
+        issuer.with_bearer("GET", "/account/events?limit=2", text(&bob, "access_token")).json();
+    let events = own["events"].as_array().expect("events");
+    assert_eq!(kinds(events), ["login", "key_made"]);
+    let rest = format!("/account/events?cursor={}", text(&own, "next"));
+    let rest = issuer.with_bearer("GET", &rest, text(&bob, "access_token")).json();
+    assert_eq!(kinds(rest["events"].as_array().expect("events")), ["user_added"]);
+    assert!(!own.to_string().contains(&id), "{own}");
+    for query in ["user=alice", "login=alice", "cursor=x"] {
+        let path = format!("/account/events?{query}");
+        assert_eq!(
+            issuer.with_bearer("GET", &path, text(&bob, "access_token")).status,
+            400,
+            "{query}"
+        );
+    }
+    assert_eq!(issuer.send("GET", "/account/events", &[], b"").status, 401);
+    let form = [("grant_type", "urn:portcullis:grant-type:api-key"), ("api_key", &*key)];
+    let narrow = issuer.form("/token", &form, &[]).json();
+    let refused = issuer.with_bearer("GET", "/account/events", text(&narrow, "access_token"));
+    assert_eq!(refused.status, 403, "not for whom a key stands: {refused:?}");
 }
 
 #[test]

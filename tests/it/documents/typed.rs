@@ -9,8 +9,9 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 15] = [
+pub(super) const PAGES: [&str; 16] = [
     "README.md",
+    "docs/how-to/audit.md",
     "docs/how-to/devices.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
@@ -53,6 +54,14 @@ fn the_first_hour_can_be_typed() {
     let Some(shown) = behind_nginx("docs/tutorial.md") else { return };
     for told in ["x-auth-username: alice", "user:write", "user_locked", "portcullis_requests_total"]
     {
+        assert!(shown.contains(told), "{told} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn what_searches_the_audit_log_can_be_typed() {
+    let shown = beside_dev("docs/how-to/audit.md");
+    for told in ["login_refused", "refused logins by name:", "\"refused_addresses\""] {
         assert!(shown.contains(told), "{told} is not in\n{shown}");
     }
 }

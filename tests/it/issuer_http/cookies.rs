@@ -30,7 +30,10 @@ fn a_handle_stands_for_a_token_that_never_leaves() {
     // The id of the device stays for a year, and is no part of the pair.
     let (device, cookies): (Vec<&str>, Vec<&str>) =
         cookies.iter().partition(|cookie| cookie.starts_with("device_id="));
-    assert_eq!((device.len(), cookies.len()), (1, 2), "{cookies:?}");
+    // Nor is the token against forged requests, which scripts may read.
+    let (csrf, cookies): (Vec<&str>, Vec<&str>) =
+        cookies.iter().partition(|cookie| cookie.starts_with("csrf_token="));
+    assert_eq!((device.len(), csrf.len(), cookies.len()), (1, 1, 2), "{cookies:?}");
     for cookie in &cookies {
         assert!(cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict"), "{cookie}");
     }
@@ -50,7 +53,7 @@ fn a_handle_stands_for_a_token_that_never_leaves() {
     let asked = [("token", handle.as_str()), ("client_id", DEMO), ("client_secret", &secret)];
     let known = issuer.form("/introspect", &asked, &[]);
     assert_eq!(known.json()["username"], ALICE.0);
-    let logout = issuer.send("POST", "/logout", &[&line], b"");
+    let logout = issuer.send("POST", "/logout", &[&line, "Sec-Fetch-Site: same-origin"], b"");
     assert_eq!(logout.status, 200);
     assert!(
         logout

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portcullis::clock::SystemClock;
+use portcullis::secret::pseudonym::Pseudonyms;
 use portcullis::server::{Tls, TlsFiles, TlsMetrics};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -97,6 +98,7 @@ impl Certificates {
     /// A listener's TLS of these files.
     pub fn open(&self) -> Arc<Tls> {
         let clock = Arc::new(SystemClock::new());
-        Tls::open("test", self.files(), clock, &TlsMetrics::default()).expect("usable files")
+        let (metrics, pseudonyms) = (TlsMetrics::default(), Pseudonyms::default());
+        Tls::open("test", self.files(), clock, &metrics, pseudonyms).expect("usable files")
     }
 }
