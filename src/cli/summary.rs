@@ -12,6 +12,7 @@ use crate::gate::introspection::IntrospectedIssuer;
 use crate::issuer::policy::RefreshPolicy;
 use crate::policy::Access;
 use crate::server::{Address, ListenerConfig};
+use crate::session::SessionBinding;
 use crate::telemetry::audit::AuditTarget;
 use crate::token::{Algorithm, Issuer, SessionRule, VerifyingKey, algorithm, key_file};
 
@@ -177,6 +178,9 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
     }
     lines.push(line("gateways", &gateways(&config.gate)));
     lines.push(line("policy", &policy(&config.gate)));
+    if let Some(told) = told_of_client(config.sessions.policy.binding) {
+        lines.push(line("bound", told));
+    }
     lines.push(line("metrics", &listener(&config.metrics_listen)));
     if let Some(issuance) = &config.issuance {
         lines.extend(listeners(issuance));
@@ -212,14 +216,32 @@ fn policy(gate: &GateConfig) -> String {
     let loaded = gate.policy.as_ref();
     let routes = loaded.and_then(|loaded| Some((loaded, loaded.set.policy.as_ref()?)));
     let Some((loaded, policy)) = routes else {
-        return "none: a good credential suffices".to_owned();
+        let suffices = "none: a good credential suffices";
+        let anonymous = if gate.admits_anonymous { ", and so does none (ANONYMOUS)" } else { "" };
+        return format!("{suffices}{anonymous}");
     };
     let default = match policy.default_access() {
         Access::Denied => "deny",
         Access::Public => "public",
-        Access::Required(_) => "token",
+        Access::Required(requirement) if requirement.is_empty() => "token",
+        Access::Required(_) => "user",
     };
     format!("{} routes of {}, default {default}", policy.len(), loaded.source.names())
+}
+
+/// What sessions are bound to, and what gateways must tell for it.
+fn told_of_client(binding: SessionBinding) -> Option<&'static str> {
+    match (binding.user_agent, binding.address) {
+        (false, false) => None,
+        (true, false) => Some("sessions to the User-Agent, which gateways must pass on"),
+        (false, true) => {
+            Some("sessions to the address in X-Forwarded-For, which gateways must set")
+        }
+        (true, true) => Some(
+            "sessions to the User-Agent, which gateways must pass on, and the address in \
+             X-Forwarded-For, which they must set",
+        ),
+    }
 }
 
 fn listeners(issuance: &IssuanceConfig) -> [String; 3] {

@@ -110,6 +110,7 @@ fn a_bad_credential_is_refused_where_none_would_pass() {
     assert_eq!(get(gate.address, &format!("{TRAEFIK}?scope=a"), &[]).status, 401);
     let told = realm.exits(0, &["check-config"], "").errors;
     assert!(told.contains("ANONYMOUS: every request without a credential passes"), "{told}");
+    assert!(told.contains("and so does none (ANONYMOUS)"), "{told}");
 }
 
 #[test]

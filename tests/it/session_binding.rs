@@ -140,6 +140,9 @@ fn nobody_logs_in_who_does_not_tell_what_sessions_are_bound_to() {
     assert!(realm.ask_json(&["session", "list", "--json"]).as_array().is_some_and(Vec::is_empty));
     let told = Realm::new().with("SESSION_BINDING", "ip").exits(64, &["check-config"], "").errors;
     assert!(told.contains("SESSION_BINDING: ") && told.contains("`user-agent,address`"), "{told}");
+    let bound = Realm::new().with("SESSION_BINDING", "address,user-agent");
+    let bound = bound.exits(0, &["check-config"], "").errors;
+    assert!(bound.contains("sessions to the User-Agent, which gateways must pass on"), "{bound}");
     let open = Realm::new()
         .with("SESSION_BINDING", "address")
         .with("LISTEN", "0.0.0.0:0")
