@@ -60,7 +60,7 @@ fn main() {
         for store in ["memory", "sqlite"] {
             println!("over {store}:");
             let dependencies = dependencies(folder.path(), store, &passwords, &hash).await;
-            measure(&dependencies, argon).await;
+            Box::pin(measure(&dependencies, argon)).await;
         }
     });
 }

@@ -3,6 +3,7 @@
 
 mod audit_event;
 mod claims;
+mod key_bounds;
 mod name;
 pub mod password;
 pub mod policy;
@@ -13,10 +14,11 @@ mod user_lookup;
 
 pub use audit_event::{AuditEvent, AuditStore, EventCursor, EventFilter, EventSummary};
 pub use claims::{claims_of, is_reserved};
+pub use key_bounds::{AddressRange, KeyBounds, KeyUse, NoAddress, UnmetBound, is_path};
 pub use name::{InvalidLogin, Login};
 pub use record::{
-    ApiKey, Client, ClientSecret, KEY_PREFIX, KeyDigest, SECRET_OVERLAP, SentMail, User, UserKind,
-    UserState,
+    ApiKey, Client, ClientSecret, KEY_PREFIX, KEY_REFRESH_PREFIX, KeyDigest, KeyRefresh,
+    KeyUnusable, SECRET_OVERLAP, SentMail, User, UserKind, UserState,
 };
 pub use sql::{PostgresAccounts, SqliteAccounts};
 pub use store::{AccountError, AccountStore};

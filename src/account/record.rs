@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::key_bounds::KeyBounds;
 use super::name::Login;
 use crate::clock::UnixTime;
 use crate::secret::Secret;
-use crate::session::UserId;
+use crate::session::{SessionId, UserId};
 
 /// A user: a person or a program that can log in.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +152,8 @@ pub enum SentMail {
 /// The prefix of keys that are made here, so that people and scanners recognise one anywhere. No
 /// other service may choose such a key.
 pub const KEY_PREFIX: &str = "pk_";
+/// The prefix of the tokens by which such keys are refreshed. They are never taken for keys.
+pub const KEY_REFRESH_PREFIX: &str = "pr_";
 
 /// A key that a program logs in with. The key itself is shown once and never kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,12 +168,52 @@ pub struct ApiKey {
     pub label: Option<String>,
     /// The most scopes that it may be granted; empty: all of its user's.
     pub scopes: Vec<String>,
+    /// The session that it ends with; `None`: it stands by itself.
+    pub session: Option<SessionId>,
+    /// Its other bounds.
+    pub bounds: KeyBounds,
+    /// The version of the application's interface that it was made for. Nothing is decided by it.
+    pub version: Option<String>,
     /// The time at which it was made.
     pub created: UnixTime,
+    /// The time from which it can be used; `None`: at once.
+    pub not_before: Option<UnixTime>,
     /// The time from which it cannot be used; `None`: never.
     pub expires: Option<UnixTime>,
     /// The time of its last use.
     pub last_used: Option<UnixTime>,
+    /// Its refresh token, where it has one.
+    pub refresh: Option<KeyRefresh>,
+    /// The id of the key that took its place when it was refreshed.
+    pub replaced_by: Option<String>,
+}
+
+/// The refresh token of an API key. It works once: another key, with another refresh token, takes
+/// the place of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRefresh {
+    /// The digest of the token that it is found by.
+    pub digest: KeyDigest,
+    /// The id of the first of all keys that were refreshed from one. They end together.
+    pub family: String,
+    /// The time from which it works; `None`: at once.
+    pub not_before: Option<UnixTime>,
+    /// The time from which it does not work.
+    pub expires: UnixTime,
+}
+
+/// The reason why an API key cannot be used at some moment, whatever the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyUnusable {
+    /// Another key took its place.
+    #[error("the API key was refreshed: another one took its place")]
+    Replaced,
+    /// It may be used later.
+    #[error("the API key may not be used yet")]
+    NotYetValid,
+    /// It is over.
+    #[error("the API key has expired")]
+    Expired,
 }
 
 /// The digest of an API key: the hash's name and lower-case hex, as in `sha512:9b71d2...`. Keys are
@@ -263,15 +306,46 @@ impl ClientSecret {
 }
 
 impl ApiKey {
+    /// A key without label, bounds, end and refresh token, for all that its user may do.
+    pub fn new(id: String, user: UserId, digest: KeyDigest, created: UnixTime) -> Self {
+        Self {
+            id,
+            user,
+            digest,
+            label: None,
+            scopes: Vec::new(),
+            session: None,
+            bounds: KeyBounds::default(),
+            version: None,
+            created,
+            not_before: None,
+            expires: None,
+            last_used: None,
+            refresh: None,
+            replaced_by: None,
+        }
+    }
+
     /// The scopes that it may be granted of those of its user.
     pub fn narrow(&self, mut of_user: Vec<String>) -> Vec<String> {
         of_user.retain(|scope| self.scopes.is_empty() || self.scopes.contains(scope));
         of_user
     }
 
-    /// Returns whether it can be used at `now`.
-    pub fn is_live(&self, now: UnixTime) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
+    /// Checks that it can be used at `now`.
+    ///
+    /// # Errors
+    /// The reason why it cannot.
+    pub fn check_usable(&self, now: UnixTime) -> Result<(), KeyUnusable> {
+        if self.replaced_by.is_some() {
+            Err(KeyUnusable::Replaced)
+        } else if self.not_before.is_some_and(|not_before| now < not_before) {
+            Err(KeyUnusable::NotYetValid)
+        } else if self.expires.is_some_and(|expires| expires <= now) {
+            Err(KeyUnusable::Expired)
+        } else {
+            Ok(())
+        }
     }
 }
 

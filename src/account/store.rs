@@ -75,7 +75,14 @@ pub trait AccountStore: Send + Sync + Debug {
     /// The API key of that digest, expired or not.
     async fn key(&self, digest: &KeyDigest) -> Result<Option<ApiKey>, AccountError>;
 
-    /// At most `limit` API keys, newest first; of one user or of all.
+    /// The API key of that id, expired or not.
+    async fn key_by_id(&self, id: &str) -> Result<Option<ApiKey>, AccountError>;
+
+    /// The API key that this refresh token was made for, also where another took its place.
+    async fn key_by_refresh(&self, digest: &KeyDigest) -> Result<Option<ApiKey>, AccountError>;
+
+    /// At most `limit` API keys, newest first; of one user or of all. A key that another took the
+    /// place of is none of them.
     async fn keys(&self, user: Option<&UserId>, limit: usize) -> Result<Vec<ApiKey>, AccountError>;
 
     /// Moves the end of a key. Returns whether there is such a key.
@@ -88,8 +95,24 @@ pub trait AccountStore: Send + Sync + Debug {
     /// Records the time of a use; it never moves back.
     async fn record_key_use(&self, id: &str, at: UnixTime) -> Result<(), AccountError>;
 
-    /// Deletes a key by its id. Returns whether there was one.
+    /// Puts `key` in the place of the one of that id, where no other did so before. Returns whether
+    /// it did; else nothing was changed.
+    ///
+    /// # Errors
+    /// As [`add_key`](Self::add_key).
+    async fn replace_key(&self, old: &str, key: &ApiKey) -> Result<bool, AccountError>;
+
+    /// Deletes a key by its id, and all that were refreshed from one with it, also one that is being
+    /// refreshed at this moment. Returns whether there was one.
     async fn delete_key(&self, id: &str) -> Result<bool, AccountError>;
+
+    /// Deletes all keys of a user. Returns the number of those that no other had taken the place of.
+    async fn delete_keys(&self, user: &UserId) -> Result<u64, AccountError>;
+
+    /// Deletes keys that are of no use to anybody: those that another took the place of, and those
+    /// that were bound to a session, where they and their refresh tokens ended before that time.
+    /// Returns their number.
+    async fn purge_keys(&self, ended_before: UnixTime) -> Result<u64, AccountError>;
 
     /// Adds users and API keys, which may be many: all of them, or none. Calls `added` after each.
     ///

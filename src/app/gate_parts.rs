@@ -174,6 +174,7 @@ impl GateParts<'_> {
         Arc::new(Issuer {
             name: "accounts".into(),
             iss: Some(iss),
+            audiences: own_audiences(self.config),
             user_prefix,
             sessions: SessionRule::Ignored,
             ..Issuer::default()
@@ -184,6 +185,16 @@ impl GateParts<'_> {
 /// True if this process is of no use where its store takes no writes.
 fn needs_writes(config: &Config) -> bool {
     config.issuance.is_some() || config.sessions.policy.inactivity.is_some()
+}
+
+/// The names of this service in tokens, whichever issuer they are of: an API key may be for any.
+fn own_audiences(config: &Config) -> Vec<String> {
+    let issuers = config.tokens.issuers.iter();
+    let all = issuers.flat_map(|issuer| match &issuer.default_audience {
+        Some(default) if issuer.audiences.is_empty() => std::slice::from_ref(default),
+        _ => issuer.audiences.as_slice(),
+    });
+    all.cloned().collect()
 }
 
 /// The name of this service as an issuer: of its tokens, or of its own keys.

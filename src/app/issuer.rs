@@ -194,6 +194,11 @@ fn admin_token(issuance: &IssuanceConfig, random: &dyn Random) -> anyhow::Result
 }
 
 impl BoundIssuer {
+    /// The account store.
+    pub(super) fn accounts(&self) -> Arc<dyn AccountStore> {
+        Arc::clone(&self.app.dependencies.accounts)
+    }
+
     /// Addresses where tokens are issued, with the ports that the system chose.
     pub fn public_addresses(&self) -> Vec<Address> {
         self.public.addresses()

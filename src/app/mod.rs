@@ -256,8 +256,9 @@ impl Bound {
         }
         let closing = Arc::clone(&sessions);
         let events = issuer.as_ref().and_then(BoundIssuer::purged_events);
+        let accounts = issuer.as_ref().map(BoundIssuer::accounts);
         let purged_stores =
-            PurgedStores { sessions: Arc::clone(&sessions), tokens, records, events };
+            PurgedStores { sessions: Arc::clone(&sessions), tokens, records, accounts, events };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::account::{AccountError, AccountStore};
 use crate::clock::{Clock, UnixTime};
 use crate::issuer::audit::Audit;
 use crate::opaque::Tokens;
@@ -23,6 +24,8 @@ pub(super) struct PurgedStores {
     pub(super) sessions: Arc<Sessions>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) records: Records,
+    /// The accounts, where this process has them open to issue tokens.
+    pub(super) accounts: Option<Arc<dyn AccountStore>>,
     pub(super) events: Option<PurgedEvents>,
 }
 
@@ -52,6 +55,14 @@ impl PurgedStores {
         let records = self.records.purge(now).await?;
         Ok(sessions + tokens + records)
     }
+
+    /// Forgets API keys that are of no use to anybody; says how many.
+    async fn purge_keys(&self, now: UnixTime) -> Result<u64, AccountError> {
+        match &self.accounts {
+            Some(accounts) => accounts.purge_keys(now.before(PURGE_AFTER)).await,
+            None => Ok(0),
+        }
+    }
 }
 
 /// Deletes expired records, now and then.
@@ -71,6 +82,11 @@ pub(super) async fn purge_expired(
             Ok(0) => {}
             Ok(purged) => debug!(purged, "forgot what has expired"),
             Err(error) => warn!(%error, "what has expired could not be forgotten"),
+        }
+        match purged_stores.purge_keys(clock.now()).await {
+            Ok(0) => {}
+            Ok(purged) => debug!(purged, "forgot API keys of no use"),
+            Err(error) => warn!(%error, "API keys that are over could not be forgotten"),
         }
         if let Some(events) = &purged_stores.events {
             events.purge(clock.now()).await;

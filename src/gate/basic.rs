@@ -22,7 +22,6 @@ use zeroize::Zeroizing;
 use super::account::identity;
 use super::denial::{Denial, DenialCode};
 use crate::account::{AccountError, AccountStore, Login, User, UserKind, UserState};
-use crate::clock::UnixTime;
 use crate::secret::{Random, RandomFailed, Secret};
 use crate::session::UserId;
 use crate::token::{Issuer, TokenError, Verified};
@@ -199,7 +198,7 @@ impl BasicAccounts {
     }
 
     fn identity(&self, user: &User) -> Result<Verified, TokenError> {
-        identity(&self.issuer, user, &user.scopes, UnixTime::from_millis(u64::MAX))
+        identity(&self.issuer, user, &user.scopes, None)
     }
 
     /// The keyed digest of these parts. Each stands behind its length, so that no two lists of parts

@@ -40,6 +40,7 @@ use super::metrics::{CacheOutcome, GateMetrics};
 use super::single_flight::SingleFlight;
 use super::ticket::AcceptedTickets;
 use super::upstream::{SignedBy, UpstreamJwt};
+use crate::account::KeyBounds;
 use crate::clock::{Clock, UnixTime};
 use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
@@ -309,8 +310,16 @@ impl DecisionCache {
 }
 
 impl CachedDecision {
+    /// The bounds of an API key, which are compared with every request.
+    pub(super) fn key_bounds(&self) -> Option<&KeyBounds> {
+        match &self.basis {
+            Basis::ApiKey(bounds) => Some(bounds),
+            _ => None,
+        }
+    }
+
     fn memory_size(&self) -> u32 {
-        memory_size(&self.token, self.session.as_ref(), &self.headers)
+        memory_size(&self.token, self.session.as_ref(), &self.headers, self.key_bounds())
     }
 }
 

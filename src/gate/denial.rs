@@ -171,6 +171,20 @@ denial_codes! {
         "A ticket opens a web socket, and nothing else",
     ApiKeyUnknown "api_key_unknown" BadCredentials
         "The API key does not exist, was revoked, or its user may not log in",
+    ApiKeyExpired "api_key_expired" BadCredentials
+        "The API key has expired; refresh it, or make another",
+    ApiKeyNotYetValid "api_key_not_yet_valid" BadCredentials
+        "The API key may not be used yet; look at the time from which it is good",
+    ApiKeyReplaced "api_key_replaced" BadCredentials
+        "The API key was refreshed; use the one that took its place",
+    ApiKeyWrongIssuer "api_key_wrong_issuer" BadCredentials
+        "The API key is of another issuer; make one here",
+    ApiKeyWrongAudience "api_key_wrong_audience" BadCredentials
+        "The API key is for another service; use it there, or make one for this host",
+    ApiKeyWrongSubject "api_key_wrong_subject" BadCredentials
+        "The API key is for other paths, or for another user; make one for this path",
+    ApiKeyWrongAddress "api_key_wrong_address" BadCredentials
+        "The API key may not be used from this address, or the gateway does not tell the address",
     CertificateMismatch "certificate_mismatch" BadCredentials
         "The token is bound to a client certificate, and that one was not shown",
     WrongPassword "wrong_password" BadCredentials

@@ -21,8 +21,8 @@ use crate::policy::{Access, Decisions, Facts, Policy, Requirement};
 use crate::session::Session;
 use crate::token::Verified;
 use findings::{
-    cookies_found, credential_found, not_shown, possession_found, session_found, token_found,
-    verify,
+    bounds_found, cookies_found, credential_found, not_shown, possession_found, session_found,
+    token_found, unbound, verify,
 };
 
 /// The outcome of one step.
@@ -216,16 +216,16 @@ async fn take_credential_steps(
     let verified = match (found.source, gate.decisions.tickets()) {
         (CredentialSource::Handshake, Some(tickets)) => {
             let read = tickets.read(found.credential, gate.decisions.verifier(), clock.now()).await;
-            read.map_err(|error| error.to_string())
+            unbound(read)
         }
         _ => verify(gate, kind, found.credential, inquiry.counted_address()).await,
     };
     let (finding, verified) = match verified {
-        Ok(verified) => (Ok(token_found(&verified, clock)), Some(verified)),
+        Ok(found) => (Ok(token_found(&found.0, clock)), Some(found)),
         Err(refused) => (Err(refused), None),
     };
     steps.record(step, finding)?;
-    let token = verified?;
+    let (token, bounds) = verified?;
     let (finding, session) = match session_found(gate, &token).await {
         Ok((finding, session)) => (Ok(finding), session),
         Err(refused) => (Err(refused), None),
@@ -239,6 +239,10 @@ async fn take_credential_steps(
     }
     if let CredentialSource::Pair { .. } = found.source {
         steps.record("cookies", cookies_found(&found.source, &token))?;
+    }
+    if kind == CredentialKind::ApiKey {
+        let met = gate.check_bounds(&bounds, inquiry);
+        steps.record("bounds", bounds_found(&bounds, met))?;
     }
     let shown = gate.check_shown(&found, &token, inquiry);
     let shown = shown.map_err(|denial| not_shown(&denial, &found, &token, inquiry));

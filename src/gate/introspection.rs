@@ -22,7 +22,7 @@ use serde_json::Value;
 use tracing::warn;
 use url::Url;
 
-use super::api_key::is_api_key;
+use super::api_key::{is_api_key, is_key_refresh_token};
 use super::denial::DenialCode;
 use super::metrics::{GateMetrics, IntrospectionOutcome};
 use super::remote::RemoteService;
@@ -113,12 +113,12 @@ impl Introspection {
     }
 
     /// The issuer that is asked about a token: the one whose prefix it has; where one has none, that
-    /// is asked about all that have neither the form of a signed token nor that of our API keys, which
-    /// are secrets of ours also where they are not accepted.
+    /// is asked about all that have neither the form of a signed token nor that of our API keys and of
+    /// their refresh tokens, which are secrets of ours also where they are not accepted.
     pub(super) fn issuer_of(&self, token: &str) -> Option<IssuerIndex> {
         let is_its = |asked: &AskedIssuer| match &asked.endpoint.token_prefix {
             Some(prefix) => token.starts_with(prefix),
-            None => !is_compact_jws(token) && !is_api_key(token),
+            None => !is_compact_jws(token) && !is_api_key(token) && !is_key_refresh_token(token),
         };
         self.issuers.iter().position(is_its).and_then(|it| u16::try_from(it).ok()).map(IssuerIndex)
     }

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use crate::account::KeyBounds;
 use crate::session::Session;
 use crate::token::Verified;
 
@@ -16,12 +17,18 @@ const TEXT_BYTES: usize = 40;
 const MEMBER_BYTES: usize = 72;
 
 /// An estimate of the bytes that a decision with these parts takes in the cache.
-pub(super) fn memory_size(token: &Verified, session: Option<&Session>, headers: &HeaderMap) -> u32 {
+pub(super) fn memory_size(
+    token: &Verified,
+    session: Option<&Session>,
+    headers: &HeaderMap,
+    bounds: Option<&KeyBounds>,
+) -> u32 {
     let headers: usize = headers.values().map(|value| HEADER_BYTES + value.len()).sum();
     let scopes: usize = token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
     let of_session = session.map(|session| object_bytes(&session.claims));
     let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
-    u32::try_from(ENTRY_BYTES + headers + scopes + claims).unwrap_or(u32::MAX)
+    let bounds = bounds.map_or(0, KeyBounds::text_bytes);
+    u32::try_from(ENTRY_BYTES + headers + scopes + claims + bounds).unwrap_or(u32::MAX)
 }
 
 /// The bytes that an object of claims takes.

@@ -164,8 +164,9 @@ impl Gate {
 
     /// Returns whether it depends on the client's address what is decided.
     pub fn needs_client(&self) -> bool {
+        let accepted = self.decisions.accepted_kinds();
         let is_bound = self.decisions.sessions().binding().address;
-        self.has_policy() || self.decisions.basic().is_some() || is_bound
+        self.has_policy() || accepted.basic || accepted.api_keys || is_bound
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -324,6 +325,9 @@ impl Gate {
             _ => self.decisions.decide(found.credential).await?,
         };
         found.source.check(&decision.token.subject)?;
+        if let Some(bounds) = decision.key_bounds() {
+            self.check_bounds(bounds, inquiry)?;
+        }
         self.check_binding(decision.session.as_ref(), inquiry)?;
         self.check_possession(&found, &decision.token, inquiry).await?;
         Ok(decision)

@@ -42,7 +42,8 @@ pub enum Event {
     Refresh,
     /// A refresh was refused.
     RefreshRefused,
-    /// A refresh token came back that was used before; its family was ended.
+    /// A refresh token, of a session or of an API key, came back that was used before; its family was
+    /// ended.
     RefreshReuse,
     /// A client did not show who it is.
     ClientRefused,
@@ -58,6 +59,8 @@ pub enum Event {
     KeyMade,
     /// An API key was given a new end.
     KeyRenewed,
+    /// An API key was refreshed: another took its place.
+    KeyRefreshed,
     /// A caller without the right asked for an administrator's route.
     AdminRefused,
     /// A user was made.
@@ -80,6 +83,8 @@ pub enum Event {
     LinkRefused,
     /// An API key was deleted.
     KeyRevoked,
+    /// All API keys of a user were deleted.
+    KeysRevoked,
     /// A client was made.
     ClientAdded,
     /// A client was given another secret.

@@ -48,7 +48,7 @@ pub enum IssueError {
     #[error("{0}")]
     Forbidden(&'static str),
     /// There is no such thing.
-    #[error("there is no such session, or no such user")]
+    #[error("there is no such session, API key or user")]
     NotFound,
     /// This name is another's already; only told to who may know it.
     #[error("this {0} is taken")]

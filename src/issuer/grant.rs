@@ -15,6 +15,7 @@ pub(super) const ORIGIN: &str = "origin";
 pub(super) const GRANT_CONTEXT: &str = "portcullis:lineage";
 
 const ACCOUNT: &str = "account";
+const KEY: &str = "key";
 const HOOK: &str = "hook";
 
 /// The origin of a session's subject, and so where a refresh asks after him.
@@ -36,7 +37,7 @@ impl Origin {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Account => ACCOUNT,
-            Self::Key { .. } => "key",
+            Self::Key { .. } => KEY,
             Self::Hook { .. } => HOOK,
             Self::Client => "client",
         }
@@ -48,6 +49,11 @@ impl Origin {
 pub(super) fn is_by_password(session: &Session) -> bool {
     let origin = session.claims.get(ORIGIN).and_then(|origin| origin.as_str());
     matches!(origin, Some(ACCOUNT | HOOK))
+}
+
+/// True if an API key was shown when this session was opened.
+pub(super) fn is_by_key(session: &Session) -> bool {
+    session.claims.get(ORIGIN).and_then(|origin| origin.as_str()) == Some(KEY)
 }
 
 /// Grant of a token family, as its refresh token keeps it.

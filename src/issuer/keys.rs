@@ -155,16 +155,7 @@ impl KeyRegistration {
     ) -> Result<String, IssueError> {
         let name = opaque::generate(self.random.as_ref())?;
         let id: String = name.expose_str().unwrap_or_default().chars().take(22).collect();
-        let key = ApiKey {
-            id: id.clone(),
-            user: user.clone(),
-            digest,
-            label: None,
-            scopes: Vec::new(),
-            created: now,
-            expires,
-            last_used: None,
-        };
+        let key = ApiKey { expires, ..ApiKey::new(id.clone(), user.clone(), digest, now) };
         match self.accounts.add_key(&key).await {
             // The same key, registered at the same moment: it is there, which is what was asked.
             Ok(()) | Err(AccountError::Taken(_)) => Ok(id),

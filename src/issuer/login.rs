@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use super::Dependencies;
+use super::api_keys::{ApiKeys, VerifiedKey};
 use super::audit::{Audit, Entry, Event};
 use super::caller::Caller;
 use super::error::IssueError;
@@ -18,14 +19,13 @@ use super::hook::{Hook, HookAnswer, HookRequest};
 pub use super::issue::GrantParams;
 use super::issue::{IssueRequest, SessionOpener};
 use super::issued::Issued;
-use super::keys::is_generated_key;
 use super::metrics::IssuerMetrics;
 use super::policy::IssuancePolicy;
 use super::subject::Subject;
 use super::throttle::{AttemptName, Counted, Success, Throttle, TooEarly};
 use crate::account::password::{Checked, Passwords};
 use crate::account::{
-    AccountError, AccountStore, Client, KeyDigest, Login as LoginName, User, UserKind, UserState,
+    AccountError, AccountStore, Client, Login as LoginName, User, UserKind, UserState,
 };
 use crate::clock::Clock;
 use crate::secret::Secret;
@@ -35,6 +35,7 @@ use crate::secret::Secret;
 pub struct Login {
     policy: Arc<IssuancePolicy>,
     opener: SessionOpener,
+    api_keys: ApiKeys,
     accounts: Arc<dyn AccountStore>,
     passwords: Arc<Passwords>,
     password_check: PasswordCheck,
@@ -85,6 +86,7 @@ impl Login {
             metrics,
             clock,
             opener: SessionOpener::new(on),
+            api_keys: ApiKeys::new(on),
             recording_fails: AtomicBool::new(false),
         }
     }
@@ -302,19 +304,18 @@ impl Login {
         caller: &Caller,
     ) -> Result<Issued, IssueError> {
         self.policy.check_audiences(params.client, &params.audiences)?;
-        let (digest, now) = (KeyDigest::of(key), self.clock.now());
-        let check = async {
-            let key = self.accounts.key(&digest).await?.filter(|key| key.is_live(now));
-            let key = key.ok_or(IssueError::InvalidGrant)?;
-            let user = self.accounts.user(&key.user).await?;
-            let user = user.filter(|user| user.state == UserState::Active);
-            Ok((key, user.ok_or(IssueError::InvalidGrant)?))
-        };
-        let (key, user) = self.throttle.secret(is_generated_key(key), caller, check).await?;
-        self.best_effort(self.accounts.record_key_use(&key.id, now).await);
-        let mut subject = Subject::of_user(&user);
-        subject.scopes = subject.scopes.map(|of_user| key.narrow(of_user));
-        let origin = Origin::Key { digest: digest.as_str().to_owned() };
+        let found = self.api_keys.verify(key, caller).await?;
+        let VerifiedKey { key, user } = &found;
+        let met = key.bounds.check_owner(&self.policy.iss, user.id.as_str());
+        met.map_err(|_| IssueError::InvalidGrant)?;
+        if key.session.is_some() || key.bounds.depend_on_request() {
+            return Err(IssueError::Forbidden(
+                "this API key is bound to a session, a service, a path or an address, as no token \
+                 is: send the key itself",
+            ));
+        }
+        let subject = Subject { scopes: Some(found.scopes()), ..Subject::of_user(user) };
+        let origin = Origin::Key { digest: key.digest.as_str().to_owned() };
         // jwthenticator writes whatever the caller says he is; here it is who the key was
         // registered for, by the same name.
         let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());

@@ -8,6 +8,7 @@
 //! It never judges requests for applications: that is the gate's, which it shares sessions with,
 //! so that what ends here is refused there at once.
 
+pub mod api_keys;
 pub mod audit;
 pub mod caller;
 pub mod client_auth;
@@ -39,6 +40,7 @@ pub mod users;
 
 use std::sync::Arc;
 
+use api_keys::ApiKeys;
 use audit::Audit;
 use client_auth::ClientAuthentication;
 use introspection::Introspection;
@@ -123,6 +125,8 @@ pub struct Issuance {
     pub clients: ClientAuthentication,
     /// Users of the built-in accounts.
     pub users: Users,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// Keys in jwthenticator's way.
     pub keys: KeyRegistration,
     /// Checks of permissions and limits by authnzerver's model.
@@ -155,6 +159,7 @@ impl Issuance {
             introspection: Introspection::new(on),
             clients: ClientAuthentication::new(on),
             users: Users::of_issuer(on),
+            api_keys: ApiKeys::new(on),
             keys: KeyRegistration::new(on),
             permissions: PermissionCheck::new(on),
             readiness: Readiness::new(on),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::IssueError;
 use crate::account::Client;
+use crate::token::ScopeSet;
 
 /// Behaviour of refresh tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,14 @@ impl IssuancePolicy {
     /// True if handles are their own refresh tokens: tp-auth's one token.
     pub(super) fn handle_is_refresh(&self) -> bool {
         self.opaque && self.refresh_policy == RefreshPolicy::Sliding
+    }
+
+    /// Returns whether a bearer may manage other sessions than its own, and the keys of its user: it
+    /// showed a password, or its token has the scope that is meant for it. A key or a client may have
+    /// a narrow right, which does not reach all that its user has elsewhere.
+    pub(super) fn may_manage(&self, by_password: bool, scopes: &ScopeSet) -> bool {
+        let scope = self.sessions_scope.as_deref();
+        by_password || scope.is_some_and(|scope| scopes.contains(scope))
     }
 
     /// Checks that tokens for these audiences may be issued to this client.

@@ -87,12 +87,9 @@ impl Revocation {
         Self { policy, accounts, sessions, tokens, verifier, audit, metrics, clock }
     }
 
-    /// Checks that a bearer may manage other sessions than its own: it showed a password, or its
-    /// token has the scope that the operator names for it. A key or a client may have a narrow
-    /// right, which does not reach all that its user has open elsewhere.
+    /// Checks that a bearer may manage other sessions than its own.
     pub(super) fn check_may_manage_sessions(&self, bearer: &Bearer) -> Result<(), IssueError> {
-        let scope = self.policy.sessions_scope.as_deref();
-        if bearer.by_password || scope.is_some_and(|scope| bearer.scopes.contains(scope)) {
+        if self.policy.may_manage(bearer.by_password, &bearer.scopes) {
             return Ok(());
         }
         Err(IssueError::Forbidden(

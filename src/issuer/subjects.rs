@@ -37,7 +37,7 @@ impl Subjects {
             Origin::Key { digest } => {
                 let key = self.accounts.key(&KeyDigest::from_store(digest.clone())).await?;
                 let now = self.clock.now();
-                if !key.is_some_and(|key| key.user == *user && key.is_live(now)) {
+                if !key.is_some_and(|key| key.user == *user && key.check_usable(now).is_ok()) {
                     return Err(IssueError::InvalidGrant);
                 }
             }

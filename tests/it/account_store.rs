@@ -78,16 +78,7 @@ fn whole_user(name: &str) -> User {
 }
 
 fn key(name: &str, owner: &str, created: u64) -> ApiKey {
-    ApiKey {
-        id: name.to_owned(),
-        user: id(owner),
-        digest: KeyDigest::of(&secret(name)),
-        label: None,
-        scopes: Vec::new(),
-        created: at(created),
-        expires: None,
-        last_used: None,
-    }
+    ApiKey::new(name.to_owned(), id(owner), KeyDigest::of(&secret(name)), at(created))
 }
 
 fn client(name: &str) -> Client {

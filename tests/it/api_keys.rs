@@ -1,5 +1,11 @@
 //! API keys as credentials at the gate, kept by the command line while the gate runs.
 
+mod bounds;
+mod issuance;
+mod management;
+mod revocation;
+mod rotation;
+
 use serde_json::json;
 
 use crate::support::{

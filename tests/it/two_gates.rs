@@ -15,11 +15,11 @@ use crate::support::{
 
 /// `SESSION_STALENESS`: no request that is sent later than this after a revocation was acknowledged
 /// gets a yes. Strictly: there is no allowance for a busy machine.
-const BOUND: Duration = Duration::from_secs(1);
+pub(crate) const BOUND: Duration = Duration::from_secs(1);
 
 /// The time in which a gate learns of a revocation by invalidation (on SQLite, where it looks every so often), with room
 /// for a machine that is busy.
-const PUSH_BOUND: Duration = Duration::from_millis(500);
+pub(crate) const PUSH_BOUND: Duration = Duration::from_millis(500);
 
 /// The number of measurements of each kind of revocation.
 const ROUNDS: usize = 3;
@@ -73,13 +73,18 @@ fn revocations_reach_both(store: &str, realm: Realm) {
 }
 
 /// True if the gate is told of changes, and does not only look again at the bound.
-fn is_pushed(gate: &Gate) -> bool {
+pub(crate) fn is_pushed(gate: &Gate) -> bool {
     let ready = gate.ready().json();
     ready["invalidation"].as_str().unwrap_or_else(|| panic!("no invalidation in {ready}"))
         != "bound"
 }
 
-fn no_yes_after(bound: Duration, place: &str, acknowledged: Instant, answers: &[Answer]) {
+pub(crate) fn no_yes_after(
+    bound: Duration,
+    place: &str,
+    acknowledged: Instant,
+    answers: &[Answer],
+) {
     let odd = answers.iter().find(|answer| !matches!(answer.status, 200 | 401));
     assert!(odd.is_none(), "{place}: {odd:?}");
     let yes = answers.iter().filter(|answer| answer.status == 200);
@@ -107,7 +112,7 @@ fn no_yes_after(bound: Duration, place: &str, acknowledged: Instant, answers: &[
 }
 
 /// Only answers from the cache can be stale, so there must have been some.
-fn answers_from_memory(gate: &Gate) {
+pub(crate) fn answers_from_memory(gate: &Gate) {
     let hits = gate.counter("portcullis_cache_requests_total", &[("outcome", "hit")]);
     assert!(hits > 0.0, "{hits} answers from the cache: nothing was put to the test");
 }

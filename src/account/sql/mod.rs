@@ -25,7 +25,10 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::UserId;
 use crate::store::{postgres, sqlite};
-use api_keys::{add_key, delete_key, key, keys, record_key_use, renew_key};
+use api_keys::{
+    add_key, delete_key, delete_keys, key, key_by_id, key_by_refresh, keys, purge_keys,
+    record_key_use, renew_key, replace_key,
+};
 use clients::{add_client, change_client, client, clients, delete_client};
 use engine::{Engine, Statement, StatementError};
 use import::import;
@@ -114,10 +117,15 @@ delegate! {
     fn delete_user(id: &UserId) -> Existed;
     fn add_key(key: &ApiKey) -> Done;
     fn key(digest: &KeyDigest) -> Found<ApiKey>;
+    fn key_by_id(id: &str) -> Found<ApiKey>;
+    fn key_by_refresh(digest: &KeyDigest) -> Found<ApiKey>;
     fn keys(user: Option<&UserId>, limit: usize) -> Several<ApiKey>;
     fn renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> Existed;
     fn record_key_use(id: &str, at: UnixTime) -> Done;
+    fn replace_key(old: &str, key: &ApiKey) -> Existed;
     fn delete_key(id: &str) -> Existed;
+    fn delete_keys(user: &UserId) -> Counted;
+    fn purge_keys(ended_before: UnixTime) -> Counted;
     fn import(users: &[User], keys: &[ApiKey], added: &mut (dyn FnMut() + Send)) -> Done;
     fn add_client(client: &Client) -> Done;
     fn client(id: &str) -> Found<Client>;
@@ -129,6 +137,7 @@ delegate! {
 
 type Done = Result<(), AccountError>;
 type Existed = Result<bool, AccountError>;
+type Counted = Result<u64, AccountError>;
 type Found<T> = Result<Option<T>, AccountError>;
 type Several<T> = Result<Vec<T>, AccountError>;
 

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::engine::{BadColumn, Row, Statement};
 use crate::account::{
-    AccountError, ApiKey, Client, ClientSecret, KeyDigest, Login, User, UserKind, UserState,
+    AccountError, AddressRange, ApiKey, Client, ClientSecret, KeyBounds, KeyDigest, KeyRefresh,
+    Login, User, UserKind, UserState,
 };
 use crate::clock::UnixTime;
 use crate::secret::Secret;
-use crate::session::UserId;
+use crate::session::{SessionId, UserId};
 
 /// Signed integers end 292 million years from now; a later time is stored as that end.
 pub(super) fn to_millis(time: UnixTime) -> i64 {
@@ -107,20 +108,74 @@ pub(super) fn user<R: Row>(row: &R) -> Result<User, AccountError> {
     })
 }
 
+/// Appends all columns of an API key, in the order in which they are inserted.
+pub(super) fn bind_key(statement: Statement, key: &ApiKey) -> Statement {
+    let (bounds, refresh) = (&key.bounds, key.refresh.as_ref());
+    statement
+        .text(&key.id)
+        .text(key.user.as_str())
+        .text(key.digest.as_str())
+        .optional_text(key.label.as_deref())
+        .text(list(&key.scopes))
+        .optional_text(key.session.as_ref().map(SessionId::as_str))
+        .optional_text(bounds.issuer.as_deref())
+        .optional_text(bounds.audience.as_deref())
+        .optional_text(bounds.subject.as_deref())
+        .optional_text(bounds.address.map(|range| range.to_string()).as_deref())
+        .optional_text(key.version.as_deref())
+        .number(to_millis(key.created))
+        .optional_number(key.not_before.map(to_millis))
+        .optional_number(key.expires.map(to_millis))
+        .optional_number(key.last_used.map(to_millis))
+        .optional_text(refresh.map(|refresh| refresh.digest.as_str()))
+        .optional_text(refresh.map(|refresh| refresh.family.as_str()))
+        .optional_number(refresh.and_then(|refresh| refresh.not_before).map(to_millis))
+        .optional_number(refresh.map(|refresh| to_millis(refresh.expires)))
+        .optional_text(key.replaced_by.as_deref())
+}
+
 /// Reads an API key; the error names the record.
 pub(super) fn key<R: Row>(row: &R) -> Result<ApiKey, AccountError> {
     record(row, "API key", |row| {
+        let session = row.optional_text("session")?.map(|id| SessionId::parse(&id)).transpose();
         Ok(ApiKey {
             id: row.text("id")?,
             user: user_id(row, "user_id")?,
             digest: KeyDigest::from_store(row.text("digest")?),
             label: row.optional_text("label")?,
             scopes: json(row, "scopes")?,
+            session: session.map_err(|_| BadColumn("session"))?,
+            bounds: key_bounds(row)?,
+            version: row.optional_text("version")?,
             created: time(row, "created")?,
+            not_before: optional_time(row, "not_before")?,
             expires: optional_time(row, "expires")?,
             last_used: optional_time(row, "last_used")?,
+            refresh: key_refresh(row)?,
+            replaced_by: row.optional_text("replaced_by")?,
         })
     })
+}
+
+fn key_bounds<R: Row>(row: &R) -> Result<KeyBounds, BadColumn> {
+    let address = row.optional_text("address")?.map(|text| text.parse::<AddressRange>());
+    Ok(KeyBounds {
+        issuer: row.optional_text("issuer")?,
+        audience: row.optional_text("audience")?,
+        subject: row.optional_text("subject")?,
+        address: address.transpose().map_err(|_| BadColumn("address"))?,
+    })
+}
+
+fn key_refresh<R: Row>(row: &R) -> Result<Option<KeyRefresh>, BadColumn> {
+    // SQLite gives an empty text, and a zero, for what is missing and is not asked for so.
+    let Some(digest) = row.optional_text("refresh_digest")? else { return Ok(None) };
+    Ok(Some(KeyRefresh {
+        digest: KeyDigest::from_store(digest),
+        family: row.optional_text("family")?.ok_or(BadColumn("family"))?,
+        not_before: optional_time(row, "refresh_not_before")?,
+        expires: optional_time(row, "refresh_expires")?.ok_or(BadColumn("refresh_expires"))?,
+    }))
 }
 
 /// Reads a client; the error names the record.

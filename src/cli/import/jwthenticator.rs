@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::super::apikey::new_id;
 use super::super::progress::Progress;
 use super::super::{Failure, Outcome, clock_and_random};
 use super::database::{Place, Source};
@@ -10,6 +9,7 @@ use super::incoming::{Incoming, NewKey};
 use super::{Flags, take_over};
 use crate::account::{ApiKey, KeyDigest, Login, User, UserKind};
 use crate::clock::UnixTime;
+use crate::issuer::api_keys::new_key_id;
 use crate::secret::Random;
 use crate::session::UserId;
 
@@ -84,14 +84,9 @@ async fn read_all(
 
 fn api_key(key: Registered, random: &dyn Random, now: UnixTime) -> anyhow::Result<ApiKey> {
     Ok(ApiKey {
-        id: new_id(random)?,
-        user: key.user,
-        digest: key.digest,
         label: Some(LABEL.to_owned()),
-        scopes: Vec::new(),
-        created: now,
         expires: Some(key.expires),
-        last_used: None,
+        ..ApiKey::new(new_key_id(random)?, key.user, key.digest, now)
     })
 }
 

@@ -168,16 +168,8 @@ mod tests {
     }
 
     fn key(user: &str, key: &str) -> ApiKey {
-        ApiKey {
-            id: format!("key_{key}"),
-            user: UserId::parse(user).expect("an id"),
-            digest: KeyDigest::from_sha512_hex(key),
-            label: None,
-            scopes: Vec::new(),
-            created: NOW,
-            expires: None,
-            last_used: None,
-        }
+        let (user, digest) = (UserId::parse(user).expect("an id"), KeyDigest::from_sha512_hex(key));
+        ApiKey::new(format!("key_{key}"), user, digest, NOW)
     }
 
     fn known() -> Known {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::account::KeyBounds;
 use crate::gate::basic::{BasicCredentials, PasswordEvidence};
 use crate::opaque::TokenEpoch;
 
@@ -21,8 +22,8 @@ pub(super) enum Basis {
     Token,
     /// The record of a handle, which was read at this epoch.
     Handle(TokenEpoch),
-    /// An API key and its user, as the accounts had them.
-    ApiKey,
+    /// An API key and its user, as the accounts had them. Its bounds are compared with every request.
+    ApiKey(KeyBounds),
     /// A password that was checked, and its user, as the accounts had him.
     Password(PasswordEvidence),
     /// What its issuer said when it was asked.
@@ -37,7 +38,7 @@ impl Basis {
     pub(super) fn is_read_without_events(&self) -> bool {
         match self {
             Self::Token | Self::Handle(_) | Self::Ticket => false,
-            Self::ApiKey | Self::Password(_) | Self::Introspection => true,
+            Self::ApiKey(_) | Self::Password(_) | Self::Introspection => true,
         }
     }
 

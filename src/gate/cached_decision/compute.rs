@@ -93,7 +93,8 @@ impl DecisionCache {
                 (same_or_new(known, found), Basis::Handle(epoch))
             }
             (CredentialKind::ApiKey, _, Some(keys)) => {
-                (same_or_new(known, keys.verify(text, is_known).await?), Basis::ApiKey)
+                let (found, bounds) = keys.verify(text, is_known).await?;
+                (same_or_new(known, found), Basis::ApiKey(bounds))
             }
             _ => match known {
                 Some(known) => (known, Basis::Token),
@@ -208,7 +209,9 @@ impl VerifiedCredential<'_> {
 /// The claims that are known, where nothing changed in them.
 fn same_or_new(known: Option<Arc<Verified>>, found: Verified) -> Arc<Verified> {
     let is_same = |known: &Arc<Verified>| {
-        known.usable_until == found.usable_until && known.claims == found.claims
+        known.usable_from == found.usable_from
+            && known.usable_until == found.usable_until
+            && known.claims == found.claims
     };
     known.filter(is_same).unwrap_or_else(|| Arc::new(found))
 }

@@ -57,7 +57,7 @@ impl DecisionCache {
                 Some(handles.map_or(EpochStatus::Changed, |handles| handles.status(epoch)))
             }
             Basis::Token
-            | Basis::ApiKey
+            | Basis::ApiKey(_)
             | Basis::Password(_)
             | Basis::Introspection
             | Basis::Ticket => None,

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::account::KeyBounds;
 use crate::clock::Clock;
+use crate::gate::api_key::is_key_refresh_token;
 use crate::gate::basic::BasicCredentials;
 use crate::gate::cached_decision::{CredentialKind, session_of};
 use crate::gate::credential::{CredentialSource, Found};
@@ -38,37 +40,61 @@ pub(super) fn credential_found(kind: CredentialKind, found: &Found<'_>) -> Strin
     format!("{what} of {} bytes in {source}", found.credential.len())
 }
 
-/// The claims of the credential, where it is good by itself; else the reason why not.
+/// The claims of the credential, where it is good by itself, and the bounds of an API key; else the
+/// reason why not.
 pub(super) async fn verify(
     gate: &Gate,
     kind: CredentialKind,
     credential: &str,
     client: Option<IpAddr>,
-) -> Result<Verified, String> {
+) -> Result<(Verified, KeyBounds), String> {
     let verifier = gate.decisions.verifier();
     if let (CredentialKind::Password, Some(basic)) = (kind, gate.decisions.basic()) {
         let shown = BasicCredentials::parse(credential).map_err(DenialCode::description)?;
-        let verified = basic.verify(&shown, client).await.map(|(verified, _)| verified);
-        return verified.map_err(|error| error.to_string());
+        return unbound(basic.verify(&shown, client).await.map(|(verified, _)| verified));
     }
     if let (CredentialKind::ApiKey, Some(keys)) = (kind, gate.decisions.api_keys()) {
         return keys.verify(credential, false).await.map_err(|error| error.to_string());
     }
     let issuers = gate.decisions.introspection();
     if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, issuers) {
-        let verified = issuers.verify(issuer, credential, false).await;
-        return verified.map_err(|error| error.to_string());
+        return unbound(issuers.verify(issuer, credential, false).await);
     }
-    match (kind, gate.decisions.handles()) {
-        (CredentialKind::Handle, Some(handles)) => {
-            let found =
-                handles.verify(credential, false, verifier).await.map(|(verified, _)| verified);
-            found.map_err(|error| error.to_string())
-        }
-        (_, _) => {
-            verifier.verify(credential).map_err(|error| token_refused(gate, credential, error))
-        }
+    if let (CredentialKind::Handle, Some(handles)) = (kind, gate.decisions.handles()) {
+        let found = handles.verify(credential, false, verifier).await;
+        return unbound(found.map(|(verified, _)| verified));
     }
+    let verified = verifier.verify(credential);
+    unbound(verified.map_err(|error| token_refused(gate, credential, error)))
+}
+
+/// What is found of credentials that have no bounds of their own.
+pub(super) fn unbound<E: ToString>(
+    found: Result<Verified, E>,
+) -> Result<(Verified, KeyBounds), String> {
+    found.map(|verified| (verified, KeyBounds::default())).map_err(|error| error.to_string())
+}
+
+/// What an API key is bound to, and which of it the request does not meet.
+pub(super) fn bounds_found(bounds: &KeyBounds, met: Result<(), Denial>) -> Result<String, String> {
+    let address = bounds.address.map(|range| range.to_string());
+    let all = [
+        ("issuer", bounds.issuer.as_deref()),
+        ("audience", bounds.audience.as_deref()),
+        ("subject", bounds.subject.as_deref()),
+        ("address", address.as_deref()),
+    ];
+    let named = all.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+    let named: Vec<_> = named.collect();
+    let bound = match named.as_slice() {
+        [] => "the key is bound to nothing that a request says".to_owned(),
+        named => format!("the key is bound to {}", named.join(", ")),
+    };
+    let unmet = |denial: Denial| match denial.refusal {
+        Some(refusal) => format!("{bound}; {refusal} ({})", refusal.code()),
+        None => format!("{bound}; {}", denial.code.description()),
+    };
+    met.map_err(unmet).map(|()| bound.clone())
 }
 
 pub(super) fn cookies_found(
@@ -116,6 +142,9 @@ fn token_refused(gate: &Gate, token: &str, error: TokenError) -> String {
     let advice = match error {
         TokenError::Malformed if is_handle(token) => {
             "; it may be a handle, which are accepted with TOKEN_MODE=opaque".to_owned()
+        }
+        TokenError::Malformed if is_key_refresh_token(token) => {
+            "; it is the refresh token of an API key, which is for the issuer alone".to_owned()
         }
         TokenError::TooLarge => format!("; MAX_TOKEN_BYTES is {}", verifier.max_token_bytes()),
         TokenError::UnknownIssuer => {

@@ -35,6 +35,7 @@ const SAME: [(&str, &str); 3] = [
     tags(
         (name = "OAuth 2.0", description = "Tokens for applications (RFC 6749, 7009, 7662)"),
         (name = "Sessions", description = "A user's own sessions"),
+        (name = "API keys", description = "A user's own keys for programs"),
         (name = "Discovery", description = "Metadata and public keys, for clients"),
         (name = "Health", description = "State of this process"),
         (name = "jwthenticator", description = "The routes of jwthenticator's clients"),

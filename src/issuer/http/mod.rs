@@ -5,6 +5,7 @@
 //! client holds a connection open by sending slowly. From then on a request runs in a task of its
 //! own, to its end.
 
+mod admin_keys;
 mod audit;
 mod cookies;
 mod cors;
@@ -14,6 +15,7 @@ mod document;
 mod form;
 mod internal;
 mod jwthenticator;
+mod keys;
 mod pages;
 pub mod paths;
 mod permissions;

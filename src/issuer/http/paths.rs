@@ -16,6 +16,11 @@ pub(super) const CSRF: &str = "/csrf";
 pub(super) const SESSION: &str = "/sessions/{id}";
 pub(super) const TICKET: &str = "/ticket";
 
+// The API keys of whoever asks.
+pub(super) const KEYS: &str = "/keys";
+pub(super) const KEY: &str = "/keys/{id}";
+pub(super) const REFRESH_KEY: &str = "/keys/refresh";
+
 // Metadata (RFC 8414, section 3), keys and health.
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
 pub(super) const JWKS: &str = "/jwks";
@@ -41,9 +46,11 @@ pub(super) const ADMIN_AUDIT_SUMMARY: &str = "/admin/audit/summary";
 pub(super) const ADMIN_SESSIONS: &str = "/admin/sessions";
 pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
+pub(super) const ADMIN_USER_KEYS: &str = "/admin/users/{user}/keys";
+pub(super) const ADMIN_KEY: &str = "/admin/keys/{id}";
 
 /// Those that no other route may have.
-const TAKEN: [&str; 19] = [
+const TAKEN: [&str; 20] = [
     TICKET,
     TOKEN,
     REFRESH,
@@ -53,6 +60,7 @@ const TAKEN: [&str; 19] = [
     SESSIONS,
     CSRF,
     ACCOUNT_EVENTS,
+    KEYS,
     AUTHENTICATE,
     VALIDATE,
     VALIDATE_REQUEST,
@@ -65,7 +73,7 @@ const TAKEN: [&str; 19] = [
     VALIDATE_REQUEST_TRAEFIK,
 ];
 /// Those below which no other route may be.
-const ROOTS: [&str; 2] = [SESSIONS, METADATA];
+const ROOTS: [&str; 3] = [SESSIONS, KEYS, METADATA];
 
 /// True if a route of the public listener has this path, or all that is below one.
 pub fn is_taken(path: &str) -> bool {

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::reply::not_found;
 use super::{
-    Web, audit, csrf, discovery, document, internal, jwthenticator, paths, permissions, revoke,
-    sessions, ticket, token,
+    Web, admin_keys, audit, csrf, discovery, document, internal, jwthenticator, keys, paths,
+    permissions, revoke, sessions, ticket, token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -53,6 +53,9 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(sessions::list, sessions::end_all))
         .routes(routes!(sessions::end_one))
         .routes(routes!(ticket::ticket))
+        .routes(routes!(keys::list, keys::make, keys::revoke_all))
+        .routes(routes!(keys::revoke_one))
+        .routes(routes!(keys::refresh))
         .routes(routes!(discovery::metadata))
         .routes(routes!(discovery::jwks))
         .routes(routes!(discovery::health))
@@ -71,7 +74,9 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
     let mut router = OpenApiRouter::new()
         .routes(routes!(internal::list_all))
         .routes(routes!(internal::end_one))
-        .routes(routes!(internal::list_of_user, internal::end_of_user));
+        .routes(routes!(internal::list_of_user, internal::end_of_user))
+        .routes(routes!(admin_keys::list, admin_keys::make, admin_keys::revoke_all))
+        .routes(routes!(admin_keys::revoke_one));
     if web.issuance.audit.is_searchable() {
         router = router.routes(routes!(audit::list)).routes(routes!(audit::summary));
     }

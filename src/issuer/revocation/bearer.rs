@@ -6,7 +6,7 @@ use super::{Revocation, TokenOwner, valid_token};
 use crate::clock::UnixTime;
 use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
-use crate::issuer::grant::is_by_password;
+use crate::issuer::grant::{is_by_key, is_by_password};
 use crate::opaque::{OpaqueToken, TokenDigest, TokenKind};
 use crate::session::{Device, NotLive, SessionId, UserId};
 use crate::token::{Confirmation, ScopeSet, TokenError, Verified};
@@ -30,6 +30,8 @@ pub struct Bearer {
     pub scopes: ScopeSet,
     /// True if he showed a password when the session was opened.
     pub by_password: bool,
+    /// True if he showed an API key then.
+    pub by_key: bool,
     /// The device that the session was opened from.
     pub device: Device,
     /// The claims of the token.
@@ -51,10 +53,10 @@ impl Revocation {
             Err(NotLive::Store(error)) => return Err(error.into()),
             Err(NotLive::Unknown | NotLive::Ended(_)) => return Err(IssueError::InvalidToken),
         };
-        let by_password = is_by_password(&session);
+        let (by_password, by_key) = (is_by_password(&session), is_by_key(&session));
         let TokenOwner { user, session: id, .. } = owner;
         let device = session.device;
-        Ok(Bearer { user, session: id, scopes, by_password, device, claims, expires })
+        Ok(Bearer { user, session: id, scopes, by_password, by_key, device, claims, expires })
     }
 
     /// Checks that the bearer's session is the caller's, as far as sessions are bound to clients.

@@ -2,9 +2,16 @@
 //! of pgbouncer.
 
 mod import;
+mod key_rotation;
 mod keys_and_clients;
 
 use import::{many_are_added_with_their_keys_and_each_is_told, of_many_all_are_added_or_none};
+use key_rotation::{
+    a_key_goes_with_its_family_and_no_other, a_key_is_got_back_with_all_that_it_is_bound_to,
+    a_key_that_is_deleted_while_it_is_replaced_leaves_none,
+    all_keys_of_a_user_go_and_those_of_others_stay, of_many_who_replace_a_key_one_does,
+    what_is_of_no_use_any_more_is_purged,
+};
 use keys_and_clients::{
     a_key_is_renewed_by_its_digest, a_key_needs_a_user_and_goes_with_it,
     clients_are_got_back_changed_and_forgotten, keys_are_got_back_listed_and_forgotten,
@@ -35,6 +42,12 @@ contract! {
     keys_are_got_back_listed_and_forgotten
     a_key_needs_a_user_and_goes_with_it
     a_key_is_renewed_by_its_digest
+    a_key_is_got_back_with_all_that_it_is_bound_to
+    of_many_who_replace_a_key_one_does
+    a_key_goes_with_its_family_and_no_other
+    a_key_that_is_deleted_while_it_is_replaced_leaves_none
+    all_keys_of_a_user_go_and_those_of_others_stay
+    what_is_of_no_use_any_more_is_purged
     clients_are_got_back_changed_and_forgotten
     many_are_added_with_their_keys_and_each_is_told
     of_many_all_are_added_or_none

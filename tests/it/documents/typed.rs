@@ -9,9 +9,10 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 16] = [
+pub(super) const PAGES: [&str; 17] = [
     "README.md",
     "docs/how-to/audit.md",
+    "docs/how-to/api-keys.md",
     "docs/how-to/devices.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
@@ -99,6 +100,14 @@ fn a_rule_can_be_tested_as_the_page_says() {
 fn users_clients_and_api_keys_can_be_typed() {
     let shown = beside_dev("docs/how-to/users-and-clients.md");
     assert!(shown.contains("bob@example.com"), "{shown}");
+}
+
+#[test]
+fn api_keys_can_be_made_and_refreshed_as_the_page_says() {
+    let shown = beside_dev("docs/how-to/api-keys.md");
+    for told in ["nightly build", "\"label\":\"ci\"", "invalid_grant", "\"revoked\":"] {
+        assert!(shown.contains(told), "{told} is not in\n{shown}");
+    }
 }
 
 #[test]

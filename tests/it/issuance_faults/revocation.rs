@@ -103,6 +103,7 @@ fn bearer(session: &SessionId) -> Bearer {
         device: Device::default(),
         claims: Map::new(),
         expires: START,
+        by_key: false,
     }
 }
 

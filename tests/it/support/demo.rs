@@ -173,6 +173,7 @@ pub fn only_what_is_listed_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
         "/token/",
         "/tokens",
         "/sessions/a/b",
+        "/keys/a/b",
         "/.well-known/other",
     ] {
         assert_eq!(http::get(gateway, path, &[]).status, 401, "{path} without a token");
@@ -192,6 +193,10 @@ pub fn only_what_is_listed_leads_to_the_issuer(gateway: SocketAddr, app: &App) {
     assert_eq!(ended.status, 200, "{ended:?}");
     assert!(ended.json()["ended"].is_u64(), "{ended:?}");
     assert_eq!(http::get(gateway, "/sessions", &[&token]).status, 200, "the current one lives on");
+    assert!(http::get(gateway, "/keys", &[&token]).json()["keys"].is_array(), "the API keys");
+    let refused =
+        Client::connect(gateway).exchange(request("POST", "/keys/refresh", &[&token], b"{}"));
+    assert_eq!((refused.status, &refused.json()["error"]), (400, &"invalid_request".into()));
     let out = Client::connect(gateway).exchange(request("POST", "/logout", &[&token], b""));
     assert_eq!((out.status, out.json()["status"].as_u64()), (200, Some(200)));
     assert_eq!(http::get(gateway, "/", &[&token]).status, 401);

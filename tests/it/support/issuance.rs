@@ -188,16 +188,7 @@ impl Fixture {
     /// Adds an API key of the user with this id.
     pub async fn add_key(&self, user: &str, key: &str) {
         let digest = KeyDigest::of(&Secret::new(key));
-        let key = ApiKey {
-            id: digest.as_str().to_owned(),
-            user: id(user),
-            digest,
-            label: None,
-            scopes: Vec::new(),
-            created: START,
-            expires: None,
-            last_used: None,
-        };
+        let key = ApiKey::new(digest.as_str().to_owned(), id(user), digest, START);
         self.accounts.inner.add_key(&key).await.expect("a new key");
     }
 

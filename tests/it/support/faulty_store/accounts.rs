@@ -28,10 +28,15 @@ macro_rules! account_methods {
             delete_user(id: &UserId) -> bool;
             add_key(key: &ApiKey) -> ();
             key(digest: &KeyDigest) -> Option<ApiKey>;
+            key_by_id(id: &str) -> Option<ApiKey>;
+            key_by_refresh(digest: &KeyDigest) -> Option<ApiKey>;
             keys(user: Option<&UserId>, limit: usize) -> Vec<ApiKey>;
             renew_key(digest: &KeyDigest, expires: Option<UnixTime>) -> bool;
             record_key_use(id: &str, at: UnixTime) -> ();
+            replace_key(old: &str, key: &ApiKey) -> bool;
             delete_key(id: &str) -> bool;
+            delete_keys(user: &UserId) -> u64;
+            purge_keys(ended_before: UnixTime) -> u64;
             import(users: &[User], keys: &[ApiKey], added: &mut (dyn FnMut() + Send)) -> ();
             add_client(client: &Client) -> ();
             client(id: &str) -> Option<Client>;
