@@ -21,6 +21,7 @@ use portcullis::issuer::login::{GrantParams, PasswordCheck};
 use portcullis::issuer::metrics::IssuerMetrics;
 use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
+use portcullis::issuer::rules::PolicyAccess;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
 use portcullis::issuer::users::password_rules::PasswordRules;
 use portcullis::issuer::{Dependencies, Issuance};
@@ -183,6 +184,7 @@ async fn dependencies(
     };
     Dependencies {
         policy: Arc::new(issuance_policy()),
+        rules: PolicyAccess::unused(Arc::new(SqliteAccounts::new(database.clone(), TIMEOUT))),
         accounts: accounts(database, hash, clock.as_ref()).await,
         passwords: Arc::clone(passwords),
         password_rules: PasswordRules::default(),

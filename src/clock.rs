@@ -122,6 +122,28 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn monotonic(&self) -> Duration;
 }
 
+/// A moment by both clocks, to measure an age by the one that ran further: nobody can set back the
+/// monotonic one, and the wall clock goes on while the host sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the monotonic clock.
+    pub at: Duration,
+    /// By the wall clock.
+    pub wall: UnixTime,
+}
+
+impl Moment {
+    /// The present moment.
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self { at: clock.monotonic(), wall: clock.now() }
+    }
+
+    /// The time since an `earlier` moment, by the clock that ran further.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.at.saturating_sub(earlier.at).max(self.wall.since(earlier.wall))
+    }
+}
+
 /// The system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {

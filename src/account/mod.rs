@@ -8,6 +8,8 @@ mod name;
 pub mod password;
 pub mod policy;
 mod record;
+mod role_name;
+mod rules;
 mod sql;
 mod store;
 mod user_lookup;
@@ -20,6 +22,8 @@ pub use record::{
     ApiKey, Client, ClientSecret, KEY_PREFIX, KEY_REFRESH_PREFIX, KeyDigest, KeyRefresh,
     KeyUnusable, SECRET_OVERLAP, SentMail, User, UserKind, UserState,
 };
+pub use role_name::{InvalidRoleName, RoleName};
+pub use rules::{RoleGroup, RuleSet, RuleStore, StoredRule};
 pub use sql::{PostgresAccounts, SqliteAccounts};
 pub use store::{AccountError, AccountStore};
 pub use user_lookup::{UserLookup, find_user};

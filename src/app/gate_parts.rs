@@ -176,6 +176,7 @@ impl GateParts<'_> {
             iss: Some(iss),
             audiences: own_audiences(self.config),
             user_prefix,
+            has_accounts: true,
             sessions: SessionRule::Ignored,
             ..Issuer::default()
         })

@@ -16,6 +16,7 @@ use super::admin_token::read_or_make;
 use super::audit::{self, AuditWriters};
 use super::listening::Opening;
 use super::purge::PurgedEvents;
+use super::reload::ModelsInForce;
 use super::stores::{AccountDatabase, Stores};
 use crate::account::AccountStore;
 use crate::account::password::Passwords;
@@ -28,12 +29,12 @@ use crate::issuer::hook::Hook;
 use crate::issuer::http::{Routes, Web, WebConfig};
 use crate::issuer::login::PasswordCheck;
 use crate::issuer::metrics::IssuerMetrics;
+use crate::issuer::rules::PolicyAccess;
 use crate::issuer::throttle::Throttle;
 use crate::issuer::{Dependencies, Issuance};
 use crate::lease::Leases;
 use crate::limit::Limits;
 use crate::opaque::Tokens;
-use crate::policy::permissions::PermissionsInForce;
 use crate::secret::{Random, Secret};
 use crate::server::{self, Address, DrainReport, Listeners, Shutdown};
 use crate::session::Sessions;
@@ -54,7 +55,7 @@ pub(super) struct Shared {
     pub(super) sessions: Arc<Sessions>,
     pub(super) signers: Arc<SigningRing>,
     pub(super) verifier: Arc<Verifier>,
-    pub(super) permissions: PermissionsInForce,
+    pub(super) models: ModelsInForce,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
 }
@@ -128,7 +129,8 @@ async fn dependencies(
     registry: &mut Registry,
 ) -> anyhow::Result<(Dependencies, AuditWriters)> {
     let database = super::open_account_database(&config.accounts).await;
-    let AccountDatabase { accounts, events } = database.context("cannot open the account store")?;
+    let AccountDatabase { accounts, events, rules } =
+        database.context("cannot open the account store")?;
     let clock = shared.clock;
     let random = shared.random.as_ref();
     let (audit, writers) = audit::open(&issuance.audit, events, Arc::clone(&clock), random)?;
@@ -164,7 +166,13 @@ async fn dependencies(
         sessions: shared.sessions,
         signers: shared.signers,
         verifier: shared.verifier,
-        permissions: shared.permissions,
+        permissions: shared.models.permissions,
+        rules: PolicyAccess {
+            store: rules,
+            casbin: shared.models.casbin,
+            changed: shared.models.rules_changed,
+            user_prefix: config.accounts_issuer.user_prefix.clone(),
+        },
         audit,
         metrics: IssuerMetrics::register(registry),
         clock,

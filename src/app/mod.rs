@@ -13,6 +13,7 @@ mod listening;
 mod metrics_endpoint;
 mod purge;
 mod reload;
+mod rules;
 mod stores;
 
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use crate::gate::gateway_proof::Peer;
 use crate::gate::metrics::GateMetrics;
 use crate::gate::service::GateService;
 use crate::opaque::Tokens;
-use crate::policy::permissions::PermissionsInForce;
 use crate::secret::Random;
 use crate::server::{Address, Listeners, Shutdown, TlsMetrics, signals};
 use crate::session::{SessionPolicy, Sessions};
@@ -47,7 +47,8 @@ use keys::{Issuers, Published, issuers, start_fetching};
 use listening::Opening;
 use metrics_endpoint::MetricsEndpoint;
 use purge::{PurgedStores, purge_expired};
-use reload::{FollowedKeys, PolicyReload};
+use reload::{FollowedKeys, ModelsInForce, PolicyReload};
+use rules::RulesFollower;
 pub use stores::{
     AccountDatabase, Stores, close_stores_after, make_data_dir, open_account_database,
     open_accounts, open_stores,
@@ -73,6 +74,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     tls_metrics: TlsMetrics,
     policy: Option<PolicyReload>,
+    rules: Option<RulesFollower>,
     /// The issuer, where AUTHORIZATION_SERVER is on.
     pub issuer: Option<IssuerApp>,
 }
@@ -116,9 +118,8 @@ impl App {
         let Issuers { all: issuers, published, own_verifying } =
             issuers(&config.tokens, &own_keys.verifying(clock.now()));
         let verifier = Arc::new(Verifier::new(issuers, config.max_token_bytes, Arc::clone(&clock)));
-        let permissions = PermissionsInForce::default();
         // Before the issuer is built, whose routes depend on them.
-        permissions.store(config.gate.policy.as_ref().and_then(|it| it.set.permissions.clone()));
+        let models = ModelsInForce::of(config.gate.policy.as_ref());
         let issuer = match &config.issuance {
             None => None,
             Some(issuance) => {
@@ -129,7 +130,7 @@ impl App {
                     sessions: Arc::clone(&sessions),
                     signers: Arc::clone(&own_keys),
                     verifier: Arc::clone(&verifier),
-                    permissions: Arc::clone(&permissions),
+                    models: models.clone(),
                     clock: Arc::clone(&clock),
                     random: Arc::clone(&random),
                 };
@@ -151,8 +152,8 @@ impl App {
         let settings = parts.service_config(&invalidation_state);
         let service = Arc::new(GateService::new(gate, settings, metrics.clone(), random));
         let policy = config.gate.policy.clone();
-        let policy =
-            policy.map(|policy| PolicyReload::start(policy, &service, &permissions, &mut registry));
+        let policy = policy.map(|it| PolicyReload::start(it, &service, &models, &mut registry));
+        let rules = rules::start(config, &models, &clock, &mut registry).await?;
         Ok(Self {
             service,
             sessions,
@@ -168,6 +169,7 @@ impl App {
             clock,
             tls_metrics,
             policy,
+            rules,
             issuer,
         })
     }
@@ -237,12 +239,13 @@ impl Bound {
             self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
-        let (tokens, records, invalidation, invalidation_state) =
+        let (tokens, records, invalidation, state) =
             (app.tokens, app.records, app.invalidation, app.invalidation_state);
         log_store_state(&service, &sessions);
         let background = CancellationToken::new();
         let keys = FollowedKeys::new(own_verifying.as_ref().map(|_| &own_keys), &published);
         tokio::spawn(reload::follow(app.policy, keys, background.clone()));
+        tokio::spawn(rules::follow(app.rules, background.clone()));
         start_fetching(published, &clock, &background)?;
         if let Some(verifying) = own_verifying {
             let clock = Arc::clone(&clock);
@@ -250,8 +253,7 @@ impl Bound {
         }
         if let Some(source) = invalidation {
             let (sessions, tokens) = (Arc::clone(&sessions), Arc::clone(&tokens));
-            let caches =
-                Arc::new(invalidation::FanOut { sessions, tokens, state: invalidation_state });
+            let caches = Arc::new(invalidation::FanOut { sessions, tokens, state });
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);

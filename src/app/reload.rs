@@ -12,13 +12,15 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::keys::Published;
 use crate::config::{Mistakes, PolicyConfig, PolicySet, PolicySource};
 use crate::gate::service::GateService;
-use crate::policy::permissions::PermissionsInForce;
+use crate::policy::permissions::{Permissions, PermissionsInForce};
+use crate::policy::{CasbinInForce, SharedCasbin};
 use crate::telemetry::metrics::Registry;
 use crate::token::{KeyRing, SigningRing};
 use crate::wire::file::FileVersion;
@@ -82,8 +84,33 @@ pub(super) struct PolicyReload {
     /// The versions that the last look found, where it read none.
     changing: Option<Versions>,
     service: Arc<GateService>,
-    permissions: PermissionsInForce,
+    models: ModelsInForce,
     metrics: PolicyMetrics,
+}
+
+/// The models of permissions, for whoever asks them beside the routes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelsInForce {
+    pub(super) permissions: PermissionsInForce,
+    pub(super) casbin: SharedCasbin,
+    /// Told of where rules of the database are changed in this process.
+    pub(super) rules_changed: Arc<Notify>,
+}
+
+impl ModelsInForce {
+    /// Those of the policy that was read, if there is one.
+    pub(super) fn of(policy: Option<&PolicyConfig>) -> Self {
+        let models = Self::default();
+        if let Some(PolicyConfig { set, .. }) = policy {
+            models.store(set.permissions.clone(), set.casbin.clone());
+        }
+        models
+    }
+
+    fn store(&self, permissions: Option<Arc<Permissions>>, casbin: Option<Arc<CasbinInForce>>) {
+        self.permissions.store(permissions);
+        self.casbin.store(casbin);
+    }
 }
 
 /// The keys that are read again while the process runs.
@@ -162,13 +189,13 @@ impl PolicyReload {
     pub(super) fn start(
         policy: PolicyConfig,
         service: &Arc<GateService>,
-        permissions: &PermissionsInForce,
+        models: &ModelsInForce,
         registry: &mut Registry,
     ) -> Self {
         let PolicyConfig { source, seen, set } = policy;
         let metrics = PolicyMetrics::register(registry);
-        let (service, permissions) = (Arc::clone(service), Arc::clone(permissions));
-        let reload = Self { source, seen, changing: None, service, permissions, metrics };
+        let (service, models) = (Arc::clone(service), models.clone());
+        let reload = Self { source, seen, changing: None, service, models, metrics };
         reload.put_in_force(set);
         reload
     }
@@ -213,10 +240,10 @@ impl PolicyReload {
 
     /// Puts a policy in force, here and for whoever asks its models. Returns the number of routes.
     fn put_in_force(&self, set: PolicySet) -> usize {
-        let PolicySet { policy, permissions } = set;
+        let PolicySet { policy, permissions, casbin } = set;
         let routes = policy.as_ref().map_or(0, |policy| policy.len());
         self.metrics.set(routes);
-        self.permissions.store(permissions);
+        self.models.store(permissions, casbin);
         if let Some(policy) = policy {
             self.service.gate().set_policy(policy);
         }

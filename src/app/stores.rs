@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{AccountStore, AuditStore, PostgresAccounts, SqliteAccounts};
+use crate::account::{AccountStore, AuditStore, PostgresAccounts, RuleStore, SqliteAccounts};
 use crate::config::{AccountStoreConfig, AccountsConfig, SessionConfig, StoreConfig};
 use crate::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
@@ -192,16 +192,18 @@ pub struct AccountDatabase {
     pub accounts: Arc<dyn AccountStore>,
     /// The audit events that are kept beside them.
     pub events: Arc<dyn AuditStore>,
+    /// The rules of the policy.
+    pub rules: Arc<dyn RuleStore>,
 }
 
 impl AccountDatabase {
-    fn of(store: impl AccountStore + AuditStore + 'static) -> Self {
+    fn of(store: impl AccountStore + AuditStore + RuleStore + 'static) -> Self {
         let store = Arc::new(store);
-        Self { accounts: store.clone(), events: store }
+        Self { accounts: store.clone(), events: store.clone(), rules: store }
     }
 }
 
-/// The same, with the audit events.
+/// The same, with the audit events and the rules of the policy.
 ///
 /// # Errors
 /// As [`open_accounts`].

@@ -12,8 +12,8 @@ use super::audit::{self, CommandLog};
 use super::settings::SettingFlags;
 use super::{Failure, clock_and_random, extend_timeouts};
 use crate::account::password::Passwords;
-use crate::account::{self, AccountError, AccountStore, Login, User, UserLookup};
-use crate::app::{open_accounts, open_stores};
+use crate::account::{self, AccountError, AccountStore, Login, RuleStore, User, UserLookup};
+use crate::app::{AccountDatabase, open_account_database, open_stores};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{AccountsConfig, Config, SessionConfig};
 use crate::issuer::error::IssueError;
@@ -34,6 +34,8 @@ pub(super) struct Accounts {
     pub(super) config: AccountsConfig,
     pub(super) session_config: SessionConfig,
     pub(super) store: Arc<dyn AccountStore>,
+    /// The same database, for the roles of all users.
+    pub(super) rules: Arc<dyn RuleStore>,
 }
 
 /// The accounts' section, and that of the sessions, for a command.
@@ -60,8 +62,9 @@ impl Accounts {
 
     async fn configured(loaded: (AccountsConfig, SessionConfig)) -> Result<Self, Failure> {
         let (config, session_config) = loaded;
-        let store = open_accounts(&config).await.map_err(Failure::unavailable)?;
-        Ok(Self { config, session_config, store })
+        let opened = open_account_database(&config).await.map_err(Failure::unavailable)?;
+        let AccountDatabase { accounts: store, rules, .. } = opened;
+        Ok(Self { config, session_config, store, rules })
     }
 
     /// The configured sessions.

@@ -16,7 +16,9 @@ mod key_ring;
 mod mint;
 mod output;
 mod policy;
+mod policy_rule;
 mod progress;
+mod role;
 mod serve;
 mod session;
 mod settings;
@@ -139,9 +141,12 @@ enum Command {
     /// Take over the users and keys of another system
     #[command(subcommand)]
     Import(import::Command),
-    /// Test a policy, without keys, store or server
+    /// Test a policy, without keys, store or server; keep Casbin's rules
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Roles: who has which
+    #[command(subcommand)]
+    Role(role::Command),
     /// Say how a request would be answered, and why, without a server
     Explain(explain::Args),
     /// Print completions for a shell
@@ -217,6 +222,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Audit(command) => audit_events::run(&command),
         Command::Import(command) => import::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Role(command) => role::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

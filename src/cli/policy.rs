@@ -1,4 +1,4 @@
-//! `policy test`.
+//! `policy test`, and `policy rule`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use clap::ValueHint;
 use serde_json::{Value, json};
 
 use super::output::Output;
+use super::policy_rule;
 use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome};
 use crate::config::settings::POLICY_FILE;
@@ -20,6 +21,9 @@ use crate::policy::canonical::Refusal;
 pub(super) enum Command {
     /// Judge the requests of a file by a policy, and say which verdicts are not the expected ones
     Test(TestArgs),
+    /// Casbin's rules in the database of accounts (CASBIN_STORED_RULES)
+    #[command(subcommand)]
+    Rule(policy_rule::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +44,7 @@ pub(super) struct TestArgs {
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
         Command::Test(args) => test(args),
+        Command::Rule(command) => policy_rule::run(command),
     }
 }
 

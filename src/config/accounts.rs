@@ -124,6 +124,23 @@ pub(super) fn issuer(
     AccountsIssuer { iss, user_prefix }
 }
 
+/// Marks the issuer whose users the accounts are: only its word on roles is that of the accounts. Where
+/// several issuers are accepted, one of them is it only where it is said which.
+pub(super) fn mark_issuer(
+    reader: &Reader<'_>,
+    tokens: &mut TokenConfig,
+    accounts: &AccountsIssuer,
+    issues: bool,
+) {
+    let is_said = issues || reader.is_set(settings::ACCOUNTS_ISSUER);
+    if !is_said && !reader.sources().issuers.is_empty() {
+        return;
+    }
+    for issuer in &mut tokens.issuers {
+        issuer.has_accounts = issuer.iss.as_deref().unwrap_or(OWN_NAME) == accounts.iss;
+    }
+}
+
 fn store(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountStoreConfig {
     let embedded = AccountStoreConfig::Sqlite(match sessions {
         StoreConfig::Sqlite(path) => path.clone(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::authorizer;
+use super::casbin;
 use super::issuance::IssuanceConfig;
 use super::listeners;
 use super::login_page;
-use super::policy::{CasbinFiles, PolicyConfig, PolicyFiles, PolicySource};
+use super::policy::{PolicyConfig, PolicyFiles, PolicySource};
 use super::reader::Reader;
 use super::settings;
 use super::signer::lacks_signer;
@@ -157,9 +158,11 @@ pub(super) fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Opt
     let files = PolicyFiles {
         routes: reader.get(settings::POLICY_FILE),
         permissions: reader.get(settings::PERMISSIONS_FILE),
-        casbin: casbin_files(reader),
+        casbin: casbin::files(reader),
     };
-    files.all().next()?;
+    if files.all().next().is_none() && files.casbin.is_none() {
+        return None;
+    }
     // One that cannot be read is a mistake already.
     let has_authorizer = reader.is_named(settings::AUTHORIZER_URL);
     let source = PolicySource::new(files, identity.roles()).with_authorizer(has_authorizer);
@@ -168,29 +171,6 @@ pub(super) fn policy(reader: &mut Reader<'_>, identity: &IdentityHeaders) -> Opt
     let (set, found) = read.map_or_else(|found| (None, found), |(it, found)| (Some(it), found));
     reader.mistakes.extend(found);
     Some(PolicyConfig { source, seen, set: set? })
-}
-
-/// Casbin's two files. One of them, or both without a route that asks, would decide nothing.
-fn casbin_files(reader: &mut Reader<'_>) -> Option<CasbinFiles> {
-    let (model, policy) = (settings::CASBIN_MODEL, settings::CASBIN_POLICY);
-    match (reader.get(model), reader.get(policy)) {
-        (Some(model), Some(policy)) => {
-            if !reader.is_set(settings::POLICY_FILE) {
-                let problem = "is asked by routes alone: set POLICY_FILE";
-                reader.wrong(settings::CASBIN_MODEL, problem);
-            }
-            Some(CasbinFiles { model, policy })
-        }
-        (Some(_), None) => {
-            reader.wrong(model, "needs CASBIN_POLICY too");
-            None
-        }
-        (None, Some(_)) => {
-            reader.wrong(policy, "needs CASBIN_MODEL too");
-            None
-        }
-        (None, None) => None,
-    }
 }
 
 /// Checks that gateways prove themselves where they tell of clients' certificates: nobody else is believed.

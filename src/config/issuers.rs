@@ -67,6 +67,7 @@ pub(super) fn from_table(
         default_audience: None,
         at_jwt_only: at_jwt_only.unwrap_or(usual.at_jwt_only),
         user_prefix: user_prefix.unwrap_or_default(),
+        has_accounts: false,
         leeway: usual.leeway,
         sessions: sessions.unwrap_or(usual_sessions),
         keys: (),

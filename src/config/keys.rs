@@ -123,6 +123,7 @@ fn of_settings(
         audiences,
         at_jwt_only: usual.at_jwt_only,
         user_prefix,
+        has_accounts: false,
         leeway: usual.leeway,
         sessions: usual.sessions,
         keys,

@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod authorizer;
+mod casbin;
 mod file_permissions;
 mod gate;
 mod hook;
@@ -37,6 +38,7 @@ mod values;
 mod web;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use accounts::{AccountStoreConfig, AccountsConfig, AccountsIssuer};
@@ -57,6 +59,7 @@ pub(crate) use tokens::OWN_NAME;
 pub use tokens::{IssuerConfig, KeysConfig, TokenConfig, TokenMode};
 
 use crate::gate::cached_decision::CacheConfig;
+use crate::policy::CasbinInForce;
 use crate::secret::pseudonym::Pseudonyms;
 use crate::server::{Limits, ListenerConfig};
 use crate::telemetry::logs::LogConfig;
@@ -182,6 +185,19 @@ impl Config {
         })
     }
 
+    /// Reads and checks what commands need that look after Casbin's rules in the database of accounts.
+    ///
+    /// # Errors
+    /// All mistakes in these together.
+    pub fn load_rules(
+        sources: &Sources,
+    ) -> Result<(AccountsConfig, Option<Arc<CasbinInForce>>), Mistakes> {
+        load(sources, |reader| {
+            let (sessions, _) = sessions::read(reader);
+            (accounts::read(reader, &sessions.store), casbin::read(reader))
+        })
+    }
+
     /// The places where a command tells what it changed: the log, and the accounts, whose database
     /// has the table of events.
     ///
@@ -232,6 +248,7 @@ impl Config {
         let issued = issuance.as_ref().map(|issuance| issuance.policy.iss.as_str());
         let accounts_issuer =
             accounts::issuer(reader, &tokens, issued, gate.accepts_api_keys || gate.accepts_basic);
+        accounts::mark_issuer(reader, &mut tokens, &accounts_issuer, issuance.is_some());
         let mut opened = vec![
             (&listeners::GATE, &gate.listen),
             (&listeners::EXT_AUTHZ, &gate.ext_authz),

@@ -22,7 +22,7 @@ use toml::de::DeValue;
 use super::mistakes::Mistakes;
 use crate::policy::claim::ClaimPath;
 use crate::policy::permissions::Permissions;
-use crate::policy::{Access, Policy, Requirement};
+use crate::policy::{Access, CasbinInForce, Models, Policy, Requirement, StoredRules};
 use crate::wire::file::FileVersion;
 pub(super) use cases::read_cases;
 pub use cases::{Expectation, ExpectedCase};
@@ -49,6 +49,8 @@ pub struct PolicySet {
     pub policy: Option<Arc<Policy>>,
     /// authnzerver's model, where there is one; also a part of the policy.
     pub permissions: Option<Arc<Permissions>>,
+    /// Casbin, where there is a model for it; also a part of the policy.
+    pub casbin: Option<Arc<CasbinInForce>>,
 }
 
 /// A policy that was read.
@@ -113,6 +115,11 @@ impl PolicySource {
         names.join(", ")
     }
 
+    /// The rules of the database, where they count.
+    pub(crate) fn stored(&self) -> Option<&Arc<StoredRules>> {
+        self.files.casbin.as_ref().and_then(|casbin| casbin.stored.as_ref())
+    }
+
     /// The present versions of the files.
     pub(crate) fn versions(&self) -> Vec<Option<FileVersion>> {
         self.files.all().map(FileVersion::of).collect()
@@ -134,9 +141,9 @@ impl PolicySource {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let permissions = read.models.permissions.clone();
+        let Models { permissions, casbin } = read.models.clone();
         let policy = policy.map(|policy| Arc::new(policy.with_models(read.models)));
-        Ok((PolicySet { policy, permissions }, mistakes))
+        Ok((PolicySet { policy, permissions, casbin }, mistakes))
     }
 
     /// Compiles the routes in a text, as [`read`](Self::read) does with those in a file.
@@ -179,7 +186,7 @@ impl PolicySource {
             }
         }
         if mistakes.is_empty() {
-            let asked = (models.has_casbin(), self.has_authorizer);
+            let asked = (models.has_casbin_of_routes(), self.has_authorizer);
             for warning in warnings::about(&routes, asked) {
                 mistakes.warn(place, warning);
             }

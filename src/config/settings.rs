@@ -207,9 +207,12 @@ settings! {
         "authnzerver's model of permissions, in JSON, for routes with `permission`, and for /check and \
         /check-limit of the internal listener";
     CASBIN_MODEL: Option<PathBuf> = optional(path), "path", "",
-        "Casbin's model, for routes with `casbin`; needs CASBIN_POLICY";
+        "Casbin's model, for routes with `casbin` (unset, with CASBIN_STORED_RULES: roles, objects \
+        that may end in a star, and denials)";
     CASBIN_POLICY: Option<PathBuf> = optional(path), "path", "",
-        "Casbin's policy, in comma-separated lines; needs CASBIN_MODEL";
+        "Casbin's policy, in comma-separated lines";
+    CASBIN_STORED_RULES: bool = boolean, "true or false", "false",
+        "Casbin's rules in the database of accounts count too, and are followed";
     AUTHORIZER_URL: Option<String> = optional(text), "URL", "",
         "An external authorizer, which routes with `authorize` ask";
     AUTHORIZER_FORMAT: AuthorizerFormat = AuthorizerFormat::parse,

@@ -191,6 +191,11 @@ impl DecisionCache {
         self.clock.now()
     }
 
+    /// The same by the clock that nobody can set back.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// The verifier of tokens.
     pub fn verifier(&self) -> &Verifier {
         &self.verifier

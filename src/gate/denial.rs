@@ -61,6 +61,7 @@ impl From<Unmet> for Denial {
             Unmet::Claim => DenialCode::WrongClaim.into(),
             Unmet::Permission => DenialCode::PermissionDenied.into(),
             Unmet::Undecided(_) => DenialCode::AuthorizerUnavailable.into(),
+            Unmet::Unavailable => DenialCode::StoreUnavailable.into(),
             Unmet::GatewayCertificate => DenialCode::GatewayCertificateRequired.into(),
             Unmet::ClientCertificate => DenialCode::ClientCertificateRequired.into(),
             Unmet::LoginAge(age) => {

@@ -15,7 +15,7 @@ use super::denial::Denial;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
 use super::{Gate, announced_method, route_of};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Decisions, Facts, Policy, Requirement};
 use crate::session::Session;
@@ -89,7 +89,7 @@ async fn take_steps(
             return Some(());
         }
         let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-        demands::take_requirement_steps(demanded, &found.facts(inquiry, clock.now()), steps)?;
+        demands::take_requirement_steps(demanded, &found.facts(inquiry, clock), steps)?;
         return take_method_step(gate, &found, inquiry, steps);
     };
     let request = match inquiry.told().and_then(|told| canonical(&told)) {
@@ -124,7 +124,7 @@ async fn take_steps(
         return demands::take_step_of_nobody(&policy, &route, steps);
     }
     let found = take_credential_steps(gate, inquiry, clock, steps).await?;
-    let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock.now()));
+    let facts = policy.facts_at(&route, &request, found.facts(inquiry, clock));
     let facts = facts.with_decisions(assumed);
     demands::take_requirement_steps(of_route, &facts, steps)?;
     if !demanded.is_empty() {
@@ -181,8 +181,9 @@ struct GoodCredential {
 }
 
 impl GoodCredential {
-    fn facts(&self, inquiry: &Inquiry<'_>, now: UnixTime) -> Facts<'_> {
-        Facts::new(&self.token, self.session.as_ref(), now)
+    fn facts(&self, inquiry: &Inquiry<'_>, clock: &dyn Clock) -> Facts<'_> {
+        Facts::new(&self.token, self.session.as_ref(), clock.now())
+            .at(clock.monotonic())
             .with_certificates(inquiry.certificates.facts())
     }
 }

@@ -335,6 +335,7 @@ impl Gate {
 
     fn facts<'f>(&self, decision: &'f CachedDecision, inquiry: &Inquiry<'_>) -> Facts<'f> {
         Facts::new(&decision.token, decision.session.as_ref(), self.decisions.now())
+            .at(self.decisions.monotonic())
             .with_certificates(inquiry.certificates.facts())
     }
 

@@ -97,6 +97,14 @@ pub enum Event {
     SigningKeyAdded,
     /// A key that signed tokens was dropped, and they with it.
     SigningKeyDropped,
+    /// A user was given a role.
+    RoleGranted,
+    /// A role was taken from a user; all its sessions were ended.
+    RoleRevoked,
+    /// Rules of Casbin were added to the database.
+    PolicyRuleAdded,
+    /// Rules of Casbin were removed from the database.
+    PolicyRuleRemoved,
     /// Accounts of an older system were taken over.
     Imported,
     /// Audit events were deleted from the database before their time, by a command.
@@ -257,6 +265,16 @@ impl Entry<'_> {
     /// Adds the grant, or the reason.
     pub fn reason(self, reason: &str) -> Self {
         self.text("reason", reason)
+    }
+
+    /// Adds the role that was given or taken.
+    pub fn role(self, role: &str) -> Self {
+        self.text("role", role)
+    }
+
+    /// Adds a rule of Casbin.
+    pub fn rule(self, rule: &str) -> Self {
+        self.text("rule", rule)
     }
 
     /// Adds the error that the client was told. Refusals for coming too often are not written.

@@ -225,8 +225,12 @@ impl SessionOpener {
             // As with tp-auth, a login counts as a refresh.
             self.leases.acquire_window(&record.digest, "login", now).await?;
         }
-        // Whoever was locked while the password was hashed had all sessions ended but this one.
-        self.subjects.reload(&subject.user, &context.origin).await?;
+        // Whoever was locked, or lost a role, while the password was hashed had all sessions ended but
+        // this one.
+        let now = self.subjects.reload(&subject.user, &context.origin).await?;
+        if now.is_some_and(|now| subject.has_lost_rights(&now)) {
+            return Err(IssueError::InvalidGrant);
+        }
         self.recheck_client(client).await?;
         // Last: nobody's session goes for a login that comes to nothing.
         self.replace_sessions_of_device(opened, caller).await?;

@@ -28,6 +28,8 @@ pub mod policy;
 pub mod readiness;
 pub mod refresh;
 pub mod revocation;
+pub mod roles;
+pub mod rules;
 mod scopes;
 mod sealed;
 pub mod subject;
@@ -52,6 +54,8 @@ use policy::IssuancePolicy;
 use readiness::Readiness;
 use refresh::Refresh;
 use revocation::Revocation;
+use roles::Roles;
+use rules::{PolicyAccess, Rules};
 use tasks::Tasks;
 use throttle::Throttle;
 use tickets::TicketIssuer;
@@ -98,6 +102,8 @@ pub struct Dependencies {
     pub verifier: Arc<Verifier>,
     /// authnzerver's model of permissions, if there is one.
     pub permissions: PermissionsInForce,
+    /// Casbin's rules.
+    pub rules: PolicyAccess,
     /// The audit log.
     pub audit: Audit,
     /// The metrics.
@@ -131,6 +137,10 @@ pub struct Issuance {
     pub keys: KeyRegistration,
     /// Checks of permissions and limits by authnzerver's model.
     pub permissions: PermissionCheck,
+    /// The roles of users.
+    pub roles: Roles,
+    /// Casbin's rules, and checks by them.
+    pub rules: Rules,
     /// Readiness of the stores.
     pub readiness: Readiness,
     /// The limits, for secrets that a way in checks itself.
@@ -162,6 +172,8 @@ impl Issuance {
             api_keys: ApiKeys::new(on),
             keys: KeyRegistration::new(on),
             permissions: PermissionCheck::new(on),
+            roles: Roles::of(on),
+            rules: Rules::of(on),
             readiness: Readiness::new(on),
             throttle,
             audit,

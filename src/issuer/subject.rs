@@ -61,6 +61,17 @@ impl Subject {
         })
     }
 
+    /// Returns whether he had a role or a scope that he has no more `now`.
+    pub(super) fn has_lost_rights(&self, now: &Self) -> bool {
+        fn roles(subject: &Subject) -> impl Iterator<Item = &Value> {
+            subject.claims.get("roles").and_then(Value::as_array).into_iter().flatten()
+        }
+        let is_kept = |role: &Value| roles(now).any(|kept| kept == role);
+        let scopes = self.scopes.iter().flatten();
+        let may_have = |scope: &String| now.scopes.as_ref().is_none_or(|all| all.contains(scope));
+        !roles(self).all(is_kept) || !{ scopes }.all(may_have)
+    }
+
     /// Somebody whom the hook knows.
     pub fn of_hook(user: UserId, scopes: Vec<String>, mut claims: Map<String, Value>) -> Self {
         claims.retain(|name, _| !is_reserved(name));

@@ -18,6 +18,10 @@ mod route;
 pub mod routes;
 pub(crate) mod template;
 
+pub use casbin::{
+    BadCasbin, BadRule, Casbin, CasbinInForce, CasbinSource, KnownRules, PolicyRule, RulesUnknown,
+    SharedCasbin, StoredRules,
+};
 pub use decision::{DecisionRequest, Decisions};
 pub use models::Models;
 pub use near::NearMiss;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::casbin::Casbin;
+use super::casbin::CasbinInForce;
 use super::permissions::Permissions;
 
 /// The models that conditions may ask; those that there are.
@@ -11,5 +11,5 @@ pub struct Models {
     /// authnzerver's.
     pub(crate) permissions: Option<Arc<Permissions>>,
     /// Casbin's.
-    pub(crate) casbin: Option<Arc<Casbin>>,
+    pub(crate) casbin: Option<Arc<CasbinInForce>>,
 }

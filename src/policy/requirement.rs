@@ -2,6 +2,7 @@
 
 mod authorize;
 mod logic;
+mod models;
 mod words;
 
 use std::borrow::Cow;
@@ -12,7 +13,6 @@ use super::canonical::CanonicalPath;
 use super::claim::{ClaimPath, UserClaims, as_text, holds_integers_alone};
 use super::decision::{AuthorizedAction, DecisionRequest, Decisions};
 use super::models::Models;
-use super::permissions::{AccessQuestion, LOCKED};
 use super::routes::PathPattern;
 use super::template::Template;
 use crate::clock::UnixTime;
@@ -114,6 +114,8 @@ pub struct Facts<'f> {
     pub(super) certificates: Certificates,
     /// The present time.
     pub now: UnixTime,
+    /// The same by the clock that nobody can set back; without it nothing that ages is believed.
+    pub(super) monotonic: Option<Duration>,
 }
 
 /// The first condition that does not hold.
@@ -149,6 +151,9 @@ pub enum Unmet {
     /// The client showed no certificate, or another one.
     #[error("the client showed no such certificate")]
     ClientCertificate,
+    /// Whoever is asked gives no answer now.
+    #[error("there is no answer now")]
+    Unavailable,
 }
 
 impl Requirement {
@@ -236,9 +241,7 @@ impl Condition {
                 holds(is_recent, || Unmet::LoginAge(*age))
             }
             Self::Permission(asked) => holds(facts.permits(asked), || Unmet::Permission),
-            Self::Casbin { object, action } => {
-                holds(facts.casbin_allows(object, action), || Unmet::Permission)
-            }
+            Self::Casbin { object, action } => facts.check_casbin(object, action),
             Self::Authorize(asked) => facts.check_authorized(asked),
             Self::GatewayCertificate => {
                 holds(facts.certificates.is_gateway_certified, || Unmet::GatewayCertificate)
@@ -261,8 +264,24 @@ impl<'f> Facts<'f> {
     /// The facts about a user, at no route.
     pub fn new(token: &'f Verified, session: Option<&'f Session>, now: UnixTime) -> Self {
         let certificates = Certificates::default();
-        let (decisions, models, path) = (None, None, None);
-        Self { token, session, roles: &[], path, method: "", models, decisions, certificates, now }
+        Self {
+            token,
+            session,
+            roles: &[],
+            path: None,
+            method: "",
+            models: None,
+            decisions: None,
+            certificates,
+            now,
+            monotonic: None,
+        }
+    }
+
+    /// The same facts, at this time of the monotonic clock.
+    #[must_use]
+    pub fn at(self, monotonic: Duration) -> Self {
+        Self { monotonic: Some(monotonic), ..self }
     }
 
     /// The same facts, with the certificates that were shown.
@@ -325,44 +344,6 @@ impl<'f> Facts<'f> {
 
     fn render<'t>(&'t self, template: &'t Template) -> Option<Cow<'t, str>> {
         template.render(|name| self.parameter(name), self.method)
-    }
-
-    /// Returns whether authnzerver's model lets one of the user's roles do this. Whoever is locked
-    /// may do nothing, whatever else he is.
-    fn permits(&self, asked: &ItemAction) -> bool {
-        let permissions = self.models.and_then(|models| models.permissions.as_ref());
-        let ItemAction { item, action, owner, visibility, shared_with } = asked;
-        let texts = [item, action, owner, visibility, shared_with].map(|text| self.render(text));
-        let (
-            Some(permissions),
-            [Some(item), Some(action), Some(owner), Some(visibility), Some(shared)],
-        ) = (permissions, &texts)
-        else {
-            return false;
-        };
-        let user = self.user();
-        let is_granted = |role: &str| {
-            let (user, shared_with) = (&*user, &**shared);
-            permissions.grants(&AccessQuestion {
-                user,
-                role,
-                action,
-                item,
-                owner,
-                visibility,
-                shared_with,
-            })
-        };
-        !self.has_role(LOCKED) && self.holds_text(self.roles, is_granted)
-    }
-
-    /// Returns whether Casbin lets the user do this. Its subject is the user and never a role of
-    /// the token: a rule that denies the user would not deny the role.
-    fn casbin_allows(&self, object: &Template, action: &Template) -> bool {
-        let casbin = self.models.and_then(|models| models.casbin.as_ref());
-        let texts = (self.render(object), self.render(action));
-        let (Some(casbin), (Some(object), Some(action))) = (casbin, texts) else { return false };
-        casbin.allows(&self.user(), &object, &action)
     }
 
     /// The time of the login: `auth_time` (OpenID Connect Core, section 2), else the beginning of

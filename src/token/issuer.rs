@@ -26,6 +26,8 @@ pub struct Issuer<K = Arc<KeyRing>> {
     pub at_jwt_only: bool,
     /// The prefix of its users' names for applications: one subject of two issuers is two users.
     pub user_prefix: String,
+    /// True where its users are those of the built-in accounts: their roles are roles to Casbin too.
+    pub has_accounts: bool,
     /// The difference between clocks that is allowed, for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
     /// The meaning of `sid` in its tokens.
@@ -44,6 +46,7 @@ impl<K> Issuer<K> {
             default_audience: self.default_audience.clone(),
             at_jwt_only: self.at_jwt_only,
             user_prefix: self.user_prefix.clone(),
+            has_accounts: self.has_accounts,
             leeway: self.leeway,
             sessions: self.sessions,
             keys,

@@ -4,6 +4,7 @@
 
 mod contract;
 mod postgres;
+mod rules;
 mod sqlite;
 
 use std::path::Path;

@@ -69,6 +69,7 @@ mod refresh_race;
 mod remote_jwks;
 mod repeated_input;
 mod request_limits;
+mod roles_and_rules;
 mod secrets_in_logs;
 mod security_headers;
 mod sender_constrained;

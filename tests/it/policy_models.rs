@@ -127,8 +127,10 @@ fn a_route_asks_casbin_for_the_user() {
     let routes = routes.iter().find(|block| block.contains("casbin")).expect("an example");
     let realm = with_file(with_casbin(Realm::new()), "POLICY_FILE", "policy.toml", routes);
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| realm.mint(user, &[]));
-    // A role of the token is no subject of Casbin's.
-    let mallory = realm.mint("mallory", &["--role", "role:sales"]);
+    // A role in a token of our own is one of the accounts.
+    let dave = realm.mint("dave", &["--role", "role:sales"]);
+    let bob_too = realm.mint("bob", &["--role", "role:sales"]);
+    let mallory = realm.mint("mallory", &["--role", "sales"]);
     let gate = realm.gate();
     for (method, path, token, status) in [
         ("PUT", "/orders/1", &alice, 200),
@@ -138,6 +140,8 @@ fn a_route_asks_casbin_for_the_user() {
         ("GET", "/orders/1", &carol, 200),
         ("HEAD", "/orders/1", &carol, 403),
         ("PUT", "/orders/1", &carol, 403),
+        ("PUT", "/orders/1", &dave, 200),
+        ("PUT", "/orders/1", &bob_too, 403),
         ("GET", "/orders/1", &mallory, 403),
         ("GET", "/orders/", &alice, 403),
     ] {

@@ -10,6 +10,7 @@ mod clients;
 mod engine;
 mod import;
 mod rows;
+mod rules;
 mod users;
 
 use std::fmt::Debug;

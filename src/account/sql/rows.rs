@@ -215,7 +215,10 @@ fn user_id<R: Row>(row: &R, column: &'static str) -> Result<UserId, BadColumn> {
     UserId::parse(&row.text(column)?).map_err(|_| BadColumn(column))
 }
 
-fn json<R: Row, T: for<'d> Deserialize<'d>>(row: &R, column: &'static str) -> Result<T, BadColumn> {
+pub(super) fn json<R: Row, T: for<'d> Deserialize<'d>>(
+    row: &R,
+    column: &'static str,
+) -> Result<T, BadColumn> {
     serde_json::from_str(&row.text(column)?).map_err(|_| BadColumn(column))
 }
 

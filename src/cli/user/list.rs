@@ -14,6 +14,9 @@ const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
+    /// Only users who have this role
+    #[arg(long)]
+    role: Option<String>,
     /// List so many at most
     #[arg(long, default_value_t = 1000)]
     limit: usize,
@@ -26,7 +29,7 @@ pub(in crate::cli) struct ListArgs {
 
 pub(super) async fn list(args: &ListArgs) -> Outcome {
     let accounts = Accounts::open(&args.settings).await?;
-    let found = first_users(accounts.store.as_ref(), args.limit).await?;
+    let found = first_users(accounts.store.as_ref(), args.role.as_deref(), args.limit).await?;
     Output::list(&found, args.json, user_json, COLUMNS)?;
     Output::say_if_full(found.len(), args.limit);
     Ok(Exit::Done)
@@ -41,18 +44,20 @@ const COLUMNS: &[Column<User>] = &[
     ("LAST LOGIN", 0, |user| time_cell(user.last_login)),
 ];
 
-/// The first users by id, read page by page.
-async fn first_users(store: &dyn AccountStore, limit: usize) -> Result<Vec<User>, Failure> {
-    let mut found: Vec<User> = Vec::new();
+/// The first users by id, or of those who have a role, read page by page.
+async fn first_users(
+    store: &dyn AccountStore,
+    role: Option<&str>,
+    limit: usize,
+) -> Result<Vec<User>, Failure> {
+    let (mut found, mut after) = (Vec::new(), None);
     while found.len() < limit {
-        let wanted = PAGE.min(limit - found.len());
-        let after = found.last().map(|user| user.id.clone());
-        let page = store.users(after.as_ref(), wanted).await.map_err(failed)?;
-        let is_last = page.is_empty();
-        found.extend(page);
-        if is_last {
-            break;
-        }
+        let page = store.users(after.as_ref(), PAGE).await.map_err(failed)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        let has_role = |user: &User| role.is_none_or(|role| user.roles.iter().any(|it| it == role));
+        let room = limit.saturating_sub(found.len());
+        found.extend(page.into_iter().filter(has_role).take(room));
     }
     Ok(found)
 }

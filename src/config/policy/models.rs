@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
-use crate::policy::Models;
-use crate::policy::casbin::{BadCasbin, Casbin};
+use crate::policy::casbin::BUILT_IN_MODEL;
 use crate::policy::decision::AuthorizedAction;
 use crate::policy::permissions::Permissions;
 use crate::policy::requirement::{Condition, ItemAction};
 use crate::policy::routes::PathPattern;
 use crate::policy::template::Template;
+use crate::policy::{BadCasbin, CasbinInForce, CasbinSource, Models, StoredRules};
 use crate::wire::file;
 
 /// The largest file, in bytes: room for 100,000 routes.
@@ -32,21 +32,26 @@ pub(crate) struct PolicyFiles {
     pub(crate) casbin: Option<CasbinFiles>,
 }
 
-/// The files of Casbin.
+/// The files of Casbin, and the rules of the database beside them. Without the latter both files are
+/// set.
 #[derive(Clone, Debug)]
 pub(crate) struct CasbinFiles {
-    /// CASBIN_MODEL.
-    pub(crate) model: PathBuf,
+    /// CASBIN_MODEL; `None` is the built-in one.
+    pub(crate) model: Option<PathBuf>,
     /// CASBIN_POLICY.
-    pub(crate) policy: PathBuf,
+    pub(crate) policy: Option<PathBuf>,
+    /// The rules of the database, where CASBIN_STORED_RULES says that they count.
+    pub(crate) stored: Option<Arc<StoredRules>>,
 }
 
 impl PolicyFiles {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
-        let casbin = self.casbin.iter().flat_map(|files| [&files.model, &files.policy]);
-        let others = [self.routes.as_ref(), self.permissions.as_ref()];
-        others.into_iter().flatten().chain(casbin).map(PathBuf::as_path)
+        let casbin = self.casbin.as_ref();
+        let (model, policy) =
+            (casbin.and_then(|it| it.model.as_ref()), casbin.and_then(|it| it.policy.as_ref()));
+        let all = [self.routes.as_ref(), self.permissions.as_ref(), model, policy];
+        all.into_iter().flatten().map(PathBuf::as_path)
     }
 }
 
@@ -54,7 +59,7 @@ impl PolicyFiles {
 pub(super) struct ModelsRead {
     pub(super) models: Models,
     has_permissions: bool,
-    has_casbin: bool,
+    casbin: Option<CasbinFiles>,
     has_authorizer: bool,
 }
 
@@ -67,8 +72,8 @@ impl ModelsRead {
             permissions: permissions.and_then(|path| read_permissions(path, mistakes)),
             casbin: casbin.and_then(|files| read_casbin(files, mistakes)),
         };
-        let (has_permissions, has_casbin) = (permissions.is_some(), casbin.is_some());
-        Self { models, has_permissions, has_casbin, has_authorizer }
+        let has_permissions = permissions.is_some();
+        Self { models, has_permissions, casbin: casbin.cloned(), has_authorizer }
     }
 
     /// Returns whether authnzerver's model is named.
@@ -76,9 +81,10 @@ impl ModelsRead {
         self.has_permissions
     }
 
-    /// Returns whether Casbin's files are named.
-    pub(super) fn has_casbin(&self) -> bool {
-        self.has_casbin
+    /// Returns whether routes alone ask Casbin: there is no rule of the database, about which
+    /// applications ask too.
+    pub(super) fn has_casbin_of_routes(&self) -> bool {
+        self.casbin.as_ref().is_some_and(|files| files.stored.is_none())
     }
 }
 
@@ -95,33 +101,45 @@ fn read_permissions(path: &Path, mistakes: &mut Mistakes) -> Option<Arc<Permissi
     read.ok().map(Arc::new)
 }
 
-fn read_casbin(files: &CasbinFiles, mistakes: &mut Mistakes) -> Option<Arc<Casbin>> {
-    let [model, policy] = [&files.model, &files.policy].map(|path| path.display().to_string());
-    let mut text = |path: &Path, place: &str, setting: &str| {
-        read_text(path, setting).map_err(|problem| mistakes.add(place, problem)).ok()
+fn read_casbin(files: &CasbinFiles, mistakes: &mut Mistakes) -> Option<Arc<CasbinInForce>> {
+    let place = |path: &Option<PathBuf>, otherwise: &str| {
+        path.as_ref().map_or_else(|| otherwise.to_owned(), |path| path.display().to_string())
+    };
+    let model = place(&files.model, "the built-in model of Casbin");
+    let policy = place(&files.policy, "CASBIN_POLICY");
+    let mut text = |path: &Option<PathBuf>, place: &str, setting: &str| {
+        let read = path.as_deref().map(|path| read_text(path, setting)).transpose();
+        read.map_err(|problem| mistakes.add(place, problem)).ok()
     };
     let texts =
         (text(&files.model, &model, "CASBIN_MODEL"), text(&files.policy, &policy, "CASBIN_POLICY"));
-    let (Some(model_text), Some(policy_text)) = texts else { return None };
-    match Casbin::compile(&model_text, &policy_text) {
+    let (Some(model_text), Some(rules)) = texts else { return None };
+    let model_text = model_text.unwrap_or_else(|| BUILT_IN_MODEL.to_owned());
+    let source = CasbinSource { model: model_text, rules };
+    match CasbinInForce::compile(source, files.stored.clone()) {
         Ok(casbin) => {
             if casbin.rules() > MANY_RULES {
-                mistakes.warn(&policy, format!(
-                    "Casbin looks at {} rules for a decision, one after the other: a millisecond or more",
-                    casbin.rules()
-                ));
+                mistakes.warn(&policy, many_rules(casbin.rules()));
             }
             Some(Arc::new(casbin))
         }
-        Err(BadCasbin::Model(problem)) => {
-            mistakes.add(&model, problem);
-            None
-        }
-        Err(BadCasbin::Rule { line, problem }) => {
-            mistakes.add(&format!("{policy}, line {line}"), problem);
+        Err(bad) => {
+            let place = match &bad {
+                BadCasbin::Model(_) => model,
+                BadCasbin::Rule { line, .. } => format!("{policy}, line {line}"),
+                BadCasbin::Stored { .. } => "a rule of the database".to_owned(),
+            };
+            mistakes.add(&place, bad.to_string());
             None
         }
     }
+}
+
+/// The warning about many rules.
+fn many_rules(rules: usize) -> String {
+    format!(
+        "Casbin looks at {rules} rules for a decision, one after the other: a millisecond or more"
+    )
 }
 
 /// `permission` as it stands in the file.
@@ -189,9 +207,11 @@ impl CasbinTable {
         read: &ModelsRead,
         wrong: &mut impl FnMut(String),
     ) -> Option<Condition> {
-        if !read.has_casbin {
+        if read.casbin.is_none() {
             wrong(
-                "casbin: there is no model to ask; set CASBIN_MODEL and CASBIN_POLICY".to_owned(),
+                "casbin: there is no model to ask; set CASBIN_MODEL and CASBIN_POLICY, or \
+                 CASBIN_STORED_RULES"
+                    .to_owned(),
             );
         }
         let object = template("casbin", "object", &self.object, paths, wrong);

@@ -3,6 +3,7 @@
 use tracing::{debug, error, warn};
 
 use crate::account::AccountError;
+use crate::policy::RulesUnknown;
 use crate::secret::RandomFailed;
 use crate::store::StoreError;
 use crate::token::KeyError;
@@ -47,6 +48,9 @@ pub enum Cause {
     /// An object could not be written as JSON.
     #[error("{0}")]
     Serialization(String),
+    /// Casbin's rules are not known.
+    #[error("{0}")]
+    Policy(RulesUnknown),
 }
 
 impl Cause {
@@ -66,6 +70,7 @@ impl Cause {
             Self::Signing(error) => error!(%error, "a token could not be signed"),
             Self::Random(error) => error!(%error, "there are no random numbers"),
             Self::Hashing(error) => error!(%error, "passwords cannot be checked"),
+            Self::Policy(error) => warn!(%error, "Casbin cannot be asked"),
             Self::Serialization(error) => error!(%error, "an object could not be written as JSON"),
         }
     }
@@ -145,7 +150,8 @@ mod tests {
             | Cause::Accounts(_)
             | Cause::Hook(_)
             | Cause::Breaches(_)
-            | Cause::Stopping => Level::WARN,
+            | Cause::Stopping
+            | Cause::Policy(_) => Level::WARN,
             Cause::NoVerificationKeys => Level::DEBUG,
             Cause::CorruptRecord(_)
             | Cause::NoSigningKey
@@ -164,6 +170,7 @@ mod tests {
             Cause::Hook("did not answer in time".to_owned()),
             Cause::Breaches("did not answer in time".to_owned()),
             Cause::Stopping,
+            Cause::Policy(RulesUnknown),
             Cause::NoVerificationKeys,
             Cause::from(StoreError::corrupt("s1", "it is of another kind")),
             Cause::NoSigningKey,

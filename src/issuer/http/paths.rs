@@ -48,6 +48,10 @@ pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
 pub(super) const ADMIN_USER_KEYS: &str = "/admin/users/{user}/keys";
 pub(super) const ADMIN_KEY: &str = "/admin/keys/{id}";
+pub(super) const ADMIN_ROLES: &str = "/admin/roles";
+pub(super) const ADMIN_USER_ROLE: &str = "/admin/users/{user}/roles/{role}";
+pub(super) const ADMIN_RULES: &str = "/admin/policy/rules";
+pub(super) const ADMIN_AUTHORIZE: &str = "/admin/authorize";
 
 /// Those that no other route may have.
 const TAKEN: [&str; 20] = [

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::reply::not_found;
 use super::{
     Web, admin_keys, audit, csrf, discovery, document, internal, jwthenticator, keys, paths,
-    permissions, revoke, sessions, ticket, token,
+    permissions, revoke, roles, rules, sessions, ticket, token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -76,7 +76,15 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(internal::end_one))
         .routes(routes!(internal::list_of_user, internal::end_of_user))
         .routes(routes!(admin_keys::list, admin_keys::make, admin_keys::revoke_all))
-        .routes(routes!(admin_keys::revoke_one));
+        .routes(routes!(admin_keys::revoke_one))
+        .routes(routes!(roles::list))
+        .routes(routes!(roles::grant, roles::revoke));
+    if web.issuance.rules.are_stored() {
+        router = router.routes(routes!(rules::list, rules::add, rules::remove));
+    }
+    if web.issuance.rules.has_casbin() {
+        router = router.routes(routes!(rules::authorize));
+    }
     if web.issuance.audit.is_searchable() {
         router = router.routes(routes!(audit::list)).routes(routes!(audit::summary));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::account::{Login, User, is_reserved};
+use crate::account::{Login, RoleName, User, is_reserved};
 use crate::issuer::error::IssueError;
 use crate::issuer::subject::CLIENT_PREFIX;
 use crate::session::UserId;
@@ -118,8 +118,9 @@ pub fn check(user: &User) -> Result<(), IssueError> {
     if let Some(bad) = user.scopes.iter().find(|scope| !is_scope(scope)) {
         return refuse(format!("{bad:?} is no scope (RFC 6749, section 3.3)"));
     }
-    if user.roles.iter().any(|role| role.is_empty() || role.chars().any(char::is_control)) {
-        return refuse("a role has no control characters, and is not empty".to_owned());
+    if let Some(Err(problem)) = user.roles.iter().map(|it| RoleName::parse(it)).find(Result::is_err)
+    {
+        return refuse(problem.to_string());
     }
     if let Some(problem) = user.claims.keys().find_map(|name| check_claim(name).err()) {
         return refuse(problem);

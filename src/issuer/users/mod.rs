@@ -85,7 +85,7 @@ pub struct Changed {
 }
 
 impl Actor<'_> {
-    fn reason(self) -> &'static str {
+    pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Owner(_) => "owner",
             Self::Administrator(_) => "administrator",
@@ -93,7 +93,7 @@ impl Actor<'_> {
         }
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    pub(super) fn caller(&self) -> Option<&Caller> {
         match self {
             Self::Owner(caller) | Self::Administrator(caller) => Some(caller),
             Self::Command => None,
@@ -202,6 +202,17 @@ impl Users {
         actor: Actor<'_>,
         change: impl Fn(&mut User) -> Result<(), IssueError> + Send + Sync,
     ) -> Result<Changed, IssueError> {
+        let event = self.event(Event::UserChanged, id, actor);
+        self.change_told(id, event, change).await
+    }
+
+    /// Changes a user likewise, and writes this entry where that changed anything.
+    pub(super) async fn change_told(
+        &self,
+        id: &UserId,
+        entry: Entry<'_>,
+        change: impl Fn(&mut User) -> Result<(), IssueError> + Send + Sync,
+    ) -> Result<Changed, IssueError> {
         let keep_state = |user: &mut User| {
             let state = user.state;
             change(user)?;
@@ -214,8 +225,7 @@ impl Users {
         }
         let ended =
             if has_lost_rights(&before, &user) { Some(self.end_sessions(id).await) } else { None };
-        let event = self.event(Event::UserChanged, id, actor);
-        write_counted(event, ended.as_ref().and_then(|ended| ended.as_ref().ok()));
+        write_counted(entry, ended.as_ref().and_then(|ended| ended.as_ref().ok()));
         Ok(Changed { user, ended: ended.transpose()?.unwrap_or_default() })
     }
 
@@ -282,7 +292,7 @@ impl Users {
         Err(IssueError::Busy)
     }
 
-    async fn end_sessions(&self, id: &UserId) -> Result<u64, IssueError> {
+    pub(super) async fn end_sessions(&self, id: &UserId) -> Result<u64, IssueError> {
         let ended = self.on.sessions.revoke_user(id).await?;
         if ended > 0 {
             self.on.metrics.ended("all");
@@ -290,7 +300,7 @@ impl Users {
         Ok(ended)
     }
 
-    fn event(&self, event: Event, user: &UserId, actor: Actor<'_>) -> Entry<'_> {
+    pub(super) fn event(&self, event: Event, user: &UserId, actor: Actor<'_>) -> Entry<'_> {
         let entry = self.on.audit.event(event).user(user.as_str()).reason(actor.reason());
         entry.address(actor.caller().and_then(|caller| caller.address))
     }

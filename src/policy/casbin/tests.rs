@@ -19,6 +19,9 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act)
 ";
 
+/// What nobody has beside the rules.
+const NO_ROLES: &[&str] = &[];
+
 const POLICY: &str = "\
 # Roles have names that no user has.
 p, role:editor, article:*, GET|PUT, allow
@@ -38,8 +41,8 @@ fn compile(model: &str, policy: &str) -> Result<Casbin, BadCasbin> {
 fn a_text_that_no_rule_could_mean_is_denied_unasked() {
     let casbin = compile(MODEL, POLICY).expect("good files");
     let object = |length: usize| format!("article:{}", "x".repeat(length - "article:".len()));
-    assert!(casbin.allows("alice", &object(1_024), "GET"));
-    assert!(!casbin.allows("alice", &object(1_025), "GET"));
+    assert!(casbin.allows("alice", NO_ROLES, &object(1_024), "GET"));
+    assert!(!casbin.allows("alice", NO_ROLES, &object(1_025), "GET"));
 }
 
 #[test]
@@ -48,7 +51,7 @@ fn a_model_by_which_nothing_can_be_denied_is_a_mistake() {
     let effect = "some(where (p.eft == allow)) && !some(where (p.eft == deny))";
     let with = MODEL.replace(effect, unless_denied);
     let casbin = compile(&with, POLICY).expect("what rules deny is denied");
-    assert!(!casbin.allows("bob", "article:secret", "GET"));
+    assert!(!casbin.allows("bob", NO_ROLES, "article:secret", "GET"));
     for (model, policy, place) in [
         (with.replace(", eft", ""), "p, bob, article:secret, GET", "[policy_definition]"),
         (format!("{MODEL}m2 = r.act == \"GET\"\n"), POLICY, "[matchers]"),
@@ -77,7 +80,7 @@ fn a_subject_may_do_what_its_roles_may_and_no_rule_denies() {
     ] {
         // The second time from memory.
         for _ in 0..2 {
-            let found = casbin.allows(subject, object, action);
+            let found = casbin.allows(subject, NO_ROLES, object, action);
             assert_eq!(found, is_allowed, "{subject} {action} {object}");
         }
     }
@@ -96,7 +99,11 @@ fn decisions_of_texts_that_read_the_same_when_they_are_joined_are_apart() {
         ("", "abc", "d", false),
         ("1:1:ab", "c", "d", false),
     ] {
-        assert_eq!(casbin.allows(subject, object, action), is_allowed, "{subject} {object}");
+        assert_eq!(
+            casbin.allows(subject, NO_ROLES, object, action),
+            is_allowed,
+            "{subject} {object}"
+        );
     }
 }
 
@@ -113,7 +120,7 @@ fn letters_of_several_bytes_are_matched_as_others_are() {
         ("orde", true),
         ("é", false),
     ] {
-        assert_eq!(casbin.allows("bob", object, "GET"), is_allowed, "{object}");
+        assert_eq!(casbin.allows("bob", NO_ROLES, object, "GET"), is_allowed, "{object}");
     }
 }
 
@@ -122,8 +129,8 @@ fn letters_of_several_bytes_are_matched_as_others_are() {
 fn what_a_client_sends_is_never_interpreted() {
     let casbin = compile(MODEL, POLICY).expect("good files");
     for text in [r#"{"sub":"alice"}"#, "alice\"", "alice\" || true || \"", "eval(true)", "#{a:1}"] {
-        assert!(!casbin.allows(text, "article:1", "GET"), "{text}");
-        assert!(!casbin.allows("carol", text, "GET"), "{text}");
+        assert!(!casbin.allows(text, NO_ROLES, "article:1", "GET"), "{text}");
+        assert!(!casbin.allows("carol", NO_ROLES, text, "GET"), "{text}");
     }
 }
 
@@ -181,7 +188,44 @@ fn what_casbin_cannot_decide_is_denied() {
     // A pattern that only some requests make a bad one.
     let model = MODEL.replace("regexMatch(r.act, p.act)", "regexMatch(p.act, r.act)");
     let casbin = compile(&model, "p, bob, *, GET, allow\n").expect("good files");
-    assert!(casbin.allows("bob", "article:1", "GET"));
-    assert!(!casbin.allows("bob", "article:1", "["));
-    assert!(casbin.allows("bob", "article:1", "G.T"));
+    assert!(casbin.allows("bob", NO_ROLES, "article:1", "GET"));
+    assert!(!casbin.allows("bob", NO_ROLES, "article:1", "["));
+    assert!(casbin.allows("bob", NO_ROLES, "article:1", "G.T"));
+}
+
+#[test]
+fn roles_of_an_account_are_roles_of_the_user_and_a_denial_of_him_stays() {
+    let casbin = compile(MODEL, POLICY).expect("good files");
+    for (subject, roles, object, action, is_allowed) in [
+        ("carol", &["role:editor"][..], "article:1", "PUT", true),
+        ("carol", &["role:editor"], "article:1", "DELETE", false),
+        ("carol", &["role:editor"], "order:1", "GET", false),
+        // By way of another role, as rules have it.
+        ("carol", &["role:admin"], "order:1", "DELETE", true),
+        ("carol", &["unknown", "role:editor"], "article:1", "GET", true),
+        ("carol", &["role:editor "], "article:1", "GET", false),
+        ("carol", &[], "article:1", "GET", false),
+        // A rule that denies the user denies him whatever his roles.
+        ("bob", &["role:admin"], "article:secret", "GET", false),
+        ("bob", &["role:admin"], "order:1", "GET", true),
+        // And one that denies somebody else's name denies whoever has it as a role.
+        ("carol", &["role:admin", "bob"], "article:secret", "GET", false),
+    ] {
+        // The second time from memory, and in between somebody without these roles.
+        for _ in 0..2 {
+            let found = casbin.allows(subject, roles, object, action);
+            assert_eq!(found, is_allowed, "{subject} {roles:?} {action} {object}");
+            assert!(!casbin.allows("dave", NO_ROLES, object, action), "{action} {object}");
+        }
+    }
+}
+
+#[test]
+fn roles_of_an_account_are_not_those_of_an_object_of_its_name() {
+    let model = MODEL.replace("g = _, _", "g = _, _\ng2 = _, _");
+    let model = model.replace("keyMatch(r.obj, p.obj)", "g2(r.obj, p.obj)");
+    let policy = "p, reader, secrets, GET, allow\ng, alice, reader\ng2, safe, secrets\n";
+    let casbin = compile(&model, policy).expect("good files");
+    assert!(casbin.allows("alice", &["secrets"], "safe", "GET"));
+    assert!(!casbin.allows("alice", &["secrets"], "alice", "GET"));
 }

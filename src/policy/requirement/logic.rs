@@ -17,13 +17,15 @@ pub(super) fn all(outcomes: impl Iterator<Item = Result<(), Unmet>>) -> Result<(
     undecided
 }
 
-/// Checks ways until one is open. Where none is, what the first one lacks is told.
+/// Checks ways until one is open. Where none is, what the first one lacks is told; but where one of them
+/// may be open, and nobody can be asked now, that.
 pub(super) fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
     let (mut lacking, mut undecided) = (None, None);
     for way in ways {
         match way.check(facts) {
             Ok(()) => return Ok(()),
             Err(open @ Unmet::Undecided(_)) => undecided = undecided.or(Some(open)),
+            Err(Unmet::Unavailable) => lacking = Some(Unmet::Unavailable),
             Err(unmet) => lacking = lacking.or(Some(unmet)),
         }
     }

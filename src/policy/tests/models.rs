@@ -1,7 +1,8 @@
 //! Conditions that ask a model: what they ask about, and for whom.
 
 use super::*;
-use crate::policy::casbin::Casbin;
+use crate::clock::{Clock as _, ManualClock, Moment};
+use crate::policy::casbin::{CasbinInForce, CasbinSource, KnownRules, StoredRules};
 use crate::policy::permissions::Permissions;
 use crate::policy::requirement::ItemAction;
 use crate::policy::template::Template;
@@ -36,7 +37,8 @@ fn permissions() -> Permissions {
 }
 
 fn models() -> Models {
-    let casbin = Casbin::compile(MODEL, RULES).unwrap();
+    let source = CasbinSource { model: MODEL.to_owned(), rules: Some(RULES.to_owned()) };
+    let casbin = CasbinInForce::compile(source, None).unwrap();
     Models { permissions: Some(Arc::new(permissions())), casbin: Some(Arc::new(casbin)) }
 }
 
@@ -56,6 +58,12 @@ fn asks_permission(action: &str, visibility: &str, shared_with: &str) -> Conditi
 
 fn asks_casbin() -> Condition {
     Condition::Casbin { object: template("order:{order}"), action: template("{method}") }
+}
+
+/// The same of a user of the built-in accounts.
+fn of_accounts(subject: &str, roles: &[&str]) -> Verified {
+    let issuer = Issuer { has_accounts: true, ..Issuer::default() };
+    Verified { issuer: Arc::new(issuer), ..token(subject, "", roles) }
 }
 
 /// The token of a user by this prefix, with these roles.
@@ -179,4 +187,45 @@ fn a_model_that_is_not_there_lets_nobody_do_anything() {
         let facts = Facts::new(&token, None, NOW);
         assert_eq!(condition.check(&facts), Err(Unmet::Permission), "{condition}");
     }
+}
+
+/// Whoever may write roles into tokens of another issuer gives none here.
+#[test]
+fn casbin_believes_the_roles_of_the_accounts_alone() {
+    for (token, is_allowed) in [
+        (of_accounts("bob", &["reader"]), true),
+        (of_accounts("bob", &["writer"]), false),
+        (of_accounts("bob", &[]), false),
+        (token("bob", "", &["reader"]), false),
+        (token("bob", "", &["b:alice"]), false),
+    ] {
+        let found = holds(&asks_casbin(), models(), &token, ("GET", "/x/17"));
+        assert_eq!(found, is_allowed, "{:?}", token.claims.as_map());
+    }
+}
+
+#[test]
+fn rules_of_the_database_that_are_too_old_are_no_answer_whatever_else_is_asked() {
+    let clock = ManualClock::at(NOW);
+    let stored = Arc::new(StoredRules::new(Duration::from_secs(2)));
+    let read = Moment::now(&clock);
+    stored.set_known(KnownRules { version: 1, rules: Arc::default(), read });
+    let source = CasbinSource { model: MODEL.to_owned(), rules: Some(RULES.to_owned()) };
+    let casbin = Some(Arc::new(CasbinInForce::compile(source, Some(stored)).unwrap()));
+    let models = Models { casbin, ..Models::default() };
+    let boss = Requirement::all(vec![Condition::AnyRole(vec!["boss".to_owned()])]);
+    let reads = Requirement::all(vec![asks_casbin()]);
+    let either = Condition::AnyOf(vec![boss, reads]);
+    let check = |roles: &[&str], condition: &Condition| {
+        let token = token("alice", "", roles);
+        look(condition, models.clone(), &token, ("GET", "/x/17"), |facts| {
+            condition.check(&facts.at(clock.monotonic()))
+        })
+    };
+    assert_eq!(check(&[], &asks_casbin()), Ok(()));
+    assert_eq!(check(&[], &either), Ok(()));
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(check(&[], &asks_casbin()), Err(Unmet::Unavailable));
+    assert_eq!(check(&[], &either), Err(Unmet::Unavailable), "it may be open");
+    assert_eq!(check(&["boss"], &either), Ok(()), "another way is open all the same");
 }

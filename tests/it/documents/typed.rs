@@ -9,13 +9,14 @@ use crate::support::{
 };
 
 /// The pages whose commands are typed: here, and by the tests of the gateways and the key ring.
-pub(super) const PAGES: [&str; 17] = [
+pub(super) const PAGES: [&str; 18] = [
     "README.md",
     "docs/how-to/audit.md",
     "docs/how-to/api-keys.md",
     "docs/how-to/devices.md",
     "docs/how-to/log-out-everywhere.md",
     "docs/how-to/production.md",
+    "docs/how-to/roles-and-rules.md",
     "docs/how-to/rotate-keys.md",
     "docs/how-to/stolen-key.md",
     "docs/how-to/test-a-rule.md",
@@ -100,6 +101,17 @@ fn a_rule_can_be_tested_as_the_page_says() {
 fn users_clients_and_api_keys_can_be_typed() {
     let shown = beside_dev("docs/how-to/users-and-clients.md");
     assert!(shown.contains("bob@example.com"), "{shown}");
+}
+
+#[test]
+fn roles_and_rules_can_be_typed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut shell = page::shell(folder.path());
+    shell.env("PASSWORD_MEMORY_KIB", "64");
+    let shown = Page::read("docs/how-to/roles-and-rules.md").type_in(&mut shell, "");
+    for told in ["p, editor, article:*, GET, allow", "editor  "] {
+        assert!(shown.contains(told), "{told} is not in\n{shown}");
+    }
 }
 
 #[test]

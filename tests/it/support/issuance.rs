@@ -21,6 +21,7 @@ use portcullis::{
         login::{GrantParams, PasswordCheck},
         metrics::IssuerMetrics,
         refresh::RefreshRequest,
+        rules::PolicyAccess,
         throttle::Throttle,
         users::password_rules::PasswordRules,
     },
@@ -109,6 +110,7 @@ impl Fixture {
         let options = sqlite::Options { max_connections: 1, ..super::patient_sqlite() };
         let file = folder.path().join("accounts.db");
         let accounts = SqliteAccounts::open(&file, options).await.expect("accounts");
+        let rules = Arc::new(SqliteAccounts::open(&file, options).await.expect("the same file"));
         let accounts = Arc::new(FaultyStore::new(accounts, &faults));
         let sessions = Arc::new(FaultyStore::new(MemoryStore::new(), &faults));
         let tokens = Arc::new(FaultyStore::new(MemoryTokenStore::new(), &faults));
@@ -136,6 +138,7 @@ impl Fixture {
             sessions: Arc::new(guarded_sessions),
             verifier: Arc::new(verifier(ISS, &signer, setup.leeway, clock.clone())),
             permissions: Arc::default(),
+            rules: PolicyAccess::unused(rules),
             signers: Arc::new(SigningRing::fixed(signer)),
             audit: Audit::new(log, clock.clone()),
             metrics: IssuerMetrics::default(),

@@ -37,9 +37,13 @@ pub struct Prober {
 impl Prober {
     /// Starts asking whether `token` may pass.
     pub fn start(gate: SocketAddr, token: &str) -> Self {
+        Self::asking(gate, request("GET", "/validate_request", &[&bearer(token)], b""))
+    }
+
+    /// Starts asking this question.
+    pub fn asking(gate: SocketAddr, question: Vec<u8>) -> Self {
         let (answers, stopped) = (Arc::<Mutex<Vec<Answer>>>::default(), Arc::default());
         let (record, stop) = (Arc::clone(&answers), Arc::<AtomicBool>::clone(&stopped));
-        let question = request("GET", "/validate_request", &[&bearer(token)], b"");
         let thread = std::thread::spawn(move || {
             let mut client = Client::connect(gate);
             while !stop.load(Ordering::Acquire) {

@@ -17,6 +17,7 @@ use super::gate::Gate;
 pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// Keys and settings in a folder of their own that goes when nobody has it any more.
+#[derive(Clone)]
 pub struct Realm {
     folder: Arc<TempDir>,
     settings: BTreeMap<String, String>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::account::{AccountStore, AuditStore, PostgresAccounts, SqliteAccounts};
+use portcullis::account::{AccountStore, AuditStore, PostgresAccounts, RuleStore, SqliteAccounts};
 use portcullis::opaque::{
     MemcachedTokenStore, MemoryTokenStore, OpaqueTokenStore, RedisTokenStore, SqliteTokenStore,
 };
@@ -167,6 +167,7 @@ macro_rules! in_account_database {
 
 in_account_database! { AccountStore }
 in_account_database! { AuditStore }
+in_account_database! { RuleStore }
 
 /// A store with two handles on the same records, as two processes have them.
 pub struct Fixture<S: ?Sized> {

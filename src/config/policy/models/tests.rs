@@ -48,8 +48,9 @@ fn files(requires: &str) -> Files {
     let route =
         format!("[[route]]\npath = \"/data/{{owner}}/{{id}}\"\nrequire = {{ {requires} }}\n");
     let casbin = CasbinFiles {
-        model: write("model.conf", MODEL),
-        policy: write("policy.csv", "p, alice, order:*, GET\n"),
+        model: Some(write("model.conf", MODEL)),
+        policy: Some(write("policy.csv", "p, alice, order:*, GET\n")),
+        stored: None,
     };
     let files = PolicyFiles {
         routes: Some(write("policy.toml", &route)),

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use portcullis::{
     account::{
-        AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, SentMail, User, UserState,
+        AccountError, AccountStore, ApiKey, Client, KeyDigest, Login, RoleGroup, RuleSet,
+        RuleStore, SentMail, StoredRule, User, UserState,
     },
     clock::UnixTime,
     secret::Secret,
@@ -80,6 +81,25 @@ macro_rules! never_called {
             }
         }
     };
+}
+
+#[async_trait]
+impl RuleStore for NoAccounts {
+    async fn rules_version(&self) -> Result<u64, AccountError> {
+        unreachable!("nobody asks for rules")
+    }
+    async fn rules(&self) -> Result<RuleSet, AccountError> {
+        unreachable!("nobody asks for rules")
+    }
+    async fn add_rules(&self, _: &[StoredRule]) -> Result<u64, AccountError> {
+        unreachable!("nobody asks for rules")
+    }
+    async fn remove_rules(&self, _: &[StoredRule]) -> Result<u64, AccountError> {
+        unreachable!("nobody asks for rules")
+    }
+    async fn role_groups(&self) -> Result<Vec<RoleGroup>, AccountError> {
+        unreachable!("nobody asks for roles")
+    }
 }
 
 account_methods! { counted }

@@ -1,0 +1,18 @@
+-- Rules of Casbin; fields is a JSON array of texts. The order in which they were added counts where a model says so.
+
+CREATE TABLE policy_rules (
+    kind       TEXT    NOT NULL,
+    fields     TEXT    NOT NULL,
+    place      BIGINT NOT NULL,
+    created    BIGINT NOT NULL,
+    created_by TEXT    NOT NULL,
+    PRIMARY KEY (kind, fields)
+);
+
+-- One row: a number that every change of a rule advances, in the same transaction.
+CREATE TABLE policy_version (
+    id      BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    version BIGINT NOT NULL
+);
+
+INSERT INTO policy_version (id, version) VALUES (1, 0);

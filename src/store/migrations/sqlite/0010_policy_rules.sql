@@ -1,0 +1,18 @@
+-- Rules of Casbin; fields is a JSON array of texts. The order in which they were added counts where a model says so.
+
+CREATE TABLE policy_rules (
+    kind       TEXT    NOT NULL,
+    fields     TEXT    NOT NULL,
+    place      INTEGER NOT NULL,
+    created    INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,
+    PRIMARY KEY (kind, fields)
+) STRICT, WITHOUT ROWID;
+
+-- One row: a number that every change of a rule advances, in the same transaction.
+CREATE TABLE policy_version (
+    id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO policy_version (id, version) VALUES (1, 0);
