@@ -22,6 +22,7 @@ use portcullis::issuer::metrics::IssuerMetrics;
 use portcullis::issuer::policy::{IssuancePolicy, RefreshPolicy};
 use portcullis::issuer::refresh::RefreshRequest;
 use portcullis::issuer::rules::PolicyAccess;
+use portcullis::issuer::self_service::SelfServiceConfig;
 use portcullis::issuer::throttle::{Throttle, ThrottleConfig};
 use portcullis::issuer::users::password_rules::PasswordRules;
 use portcullis::issuer::{Dependencies, Issuance};
@@ -188,6 +189,8 @@ async fn dependencies(
         accounts: accounts(database, hash, clock.as_ref()).await,
         passwords: Arc::clone(passwords),
         password_rules: PasswordRules::default(),
+        self_service: SelfServiceConfig::default(),
+        mailer: None,
         password_check: PasswordCheck::Accounts,
         tokens: Arc::new(tokens),
         throttle: Throttle::new(Limits::new(records.clone()), throttle, clock.clone()),

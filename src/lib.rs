@@ -11,6 +11,7 @@
 //! - [`server`]: listeners, connections, drain; knows nothing of tokens
 //! - [`policy`]: what request a gateway told about, which route it takes, what that demands
 //! - [`account`]: users, passwords, API keys, clients
+//! - [`mail`]: mails of templates, and the way to a mail server
 //! - [`opaque`]: refresh tokens and handles, kept by their digest
 //! - [`lease`], [`limit`]: leases, and rate limits, that many processes share
 //! - [`session`]: what a token's `sid` refers to, and the stores that keep it
@@ -29,6 +30,7 @@ pub mod gate;
 pub mod issuer;
 pub mod lease;
 pub mod limit;
+pub mod mail;
 pub mod opaque;
 pub mod policy;
 pub mod secret;

@@ -153,11 +153,16 @@ async fn dependencies(
     let throttle = Throttle::new(limits, issuance.throttle, Arc::clone(&clock));
     let passwords = Passwords::new(config.accounts.hashing, Arc::clone(&shared.random))?;
     learn_hash_costs(&passwords, accounts.as_ref()).await;
+    let mail = issuance.mail.as_ref();
+    let mailer =
+        mail.map(|mail| super::mail::mailer(mail, Arc::clone(&shared.random))).transpose()?;
     let dependencies = Dependencies {
         policy: Arc::new(issuance.policy.clone()),
         accounts,
         passwords: Arc::new(passwords),
-        password_rules: config.accounts.password_rules(),
+        password_rules: config.accounts.password_rules().context(super::keys::NO_AUTHORITIES)?,
+        self_service: issuance.self_service.clone(),
+        mailer,
         password_check,
         tokens: shared.tokens,
         leases: Leases::new(records.clone()),
@@ -287,7 +292,7 @@ async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
     let tasks = issuance.tasks();
     tokio::select! {
         biased;
-        () = tasks.ended() => {}
+        () = async { tasks.ended().await; issuance.self_service.ended().await } => {}
         () = shutdown.aborted() => {}
         () = tokio::time::sleep(issuance.policy().lease) => {}
     }

@@ -10,6 +10,7 @@ mod invalidation;
 mod issuer;
 mod keys;
 mod listening;
+mod mail;
 mod metrics_endpoint;
 mod purge;
 mod reload;

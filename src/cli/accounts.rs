@@ -19,12 +19,15 @@ use crate::config::{AccountsConfig, Config, SessionConfig};
 use crate::issuer::error::IssueError;
 use crate::issuer::metrics::IssuerMetrics;
 use crate::issuer::throttle::{Throttle, ThrottleConfig};
+use crate::issuer::users::links::Links;
 use crate::issuer::users::{UserDependencies, Users, fields};
+use crate::lease::Leases;
 use crate::limit::Limits;
 use crate::secret::{Secret, SystemRandom};
 use crate::session::{Sessions, UserId};
 use crate::store::StoreMetrics;
 use crate::store::records::Records;
+use crate::token::SigningRing;
 
 /// The longest line that is read as a password.
 const MAX_LINE_BYTES: u64 = 1 << 16;
@@ -85,12 +88,21 @@ impl Accounts {
             sessions: Arc::new(sessions),
             throttle: Throttle::new(Limits::new(records), UNLIMITED, Arc::clone(&clock)),
             passwords: Arc::new(passwords(&self.config)?),
-            rules: self.config.password_rules(),
+            rules: self.config.password_rules().map_err(Failure::unavailable)?,
             audit: log.audit(),
             metrics: IssuerMetrics::default(),
             clock,
             random,
         }))
+    }
+
+    /// One-time links, signed by these keys.
+    pub(super) async fn links(&self, keys: SigningRing) -> Result<Links, Failure> {
+        let stores = open_stores(&self.session_config).await.map_err(Failure::unavailable)?;
+        let (clock, random) = clock_and_random();
+        let (timeout, metrics) = (self.session_config.policy.timeout, StoreMetrics::default());
+        let records = Records::new(stores.records, timeout, Arc::clone(&clock), metrics);
+        Ok(Links::new(Arc::new(keys), Leases::new(records), clock, random))
     }
 
     /// The user of that name or id.

@@ -9,6 +9,7 @@ use super::store::{EMBEDDED_FILE, StoreConfig, sqlite_path, url};
 use super::tokens::{OWN_NAME, TokenConfig};
 use crate::account::password::HashConfig;
 use crate::account::policy::PasswordPolicy;
+use crate::issuer::users::breaches::{BreachConfig, Breaches};
 use crate::issuer::users::password_rules::PasswordRules;
 use crate::secret::Secret;
 
@@ -25,12 +26,18 @@ pub struct AccountsConfig {
     pub policy: PasswordPolicy,
     /// The hosts of this service, which a new password must not be like.
     pub hosts: Vec<String>,
+    /// The list of stolen passwords, if one is asked.
+    pub breaches: Option<BreachConfig>,
 }
 
 impl AccountsConfig {
     /// The rules of new passwords, and the hosts that they must not be like.
-    pub fn password_rules(&self) -> PasswordRules {
-        PasswordRules { policy: self.policy, hosts: self.hosts.clone(), breaches: None }
+    ///
+    /// # Errors
+    /// The system has no certificate authorities by which the list of stolen passwords is known.
+    pub fn password_rules(&self) -> std::io::Result<PasswordRules> {
+        let breaches = self.breaches.clone().map(Breaches::new).transpose()?;
+        Ok(PasswordRules { policy: self.policy, hosts: self.hosts.clone(), breaches })
     }
 }
 
@@ -75,7 +82,19 @@ pub(super) fn read(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountsC
             max_character_frequency: reader.get(settings::PASSWORD_MAX_CHAR_FREQUENCY),
         },
         hosts: hosts(reader),
+        breaches: breaches(reader),
     }
+}
+
+/// The list of stolen passwords. The prefix is the last part of its path.
+fn breaches(reader: &mut Reader<'_>) -> Option<BreachConfig> {
+    let url = reader.get(settings::PASSWORD_BREACH_URL)?;
+    Some(BreachConfig {
+        url: format!("{}/", url.as_str().trim_end_matches('/')),
+        least: reader.get(settings::PASSWORD_BREACH_MIN),
+        timeout: reader.get(settings::PASSWORD_BREACH_TIMEOUT),
+        is_required: reader.get(settings::PASSWORD_BREACH_REQUIRED),
+    })
 }
 
 /// The hosts that PUBLIC_URL and ISSUER name. An address is in no password.

@@ -7,6 +7,7 @@ use super::audit::{self, AuditConfig};
 use super::hook;
 use super::lifetimes::access_lifetime;
 use super::listeners;
+use super::mail::{self, MailConfig};
 use super::reader::Reader;
 use super::settings::{self, Entry};
 use super::signer::{NO_SIGNER, lacks_signer};
@@ -15,6 +16,7 @@ use super::web;
 use crate::issuer::hook::HookConfig;
 use crate::issuer::http::WebConfig;
 use crate::issuer::policy::{IssuancePolicy, RefreshPolicy};
+use crate::issuer::self_service::SelfServiceConfig;
 use crate::issuer::throttle::ThrottleConfig;
 use crate::server::{Address, ListenerConfig};
 use crate::store::CHANGE_TIMEOUT;
@@ -24,7 +26,7 @@ use crate::token::SessionRule;
 const ADMIN_TOKEN_FILE: &str = "admin-token";
 
 /// Settings that a gate alone does not use, and of which an operator would expect something.
-const ISSUER_SETTINGS: [&Entry; 15] = [
+const ISSUER_SETTINGS: [&Entry; 17] = [
     settings::ISSUER_LISTEN.entry,
     settings::INTERNAL_LISTEN.entry,
     settings::GRPC_LISTEN.entry,
@@ -40,6 +42,8 @@ const ISSUER_SETTINGS: [&Entry; 15] = [
     settings::OPEN_KEY_REGISTRATION.entry,
     settings::RATE_LIMIT_PER_MINUTE.entry,
     settings::CORS_URLS.entry,
+    settings::SIGN_UP.entry,
+    settings::SMTP_HOST.entry,
 ];
 
 /// The issuer's section.
@@ -61,6 +65,10 @@ pub struct IssuanceConfig {
     pub throttle: ThrottleConfig,
     /// The hook that checks passwords in place of the built-in accounts.
     pub hook: Option<HookConfig>,
+    /// Mails, where any are sent.
+    pub mail: Option<MailConfig>,
+    /// Self-service.
+    pub self_service: SelfServiceConfig,
     /// The audit log.
     pub audit: AuditConfig,
 }
@@ -83,6 +91,9 @@ pub(super) fn read(
     let is_made = internal.has_tcp() && !reader.is_set(settings::ADMIN_TOKEN);
     let generated_admin_token =
         is_made.then(|| reader.get(settings::DATA_DIR).join(ADMIN_TOKEN_FILE));
+    let hook = hook::read(reader);
+    let mail = mail::read(reader, &web.public_url);
+    let self_service = mail::self_service(reader, mail.is_some(), hook.is_some());
     let config = IssuanceConfig {
         listen,
         internal,
@@ -96,7 +107,9 @@ pub(super) fn read(
             lock_tries: reader.get(settings::LOCK_TRIES),
             lock_time: reader.get(settings::LOCK_TIME),
         },
-        hook: hook::read(reader),
+        hook,
+        mail,
+        self_service,
         audit: audit::read(reader),
     };
     if is_on {

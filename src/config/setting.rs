@@ -81,7 +81,9 @@ impl<T> From<Setting<T>> for &'static Entry {
 }
 
 /// The rows of all files of the table, which are `N` together.
-pub(super) const fn joined<const N: usize>(files: [&[&'static Entry]; 2]) -> [&'static Entry; N] {
+pub(super) const fn joined<const N: usize, const F: usize>(
+    files: [&[&'static Entry]; F],
+) -> [&'static Entry; N] {
     let mut all = [files[0][0]; N];
     let (mut file, mut at) = (0, 0);
     while file < files.len() {

@@ -1,9 +1,11 @@
 //! Every setting: its names, its type, its default and its meaning, in one table.
 //!
 //! The table is what the environment, the file and the flags are read by, what `--help` prints,
-//! and what docs/reference/settings.md is made of. Its rows are in two files: here those of every
-//! process, in `issuer` those of one that issues tokens.
+//! and what docs/reference/settings.md is made of. Its rows are in three files: here those of every
+//! process, in `issuer` those of one that issues tokens, in `accounts` those of accounts in their
+//! owners' hands.
 
+mod accounts;
 mod issuer;
 
 use std::path::PathBuf;
@@ -34,11 +36,14 @@ use crate::session::SessionBinding;
 use crate::telemetry::logs::{Format, LogConfig};
 use crate::token::{Algorithm, SessionRule};
 use crate::wire::networks::Networks;
+pub(crate) use accounts::*;
 pub(crate) use issuer::*;
 
 /// The whole table.
-pub const SETTINGS: &[&Entry] =
-    &joined::<{ ROWS.len() + issuer::ROWS.len() }>([ROWS, issuer::ROWS]);
+pub const SETTINGS: &[&Entry] = &joined::<
+    { ROWS.len() + issuer::ROWS.len() + accounts::ROWS.len() },
+    3,
+>([ROWS, issuer::ROWS, accounts::ROWS]);
 
 settings! {
     // Keys.
@@ -310,6 +315,10 @@ mod tests {
 
     #[test]
     fn every_default_can_be_read() {
-        assert_eq!([unreadable_defaults(), issuer::unreadable_defaults()].concat(), [""; 0]);
+        assert_eq!(
+            [unreadable_defaults(), issuer::unreadable_defaults(), accounts::unreadable_defaults()]
+                .concat(),
+            [""; 0]
+        );
     }
 }

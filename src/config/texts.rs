@@ -259,6 +259,24 @@ pub(super) fn public_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// The page that links in mails lead to.
+pub(super) fn link_url(text: &str) -> Result<String, &'static str> {
+    if !text.contains("{token}") {
+        return Err("has no {token}, where the token of the link goes");
+    }
+    let filled = text.replace("{token}", "t").replace("{purpose}", "p");
+    let url = Url::parse(&filled).ok().filter(|url| url.host().is_some());
+    let url = url.ok_or("is no URL such as https://app.example/account?do={purpose}#{token}")?;
+    if filled.contains(['{', '}']) || holds_credentials(&url) {
+        return Err("holds something else in braces than {token} and {purpose}, or credentials");
+    }
+    match url.scheme() {
+        "https" => Ok(text.to_owned()),
+        "http" if is_this_host(&url) => Ok(text.to_owned()),
+        _ => Err("carries tokens: https, or http to this host itself"),
+    }
+}
+
 /// The URL of the hook, or of another service that is sent secrets.
 pub(super) fn hook_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok().filter(|url| url.host().is_some());

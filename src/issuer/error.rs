@@ -56,6 +56,9 @@ pub enum IssueError {
     /// The new password breaks the rules.
     #[error("choose another password: {}", advice(.0))]
     WeakPassword(Vec<PolicyProblem>),
+    /// No mail can be sent, which the request needs.
+    #[error("no mail is sent from here; ask an administrator")]
+    NoMail,
     /// A one-time link is of another kind, is over, or was used.
     #[error("this link is not valid, is too old, or was used already")]
     InvalidLink,
@@ -121,7 +124,7 @@ impl IssueError {
             Self::WeakPassword(_) => "weak_password",
             Self::InvalidLink => "invalid_link",
             Self::SlowDown(_) => "slow_down",
-            Self::Unsupported => "not_implemented",
+            Self::Unsupported | Self::NoMail => "not_implemented",
             Self::TokenTooLong => "server_error",
             Self::Unavailable(_) | Self::Busy | Self::InProgress(_) => "temporarily_unavailable",
         }

@@ -18,12 +18,18 @@ struct Reason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sent {
+    outcome: &'static str,
+}
+
 /// The counters of the issuer.
 #[derive(Clone, Debug, Default)]
 pub struct IssuerMetrics {
     grants: Family<Grant, Counter>,
     reuses: Counter,
     ended: Family<Reason, Counter>,
+    mails: Family<Sent, Counter>,
 }
 
 impl IssuerMetrics {
@@ -45,7 +51,16 @@ impl IssuerMetrics {
             "Sessions that the issuer ended, by what asked for it",
             metrics.ended.clone(),
         );
+        registry.register(
+            "portcullis_mails",
+            "Mails by what became of them: sent, failed, or dropped because too many waited",
+            metrics.mails.clone(),
+        );
         metrics
+    }
+
+    pub(super) fn mail(&self, outcome: &'static str) {
+        self.mails.get_or_create(&Sent { outcome }).inc();
     }
 
     pub(super) fn issued(&self, grant: &'static str, refused: Option<&IssueError>) {

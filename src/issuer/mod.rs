@@ -10,6 +10,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod authnzerver;
 pub mod caller;
 pub mod client_auth;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod login;
 pub mod metrics;
 pub mod permission_check;
 pub mod policy;
+pub mod read_only;
 pub mod readiness;
 pub mod refresh;
 pub mod revocation;
@@ -32,6 +34,7 @@ pub mod roles;
 pub mod rules;
 mod scopes;
 mod sealed;
+pub mod self_service;
 pub mod subject;
 mod subjects;
 pub mod tasks;
@@ -56,6 +59,7 @@ use refresh::Refresh;
 use revocation::Revocation;
 use roles::Roles;
 use rules::{PolicyAccess, Rules};
+use self_service::{Mailer, SelfService, SelfServiceConfig};
 use tasks::Tasks;
 use throttle::Throttle;
 use tickets::TicketIssuer;
@@ -84,6 +88,10 @@ pub struct Dependencies {
     pub passwords: Arc<Passwords>,
     /// The rules of new passwords.
     pub password_rules: PasswordRules,
+    /// The operator's decisions about self-service.
+    pub self_service: SelfServiceConfig,
+    /// The way to the mail server, if there is one.
+    pub mailer: Option<Mailer>,
     /// The place where passwords are checked.
     pub password_check: PasswordCheck,
     /// Refresh tokens and handles.
@@ -131,6 +139,8 @@ pub struct Issuance {
     pub clients: ClientAuthentication,
     /// Users of the built-in accounts.
     pub users: Users,
+    /// Accounts in their owners' own hands.
+    pub self_service: SelfService,
     /// API keys.
     pub api_keys: ApiKeys,
     /// Keys in jwthenticator's way.
@@ -161,6 +171,7 @@ impl Issuance {
     /// Issuance in all its parts.
     pub fn new(on: &Dependencies) -> Self {
         let Dependencies { policy, throttle, audit, signers, clock, random, .. } = on.clone();
+        let users = Users::of_issuer(on);
         Self {
             login: Login::new(on),
             refresh: Refresh::new(on),
@@ -168,7 +179,8 @@ impl Issuance {
             tickets: TicketIssuer::new(on),
             introspection: Introspection::new(on),
             clients: ClientAuthentication::new(on),
-            users: Users::of_issuer(on),
+            self_service: SelfService::new(on, users.clone()),
+            users,
             api_keys: ApiKeys::new(on),
             keys: KeyRegistration::new(on),
             permissions: PermissionCheck::new(on),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::error::IssueError;
+use crate::account::Login;
 use crate::clock::Clock;
 use crate::limit::{Attempt, Limits};
 use crate::store::StoreError;
@@ -22,6 +23,10 @@ const FREE_ATTEMPTS: u32 = 3;
 /// The delay after these, and what it grows by each time.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const GROWTH: f64 = 1.5;
+/// Mails that one e-mail may be sent at once on a stranger's word, and the time that one takes to come
+/// back.
+const MAILS_AT_ONCE: u32 = 4;
+const MAIL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Limits on attempts.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +191,22 @@ impl Throttle {
         Duration::from_secs(60) / self.config.per_minute.max(1)
     }
 
+    /// Takes one mail from those that an e-mail may be sent on a stranger's word, whether it has an
+    /// account or not.
+    ///
+    /// # Errors
+    /// [`IssueError::SlowDown`].
+    pub async fn mail(&self, email: &Login) -> Result<(), IssueError> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        let (name, now) = (format!("mail:{}", email.canonical()), self.clock.now());
+        match self.limits.take(&name, now, MAIL_INTERVAL, MAILS_AT_ONCE).await? {
+            None => Ok(()),
+            Some(wait) => Err(IssueError::SlowDown(wait)),
+        }
+    }
+
     /// Forgets the failures that were counted under these names.
     ///
     /// # Errors
@@ -245,7 +266,10 @@ impl Throttle {
 fn is_refusal(error: &IssueError) -> bool {
     matches!(
         error,
-        IssueError::InvalidClient { .. } | IssueError::InvalidGrant | IssueError::InvalidToken
+        IssueError::InvalidClient { .. }
+            | IssueError::InvalidGrant
+            | IssueError::InvalidToken
+            | IssueError::InvalidLink
     )
 }
 

@@ -4,7 +4,8 @@
 //! the one issuer that it names ([`issuer`]). Its signature is checked with a key of that issuer
 //! that is bound to the token's own algorithm ([`key`], [`ring`]): RFC 7519 with the advice of RFC
 //! 8725. A token's own pointers to a key (`jwk`, `jku`, `x5u`) are never obeyed, and `crit` refuses
-//! it. A proof of its sender ([`dpop`]) is no token, and brings its key along.
+//! it. A proof of its sender ([`dpop`]) is no token, and brings its key along; nor is what [`typed`]
+//! reads, which has a purpose of its own.
 //!
 //! Our own keys follow one another by the rules of [`rotation`]; [`key_file`] keeps them, and
 //! [`signers`] knows which one signs.
@@ -26,6 +27,7 @@ pub mod key_file;
 pub mod ring;
 pub mod rotation;
 pub mod signers;
+pub mod typed;
 pub mod verify;
 
 pub use algorithm::Algorithm;

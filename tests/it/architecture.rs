@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["app"],
     &["config"],
     &["gate", "issuer", "server"],
-    &["account", "opaque", "policy", "lease", "limit"],
+    &["account", "opaque", "policy", "lease", "limit", "mail"],
     &["session", "token"],
     &["store", "telemetry"],
     &["clock", "secret", "wire"],

@@ -12,7 +12,7 @@ use crate::support::{
 
 const PASSWORD: [(&str, &str); 3] =
     [("grant_type", "password"), ("username", ALICE.0), ("password", ALICE.1)];
-const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Method, path and the operation itself.
 pub fn operations(document: &Value) -> Vec<(String, String, Value)> {

@@ -10,6 +10,7 @@
     reason = "nothing here is reachable from outside; `pub` says that other modules use it"
 )]
 
+mod account_life;
 mod account_store;
 mod accounts_cli;
 mod anonymous;

@@ -1,8 +1,9 @@
-//! `user add`, `list`, `show`, `edit`, `passwd`, `verify`, `lock`, `unlock`, `delete`: the issuer's part
-//! for users, from a command line.
+//! `user add`, `list`, `show`, `edit`, `passwd`, `verify`, `link`, `invite`, `lock`, `unlock`, `delete`:
+//! the issuer's part for users, from a command line.
 
 mod add;
 mod change;
+mod link;
 mod list;
 
 use serde_json::Value;
@@ -28,6 +29,10 @@ pub(super) enum Command {
     Passwd(change::PasswdArgs),
     /// Note that a user's e-mail is its own, which lets in who signed up
     Verify(OneArgs),
+    /// Make a one-time link for a user, which is alone on standard output
+    Link(link::LinkArgs),
+    /// Invite somebody to sign up; the invitation is alone on standard output
+    Invite(link::InviteArgs),
     /// Lock a user out, and end all sessions of it
     Lock(OneArgs),
     /// Let a user in again that was locked, also for a while after failed logins
@@ -55,6 +60,8 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Edit(args) => block_on(change::edit(args))?,
         Command::Passwd(args) => block_on(change::passwd(args))?,
         Command::Verify(args) => block_on(change::verify(args))?,
+        Command::Link(args) => block_on(link::link(args))?,
+        Command::Invite(args) => block_on(link::invite(args))?,
         Command::Lock(args) => block_on(change::lock(args))?,
         Command::Unlock(args) => block_on(change::unlock(args))?,
         Command::Delete(args) => block_on(change::delete(args))?,

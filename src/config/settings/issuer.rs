@@ -135,7 +135,7 @@ CORS_URLS: Vec<String> = json_list, "comma list, or JSON list", "",
     "Origins: https://app.example, *.example for all below it, or *";
 CORS_ALLOW_CREDENTIALS: bool = boolean, "true or false", "false",
     "Let browsers send cookies along; not with the origin *";
-CORS_ALLOW_METHODS: Vec<String> = json_list, "comma list, or JSON list", "GET,POST,DELETE",
+CORS_ALLOW_METHODS: Vec<String> = json_list, "comma list, or JSON list", "GET,POST,PATCH,DELETE",
     "The methods";
 CORS_ALLOW_HEADERS: Vec<String> = json_list,
     "comma list, or JSON list", "authorization,content-type", "The request headers";}

@@ -33,7 +33,7 @@ fn code(error: &IssueError) -> Code {
         IssueError::NotFound => Code::NotFound,
         IssueError::Taken(_) => Code::AlreadyExists,
         IssueError::SlowDown(_) => Code::ResourceExhausted,
-        IssueError::Unsupported => Code::Unimplemented,
+        IssueError::Unsupported | IssueError::NoMail => Code::Unimplemented,
         IssueError::TokenTooLong => Code::Internal,
         IssueError::Unavailable(_) | IssueError::Busy | IssueError::InProgress(_) => {
             Code::Unavailable
@@ -82,6 +82,7 @@ mod tests {
             E::InvalidLink, E::InvalidLink, InvalidArgument, "invalid_link", "", None;
             E::SlowDown(_), E::SlowDown(short), ResourceExhausted, "slow_down", "", Some("2");
             E::Unsupported, E::Unsupported, Unimplemented, "not_implemented", "memcached", None;
+            E::NoMail, E::NoMail, Unimplemented, "not_implemented", "no mail", None;
             E::TokenTooLong, E::TokenTooLong, Internal, "server_error", "longer", None;
             E::Unavailable(_), Cause::Stopping.into(), Unavailable, later, "", Some("1");
             E::Busy, E::Busy, Unavailable, later, "", Some("2");

@@ -35,6 +35,7 @@ const SAME: [(&str, &str); 3] = [
     tags(
         (name = "OAuth 2.0", description = "Tokens for applications (RFC 6749, 7009, 7662)"),
         (name = "Sessions", description = "A user's own sessions"),
+        (name = "Accounts", description = "A user's own account, and how to get one"),
         (name = "API keys", description = "A user's own keys for programs"),
         (name = "Discovery", description = "Metadata and public keys, for clients"),
         (name = "Health", description = "State of this process"),
@@ -128,6 +129,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         ("get", item.get.as_mut()),
         ("post", item.post.as_mut()),
         ("put", item.put.as_mut()),
+        ("patch", item.patch.as_mut()),
         ("delete", item.delete.as_mut()),
     ]
     .into_iter()

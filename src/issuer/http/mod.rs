@@ -5,7 +5,10 @@
 //! client holds a connection open by sending slowly. From then on a request runs in a task of its
 //! own, to its end.
 
+mod account;
+mod admin_account;
 mod admin_keys;
+mod admin_users;
 mod audit;
 mod cookies;
 mod cors;
@@ -14,6 +17,7 @@ mod discovery;
 mod document;
 mod form;
 mod internal;
+mod json_body;
 mod jwthenticator;
 mod keys;
 mod pages;
@@ -25,8 +29,10 @@ mod roles;
 mod router;
 mod rules;
 mod sessions;
+mod sign_up;
 mod ticket;
 mod token;
+mod user_view;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -21,6 +21,16 @@ pub(super) const KEYS: &str = "/keys";
 pub(super) const KEY: &str = "/keys/{id}";
 pub(super) const REFRESH_KEY: &str = "/keys/refresh";
 
+// The account of whoever asks, or would have one.
+pub(super) const ACCOUNT: &str = "/account";
+pub(super) const ACCOUNT_VERIFY: &str = "/account/verify";
+pub(super) const ACCOUNT_RESEND: &str = "/account/verify/resend";
+pub(super) const ACCOUNT_FORGOT: &str = "/account/forgot-password";
+pub(super) const ACCOUNT_RESET: &str = "/account/reset-password";
+pub(super) const ACCOUNT_PASSWORD: &str = "/account/password";
+pub(super) const ACCOUNT_PASSWORD_CHECK: &str = "/account/password/check";
+pub(super) const ACCOUNT_EMAIL: &str = "/account/email";
+
 // Metadata (RFC 8414, section 3), keys and health.
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
 pub(super) const JWKS: &str = "/jwks";
@@ -45,6 +55,14 @@ pub(super) const ADMIN_AUDIT: &str = "/admin/audit";
 pub(super) const ADMIN_AUDIT_SUMMARY: &str = "/admin/audit/summary";
 pub(super) const ADMIN_SESSIONS: &str = "/admin/sessions";
 pub(super) const ADMIN_SESSION: &str = "/admin/sessions/{id}";
+pub(super) const ADMIN_USERS: &str = "/admin/users";
+pub(super) const ADMIN_USER: &str = "/admin/users/{user}";
+pub(super) const ADMIN_USER_LOCK: &str = "/admin/users/{user}/lock";
+pub(super) const ADMIN_USER_UNLOCK: &str = "/admin/users/{user}/unlock";
+pub(super) const ADMIN_USER_PASSWORD: &str = "/admin/users/{user}/password";
+pub(super) const ADMIN_USER_VERIFY: &str = "/admin/users/{user}/verify";
+pub(super) const ADMIN_USER_LINKS: &str = "/admin/users/{user}/links";
+pub(super) const ADMIN_INVITATIONS: &str = "/admin/invitations";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
 pub(super) const ADMIN_USER_KEYS: &str = "/admin/users/{user}/keys";
 pub(super) const ADMIN_KEY: &str = "/admin/keys/{id}";
@@ -54,8 +72,9 @@ pub(super) const ADMIN_RULES: &str = "/admin/policy/rules";
 pub(super) const ADMIN_AUTHORIZE: &str = "/admin/authorize";
 
 /// Those that no other route may have.
-const TAKEN: [&str; 20] = [
+const TAKEN: [&str; 21] = [
     TICKET,
+    ACCOUNT,
     TOKEN,
     REFRESH,
     REVOKE,
@@ -77,7 +96,7 @@ const TAKEN: [&str; 20] = [
     VALIDATE_REQUEST_TRAEFIK,
 ];
 /// Those below which no other route may be.
-const ROOTS: [&str; 3] = [SESSIONS, KEYS, METADATA];
+const ROOTS: [&str; 4] = [ACCOUNT, SESSIONS, KEYS, METADATA];
 
 /// True if a route of the public listener has this path, or all that is below one.
 pub fn is_taken(path: &str) -> bool {

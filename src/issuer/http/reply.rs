@@ -53,7 +53,7 @@ pub(super) fn status_of(error: &IssueError) -> StatusCode {
         IssueError::NotFound => StatusCode::NOT_FOUND,
         IssueError::Taken(_) => StatusCode::CONFLICT,
         IssueError::SlowDown(_) => StatusCode::TOO_MANY_REQUESTS,
-        IssueError::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        IssueError::Unsupported | IssueError::NoMail => StatusCode::NOT_IMPLEMENTED,
         IssueError::TokenTooLong => StatusCode::INTERNAL_SERVER_ERROR,
         IssueError::Unavailable(_) | IssueError::Busy | IssueError::InProgress(_) => {
             StatusCode::SERVICE_UNAVAILABLE

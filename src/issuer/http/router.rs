@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 
 use super::reply::not_found;
 use super::{
-    Web, admin_keys, audit, csrf, discovery, document, internal, jwthenticator, keys, paths,
-    permissions, revoke, roles, rules, sessions, ticket, token,
+    Web, account, admin_account, admin_keys, admin_users, audit, csrf, discovery, document,
+    internal, jwthenticator, keys, paths, permissions, revoke, roles, rules, sessions, sign_up,
+    ticket, token,
 };
 
 /// The routes for the applications and people behind the gateway.
@@ -53,6 +54,14 @@ fn public_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(sessions::list, sessions::end_all))
         .routes(routes!(sessions::end_one))
         .routes(routes!(ticket::ticket))
+        .routes(routes!(sign_up::sign_up, account::show, account::change, account::delete))
+        .routes(routes!(sign_up::verify))
+        .routes(routes!(sign_up::resend))
+        .routes(routes!(sign_up::forgot))
+        .routes(routes!(sign_up::reset))
+        .routes(routes!(sign_up::check_password))
+        .routes(routes!(account::change_password))
+        .routes(routes!(account::change_email))
         .routes(routes!(keys::list, keys::make, keys::revoke_all))
         .routes(routes!(keys::revoke_one))
         .routes(routes!(keys::refresh))
@@ -75,10 +84,18 @@ fn internal_routes(web: &Web) -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(internal::list_all))
         .routes(routes!(internal::end_one))
         .routes(routes!(internal::list_of_user, internal::end_of_user))
-        .routes(routes!(admin_keys::list, admin_keys::make, admin_keys::revoke_all))
-        .routes(routes!(admin_keys::revoke_one))
         .routes(routes!(roles::list))
-        .routes(routes!(roles::grant, roles::revoke));
+        .routes(routes!(roles::grant, roles::revoke))
+        .routes(routes!(admin_users::list, admin_users::add))
+        .routes(routes!(admin_users::show, admin_users::change, admin_users::delete))
+        .routes(routes!(admin_account::lock))
+        .routes(routes!(admin_account::unlock))
+        .routes(routes!(admin_account::set_password))
+        .routes(routes!(admin_account::verify))
+        .routes(routes!(admin_account::make_link))
+        .routes(routes!(admin_account::invite))
+        .routes(routes!(admin_keys::list, admin_keys::make, admin_keys::revoke_all))
+        .routes(routes!(admin_keys::revoke_one));
     if web.issuance.rules.are_stored() {
         router = router.routes(routes!(rules::list, rules::add, rules::remove));
     }

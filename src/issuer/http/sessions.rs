@@ -133,7 +133,12 @@ impl Web {
     }
 
     /// Has the browser forget cookies that are of no use any more, where its own page asks.
-    fn clear_cookies(&self, response: &mut Response, method: &Method, headers: &HeaderMap) {
+    pub(super) fn clear_cookies(
+        &self,
+        response: &mut Response,
+        method: &Method,
+        headers: &HeaderMap,
+    ) {
         let is_own = || self.config.forgery_check().check(method, headers).is_ok();
         if let Some(pair) = self.config.cookies.filter(|_| is_own()) {
             cookies::clear(pair, response);

@@ -7,6 +7,7 @@
 
 pub mod breaches;
 pub mod fields;
+pub mod links;
 mod password;
 pub mod password_rules;
 mod state;

@@ -130,6 +130,8 @@ impl Fixture {
             accounts: accounts.clone(),
             passwords: Arc::new(passwords(setup.hashing)),
             password_rules: PasswordRules::default(),
+            self_service: setup.self_service,
+            mailer: setup.mailer,
             password_check: PasswordCheck::Accounts,
             tokens: Arc::new(guarded_tokens),
             throttle: Throttle::new(Limits::new(records.clone()), setup.throttle, clock.clone()),

@@ -20,6 +20,7 @@ pub mod https;
 pub mod ingress;
 pub mod issuance;
 pub mod issuer;
+pub mod mail_server;
 pub mod memcached;
 pub mod nginx;
 pub mod page;

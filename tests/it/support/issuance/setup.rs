@@ -7,6 +7,7 @@ use portcullis::{
     clock::Clock,
     issuer::{
         policy::{IssuancePolicy, RefreshPolicy},
+        self_service::{Mailer, SelfServiceConfig},
         throttle::ThrottleConfig,
     },
     token::{Issuer, KeyRing, SessionRule, SigningKey, Verifier},
@@ -49,6 +50,10 @@ pub struct Setup {
     pub leeway: Duration,
     /// The limits: 600 a minute, so that only a test of the limits meets them.
     pub throttle: ThrottleConfig,
+    /// The decisions about self-service: nobody signs up.
+    pub self_service: SelfServiceConfig,
+    /// The mail server: none.
+    pub mailer: Option<Mailer>,
 }
 
 impl Setup {
@@ -73,6 +78,8 @@ impl Default for Setup {
                 lock_tries: 10,
                 lock_time: Duration::from_secs(900),
             },
+            self_service: SelfServiceConfig::default(),
+            mailer: None,
         }
     }
 }
