@@ -66,6 +66,10 @@ pub trait AccountStore: Send + Sync + Debug {
     /// Deletes a user and its API keys. Returns whether there was one.
     async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;
 
+    /// The next number for the id of a user, higher than `behind`. Nobody is ever given it again,
+    /// and it may be that of a user who was made otherwise.
+    async fn next_user_number(&self, behind: u64) -> Result<u64, AccountError>;
+
     /// Adds an API key.
     ///
     /// # Errors

@@ -27,10 +27,9 @@ impl PasswordVerifier for LoginPasswords {
     ) -> Result<User, PasswordRefused> {
         let (issuance, login, password) = (Arc::clone(&self.0), login.to_owned(), password.clone());
         let caller = Caller { address: client, ..Caller::default() };
-        let check =
-            Box::pin(
-                async move { issuance.login.verify_password(&login, &password, &caller).await },
-            );
+        let check = Box::pin(async move {
+            issuance.login.verify_password(&login, &password, "basic", &caller).await
+        });
         // To its end, as a login: what was counted is settled, also where the client goes away.
         let outcome = self.0.tasks().run(check).await.and_then(|outcome| outcome);
         outcome.inspect_err(IssueError::log).map_err(|error| refused(&error))

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::admin_token::read_or_make;
 use super::audit::{self, AuditWriters};
+use super::authnzerver;
 use super::listening::Opening;
 use super::purge::PurgedEvents;
 use super::reload::ModelsInForce;
@@ -24,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
 use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
+use crate::issuer::authnzerver::AuthnzerverService;
 use crate::issuer::grpc::GrpcService;
 use crate::issuer::hook::Hook;
 use crate::issuer::http::{Routes, Web, WebConfig};
@@ -72,6 +74,7 @@ pub struct IssuerApp {
     grpc: GrpcService,
     audit: AuditWriters,
     audit_retention: Option<Duration>,
+    authnzerver: Option<AuthnzerverService>,
 }
 
 /// The issuer with its addresses open.
@@ -81,6 +84,7 @@ pub struct BoundIssuer {
     public: Listeners,
     internal: Listeners,
     grpc: Listeners,
+    authnzerver: Listeners,
     /// True where the public listener demands certificates.
     is_certified: bool,
 }
@@ -103,7 +107,19 @@ impl IssuerApp {
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         let audit_retention = issuance.audit.retention;
-        Ok(Self { issuance: core, dependencies, public, internal, grpc, audit, audit_retention })
+        let authnzerver = issuance.authnzerver.as_ref();
+        let authnzerver = authnzerver
+            .map(|wire| AuthnzerverService::new(&core, &dependencies, wire.service.clone()));
+        Ok(Self {
+            issuance: core,
+            dependencies,
+            public,
+            internal,
+            grpc,
+            authnzerver,
+            audit,
+            audit_retention,
+        })
     }
 
     /// Opens its addresses, or none.
@@ -116,8 +132,9 @@ impl IssuerApp {
         let public = opening.listen("issuer", &at.listen, limits)?;
         let internal = opening.listen("internal", &at.internal, limits)?;
         let grpc = opening.listen("grpc", &at.grpc, &limits.of_grpc())?;
+        let authnzerver = authnzerver::listen(opening, at.authnzerver.as_ref(), limits)?;
         let is_certified = at.listen.asks_for_certificates();
-        Ok(BoundIssuer { app: self, public, internal, grpc, is_certified })
+        Ok(BoundIssuer { app: self, public, internal, grpc, authnzerver, is_certified })
     }
 }
 
@@ -227,6 +244,11 @@ impl BoundIssuer {
         self.grpc.addresses()
     }
 
+    /// Addresses of authnzerver's wire.
+    pub fn authnzerver_addresses(&self) -> Vec<Address> {
+        self.authnzerver.addresses()
+    }
+
     /// The parts that issuing is built of.
     pub fn dependencies(&self) -> &Dependencies {
         &self.app.dependencies
@@ -245,13 +267,16 @@ impl BoundIssuer {
         gate_prefix: String,
         shutdown: Shutdown,
     ) -> DrainedIssuer {
-        let Self { app, public, internal, grpc, is_certified } = self;
+        let Self { app, public, internal, grpc, authnzerver, is_certified } = self;
         let mut serving = JoinSet::new();
         let gate = Some(GateMount { service: gate, prefix: gate_prefix.into(), is_certified });
         serving.spawn(serve(public, IssuerRoutes { routes: app.public, gate }, shutdown.clone()));
         let answering = IssuerRoutes { routes: app.internal, gate: None };
         serving.spawn(serve(internal, answering, shutdown.clone()));
         serving.spawn(serve_grpc(grpc, app.grpc, shutdown.clone()));
+        if let Some(service) = app.authnzerver {
+            serving.spawn(authnzerver::serve(authnzerver, service, shutdown.clone()));
+        }
         let mut outcome = Ok(());
         while let Some(ended) = serving.join_next().await {
             if let (Err(error), Ok(())) = (ended, &outcome) {

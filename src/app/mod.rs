@@ -3,6 +3,7 @@
 
 mod admin_token;
 mod audit;
+mod authnzerver;
 mod basic;
 mod ext_authz;
 mod gate_parts;

@@ -54,6 +54,9 @@ fn log_listeners(bound: &Bound) {
         listeners.push(("issuer", summary::list(&issuer.public_addresses())));
         listeners.push(("internal", summary::list(&issuer.internal_addresses())));
         listeners.push(("gRPC", summary::list(&issuer.grpc_addresses())));
+        if !issuer.authnzerver_addresses().is_empty() {
+            listeners.push(("authnzerver", summary::list(&issuer.authnzerver_addresses())));
+        }
     }
     for (listener, addresses) in listeners {
         info!(listener, addresses, "listens");

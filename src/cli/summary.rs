@@ -244,13 +244,15 @@ fn told_of_client(binding: SessionBinding) -> Option<&'static str> {
     }
 }
 
-fn listeners(issuance: &IssuanceConfig) -> [String; 3] {
+fn listeners(issuance: &IssuanceConfig) -> Vec<String> {
     let issuer = format!("{}, known as {}", listener(&issuance.listen), issuance.policy.iss);
-    [
+    let mut lines = vec![
         line("issuer", &issuer),
         line("internal", &listener(&issuance.internal)),
         line("gRPC", &listener(&issuance.grpc)),
-    ]
+    ];
+    lines.extend(issuance.authnzerver.iter().map(|it| line("authnzerver", &listener(&it.listen))));
+    lines
 }
 
 /// The addresses of a listener, and whether connections are encrypted.

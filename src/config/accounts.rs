@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::reader::Reader;
-use super::settings;
+use super::settings::{self, Setting};
 use super::store::{EMBEDDED_FILE, StoreConfig, sqlite_path, url};
 use super::tokens::{OWN_NAME, TokenConfig};
 use crate::account::password::HashConfig;
@@ -76,11 +76,7 @@ pub(super) fn read(reader: &mut Reader<'_>, sessions: &StoreConfig) -> AccountsC
         store: store(reader, sessions),
         data_dir: reader.get(settings::DATA_DIR),
         hashing: hashing(reader),
-        policy: PasswordPolicy {
-            min_length: reader.get(settings::PASSWORD_MIN_LENGTH),
-            max_similarity_percent: reader.get(settings::PASSWORD_MAX_SIMILARITY),
-            max_character_frequency: reader.get(settings::PASSWORD_MAX_CHAR_FREQUENCY),
-        },
+        policy: password_policy(reader),
         hosts: hosts(reader),
         breaches: breaches(reader),
     }
@@ -95,6 +91,31 @@ fn breaches(reader: &mut Reader<'_>) -> Option<BreachConfig> {
         timeout: reader.get(settings::PASSWORD_BREACH_TIMEOUT),
         is_required: reader.get(settings::PASSWORD_BREACH_REQUIRED),
     })
+}
+
+/// The rules in force: by settings of their own, or by authnzerver's, which has all of them.
+fn password_policy(reader: &mut Reader<'_>) -> PasswordPolicy {
+    let all = reader.get(settings::AUTHNZERVER_PASSPOLICY).unwrap_or_default();
+    let (similarity, frequency) = (all.max_similarity_percent, all.max_character_frequency);
+    PasswordPolicy {
+        min_length: agreed(reader, settings::PASSWORD_MIN_LENGTH, all.min_length),
+        max_similarity_percent: agreed(reader, settings::PASSWORD_MAX_SIMILARITY, similarity),
+        max_character_frequency: agreed(reader, settings::PASSWORD_MAX_CHAR_FREQUENCY, frequency),
+    }
+}
+
+/// The value that was set, in whichever of two ways; where in both, it must be the same.
+fn agreed<T: Default + PartialEq>(
+    reader: &mut Reader<'_>,
+    setting: Setting<T>,
+    other: Option<T>,
+) -> T {
+    let own = reader.get(setting);
+    let Some(other) = other else { return own };
+    if reader.is_set(setting) && own != other {
+        reader.wrong(setting, "disagrees with AUTHNZERVER_PASSPOLICY; set one of them");
+    }
+    other
 }
 
 /// The hosts that PUBLIC_URL and ISSUER name. An address is in no password.

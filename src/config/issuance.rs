@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::audit::{self, AuditConfig};
+use super::authnzerver::{self, WireConfig};
 use super::hook;
 use super::lifetimes::access_lifetime;
 use super::listeners;
@@ -26,7 +27,7 @@ use crate::token::SessionRule;
 const ADMIN_TOKEN_FILE: &str = "admin-token";
 
 /// Settings that a gate alone does not use, and of which an operator would expect something.
-const ISSUER_SETTINGS: [&Entry; 17] = [
+const ISSUER_SETTINGS: [&Entry; 18] = [
     settings::ISSUER_LISTEN.entry,
     settings::INTERNAL_LISTEN.entry,
     settings::GRPC_LISTEN.entry,
@@ -44,6 +45,7 @@ const ISSUER_SETTINGS: [&Entry; 17] = [
     settings::CORS_URLS.entry,
     settings::SIGN_UP.entry,
     settings::SMTP_HOST.entry,
+    settings::AUTHNZERVER_LISTEN.entry,
 ];
 
 /// The issuer's section.
@@ -55,6 +57,8 @@ pub struct IssuanceConfig {
     pub internal: ListenerConfig,
     /// The listener of gRPC.
     pub grpc: ListenerConfig,
+    /// authnzerver's wire, where it is on.
+    pub authnzerver: Option<WireConfig>,
     /// The policy of tokens.
     pub policy: IssuancePolicy,
     /// The rules of the routes.
@@ -98,6 +102,7 @@ pub(super) fn read(
         listen,
         internal,
         grpc: listeners::grpc(reader),
+        authnzerver: authnzerver::read(reader, &web),
         policy: issuance_policy(reader, tokens, issuer, &web, store_timeout),
         web,
         generated_admin_token,

@@ -1,6 +1,7 @@
 //! Listeners: their addresses, of which none may be there twice, the files of their TLS, and what
 //! clients may do there.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::audit;
@@ -66,6 +67,14 @@ pub(super) const GRPC: ListenerSettings = ListenerSettings {
     client_ca: settings::GRPC_TLS_CLIENT_CA_FILE,
 };
 
+pub(super) const AUTHNZERVER: ListenerSettings = ListenerSettings {
+    name: "authnzerver's wire",
+    addresses: settings::AUTHNZERVER_LISTEN,
+    certificate: settings::AUTHNZERVER_TLS_CERT_FILE,
+    key: settings::AUTHNZERVER_TLS_KEY_FILE,
+    client_ca: settings::AUTHNZERVER_TLS_CLIENT_CA_FILE,
+};
+
 /// The gate's.
 pub(super) fn gate(reader: &mut Reader<'_>) -> ListenerConfig {
     let addresses = gate_addresses(reader);
@@ -90,6 +99,16 @@ pub(super) fn grpc(reader: &mut Reader<'_>) -> ListenerConfig {
 pub(super) fn read(reader: &mut Reader<'_>, settings: &ListenerSettings) -> ListenerConfig {
     let addresses: Vec<Address> = reader.each(settings.addresses, str::parse);
     with_tls(reader, settings, addresses)
+}
+
+/// The listener of authnzerver's wire, whose addresses may stand without a port.
+pub(super) fn authnzerver(reader: &mut Reader<'_>) -> ListenerConfig {
+    let port = reader.get(settings::AUTHNZERVER_PORT);
+    let addresses = reader.each(AUTHNZERVER.addresses, |text| {
+        let host: Result<IpAddr, _> = text.parse();
+        host.map_or_else(|_| text.parse(), |host| Ok(Address::Tcp((host, port).into())))
+    });
+    with_tls(reader, &AUTHNZERVER, addresses)
 }
 
 fn with_tls(

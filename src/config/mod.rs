@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod authnzerver;
 mod authorizer;
 mod casbin;
 mod file_permissions;
@@ -23,9 +24,11 @@ mod login_page;
 mod mail;
 mod mistakes;
 mod names;
+mod pass_policy;
 mod policy;
 mod policy_test;
 mod reader;
+mod refused;
 mod sessions;
 mod setting;
 pub mod settings;
@@ -44,6 +47,7 @@ use std::time::Duration;
 
 pub use accounts::{AccountStoreConfig, AccountsConfig, AccountsIssuer};
 pub use audit::AuditConfig;
+pub use authnzerver::WireConfig;
 pub use gate::{DpopConfig, GateConfig};
 pub use issuance::IssuanceConfig;
 pub use lifetimes::RotationConfig;
@@ -263,6 +267,8 @@ impl Config {
                 (&listeners::GRPC, &it.grpc),
             ]
         }));
+        let wire = issuance.as_ref().and_then(|issuance| issuance.authnzerver.as_ref());
+        opened.extend(wire.map(|wire| (&listeners::AUTHNZERVER, &wire.listen)));
         listeners::check_addresses(reader, &opened);
         if purpose != Purpose::Command {
             listeners::check_files(reader, &opened);

@@ -100,14 +100,14 @@ pub(super) const fn joined<const N: usize, const F: usize>(
 /// Makes a constant of each row, and the list of all: name, type, how the text is read, a
 /// description of the value, the default, the help; in brackets the kind, if it is not plain.
 macro_rules! settings {
-    ($($name:ident $(or $alias:ident)?: $type:ty $([$kind:ident])? = $parse:expr,
+    ($($name:ident $(or $alias:ident)*: $type:ty $([$kind:ident])? = $parse:expr,
         $value:literal, $default:literal, $help:literal;)*) => {
         $(
             #[doc = $help]
             pub(crate) const $name: Setting<$type> = Setting {
                 entry: &Entry {
                     name: stringify!($name),
-                    aliases: &[$(stringify!($alias))?],
+                    aliases: &[$(stringify!($alias)),*],
                     kind: [$(Kind::$kind,)? Kind::Plain][0],
                     value: $value,
                     default: $default,

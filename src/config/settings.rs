@@ -1,11 +1,12 @@
 //! Every setting: its names, its type, its default and its meaning, in one table.
 //!
 //! The table is what the environment, the file and the flags are read by, what `--help` prints,
-//! and what docs/reference/settings.md is made of. Its rows are in three files: here those of every
-//! process, in `issuer` those of one that issues tokens, in `accounts` those of accounts in their
-//! owners' hands.
+//! and what docs/reference/settings.md is made of. Its rows are in several files: here those of
+//! every process, in `issuer` those of one that issues tokens, in `accounts` those of accounts in
+//! their owners' hands, in `authnzerver` those of its wire.
 
 mod accounts;
+mod authnzerver;
 mod issuer;
 
 use std::path::PathBuf;
@@ -37,13 +38,14 @@ use crate::telemetry::logs::{Format, LogConfig};
 use crate::token::{Algorithm, SessionRule};
 use crate::wire::networks::Networks;
 pub(crate) use accounts::*;
+pub(crate) use authnzerver::*;
 pub(crate) use issuer::*;
 
 /// The whole table.
 pub const SETTINGS: &[&Entry] = &joined::<
-    { ROWS.len() + issuer::ROWS.len() + accounts::ROWS.len() },
-    3,
->([ROWS, issuer::ROWS, accounts::ROWS]);
+    { ROWS.len() + issuer::ROWS.len() + accounts::ROWS.len() + authnzerver::ROWS.len() },
+    4,
+>([ROWS, issuer::ROWS, accounts::ROWS, authnzerver::ROWS]);
 
 settings! {
     // Keys.
@@ -208,7 +210,7 @@ settings! {
         /.well-known/jwks.json; a gateway that asks there by mistake may let everybody in";
     POLICY_FILE: Option<PathBuf> = optional(path), "path", "",
         "The routes and what each demands, in TOML (unset: a good credential for everything)";
-    PERMISSIONS_FILE: Option<PathBuf> = optional(path), "path", "",
+    PERMISSIONS_FILE or AUTHNZERVER_PERMISSIONS: Option<PathBuf> = optional(path), "path", "",
         "authnzerver's model of permissions, in JSON, for routes with `permission`, and for /check and \
         /check-limit of the internal listener";
     CASBIN_MODEL: Option<PathBuf> = optional(path), "path", "",
@@ -315,10 +317,12 @@ mod tests {
 
     #[test]
     fn every_default_can_be_read() {
-        assert_eq!(
-            [unreadable_defaults(), issuer::unreadable_defaults(), accounts::unreadable_defaults()]
-                .concat(),
-            [""; 0]
-        );
+        let unreadable = [
+            unreadable_defaults(),
+            issuer::unreadable_defaults(),
+            accounts::unreadable_defaults(),
+            authnzerver::unreadable_defaults(),
+        ];
+        assert_eq!(unreadable.concat(), [""; 0]);
     }
 }

@@ -11,7 +11,7 @@ use super::mistakes::Mistakes;
 use super::settings::{Entry, Kind, SETTINGS};
 use super::tables::IssuerTable;
 use super::values::NO_MEMBERS;
-use super::{file_permissions, names};
+use super::{file_permissions, names, refused};
 use crate::wire::deserialization::{self, Misread};
 
 /// The raw material: what the process was started with.
@@ -138,6 +138,10 @@ impl Sources {
             if let Some(found) = found.into_iter().flatten().next() {
                 values.insert(setting.name, found);
             }
+        }
+        let wire: Option<&Found> = values.get("AUTHNZERVER_LISTEN");
+        if wire.is_some_and(|listen| listen.text != "off") {
+            refused::check(&self.environment, mistakes);
         }
         Read { values, named, issuers, is_whole }
     }

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderName, StatusCode};
 use url::{Host, Url};
 
-use super::values::{NO_MEMBERS, json_list, list};
+use super::values::{NO_MEMBERS, json_list, list, whole};
 use crate::policy::return_address::ReturnAddress;
 use crate::secret::Secret;
 use crate::telemetry::audit::AuditTarget;
@@ -151,6 +151,21 @@ pub(super) fn user_prefix(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// Hosts with semicolons between them, as authnzerver writes them, or with commas.
+pub(super) fn allowed_hosts(text: &str) -> Result<Vec<String>, &'static str> {
+    let hosts = list(&text.replace(';', ","))?;
+    if hosts.iter().any(|host| host.contains(['/', '*', ' '])) {
+        return Err("write names or addresses alone, as in localhost;127.0.0.1");
+    }
+    Ok(hosts)
+}
+
+/// A time in whole days.
+pub(super) fn days(least: u64, most: u64) -> impl Fn(&str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 3_600;
+    move |text| whole::<u64>(least, most)(text).map(|days| Duration::from_secs(days * DAY))
 }
 
 /// A scope.

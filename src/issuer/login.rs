@@ -136,7 +136,8 @@ impl Login {
     }
 
     /// The user of the built-in accounts with that name and password, for whoever needs no token
-    /// (RFC 7617). It counts as a login, is limited as one, and opens no session.
+    /// (RFC 7617). It counts as a login, is limited as one, and opens no session. `by` is the way in,
+    /// for the audit log.
     ///
     /// # Errors
     /// [`IssueError`]; the same for an unknown user, a wrong password and a locked account.
@@ -144,6 +145,7 @@ impl Login {
         &self,
         login: &str,
         password: &Secret,
+        by: &'static str,
         caller: &Caller,
     ) -> Result<User, IssueError> {
         let check = async {
@@ -157,7 +159,7 @@ impl Login {
         };
         if let Err(error) = &outcome {
             let refused = self.audit.event(Event::LoginRefused).login(login).error(error);
-            refused.reason("basic").address(caller.address).write();
+            refused.reason(by).address(caller.address).write();
         }
         outcome
     }

@@ -36,6 +36,11 @@ impl PermissionCheck {
         self.model.load().is_some()
     }
 
+    /// True where the model has this role.
+    pub(super) fn has_role(&self, role: &str) -> bool {
+        self.model.load().as_ref().is_some_and(|model| model.has_role(role))
+    }
+
     /// Returns whether the user may do this. The owner of the item must be a user too; of those with
     /// whom it is shared, the one who asks.
     ///

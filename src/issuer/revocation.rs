@@ -193,8 +193,16 @@ impl Revocation {
     /// may have ended, asking again ends the rest.
     pub async fn end_all_own(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
         self.check_may_manage_sessions(bearer)?;
-        let ended = self.sessions.revoke_user(&bearer.user).await?;
-        self.audit_revoke_all(&bearer.user, ended, caller);
+        self.end_all(&bearer.user, caller).await
+    }
+
+    /// Ends all sessions of the user with this id.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]: some may have ended, asking again ends the rest.
+    pub async fn end_all(&self, user: &UserId, caller: &Caller) -> Result<u64, IssueError> {
+        let ended = self.sessions.revoke_user(user).await?;
+        self.audit_revoke_all(user, ended, caller);
         Ok(ended)
     }
 
@@ -252,11 +260,24 @@ impl Revocation {
     /// may have ended, asking again ends the rest.
     pub async fn end_others(&self, bearer: &Bearer, caller: &Caller) -> Result<u64, IssueError> {
         self.check_may_manage_sessions(bearer)?;
+        self.end_all_but(&bearer.user, &bearer.session, caller).await
+    }
+
+    /// Ends all sessions of a user but one.
+    ///
+    /// # Errors
+    /// [`IssueError::Unavailable`]: some may have ended, asking again ends the rest.
+    pub async fn end_all_but(
+        &self,
+        user: &UserId,
+        kept: &SessionId,
+        caller: &Caller,
+    ) -> Result<u64, IssueError> {
         let mut ended = 0;
         loop {
-            let listed = self.list(Some(&bearer.user), MAX_LISTED).await?;
+            let listed = self.list(Some(user), MAX_LISTED).await?;
             let is_last = listed.len() < MAX_LISTED;
-            for session in listed.iter().filter(|session| session.id != bearer.session) {
+            for session in listed.iter().filter(|session| session.id != *kept) {
                 ended += u64::from(self.end(&session.id, "others", caller).await?);
             }
             if is_last {

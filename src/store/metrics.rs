@@ -34,6 +34,8 @@ pub enum Operation {
     Refund,
     /// Releases a lease.
     ReleaseLease,
+    /// Remembers a message of authnzerver's clients.
+    RememberMessage,
     /// Remembers a DPoP proof.
     RememberProof,
     /// Deletes a token.
@@ -73,6 +75,7 @@ impl Operation {
             Self::RecordFailure => "record_failure",
             Self::Refund => "refund",
             Self::ReleaseLease => "release_lease",
+            Self::RememberMessage => "remember_message",
             Self::RememberProof => "remember_proof",
             Self::Remove => "remove",
             Self::Renew => "renew",
@@ -118,10 +121,14 @@ impl StoreKind {
             }
             Self::Tokens => &[O::Put, O::Get, O::Rotate, O::Extend, O::Remove, O::Purge, O::Ping],
             Self::Limits => &[
+                O::Get,
+                O::Put,
+                O::Remove,
                 O::AcquireLease,
                 O::ReplaceLease,
                 O::ReadLease,
                 O::ReleaseLease,
+                O::RememberMessage,
                 O::RememberProof,
                 O::Take,
                 O::Refund,

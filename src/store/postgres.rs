@@ -256,8 +256,9 @@ impl Schema for Postgres {
         include_str!("migrations/postgres/0001_accounts.sql"),
         include_str!("migrations/postgres/0002_life_of_accounts.sql"),
         include_str!("migrations/postgres/0003_audit_events.sql"),
-        include_str!("migrations/postgres/0004_api_keys.sql"),
-        include_str!("migrations/postgres/0005_policy_rules.sql"),
+        include_str!("migrations/postgres/0004_policy_rules.sql"),
+        include_str!("migrations/postgres/0005_api_keys.sql"),
+        include_str!("migrations/postgres/0006_user_numbers.sql"),
     ];
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     /// The transaction's own lock, since the connection may be another's behind a pooler:

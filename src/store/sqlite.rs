@@ -207,8 +207,9 @@ impl Schema for Sqlite {
         include_str!("migrations/sqlite/0006_devices.sql"),
         include_str!("migrations/sqlite/0007_life_of_accounts.sql"),
         include_str!("migrations/sqlite/0008_audit_events.sql"),
-        include_str!("migrations/sqlite/0009_api_keys.sql"),
-        include_str!("migrations/sqlite/0010_policy_rules.sql"),
+        include_str!("migrations/sqlite/0009_policy_rules.sql"),
+        include_str!("migrations/sqlite/0010_api_keys.sql"),
+        include_str!("migrations/sqlite/0011_user_numbers.sql"),
     ];
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     // The transaction has the write lock already.

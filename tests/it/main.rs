@@ -17,6 +17,7 @@ mod anonymous;
 mod api_keys;
 mod architecture;
 mod audit;
+mod authnzerver;
 mod authorizer;
 mod basic;
 mod browser_login;

@@ -11,6 +11,7 @@ mod engine;
 mod import;
 mod rows;
 mod rules;
+mod user_numbers;
 mod users;
 
 use std::fmt::Debug;
@@ -33,6 +34,7 @@ use api_keys::{
 use clients::{add_client, change_client, client, clients, delete_client};
 use engine::{Engine, Statement, StatementError};
 use import::import;
+use user_numbers::next_user_number;
 use users::{
     add_user, change_user, delete_user, record_login, record_sent, set_password, set_state, user,
     user_by_login, users,
@@ -116,6 +118,7 @@ delegate! {
     fn record_login(id: &UserId, at: UnixTime) -> Done;
     fn record_sent(id: &UserId, mail: SentMail, at: UnixTime) -> Done;
     fn delete_user(id: &UserId) -> Existed;
+    fn next_user_number(behind: u64) -> Result<u64, AccountError>;
     fn add_key(key: &ApiKey) -> Done;
     fn key(digest: &KeyDigest) -> Found<ApiKey>;
     fn key_by_id(id: &str) -> Found<ApiKey>;

@@ -102,9 +102,9 @@ SESSIONS_SCOPE: Option<String> = optional(scope), "scope", "",
 RATE_LIMITS: bool = boolean, "true or false", "true", "Limit attempts at all";
 RATE_LIMIT_PER_MINUTE: u32 = whole(1, 1_000_000), "number", "60",
     "Checks of a secret that one address may ask for in a minute";
-LOCK_TRIES: u32 = whole(1, 1_000), "number", "10",
+LOCK_TRIES or AUTHNZERVER_USERLOCKTRIES: u32 = whole(1, 1_000), "number", "10",
     "Failures after which an account is refused for a while";
-LOCK_TIME: Duration = seconds(1.0, 86_400.0), "seconds", "900",
+LOCK_TIME or AUTHNZERVER_USERLOCKTIME: Duration = seconds(1.0, 86_400.0), "seconds", "900",
     "The time for which it is refused";
 
 // The issuer's routes.
@@ -114,7 +114,7 @@ AUDIT_STORE: bool = boolean, "true or false", "true",
     "Keep audit events in the accounts' database too, where they can be searched";
 AUDIT_RETENTION: u32 = whole(0, 36_500), "days", "90",
     "The age at which they are deleted there; 0: never";
-AUDIT_HASH_KEY or PIISALT: Option<Secret> [Secret] = hash_key, "text or none", "",
+AUDIT_HASH_KEY or PIISALT or AUTHNZERVER_PIISALT: Option<Secret> [Secret] = hash_key, "text or none", "",
     "The key of hashes that audit events and the access log have in place of names and addresses, of \
     at least 16 bytes (unset or `none`: the names and addresses)";
 DISABLE_EXTERNAL_API: bool = boolean, "true or false", "false",

@@ -39,6 +39,7 @@ contract! {
     changing_nobody_says_so
     a_rehash_does_not_undo_a_new_password
     notes_never_move_back
+    a_number_is_given_once_whoever_asks
     keys_are_got_back_listed_and_forgotten
     a_key_needs_a_user_and_goes_with_it
     a_key_is_renewed_by_its_digest
@@ -56,6 +57,24 @@ contract! {
     two_who_want_each_others_names_both_get_an_answer
     two_handles_see_each_other
     it_answers_until_it_is_closed
+}
+
+async fn a_number_is_given_once_whoever_asks(fixture: Fixture) {
+    let (one, two) = (&fixture.store, &fixture.other);
+    let ask = async |behind: u64| {
+        let asked = tokio::join!(one.next_user_number(behind), two.next_user_number(behind));
+        [asked.0.expect("a number"), asked.1.expect("a number")]
+    };
+    let mut given = Vec::new();
+    for _ in 0..5 {
+        given.extend(ask(0).await);
+    }
+    given.sort_unstable();
+    assert_eq!(given, (4..14).collect::<Vec<u64>>());
+    let mut behind = ask(100).await;
+    behind.sort_unstable();
+    assert_eq!(behind, [101, 102]);
+    assert_eq!(one.next_user_number(7).await, Ok(103), "never back");
 }
 
 async fn a_user_is_got_back_whole(fixture: Fixture) {

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each module uses its own part of the support")]
 
 pub mod app;
+pub mod authnzerver;
 pub mod caddy;
 pub mod canned_response;
 pub mod certificates;

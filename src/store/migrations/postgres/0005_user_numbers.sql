@@ -1,0 +1,6 @@
+-- As in ../sqlite/0010_user_numbers.sql.
+CREATE TABLE user_numbers (
+    last BIGINT NOT NULL
+);
+
+INSERT INTO user_numbers VALUES (3);
