@@ -1,20 +1,15 @@
 //! The issuer beside the gate: built over the same sessions, on listeners of its own.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
 use super::admin_token::read_or_make;
 use super::audit::{self, AuditWriters};
 use super::authnzerver;
+use super::issuer_routes::{GateMount, IssuerRoutes};
 use super::listening::Opening;
 use super::purge::PurgedEvents;
 use super::reload::ModelsInForce;
@@ -23,7 +18,6 @@ use crate::account::AccountStore;
 use crate::account::password::Passwords;
 use crate::clock::Clock;
 use crate::config::{Config, IssuanceConfig};
-use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
 use crate::issuer::authnzerver::AuthnzerverService;
 use crate::issuer::grpc::GrpcService;
@@ -44,7 +38,6 @@ use crate::store::records::Records;
 use crate::store::{CHANGE_TIMEOUT, StoreMetrics};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
-use crate::wire::is_forward_auth;
 
 /// Number of users whose hashes are looked at when the issuer starts.
 const SAMPLED_USERS: usize = 1_000;
@@ -102,8 +95,9 @@ impl IssuerApp {
         let core = Arc::new(Issuance::new(&dependencies));
         let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
         let gateways = web_config.trusted_proxies.clone();
+        let read_only = web_config.read_only.clone();
         let web = Web::new(Arc::clone(&core), web_config);
-        let grpc = GrpcService::new(&core, admin_token, gateways).await?;
+        let grpc = GrpcService::new(&core, admin_token, read_only, gateways).await?;
         // Made here, so that routes that do not fit together stop the start, not a listener.
         let (public, internal) = (web.public(), web.internal());
         let audit_retention = issuance.audit.retention;
@@ -349,53 +343,4 @@ pub async fn serve_grpc(
     };
     let (report, ()) = tokio::join!(listeners.serve(answer, &shutdown), ended);
     report
-}
-
-/// A listener's routes; on the public one also those two by which jwthenticator's clients ask the
-/// gate.
-#[derive(Clone)]
-struct IssuerRoutes {
-    routes: Routes,
-    gate: Option<GateMount>,
-}
-
-/// The gate, and the prefix of its paths.
-#[derive(Clone)]
-struct GateMount {
-    service: Arc<GateService>,
-    prefix: Arc<str>,
-    /// True where this listener demands certificates.
-    is_certified: bool,
-}
-
-impl IssuerRoutes {
-    async fn answer(
-        &self,
-        peer: Option<IpAddr>,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        let (mut head, body) = request.into_parts();
-        if let Some(gate) = &self.gate {
-            if self.routes.is_gate_route(head.uri.path()) {
-                if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
-                    head.uri = uri;
-                }
-                let peer = Peer { address: peer, is_certified: gate.is_certified };
-                return gate.service.answer(peer, Request::from_parts(head, body)).await;
-            }
-            // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.
-            if is_forward_auth(&head.headers)
-                && let Some(refusal) = gate.service.refuse_wrong_path(peer, &head, "issuer")
-            {
-                return refusal;
-            }
-        }
-        self.routes.answer(peer, Request::from_parts(head, body)).await
-    }
-}
-
-/// The path as the gate expects it, under its own prefix.
-fn with_prefix(prefix: &str, uri: &Uri) -> Option<Uri> {
-    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    format!("{prefix}{path}").parse().ok()
 }

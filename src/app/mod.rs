@@ -9,6 +9,7 @@ mod ext_authz;
 mod gate_parts;
 mod invalidation;
 mod issuer;
+mod issuer_routes;
 mod keys;
 mod listening;
 mod mail;
@@ -241,7 +242,7 @@ impl Bound {
             self;
         let App { service, sessions, metrics: counters, exposition, published, .. } = app;
         let (own_keys, own_verifying, clock) = (app.own_keys, app.own_verifying, app.clock);
-        let (tokens, records, invalidation, state) =
+        let (tokens, records, invalidation, invalidation_state) =
             (app.tokens, app.records, app.invalidation, app.invalidation_state);
         log_store_state(&service, &sessions);
         let background = CancellationToken::new();
@@ -255,7 +256,8 @@ impl Bound {
         }
         if let Some(source) = invalidation {
             let (sessions, tokens) = (Arc::clone(&sessions), Arc::clone(&tokens));
-            let caches = Arc::new(invalidation::FanOut { sessions, tokens, state });
+            let caches =
+                Arc::new(invalidation::FanOut { sessions, tokens, state: invalidation_state });
             tokio::spawn(invalidation::follow(source, caches, background.clone()));
         }
         let closing = Arc::clone(&sessions);
@@ -264,12 +266,7 @@ impl Bound {
         let purged_stores =
             PurgedStores { sessions: Arc::clone(&sessions), tokens, records, accounts, events };
         tokio::spawn(purge_expired(purged_stores, Arc::clone(&clock), background.clone()));
-        let stopping = shutdown.clone();
-        tokio::spawn(async move {
-            if let Err(error) = signals(stopping).await {
-                warn!(%error, "signals cannot be heard; only SIGKILL stops this process");
-            }
-        });
+        stop_on_signals(&shutdown);
         info!("ready to answer");
 
         // Metrics outlive the gate: the drain itself is worth watching.
@@ -309,6 +306,16 @@ impl Bound {
         closing.close().await;
         Ok(())
     }
+}
+
+/// Begins the shutdown when a signal asks for it.
+fn stop_on_signals(shutdown: &Shutdown) {
+    let stopping = shutdown.clone();
+    tokio::spawn(async move {
+        if let Err(error) = signals(stopping).await {
+            warn!(%error, "signals cannot be heard; only SIGKILL stops this process");
+        }
+    });
 }
 
 /// Says what an operator should know of the store: also where it, which may come up later, is not of

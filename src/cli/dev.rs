@@ -117,7 +117,7 @@ async fn serve(config: &Config, with_demo: bool) -> Outcome {
     }
     let bound = app.bind(config).map_err(Failure::unavailable)?;
     Output::line(&quick_start(config, &bound, with_demo)?)?;
-    bound.run().await?;
+    Box::pin(bound.run()).await?;
     Ok(Exit::Done)
 }
 

@@ -305,7 +305,10 @@ mod tests {
             assert!(!short.contains("--leeway"), "{path}: {short}");
             assert_eq!(long.contains("--leeway"), takes_settings, "{path}");
             assert_eq!(short.contains("--help-settings"), takes_settings, "{path}: {short}");
-            for own in command.get_arguments().filter(|arg| !arg.is_hide_short_help_set()) {
+            for own in command
+                .get_arguments()
+                .filter(|arg| !arg.is_hide_set() && !arg.is_hide_short_help_set())
+            {
                 let name = own.get_long().unwrap_or_default();
                 assert!(short.contains(name), "{path} --{name}");
             }

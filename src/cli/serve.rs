@@ -96,7 +96,7 @@ async fn serve(config: &Config) -> Outcome {
     let app = App::build(config, clock, random).await.map_err(Failure::unavailable)?;
     let bound = app.bind(config).map_err(Failure::unavailable)?;
     log_listeners(&bound);
-    bound.run().await?;
+    Box::pin(bound.run()).await?;
     Ok(Exit::Done)
 }
 

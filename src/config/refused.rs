@@ -22,7 +22,7 @@ const REFUSED: [(&str, &str); 12] = [
     ("AUTHNZERVER_ADMIN_PASSWORD", ADMINISTRATOR),
     ("AUTHNZERVER_TLSKEYFILE", "the key is AUTHNZERVER_TLSCERTKEY"),
 ];
-const MAIL: &str = "no mail is sent on its wire; leave it out";
+const MAIL: &str = "mails go by SMTP_HOST and its kin, none on this wire; leave it out";
 const ADMINISTRATOR: &str =
     "nobody is made at the start: use `portcullis user add NAME --role superuser`";
 

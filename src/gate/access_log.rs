@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderValue, StatusCode};
-use tracing::info;
+use tracing::{field, info};
 
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::EntryPoint;
@@ -50,7 +50,7 @@ macro_rules! access {
             verdict = $verdict,
             code = $code,
             status = $line.status.as_u16(),
-            client = $line.client.map(|client| $line.pseudonyms.of_address(client)),
+            client = $line.client.map(|client| field::display($line.pseudonyms.of_address(client))),
             user = $user,
             route = $verdict_of.route(),
             refusal = $refusal,

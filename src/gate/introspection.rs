@@ -27,6 +27,7 @@ use super::denial::DenialCode;
 use super::metrics::{GateMetrics, IntrospectionOutcome};
 use super::remote::RemoteService;
 use crate::clock::Clock;
+use crate::opaque::TICKET_PREFIX;
 use crate::secret::Secret;
 use crate::store::Priority;
 use crate::token::{Claims, Issuer, TokenError, Verified, verify_introspected};
@@ -113,12 +114,15 @@ impl Introspection {
     }
 
     /// The issuer that is asked about a token: the one whose prefix it has; where one has none, that
-    /// is asked about all that have neither the form of a signed token nor that of our API keys and of
-    /// their refresh tokens, which are secrets of ours also where they are not accepted.
+    /// is asked about all that have neither the form of a signed token nor that of our API keys, of
+    /// their refresh tokens and of our tickets, which are secrets of ours also where they are not
+    /// accepted.
     pub(super) fn issuer_of(&self, token: &str) -> Option<IssuerIndex> {
-        let is_its = |asked: &AskedIssuer| match &asked.endpoint.token_prefix {
+        let is_ours =
+            is_api_key(token) || is_key_refresh_token(token) || token.starts_with(TICKET_PREFIX);
+        let is_its = |asked: &AskedIssuer| match asked.endpoint.token_prefix.as_deref() {
             Some(prefix) => token.starts_with(prefix),
-            None => !is_compact_jws(token) && !is_api_key(token) && !is_key_refresh_token(token),
+            None => !is_compact_jws(token) && !is_ours,
         };
         self.issuers.iter().position(is_its).and_then(|it| u16::try_from(it).ok()).map(IssuerIndex)
     }

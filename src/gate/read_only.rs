@@ -82,8 +82,10 @@ fn only_reads(inquiry: &Inquiry<'_>) -> bool {
 }
 
 fn overrides(headers: &HeaderMap) -> bool {
-    let mut asked = OVERRIDES.iter().flat_map(|name| headers.get_all(*name));
-    asked.any(|method| !SAFE.iter().any(|safe| safe.as_bytes() == method.as_bytes()))
+    // To many servers behind gateways `_` and `-` are one.
+    let is_override = |name: &str| OVERRIDES.contains(&name.replace('_', "-").as_str());
+    let mut asked = headers.iter().filter(|(name, _)| is_override(name.as_str()));
+    asked.any(|(_, method)| !SAFE.iter().any(|safe| safe.as_bytes() == method.as_bytes()))
 }
 
 #[cfg(test)]

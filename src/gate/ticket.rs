@@ -8,8 +8,13 @@
 //!
 //! It is used up by the question, whatever the answer, and nothing of it is cached.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::credential::API_KEY;
 use super::denial::DenialCode;
@@ -26,7 +31,13 @@ pub struct AcceptedTickets {
     tickets: Tickets,
     /// The name of the parameter of the query.
     parameter: String,
+    lookups: Arc<Semaphore>,
 }
+
+/// The most tickets that are looked up at once; of more the store would not answer sooner.
+const MAX_LOOKUPS: usize = 64;
+/// The longest wait until a ticket is looked up.
+const MAX_WAIT: Duration = Duration::from_millis(100);
 
 /// The reason why a ticket is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +51,15 @@ pub(super) enum TicketRefused {
     /// The store cannot say; this is never a yes.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// Too many are looked up already.
+    #[error("too many tickets are looked up at once")]
+    Busy,
 }
 
 impl AcceptedTickets {
     /// These tickets, in this parameter of the query.
     pub fn new(tickets: Tickets, parameter: String) -> Self {
-        Self { tickets, parameter }
+        Self { tickets, parameter, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
     /// The ticket of a request, if there is one. Beside it cookies count for nothing: a browser sends
@@ -88,6 +102,8 @@ impl AcceptedTickets {
         verifier: &Verifier,
         now: UnixTime,
     ) -> Result<Verified, TicketRefused> {
+        let permit = timeout(MAX_WAIT, self.lookups.acquire()).await;
+        let _permit = permit.ok().and_then(Result::ok).ok_or(TicketRefused::Busy)?;
         verified(self.tickets.take(ticket, now).await?, verifier)
     }
 
@@ -141,7 +157,7 @@ impl From<TicketRefused> for DenialCode {
         match refused {
             TicketRefused::Unknown => Self::TicketUnknown,
             TicketRefused::Claims(error) => error.into(),
-            TicketRefused::Store(_) => Self::StoreUnavailable,
+            TicketRefused::Store(_) | TicketRefused::Busy => Self::StoreUnavailable,
         }
     }
 }

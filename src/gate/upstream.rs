@@ -95,6 +95,11 @@ impl UpstreamJwt {
         Ok(Some(header))
     }
 
+    /// Returns whether its tokens are for one application alone, and no access tokens.
+    pub(super) fn is_for_one_app(&self) -> bool {
+        self.audience.is_some()
+    }
+
     /// The header.
     pub(super) fn header(&self) -> &HeaderName {
         &self.header

@@ -17,6 +17,7 @@ use self::queue::EventQueue;
 use super::error::IssueError;
 use crate::account::{AuditEvent, AuditStore, Login};
 use crate::clock::{Clock, UnixTime};
+use crate::policy::PolicyRule;
 use crate::secret::pseudonym::{Personal, Pseudonyms};
 use crate::session::SessionId;
 use crate::telemetry::audit::AuditLog;
@@ -272,9 +273,12 @@ impl Entry<'_> {
         self.text("role", role)
     }
 
-    /// Adds a rule of Casbin.
-    pub fn rule(self, rule: &str) -> Self {
-        self.text("rule", rule)
+    /// Adds a rule of Casbin. Any of its values may be a user's id.
+    pub fn rule(self, rule: &PolicyRule) -> Self {
+        let pseudonyms = &self.audit.pseudonyms;
+        let fields = rule.fields.iter().map(|field| pseudonyms.of_user(field).into_owned());
+        let rule = PolicyRule { kind: rule.kind.clone(), fields: fields.collect() };
+        self.text("rule", &rule.to_string())
     }
 
     /// Adds the error that the client was told. Refusals for coming too often are not written.

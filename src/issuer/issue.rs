@@ -75,6 +75,8 @@ pub(super) struct IssueRequest<'a> {
     pub(super) key: Option<&'a str>,
     /// jwthenticator's name for whom the tokens are about.
     pub(super) identifier: Option<String>,
+    /// The hash of the password that was shown, where an account has it.
+    pub(super) hash: Option<Secret>,
     /// The caller.
     pub(super) caller: &'a Caller,
 }
@@ -87,6 +89,7 @@ struct NewSession<'a> {
     access: NewAccessToken,
     refresh: Option<(Secret, OpaqueToken)>,
     with_refresh: bool,
+    hash: Option<Secret>,
 }
 
 impl NewSession<'_> {
@@ -141,7 +144,7 @@ impl SessionOpener {
     /// # Errors
     /// [`IssueError`]; then there is no session.
     pub(super) async fn open(&self, request: IssueRequest<'_>) -> Result<Issued, IssueError> {
-        let IssueRequest { subject, params, origin, identifier, .. } = request;
+        let IssueRequest { subject, params, origin, key, identifier, hash, .. } = request;
         let told = self.sessions.binding().check_told(&request.caller.shown_client());
         told.map_err(|error| IssueError::invalid_request(error.to_string()))?;
         let GrantParams { client, scopes, audiences } = params;
@@ -168,7 +171,7 @@ impl SessionOpener {
         } else {
             None
         };
-        let opened = NewSession { family, key: request.key, access, refresh, with_refresh };
+        let opened = NewSession { family, key, access, refresh, with_refresh, hash };
         self.store(&opened, request.caller).await?;
         let NewSession { access, refresh, .. } = opened;
         let of_login = self.audit.event(Event::Login).user(subject.user.as_str());
@@ -225,9 +228,10 @@ impl SessionOpener {
             // As with tp-auth, a login counts as a refresh.
             self.leases.acquire_window(&record.digest, "login", now).await?;
         }
-        // Whoever was locked, or lost a role, while the password was hashed had all sessions ended but
-        // this one.
-        let now = self.subjects.reload(&subject.user, &context.origin).await?;
+        // Whoever was locked, lost a role, or was given another password while this one was hashed had
+        // all sessions ended but this one.
+        let (origin, hash) = (&context.origin, opened.hash.as_ref());
+        let now = self.subjects.reload_with(&subject.user, origin, hash).await?;
         if now.is_some_and(|now| subject.has_lost_rights(&now)) {
             return Err(IssueError::InvalidGrant);
         }

@@ -122,11 +122,12 @@ impl Login {
             let login = LoginName::parse(login).map_err(|_| IssueError::InvalidGrant)?;
             self.check_password(&login, password, &params, caller).await
         };
-        let (subject, origin) = self.throttle.within_budget(caller, Success::Costs, check).await?;
+        let checked = self.throttle.within_budget(caller, Success::Costs, check).await?;
+        let (subject, origin, hash) = checked;
         let (subject, grant) = (&subject, "password");
         let (key, identifier) = (None, None);
-        let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
-        self.opener.open(request).await
+        let ask = IssueRequest { subject, params, grant, origin, key, identifier, hash, caller };
+        self.opener.open(ask).await
     }
 
     /// Refuses while too many passwords wait to be checked. First, and whoever is named: in a flood
@@ -165,19 +166,19 @@ impl Login {
     }
 
     /// Finds the owner of a name and a password, if he may log in. Attempts are counted under what was
-    /// written, of which anybody is told alike.
+    /// written, of which anybody is told alike. An account's hash of the password comes with it.
     async fn check_password(
         &self,
         login: &LoginName,
         password: &Secret,
         params: &GrantParams<'_>,
         caller: &Caller,
-    ) -> Result<(Subject, Origin), IssueError> {
+    ) -> Result<(Subject, Origin, Option<Secret>), IssueError> {
         let name = AttemptName::written(login.canonical());
         match &self.password_check {
             PasswordCheck::Accounts => {
                 let user = self.counted_account(&name, login, password, caller).await?;
-                Ok((Subject::of_user(&user), Origin::Account))
+                Ok((Subject::of_user(&user), Origin::Account, user.password))
             }
             PasswordCheck::Hook(hook) => {
                 let asked = HookRequest {
@@ -195,7 +196,7 @@ impl Login {
                 };
                 let counted = self.throttle.counted(&name, TooEarly::RetryAfter, check).await;
                 let subject = self.audit_lock(counted, &name, caller.address)?;
-                Ok((subject.clone(), Origin::Hook { subject }))
+                Ok((subject.clone(), Origin::Hook { subject }, None))
             }
         }
     }
@@ -211,8 +212,7 @@ impl Login {
     ) -> Result<User, IssueError> {
         let check = self.check_account(login, password, caller);
         let user = self.throttle.counted(name, TooEarly::RetryAfter, check).await.outcome?;
-        self.record_login(&user, password).await;
-        Ok(user.user)
+        Ok(self.record_login(user, password).await)
     }
 
     /// The user of that name and password, if he may log in. Attempts are counted under the user
@@ -247,11 +247,14 @@ impl Login {
         self.audit_lock(counted, &account, caller.address)
     }
 
-    async fn record_login(&self, verified: &VerifiedUser, password: &Secret) {
-        if verified.needs_rehash {
-            self.best_effort(self.rehash(&verified.user, password).await);
+    /// Records the login. Returns the user with the hash that the password has now.
+    async fn record_login(&self, verified: VerifiedUser, password: &Secret) -> User {
+        let VerifiedUser { mut user, needs_rehash } = verified;
+        if needs_rehash {
+            user.password = self.rehash(&user, password).await;
         }
-        self.best_effort(self.accounts.record_login(&verified.user.id, self.clock.now()).await);
+        self.best_effort(self.accounts.record_login(&user.id, self.clock.now()).await);
+        user
     }
 
     /// Ignores a failed record of a login, which must not refuse the login: a database may be read,
@@ -264,11 +267,26 @@ impl Login {
     }
 
     /// Makes the hash anew while the password is at hand; another time, where that does not work.
-    async fn rehash(&self, user: &User, password: &Secret) -> Result<(), AccountError> {
+    /// Returns the stored hash, as far as it is one of this password.
+    async fn rehash(&self, user: &User, password: &Secret) -> Option<Secret> {
+        let old = user.password.clone();
         let hash = self.passwords.hash(password).await.map_err(IssueError::from);
-        let Ok(hash) = hash.inspect_err(IssueError::log) else { return Ok(()) };
-        let (old, now) = (user.password.as_ref(), self.clock.now());
-        self.accounts.set_password(&user.id, &hash, old, now).await.map(drop)
+        let Ok(hash) = hash.inspect_err(IssueError::log) else { return old };
+        let now = self.clock.now();
+        let set = self.accounts.set_password(&user.id, &hash, old.as_ref(), now).await;
+        let is_set = matches!(set, Ok(true));
+        self.best_effort(set.map(drop));
+        if is_set {
+            return Some(hash);
+        }
+        // Another login may have made it anew; or this one did, and was not told.
+        let Ok(Some(stored)) = self.accounts.user(&user.id).await else { return old };
+        if stored.password == old {
+            return old;
+        }
+        let checked = self.passwords.check(password, stored.password.as_ref()).await;
+        let is_right = matches!(checked, Ok(Checked::Right | Checked::NeedsRehash));
+        if is_right { stored.password } else { old }
     }
 
     /// Writes an audit event if this failure began a lock.
@@ -322,8 +340,9 @@ impl Login {
         // registered for, by the same name.
         let identifier = Uuid::parse_str(user.id.as_str()).ok().map(|id| id.to_string());
         let (subject, grant, key) = (&subject, "api_key", Some(key.id.as_str()));
-        let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
-        self.opener.open(request).await
+        let hash = None;
+        let ask = IssueRequest { subject, params, grant, origin, key, identifier, hash, caller };
+        self.opener.open(ask).await
     }
 
     /// The `client_credentials` grant (RFC 6749, section 4.4), for a client that showed who it is.
@@ -339,9 +358,10 @@ impl Login {
         let issue = async {
             self.policy.check_audiences(params.client, &params.audiences)?;
             let (subject, origin) = (&Subject::of_client(client)?, Origin::Client);
-            let (grant, key, identifier) = ("client_credentials", None, None);
-            let request = IssueRequest { subject, params, grant, origin, key, identifier, caller };
-            self.opener.open(request).await
+            let (grant, key, identifier, hash) = ("client_credentials", None, None, None);
+            let ask =
+                IssueRequest { subject, params, grant, origin, key, identifier, hash, caller };
+            self.opener.open(ask).await
         };
         let outcome = issue.await;
         self.tell("client_credentials", &outcome, caller, |refused| {

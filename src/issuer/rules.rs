@@ -168,7 +168,7 @@ impl Rules {
         let address = by.caller().and_then(|caller| caller.address);
         let entry = entry.address(address).count(changed);
         match rules {
-            [rule] => entry.rule(&rule.to_string()).write(),
+            [rule] => entry.rule(rule).write(),
             _ => entry.write(),
         }
     }

@@ -6,8 +6,9 @@ use super::Dependencies;
 use super::error::IssueError;
 use super::grant::Origin;
 use super::subject::Subject;
-use crate::account::{AccountStore, KeyDigest, UserState};
+use crate::account::{AccountStore, KeyDigest, User, UserState};
 use crate::clock::Clock;
+use crate::secret::Secret;
 use crate::session::UserId;
 
 /// The accounts, asked for a subject again.
@@ -30,6 +31,16 @@ impl Subjects {
         user: &UserId,
         origin: &Origin,
     ) -> Result<Option<Subject>, IssueError> {
+        self.reload_with(user, origin, None).await
+    }
+
+    /// The same for who showed a password with this hash: it must be his still.
+    pub(super) async fn reload_with(
+        &self,
+        user: &UserId,
+        origin: &Origin,
+        hash: Option<&Secret>,
+    ) -> Result<Option<Subject>, IssueError> {
         match origin {
             Origin::Client => return Ok(None),
             Origin::Hook { subject } => return Ok(Some(subject.clone())),
@@ -43,7 +54,8 @@ impl Subjects {
             }
         }
         let user = self.accounts.user(user).await?;
-        let active = user.filter(|user| user.state == UserState::Active);
+        let is_same = |user: &User| hash.is_none() || user.password.as_ref() == hash;
+        let active = user.filter(|user| user.state == UserState::Active && is_same(user));
         active.map(|user| Some(Subject::of_user(&user))).ok_or(IssueError::InvalidGrant)
     }
 }

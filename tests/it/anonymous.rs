@@ -149,6 +149,53 @@ fn users_with_such_a_role_only_read_whatever_they_show() {
 }
 
 #[test]
+fn a_demo_user_changes_nothing_of_his_account_and_logs_out() {
+    let realm = Realm::issuing().with("READ_ONLY_ROLES", "demo");
+    let password = "a looking-glass and 7 pawns";
+    for (name, role) in [("visitor", "demo"), ("editor", "editor")] {
+        realm.exits(0, &["user", "add", name, "--role", role], password);
+    }
+    let issuer = Issuer::start(&realm);
+    let log_in = |name: &str| {
+        let issued = issuer.by_password(name, password, &[]).json();
+        issued["access_token"].as_str().expect("a token").to_owned()
+    };
+    let send = |method: &str, path: &str, token: &str, body: &str| {
+        let lines = [bearer(token), "Content-Type: application/json".to_owned()];
+        issuer.send(method, path, &lines.each_ref().map(String::as_str), body.as_bytes())
+    };
+    let (own, other) = (log_in("visitor"), log_in("visitor"));
+    let change =
+        format!(r#"{{"current_password": "{password}", "new_password": "{password} or 8"}}"#);
+    let shown = format!(r#"{{"password": "{password}"}}"#);
+    let moved = format!(r#"{{"email": "eve@example.org", "password": "{password}"}}"#);
+    for (method, path, body) in [
+        ("POST", "/account/password", change.as_str()),
+        ("POST", "/account/email", &moved),
+        ("PATCH", "/account", r#"{"full_name": "Eve"}"#),
+        ("DELETE", "/account", &shown),
+        ("POST", "/keys", "{}"),
+        ("DELETE", "/keys", ""),
+        ("DELETE", "/sessions", ""),
+        ("DELETE", "/sessions?except=current", ""),
+    ] {
+        let answer = send(method, path, &own, body);
+        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+        assert!(answer.text().contains("may only read"), "{method} {path}: {answer:?}");
+    }
+    for (method, path) in [("GET", "/account"), ("GET", "/sessions"), ("POST", "/ticket")] {
+        assert_eq!(send(method, path, &own, "").status, 200, "{method} {path}");
+    }
+    assert_eq!(send("POST", "/logout", &own, "").status, 200);
+    assert_eq!((issuer.check(&own), issuer.check(&other)), (401, 200));
+    // The role that was given just now counts, whatever the token says.
+    let editor = log_in("editor");
+    assert_eq!(send("PATCH", "/account", &editor, r#"{"full_name": "Ed"}"#).status, 200);
+    realm.ask(&["role", "grant", "editor", "demo"]);
+    assert_eq!(send("PATCH", "/account", &editor, r#"{"full_name": "Ed"}"#).status, 403);
+}
+
+#[test]
 fn a_demo_user_behind_nginx_reads_and_does_not_write() {
     let realm = Realm::new().with("READ_ONLY_ROLES", "demo");
     let stack = Stack::start(realm, |gate, app| {

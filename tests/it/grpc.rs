@@ -12,6 +12,7 @@ use std::time::Duration;
 use portcullis::app::serve_grpc;
 use portcullis::issuer::grpc::GrpcService;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
+use portcullis::issuer::read_only::ReadOnlyRoles;
 use portcullis::secret::Secret;
 use portcullis::server::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use portcullis::wire::networks::Networks;
@@ -42,7 +43,8 @@ impl Server {
         let listeners = Listeners::bind(&[any], &Limits::default().of_grpc()).expect("a free port");
         let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one address") };
         let admin_token = Some(Secret::new(ADMIN_TOKEN));
-        let service = GrpcService::new(&fixture.issuance, admin_token, Networks::default());
+        let (roles, networks) = (ReadOnlyRoles::default(), Networks::default());
+        let service = GrpcService::new(&fixture.issuance, admin_token, roles, networks);
         let service = service.await.expect("a service");
         let shutdown = Shutdown::new(grace);
         let serving = serve_grpc(listeners.with_tls(tls), service, shutdown.clone());

@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, Statement};
 use super::rows::{self, to_millis};
-use super::{Done, Existed, Found, Several, change, one, readable, touched, written};
+use super::{Done, Existed, Found, Several, change, one, readable, touched, user_numbers, written};
 use crate::account::{AccountError, Login, SentMail, User, UserState};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -180,5 +180,8 @@ pub(super) async fn record_sent(
 
 pub(super) async fn delete_user(engine: &impl Engine, id: &UserId) -> Existed {
     // Names and API keys go with it, by their foreign keys.
-    change(engine, Statement::new("DELETE FROM users WHERE id = $1").text(id.as_str())).await
+    let delete = Statement::new("DELETE FROM users WHERE id = $1").text(id.as_str());
+    let mut statements = vec![delete.required()];
+    statements.extend(user_numbers::retire(id));
+    touched(written(engine.run(statements).await, |_| "value"))
 }

@@ -23,7 +23,7 @@ pub(super) enum Command {
     List(list::ListArgs),
     /// Show a user
     Show(OneArgs),
-    /// Change a user; a role or a scope less ends all its sessions
+    /// Change a user; a role, a scope or a claim less ends all its sessions
     Edit(Box<change::EditArgs>),
     /// Set a user's password, and end all sessions of it
     Passwd(change::PasswdArgs),

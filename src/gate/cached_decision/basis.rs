@@ -42,6 +42,12 @@ impl Basis {
         }
     }
 
+    /// Returns whether it is good for some requests alone, which no token that is made of it would
+    /// keep to.
+    pub(super) fn is_bound_to_requests(&self) -> bool {
+        matches!(self, Self::ApiKey(bounds) if bounds.depend_on_request())
+    }
+
     /// Returns whether it is believed while nothing can be asked. The word of another issuer is not:
     /// it may have ended the token at any time.
     pub(super) fn outlasts_failures(&self) -> bool {

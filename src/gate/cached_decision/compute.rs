@@ -183,6 +183,10 @@ impl DecisionCache {
         if let Some(upstream) = &self.upstream {
             let (value, by) = match reuse_signature(upstream, verified) {
                 Some(before) => before,
+                // A token for nobody in particular could be shown to another application.
+                None if verified.basis.is_bound_to_requests() && !upstream.is_for_one_app() => {
+                    (HeaderValue::from_static(""), SignedBy::Client)
+                }
                 None => upstream
                     .value(&verified.token, session, verified.own_token, &self.identity)
                     .map_err(|error| {

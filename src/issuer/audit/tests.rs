@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
+use crate::secret::Secret;
 use crate::telemetry::audit::AuditTarget;
 
 /// The lines that `tell` wrote.
@@ -44,6 +45,24 @@ fn a_flood_of_refusals_is_cut_and_counted_and_hides_nothing_else() {
     let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
     assert_eq!((of("admin_refused"), of("login")), (501, 1));
     assert_eq!(lines.last().expect("lines")["left_out"], 4_500);
+}
+
+#[test]
+fn a_rule_names_nobody_where_there_is_a_key_for_pseudonyms() {
+    let fields = ["alice@example.com", "/reports, all", "read"].map(str::to_owned).to_vec();
+    let rule = PolicyRule { kind: "p".to_owned(), fields };
+    let pseudonyms = Pseudonyms::keyed(&Secret::new("a key of at least 16 bytes"));
+    let hashed = rule.fields.iter().map(|field| pseudonyms.of(Personal::Name, field).into_owned());
+    let hashed = format!("p, {}", hashed.collect::<Vec<_>>().join(", "));
+    let lines = written(|audit, _| {
+        audit.event(Event::PolicyRuleAdded).rule(&rule).write();
+        let audit = audit.clone().with_pseudonyms(pseudonyms);
+        audit.event(Event::PolicyRuleAdded).rule(&rule).user("alice@example.com").write();
+    });
+    assert_eq!(lines[0]["rule"], "p, alice@example.com, \"/reports, all\", read");
+    assert_eq!(lines[1]["rule"], hashed);
+    let user = lines[1]["user"].as_str().expect("a user");
+    assert!(hashed.starts_with(&format!("p, {user}, ")), "as the user's id is: {hashed}");
 }
 
 #[test]

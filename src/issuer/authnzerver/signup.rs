@@ -102,7 +102,9 @@ impl Actions {
             };
             self.issuance.users.change(&present.id, actor, change).await?;
             if let Some(hash) = &new.password {
-                self.issuance.users.store_password(present, hash, None, actor).await?;
+                // Only instead of what was read: who was verified meanwhile keeps his password.
+                let old = present.password.as_ref();
+                self.issuance.users.store_password(present, hash, old, actor).await?;
             }
             self.issuance.users.record_sent(&present.id, SentMail::Verification).await?;
         }

@@ -32,6 +32,7 @@ use tp_auth::TpAuth;
 
 use super::Issuance;
 use super::caller::Caller;
+use super::read_only::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::wire::body::MAX_BODY_BYTES;
 use crate::wire::grpc::{Dispatcher, peer_of};
@@ -62,19 +63,20 @@ pub struct GrpcService {
 pub struct GrpcError(#[from] tonic_reflection::server::Error);
 
 impl GrpcService {
-    /// All services, with the administrator's token, if there is one. Calls from `gateways` have no
-    /// bound of their own.
+    /// All services, with the administrator's token, if there is one, and the roles whose users end
+    /// no sessions. Calls from `gateways` have no bound of their own.
     ///
     /// # Errors
     /// [`GrpcError`].
     pub async fn new(
         issuance: &Arc<Issuance>,
         admin_token: Option<Secret>,
+        read_only: ReadOnlyRoles,
         gateways: Networks,
     ) -> Result<Self, GrpcError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        let tokens = Tokens { issuance: Arc::clone(issuance), admin_token };
+        let tokens = Tokens { issuance: Arc::clone(issuance), admin_token, read_only };
         let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(MAX_BODY_BYTES);
         let tp_auth = RefreshServiceServer::new(TpAuth { issuance: Arc::clone(issuance) })
             .max_decoding_message_size(MAX_BODY_BYTES);

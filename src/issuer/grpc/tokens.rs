@@ -21,6 +21,7 @@ use crate::issuer::audit::Event;
 use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::issued::Issued;
+use crate::issuer::read_only::ReadOnlyRoles;
 use crate::issuer::revocation::{Bearer, MAX_LISTED};
 use crate::issuer::{Issuance, client_auth, refresh, scopes};
 use crate::secret::Secret;
@@ -32,6 +33,7 @@ use crate::token::{Claims, Confirmation, is_scope};
 pub(super) struct Tokens {
     pub(super) issuance: Arc<Issuance>,
     pub(super) admin_token: Option<Secret>,
+    pub(super) read_only: ReadOnlyRoles,
 }
 
 /// Principal of a request about sessions.
@@ -167,6 +169,9 @@ impl Tokens {
         let id = SessionId::parse(id).map_err(|_| IssueError::NotFound)?;
         match principal {
             Principal::Bearer(bearer) => {
+                if id != bearer.session {
+                    self.read_only.check(&self.issuance.users, &bearer).await?;
+                }
                 self.issuance.revocation.end_own(&bearer, &id, caller).await?;
             }
             Principal::Administrator => {
@@ -187,6 +192,7 @@ impl Tokens {
         match self.principal(metadata, caller).await? {
             Principal::Bearer(bearer) => {
                 self.check_own(&bearer, &all.user_id, caller)?;
+                self.read_only.check(&self.issuance.users, &bearer).await?;
                 if all.except_current {
                     self.issuance.revocation.end_others(&bearer, caller).await
                 } else {

@@ -63,7 +63,7 @@ pub(super) struct InvitationBody {
 
 /// Lock a user
 ///
-/// It keeps its roles; all its sessions end.
+/// It keeps its roles; all its sessions end. One that was never verified stays so.
 #[utoipa::path(
     post, path = paths::ADMIN_USER_LOCK, tag = "internal", security(("administrator" = [])),
     params(("user" = String, Path, description = "The user's id, username or e-mail")),
@@ -84,12 +84,13 @@ pub(super) async fn lock(
 
 /// Unlock a user
 ///
-/// Its failed logins are forgotten too. Whoever signed up may log in, verified or not.
+/// Its failed logins are forgotten too. Whoever signed up and was never verified is not unlocked.
 #[utoipa::path(
     post, path = paths::ADMIN_USER_UNLOCK, tag = "internal", security(("administrator" = [])),
     params(("user" = String, Path, description = "The user's id, username or e-mail")),
     responses(
         (status = 200, description = "It may log in", body = UserView),
+        (status = 400, description = "It was never verified", body = ErrorBody),
         (status = 404, description = "There is no such user", body = ErrorBody),
     ),
 )]

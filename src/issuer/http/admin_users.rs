@@ -185,7 +185,7 @@ pub(super) async fn show(
 
 /// Change a user
 ///
-/// A role or a scope less ends all its sessions, so that no token says otherwise.
+/// A role, a scope or a claim less ends all its sessions, so that no token says otherwise.
 #[utoipa::path(
     patch, path = paths::ADMIN_USER, tag = "internal", request_body = ChangeUserBody,
     security(("administrator" = [])),

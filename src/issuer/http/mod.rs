@@ -54,6 +54,7 @@ pub use token::API_KEY_GRANT;
 
 use super::Issuance;
 use super::caller::Caller;
+use super::read_only::ReadOnlyRoles;
 use crate::opaque::CookiePair;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
@@ -88,6 +89,8 @@ pub struct WebConfig {
     pub pages: Pages,
     /// The other origins whose pages may call.
     pub cors: Option<CorsConfig>,
+    /// The roles whose users may only read.
+    pub read_only: ReadOnlyRoles,
 }
 
 /// Issuance as a web service.

@@ -16,11 +16,6 @@ pub(super) const CSRF: &str = "/csrf";
 pub(super) const SESSION: &str = "/sessions/{id}";
 pub(super) const TICKET: &str = "/ticket";
 
-// The API keys of whoever asks.
-pub(super) const KEYS: &str = "/keys";
-pub(super) const KEY: &str = "/keys/{id}";
-pub(super) const REFRESH_KEY: &str = "/keys/refresh";
-
 // The account of whoever asks, or would have one.
 pub(super) const ACCOUNT: &str = "/account";
 pub(super) const ACCOUNT_VERIFY: &str = "/account/verify";
@@ -30,6 +25,11 @@ pub(super) const ACCOUNT_RESET: &str = "/account/reset-password";
 pub(super) const ACCOUNT_PASSWORD: &str = "/account/password";
 pub(super) const ACCOUNT_PASSWORD_CHECK: &str = "/account/password/check";
 pub(super) const ACCOUNT_EMAIL: &str = "/account/email";
+
+// The API keys of whoever asks.
+pub(super) const KEYS: &str = "/keys";
+pub(super) const KEY: &str = "/keys/{id}";
+pub(super) const REFRESH_KEY: &str = "/keys/refresh";
 
 // Metadata (RFC 8414, section 3), keys and health.
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -64,12 +64,12 @@ pub(super) const ADMIN_USER_VERIFY: &str = "/admin/users/{user}/verify";
 pub(super) const ADMIN_USER_LINKS: &str = "/admin/users/{user}/links";
 pub(super) const ADMIN_INVITATIONS: &str = "/admin/invitations";
 pub(super) const ADMIN_USER_SESSIONS: &str = "/admin/users/{user}/sessions";
-pub(super) const ADMIN_USER_KEYS: &str = "/admin/users/{user}/keys";
-pub(super) const ADMIN_KEY: &str = "/admin/keys/{id}";
 pub(super) const ADMIN_ROLES: &str = "/admin/roles";
 pub(super) const ADMIN_USER_ROLE: &str = "/admin/users/{user}/roles/{role}";
 pub(super) const ADMIN_RULES: &str = "/admin/policy/rules";
 pub(super) const ADMIN_AUTHORIZE: &str = "/admin/authorize";
+pub(super) const ADMIN_USER_KEYS: &str = "/admin/users/{user}/keys";
+pub(super) const ADMIN_KEY: &str = "/admin/keys/{id}";
 
 /// Those that no other route may have.
 const TAKEN: [&str; 21] = [

@@ -101,8 +101,22 @@ impl SessionView {
 impl Web {
     /// Finds the user who calls, by a bearer token or by cookies. The caller must be the client to
     /// which sessions are bound. Everybody who acts by cookies comes through here, and owes a proof that
-    /// a page of ours sent the request, unless it changes nothing.
+    /// a page of ours sent the request, unless it changes nothing. Who may only read changes nothing.
     pub(super) async fn bearer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Bearer, IssueError> {
+        let bearer = self.reading_bearer(method, headers, caller).await?;
+        if !method.is_safe() {
+            self.config.read_only.check(&self.issuance.users, &bearer).await?;
+        }
+        Ok(bearer)
+    }
+
+    /// Finds him likewise, also who may only read: for what concerns the session that asks alone.
+    pub(super) async fn reading_bearer(
         &self,
         method: &Method,
         headers: &HeaderMap,
@@ -186,7 +200,7 @@ pub(super) async fn logout(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = match web.bearer(&method, &headers, &caller).await {
+    let bearer = match web.reading_bearer(&method, &headers, &caller).await {
         Ok(bearer) => bearer,
         Err(error) => return Ok(web.refused_to_end(error, &method, &headers)),
     };

@@ -44,7 +44,7 @@ pub(super) async fn ticket(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, IssueError> {
-    let bearer = web.bearer(&method, &headers, &caller).await?;
+    let bearer = web.reading_bearer(&method, &headers, &caller).await?;
     let (ticket, expires_in) = web.issuance.tickets.issue(&bearer, &caller).await?;
     Ok(json(StatusCode::OK, &TicketAnswer { ticket: ticket.to_text(), expires_in }))
 }

@@ -157,13 +157,16 @@ impl SelfService {
         if !link.is_of(&user) || user.state == UserState::Locked {
             return Err(IssueError::InvalidLink);
         }
-        if link.purpose == Purpose::ChangeEmail {
-            return self.links.use_once(&link, self.move_email(&user, &link.email, caller)).await;
-        }
-        if user.state == UserState::Unverified && user.password.is_some() {
-            let missing = || IssueError::invalid_request("send the password of the sign-up too");
+        // A link says whose the e-mail is, and not whose the account is: without the password,
+        // somebody's click would vouch for a stranger's account.
+        let is_new = link.purpose == Purpose::ChangeEmail || !user.email_verified;
+        if is_new && user.password.is_some() {
+            let missing = || IssueError::invalid_request("send the password of the account too");
             let password = password.ok_or_else(missing)?;
             self.users.confirm(&user.id, password, caller).await?;
+        }
+        if link.purpose == Purpose::ChangeEmail {
+            return self.links.use_once(&link, self.move_email(&user, &link.email, caller)).await;
         }
         let actor = Actor::Owner(caller);
         let verify = self.users.mark_verified(&user.id, Some(&link.email), actor);
@@ -233,7 +236,12 @@ impl SelfService {
         let set = async {
             let old = user.password.as_ref();
             self.users.store_password(&user, &hash, old, actor).await?;
-            self.users.mark_verified(&user.id, Some(&link.email), actor).await
+            // An administrator may have the link sent elsewhere.
+            if user.email.as_ref() == Some(&link.email) {
+                self.users.mark_verified(&user.id, Some(&link.email), actor).await
+            } else {
+                self.users.get(&user.id).await
+            }
         };
         self.links.use_once(&link, set).await
     }

@@ -75,7 +75,10 @@ impl Outgoing {
         Self {
             letter,
             to: link.email.clone(),
-            name: user.map_or_else(|| link.email.as_str().to_owned(), name_of),
+            // What an unverified user is called was written by a stranger, and may be anything.
+            name: user
+                .filter(|user| user.state != UserState::Unverified)
+                .map_or_else(|| link.email.as_str().to_owned(), name_of),
             email: link.email.as_str().to_owned(),
             note: user.and_then(|user| Some((user.id.clone(), sent?))),
             link: Some(link),
@@ -182,9 +185,7 @@ impl Parts {
     }
 
     async fn sign_up(&self, user: User, caller: &Caller) -> Result<(), IssueError> {
-        let (Some(email), Some(hash)) = (user.email.clone(), user.password.clone()) else {
-            return Ok(());
-        };
+        let Some(email) = user.email.clone() else { return Ok(()) };
         let actor = Actor::Owner(caller);
         let taken = match self.users.add(user, None, actor).await {
             Ok(user) => return self.send_link(Purpose::VerifyEmail, &user, &email).await,
@@ -192,11 +193,10 @@ impl Parts {
             Err(error) => return Err(error),
         };
         match taken.filter(|owner| owner.email.as_ref() == Some(&email)) {
-            // Who signed up last has the links; those of before are over with the old password.
+            // Nobody knows who made the account, so no stranger's password is stored in it. Who reads
+            // the mail sets one by the link, which verifies the e-mail too.
             Some(owner) if owner.state == UserState::Unverified => {
-                self.users.store_password(&owner, &hash, None, actor).await?;
-                let owner = self.users.get(&owner.id).await?;
-                self.send_link(Purpose::VerifyEmail, &owner, &email).await
+                self.send_link(Purpose::ResetPassword, &owner, &email).await
             }
             Some(owner) => self.send(Outgoing::notice(Letter::AccountExists, &owner, &email)).await,
             None => Ok(()),

@@ -41,6 +41,7 @@ impl SelfService {
         caller: &Caller,
     ) -> Result<User, IssueError> {
         check_owner(bearer)?;
+        fields::check_own_properties(&change.properties)?;
         let apply = |user: &mut User| {
             if let Some(name) = &change.full_name {
                 user.full_name.clone_from(name);

@@ -119,6 +119,7 @@ impl SelfService {
             scopes: scopes.to_vec(),
             ..self.users.draft(email.clone())?
         };
+        fields::check_own_properties(&user.properties)?;
         fields::check(&user)?;
         Ok(user)
     }

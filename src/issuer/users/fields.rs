@@ -12,6 +12,9 @@ use crate::token::is_scope;
 const MAX_FULL_NAME: usize = 256;
 /// The most bytes that claims, properties, roles and scopes may each have as JSON.
 const MAX_JSON: usize = 16 << 10;
+/// The properties by which authnzerver's frontends know a user, and what it kept of him itself.
+const OF_THE_APPLICATION: [&str; 5] =
+    ["system_id", "provenance", "type", "verify_retry_wait", "previous_user_roles"];
 /// The longest part of an e-mail before its `@`, and the longest label of its domain (RFC 5321, section
 /// 4.5.3.1; RFC 1035, section 2.3.4).
 const MAX_LOCAL: usize = 64;
@@ -90,6 +93,19 @@ pub fn check_claim(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Checks the properties that somebody writes about himself. Some names are for the application.
+///
+/// # Errors
+/// [`IssueError::InvalidRequest`], which names the property.
+pub fn check_own_properties(properties: &Map<String, Value>) -> Result<(), IssueError> {
+    match properties.keys().find(|name| OF_THE_APPLICATION.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(IssueError::invalid_request(format!(
+            "the property {name:?} is the application's to write"
+        ))),
+    }
 }
 
 /// Puts members into an object; one that is null is taken out.

@@ -85,6 +85,15 @@ pub struct Changed {
     pub ended: u64,
 }
 
+/// A user that was replaced.
+#[derive(Debug)]
+struct Replaced {
+    before: User,
+    user: User,
+    /// Number of sessions that were ended before.
+    ended: u64,
+}
+
 impl Actor<'_> {
     pub(super) fn reason(self) -> &'static str {
         match self {
@@ -191,12 +200,13 @@ impl Users {
     }
 
     /// Changes a user: `change` gets it as it is, and may be asked again where another change was
-    /// first. A role or a scope less ends its sessions, so that no token says otherwise. Id,
+    /// first. A role, a scope or a claim less ends its sessions, so that no token says otherwise. Id,
     /// password and state have calls of their own, and stay.
     ///
     /// # Errors
     /// Those of `change`; [`IssueError::NotFound`]; [`IssueError::Taken`];
-    /// [`IssueError::Unavailable`]: where sessions could not be ended, the change was made.
+    /// [`IssueError::Unavailable`]: where sessions could not be ended, nothing was changed, or what
+    /// was opened while it was lives on.
     pub async fn change(
         &self,
         id: &UserId,
@@ -220,14 +230,19 @@ impl Users {
             user.state = state;
             Ok(())
         };
-        let (before, user) = self.replace(id, keep_state).await?;
+        let Replaced { before, user, ended } = self.replace(id, keep_state).await?;
         if before == user {
-            return Ok(Changed { user, ended: 0 });
+            return Ok(Changed { user, ended });
         }
-        let ended =
-            if has_lost_rights(&before, &user) { Some(self.end_sessions(id).await) } else { None };
-        write_counted(entry, ended.as_ref().and_then(|ended| ended.as_ref().ok()));
-        Ok(Changed { user, ended: ended.transpose()?.unwrap_or_default() })
+        if !has_lost_rights(&before, &user) {
+            entry.write();
+            return Ok(Changed { user, ended });
+        }
+        // Those that were opened before the change was stored.
+        let again = self.end_sessions(id).await;
+        let ended = again.map(|again| ended.saturating_add(again));
+        write_counted(entry, ended.as_ref().ok());
+        Ok(Changed { user, ended: ended? })
     }
 
     /// Notes that the user's e-mail is its own, which lets in who signed up. With `email`, only
@@ -252,7 +267,7 @@ impl Users {
             }
             Ok(())
         };
-        let (before, user) = self.replace(id, verify).await?;
+        let Replaced { before, user, .. } = self.replace(id, verify).await?;
         if before != user {
             self.event(Event::UserVerified, id, actor).write();
         }
@@ -264,12 +279,14 @@ impl Users {
         Ok(self.on.accounts.record_sent(id, mail, self.on.clock.now()).await?)
     }
 
-    /// Replaces a user by what `change` makes of it. Returns it as it was and as it is.
+    /// Replaces a user by what `change` makes of it. Where that takes rights away, its sessions are
+    /// ended first: what fails there leaves all as it was, and the same call again does all of it.
     async fn replace(
         &self,
         id: &UserId,
         change: impl Fn(&mut User) -> Result<(), IssueError> + Send + Sync,
-    ) -> Result<(User, User), IssueError> {
+    ) -> Result<Replaced, IssueError> {
+        let mut ended = 0;
         for _ in 0..MAX_ATTEMPTS {
             let before = self.get(id).await?;
             let mut user = before.clone();
@@ -277,17 +294,20 @@ impl Users {
             user.id = before.id.clone();
             user.password.clone_from(&before.password);
             if before == user && is_written_alike(&before, &user) {
-                return Ok((before, user));
+                return Ok(Replaced { before, user, ended });
             }
             // What was taken over from elsewhere may be of another form, and stay so.
             if fields::check(&before).is_ok() {
                 fields::check(&user)?;
             }
+            if has_lost_rights(&before, &user) {
+                ended = self.end_sessions(id).await?.saturating_add(ended);
+            }
             // Always later: whoever read the user before finds that it was changed.
             user.updated = self.on.clock.now().max(before.updated.after(Duration::from_millis(1)));
             let done = self.on.accounts.change_user(&user, before.updated).await;
             if done.map_err(of_account)? {
-                return Ok((before, user));
+                return Ok(Replaced { before, user, ended });
             }
         }
         Err(IssueError::Busy)
@@ -315,11 +335,15 @@ fn write_counted(entry: Entry<'_>, ended: Option<&u64>) {
     }
 }
 
-/// True where a role or a scope is gone.
+/// True where a role or a scope is gone, or a claim is gone or says something else.
 fn has_lost_rights(before: &User, after: &User) -> bool {
     let has_lost =
         |before: &[String], after: &[String]| before.iter().any(|right| !after.contains(right));
-    has_lost(&before.roles, &after.roles) || has_lost(&before.scopes, &after.scopes)
+    let keeps_claims =
+        before.claims.iter().all(|(name, value)| after.claims.get(name) == Some(value));
+    has_lost(&before.roles, &after.roles)
+        || has_lost(&before.scopes, &after.scopes)
+        || !keeps_claims
 }
 
 /// Logins are equal where their canonical forms are, however they are written.

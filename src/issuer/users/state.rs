@@ -8,24 +8,32 @@ use crate::issuer::throttle::AttemptName;
 use crate::session::UserId;
 
 impl Users {
-    /// Locks a user out and ends all its sessions. Its roles stay. Returns how many sessions ended.
+    /// Locks a user out and ends all its sessions. Its roles stay. One that was never verified stays
+    /// so: it may not log in either way. Returns how many sessions ended.
     ///
     /// # Errors
     /// [`IssueError::NotFound`]; [`IssueError::Unavailable`]: it may be locked, while sessions live
     /// on; asking again ends them.
     pub async fn lock(&self, id: &UserId, actor: Actor<'_>) -> Result<u64, IssueError> {
         // First the lock: nobody opens a session after those that are ended here.
-        let is_there = self.set_state(id, UserState::Locked).await?;
+        let is_there = self.set_locked(id).await?;
         let ended = self.end_sessions(id).await;
         self.tell_of_end(Event::UserLocked, id, is_there, ended, actor)
     }
 
-    /// Lets a user in again, verified or not, and forgets its failed logins.
+    /// Lets a user in again that was locked, and forgets its failed logins.
     ///
     /// # Errors
-    /// [`IssueError::NotFound`]; [`IssueError::Unavailable`]: it stays as it was.
+    /// [`IssueError::NotFound`]; [`IssueError::InvalidRequest`] where it was never verified, which no
+    /// lock stands in for; [`IssueError::Unavailable`]: it stays as it was.
     pub async fn unlock(&self, id: &UserId, actor: Actor<'_>) -> Result<(), IssueError> {
         let user = self.get(id).await?;
+        // Nobody becomes unverified again: what is read here holds below.
+        if user.state == UserState::Unverified {
+            return Err(IssueError::invalid_request(
+                "its e-mail was never verified: verify the user, which lets it in",
+            ));
+        }
         // First what was counted: where that cannot be forgotten, the user stays as it is.
         self.on.throttle.forget(&attempt_names(&user)).await?;
         if !self.set_state(id, UserState::Active).await? {
@@ -57,6 +65,22 @@ impl Users {
                 let told = self.tell_of_end(Event::UserLocked, id, is_there, ended, actor);
                 deleted.and(told)
             }
+        }
+    }
+
+    /// Locks a user, unless it was never verified: no unlock then passes for the mail. Returns
+    /// whether it is there.
+    async fn set_locked(&self, id: &UserId) -> Result<bool, IssueError> {
+        let lock = |user: &mut User| {
+            if user.state != UserState::Unverified {
+                user.state = UserState::Locked;
+            }
+            Ok(())
+        };
+        match self.replace(id, lock).await {
+            Ok(_) => Ok(true),
+            Err(IssueError::NotFound) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -98,16 +98,24 @@ async fn a_right_less_ends_the_sessions_and_a_right_more_does_not() {
     let more = |user: &mut User| {
         user.roles.push("admin".to_owned());
         user.full_name = Some("Alice".to_owned());
+        user.claims.insert("plan".to_owned(), "paid".into());
         Ok(())
     };
     let changed = fixture.users.change(&alice.id, Actor::Command, more).await.expect("changed");
     assert_eq!((changed.ended, changed.user.roles.len()), (0, 3));
     assert!(fixture.lives(&alice, &session).await);
-    for take in
-        [(|user: &mut User| user.roles.retain(|role| role != "staff")) as fn(&mut User), |user| {
+    for take in [
+        (|user: &mut User| user.roles.retain(|role| role != "staff")) as fn(&mut User),
+        |user| {
             user.scopes.clear();
-        }]
-    {
+        },
+        |user| {
+            user.claims.insert("plan".to_owned(), "free".into());
+        },
+        |user| {
+            user.claims.clear();
+        },
+    ] {
         let session = fixture.session(&alice).await;
         let less = move |user: &mut User| {
             take(user);
@@ -142,6 +150,7 @@ async fn a_change_reaches_neither_id_nor_password_nor_state() {
 async fn a_lock_keeps_the_roles_and_an_unlock_lets_in_whoever_was_locked_out() {
     let fixture = Fixture::new().await;
     let alice = fixture.alice().await;
+    fixture.users.mark_verified(&alice.id, None, Actor::Command).await.expect("verified");
     let session = fixture.session(&alice).await;
     assert_eq!(fixture.users.lock(&alice.id, Actor::Command).await, Ok(1));
     assert!(!fixture.lives(&alice, &session).await);
@@ -157,6 +166,21 @@ async fn a_lock_keeps_the_roles_and_an_unlock_lets_in_whoever_was_locked_out() {
     assert_eq!(confirm().await, Err(IssueError::InvalidGrant), "nothing is counted any more");
     let unlocked = fixture.users.get(&alice.id).await.expect("alice");
     assert_eq!((unlocked.state, unlocked.roles), (UserState::Active, alice.roles));
+}
+
+#[tokio::test]
+async fn no_lock_and_unlock_stand_in_for_the_mail() {
+    let fixture = Fixture::new().await;
+    let alice = fixture.alice().await;
+    let session = fixture.session(&alice).await;
+    assert_eq!(fixture.users.lock(&alice.id, Actor::Command).await, Ok(1));
+    assert!(!fixture.lives(&alice, &session).await);
+    let unlocked = fixture.users.unlock(&alice.id, Actor::Command).await;
+    assert!(matches!(unlocked, Err(IssueError::InvalidRequest(_))), "{unlocked:?}");
+    let stored = fixture.users.get(&alice.id).await.expect("alice");
+    assert_eq!(stored.state, UserState::Unverified);
+    let nobody = UserId::parse("nobody").expect("an id");
+    assert_eq!(fixture.users.lock(&nobody, Actor::Command).await, Err(IssueError::NotFound));
 }
 
 #[tokio::test]

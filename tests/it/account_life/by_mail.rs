@@ -51,7 +51,9 @@ fn somebody_signs_up_verifies_the_e_mail_and_logs_in() {
     assert_eq!(mail.to, [EMAIL]);
     assert!(mail.by_tls && mail.logged_in, "{mail:?}");
     assert!(mail.head.contains("From: Wonderland <accounts@wonder.example>"), "{}", mail.head);
-    assert!(mail.text.contains("Alice <i>") && mail.html.contains("Alice &lt;i&gt;"), "{mail:?}");
+    assert!(mail.text.contains(EMAIL) && mail.html.contains(EMAIL), "{mail:?}");
+    let says = format!("{} {}", mail.text, mail.html);
+    assert!(!says.contains("Alice"), "what a stranger wrote is not sent to anybody: {says}");
     assert!(mail.text.contains("https://app.example/account?do=verify-email#"), "{}", mail.text);
     assert_eq!(issuer.log_in_status(EMAIL, FIRST), 400, "not before the e-mail is verified");
 
@@ -115,13 +117,28 @@ fn who_made_an_account_for_anothers_e_mail_never_gets_in() {
     let of_stranger = setup.server.next().token();
     assert_eq!(issuer.post("/account", &wish(SECOND)), 202);
     let of_owner = setup.server.next().token();
+    let by_click = issuer.post("/account/verify", &with_token(&of_stranger, SECOND));
+    assert_eq!(by_click, 400, "nobody but the stranger knows the password of that link");
+    assert_eq!(issuer.post("/account/reset-password", &with_token(&of_owner, THIRD)), 200);
     for password in [FIRST, SECOND] {
         let used = issuer.post("/account/verify", &with_token(&of_stranger, password));
         assert_eq!(used, 400, "the first link went with the first password");
+        assert_eq!(issuer.log_in_status(EMAIL, password), 400);
     }
-    assert_eq!(issuer.post("/account/verify", &with_token(&of_owner, SECOND)), 200);
-    assert_eq!(issuer.log_in_status(EMAIL, FIRST), 400);
-    assert_eq!(issuer.log_in_status(EMAIL, SECOND), 200);
+    assert_eq!(issuer.log_in_status(EMAIL, THIRD), 200);
+}
+
+#[test]
+fn a_sign_up_stores_no_password_in_an_account_that_is_there() {
+    let setup = Setup::new(Offers::StartTls);
+    let issuer = Issuer::start(&setup.realm("starttls"));
+    let made = json!({"username": "alice", "email": EMAIL, "unverified": true, "password": FIRST});
+    issuer.administrate("/admin/users", &made);
+    assert_eq!(issuer.post("/account", &json!({"email": EMAIL, "password": SECOND})), 202);
+    assert!(setup.server.next().text.contains("do=reset-password#"));
+    issuer.administrate("/admin/users/alice/verify", &json!({}));
+    assert_eq!(issuer.log_in_status(EMAIL, SECOND), 400);
+    assert_eq!(issuer.log_in_status(EMAIL, FIRST), 200);
 }
 
 #[test]
@@ -177,6 +194,8 @@ fn the_owner_changes_profile_password_and_e_mail_and_deletes_the_account() {
     let issuer = Issuer::start(&realm);
     sign_up(&issuer, &setup.server);
     let (own, other) = (issuer.token_of(EMAIL, FIRST), issuer.token_of(EMAIL, FIRST));
+    let change = json!({"properties": {"system_id": "another's"}});
+    assert_eq!(issuer.as_bearer("PATCH", "/account", &own, &change).status, 400);
     let change = json!({"full_name": null, "properties": {"theme": "light", "old": null}});
     let profile = issuer.as_bearer("PATCH", "/account", &own, &change).json();
     assert_eq!(profile, issuer.with_bearer("GET", "/account", &own).json());
@@ -208,7 +227,9 @@ fn the_owner_changes_profile_password_and_e_mail_and_deletes_the_account() {
     let mail = setup.server.next();
     assert!(mail.to == [new] && mail.by_tls && mail.logged_in, "{mail:?}");
     assert_eq!(issuer.log_in_status(new, SECOND), 400, "not before the link is used");
-    assert_eq!(issuer.post("/account/verify", &json!({"token": mail.token()})), 200);
+    let by_click = json!({"token": mail.token()});
+    assert_eq!(issuer.post("/account/verify", &by_click), 400, "a click vouches for no account");
+    assert_eq!(issuer.post("/account/verify", &with_token(&mail.token(), SECOND)), 200);
     assert_eq!(
         (issuer.log_in_status(new, SECOND), issuer.log_in_status(EMAIL, SECOND)),
         (200, 400)

@@ -34,7 +34,7 @@ fn an_application_brings_the_links_where_no_mail_is_sent() {
     assert_eq!(issuer.post("/account/reset-password", &with_token(&reset, SECOND)), 200);
     assert_eq!((issuer.check(&session), issuer.log_in_status(EMAIL, SECOND)), (401, 200));
     let moved = token("change-email", json!({"email": "new@wonder.example"}));
-    assert_eq!(issuer.post("/account/verify", &json!({"token": moved})), 200);
+    assert_eq!(issuer.post("/account/verify", &with_token(&moved, SECOND)), 200);
     assert_eq!(issuer.log_in_status("new@wonder.example", SECOND), 200);
     for (purpose, more, status) in [
         ("invitation", json!({}), 400),

@@ -40,6 +40,7 @@ contract! {
     a_rehash_does_not_undo_a_new_password
     notes_never_move_back
     a_number_is_given_once_whoever_asks
+    no_user_is_given_the_number_of_another_who_is_there_or_was
     keys_are_got_back_listed_and_forgotten
     a_key_needs_a_user_and_goes_with_it
     a_key_is_renewed_by_its_digest
@@ -75,6 +76,28 @@ async fn a_number_is_given_once_whoever_asks(fixture: Fixture) {
     behind.sort_unstable();
     assert_eq!(behind, [101, 102]);
     assert_eq!(one.next_user_number(7).await, Ok(103), "never back");
+}
+
+async fn no_user_is_given_the_number_of_another_who_is_there_or_was(fixture: Fixture) {
+    let numbered = |ids: &[&str]| ids.iter().map(|id| user(id)).collect::<Vec<User>>();
+    let import = async |ids: &[&str]| fixture.store.import(&numbered(ids), &[], &mut || ()).await;
+    let next = async || fixture.other.next_user_number(0).await;
+    let delete = async |name: &str| fixture.store.delete_user(&id(name)).await;
+    // Longer ones, and what is no number, do not count.
+    let others = ["9999999999999999", "1234x", "0x7fff", "0-900", "9.9", "alice"];
+    assert_eq!(import(&others).await, Ok(()));
+    assert_eq!(next().await, Ok(4));
+    assert_eq!(import(&["1", "4", "9", "100"]).await, Ok(()));
+    assert_eq!(delete("4").await, Ok(true));
+    assert_eq!(next().await, Ok(101), "above all that were imported");
+    fixture.add(&user("200")).await;
+    assert_eq!(delete("200").await, Ok(true));
+    assert_eq!(next().await, Ok(201), "above the highest, which is gone");
+    assert_eq!(delete("300").await, Ok(false));
+    assert_eq!(delete("9999999999999999").await, Ok(true));
+    assert_eq!(next().await, Ok(202), "whatever was not there to be deleted");
+    fixture.add(&user("999999999999999")).await;
+    assert_eq!(next().await, Ok(1_000_000_000_000_000));
 }
 
 async fn a_user_is_got_back_whole(fixture: Fixture) {

@@ -109,6 +109,20 @@ fn what_was_done_before_a_command_failed_is_told() {
 }
 
 #[test]
+fn no_right_is_taken_away_where_the_sessions_cannot_be_ended() {
+    let realm = Realm::hashing_little();
+    realm.exits(0, &["user", "add", "alice", "--id", "a1", "--role", "staff"], GOOD);
+    let before = audited(&realm).len();
+    let realm = realm.with("DB_URL", "redis://127.0.0.1:1");
+    // The second time too: nothing was changed, so there is something to do still.
+    for _ in 0..2 {
+        realm.exits(69, &["user", "edit", "alice", "--no-roles"], "");
+        assert_eq!(stored_user(&realm, "alice").roles, ["staff"]);
+    }
+    assert_eq!(audited(&realm).len(), before);
+}
+
+#[test]
 fn who_is_unlocked_need_not_wait_out_failed_logins() {
     let realm = Realm::hashing_little();
     realm.exits(0, &["user", "add", "alice", "--id", "a1", "--email", "a@example.com"], GOOD);

@@ -121,6 +121,26 @@ fn each_bound_is_compared_with_every_request() {
     }
 }
 
+/// Such a token would be good for what the key is not.
+#[test]
+fn no_token_is_made_for_the_application_of_a_key_that_is_good_for_some_requests_alone() {
+    let realm = realm().with("UPSTREAM_JWT_HEADER", "X-Upstream-Jwt");
+    bob(&realm);
+    let gate = realm.gate();
+    let told = |flags: &[&str]| {
+        let key = realm.ask(&[&["apikey", "add", "bob"], flags].concat());
+        let answer = ask(&gate, &key, None);
+        assert_eq!(answer.status, 200, "{flags:?}: {answer:?}");
+        answer.header("x-upstream-jwt").map(str::to_owned).unwrap_or_default()
+    };
+    assert!(told(&[]).split('.').count() == 3, "a key for everything is as good as its user");
+    for (flag, value) in
+        [("--audience", "app.test"), ("--subject", "/reports"), ("--address", "198.51.100.7")]
+    {
+        assert_eq!(told(&[flag, value]), "", "{flag}");
+    }
+}
+
 #[test]
 fn what_no_request_can_meet_is_refused_from_the_beginning() {
     let (realm, _) = cached();

@@ -111,7 +111,8 @@ async fn a_change_by_hand_is_reported() {
     for statement in [
         "DELETE FROM sessions WHERE id = 'by-hand'",
         "UPDATE sessions SET claims = '{}' WHERE id = 'changed'",
-        "INSERT OR REPLACE INTO sessions VALUES ('replaced', 'eve', 1, 1, 9, NULL, NULL, '{}')",
+        "INSERT OR REPLACE INTO sessions (id, user_id, created, last_seen, expires, claims) \
+         VALUES ('replaced', 'eve', 1, 1, 9, '{}')",
     ] {
         let status = std::process::Command::new(&shell).arg(&shared.path).arg(statement).status();
         assert!(status.expect("sqlite3").success(), "{statement}");

@@ -1,4 +1,4 @@
--- As in ../sqlite/0010_user_numbers.sql.
+-- As in ../sqlite/0011_user_numbers.sql.
 CREATE TABLE user_numbers (
     last BIGINT NOT NULL
 );

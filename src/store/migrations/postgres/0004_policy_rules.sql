@@ -9,10 +9,20 @@ CREATE TABLE policy_rules (
     PRIMARY KEY (kind, fields)
 );
 
--- One row: a number that every change of a rule advances, in the same transaction.
+-- One row: a number that every change of a rule advances, in the same transaction, also one by hand.
 CREATE TABLE policy_version (
     id      BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     version BIGINT NOT NULL
 );
 
 INSERT INTO policy_version (id, version) VALUES (1, 0);
+
+CREATE FUNCTION policy_rules_changed() RETURNS trigger AS $$
+BEGIN
+    UPDATE policy_version SET version = version + 1;
+    RETURN NULL;
+END
+$$ LANGUAGE plpgsql;
+
+CREATE TRIGGER policy_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON policy_rules
+    FOR EACH STATEMENT EXECUTE FUNCTION policy_rules_changed();
