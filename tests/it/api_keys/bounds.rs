@@ -10,6 +10,7 @@ use super::{bob, realm};
 use crate::support::{
     gate::Gate,
     http::{self, Response, bearer},
+    issuer::Issuer,
     nginx::Nginx,
     realm::Realm,
     suite::Stack,
@@ -124,12 +125,14 @@ fn each_bound_is_compared_with_every_request() {
 /// Such a token would be good for what the key is not.
 #[test]
 fn no_token_is_made_for_the_application_of_a_key_that_is_good_for_some_requests_alone() {
-    let realm = realm().with("UPSTREAM_JWT_HEADER", "X-Upstream-Jwt");
+    let realm = Realm::issuing()
+        .with("ACCEPT_API_KEYS", "true")
+        .with("UPSTREAM_JWT_HEADER", "X-Upstream-Jwt");
     bob(&realm);
-    let gate = realm.gate();
+    let issuer = Issuer::start(&realm);
     let told = |flags: &[&str]| {
         let key = realm.ask(&[&["apikey", "add", "bob"], flags].concat());
-        let answer = ask(&gate, &key, None);
+        let answer = ask(&issuer.gate, &key, None);
         assert_eq!(answer.status, 200, "{flags:?}: {answer:?}");
         answer.header("x-upstream-jwt").map(str::to_owned).unwrap_or_default()
     };
