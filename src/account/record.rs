@@ -33,7 +33,7 @@ pub struct User {
     pub scopes: Vec<String>,
     /// More claims for its tokens.
     pub claims: Map<String, Value>,
-    /// What applications note about it, and it about itself; never claims of its tokens.
+    /// Notes of applications about it, and its own about itself; never claims of its tokens.
     pub properties: Map<String, Value>,
     /// The hash of its password in PHC or modular-crypt form; `None`: it cannot log in by password.
     pub password: Option<Secret>,

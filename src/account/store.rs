@@ -66,9 +66,9 @@ pub trait AccountStore: Send + Sync + Debug {
     /// Deletes a user and its API keys. Returns whether there was one.
     async fn delete_user(&self, id: &UserId) -> Result<bool, AccountError>;
 
-    /// The next number for the id of a user, higher than `behind`, and than every id of at most 15
-    /// digits that a user has or had, however it was made. Nobody is ever given it again.
-    async fn next_user_number(&self, behind: u64) -> Result<u64, AccountError>;
+    /// The next number for the id of a user, higher than every id of at most 15 digits that a user has or
+    /// had, however it was made. Nobody is ever given it again.
+    async fn next_user_number(&self) -> Result<u64, AccountError>;
 
     /// Adds an API key.
     ///

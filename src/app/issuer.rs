@@ -93,7 +93,11 @@ impl IssuerApp {
         let (dependencies, audit) = dependencies(config, issuance, shared, registry).await?;
         let admin_token = admin_token(issuance, dependencies.random.as_ref())?;
         let core = Arc::new(Issuance::new(&dependencies));
-        let web_config = WebConfig { admin_token: admin_token.clone(), ..issuance.web.clone() };
+        let web_config = WebConfig {
+            admin_token: admin_token.clone(),
+            read_only: config.gate.read_only.clone(),
+            ..issuance.web.clone()
+        };
         let gateways = web_config.trusted_proxies.clone();
         let read_only = web_config.read_only.clone();
         let web = Web::new(Arc::clone(&core), web_config);

@@ -83,7 +83,7 @@ pub(super) struct RulesFollower {
     /// True where the next look reads all, whatever the version: the database was away, and may have
     /// come back as another one.
     must_read: bool,
-    /// What could not be compiled, and for which files, so that it is tried and told once.
+    /// The rules and files that could not be compiled, so that they are tried and told once.
     refused: Option<(KnownRules, Weak<CasbinInForce>)>,
 }
 

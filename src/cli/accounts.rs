@@ -140,7 +140,7 @@ pub(super) fn failed(error: AccountError) -> Failure {
     }
 }
 
-/// What the issuer refuses is a no, or a mistake of whoever asked; else a store failed.
+/// The failure for an issuer's refusal: a no, or a mistake of whoever asked; else a store failed.
 pub(super) fn refused(error: IssueError) -> Failure {
     match error {
         IssueError::Unavailable(cause) => Failure::unavailable(cause),

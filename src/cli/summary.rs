@@ -151,7 +151,7 @@ pub(super) fn stores(config: &Config) -> Vec<(&'static str, String)> {
     stores
 }
 
-/// Where audit events go, and for how long.
+/// The places of audit events, and for how long they stay.
 fn audit_log(audit: &AuditConfig) -> String {
     let lines = match &audit.target {
         AuditTarget::Off => "no lines".to_owned(),
@@ -229,7 +229,7 @@ fn policy(gate: &GateConfig) -> String {
     format!("{} routes of {}, default {default}", policy.len(), loaded.source.names())
 }
 
-/// What sessions are bound to, and what gateways must tell for it.
+/// The binding of sessions, and what gateways must tell for it.
 fn told_of_client(binding: SessionBinding) -> Option<&'static str> {
     match (binding.user_agent, binding.address) {
         (false, false) => None,

@@ -24,7 +24,7 @@ pub struct AuditConfig {
     pub has_table: bool,
     /// The age at which they are deleted there; `None`: never.
     pub retention: Option<Duration>,
-    /// What makes pseudonyms of names and addresses.
+    /// The maker of pseudonyms of names and addresses.
     pub pseudonyms: Pseudonyms,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> AuditConfig {
     }
 }
 
-/// What makes pseudonyms, by AUDIT_HASH_KEY.
+/// The maker of pseudonyms, by AUDIT_HASH_KEY.
 pub(super) fn pseudonyms(reader: &mut Reader<'_>) -> Pseudonyms {
     let key = reader.get(settings::AUDIT_HASH_KEY);
     key.as_ref().map(Pseudonyms::keyed).unwrap_or_default()

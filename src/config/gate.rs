@@ -23,9 +23,9 @@ use crate::gate::credential::Cookies;
 use crate::gate::dpop::ReplayScope;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::open::OpenPaths;
-use crate::gate::read_only::ReadOnlyRoles;
 use crate::gate::service::AccessLog;
 use crate::gate::upstream::UpstreamJwt;
+use crate::policy::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::server::ListenerConfig;
 use crate::session::SessionBinding;
@@ -112,7 +112,7 @@ pub(super) fn read(
         accepts_basic,
         ticket_parameter: reader.get(settings::ACCEPT_TICKETS),
         admits_anonymous: reader.get(settings::ANONYMOUS),
-        read_only: ReadOnlyRoles::new(reader.get(settings::READ_ONLY_ROLES), &identity),
+        read_only: ReadOnlyRoles::new(reader.get(settings::READ_ONLY_ROLES), identity.roles()),
         upstream_audience: reader
             .get(settings::UPSTREAM_JWT_AUDIENCE)
             .map(|audience| (audience, reader.get(settings::UPSTREAM_JWT_LIFETIME))),

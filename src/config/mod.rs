@@ -95,7 +95,7 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The log's format and filter.
     pub logs: LogConfig,
-    /// What logs have in place of names and addresses.
+    /// The maker of what logs have in place of names and addresses.
     pub pseudonyms: Pseudonyms,
     /// The folder where `dev` and the embedded store keep files.
     pub data_dir: PathBuf,

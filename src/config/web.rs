@@ -4,9 +4,8 @@ use http::{HeaderName, Method};
 
 use super::reader::Reader;
 use super::settings;
-use crate::gate::identity::IdentityHeaders;
 use crate::issuer::http::{CorsConfig, InternalConfig, Pages, WebConfig, paths};
-use crate::issuer::read_only::ReadOnlyRoles;
+use crate::policy::ReadOnlyRoles;
 use crate::server::ListenerConfig;
 
 /// Reads what is decided about the routes.
@@ -33,7 +32,7 @@ pub(super) fn read(
             redoc: reader.get(settings::REDOC_URL),
         },
         cors: cors(reader),
-        read_only: read_only(reader),
+        read_only: ReadOnlyRoles::default(),
     };
     check_paths(reader, &web);
     web
@@ -66,14 +65,6 @@ fn internal_config(reader: &mut Reader<'_>, listen: &ListenerConfig) -> Internal
     let is_socket = !is_off && !listen.has_tcp();
     let socket_is_guarded = !has_token && is_socket && !is_for_everybody;
     InternalConfig { is_local_only, socket_is_guarded, open_registration }
-}
-
-/// The roles whose users may only read, in the claims where the gate looks for them too, which tells
-/// what is wrong with its headers.
-fn read_only(reader: &mut Reader<'_>) -> ReadOnlyRoles {
-    let identity = IdentityHeaders::parse(&reader.get(settings::IDENTITY_HEADERS).join(","));
-    let claims = identity.unwrap_or_default().roles();
-    ReadOnlyRoles::new(reader.get(settings::READ_ONLY_ROLES), claims)
 }
 
 /// A route must not stand where another does.

@@ -70,7 +70,7 @@ pub(super) struct AccessLine<'l> {
     pub(super) status: StatusCode,
     /// The request's id.
     pub(super) id: Option<&'l HeaderValue>,
-    /// What stands for names and addresses.
+    /// The hashes that stand for names and addresses.
     pub(super) pseudonyms: &'l Pseudonyms,
 }
 

@@ -14,7 +14,7 @@ use super::credential::CredentialSource;
 use super::denial::Denial;
 use super::inquiry::Inquiry;
 use super::verdict::Verdict;
-use super::{Gate, announced_method, route_of};
+use super::{Gate, announced_method, read_only, route_of};
 use crate::clock::Clock;
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::{Access, Decisions, Facts, Policy, Requirement};
@@ -168,7 +168,8 @@ fn take_method_step(
     if gate.read_only.is_empty() {
         return Some(());
     }
-    let outcome = gate.read_only.check(&found.token, found.session.as_ref(), inquiry);
+    let session = found.session.as_ref();
+    let outcome = read_only::check(&gate.read_only, &found.token, session, inquiry);
     let told = |denial: Denial| format!("{} (READ_ONLY_ROLES)", denial.code.description());
     let passes = || "the user may send it (READ_ONLY_ROLES)".to_owned();
     steps.record("method", outcome.map(|()| passes()).map_err(told))

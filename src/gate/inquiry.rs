@@ -48,7 +48,7 @@ impl<'r> Inquiry<'r> {
         self.line.client.or(self.gateway)
     }
 
-    /// What the request shows of its client. Two lines of a `User-Agent` say nothing.
+    /// The client as the request shows it. Two lines of a `User-Agent` say nothing.
     pub(super) fn shown_client(&self) -> ShownClient<'r> {
         let mut lines = self.headers.get_all(USER_AGENT).iter();
         let user_agent = lines.next().filter(|_| lines.next().is_none());

@@ -32,7 +32,7 @@ mod mode;
 pub mod open;
 pub mod policy_case;
 mod possession;
-pub mod read_only;
+mod read_only;
 mod remote;
 pub mod request_limit;
 mod requirement;
@@ -49,7 +49,7 @@ use arc_swap::ArcSwapOption;
 use http::HeaderMap;
 
 use crate::policy::canonical::{CanonicalRequest, canonical};
-use crate::policy::{Facts, Policy, Requirement, RouteMatch, Unmet, check_all};
+use crate::policy::{Facts, Policy, ReadOnlyRoles, Requirement, RouteMatch, Unmet, check_all};
 use anonymous::Anonymous;
 use authorizer::Authorizer;
 use cached_decision::{CachedDecision, DecisionCache};
@@ -59,7 +59,6 @@ pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
 use inquiry::Inquiry;
 use mode::Mode;
-use read_only::ReadOnlyRoles;
 use request_limit::RequestLimits;
 use route::{announced_method, requirement_at, route_of};
 use single_flight::SingleFlight;
@@ -182,7 +181,7 @@ impl Gate {
     }
 
     /// The same, but neither is the authorizer asked, whose answer is taken to be this, nor is the
-    /// request counted.
+    /// request counted, nor is a ticket used up.
     pub(super) async fn dry_run(&self, inquiry: &Inquiry<'_>, authorizer: Option<bool>) -> Verdict {
         self.verdict(inquiry, Mode::DryRun { authorizer }).await
     }
@@ -252,7 +251,7 @@ impl Gate {
             }
             return Ok(anonymous);
         }
-        let decision = self.authenticate(ticket, inquiry).await?;
+        let decision = self.authenticate(ticket, inquiry, mode).await?;
         let (facts, assumed) = (self.facts(&decision, inquiry), mode.assumed());
         let facts = match at {
             Some((policy, route, request)) => policy.facts_at(route, request, facts),
@@ -263,7 +262,8 @@ impl Gate {
             Err(Unmet::Undecided(question)) => Some(question),
             outcome => outcome.map(|()| None).map_err(|unmet| unmet_by(&facts, unmet))?,
         };
-        self.read_only.check(&decision.token, decision.session.as_ref(), inquiry)?;
+        let session = decision.session.as_ref();
+        read_only::check(&self.read_only, &decision.token, session, inquiry)?;
         // Boxed, as all that few requests wait for.
         if let Some(question) = open {
             Box::pin(self.ask_authorizer(question, requirements, &facts, mode)).await?;
@@ -283,7 +283,7 @@ impl Gate {
         let of_nobody = self.anonymous.as_ref().filter(|_| !demands_more);
         let headers = of_nobody.and_then(|it| it.headers(inquiry, &self.cookies));
         let Some(headers) = headers else { return Ok(None) };
-        self.read_only.check_role(anonymous::ROLE, inquiry)?;
+        read_only::check_role(&self.read_only, anonymous::ROLE, inquiry)?;
         Ok(Some(Identity::Anonymous(headers)))
     }
 
@@ -315,10 +315,13 @@ impl Gate {
         &self,
         ticket: Option<&str>,
         inquiry: &Inquiry<'_>,
+        mode: Mode,
     ) -> Result<Arc<CachedDecision>, Denial> {
         let found = self.find(ticket, inquiry)?;
         let decision = match found.source {
-            CredentialSource::Handshake => self.decisions.decide_ticket(found.credential).await?,
+            CredentialSource::Handshake => {
+                self.decisions.decide_ticket(found.credential, mode.uses_up()).await?
+            }
             CredentialSource::Basic => {
                 self.decisions.decide_password(found.credential, inquiry.counted_address()).await?
             }

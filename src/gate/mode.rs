@@ -5,13 +5,18 @@ use crate::policy::Decisions;
 /// The treatment of what is asked and counted outside of the gate.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mode {
-    /// The authorizer is asked, the request is counted.
+    /// The authorizer is asked, the request is counted, a ticket is used up.
     Judge,
-    /// Neither; this is taken for the authorizer's answer, if any is.
+    /// None of it; this is taken for the authorizer's answer, if any is.
     DryRun { authorizer: Option<bool> },
 }
 
 impl Mode {
+    /// Returns whether what is good once is used up.
+    pub(super) fn uses_up(self) -> bool {
+        matches!(self, Self::Judge)
+    }
+
     /// The answers of the authorizer that are taken for granted.
     pub(super) fn assumed(self) -> Decisions {
         match self {

@@ -49,7 +49,7 @@ pub struct ServiceConfig {
     pub prefix: String,
     /// The answers that are logged.
     pub access_log: AccessLog,
-    /// What the log has in place of names and addresses.
+    /// The hashes that the log has in place of names and addresses.
     pub pseudonyms: Pseudonyms,
     /// The paths that are open to anybody.
     pub open: OpenPaths,

@@ -160,7 +160,7 @@ impl Audit {
         Self { table: Some(Table { queue, store }), ..self }
     }
 
-    /// What makes pseudonyms of names and addresses, for other logs.
+    /// The maker of pseudonyms of names and addresses, for other logs.
     pub(super) fn pseudonyms(&self) -> &Pseudonyms {
         &self.pseudonyms
     }
@@ -201,7 +201,7 @@ fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_FIELD_BYTES)]
 }
 
-/// What stands for NUL, which PostgreSQL takes in no text.
+/// The character that stands for NUL, which PostgreSQL takes in no text.
 const NO_NUL: &str = "\u{fffd}";
 
 /// A line that is being put together; written by [`Entry::write`].

@@ -28,7 +28,7 @@ impl Caller {
         Self { address, user_agent: user_agent.map(str::to_owned), ..Self::default() }
     }
 
-    /// What it shows of its client, for what sessions are bound to.
+    /// The client that it shows, for sessions that are bound to theirs.
     pub(super) fn shown_client(&self) -> ShownClient<'_> {
         ShownClient { user_agent: self.user_agent.as_deref(), address: self.address }
     }

@@ -143,7 +143,7 @@ impl IssueError {
     }
 }
 
-/// What is to be done about all problems, on one line.
+/// The cures of all problems, on one line.
 fn advice(problems: &[PolicyProblem]) -> String {
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
     told.join("; ")

@@ -26,7 +26,7 @@ pub mod login;
 pub mod metrics;
 pub mod permission_check;
 pub mod policy;
-pub mod read_only;
+mod read_only;
 pub mod readiness;
 pub mod refresh;
 pub mod revocation;

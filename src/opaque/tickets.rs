@@ -26,7 +26,7 @@ pub struct Tickets {
     records: Records,
 }
 
-/// What a ticket stands for.
+/// The session and the claims that a ticket stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ticket {
     /// The user.

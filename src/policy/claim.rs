@@ -100,6 +100,11 @@ impl<'c> UserClaims<'c> {
         Self { token: token.claims.as_map(), session }
     }
 
+    /// The claims of an object, where there is no session beside it.
+    pub(crate) fn of_object(claims: &'c Object) -> Self {
+        Self { token: claims, session: None }
+    }
+
     /// The claims of the token alone.
     pub(crate) fn of_token(self) -> Self {
         Self { session: None, ..self }

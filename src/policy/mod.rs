@@ -11,6 +11,7 @@ pub(crate) mod decision;
 mod models;
 mod near;
 pub mod permissions;
+mod read_only;
 mod request_limit;
 pub mod requirement;
 pub mod return_address;
@@ -25,6 +26,7 @@ pub use casbin::{
 pub use decision::{DecisionRequest, Decisions};
 pub use models::Models;
 pub use near::NearMiss;
+pub use read_only::ReadOnlyRoles;
 pub use request_limit::{Allowance, Period, RequestLimit};
 pub use requirement::{Certificates, Facts, Requirement, Unmet, check_all};
 pub use route::{Access, Route};

@@ -107,7 +107,7 @@ pub struct Limits {
     pub pings: bool,
     /// Permission bits of unix sockets, as in `0o660`.
     pub socket_mode: u32,
-    /// What the log has in place of clients' addresses.
+    /// The words that the log has in place of clients' addresses.
     pub pseudonyms: Pseudonyms,
 }
 

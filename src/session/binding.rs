@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::Device;
 
-/// What sessions are bound to; by default nothing.
+/// The binding of sessions to their client; by default to nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionBinding {
     /// The `User-Agent`.
@@ -18,7 +18,7 @@ pub struct SessionBinding {
     pub address: bool,
 }
 
-/// What a request shows of its client.
+/// The client as a request shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShownClient<'r> {
     /// Its `User-Agent`, if it is told.

@@ -12,7 +12,7 @@ use crate::store::{BadField, Fields};
 
 /// The reader of user agents, which takes some time to make.
 static USER_AGENTS: LazyLock<Parser> = LazyLock::new(Parser::new);
-/// What it says where it does not know.
+/// The answer of the parser where it does not know.
 const UNKNOWN: &str = "UNKNOWN";
 
 /// The device that a session was opened from, as far as it is known. It helps users to recognise

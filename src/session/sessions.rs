@@ -42,7 +42,7 @@ pub struct SessionPolicy {
     /// True if reading a session is a use of it, which the store records: at the gate, but not in
     /// commands that only look.
     pub records_use: bool,
-    /// What sessions are bound to.
+    /// The binding of sessions.
     pub binding: SessionBinding,
     /// True if all earlier readings become suspect as soon as the store is found to be down;
     /// otherwise they are believed as if nothing had happened.
@@ -137,7 +137,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// What sessions are bound to.
+    /// The binding of sessions.
     pub fn binding(&self) -> SessionBinding {
         self.policy.binding
     }

@@ -10,10 +10,10 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-/// Which other sites may load an answer without asking by CORS: none.
+/// The other sites that may load an answer without asking by CORS: none.
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
-/// What of a device a page may use: nothing.
+/// The parts of a device that a page may use: none.
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 /// The headers of every answer.

@@ -62,7 +62,7 @@ fn ask(gate: &Gate, method: &str, path: &str, token: &str) -> http::Response {
     http::get(gate.address, "/validate_request/traefik", &lines)
 }
 
-/// How often the authorizer decided so.
+/// The number of times that the authorizer decided so.
 fn decided(gate: &Gate, outcome: &str) -> f64 {
     gate.counter("portcullis_authorizer_decisions_total", &[("outcome", outcome)])
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use portcullis::app::serve_grpc;
 use portcullis::issuer::grpc::GrpcService;
 use portcullis::issuer::grpc::generated::v1::token_service_client::TokenServiceClient;
-use portcullis::issuer::read_only::ReadOnlyRoles;
+use portcullis::policy::ReadOnlyRoles;
 use portcullis::secret::Secret;
 use portcullis::server::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use portcullis::wire::networks::Networks;

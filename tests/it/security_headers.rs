@@ -18,7 +18,7 @@ const ALWAYS: [(&str, &str); 7] = [
     ("content-security-policy", "default-src 'none'"),
     ("cache-control", ""),
 ];
-/// What says nothing of anybody, and may be kept for a while.
+/// The paths that say nothing of anybody, and may be kept for a while.
 const PUBLIC: [&str; 3] =
     ["/jwks", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
 

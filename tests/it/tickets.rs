@@ -251,19 +251,22 @@ fn no_log_line_and_no_metric_holds_a_ticket() {
 }
 
 #[test]
-fn explain_says_what_a_ticket_stands_for_before_it_is_used_up() {
+fn explain_says_what_a_ticket_stands_for_and_does_not_use_it_up() {
     let realm = realm();
     let issuer = Issuer::start(&realm);
     let ticket = ticket_of(&issuer, &log_in(&issuer));
     let url = format!("https://a.test/?ticket={ticket}");
     let explain =
         || realm.run(&["explain", "--url", &url, "--header", "Sec-WebSocket-Version: 13"]);
-    let first = explain();
-    assert!(first.printed.contains("yes ticket"), "{first:?}");
-    assert!(first.printed.contains("verdict: allow"), "{first:?}");
-    let second = explain();
-    assert!(second.printed.contains("NO  ticket"), "{second:?}");
-    assert!(second.printed.contains("verdict: deny (ticket_unknown)"), "{second:?}");
+    for round in 0..2 {
+        let told = explain();
+        assert!(told.printed.contains("yes ticket"), "{round}: {told:?}");
+        assert!(told.printed.contains("verdict: allow"), "{round}: {told:?}");
+    }
+    assert_eq!(handshake(issuer.gate.address, &ticket).status, 200, "it was not used up");
+    let after = explain();
+    assert!(after.printed.contains("NO  ticket"), "{after:?}");
+    assert!(after.printed.contains("verdict: deny (ticket_unknown)"), "{after:?}");
 }
 
 #[test]

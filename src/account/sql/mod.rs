@@ -118,7 +118,7 @@ delegate! {
     fn record_login(id: &UserId, at: UnixTime) -> Done;
     fn record_sent(id: &UserId, mail: SentMail, at: UnixTime) -> Done;
     fn delete_user(id: &UserId) -> Existed;
-    fn next_user_number(behind: u64) -> Result<u64, AccountError>;
+    fn next_user_number() -> Result<u64, AccountError>;
     fn add_key(key: &ApiKey) -> Done;
     fn key(digest: &KeyDigest) -> Found<ApiKey>;
     fn key_by_id(id: &str) -> Found<ApiKey>;

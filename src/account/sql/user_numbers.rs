@@ -16,10 +16,7 @@ const LAST: &str = "SELECT last, (SELECT COALESCE(MAX(CAST(id AS BIGINT)), 0) FR
     WHERE id >= '0' AND id < ':' AND LENGTH(id) <= 15 AND LTRIM(id, '0123456789') = '') AS highest \
     FROM user_numbers";
 
-pub(super) async fn next_user_number(
-    engine: &impl Engine,
-    behind: u64,
-) -> Result<u64, AccountError> {
+pub(super) async fn next_user_number(engine: &impl Engine) -> Result<u64, AccountError> {
     let corrupt = || AccountError::Corrupt {
         what: "number",
         id: "of users".to_owned(),
@@ -30,8 +27,7 @@ pub(super) async fn next_user_number(
         let row = rows.first().ok_or_else(corrupt)?;
         let last = row.number("last").map_err(|_| corrupt())?;
         let highest = row.number("highest").map_err(|_| corrupt())?;
-        let behind = i64::try_from(behind).map_err(|_| corrupt())?;
-        let next = last.max(highest).max(behind).checked_add(1).ok_or_else(corrupt)?;
+        let next = last.max(highest).checked_add(1).ok_or_else(corrupt)?;
         let given = Statement::new("UPDATE user_numbers SET last = $1 WHERE last = $2");
         if change(engine, given.number(next).number(last)).await? {
             return u64::try_from(next).map_err(|_| corrupt());

@@ -88,7 +88,7 @@ impl Fixture {
         Self { rules, clock, casbin, follower }
     }
 
-    /// Whether alice may read; nothing where nobody knows.
+    /// The answer whether alice may read; `None` where nobody knows.
     fn may(&self) -> Option<bool> {
         let casbin = self.casbin.load_full().expect("Casbin");
         let now = Moment::now(self.clock.as_ref());

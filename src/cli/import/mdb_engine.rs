@@ -18,7 +18,7 @@ use document::{Reading, Taken};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// What mongoexport wrote of users, sessions or rules, which are told by their fields; `-` is
+    /// Files that mongoexport wrote of users, sessions or rules, which are told by their fields; `-` is
     /// standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,

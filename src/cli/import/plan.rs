@@ -8,7 +8,7 @@ use crate::account::{ApiKey, Login, User};
 use crate::issuer::users::fields;
 use crate::session::UserId;
 
-/// What an import would do.
+/// The changes that an import would make.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// The users to add.

@@ -14,7 +14,7 @@ use super::plan::Plan;
 /// The number of conflicts that people are told of; a file of another form has one in each line.
 const MAX_TOLD: usize = 20;
 
-/// What is told of a plan.
+/// The words about a plan.
 pub(super) struct Report<'a> {
     users: Counts,
     keys: Counts,

@@ -13,10 +13,10 @@ use crate::gate::cached_decision::{CacheConfig, DecisionCache};
 use crate::gate::denial::DenialCode;
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::metrics::GateMetrics;
-use crate::gate::read_only::ReadOnlyRoles;
 use crate::gate::verdict::{Identity, Verdict};
 use crate::gate::{Dialect, Gate};
 use crate::opaque::CookiePair;
+use crate::policy::ReadOnlyRoles;
 use crate::session::{MemoryStore, SessionPolicy, Sessions};
 use crate::store::StoreMetrics;
 use crate::token::Verifier;
@@ -77,7 +77,7 @@ async fn who_sends_nothing_passes_for_nobody_where_the_operator_says_so() {
 #[tokio::test]
 async fn who_may_only_read_does_so_without_a_credential_too() {
     let roles = vec![ROLE.to_owned()];
-    let read_only = ReadOnlyRoles::new(roles, &IdentityHeaders::default());
+    let read_only = ReadOnlyRoles::new(roles, IdentityHeaders::default().roles());
     let gate = gate().admitting_anonymous().with_read_only(read_only);
     for (method, code) in [
         (Some("GET"), None),

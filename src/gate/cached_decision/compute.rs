@@ -126,15 +126,20 @@ impl DecisionCache {
         Ok((Arc::new(found), Basis::Password(evidence)))
     }
 
-    /// Decides about a ticket: it is taken, so that it is good for no other request, and nothing is kept.
+    /// Decides about a ticket. It is used up, so that it is good for no other request, unless this is
+    /// a trial; and nothing is kept.
     ///
     /// # Errors
     /// The reason why it is not good now.
-    pub async fn decide_ticket(&self, ticket: &str) -> Outcome {
+    pub async fn decide_ticket(&self, ticket: &str, uses_up: bool) -> Outcome {
         let tickets = self.tickets.as_ref().ok_or(DenialCode::MissingCredentials)?;
         let started = (self.clock.monotonic(), self.clock.now());
         let decided = async {
-            let token = tickets.take(ticket, &self.verifier, started.1).await;
+            let token = if uses_up {
+                tickets.take(ticket, &self.verifier, started.1).await
+            } else {
+                tickets.read(ticket, &self.verifier, started.1).await
+            };
             let token = Arc::new(token.map_err(DenialCode::from)?);
             let (basis, max_age) = (Basis::Ticket, Duration::ZERO);
             let own_token = None;

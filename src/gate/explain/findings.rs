@@ -1,4 +1,4 @@
-//! What each step about a credential found, in words; never a part of it.
+//! The findings of each step about a credential, in words; never a part of it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -68,14 +68,14 @@ pub(super) async fn verify(
     unbound(verified.map_err(|error| token_refused(gate, credential, error)))
 }
 
-/// What is found of credentials that have no bounds of their own.
+/// The findings about credentials that have no bounds of their own.
 pub(super) fn unbound<E: ToString>(
     found: Result<Verified, E>,
 ) -> Result<(Verified, KeyBounds), String> {
     found.map(|verified| (verified, KeyBounds::default())).map_err(|error| error.to_string())
 }
 
-/// What an API key is bound to, and which of it the request does not meet.
+/// The bounds of an API key, and those that the request does not meet.
 pub(super) fn bounds_found(bounds: &KeyBounds, met: Result<(), Denial>) -> Result<String, String> {
     let address = bounds.address.map(|range| range.to_string());
     let all = [

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::UnixTime;
 use crate::gate::Dialect;
+use crate::gate::identity::IdentityHeaders;
 use crate::session::{SessionId, UserId};
 use crate::token::Claims;
 
 fn restricting(names: &[&str]) -> ReadOnlyRoles {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    ReadOnlyRoles::new(names, &IdentityHeaders::default())
+    ReadOnlyRoles::new(names, IdentityHeaders::default().roles())
 }
 
 fn token(claims: &Value) -> Verified {
@@ -52,7 +53,7 @@ fn code(
     lines: &[(&str, &str)],
 ) -> Option<DenialCode> {
     let request = asked(lines);
-    roles.check(token, session, &Dialect::Nginx.read(&request)).err().map(|denial| denial.code)
+    check(roles, token, session, &Dialect::Nginx.read(&request)).err().map(|denial| denial.code)
 }
 
 #[test]

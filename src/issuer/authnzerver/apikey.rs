@@ -30,7 +30,7 @@ const NOT_REFRESHED: &str = "The API key was not refreshed.";
 const NOT_ALLOWED: &str = "this user may not do that with this key";
 const DAY: u64 = 24 * 3_600;
 
-/// Whether keys of a request end with a session.
+/// The way in which keys of a request end: with a session, or by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
     /// They do.
@@ -229,7 +229,7 @@ impl Actions {
         Ok(user.filter(profile::is_active))
     }
 
-    /// Whether the user who asks may do this to a key of `owner`: as the model says; without one
+    /// Decides whether the user who asks may do this to a key of `owner`: as the model says; without one
     /// everybody may do all to his own keys, and a superuser to all.
     async fn may_on_key(
         &self,
@@ -294,7 +294,7 @@ fn with_key(answer: Answer, issued: &IssuedKey, claims: &Map<String, Value>) -> 
     answer.with("refresh_token_expires", datetime::written(refresh.expires))
 }
 
-/// What is asked of a new key.
+/// The wishes for a new key.
 fn request(given: &Parameters, terms: KeyTerms) -> KeyRequest {
     let text = |name: &str| Some(given.text(name).to_owned());
     KeyRequest {

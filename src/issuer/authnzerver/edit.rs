@@ -13,11 +13,11 @@ use crate::issuer::error::IssueError;
 use crate::issuer::users::{Actor, fields};
 
 const NOT_CHANGED: &str = "The user was not changed.";
-/// What everybody may change of himself.
+/// The columns that everybody may change of himself.
 const OWN: [&str; 2] = ["full_name", "email"];
-/// What a superuser may change of anybody.
+/// The columns that a superuser may change of anybody.
 const OF_ANYBODY: [&str; 5] = ["full_name", "email", "is_active", "user_role", "email_verified"];
-/// What a frontend may change that takes no word of a user's.
+/// The columns that a frontend may change by itself.
 const INTERNAL: [&str; 6] =
     ["full_name", "email", "is_active", "user_role", "email_verified", "extra_info"];
 
@@ -28,7 +28,7 @@ struct Update {
     full_name: Option<String>,
     email: Option<Login>,
     email_verified: Option<bool>,
-    /// Whether it may log in.
+    /// The right to log in.
     is_active: Option<bool>,
     role: Option<String>,
     extra_info: Option<Map<String, Value>>,
@@ -93,7 +93,7 @@ impl Update {
         }
     }
 
-    /// Whether the user is to be locked or unlocked; nothing: it stays as it is.
+    /// The lock that the update asks for; `None`: it stays as it is.
     fn locks(&self) -> Option<bool> {
         let by_role = self.role.as_ref().map(|role| role == profile::LOCKED);
         match (self.is_active, by_role) {

@@ -24,7 +24,7 @@ use crate::limit::Limits;
 use crate::wire::BodyRead;
 use crate::wire::body::Bodies;
 
-/// What authnzerver's clients are told to wait after too many requests.
+/// The wait that authnzerver's clients are told after too many requests.
 const WAIT_SECONDS: u64 = 180;
 /// The longest request id that comes back, in bytes.
 const MAX_REQID_BYTES: usize = 256;
@@ -224,7 +224,7 @@ impl Service {
         }
     }
 
-    /// Whether the stores answer, in the form of authnzerver's, whose workers they stand for.
+    /// The health of the stores, in the form of authnzerver's, whose workers they stand for.
     async fn health(&self) -> Reply {
         let begun = self.clock.monotonic();
         let (sessions, accounts, limits) = self.issuance.readiness.probe().await;

@@ -65,7 +65,7 @@ pub(super) struct KeptSession {
     pub(super) address: String,
     /// The whole user agent.
     pub(super) user_agent: String,
-    /// What the frontend keeps there.
+    /// The frontend's own notes.
     pub(super) extra_info: Option<Map<String, Value>>,
     /// In milliseconds since the Unix epoch.
     expires: u64,
@@ -131,7 +131,7 @@ impl SessionTokens {
         }
     }
 
-    /// What is kept of the session with this id.
+    /// The record of the session with this id.
     ///
     /// # Errors
     /// [`IssueError::Unavailable`].

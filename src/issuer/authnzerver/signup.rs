@@ -119,7 +119,7 @@ impl Actions {
             let id = self.next_number().await?;
             let user = User { id, ..user.clone() };
             match self.issuance.users.add(user, None, Actor::Owner(caller)).await {
-                Err(IssueError::Taken("user id")) => self.skip_numbers().await?,
+                Err(IssueError::Taken("user id")) => {}
                 added => return added,
             }
         }
@@ -128,19 +128,10 @@ impl Actions {
 
     /// The next number, which nobody else is given.
     async fn next_number(&self) -> Result<UserId, IssueError> {
-        let number = self.accounts.next_user_number(0).await?;
+        let number = self.accounts.next_user_number().await?;
         UserId::parse(&number.to_string()).map_err(|_| {
             Cause::CorruptRecord(format!("the number {number} of a user is no id")).into()
         })
-    }
-
-    /// Goes on behind the highest number of those who were made elsewhere.
-    async fn skip_numbers(&self) -> Result<(), IssueError> {
-        let users = self.all_users().await?;
-        let numbers = users.iter().filter_map(|user| ids::number_of(user.id.as_str()));
-        let highest = numbers.max().and_then(|number| u64::try_from(number).ok());
-        let skipped = self.accounts.next_user_number(highest.unwrap_or_default()).await;
-        skipped.map(drop).map_err(IssueError::from)
     }
 
     pub(super) async fn user_set_emailverified(
@@ -187,7 +178,7 @@ impl Actions {
     }
 }
 
-/// Who a user is, and whether it may log in.
+/// The answer with a user's id, role, and right to log in.
 fn with_state(answer: Answer, user: &User) -> Answer {
     let answer = answer.with("user_id", ids::shown(user.id.as_str()));
     answer.with("is_active", profile::is_active(user)).with("user_role", profile::role(user))
@@ -207,7 +198,7 @@ fn full_name(text: &str) -> Option<String> {
     (!is_link).then_some(name)
 }
 
-/// What authnzerver notes about a user who signed up, beside what the frontend does.
+/// The properties that authnzerver notes about a user who signed up, beside those of the frontend.
 fn properties(given: &Parameters) -> Map<String, Value> {
     let mut properties = given.object("extra_info").cloned().unwrap_or_default();
     let system_id =

@@ -32,7 +32,7 @@ use tp_auth::TpAuth;
 
 use super::Issuance;
 use super::caller::Caller;
-use super::read_only::ReadOnlyRoles;
+use crate::policy::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::wire::body::MAX_BODY_BYTES;
 use crate::wire::grpc::{Dispatcher, peer_of};

@@ -21,9 +21,10 @@ use crate::issuer::audit::Event;
 use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
 use crate::issuer::issued::Issued;
-use crate::issuer::read_only::ReadOnlyRoles;
+use crate::issuer::read_only;
 use crate::issuer::revocation::{Bearer, MAX_LISTED};
 use crate::issuer::{Issuance, client_auth, refresh, scopes};
+use crate::policy::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::session::{self, SessionId};
 use crate::token::{Claims, Confirmation, is_scope};
@@ -170,7 +171,7 @@ impl Tokens {
         match principal {
             Principal::Bearer(bearer) => {
                 if id != bearer.session {
-                    self.read_only.check(&self.issuance.users, &bearer).await?;
+                    read_only::check(&self.read_only, &self.issuance.users, &bearer).await?;
                 }
                 self.issuance.revocation.end_own(&bearer, &id, caller).await?;
             }
@@ -192,7 +193,7 @@ impl Tokens {
         match self.principal(metadata, caller).await? {
             Principal::Bearer(bearer) => {
                 self.check_own(&bearer, &all.user_id, caller)?;
-                self.read_only.check(&self.issuance.users, &bearer).await?;
+                read_only::check(&self.read_only, &self.issuance.users, &bearer).await?;
                 if all.except_current {
                     self.issuance.revocation.end_others(&bearer, caller).await
                 } else {

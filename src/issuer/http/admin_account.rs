@@ -1,4 +1,4 @@
-//! What administrators do to one account: lock, unlock, password, verification, one-time links.
+//! Endpoints by which administrators change one account: lock, unlock, password, verification, one-time links.
 
 use std::sync::Arc;
 

@@ -57,7 +57,7 @@ fn signed(nonce: &str) -> Vec<u8> {
     [LABEL, nonce.as_bytes()].concat()
 }
 
-/// What a request says of the page that sent it.
+/// The origin of a request, as far as it tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Site {
     /// It is ours, or one that may call with cookies.

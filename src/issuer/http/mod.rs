@@ -54,8 +54,8 @@ pub use token::API_KEY_GRANT;
 
 use super::Issuance;
 use super::caller::Caller;
-use super::read_only::ReadOnlyRoles;
 use crate::opaque::CookiePair;
+use crate::policy::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::wire::BodyRead;
 use crate::wire::body::Bodies;

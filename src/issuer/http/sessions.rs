@@ -14,6 +14,7 @@ use super::reply::{ErrorBody, json as reply};
 use super::{Web, cookies, paths};
 use crate::issuer::caller::{Caller, bearer_token};
 use crate::issuer::error::IssueError;
+use crate::issuer::read_only;
 use crate::issuer::revocation::Bearer;
 use crate::opaque::names_user;
 use crate::session::{Device, Session, SessionId};
@@ -110,7 +111,7 @@ impl Web {
     ) -> Result<Bearer, IssueError> {
         let bearer = self.reading_bearer(method, headers, caller).await?;
         if !method.is_safe() {
-            self.config.read_only.check(&self.issuance.users, &bearer).await?;
+            read_only::check(&self.config.read_only, &self.issuance.users, &bearer).await?;
         }
         Ok(bearer)
     }

@@ -42,12 +42,12 @@ pub(super) struct UserView {
     updated: String,
     /// The time of its last login.
     last_login: Option<String>,
-    /// What administrators see besides.
+    /// The fields that administrators see besides.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     administration: Option<Administration>,
 }
 
-/// What administrators see besides.
+/// The fields that administrators see besides.
 #[derive(Serialize, ToSchema)]
 struct Administration {
     /// Further claims of its tokens.
@@ -102,7 +102,7 @@ fn time(time: Option<UnixTime>) -> Option<String> {
 pub(super) struct UserPage {
     /// The users, by id.
     users: Vec<UserView>,
-    /// What to send as `after` for the next page; null where there is none.
+    /// The value of `after` for the next page; null where there is none.
     next: Option<String>,
 }
 

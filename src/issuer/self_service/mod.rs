@@ -67,7 +67,7 @@ pub struct SelfServiceConfig {
     pub invitation_lifetime: Duration,
 }
 
-/// What owners of accounts may do themselves.
+/// The operator's decisions about what owners of accounts may do themselves.
 #[derive(Debug)]
 pub struct SelfService {
     config: SelfServiceConfig,
@@ -337,7 +337,7 @@ impl SelfService {
     }
 }
 
-/// Who is gone has no links.
+/// The error about the link of a user who is gone.
 fn of_link(error: IssueError) -> IssueError {
     match error {
         IssueError::NotFound => IssueError::InvalidLink,

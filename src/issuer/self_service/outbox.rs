@@ -37,7 +37,7 @@ pub struct Mailer {
     pub queue: usize,
 }
 
-/// What is to be done once the caller was answered.
+/// Work to be done once the caller was answered.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Adds who signed up, or tells the owner of the e-mail.

@@ -32,7 +32,7 @@ pub struct SignUpRequest<'a> {
 pub enum SignedUp {
     /// The owner of the e-mail is sent what comes of it.
     Accepted,
-    /// Who was invited has the account now.
+    /// The account of somebody who was invited.
     Added(Box<User>),
 }
 

@@ -31,7 +31,7 @@ pub struct BreachConfig {
     pub least: u64,
     /// The longest wait for an answer.
     pub timeout: Duration,
-    /// Where no answer comes: true refuses to take the password now, false takes it unchecked.
+    /// True where a password is refused while no answer comes; false takes it unchecked.
     pub is_required: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What may stand in the fields of a user, whoever writes it: a request, a command, an import.
+//! Rules for the fields of a user, whoever writes them: a request, a command, an import.
 
 use serde_json::{Map, Value};
 

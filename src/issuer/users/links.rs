@@ -71,7 +71,7 @@ struct Claims {
     email: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
-    /// What the user was when it was made: its e-mail and its password, as a digest.
+    /// The digest of the user's e-mail and password when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 /// The rules, and what a stranger knows of this service.
 #[derive(Clone, Debug, Default)]
 pub struct PasswordRules {
-    /// What can be said of the password alone.
+    /// The rules about the password alone.
     pub policy: PasswordPolicy,
     /// The hosts of this service, which a password must not be like.
     pub hosts: Vec<String>,

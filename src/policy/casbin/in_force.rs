@@ -75,7 +75,7 @@ impl StoredRules {
         self.bound
     }
 
-    /// What was known last.
+    /// The rules that were known last.
     pub fn known(&self) -> Option<Arc<KnownRules>> {
         self.known.load_full()
     }

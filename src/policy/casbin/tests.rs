@@ -19,7 +19,7 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act)
 ";
 
-/// What nobody has beside the rules.
+/// The roles of a user who has none beside the rules.
 const NO_ROLES: &[&str] = &[];
 
 const POLICY: &str = "\

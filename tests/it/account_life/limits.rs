@@ -1,4 +1,4 @@
-//! What requests about an e-mail cost, and how often they are heard: the same whether it has an account.
+//! The cost of requests about an e-mail, and how often they are heard: the same whether it has an account.
 
 use std::net::TcpListener;
 use std::sync::Arc;

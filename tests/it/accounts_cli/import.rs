@@ -11,7 +11,7 @@ use super::{audited, check, stored_key, stored_user};
 use crate::support::postgres::{PASSWORD, PostgresServer};
 use crate::support::realm::{Ended, Realm};
 
-/// What `--json` says where nothing is in conflict and nothing left out.
+/// The answer of `--json` where nothing is in conflict and nothing left out.
 fn imported(users: [u64; 2], keys: [u64; 2]) -> Value {
     let counts = |[new, there]: [u64; 2]| json!({"new": new, "there_already": there});
     json!({"dry_run": false, "imported": true, "users": counts(users), "keys": counts(keys),

@@ -1,4 +1,4 @@
-//! What is served at all: messages of the last minute, made with the key, each once, by the right name and path.
+//! The messages that are served at all: those of the last minute, made with the key, each once, by the right name and path.
 
 use serde_json::{Value, json};
 

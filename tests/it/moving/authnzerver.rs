@@ -51,7 +51,7 @@ fn is_at(time: Option<UnixTime>, text: &str) {
     assert_eq!(time.map(|time| time.to_string()).as_deref(), Some(text));
 }
 
-/// What its eight accounts became.
+/// The users that its eight accounts became.
 fn check_accounts(realm: &Realm) {
     let (users, keys) = accounts(realm);
     let mut ids: Vec<&str> = users.iter().map(|user| user.id.as_str()).collect();

@@ -6,7 +6,7 @@ use super::{
 use crate::policy_models::with_file;
 use crate::support::{http::Client, issuer::Issuer, realm::Realm};
 
-/// What alice may show, in this mode of tokens: with the user's name that an application is told.
+/// The credentials that alice may show, in this mode of tokens: with the user's name that an application is told.
 fn shown(realm: &Realm, issuer: &Issuer) -> Vec<(String, String)> {
     let key = realm.ask(&["apikey", "add", "alice"]);
     let lines = [with_token(&log_in(issuer, "alice")), format!("X-Api-Key: {key}"), basic("alice")];

@@ -126,7 +126,7 @@ fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a pair"))
 }
 
-/// What a connection needs.
+/// The parts that a connection needs.
 struct Talk {
     config: Arc<ServerConfig>,
     offers: Offers,
@@ -134,7 +134,7 @@ struct Talk {
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-/// How a conversation ended.
+/// The end of a conversation.
 enum End {
     /// The client wants TLS now.
     StartTls,

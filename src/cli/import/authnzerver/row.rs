@@ -39,7 +39,7 @@ pub(super) struct Row {
     pub(super) reset_sent: Option<i64>,
 }
 
-/// What becomes of a row.
+/// The outcome for a row.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// A user.
@@ -104,7 +104,7 @@ fn standing(row: &Row, roles_before: Option<&Value>) -> (UserState, String) {
     (state, role.to_owned())
 }
 
-/// What applications noted, and the id by which they know the account.
+/// The notes of applications, and the id by which they know the account.
 fn properties(row: &Row) -> anyhow::Result<Map<String, Value>> {
     let noted = row.extra_info.as_deref().unwrap_or("null");
     let noted =

@@ -39,7 +39,7 @@ const READ: [&str; 20] = [
 /// Parts of the names of fields that may hold a secret, which no property may be.
 const SECRET: [&str; 5] = ["password", "secret", "token", "hash", "api_key"];
 
-/// What becomes of a document.
+/// The outcome for a document.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// A user, and what of it is left out.

@@ -50,7 +50,7 @@ pub(super) fn plain(value: &Value) -> Value {
     }
 }
 
-/// What an object with one name that starts with `$` stands for.
+/// The value that an object with one name that starts with `$` stands for.
 fn wrapped(object: &Map<String, Value>) -> Option<Value> {
     let (name, value) = object.iter().next().filter(|_| object.len() == 1)?;
     match name.as_str() {

@@ -45,7 +45,7 @@ impl TicketFixture {
     }
 
     async fn outcome(&self, ticket: &str) -> Result<(), DenialCode> {
-        self.decisions.decide_ticket(ticket).await.map(drop).map_err(|denial| denial.code)
+        self.decisions.decide_ticket(ticket, true).await.map(drop).map_err(|denial| denial.code)
     }
 }
 
@@ -57,7 +57,7 @@ fn alice() -> UserId {
 async fn a_ticket_is_good_once_and_its_session_is_asked_for_each() {
     let fixture = with_tickets();
     let (first, second) = (fixture.ticket("s").await, fixture.ticket("s").await);
-    let decision = fixture.decisions.decide_ticket(&first).await.unwrap();
+    let decision = fixture.decisions.decide_ticket(&first, true).await.unwrap();
     assert_eq!(
         (decision.token.subject.as_str(), decision.token.scopes.contains("b")),
         ("alice", true)

@@ -27,7 +27,7 @@ macro_rules! account_methods {
             record_login(id: &UserId, at: UnixTime) -> ();
             record_sent(id: &UserId, mail: SentMail, at: UnixTime) -> ();
             delete_user(id: &UserId) -> bool;
-            next_user_number(behind: u64) -> u64;
+            next_user_number() -> u64;
             add_key(key: &ApiKey) -> ();
             key(digest: &KeyDigest) -> Option<ApiKey>;
             key_by_id(id: &str) -> Option<ApiKey>;
