@@ -11,9 +11,7 @@ use portcullis::token::{Algorithm, SigningKey, key};
 use serde_json::json;
 
 use crate::support::realm::Realm;
-use crate::support::{http, poll};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, http, poll};
 
 /// A server that publishes keys, and can be made silent or broken.
 struct JwksServer {
@@ -166,7 +164,7 @@ fn an_issuer_that_withdraws_its_keys_is_believed_at_once() {
         until("the keys again", 200);
     }
     for line in ["no key that can verify", "key 1 (enc-1) is left out"] {
-        poll(line, PATIENCE, || gate.log().contains(line).then_some(()));
+        gate.wait_for_log(line);
     }
 }
 

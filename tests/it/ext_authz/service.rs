@@ -100,7 +100,7 @@ fn a_gateway_proves_itself_by_metadata_and_no_client_by_a_header() {
         1.0
     );
     assert!(!gate.log().contains(SECRET));
-    assert!(gate.log().contains(&format!("listener=\"ext_authz\" addresses=\"{address}\"")));
+    gate.wait_for_log(&format!("listener=\"ext_authz\" addresses=\"{address}\""));
 }
 
 #[test]

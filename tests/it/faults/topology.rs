@@ -63,6 +63,7 @@ fn without_any_replica_a_revocation_is_acknowledged_late_and_that_is_said_once()
         let took = fixture.revoke(&session) - begun;
         assert!(took >= Duration::from_millis(1_500), "one may have taken over: {took:?}");
     }
+    fixture.issuer.gate.wait_for_log("no replica has what was written");
     let log = fixture.issuer.gate.log();
     assert_eq!(log.matches("no replica has what was written").count(), 1, "{log}");
 }

@@ -46,8 +46,14 @@ impl Gate {
 
     /// Waits until its log holds this: lines are written behind its back.
     pub fn wait_for_log(&self, text: &str) {
-        let found = || self.log().contains(text).then_some(());
-        super::poll(&format!("{text:?} in the log"), super::PATIENCE, found);
+        self.wait_for_log_line(&[text]);
+    }
+
+    /// Waits until one line of its log holds all of these.
+    pub fn wait_for_log_line(&self, parts: &[&str]) {
+        let is_it = |line: &str| parts.iter().all(|part| line.contains(part));
+        let found = || self.log().lines().any(is_it).then_some(());
+        super::poll(&format!("{parts:?} in the log"), super::PATIENCE, found);
     }
 
     /// Its process id.
