@@ -5,10 +5,12 @@
 pub mod body;
 pub mod budget;
 pub(crate) mod deserialization;
+pub mod fields;
 pub(crate) mod file;
 pub(crate) mod grpc;
 pub mod https;
 pub mod networks;
+pub mod request_head;
 pub mod security_headers;
 pub(crate) mod warning_throttle;
 
