@@ -110,9 +110,9 @@ async fn run_explain(args: &Args) -> Outcome {
     let request = request(args, dialect, &recorded)?.into_parts().0;
     let endpoint = Endpoint::at(request.uri.path()).context("a path begins with a slash");
     let endpoint = endpoint.map_err(Failure::usage)?;
-    let mut inquiry = endpoint.read(&request);
+    let mut inquiry = endpoint.read(&(&request).into());
     inquiry.line.client = args.client.or(recorded.client);
-    inquiry.certificates = app.service.told_certificates(dialect, false, &request.headers);
+    inquiry.certificates = app.service.told_certificates(dialect, false, inquiry.headers);
     let gate = app.service.gate();
     let explanation = explain(gate, &inquiry, args.authorizer, clock.as_ref()).await;
     let response = app.service.render(dialect, &inquiry, &explanation.verdict);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tracing::{field, info};
 
 use super::inquiry::{Inquiry, truncated};
@@ -45,7 +45,7 @@ macro_rules! access {
         info!(
             name: $name,
             target: "portcullis::access",
-            request_id = $line.id.and_then(|id| id.to_str().ok()),
+            request_id = $line.id,
             entry_point = $line.entry_point.as_str(),
             verdict = $verdict,
             code = $code,
@@ -69,7 +69,7 @@ pub(super) struct AccessLine<'l> {
     pub(super) inquiry: &'l Inquiry<'l>,
     pub(super) status: StatusCode,
     /// The request's id.
-    pub(super) id: Option<&'l HeaderValue>,
+    pub(super) id: Option<&'l str>,
     /// The hashes that stand for names and addresses.
     pub(super) pseudonyms: &'l Pseudonyms,
 }

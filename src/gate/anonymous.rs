@@ -38,9 +38,8 @@ impl Anonymous {
         cookies: &Cookies,
     ) -> Option<Arc<HeaderMap>> {
         let headers = inquiry.headers;
-        let is_sent = [AUTHORIZATION.as_str(), API_KEY, PROOF]
-            .into_iter()
-            .any(|name| headers.contains_key(name));
+        let is_sent =
+            [AUTHORIZATION.as_str(), API_KEY, PROOF].into_iter().any(|name| headers.contains(name));
         (!is_sent && !carries(headers, cookies)).then(|| Arc::clone(&self.headers))
     }
 }

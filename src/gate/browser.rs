@@ -4,8 +4,8 @@
 //! WebSocket cannot; these get the denial as it is. The address to come back to is made of the request
 //! as the policy reads it, never of what a client says about itself.
 
+use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, UPGRADE};
-use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::denial::{Class, Denial};
@@ -13,6 +13,7 @@ use super::inquiry::Inquiry;
 use crate::clock::UnixTime;
 use crate::policy::canonical::{CanonicalRequest, Refusal, canonical};
 use crate::policy::return_address::{ReturnAddresses, ReturnRefusal};
+use crate::wire::fields::{FieldValue, Fields};
 
 const REQUESTED_WITH: &str = "x-requested-with";
 const FETCH_MODE: &str = "sec-fetch-mode";
@@ -115,29 +116,31 @@ fn is_helped_by_login(class: Class) -> bool {
 
 /// Returns whether a person opens a page. Browsers say so in Fetch Metadata; of those that do not, and
 /// of what is no browser, only what asks for HTML and sends no credential by itself is taken for one.
-fn is_navigation(headers: &HeaderMap) -> bool {
-    if headers.contains_key(UPGRADE) || headers.contains_key(REQUESTED_WITH) || is_grpc(headers) {
+fn is_navigation(headers: Fields<'_>) -> bool {
+    if headers.contains(UPGRADE.as_str()) || headers.contains(REQUESTED_WITH) || is_grpc(headers) {
         return false;
     }
-    if [FETCH_MODE, FETCH_DEST, FETCH_SITE].iter().any(|name| headers.contains_key(*name)) {
+    if [FETCH_MODE, FETCH_DEST, FETCH_SITE].iter().any(|name| headers.contains(name)) {
         return is(headers, FETCH_MODE, "navigate") && is(headers, FETCH_DEST, "document");
     }
-    !headers.contains_key(AUTHORIZATION) && accepts_html(headers)
+    !headers.contains(AUTHORIZATION.as_str()) && accepts_html(headers)
 }
 
 /// Returns whether a header stands there once, with this value.
-fn is(headers: &HeaderMap, name: &str, expected: &str) -> bool {
-    let mut lines = headers.get_all(name).iter();
-    lines.next().is_some_and(|value| value == expected) && lines.next().is_none()
+fn is(headers: Fields<'_>, name: &str, expected: &str) -> bool {
+    let value = headers.one(name).ok().flatten();
+    value.is_some_and(|value| value.as_bytes() == expected.as_bytes())
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+fn is_grpc(headers: Fields<'_>) -> bool {
+    headers
+        .get(CONTENT_TYPE.as_str())
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Returns whether `Accept` names HTML itself: `*/*` is what programs send.
-fn accepts_html(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+fn accepts_html(headers: Fields<'_>) -> bool {
+    let lines = headers.get_all(ACCEPT.as_str()).filter_map(FieldValue::to_str);
     let mut ranges = lines.flat_map(|line| line.split(','));
     ranges.any(|range| {
         let kind = range.split(';').next().unwrap_or_default();

@@ -7,12 +7,13 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use percent_encoding::percent_decode_str;
 
 use super::denial::DenialCode;
 use crate::policy::Certificates;
 use crate::token::Thumbprint;
+use crate::wire::fields::Fields;
 
 /// Base64 with or without padding: gateways write it, RFC 9440 lets it out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -65,13 +66,12 @@ impl CertificateForm {
     /// [`DenialCode::BadClientCertificate`] where there are two values, or none that can be read.
     pub fn read(
         self,
-        headers: &HeaderMap,
+        headers: Fields<'_>,
         name: &HeaderName,
     ) -> Result<Option<Thumbprint>, DenialCode> {
-        let mut lines = headers.get_all(name).iter();
-        let Some(line) = lines.next() else { return Ok(None) };
-        let text = line.to_str().ok().filter(|_| lines.next().is_none());
-        self.parse(text.ok_or(DenialCode::BadClientCertificate)?)
+        let bad = DenialCode::BadClientCertificate;
+        let Some(line) = headers.one(name.as_str()).map_err(|_| bad)? else { return Ok(None) };
+        self.parse(line.to_str().ok_or(bad)?)
     }
 
     /// The certificate in a text; `None` where it is empty. Caddy writes two colons where there is none.

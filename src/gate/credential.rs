@@ -5,12 +5,12 @@
 //! the user. Exactly one credential is judged: where two sources hold different ones, the request is
 //! refused.
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::api_key::is_api_key;
 use super::denial::DenialCode;
 use crate::opaque::{CookiePair, names_user};
+use crate::wire::fields::Fields;
 
 /// The schemes of bearer tokens, and of names and passwords; schemes are case-insensitive (RFC 9110,
 /// section 11.1).
@@ -99,10 +99,11 @@ impl CredentialSource<'_> {
 /// where there are two different ones; [`DenialCode::CookieMismatch`] where the other one of a pair
 /// of cookies is missing.
 pub fn find<'h>(
-    headers: &'h HeaderMap,
+    headers: impl Into<Fields<'h>>,
     cookies: &Cookies,
     accepted: AcceptedKinds,
 ) -> Result<Found<'h>, DenialCode> {
+    let headers = headers.into();
     let of = |source| move |credential| Found { credential, source };
     let in_header = in_authorization(headers, accepted.basic)?;
     let key = if accepted.api_keys { api_key(headers)? } else { None };
@@ -122,42 +123,38 @@ pub fn find<'h>(
 }
 
 /// Returns whether one of the cookies is there that may carry a credential. An empty one carries none.
-pub(super) fn carries(headers: &HeaderMap, cookies: &Cookies) -> bool {
+pub(super) fn carries(headers: Fields<'_>, cookies: &Cookies) -> bool {
     let names = [cookies.single.as_deref(), cookies.pair.map(|pair| pair.token)];
     let mut found = names.into_iter().flatten().map(|name| in_cookies(headers, name));
     found.any(|cookie| cookie != Ok(None))
 }
 
 /// A credential in one of a pair of cookies.
-fn in_pair(headers: &HeaderMap, pair: CookiePair) -> Result<Option<Found<'_>>, DenialCode> {
+fn in_pair(headers: Fields<'_>, pair: CookiePair) -> Result<Option<Found<'_>>, DenialCode> {
     let Some(credential) = in_cookies(headers, pair.token)? else { return Ok(None) };
     let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
     Ok(Some(Found { credential, source: CredentialSource::Pair { user } }))
 }
 
 /// The API key in the header of its own. What is no API key is none of another kind there.
-fn api_key(headers: &HeaderMap) -> Result<Option<&str>, DenialCode> {
-    let mut values = headers.get_all(API_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let key = value.to_str().ok().map(str::trim).filter(|key| is_api_key(key));
-    match (key, values.next()) {
-        (Some(key), None) if is_plain(key.as_bytes()) => Ok(Some(key)),
-        _ => Err(DenialCode::MalformedCredentials),
+fn api_key(headers: Fields<'_>) -> Result<Option<&str>, DenialCode> {
+    let malformed = DenialCode::MalformedCredentials;
+    let Some(value) = headers.one(API_KEY).map_err(|_| malformed)? else { return Ok(None) };
+    match value.to_str().map(str::trim).filter(|key| is_api_key(key)) {
+        Some(key) if is_plain(key.as_bytes()) => Ok(Some(key)),
+        _ => Err(malformed),
     }
 }
 
 /// The credential in the `Authorization` header, where it is of a scheme that is accepted.
 fn in_authorization(
-    headers: &HeaderMap,
+    headers: Fields<'_>,
     accepts_basic: bool,
 ) -> Result<Option<Found<'_>>, DenialCode> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
+    let value = headers.one(AUTHORIZATION.as_str());
+    let Some(value) = value.map_err(|_| DenialCode::MalformedCredentials)? else {
         return Ok(None);
     };
-    if values.next().is_some() {
-        return Err(DenialCode::MalformedCredentials);
-    }
     let value = value.as_bytes().trim_ascii();
     let (token, source) = if let Some(token) = behind(value, BEARER) {
         (token, CredentialSource::Bearer)
@@ -176,8 +173,8 @@ fn in_authorization(
 }
 
 /// Returns whether the client uses the scheme DPoP.
-pub(super) fn is_dpop(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
+pub(super) fn is_dpop<'h>(headers: impl Into<Fields<'h>>) -> bool {
+    let mut lines = headers.into().get_all(AUTHORIZATION.as_str());
     lines.any(|line| behind(line.as_bytes().trim_ascii(), DPOP).is_some())
 }
 
@@ -199,9 +196,9 @@ fn is_plain(token: &[u8]) -> bool {
 
 /// The value of the cookie `name`. Two of that name with different values are refused: an attacker
 /// who can set a cookie for a parent domain could otherwise choose which identity is taken.
-fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, DenialCode> {
+fn in_cookies<'h>(headers: Fields<'h>, name: &str) -> Result<Option<&'h str>, DenialCode> {
     let mut found = None;
-    for line in headers.get_all(COOKIE) {
+    for line in headers.get_all(COOKIE.as_str()) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
             let pair = pair.trim_ascii();
             let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|p| p.strip_prefix(b"="))

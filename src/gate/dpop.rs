@@ -10,8 +10,6 @@ mod replay;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 pub(super) use mismatch::mismatches;
 pub use replay::{ProcessMemory, ReplayMemory, ReplayScope};
 
@@ -21,6 +19,7 @@ use crate::clock::Clock;
 use crate::policy::canonical::{CanonicalRequest, Refusal, Told, canonical};
 use crate::token::Thumbprint;
 use crate::token::dpop::DpopProof;
+use crate::wire::fields::Fields;
 
 /// The header of a proof.
 pub(super) const PROOF: &str = "dpop";
@@ -87,10 +86,8 @@ impl Dpop {
 }
 
 /// The one proof of a request (RFC 9449, section 4.3).
-fn only_proof(headers: &HeaderMap) -> Option<&str> {
-    let mut lines = headers.get_all(PROOF).iter();
-    let line = lines.next()?.to_str().ok()?;
-    lines.next().is_none().then_some(line)
+fn only_proof(headers: Fields<'_>) -> Option<&str> {
+    headers.one(PROOF).ok()??.to_str()
 }
 
 /// The denial where a gateway does not tell in full, or not clearly, which request it asks about.

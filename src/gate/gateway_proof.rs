@@ -3,9 +3,8 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
-
 use crate::secret::Secret;
+use crate::wire::fields::Fields;
 use crate::wire::networks::Networks;
 
 /// The header with the shared secret.
@@ -40,14 +39,19 @@ impl GatewayProof {
     /// Returns whether a peer has one of the proofs, also where none is demanded. Without one nothing is
     /// believed of what he tells about a client's certificate. Who may connect to a unix socket is
     /// decided by its permissions.
-    pub fn proves(&self, peer: Peer, headers: &HeaderMap) -> bool {
+    pub fn proves<'h>(&self, peer: Peer, headers: impl Into<Fields<'h>>) -> bool {
         let is_in_network = || peer.address.is_some_and(|address| self.networks.holds(address));
-        peer.is_certified || peer.address.is_none() || is_in_network() || self.knows_secret(headers)
+        peer.is_certified
+            || peer.address.is_none()
+            || is_in_network()
+            || self.knows_secret(headers.into())
     }
 
-    fn knows_secret(&self, headers: &HeaderMap) -> bool {
-        let mut lines = headers.get_all(SECRET).iter();
-        let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    fn knows_secret(&self, headers: Fields<'_>) -> bool {
+        if self.secrets.is_empty() {
+            return false;
+        }
+        let Ok(Some(line)) = headers.one(SECRET) else { return false };
         let given = Secret::new(line.as_bytes());
         // All are compared, so that the time tells nothing of which one it was.
         self.secrets.iter().filter(|secret| **secret == given).count() > 0
@@ -56,6 +60,8 @@ impl GatewayProof {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn proof(secrets: &[&str], networks: &[&str], by_certificate: bool) -> GatewayProof {

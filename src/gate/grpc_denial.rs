@@ -5,12 +5,13 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::Code;
 
 use super::denial::{Class, Denial};
+use crate::wire::fields::{FieldValue, Fields};
 
 /// The header that holds the code.
 pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -23,8 +24,8 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Returns whether the client reads its answer from trailers: a client of gRPC does, and one of
 /// gRPC-Web, which has another content type, does not.
-pub(super) fn is_call(client: &HeaderMap) -> bool {
-    let kind = client.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+pub(super) fn is_call(client: Fields<'_>) -> bool {
+    let kind = client.get(CONTENT_TYPE.as_str()).map_or(&b""[..], FieldValue::as_bytes);
     let rest = kind.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
@@ -57,6 +58,8 @@ pub(super) fn describe(
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
@@ -72,7 +75,11 @@ mod tests {
             (None, false),
         ] {
             let header = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
-            assert_eq!(is_call(&header.into_iter().collect()), expected, "{kind:?}");
+            assert_eq!(
+                is_call((&header.into_iter().collect::<HeaderMap>()).into()),
+                expected,
+                "{kind:?}"
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::policy::Requirement;
 use crate::policy::canonical::headers::{Family, ORIGINAL};
 use crate::policy::canonical::{Refusal, Told};
 use crate::session::ShownClient;
+use crate::wire::fields::{FieldValue, Fields};
 
 /// The most bytes of a path, a host or a user's name that are logged.
 pub(crate) const MAX_LOGGED_BYTES: usize = 512;
@@ -19,7 +20,7 @@ pub(crate) const MAX_LOGGED_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct Inquiry<'r> {
     /// The client's headers; the credentials are in them.
-    pub headers: &'r HeaderMap,
+    pub headers: Fields<'r>,
     /// The operator's demands here, or the reason why they could not be read.
     pub requirement: Result<Requirement, DenialCode>,
     /// The headers in which this kind of gateway describes the client's request, if it does. A policy
@@ -37,6 +38,7 @@ pub struct Inquiry<'r> {
 impl<'r> Inquiry<'r> {
     /// A question about credentials alone, of which no gateway describes a request.
     pub(super) fn plain(headers: &'r HeaderMap) -> Self {
+        let headers = Fields::Map(headers);
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
         let certificates = ToldCertificates::default();
         Self { headers, requirement, family: None, line, gateway: None, certificates }
@@ -50,9 +52,8 @@ impl<'r> Inquiry<'r> {
 
     /// The client as the request shows it. Two lines of a `User-Agent` say nothing.
     pub(super) fn shown_client(&self) -> ShownClient<'r> {
-        let mut lines = self.headers.get_all(USER_AGENT).iter();
-        let user_agent = lines.next().filter(|_| lines.next().is_none());
-        let user_agent = user_agent.and_then(|line| line.to_str().ok());
+        let user_agent = self.headers.one(USER_AGENT.as_str()).ok().flatten();
+        let user_agent = user_agent.and_then(FieldValue::to_str);
         ShownClient { user_agent, address: self.line.client }
     }
 
@@ -127,7 +128,7 @@ mod tests {
             let family: &'static Family = &Family { target: Some("x-uri"), ..ORIGINAL };
             let requirement = Ok(Requirement::default());
             let inquiry = Inquiry {
-                headers: &headers,
+                headers: Fields::Map(&headers),
                 requirement,
                 family: Some(family),
                 line: Told::default(),

@@ -20,6 +20,7 @@ use crate::policy::{
 };
 use crate::session::{Session, SessionId, UserId};
 use crate::token::{Claims, TokenError, Verified};
+use crate::wire::fields::Fields;
 
 /// The present time of all cases; what counts is how long ago something was.
 const NOW: UnixTime = UnixTime::from_secs(4_000_000_000);
@@ -122,7 +123,7 @@ fn verdict(
 ) -> Result<Option<Arc<str>>, Denial> {
     let told = Told::of_url(&case.method, &case.url).ok_or(Refusal::BadScheme)?;
     let request = canonical(&Told { client: case.client, ..told })?;
-    let preflight = announced_method(policy, &request, &case.headers);
+    let preflight = announced_method(policy, &request, Fields::Map(&case.headers));
     let route = route_of(policy, &request, preflight)?;
     let nothing = Requirement::default();
     let demanded = if preflight.is_some() { &nothing } else { &case.demanded };

@@ -4,14 +4,13 @@
 //! section 9.2.1). Where the gateway tells no method, or the request names another one beside it,
 //! such a user is refused. It holds at every route, whatever the credential is.
 
-use http::HeaderMap;
-
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
 use crate::policy::ReadOnlyRoles;
 use crate::policy::claim::UserClaims;
 use crate::session::Session;
 use crate::token::Verified;
+use crate::wire::fields::Fields;
 
 /// The methods that are for reading.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -56,10 +55,11 @@ fn only_reads(inquiry: &Inquiry<'_>) -> bool {
     method.is_some_and(|method| SAFE.contains(&method)) && !overrides(inquiry.headers)
 }
 
-fn overrides(headers: &HeaderMap) -> bool {
+fn overrides(headers: Fields<'_>) -> bool {
     // To many servers behind gateways `_` and `-` are one.
-    let is_override = |name: &str| OVERRIDES.contains(&name.replace('_', "-").as_str());
-    let mut asked = headers.iter().filter(|(name, _)| is_override(name.as_str()));
+    let like = |name: &str| name.replace('_', "-").to_ascii_lowercase();
+    let is_override = |name: &str| OVERRIDES.contains(&like(name).as_str());
+    let mut asked = headers.iter().filter(|(name, _)| is_override(name));
     asked.any(|(_, method)| !SAFE.iter().any(|safe| safe.as_bytes() == method.as_bytes()))
 }
 

@@ -1,11 +1,11 @@
 //! The route that a request takes, and what it demands there.
 
-use http::HeaderMap;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 
 use super::denial::{Denial, DenialCode};
 use crate::policy::canonical::CanonicalRequest;
 use crate::policy::{Access, Policy, Requirement, RouteMatch};
+use crate::wire::fields::Fields;
 
 /// The route that a request takes. A CORS preflight that passes takes the route of the request that
 /// it announces, and needs nothing there (Fetch, section 3.3.2).
@@ -44,9 +44,10 @@ pub(super) fn requirement_at<'r>(
 pub(super) fn announced_method<'h>(
     policy: &Policy,
     request: &CanonicalRequest<'_>,
-    headers: &'h HeaderMap,
+    headers: Fields<'h>,
 ) -> Option<&'h str> {
-    let is_preflight =
-        policy.allows_preflight() && request.method == "OPTIONS" && headers.contains_key(ORIGIN);
-    headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| is_preflight)?.to_str().ok()
+    let is_preflight = policy.allows_preflight()
+        && request.method == "OPTIONS"
+        && headers.contains(ORIGIN.as_str());
+    headers.get(ACCESS_CONTROL_REQUEST_METHOD.as_str()).filter(|_| is_preflight)?.to_str()
 }

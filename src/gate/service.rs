@@ -1,6 +1,7 @@
 //! The gate over HTTP: its routes, its access log, and all that its answers have in common.
 
 mod answers;
+mod record;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,13 +10,12 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use tracing::{error, warn};
+use tracing::warn;
 
 pub use super::access_log::AccessLog;
 pub use answers::health;
 use answers::{Answer, json, plain, wrong_method};
 
-use super::access_log::AccessLine;
 use super::browser::{LoginPage, NotRedirected};
 use super::client_certificate::ToldCertificates;
 use super::denial::{Class, Denial, DenialCode};
@@ -34,7 +34,9 @@ use crate::secret::pseudonym::Pseudonyms;
 use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::body::Bodies;
+use crate::wire::fields::Fields;
 use crate::wire::networks::Networks;
+use crate::wire::request_head::RequestHead;
 use crate::wire::warning_throttle::WarningThrottle;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
@@ -107,18 +109,18 @@ impl GateService {
         inquiry: &Inquiry<'_>,
         verdict: &Verdict,
     ) -> Answer {
-        let mut response = self.render(dialect, inquiry, verdict);
-        self.record(entry_point, peer, inquiry, verdict, &mut response);
-        response
+        let response = self.render(dialect, inquiry, verdict);
+        self.recorded(entry_point, peer, inquiry, verdict, response)
     }
 
     /// Answers one request that came from `peer`.
     pub async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Answer {
         let (request, body) = request.into_parts();
-        let path = request.uri.path().strip_prefix(self.config.prefix.as_str());
-        if let Some(endpoint) = path.and_then(Endpoint::at) {
-            return self.answer_inquiry(endpoint, peer, &request).await;
+        let head = RequestHead::from(&request);
+        if let Some(endpoint) = self.endpoint(&head) {
+            return self.answer_inquiry(endpoint, peer, &head).await;
         }
+        let path = head.path().strip_prefix(self.config.prefix.as_str());
         // Boxed, as is all that waits for something: an answer from memory stays small.
         Box::pin(self.answer_elsewhere(path, peer.address, &request, body)).await
     }
@@ -201,7 +203,46 @@ impl GateService {
     }
 
     /// Answers a gateway's question.
-    async fn answer_inquiry(&self, endpoint: Endpoint<'_>, peer: Peer, request: &Parts) -> Answer {
+    async fn answer_inquiry(
+        &self,
+        endpoint: Endpoint<'_>,
+        peer: Peer,
+        request: &RequestHead<'_>,
+    ) -> Answer {
+        let dialect = endpoint.dialect;
+        let (inquiry, verdict) = self.judge(endpoint, peer, request).await;
+        self.concluded(dialect, peer, request, &inquiry, &verdict)
+    }
+
+    /// The endpoint of a request, where it is a gateway's question.
+    fn endpoint<'r>(&self, head: &RequestHead<'r>) -> Option<Endpoint<'r>> {
+        head.path().strip_prefix(self.config.prefix.as_str()).and_then(Endpoint::at)
+    }
+
+    /// Renders and records the answer to a gateway's question over HTTP.
+    fn concluded(
+        &self,
+        dialect: Dialect,
+        peer: Peer,
+        request: &RequestHead<'_>,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+    ) -> Answer {
+        let mut response = self.render(dialect, inquiry, verdict);
+        if request.method == Method::HEAD.as_str() && response.body().is_end_stream() {
+            // hyper leaves it out here, and some gateways wait for a body without it.
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        self.recorded(dialect.entry_point(), peer.address, inquiry, verdict, response)
+    }
+
+    /// Judges a gateway's question.
+    async fn judge<'r>(
+        &self,
+        endpoint: Endpoint<'_>,
+        peer: Peer,
+        request: &RequestHead<'r>,
+    ) -> (Inquiry<'r>, Verdict) {
         let dialect = endpoint.dialect;
         let mut inquiry = endpoint.read(request);
         let (proof, headers) = (&self.config.proof, inquiry.headers);
@@ -222,16 +263,10 @@ impl GateService {
         };
         if verdict.denied() == Some(DenialCode::UnknownRequirement) {
             // Not the query: a client's own query, with a credential in it, may have got there.
-            let parameter = requirement::misread(request.uri.query());
+            let parameter = requirement::misread(request.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
-        let mut response = self.render(dialect, &inquiry, &verdict);
-        if request.method == Method::HEAD && response.body().is_end_stream() {
-            // hyper leaves it out here, and some gateways wait for a body without it.
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        self.record(dialect.entry_point(), peer.address, &inquiry, &verdict, &mut response);
-        response
+        (inquiry, verdict)
     }
 
     /// The certificates that a proven gateway tells of.
@@ -239,7 +274,7 @@ impl GateService {
         &self,
         dialect: Dialect,
         is_gateway_certified: bool,
-        headers: &HeaderMap,
+        headers: Fields<'_>,
     ) -> ToldCertificates {
         let header = self.config.client_certificate_header.as_ref();
         let read = |header| dialect.certificate_form().read(headers, header);
@@ -305,9 +340,8 @@ impl GateService {
             }
             Verdict::Deny(_) => (StatusCode::UNAUTHORIZED, jwthenticator::BAD),
         };
-        let mut response = json(status, body.to_owned());
-        self.record(EntryPoint::Validate, peer, &inquiry, &verdict, &mut response);
-        response
+        let response = json(status, body.to_owned());
+        self.recorded(EntryPoint::Validate, peer, &inquiry, &verdict, response)
     }
 
     /// The readiness: the store answers, and every issuer has keys. Beside that, the way in which
@@ -325,51 +359,6 @@ impl GateService {
         let status = if store && keys { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, body)
     }
-
-    /// Records the answer: counts it, gives it the request's id, and writes it to the log where it
-    /// belongs.
-    fn record(
-        &self,
-        entry_point: EntryPoint,
-        peer: Option<IpAddr>,
-        inquiry: &Inquiry<'_>,
-        verdict: &Verdict,
-        response: &mut Answer,
-    ) {
-        self.metrics.verdict(entry_point, verdict.denied());
-        let is_logged = match (self.config.access_log, verdict) {
-            (AccessLog::All, _) | (AccessLog::Denied, Verdict::Deny(_)) => true,
-            (AccessLog::Off, _) | (AccessLog::Denied, Verdict::Allow(_)) => false,
-        };
-        let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
-        if is_logged {
-            let told = || self.config.gateways.client(peer, inquiry.headers);
-            let client = inquiry.line.client.or_else(told);
-            let (status, id, pseudonyms) =
-                (response.status(), id.as_ref(), &self.config.pseudonyms);
-            AccessLine { entry_point, client, inquiry, status, id, pseudonyms }.write(verdict);
-        }
-        if let Some(id) = id {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-    }
-
-    /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
-    fn request_id(&self, inquiry: &Inquiry<'_>, is_needed: bool) -> Option<HeaderValue> {
-        let given = inquiry.headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
-        if given.is_some() || !is_needed {
-            return given.cloned();
-        }
-        let mut bytes = [0; 16];
-        let filled = self.random.fill(&mut bytes);
-        filled.inspect_err(|error| error!(%error, "a request has no id")).ok()?;
-        HeaderValue::from_str(&format!("{:032x}", u128::from_be_bytes(bytes))).ok()
-    }
-}
-
-fn is_request_id(id: &[u8]) -> bool {
-    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"._~-".contains(b);
-    (1..=128).contains(&id.len()) && id.iter().all(in_alphabet)
 }
 
 fn is_get_or_head(request: &Parts) -> bool {

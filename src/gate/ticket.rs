@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -24,6 +23,7 @@ use super::inquiry::Inquiry;
 use crate::clock::UnixTime;
 use crate::opaque::{TICKET_PREFIX, Ticket, Tickets};
 use crate::token::{TokenError, Verified, Verifier};
+use crate::wire::fields::{FieldValue, Fields};
 
 /// The tickets that are accepted, and where in an address they stand.
 #[derive(Clone, Debug)]
@@ -80,9 +80,9 @@ impl AcceptedTickets {
         let Some(ticket) = ticket else { return Ok(None) };
         let has_other = [AUTHORIZATION.as_str(), API_KEY, PROOF]
             .iter()
-            .any(|name| inquiry.headers.contains_key(*name));
+            .any(|name| inquiry.headers.contains(name));
         let is_handshake =
-            told.method == Some("GET") && inquiry.headers.contains_key(SEC_WEBSOCKET_VERSION);
+            told.method == Some("GET") && inquiry.headers.contains(SEC_WEBSOCKET_VERSION.as_str());
         if has_other {
             Err(DenialCode::SeveralCredentials)
         } else if is_handshake {
@@ -147,9 +147,9 @@ fn query_values<'r>(target: &'r str, parameter: &str) -> impl Iterator<Item = &'
 }
 
 /// The names of the protocols that a handshake offers.
-fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',').map(str::trim))
+fn protocols<'r>(headers: Fields<'r>) -> impl Iterator<Item = &'r str> {
+    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL.as_str());
+    lines.filter_map(FieldValue::to_str).flat_map(|line| line.split(',').map(str::trim))
 }
 
 impl From<TicketRefused> for DenialCode {

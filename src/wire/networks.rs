@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use super::fields::Fields;
 use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -68,37 +68,46 @@ impl Networks {
     /// The client of a request that `peer` sent, where these are the networks of trusted gateways;
     /// `None` is a peer on a unix socket, which is this host. In `X-Forwarded-For` the last address
     /// counts that is no gateway's: a client could have written all that stands before it.
-    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn client<'h>(
+        &self,
+        peer: Option<IpAddr>,
+        headers: impl Into<Fields<'h>>,
+    ) -> Option<IpAddr> {
         match peer {
             Some(peer) if !self.holds(peer) => Some(peer.to_canonical()),
-            peer => self.forwarded(headers).or(peer),
+            peer => self.forwarded(headers.into()).or(peer),
         }
     }
 
     /// The client of a request whose gateway had it from `source`: that is the client itself, or a
     /// proxy among these, which names him. None where such a proxy sent a list that cannot be read.
-    pub fn client_of_source(&self, source: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn client_of_source<'h>(
+        &self,
+        source: Option<IpAddr>,
+        headers: impl Into<Fields<'h>>,
+    ) -> Option<IpAddr> {
+        let headers = headers.into();
         match source {
             Some(source) if !self.holds(source) => Some(source.to_canonical()),
-            _ if headers.contains_key(FORWARDED_FOR) => self.forwarded(headers),
+            _ if headers.contains(FORWARDED_FOR) => self.forwarded(headers),
             source => source.map(|source| source.to_canonical()),
         }
     }
 
     /// The client whom a gateway names that asks about his request. A gateway that is none of these
     /// is not believed, and is itself never the client; `None` is one that proved itself otherwise.
-    pub fn client_of_gateway(
+    pub fn client_of_gateway<'h>(
         &self,
         gateway: Option<IpAddr>,
-        headers: &HeaderMap,
+        headers: impl Into<Fields<'h>>,
     ) -> Option<IpAddr> {
-        gateway.is_none_or(|gateway| self.holds(gateway)).then(|| self.forwarded(headers))?
+        gateway.is_none_or(|gateway| self.holds(gateway)).then(|| self.forwarded(headers.into()))?
     }
 
-    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    fn forwarded(&self, headers: Fields<'_>) -> Option<IpAddr> {
         let mut farthest = None;
-        for line in headers.get_all(FORWARDED_FOR).iter().rev() {
-            for text in line.to_str().ok()?.rsplit(',') {
+        for line in headers.get_all(FORWARDED_FOR).rev() {
+            for text in line.to_str()?.rsplit(',') {
                 let address = address(text.trim())?;
                 if !self.holds(address) {
                     return Some(address);
@@ -123,6 +132,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]

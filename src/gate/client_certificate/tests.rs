@@ -1,7 +1,7 @@
 //! Forms of certificates, as real gateways write them: each value here was recorded from one.
 
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair};
@@ -93,7 +93,7 @@ fn two_lines_are_refused_and_an_empty_one_shows_nothing() {
         for value in values {
             headers.append(&name, HeaderValue::from_bytes(value).unwrap());
         }
-        CertificateForm::Der.read(&headers, &name)
+        CertificateForm::Der.read((&headers).into(), &name)
     };
     let good = base64.as_bytes();
     assert!(read(&[good]).is_ok_and(|found| found.is_some()));

@@ -1,6 +1,6 @@
 //! What is found in a request, and what is refused.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 

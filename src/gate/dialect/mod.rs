@@ -34,6 +34,8 @@ use super::requirement;
 use super::verdict::{Grant, Verdict};
 use crate::policy::canonical::Told;
 use crate::policy::canonical::headers::Family;
+use crate::wire::fields::FieldValue;
+use crate::wire::request_head::RequestHead;
 
 /// The gateways that are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +208,7 @@ impl Dialect {
 
     /// Reads the question of a gateway whose address demands nothing.
     pub fn read(self, request: &Parts) -> Inquiry<'_> {
-        Endpoint { dialect: self, demands: None, appended: 0 }.read(request)
+        Endpoint { dialect: self, demands: None, appended: 0 }.read(&request.into())
     }
 
     /// The answer in the gateway's language.
@@ -272,14 +274,14 @@ impl<'p> Endpoint<'p> {
     }
 
     /// Reads the gateway's question.
-    pub fn read<'r>(&self, request: &'r Parts) -> Inquiry<'r> {
+    pub fn read<'r>(&self, request: &RequestHead<'r>) -> Inquiry<'r> {
         let gateway = self.dialect.gateway();
         let demands = match gateway.demands {
-            Demands::Query => request.uri.query(),
+            Demands::Query => request.query(),
             Demands::Path => self.demands,
         };
         Inquiry {
-            headers: &request.headers,
+            headers: request.fields,
             requirement: requirement::from_query(demands),
             family: Some(gateway.family),
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
@@ -289,14 +291,13 @@ impl<'p> Endpoint<'p> {
     }
 
     /// The client's request line, where the gateway makes it its own, below the address.
-    fn line<'r>(&self, request: &'r Parts) -> Told<'r> {
-        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let target = request.uri.path_and_query().map(http::uri::PathAndQuery::as_str);
-        let start = request.uri.path().len() - self.appended;
+    fn line<'r>(&self, request: &RequestHead<'r>) -> Told<'r> {
+        let host = request.fields.get(HOST.as_str()).and_then(FieldValue::to_str);
+        let start = request.path().len() - self.appended;
         Told {
-            method: Some(request.method.as_str()),
-            host: host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)),
-            target: target.and_then(|target| target.get(start..)),
+            method: Some(request.method),
+            host: host.or(request.authority),
+            target: request.target.get(start..),
             ..Told::default()
         }
     }

@@ -45,7 +45,7 @@ fn a_path_names_one_gateway_to_the_letter() {
 
 fn read<T>(path: &str, then: impl FnOnce(Inquiry<'_>) -> T) -> T {
     let request = Request::put(path).header("Host", "app.test").body(()).unwrap().into_parts().0;
-    then(Endpoint::at(request.uri.path()).expect(path).read(&request))
+    then(Endpoint::at(request.uri.path()).expect(path).read(&(&request).into()))
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_question_tells_the_request_that_was_asked_about() {
     for dialect in Dialect::ALL {
         let question = dialect.question(&told, &["x".to_owned()]).unwrap().into_parts().0;
         let endpoint = Endpoint::at(question.uri.path()).expect("an endpoint");
-        let inquiry = endpoint.read(&question);
+        let inquiry = endpoint.read(&(&question).into());
         assert_eq!(canonical(&inquiry.told().unwrap()), Ok(expected.clone()), "{dialect:?}");
         assert_eq!(
             inquiry.path(),

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl Fixture {
             headers.append(PROOF, HeaderValue::from_str(proof).unwrap());
         }
         let inquiry = Inquiry {
-            headers: &headers,
+            headers: (&headers).into(),
             requirement: Ok(Requirement::default()),
             family: Some(&FORWARDED),
             line: Told::default(),

@@ -20,6 +20,7 @@ use crate::gate::requirement;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::{ENVOY, Family};
 use crate::policy::canonical::{Refusal, Told};
+use crate::wire::fields::Fields;
 use crate::wire::networks::Networks;
 
 /// The pseudo-headers that say the same as fields (RFC 9113, section 8.3.1).
@@ -159,7 +160,7 @@ impl AskedRequest {
             ..Told::default()
         };
         Inquiry {
-            headers: &self.headers,
+            headers: Fields::Map(&self.headers),
             requirement: self.requirement.clone(),
             family: Some(self.family),
             line,

@@ -18,9 +18,10 @@ use super::metadata;
 use crate::gate::denial::Denial;
 use crate::gate::grpc_denial;
 use crate::gate::verdict::Grant;
+use crate::wire::fields::Fields;
 
 /// The answer that lets a request pass.
-pub(super) fn allowed(grant: &Grant, client: &HeaderMap) -> CheckResponse {
+pub(super) fn allowed(grant: &Grant, client: Fields<'_>) -> CheckResponse {
     let (mut headers, mut headers_to_remove) = (Vec::new(), Vec::new());
     // How long an answer may be kept concerns a gateway that asks over HTTP alone.
     let identity = || grant.headers().iter().filter(|(name, _)| *name != CACHE_CONTROL);
@@ -30,8 +31,8 @@ pub(super) fn allowed(grant: &Grant, client: &HeaderMap) -> CheckResponse {
             Ok(_) | Err(_) => headers_to_remove.push(name.as_str().to_owned()),
         }
     }
-    let is_alias = |name: &&HeaderName| identity().any(|(own, _)| is_alias_of(name, own));
-    headers_to_remove.extend(client.keys().filter(is_alias).map(ToString::to_string));
+    let is_alias = |name: &&str| identity().any(|(own, _)| is_alias_of(name, own));
+    headers_to_remove.extend(client.names().filter(is_alias).map(str::to_owned));
     let ok = OkHttpResponse { headers, headers_to_remove };
     CheckResponse {
         status: Some(rpc::Status { code: Code::Ok as i32, message: String::new() }),
@@ -80,8 +81,8 @@ fn overwrite(name: &str, value: &str) -> config::HeaderValueOption {
 
 /// Returns whether an application could read a header under another one's name: CGI and its kin see
 /// one sign in place of all but letters and digits.
-fn is_alias_of(name: &HeaderName, own: &HeaderName) -> bool {
-    let (name, own) = (name.as_str().as_bytes(), own.as_str().as_bytes());
+fn is_alias_of(name: &str, own: &HeaderName) -> bool {
+    let (name, own) = (name.as_bytes(), own.as_str().as_bytes());
     let is_sign = |b: &u8| !b.is_ascii_alphanumeric();
     let is_like = |(a, b): (&u8, &u8)| a == b || (is_sign(a) && is_sign(b));
     name.len() == own.len() && name != own && name.iter().zip(own).all(is_like)

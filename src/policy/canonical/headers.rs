@@ -5,9 +5,8 @@
 //! and nothing that says otherwise may stand beside them: no second line, no list, no name with
 //! underscores, and no other family with another content.
 
-use http::{HeaderMap, HeaderName};
-
 use super::{Refusal, Told, canonical};
+use crate::wire::fields::Fields;
 
 /// A set of headers that one kind of gateway writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +69,12 @@ impl Family {
     ///
     /// # Errors
     /// The reason why the headers do not say one thing.
-    pub fn read<'t>(&self, headers: &'t HeaderMap, line: &Told<'t>) -> Result<Told<'t>, Refusal> {
+    pub fn read<'t>(
+        &self,
+        headers: impl Into<Fields<'t>>,
+        line: &Told<'t>,
+    ) -> Result<Told<'t>, Refusal> {
+        let headers = headers.into();
         refuse_aliases(headers)?;
         let told = self.told(headers, line)?;
         if self.is_lossy && told.target.is_some_and(has_lost_byte) {
@@ -82,7 +86,7 @@ impl Family {
         Ok(told)
     }
 
-    fn told<'t>(&self, headers: &'t HeaderMap, line: &Told<'t>) -> Result<Told<'t>, Refusal> {
+    fn told<'t>(&self, headers: Fields<'t>, line: &Told<'t>) -> Result<Told<'t>, Refusal> {
         let value = |name: Option<&str>, line| match name {
             Some(name) => one(headers, name),
             None => Ok(line),
@@ -98,8 +102,8 @@ impl Family {
 
     /// Checks that the headers of this family, as far as there are any, describe the request that
     /// `told` describes.
-    fn check_agreement<'t>(&self, headers: &'t HeaderMap, told: &Told<'t>) -> Result<(), Refusal> {
-        if !self.names().any(|name| headers.contains_key(name)) {
+    fn check_agreement<'t>(&self, headers: Fields<'t>, told: &Told<'t>) -> Result<(), Refusal> {
+        if !self.names().any(|name| headers.contains(name)) {
             return Ok(());
         }
         let said = self.told(headers, told)?;
@@ -122,25 +126,19 @@ impl Family {
 
 /// Refuses the name of such a header with an underscore for a dash: many applications, and nginx's
 /// own variables, take one for the other.
-fn refuse_aliases(headers: &HeaderMap) -> Result<(), Refusal> {
+fn refuse_aliases(headers: Fields<'_>) -> Result<(), Refusal> {
     let describes = |name: &str| {
         let mut names = FAMILIES.into_iter().flat_map(|family| family.names());
-        names.any(|own| own == name)
+        names.any(|own| own.eq_ignore_ascii_case(name))
     };
-    let is_alias = |name: &HeaderName| {
-        name.as_str().contains('_') && describes(&name.as_str().replace('_', "-"))
-    };
-    if headers.keys().any(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
+    let is_alias = |name: &str| name.contains('_') && describes(&name.replace('_', "-"));
+    if headers.names().any(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
 }
 
 /// The value of a header that may come once. An empty one tells nothing.
-fn one<'t>(headers: &'t HeaderMap, name: &str) -> Result<Option<&'t str>, Refusal> {
-    let mut lines = headers.get_all(name).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
-    if lines.next().is_some() {
-        return Err(Refusal::Duplicate);
-    }
-    let text = line.to_str().map_err(|_| Refusal::BadByte)?;
+fn one<'t>(headers: Fields<'t>, name: &str) -> Result<Option<&'t str>, Refusal> {
+    let Some(line) = headers.one(name).map_err(|_| Refusal::Duplicate)? else { return Ok(None) };
+    let text = line.to_str().ok_or(Refusal::BadByte)?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 

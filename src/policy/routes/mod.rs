@@ -26,6 +26,7 @@ pub use near::Difference;
 pub use pattern::{BadPattern, PathPattern};
 
 use super::canonical::{Authority, CanonicalPath, Refusal};
+use pattern::Segment;
 use trie::Trie;
 
 /// The routes of all hosts. `T` is what a route stands for.
@@ -53,6 +54,9 @@ struct PathIndex {
     exact: Trie<usize>,
     /// The same without letter case; routes that differ only in it are one here.
     folded: Trie<Vec<usize>>,
+    /// True where a word of a route is not in small letters of ASCII. Where none is, a path in such letters
+    /// is read alike by everybody.
+    has_other_letters: bool,
 }
 
 /// Two routes of one host name the same path.
@@ -106,7 +110,8 @@ impl<T> RouteIndex<T> {
     ) -> Result<Option<&Place<T>>, Refusal> {
         let Some(paths) = self.paths(&authority.host)? else { return Ok(None) };
         let found = paths.exact(path.as_str());
-        if !paths.is_same_in_other_letters(path.as_str(), found) {
+        let has_letters = paths.has_other_letters || !is_small(path.as_str());
+        if has_letters && !paths.is_same_in_other_letters(path.as_str(), found) {
             return Err(Refusal::LetterCase);
         }
         let place = found.map(|number| &self.places[number]);
@@ -150,6 +155,9 @@ impl PathIndex {
             return Err(NamedTwice(pattern.to_string()));
         }
         self.folded.place(pattern, folded).get_or_insert_default().push(number);
+        let is_other =
+            |segment: &Segment| matches!(segment, Segment::Word(word) if !is_small(word));
+        self.has_other_letters |= pattern.segments().iter().any(is_other);
         Ok(())
     }
 
@@ -177,10 +185,14 @@ impl PathIndex {
     }
 
     fn in_any_letters(&self, path: &str) -> Option<&Vec<usize>> {
-        let is_small = path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
-        let small = if is_small { Cow::Borrowed(path) } else { Cow::Owned(folded(path)) };
+        let small = if is_small(path) { Cow::Borrowed(path) } else { Cow::Owned(folded(path)) };
         self.folded.find(small.strip_prefix('/').unwrap_or_default())
     }
+}
+
+/// Returns whether all letters of a text are small ones of ASCII.
+fn is_small(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase())
 }
 
 /// A text without letter case.

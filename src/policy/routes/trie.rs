@@ -4,12 +4,16 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::pattern::{PathPattern, Segment};
 
 /// The paths below one node, and what they stand for.
 #[derive(Clone, Debug)]
 pub(super) struct Trie<V> {
-    words: HashMap<String, Trie<V>>,
+    /// A fast hash without a secret key: the words are the operator's, and a client who looks up others
+    /// fills no table.
+    words: HashMap<String, Trie<V>, FixedState>,
     parameter: Option<Box<Trie<V>>>,
     end: Option<V>,
     below: Option<V>,
@@ -17,7 +21,7 @@ pub(super) struct Trie<V> {
 
 impl<V> Default for Trie<V> {
     fn default() -> Self {
-        Self { words: HashMap::new(), parameter: None, end: None, below: None }
+        Self { words: HashMap::default(), parameter: None, end: None, below: None }
     }
 }
 

@@ -126,7 +126,7 @@ fn parts(message: &Message) -> Option<Parts> {
 /// The client's request, read as the gate's endpoint reads it.
 fn told(question: &Parts) -> Result<Told<'_>, Refusal> {
     let endpoint = Endpoint::at(question.uri.path()).ok_or(Refusal::NoPath)?;
-    endpoint.read(question).told()
+    endpoint.read(&question.into()).told()
 }
 
 fn judge(question: &Parts, reading: &Reading) -> Result<Option<&'static str>, Refusal> {
