@@ -8,6 +8,7 @@ pub(crate) mod deserialization;
 pub mod fields;
 pub(crate) mod file;
 pub(crate) mod grpc;
+pub mod http1;
 pub mod https;
 pub mod networks;
 pub mod request_head;

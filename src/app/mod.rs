@@ -6,6 +6,7 @@ mod audit;
 mod authnzerver;
 mod basic;
 mod ext_authz;
+mod gate_heads;
 mod gate_parts;
 mod invalidation;
 mod issuer;
@@ -42,6 +43,7 @@ use crate::telemetry::lost;
 use crate::telemetry::metrics::{Exposition, Registry};
 use crate::token::{KeyRing, SigningRing, Verifier, watch_key_file};
 use ext_authz::BoundExtAuthz;
+use gate_heads::GateHeads;
 use gate_parts::GateParts;
 use issuer::Shared;
 pub use issuer::{BoundIssuer, IssuerApp, serve_grpc};
@@ -280,11 +282,13 @@ impl Bound {
             tokio::spawn(issuer.run(gate, gate_prefix, shutdown))
         });
         let calls = ext_authz.serve(Arc::clone(&service), &shutdown);
+        let heads = GateHeads { service: Arc::clone(&service), is_certified };
         let answer = move |address, request| {
             let service = Arc::clone(&service);
             async move { service.answer(Peer { address, is_certified }, request).await }
         };
-        let report = async { tokio::join!(gate.serve(answer, &shutdown), calls).0 };
+        let report =
+            async { tokio::join!(gate.serve_with(Some(heads), answer, &shutdown), calls).0 };
         let report = match issuing {
             None => report.await,
             // Half of a service is worse than none: a gateway would lead logins nowhere.

@@ -219,6 +219,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
         max_headers: reader.get(settings::MAX_HEADERS),
         idle_timeout: reader.get(settings::IDLE_TIMEOUT),
         socket_mode: reader.get(settings::SOCKET_MODE),
+        hot_loop: reader.get(settings::HOT_LOOP),
         pseudonyms: audit::pseudonyms(reader),
         ..Limits::default()
     }

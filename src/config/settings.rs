@@ -274,6 +274,8 @@ settings! {
         TRUSTED_PROXIES and GATEWAY_NETWORKS may have all; 0: a quarter of MAX_CONNECTIONS";
     MAX_HEADERS: usize = whole(1, 65_535), "number", "1024",
         "Header lines of one request; more are answered 431";
+    HOT_LOOP: bool = boolean, "true or false", "true",
+        "Answer the gate's usual requests over HTTP/1.1 in a loop in front of hyper; false: by hyper alone";
     IDLE_TIMEOUT: Duration = seconds(1.0, 86_400.0), "seconds", "120",
         "The longest time of a connection without a request";
     SHUTDOWN_GRACE: Duration = seconds(0.0, 3_600.0), "seconds", "30",

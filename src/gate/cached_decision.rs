@@ -14,6 +14,7 @@
 
 mod basis;
 mod compute;
+mod first_level;
 mod key;
 mod kinds;
 mod validity;
@@ -46,10 +47,13 @@ use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
 use basis::{Basis, Presented};
+use first_level::FirstLevel;
 use validity::Validity;
 
 /// No answer is kept on its way.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// The first level has this part of the room: one in so many bytes.
+const FIRST_LEVEL_SHARE: u64 = 8;
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
 /// The time that a check of a password may take, with its wait for a thread that hashes.
@@ -65,6 +69,8 @@ pub struct CachedDecision {
     /// The headers of the answer: the identity for the application, and that the answer must not be
     /// kept.
     pub headers: HeaderMap,
+    /// The same as lines of a head in HTTP/1.1, each with its end.
+    lines: Box<[u8]>,
     /// The reading of the session or of the account, where the decision depends on one.
     read: Option<StoreRead>,
     /// What it rests on beside the session.
@@ -126,6 +132,8 @@ pub struct DecisionCache {
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
+    /// What this thread was asked for before; a part of the room.
+    first_level: FirstLevel<Arc<CachedDecision>>,
     cache: Cache<CacheKey, Arc<CachedDecision>>,
     single_flight: SingleFlight<CacheKey, Outcome>,
     metrics: GateMetrics,
@@ -141,8 +149,10 @@ impl DecisionCache {
         clock: Arc<dyn Clock>,
         metrics: GateMetrics,
     ) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let first_level = FirstLevel::new(config.bytes / FIRST_LEVEL_SHARE, threads);
         let cache = Cache::builder()
-            .max_capacity(config.bytes)
+            .max_capacity(config.bytes - config.bytes / FIRST_LEVEL_SHARE)
             .weigher(|_, decision: &Arc<CachedDecision>| decision.memory_size())
             .build();
         // An answer that is already old when it is read is fresh for so much less.
@@ -164,6 +174,7 @@ impl DecisionCache {
             upstream: None,
             config,
             clock,
+            first_level,
             cache,
             single_flight: SingleFlight::default(),
             metrics,
@@ -215,7 +226,7 @@ impl DecisionCache {
     /// The number of decisions in the cache, and their estimated memory in bytes; both as of the
     /// last maintenance.
     pub fn size(&self) -> (u64, u64) {
-        (self.cache.entry_count(), self.cache.weighted_size())
+        (self.cache.entry_count(), self.cache.weighted_size() + self.first_level.bytes())
     }
 
     /// Decides about a token, a handle or an API key: from the cache where its entry is valid.
@@ -224,6 +235,15 @@ impl DecisionCache {
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str) -> Outcome {
         let kind = self.kind_of(credential);
+        if let Some(found) = self.first_level.get(kind, credential)
+            && self.validity(&found.decision, self.clock.monotonic()) == Validity::Valid
+        {
+            if let Some(key) = found.told {
+                self.cache.get(&key);
+            }
+            self.metrics.cache(CacheOutcome::Hit);
+            return Ok(found.decision);
+        }
         let mut timeout = self.config.store_timeout;
         if let (CredentialKind::Introspected(_), Some(issuers)) = (kind, &self.introspection) {
             timeout = timeout.saturating_add(issuers.longest_wait());
@@ -254,6 +274,9 @@ impl DecisionCache {
         if let Some(kept) = self.cache.get(&key)
             && self.validity(&kept, asked) == Validity::Valid
         {
+            if let Presented::Text(credential) = presented {
+                self.first_level.insert(key, credential, &kept);
+            }
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }
@@ -321,6 +344,11 @@ impl CachedDecision {
             Basis::ApiKey(bounds) => Some(bounds),
             _ => None,
         }
+    }
+
+    /// The headers of the answer, as lines of a head in HTTP/1.1.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.lines
     }
 
     fn memory_size(&self) -> u32 {

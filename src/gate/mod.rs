@@ -252,6 +252,11 @@ impl Gate {
             return Ok(anonymous);
         }
         let decision = self.authenticate(ticket, inquiry, mode).await?;
+        if at.is_none() && !demands_more {
+            let session = decision.session.as_ref();
+            read_only::check(&self.read_only, &decision.token, session, inquiry)?;
+            return Ok(Identity::Known(decision));
+        }
         let (facts, assumed) = (self.facts(&decision, inquiry), mode.assumed());
         let facts = match at {
             Some((policy, route, request)) => policy.facts_at(route, request, facts),

@@ -22,7 +22,7 @@ impl Gate {
         inquiry: &Inquiry<'_>,
     ) -> Result<(), DenialCode> {
         let binding = self.decisions.sessions().binding();
-        match session {
+        match session.filter(|_| !binding.is_none()) {
             Some(session) => Ok(binding.check(&session.device, &inquiry.shown_client())?),
             None => Ok(()),
         }

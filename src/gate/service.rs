@@ -1,6 +1,7 @@
 //! The gate over HTTP: its routes, its access log, and all that its answers have in common.
 
 mod answers;
+mod head;
 mod record;
 
 use std::net::IpAddr;
@@ -212,11 +213,6 @@ impl GateService {
         let dialect = endpoint.dialect;
         let (inquiry, verdict) = self.judge(endpoint, peer, request).await;
         self.concluded(dialect, peer, request, &inquiry, &verdict)
-    }
-
-    /// The endpoint of a request, where it is a gateway's question.
-    fn endpoint<'r>(&self, head: &RequestHead<'r>) -> Option<Endpoint<'r>> {
-        head.path().strip_prefix(self.config.prefix.as_str()).and_then(Endpoint::at)
     }
 
     /// Renders and records the answer to a gateway's question over HTTP.

@@ -147,7 +147,7 @@ fn query_values<'r>(target: &'r str, parameter: &str) -> impl Iterator<Item = &'
 }
 
 /// The names of the protocols that a handshake offers.
-fn protocols<'r>(headers: Fields<'r>) -> impl Iterator<Item = &'r str> {
+fn protocols(headers: Fields<'_>) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL.as_str());
     lines.filter_map(FieldValue::to_str).flat_map(|line| line.split(',').map(str::trim))
 }

@@ -64,6 +64,14 @@ impl Grant {
         }
     }
 
+    /// The same as ready lines of an answer, where they are kept.
+    pub(super) fn lines(&self) -> Option<&[u8]> {
+        match &self.identity {
+            Identity::Known(decision) => Some(decision.lines()),
+            Identity::Public(_) | Identity::Anonymous(_) => None,
+        }
+    }
+
     /// The user, where it is known.
     pub fn user(&self) -> Option<&str> {
         match &self.identity {

@@ -12,6 +12,7 @@ use super::accept_error::{EXHAUSTED_BACKOFF, is_connection_error};
 use super::connection::Protocols;
 use super::connection_registry::{ConnectionRegistry, Phase};
 use super::drain::{DrainReport, drain};
+use super::hot_loop::{HeadService, HyperAlone};
 use super::listener::Listeners;
 use super::shutdown::Shutdown;
 use super::stream::{Socket, peer};
@@ -25,7 +26,7 @@ impl Listeners {
     /// connection has a task of its own.
     ///
     /// If the returned future is dropped, every connection is aborted.
-    pub async fn serve<A, F, B>(mut self, answer: A, shutdown: &Shutdown) -> DrainReport
+    pub async fn serve<A, F, B>(self, answer: A, shutdown: &Shutdown) -> DrainReport
     where
         A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
@@ -33,7 +34,26 @@ impl Listeners {
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
+        self.serve_with(None::<HyperAlone>, answer, shutdown).await
+    }
+
+    /// The same, with `head_service` in front of hyper, where there is one and the limits have the hot loop on.
+    pub async fn serve_with<S, A, F, B>(
+        mut self,
+        head_service: Option<S>,
+        answer: A,
+        shutdown: &Shutdown,
+    ) -> DrainReport
+    where
+        S: HeadService,
+        A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body + Default + Send + 'static,
+        B::Data: Send,
+        B::Error: std::error::Error + Send + Sync,
+    {
         let limits = self.limits();
+        let head_service = head_service.filter(|_| limits.hot_loop);
         let by_address =
             |total, share| Budget::with_addresses(total, share, limits.gateways.clone());
         let heads = by_address(limits.unfinished_heads, limits.unfinished_heads / 4);
@@ -54,11 +74,12 @@ impl Listeners {
                 tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                 return;
             };
-            let (answer, tls) = (answer.clone(), tls.clone());
+            let (services, tls) = ((head_service.clone(), answer.clone()), tls.clone());
+            let (head_service, answer) = services;
             let (protocols, answer) =
                 (Arc::clone(&protocols), move |request| answer(peer, request));
             registry.spawn(permit, peer, |state| async move {
-                protocols.run(socket, tls, state, answer).await;
+                protocols.run(socket, tls, state, (head_service, answer)).await;
                 drop(reservation);
             });
         };

@@ -15,7 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::Limits;
 use super::connection_registry::{ConnectionState, InFlight, Phase};
 use super::heads::memory_of;
-use super::stream::{Protocol, Socket, Stream};
+use super::hot_loop::{self, HeadService};
+use super::stream::{Protocol, Socket, Stream, peer};
 use super::tls::Tls;
 use crate::wire::BodyRead;
 
@@ -78,22 +79,33 @@ impl Protocols {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn run<A, F, B>(
+    pub(super) async fn run<S, A, F, B>(
         self: Arc<Self>,
         socket: Socket,
         tls: Option<Arc<Tls>>,
         state: Arc<ConnectionState>,
-        answer: A,
+        (head_service, answer): (Option<S>, A),
     ) where
+        S: HeadService,
         A: Fn(Request<Incoming>) -> F + Send + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
+        let peer = peer(&socket);
         let opening = Stream::open(socket, tls, Arc::clone(&state), self.head_bytes);
         let opened = state.drive(pin!(opening), Phase::Finishing, |_, _| ()).await;
         let Some(Ok(Some((stream, protocol)))) = opened else { return };
+        let stream = match head_service {
+            Some(service) if protocol == Protocol::Http1 => {
+                let answering = pin!(hot_loop::run(stream, &state, peer, &service));
+                let end = state.drive(answering, Phase::Aborted, |_, _| ()).await;
+                let Some(Ok(Some(stream))) = end else { return };
+                stream
+            }
+            _ => stream,
+        };
         let service = counted(Arc::clone(&state), answer, self.request);
         let io = TokioIo::new(stream);
         let end = match protocol {

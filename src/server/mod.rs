@@ -26,6 +26,7 @@ mod connection;
 mod connection_registry;
 mod drain;
 mod heads;
+mod hot_loop;
 mod listener;
 mod shutdown;
 mod stream;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use drain::DrainReport;
+pub use hot_loop::HeadService;
 pub use listener::{BindError, Listeners};
 pub use shutdown::{Shutdown, signals};
 pub use tls::{Tls, TlsError, TlsFile, TlsFiles, TlsMetrics};
@@ -107,6 +109,8 @@ pub struct Limits {
     pub pings: bool,
     /// Permission bits of unix sockets, as in `0o660`.
     pub socket_mode: u32,
+    /// True where heads are answered in front of hyper, by listeners whose service can.
+    pub hot_loop: bool,
     /// The words that the log has in place of clients' addresses.
     pub pseudonyms: Pseudonyms,
 }
@@ -145,6 +149,7 @@ impl Default for Limits {
             max_bodies: 32,
             pings: false,
             socket_mode: 0o660,
+            hot_loop: true,
             pseudonyms: Pseudonyms::default(),
         }
     }

@@ -120,6 +120,18 @@ impl Stream {
         Ok(Some((Self { socket, ahead, state, reading, max_head_bytes, discard }, protocol)))
     }
 
+    /// Puts back what was read, for whoever reads next. It is counted again when it is read.
+    pub(super) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.ahead = if self.ahead.is_empty() {
+            bytes.into()
+        } else {
+            [&bytes, &*self.ahead].concat().into()
+        };
+        if let Reading::Http1(head) = &mut self.reading {
+            *head = Http1Head::default();
+        }
+    }
+
     /// Takes note of what was read, and of the memory that an unfinished head takes with it.
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let reserved = match &mut self.reading {

@@ -79,6 +79,11 @@ impl SessionBinding {
         if lacks_agent || lacks_address { Err(NotBound::NotTold) } else { Ok(()) }
     }
 
+    /// Returns whether sessions are bound to nothing.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
     /// Checks that a session that was opened from this device is used by the same client.
     ///
     /// # Errors

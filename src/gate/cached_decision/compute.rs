@@ -22,6 +22,7 @@ use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
 use crate::token::Verified;
+use crate::wire::http1;
 
 /// A credential that is good by itself; its session is not read yet.
 struct VerifiedCredential<'c> {
@@ -174,7 +175,8 @@ impl DecisionCache {
         };
         let (headers, signed) = self.headers(&verified, session.as_ref())?;
         let VerifiedCredential { token, basis, .. } = verified;
-        Ok(Arc::new(CachedDecision { token, session, headers, read, basis, signed }))
+        let lines = http1::lines(&headers).into();
+        Ok(Arc::new(CachedDecision { token, session, headers, lines, read, basis, signed }))
     }
 
     /// The headers of the answer, and the signer of the token among them.

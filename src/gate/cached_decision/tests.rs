@@ -162,10 +162,13 @@ impl Fixture {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
     }
 
-    /// A token whose decision is in the cache.
+    /// A token whose decision is in both levels of the cache.
     async fn cached(&self, id: &str, lifetime: u64) -> String {
         let token = self.token(id, lifetime).await;
-        assert_eq!(self.outcome(&token).await, Ok(()));
+        for is_in_first_level in [false, true] {
+            assert_eq!(self.outcome(&token).await, Ok(()));
+            assert_eq!(self.decisions.first_level.holds(&token), is_in_first_level);
+        }
         token
     }
 
@@ -245,6 +248,18 @@ async fn a_session_of_another_user_is_no_session() {
     assert_eq!(fixture.outcome(&stolen).await, Err(DenialCode::SessionUnknown));
     let nobody = fixture.signer.sign(&json!({"sid": "s", "exp": NOW + 600})).unwrap();
     assert_eq!(fixture.outcome(&nobody).await, Err(DenialCode::BadClaim));
+}
+
+/// The wall clock is set back after a token was refused: what remembers it forgot it then.
+#[tokio::test]
+async fn what_was_refused_is_not_good_again_where_a_clock_is_set_back() {
+    let fixture = usual();
+    let token = fixture.cached("s", 600).await;
+    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+    fixture.clock.advance(STALENESS);
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
+    fixture.clock.set_wall(UnixTime::from_secs(NOW));
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod bind;
 mod drain;
+mod hot_loop;
 mod http;
 mod idle_clients;
 mod memory;

@@ -1,0 +1,29 @@
+//! The gate as the service of the hot loop.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::gate::gateway_proof::Peer;
+use crate::gate::service::GateService;
+use crate::server::HeadService;
+use crate::wire::request_head::RequestHead;
+
+/// The gate in front of hyper.
+#[derive(Clone, Debug)]
+pub(super) struct GateHeads {
+    pub(super) service: Arc<GateService>,
+    /// True where the listener demands certificates.
+    pub(super) is_certified: bool,
+}
+
+impl HeadService for GateHeads {
+    async fn answer(
+        &self,
+        address: Option<IpAddr>,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let peer = Peer { address, is_certified: self.is_certified };
+        self.service.answer_head(peer, head, out).await
+    }
+}

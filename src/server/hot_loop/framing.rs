@@ -1,0 +1,85 @@
+//! Which requests the loop answers: pure.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Request, Status};
+
+use crate::wire::fields;
+use crate::wire::request_head::RequestHead;
+
+/// The fields of a head; more are hyper's.
+const MAX_FIELDS: usize = 64;
+/// The bytes of a target; more are hyper's.
+const MAX_TARGET: usize = 8 << 10;
+
+/// Room for the fields of one head.
+pub(super) struct Fields<'b>([MaybeUninit<Header<'b>>; MAX_FIELDS]);
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self([const { MaybeUninit::uninit() }; MAX_FIELDS])
+    }
+}
+
+/// The beginning of what came.
+pub(super) enum Next<'b> {
+    /// No whole head, as far as it goes.
+    Partial,
+    /// Something that is hyper's, be it good or not.
+    Unusual,
+    /// The head of a request without a body, and its length.
+    Head(RequestHead<'b>, usize),
+}
+
+/// Reads the head at the beginning of these bytes.
+pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut Fields<'b>) -> Next<'b> {
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut fields.0) {
+        Ok(Status::Partial) => Next::Partial,
+        Err(_) => Next::Unusual,
+        Ok(Status::Complete(length)) => {
+            let (Some(method), Some(target), Some(1)) =
+                (request.method, request.path, request.version)
+            else {
+                return Next::Unusual;
+            };
+            let list: &'b [Header<'b>] = request.headers;
+            if method == "CONNECT" || !is_plain_target(target) || !have_no_body(list) {
+                return Next::Unusual;
+            }
+            let fields = fields::Fields::List(list);
+            Next::Head(RequestHead { method, target, authority: None, fields }, length)
+        }
+    }
+}
+
+/// Returns whether a target is a path with perhaps a query, of characters that every parser of URLs takes.
+fn is_plain_target(target: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%?=&+,:;@!$'()*".contains(&byte);
+    target.starts_with('/') && target.len() <= MAX_TARGET && target.bytes().all(is_plain)
+}
+
+/// Returns whether nothing is said of a body, of the connection or of another protocol, but for what says nothing: a
+/// `Content-Length: 0` and a `Connection: keep-alive` (RFC 9112, sections 6 and 9).
+fn have_no_body(list: &[Header<'_>]) -> bool {
+    let (mut lengths, mut connections) = (0, 0);
+    list.iter().all(|Header { name, value }| {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            2 => !is("te"),
+            6 => !is("expect"),
+            7 => !is("upgrade") && !is("trailer"),
+            10 if is("connection") => {
+                connections += 1;
+                connections == 1 && value.eq_ignore_ascii_case(b"keep-alive")
+            }
+            14 if is("content-length") => {
+                lengths += 1;
+                lengths == 1 && *value == b"0"
+            }
+            17 => !is("transfer-encoding"),
+            _ => true,
+        }
+    })
+}

@@ -1,0 +1,170 @@
+//! The loop in front of hyper, for HTTP/1.1: it reads heads and answers them from one buffer into another, without the
+//! bookkeeping that a general server needs.
+//!
+//! It answers requests that have no body and nothing unusual in their framing, if its service takes them. All else is
+//! hyper's, for the rest of the connection and with all bytes that were read: so there is one place that knows bodies,
+//! upgrades, errors and the end of a connection. Both read heads by the same parser.
+
+mod framing;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+
+use super::connection_registry::ConnectionState;
+use super::stream::Stream;
+use crate::wire::request_head::RequestHead;
+use framing::{Fields, Next};
+
+/// The room for heads: most fit. A head that is longer than the most is hyper's.
+const USUAL_INPUT: usize = 4 << 10;
+const MAX_INPUT: usize = 16 << 10;
+/// The bytes of answers that are kept for one write.
+const MAX_OUTPUT: usize = 16 << 10;
+
+/// A service of requests that have no body, for the loop in front of hyper.
+pub trait HeadService: Clone + Send + Sync + 'static {
+    /// Answers one request that came from `peer`, `None` for a unix socket: appends the whole answer to `out`. Returns
+    /// false, and appends nothing, where the request is left to hyper.
+    fn answer(
+        &self,
+        peer: Option<IpAddr>,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> impl Future<Output = bool> + Send;
+}
+
+/// No such service: every connection is hyper's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HyperAlone;
+
+impl HeadService for HyperAlone {
+    async fn answer(&self, _: Option<IpAddr>, _: &RequestHead<'_>, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+/// Answers requests until one is hyper's. Returns the stream, in which is again what was read of it; `None` where the
+/// client closed the connection between two requests.
+pub(super) async fn run<S: HeadService>(
+    mut stream: Stream,
+    state: &Arc<ConnectionState>,
+    peer: Option<IpAddr>,
+    service: &S,
+) -> io::Result<Option<Stream>> {
+    let mut buffers = Buffers { input: Vec::with_capacity(USUAL_INPUT), output: Vec::new() };
+    loop {
+        let step = buffers.answer_all(state, peer, service).await;
+        if !buffers.output.is_empty() {
+            stream.write_all(&buffers.output).await?;
+            stream.flush().await?;
+            buffers.output.clear();
+        }
+        match step {
+            Step::HandOver => break,
+            Step::Write => continue,
+            Step::Read => {}
+        }
+        match read_more(&mut stream, state, &mut buffers.input).await? {
+            Read::More => {}
+            Read::End if buffers.input.is_empty() => {
+                stream.shutdown().await?;
+                return Ok(None);
+            }
+            Read::End | Read::Draining => break,
+        }
+    }
+    stream.put_back(buffers.input);
+    Ok(Some(stream))
+}
+
+/// What came and is not answered yet, and answers that are not written yet.
+struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// The next step of the loop.
+enum Step {
+    /// More has to come.
+    Read,
+    /// There is enough to write.
+    Write,
+    /// The next request is hyper's.
+    HandOver,
+}
+
+impl Buffers {
+    /// Answers the requests that came whole.
+    async fn answer_all<S: HeadService>(
+        &mut self,
+        state: &Arc<ConnectionState>,
+        peer: Option<IpAddr>,
+        service: &S,
+    ) -> Step {
+        let mut answered = 0;
+        let step = loop {
+            let mut fields = Fields::default();
+            let rest = &self.input[answered..];
+            let (head, length) = match framing::read(rest, &mut fields) {
+                Next::Partial if rest.len() >= MAX_INPUT => break Step::HandOver,
+                Next::Partial => break Step::Read,
+                Next::Unusual => break Step::HandOver,
+                Next::Head(head, length) => (head, length),
+            };
+            if state.is_draining() {
+                // Hyper says that its answer is the last.
+                break Step::HandOver;
+            }
+            let _in_flight = state.start_http1();
+            if !service.answer(peer, &head, &mut self.output).await {
+                break Step::HandOver;
+            }
+            answered += length;
+            if self.output.len() >= MAX_OUTPUT {
+                break Step::Write;
+            }
+        };
+        self.input.drain(..answered);
+        step
+    }
+}
+
+/// The outcome of a read.
+enum Read {
+    More,
+    End,
+    /// The server drains: from here on hyper says when the connection ends.
+    Draining,
+}
+
+/// Reads what is there, or waits for it.
+async fn read_more(
+    stream: &mut Stream,
+    state: &ConnectionState,
+    input: &mut Vec<u8>,
+) -> io::Result<Read> {
+    poll_fn(|cx| {
+        if state.is_draining() {
+            return Poll::Ready(Ok(Read::Draining));
+        }
+        if input.capacity() - input.len() < USUAL_INPUT / 4 {
+            input.reserve(USUAL_INPUT);
+        }
+        let before = input.len();
+        // A vector's spare room is filled by way of its own length, which grows by what came.
+        input.resize(input.capacity().min(before + USUAL_INPUT), 0);
+        let mut room = ReadBuf::new(&mut input[before..]);
+        let polled = Pin::new(&mut *stream).poll_read(cx, &mut room);
+        let read = room.filled().len();
+        input.truncate(before + read);
+        ready!(polled)?;
+        Poll::Ready(Ok(if read == 0 { Read::End } else { Read::More }))
+    })
+    .await
+}
