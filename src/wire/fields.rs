@@ -63,9 +63,17 @@ impl<'r> Fields<'r> {
     /// # Errors
     /// [`Repeated`], if it came several times.
     pub fn one(self, name: &str) -> Result<Option<FieldValue<'r>>, Repeated> {
-        let mut values = self.get_all(name);
-        let first = values.next();
-        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+        let (first, has_more) = match self {
+            Self::Map(map) => {
+                let mut values = map.get_all(name).iter();
+                (values.next().map(FieldValue::from), values.next().is_some())
+            }
+            Self::List(list) => {
+                let mut values = list.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+                (values.next().map(|field| FieldValue(field.value)), values.next().is_some())
+            }
+        };
+        if has_more { Err(Repeated) } else { Ok(first) }
     }
 
     /// All values of the field `name`, in the order in which they came.

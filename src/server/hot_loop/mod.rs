@@ -10,11 +10,11 @@ mod framing;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::connection_registry::ConnectionState;
 use super::stream::Stream;
@@ -149,21 +149,16 @@ async fn read_more(
     state: &ConnectionState,
     input: &mut Vec<u8>,
 ) -> io::Result<Read> {
+    if input.capacity() - input.len() < USUAL_INPUT / 4 {
+        input.reserve(USUAL_INPUT);
+    }
+    let mut reading = pin!(stream.read_buf(input));
+    // A new phase wakes this task, and is seen before more is read.
     poll_fn(|cx| {
         if state.is_draining() {
             return Poll::Ready(Ok(Read::Draining));
         }
-        if input.capacity() - input.len() < USUAL_INPUT / 4 {
-            input.reserve(USUAL_INPUT);
-        }
-        let before = input.len();
-        // A vector's spare room is filled by way of its own length, which grows by what came.
-        input.resize(input.capacity().min(before + USUAL_INPUT), 0);
-        let mut room = ReadBuf::new(&mut input[before..]);
-        let polled = Pin::new(&mut *stream).poll_read(cx, &mut room);
-        let read = room.filled().len();
-        input.truncate(before + read);
-        ready!(polled)?;
+        let read = ready!(reading.as_mut().poll(cx))?;
         Poll::Ready(Ok(if read == 0 { Read::End } else { Read::More }))
     })
     .await

@@ -117,7 +117,9 @@ impl Tls {
 
     /// Reads the files again and again, for as long as it is polled.
     pub(super) async fn watch(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(READ_EVERY);
+        // They were read when this was made.
+        let first = tokio::time::Instant::now() + READ_EVERY;
+        let mut ticks = tokio::time::interval_at(first, READ_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
