@@ -132,7 +132,7 @@ pub struct DecisionCache {
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
-    /// What this thread was asked for before; a part of the room.
+    /// The decisions that each thread was asked for before; a part of the room.
     first_level: FirstLevel<Arc<CachedDecision>>,
     cache: Cache<CacheKey, Arc<CachedDecision>>,
     single_flight: SingleFlight<CacheKey, Outcome>,

@@ -1,4 +1,4 @@
-//! Which requests the loop answers: pure.
+//! The requests that the loop answers: pure.
 
 use std::mem::MaybeUninit;
 

@@ -83,7 +83,7 @@ pub(super) async fn run<S: HeadService>(
     Ok(Some(stream))
 }
 
-/// What came and is not answered yet, and answers that are not written yet.
+/// Bytes that came and are not answered yet, and answers that are not written yet.
 struct Buffers {
     input: Vec<u8>,
     output: Vec<u8>,
