@@ -1,0 +1,103 @@
+"""Cached validations beside a bare hyper server that sends the same headers."""
+
+import contextlib
+
+from . import gate, load, machine, questions
+from .process import free_port
+
+CALLS_AT_ONCE = 32
+
+
+def contenders(bench):
+    """Names and what differs from a gate with an SQLite store, a policy of ten routes and 64 tokens over TCP."""
+    big = {"settings": {"CACHE_BYTES": str(1 << 30)}}
+    tls = gate.certificate(bench.work)
+    secure = {"LISTEN_TLS_CERT_FILE": str(tls[0]), "LISTEN_TLS_KEY_FILE": str(tls[1])}
+    return [
+        ("1 token", {"count": 1}),
+        ("64 tokens", {}),
+        ("6,000 tokens", {"count": 6_000}),
+        ("100,000 tokens", {"count": 100_000, **big}),
+        ("64 tokens, no policy", {"routes": 0}),
+        ("64 tokens, 10,000 routes", {"routes": 10_000}),
+        ("64 tokens, Redis", {"store": "redis"}),
+        ("64 tokens, HOT_LOOP=off", {"settings": {"HOT_LOOP": "off"}}),
+        ("64 tokens, unix socket", {"listen": gate.unix}),
+        ("64 tokens, h2c", {"streams": CALLS_AT_ONCE}),
+        ("64 tokens, TLS", {"settings": secure, "ca": tls[0]}),
+    ]
+
+
+def run(bench, report, only=None):
+    headers = gate.answered_headers(bench, bench.tokens(64))
+    rows = []
+    with gate.bare(bench, headers) as yardstick:
+        requests = bench.requests(bench.tokens(64).texts)
+        with load.Load(yardstick, yardstick.address, requests) as bare:
+            load.warm(bare, 64, 0.5)
+            for name, what in contenders(bench):
+                if not only or only in name:
+                    rows.append(one(bench, report, bare, f"gate, {name}", **what))
+            rows += bare_rows(bench, report, bare, headers, only)
+    if not only or "gRPC" in only:
+        rows += grpc(bench, report, headers)
+    report.table("hot", "Cached validations beside a bare hyper server", rows, INTRODUCTION)
+    return rows
+
+
+INTRODUCTION = """One core for the server, another one for the load: {connections} connections (HTTP/2: 2 connections \
+with {calls} calls each). Each contender and the yardstick took {turns} turns of {seconds} s, one after the other. \
+CPU is the lower quartile of the turns, the ratio is that of two lower quartiles of turns that alternated; requests/s \
+and latencies are medians. `load` is the share of its core that the load generator used: where it is near 1 and \
+`server` is not, the rate is the generator's. The yardstick sends the headers of the gate's answer over TCP, also \
+beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are asked in turn. \
+The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else."""
+
+
+def one(bench, report, bare, name, count=64, streams=0, ca=None, **what):
+    """A gate in turns with the yardstick."""
+    made = bench.tokens(count)
+    requests = bench.requests(made.texts, questions.http2 if streams else questions.http1)
+    connections = 2 if streams else load.CONNECTIONS
+    with gate.gate(bench, made, **what) as server:
+        if ca:
+            server.address = server.address.replace("localhost", "127.0.0.1")
+        with load.Load(server, server.address, requests, connections, streams, ca) as subject:
+            load.warm(subject, count, 0.5)
+            mine, base = load.alternate(subject, bare, report.turns, report.seconds)
+        return report.row(name, mine, base, memory=server.memory())
+
+
+def bare_rows(bench, report, bare, headers, only):
+    """The yardstick against itself, which says how far from 1.00 chance alone leads, and over the other transports."""
+    made, rows = bench.tokens(64), []
+    for name, listen, streams in [("bare hyper again (noise)", None, 0), ("bare hyper, unix socket", gate.unix, 0),
+                                  ("bare hyper, h2c", None, CALLS_AT_ONCE)]:
+        if only and only not in name:
+            continue
+        requests = bench.requests(made.texts, questions.http2 if streams else questions.http1)
+        with gate.bare(bench, headers, listen, http2=bool(streams)) as server, \
+                load.Load(server, server.address, requests, 2 if streams else load.CONNECTIONS, streams) as subject:
+            load.warm(subject, 64, 0.5)
+            mine, base = load.alternate(subject, bare, report.turns, report.seconds)
+            rows.append(report.row(name, mine, base, memory=server.memory()))
+    return rows
+
+
+def grpc(bench, report, headers):
+    """ext_authz over gRPC: the gate beside a bare tonic server."""
+    made, port = bench.tokens(64), free_port()
+    requests = bench.requests(made.texts, questions.check)
+    bare, binary = f"127.0.0.1:{free_port()}", machine.grpc_binary()
+    command = [binary, "--listen", bare, *headers]
+    listen = f"127.0.0.1:{port}"
+    with contextlib.ExitStack() as stack:
+        tonic = stack.enter_context(gate.Server("tonic", command, [bare], bench.folder()))
+        server = stack.enter_context(gate.gate(bench, made, settings={"EXT_AUTHZ_LISTEN": listen}))
+        loads = [stack.enter_context(load.Load(whose, address, requests, 2, CALLS_AT_ONCE))
+                 for whose, address in ((server, listen), (tonic, bare))]
+        for it in loads:
+            load.warm(it, 64, 0.5)
+        mine, base = load.alternate(*loads, report.turns, report.seconds)
+        return [report.row("gate, 64 tokens, ext_authz (beside bare tonic)", mine, base, memory=server.memory()),
+                report.row("bare tonic, ext_authz", base, base, memory=tonic.memory())]

@@ -1,0 +1,93 @@
+"""The load generator as a process that is told when to ask, and turns of two servers one after the other."""
+
+import json
+import statistics
+import subprocess
+import time
+
+from . import machine
+
+CONNECTIONS = 32
+
+
+class Load:
+    """One generator with its connections to one server."""
+
+    def __init__(self, server, address, requests, connections=CONNECTIONS, streams=0, ca=None, status=200):
+        self.server = server
+        command = ["taskset", "-c", machine.LOAD_CORE, machine.tool_path("load_generator"), "--to", address,
+                   "--requests", str(requests), "--connections", str(connections), "--streams", str(streams),
+                   "--status", str(status)]
+        command += ["--ca", str(ca)] if ca else []
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def tell(self, line):
+        """The result of one turn, with the processor time of the server and of the generator."""
+        before, own = self.server.cpu(), thread_time(self.process.pid)
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.server.lost("was not asked: the generator ended")
+        result = json.loads(answer)
+        result["cpu"] = self.server.cpu() - before
+        result["load"] = (thread_time(self.process.pid) - own) / 1e3 / result["micros"]
+        if result["failed"] or not result["requests"]:
+            self.server.lost(f"failed: {answer}")
+        return result
+
+    def run(self, seconds):
+        return self.tell(f"run {seconds}")
+
+    def ask(self, count):
+        return self.tell(f"ask {count}")
+
+
+def thread_time(pid):
+    with open(f"/proc/{pid}/schedstat") as times:
+        return int(times.read().split()[0])
+
+
+def lower_quartile(values):
+    values = list(values)
+    return statistics.quantiles(values, n=4, method="inclusive")[0] if len(values) > 1 else values[0]
+
+
+class Figures:
+    """Turns of one server, summed up."""
+
+    def __init__(self, turns):
+        self.turns = turns
+        self.cpu = lower_quartile(it["cpu"] / it["requests"] / 1e3 for it in turns)
+        self.rate = statistics.median(it["requests"] / it["micros"] * 1e6 for it in turns)
+        self.share = statistics.median(it["cpu"] / it["micros"] / 1e3 for it in turns)
+        self.load = statistics.median(it["load"] for it in turns)
+        self.p50, self.p99 = (statistics.median(it[name] / 1e3 for it in turns) for name in ("p50", "p99"))
+
+
+def alternate(one, other, turns, seconds):
+    """Turns of both, one after the other, each time in the other order: drift of the machine meets both."""
+    results = ([], [])
+    for turn in range(turns):
+        for index in ((0, 1) if turn % 2 else (1, 0)):
+            results[index].append((one, other)[index].run(seconds))
+    return Figures(results[0]), Figures(results[1])
+
+
+def warm(load, tokens, seconds):
+    """Each token at least three times: what is remembered at a second use is then remembered."""
+    if tokens > 1_000:
+        load.ask(3 * tokens)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        load.run(min(0.5, seconds))

@@ -1,0 +1,162 @@
+//! The load of `benches/run`: some connections that ask prepared requests in turn, on one thread.
+//!
+//! It costs less than what it measures: the bytes of a request are ready before, an answer is one
+//! read and one write, and nothing is shared. It is told over its standard input when to ask, so that
+//! its connections stay open between the short turns of a measurement:
+//!
+//! ```text
+//! load_generator --to ADDRESS:PORT|unix:PATH --requests FILE [--connections N] [--streams N]
+//!                [--ca FILE] [--status N]
+//! run SECONDS
+//! ask COUNT
+//! ```
+//!
+//! For each line it prints one of JSON. With `--streams` it speaks HTTP/2.
+
+mod connection;
+mod histogram;
+mod http1;
+mod http2;
+mod requests;
+mod tally;
+mod transport;
+
+use std::env;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use connection::Connection;
+use requests::Requests;
+use tally::Tally;
+use transport::Target;
+
+/// The longest wait for the last answers of a turn.
+const TAIL: Duration = Duration::from_secs(10);
+const BUFFER: usize = 64 << 10;
+
+fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load_generator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut load = Load::new(&Options::parse(env::args().skip(1))?)?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let answer = match line.split_once(' ') {
+            Some(("run", seconds)) => load.turn(Duration::from_secs_f64(number(seconds)?), u64::MAX)?,
+            Some(("ask", count)) => load.turn(Duration::from_secs(3_600), number(count)?)?,
+            _ => return Err(io::Error::other(format!("not understood: {line}"))),
+        };
+        let mut out = io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> io::Result<N> {
+    text.parse().map_err(|_| io::Error::other(format!("not a number: {text}")))
+}
+
+/// The command line.
+struct Options {
+    target: Target,
+    requests: String,
+    connections: usize,
+    streams: usize,
+    status: u16,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> io::Result<Self> {
+        let arguments: Vec<_> = arguments.collect();
+        let value = |name: &str| arguments.iter().position(|it| it == name).and_then(|at| arguments.get(at + 1));
+        let count = |name: &str, default| value(name).map_or(Ok(default), |it| number(it));
+        let needed = |name: &str| value(name).ok_or_else(|| io::Error::other(format!("{name} is missing")));
+        Ok(Self {
+            target: Target::new(needed("--to")?, value("--ca").map(String::as_str))?,
+            requests: needed("--requests")?.clone(),
+            connections: count("--connections", 32)?,
+            streams: count("--streams", 0)?,
+            status: value("--status").map_or(Ok(200), |it| number(it))?,
+        })
+    }
+}
+
+/// The connections, and what is asked over them.
+struct Load {
+    target: Target,
+    requests: Requests,
+    connections: Vec<Connection>,
+    status: u16,
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+}
+
+impl Load {
+    fn new(options: &Options) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let open = |index| Connection::open(&options.target, options.streams, poll.registry(), Token(index));
+        let connections = (0..options.connections).map(open).collect::<io::Result<_>>()?;
+        Ok(Self {
+            target: options.target.clone(),
+            requests: Requests::read(&options.requests)?,
+            connections,
+            status: options.status,
+            poll,
+            events: Events::with_capacity(1_024),
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Asks for so long, or so often, and then waits for the last answers.
+    fn turn(&mut self, time: Duration, mut left: u64) -> io::Result<String> {
+        let mut tally = Tally::new(self.status);
+        let started = Instant::now();
+        for index in 0..self.connections.len() {
+            self.ask(index, &mut left, &mut tally)?;
+        }
+        while left > 0 && started.elapsed() < time {
+            self.step(&mut left, &mut tally)?;
+        }
+        let asked = Instant::now();
+        left = 0;
+        while self.connections.iter().any(|it| it.outstanding() > 0) {
+            if asked.elapsed() > TAIL {
+                return Err(io::Error::other("the last answers do not come"));
+            }
+            self.step(&mut left, &mut tally)?;
+        }
+        Ok(tally.report(started.elapsed().as_micros()))
+    }
+
+    fn step(&mut self, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
+        self.poll.poll(&mut self.events, Some(Duration::from_millis(50)))?;
+        let ready: Vec<(usize, bool)> =
+            self.events.iter().map(|it| (it.token().0, it.is_readable() || it.is_read_closed())).collect();
+        for (index, readable) in ready {
+            if readable && self.connections[index].read(&mut self.buffer, tally).is_err() {
+                self.connections[index].reopen(&self.target, self.poll.registry(), tally)?;
+            }
+            self.ask(index, left, tally)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, index: usize, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
+        if self.connections[index].ask(&mut self.requests, left).is_err() {
+            self.connections[index].reopen(&self.target, self.poll.registry(), tally)?;
+        }
+        Ok(())
+    }
+}
