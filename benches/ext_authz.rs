@@ -1,4 +1,4 @@
-//! Two ends of `ext_authz` over gRPC for `benches/load --grpc`: the yardstick, a bare tonic server that
+//! Two ends of `ext_authz` over gRPC for `benches/run hot` and `benches/load --grpc`: the yardstick, a bare tonic server that
 //! says yes to everything with the headers it was given, and the client that asks it, or a gate.
 //!
 //! ```text

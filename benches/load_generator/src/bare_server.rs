@@ -23,7 +23,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
-const USAGE: &str = "usage: bare_server --listen ADDRESS:PORT|unix:PATH [--http2] [--header \"Name: value\"]...";
+const USAGE: &str =
+    "usage: bare_server --listen ADDRESS:PORT|unix:PATH [--http2] [--header \"Name: value\"]...";
 
 fn main() -> ExitCode {
     match parse(env::args().skip(1)) {

@@ -30,14 +30,26 @@ pub struct Connection {
 
 impl Connection {
     /// HTTP/1.1 for no streams, else HTTP/2 with so many.
-    pub fn open(target: &Target, streams: usize, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub fn open(
+        target: &Target,
+        streams: usize,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
         let mut transport = target.connect()?;
         transport.register(registry, token)?;
         let protocol = match streams {
             0 => Protocol::Http1(Http1::default()),
             _ => Protocol::Http2(Http2::new()),
         };
-        Ok(Self { token, transport, protocol, at_once: streams.max(1), out: Vec::new(), written: 0 })
+        Ok(Self {
+            token,
+            transport,
+            protocol,
+            at_once: streams.max(1),
+            out: Vec::new(),
+            written: 0,
+        })
     }
 
     pub fn outstanding(&self) -> usize {
@@ -98,7 +110,12 @@ impl Connection {
     }
 
     /// A new connection in place of one that ended; what was open on it failed.
-    pub fn reopen(&mut self, target: &Target, registry: &Registry, tally: &mut Tally) -> io::Result<()> {
+    pub fn reopen(
+        &mut self,
+        target: &Target,
+        registry: &Registry,
+        tally: &mut Tally,
+    ) -> io::Result<()> {
         tally.failed += self.outstanding() as u64;
         tally.reconnected += 1;
         let streams = if matches!(self.protocol, Protocol::Http1(_)) { 0 } else { self.at_once };

@@ -48,8 +48,10 @@ impl Http2 {
         let mut due = PREFACE.to_vec();
         // No dynamic table, no pushes, a window that needs no second look.
         let settings: [(u16, u32); 3] = [(1, 0), (2, 0), (4, WINDOW)];
-        let settings: Vec<u8> =
-            settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+        let settings: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
         frame(&mut due, SETTINGS, 0, 0, &settings);
         frame(&mut due, WINDOW_UPDATE, 0, 0, &(WINDOW - 65_535).to_be_bytes());
         Self { next_id: 1, streams: HashMap::new(), partial: Vec::new(), received: 0, due }
@@ -90,14 +92,22 @@ impl Http2 {
         Ok(())
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, whole: &[u8], tally: &mut Tally) -> Result<(), &'static str> {
+    fn frame(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        whole: &[u8],
+        tally: &mut Tally,
+    ) -> Result<(), &'static str> {
         let id = u32::from_be_bytes([whole[5] & 0x7f, whole[6], whole[7], whole[8]]);
         let payload = &whole[FRAME_HEAD..];
         match kind {
             HEADERS => self.headers(id, payload),
             DATA => {
                 self.received += u32::try_from(payload.len()).unwrap_or(0);
-                if let Some(stream) = self.streams.get_mut(&id) && is_denied(payload) {
+                if let Some(stream) = self.streams.get_mut(&id)
+                    && is_denied(payload)
+                {
                     stream.status = 403;
                 }
             }

@@ -52,7 +52,9 @@ fn serve() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let answer = match line.split_once(' ') {
-            Some(("run", seconds)) => load.turn(Duration::from_secs_f64(number(seconds)?), u64::MAX)?,
+            Some(("run", seconds)) => {
+                load.turn(Duration::from_secs_f64(number(seconds)?), u64::MAX)?
+            }
             Some(("ask", count)) => load.turn(Duration::from_secs(3_600), number(count)?)?,
             _ => return Err(io::Error::other(format!("not understood: {line}"))),
         };
@@ -79,9 +81,12 @@ struct Options {
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> io::Result<Self> {
         let arguments: Vec<_> = arguments.collect();
-        let value = |name: &str| arguments.iter().position(|it| it == name).and_then(|at| arguments.get(at + 1));
+        let value = |name: &str| {
+            arguments.iter().position(|it| it == name).and_then(|at| arguments.get(at + 1))
+        };
         let count = |name: &str, default| value(name).map_or(Ok(default), |it| number(it));
-        let needed = |name: &str| value(name).ok_or_else(|| io::Error::other(format!("{name} is missing")));
+        let needed =
+            |name: &str| value(name).ok_or_else(|| io::Error::other(format!("{name} is missing")));
         Ok(Self {
             target: Target::new(needed("--to")?, value("--ca").map(String::as_str))?,
             requests: needed("--requests")?.clone(),
@@ -106,7 +111,9 @@ struct Load {
 impl Load {
     fn new(options: &Options) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let open = |index| Connection::open(&options.target, options.streams, poll.registry(), Token(index));
+        let open = |index| {
+            Connection::open(&options.target, options.streams, poll.registry(), Token(index))
+        };
         let connections = (0..options.connections).map(open).collect::<io::Result<_>>()?;
         Ok(Self {
             target: options.target.clone(),
@@ -142,8 +149,11 @@ impl Load {
 
     fn step(&mut self, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
         self.poll.poll(&mut self.events, Some(Duration::from_millis(50)))?;
-        let ready: Vec<(usize, bool)> =
-            self.events.iter().map(|it| (it.token().0, it.is_readable() || it.is_read_closed())).collect();
+        let ready: Vec<(usize, bool)> = self
+            .events
+            .iter()
+            .map(|it| (it.token().0, it.is_readable() || it.is_read_closed()))
+            .collect();
         for (index, readable) in ready {
             if readable && self.connections[index].read(&mut self.buffer, tally).is_err() {
                 self.connections[index].reopen(&self.target, self.poll.registry(), tally)?;

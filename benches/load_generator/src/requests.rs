@@ -21,7 +21,8 @@ pub struct Requests {
 
 impl Requests {
     pub fn read(path: &str) -> io::Result<Self> {
-        Self::parse(fs::read(path)?).ok_or_else(|| io::Error::other(format!("{path}: cut short, or empty")))
+        Self::parse(fs::read(path)?)
+            .ok_or_else(|| io::Error::other(format!("{path}: cut short, or empty")))
     }
 
     fn parse(bytes: Vec<u8>) -> Option<Self> {

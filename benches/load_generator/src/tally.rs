@@ -30,7 +30,8 @@ impl Tally {
 
     /// One line of JSON.
     pub fn report(&self, took_micros: u128) -> String {
-        let [p50, p90, p99, p999] = [500, 900, 990, 999].map(|share| self.latencies.per_mille(share));
+        let [p50, p90, p99, p999] =
+            [500, 900, 990, 999].map(|share| self.latencies.per_mille(share));
         format!(
             "{{\"requests\":{},\"micros\":{took_micros},\"failed\":{},\"status\":{},\"reconnected\":{},\
              \"p50\":{p50},\"p90\":{p90},\"p99\":{p99},\"p999\":{p999}}}",

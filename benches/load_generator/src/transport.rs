@@ -51,7 +51,8 @@ impl Target {
 
 fn tls(ca_file: &str) -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_slice(&fs::read(ca_file)?).map_err(io::Error::other)?;
+    let certificate =
+        CertificateDer::from_pem_slice(&fs::read(ca_file)?).map_err(io::Error::other)?;
     roots.add(certificate).map_err(io::Error::other)?;
     Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }
