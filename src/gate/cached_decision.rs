@@ -42,7 +42,7 @@ use super::single_flight::SingleFlight;
 use super::ticket::AcceptedTickets;
 use super::upstream::{SignedBy, UpstreamJwt};
 use crate::account::KeyBounds;
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::session::{Session, SessionEpoch, Sessions};
 use crate::store::EpochStatus;
 use crate::token::{Verified, Verifier};
@@ -75,6 +75,8 @@ pub struct CachedDecision {
     read: Option<StoreRead>,
     /// What it rests on beside the session.
     basis: Basis,
+    /// True where the token demands a proof of its sender, or says so in a way that is not understood.
+    pub(super) is_bound: bool,
     /// The signer of the token for the application, where there is one.
     signed: Option<SignedBy>,
 }
@@ -197,14 +199,9 @@ impl DecisionCache {
         headers
     }
 
-    /// The present time.
-    pub(super) fn now(&self) -> UnixTime {
-        self.clock.now()
-    }
-
-    /// The same by the clock that nobody can set back.
-    pub(super) fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
+    /// The present moment.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::now(&*self.clock)
     }
 
     /// The verifier of tokens.
@@ -229,21 +226,29 @@ impl DecisionCache {
         (self.cache.entry_count(), self.cache.weighted_size() + self.first_level.bytes())
     }
 
+    /// The decision about a token, a handle or an API key that this thread was asked about before, if it
+    /// is valid now.
+    pub(super) fn recall(&self, credential: &str, now: Moment) -> Option<Arc<CachedDecision>> {
+        let found = self.first_level.get(self.kind_of(credential), credential)?;
+        if self.validity(&found.decision, now) != Validity::Valid {
+            return None;
+        }
+        if let Some(key) = found.told {
+            self.cache.get(&key);
+        }
+        self.metrics.cache(CacheOutcome::Hit);
+        Some(found.decision)
+    }
+
     /// Decides about a token, a handle or an API key: from the cache where its entry is valid.
     ///
     /// # Errors
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str) -> Outcome {
-        let kind = self.kind_of(credential);
-        if let Some(found) = self.first_level.get(kind, credential)
-            && self.validity(&found.decision, self.clock.monotonic()) == Validity::Valid
-        {
-            if let Some(key) = found.told {
-                self.cache.get(&key);
-            }
-            self.metrics.cache(CacheOutcome::Hit);
-            return Ok(found.decision);
+        if let Some(decision) = self.recall(credential, self.moment()) {
+            return Ok(decision);
         }
+        let kind = self.kind_of(credential);
         let mut timeout = self.config.store_timeout;
         if let (CredentialKind::Introspected(_), Some(issuers)) = (kind, &self.introspection) {
             timeout = timeout.saturating_add(issuers.longest_wait());
@@ -270,7 +275,7 @@ impl DecisionCache {
         presented: Presented<'_>,
         timeout: Duration,
     ) -> Outcome {
-        let asked = self.clock.monotonic();
+        let asked = self.moment();
         if let Some(kept) = self.cache.get(&key)
             && self.validity(&kept, asked) == Validity::Valid
         {
@@ -293,11 +298,12 @@ impl DecisionCache {
     /// Resolves a cache miss together with all callers that ask for the same. The answer is never
     /// older than the request: a call that was in flight already may be older, and its answer is
     /// not taken.
-    async fn resolve(&self, key: CacheKey, presented: Presented<'_>, asked: Duration) -> Outcome {
+    async fn resolve(&self, key: CacheKey, presented: Presented<'_>, asked: Moment) -> Outcome {
         for _ in 0..MAX_ROUNDS {
             let found = self.single_flight.join(key, self.load(key, presented)).await?;
-            let was_read_since = found.read.is_none_or(|read| read.at >= asked);
-            match self.validity(&found, asked) {
+            let was_read_since = found.read.is_none_or(|read| read.at >= asked.at);
+            let now = Moment { wall: self.clock.now(), ..asked };
+            match self.validity(&found, now) {
                 Validity::Valid => return Ok(found),
                 // Events may have been lost meanwhile, but this caller asked before the reading
                 // began.
@@ -316,7 +322,7 @@ impl DecisionCache {
     /// good.
     async fn load(&self, key: CacheKey, presented: Presented<'_>) -> Outcome {
         let kept = self.cache.get(&key);
-        let validity = kept.as_ref().map(|kept| self.validity(kept, self.clock.monotonic()));
+        let validity = kept.as_ref().map(|kept| self.validity(kept, self.moment()));
         let previous = match (&kept, validity) {
             // Somebody else loaded it between our look-up in the cache and now.
             (Some(kept), Some(Validity::Valid)) => return Ok(Arc::clone(kept)),

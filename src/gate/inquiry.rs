@@ -31,6 +31,8 @@ pub struct Inquiry<'r> {
     pub line: Told<'r>,
     /// The gateway's own address; `None` is one on a unix socket.
     pub gateway: Option<IpAddr>,
+    /// True where the sender of a question over HTTP proved to be a gateway.
+    pub is_proven: bool,
     /// The certificates of the gateway and of the client. By default none was shown.
     pub certificates: ToldCertificates,
 }
@@ -41,7 +43,8 @@ impl<'r> Inquiry<'r> {
         let headers = Fields::Map(headers);
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
         let certificates = ToldCertificates::default();
-        Self { headers, requirement, family: None, line, gateway: None, certificates }
+        let (gateway, is_proven) = (None, false);
+        Self { headers, requirement, family: None, line, gateway, is_proven, certificates }
     }
 
     /// The address whose tries are counted: the client's, or the gateway's where the client is not
@@ -133,6 +136,7 @@ mod tests {
                 family: Some(family),
                 line: Told::default(),
                 gateway: None,
+                is_proven: false,
                 certificates: ToldCertificates::default(),
             };
             assert_eq!((inquiry.path(), inquiry.method()), (path, None));

@@ -48,6 +48,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use http::HeaderMap;
 
+use crate::clock::Moment;
 use crate::policy::canonical::{CanonicalRequest, canonical};
 use crate::policy::{Facts, Policy, ReadOnlyRoles, Requirement, RouteMatch, Unmet, check_all};
 use anonymous::Anonymous;
@@ -165,7 +166,8 @@ impl Gate {
     pub fn needs_client(&self) -> bool {
         let accepted = self.decisions.accepted_kinds();
         let is_bound = self.decisions.sessions().binding().address;
-        self.has_policy() || accepted.basic || accepted.api_keys || is_bound
+        let by_policy = || self.policy.load().as_ref().is_some_and(|policy| policy.needs_client());
+        accepted.basic || accepted.api_keys || is_bound || by_policy()
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -251,13 +253,13 @@ impl Gate {
             }
             return Ok(anonymous);
         }
-        let decision = self.authenticate(ticket, inquiry, mode).await?;
+        let (decision, now) = self.authenticate(ticket, inquiry, mode).await?;
         if at.is_none() && !demands_more {
             let session = decision.session.as_ref();
             read_only::check(&self.read_only, &decision.token, session, inquiry)?;
             return Ok(Identity::Known(decision));
         }
-        let (facts, assumed) = (self.facts(&decision, inquiry), mode.assumed());
+        let (facts, assumed) = (facts(&decision, inquiry, now), mode.assumed());
         let facts = match at {
             Some((policy, route, request)) => policy.facts_at(route, request, facts),
             None => facts,
@@ -315,36 +317,53 @@ impl Gate {
         credential::find(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
     }
 
-    /// The decision about the one credential of a request: its ticket, or what else it has.
+    /// The decision about the one credential of a request: its ticket, or what else it has; and the
+    /// moment for which it holds.
     async fn authenticate(
         &self,
         ticket: Option<&str>,
         inquiry: &Inquiry<'_>,
         mode: Mode,
-    ) -> Result<Arc<CachedDecision>, Denial> {
-        let found = self.find(ticket, inquiry)?;
-        let decision = match found.source {
-            CredentialSource::Handshake => {
-                self.decisions.decide_ticket(found.credential, mode.uses_up()).await?
+    ) -> Result<(Arc<CachedDecision>, Moment), Denial> {
+        let (found, mut now) = (self.find(ticket, inquiry)?, self.decisions.moment());
+        let recalled = match found.source {
+            CredentialSource::Handshake | CredentialSource::Basic => None,
+            _ => self.decisions.recall(found.credential, now),
+        };
+        let decision = match recalled {
+            Some(decision) => decision,
+            None => {
+                // Boxed, as all that waits.
+                let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
+                now = self.decisions.moment();
+                decision
             }
-            CredentialSource::Basic => {
-                self.decisions.decide_password(found.credential, inquiry.counted_address()).await?
-            }
-            _ => self.decisions.decide(found.credential).await?,
         };
         found.source.check(&decision.token.subject)?;
         if let Some(bounds) = decision.key_bounds() {
             self.check_bounds(bounds, inquiry)?;
         }
         self.check_binding(decision.session.as_ref(), inquiry)?;
-        self.check_possession(&found, &decision.token, inquiry).await?;
-        Ok(decision)
+        self.check_possession(&found, &decision, inquiry).await?;
+        Ok((decision, now))
     }
 
-    fn facts<'f>(&self, decision: &'f CachedDecision, inquiry: &Inquiry<'_>) -> Facts<'f> {
-        Facts::new(&decision.token, decision.session.as_ref(), self.decisions.now())
-            .at(self.decisions.monotonic())
-            .with_certificates(inquiry.certificates.facts())
+    async fn decide(
+        &self,
+        found: &Found<'_>,
+        inquiry: &Inquiry<'_>,
+        mode: Mode,
+    ) -> Result<Arc<CachedDecision>, Denial> {
+        let (decisions, credential) = (&self.decisions, found.credential);
+        match found.source {
+            CredentialSource::Handshake => {
+                decisions.decide_ticket(credential, mode.uses_up()).await
+            }
+            CredentialSource::Basic => {
+                decisions.decide_password(credential, inquiry.counted_address()).await
+            }
+            _ => decisions.decide(credential).await,
+        }
     }
 
     /// Returns whether the store answers (and takes writes, where they are needed), and whether the
@@ -367,6 +386,12 @@ impl Gate {
     pub fn decisions(&self) -> &DecisionCache {
         &self.decisions
     }
+}
+
+fn facts<'f>(decision: &'f CachedDecision, inquiry: &Inquiry<'_>, now: Moment) -> Facts<'f> {
+    Facts::new(&decision.token, decision.session.as_ref(), now.wall)
+        .at(now.at)
+        .with_certificates(inquiry.certificates.facts())
 }
 
 fn check_facts(requirements: &[&Requirement], facts: &Facts<'_>) -> Result<(), Denial> {

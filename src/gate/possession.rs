@@ -5,6 +5,7 @@
 //! cached decision, whose key is the token alone.
 
 use super::Gate;
+use super::cached_decision::CachedDecision;
 use super::credential::{CredentialSource, Found};
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
@@ -35,10 +36,15 @@ impl Gate {
     pub(super) async fn check_possession(
         &self,
         found: &Found<'_>,
-        token: &Verified,
+        decision: &CachedDecision,
         inquiry: &Inquiry<'_>,
     ) -> Result<(), Denial> {
-        match (demanded_key(found, token, inquiry)?, &self.dpop) {
+        if !decision.is_bound {
+            let is_bearer = found.source != CredentialSource::Dpop;
+            let _ = inquiry.certificates.client?;
+            return if is_bearer { Ok(()) } else { Err(DenialCode::DpopUnbound.into()) };
+        }
+        match (demanded_key(found, &decision.token, inquiry)?, &self.dpop) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(DenialCode::DpopRequired.into()),
             // Boxed: most tokens are bound to nothing.

@@ -211,7 +211,8 @@ impl GateService {
         request: &RequestHead<'_>,
     ) -> Answer {
         let dialect = endpoint.dialect;
-        let (inquiry, verdict) = self.judge(endpoint, peer, request).await;
+        let mut inquiry = endpoint.read(request);
+        let verdict = self.judge(dialect, peer, request, &mut inquiry).await;
         self.concluded(dialect, peer, request, &inquiry, &verdict)
     }
 
@@ -232,18 +233,17 @@ impl GateService {
         self.recorded(dialect.entry_point(), peer.address, inquiry, verdict, response)
     }
 
-    /// Judges a gateway's question.
-    async fn judge<'r>(
+    /// Judges a gateway's question; adds to it what is known of its sender.
+    async fn judge(
         &self,
-        endpoint: Endpoint<'_>,
+        dialect: Dialect,
         peer: Peer,
-        request: &RequestHead<'r>,
-    ) -> (Inquiry<'r>, Verdict) {
-        let dialect = endpoint.dialect;
-        let mut inquiry = endpoint.read(request);
+        request: &RequestHead<'_>,
+        inquiry: &mut Inquiry<'_>,
+    ) -> Verdict {
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);
-        inquiry.gateway = peer.address;
+        (inquiry.gateway, inquiry.is_proven) = (peer.address, is_proven);
         if self.gate.needs_client() {
             // Whoever proved to be a gateway need not be listed as one.
             let unproven = peer.address.filter(|_| !is_proven);
@@ -253,7 +253,7 @@ impl GateService {
             inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);
         }
         let verdict = if is_proven || !proof.is_demanded() {
-            self.gate.check(&inquiry).await
+            self.gate.check(inquiry).await
         } else {
             Verdict::Deny(DenialCode::UnknownGateway.into())
         };
@@ -262,7 +262,7 @@ impl GateService {
             let parameter = requirement::misread(request.query());
             warn!(parameter, "the gateway's address asks for something else than ?scope=...");
         }
-        (inquiry, verdict)
+        verdict
     }
 
     /// The certificates that a proven gateway tells of.

@@ -48,6 +48,8 @@ pub struct Policy {
     /// The models that its conditions ask.
     models: Models,
     allows_preflight: bool,
+    /// True where the client's address decides something.
+    needs_client: bool,
     routes: usize,
 }
 
@@ -80,9 +82,11 @@ impl Policy {
         // A route stands at each of its paths, under one name.
         let names = places.iter().flat_map(|(_, _, routes)| routes).map(|route| &route.name);
         let routes = names.map(|name| Arc::as_ptr(name).cast::<u8>()).collect::<HashSet<_>>().len();
+        let mut all = places.iter().flat_map(|(_, _, routes)| routes);
+        let needs_client = all.any(|route| route.networks.is_some() || route.limit.is_some());
         let index = RouteIndex::compile(places)?;
         let models = Models::default();
-        Ok(Self { index, default, roles, models, allows_preflight, routes })
+        Ok(Self { index, default, roles, models, allows_preflight, needs_client, routes })
     }
 
     /// The same policy, whose conditions ask these models.
@@ -121,6 +125,11 @@ impl Policy {
     /// Returns whether a CORS preflight passes where the request that it announces has a route.
     pub fn allows_preflight(&self) -> bool {
         self.allows_preflight
+    }
+
+    /// Returns whether the client's address decides something, at whatever route.
+    pub fn needs_client(&self) -> bool {
+        self.needs_client
     }
 
     /// Finds the route of a request: at the most specific path of its host, the first whose methods

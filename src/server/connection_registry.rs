@@ -116,6 +116,12 @@ impl ConnectionState {
         InFlight { state: Arc::clone(self), stream: None }
     }
 
+    /// The same for a request without a body, whose guard stays with the connection.
+    pub(super) fn start_head(&self) -> HeadInFlight<'_> {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        HeadInFlight(self)
+    }
+
     /// The same, with the memory of its head, and whether it brings a body.
     pub(super) fn start_http2(self: &Arc<Self>, head: usize, has_body: bool) -> InFlight {
         self.started.fetch_add(1, Ordering::Relaxed);
@@ -123,6 +129,24 @@ impl ConnectionState {
         self.heads.fetch_add(head, Ordering::Relaxed);
         self.bodies.fetch_add(bodies, Ordering::Relaxed);
         InFlight { state: Arc::clone(self), stream: Some((head, bodies)) }
+    }
+
+    /// Counts the end of a request; in HTTP/2 with the memory of its head, and how many bodies it brought.
+    fn end(&self, stream: Option<(usize, u32)>) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        match stream {
+            None => {
+                // Giving back cannot fail.
+                let _ = self.reservation.resize(0);
+            }
+            Some((head, bodies)) => {
+                self.heads.fetch_sub(head, Ordering::Relaxed);
+                self.bodies.fetch_sub(bodies, Ordering::Relaxed);
+            }
+        }
+        if std::thread::panicking() {
+            tracing::error!("the service panicked; this request goes unanswered");
+        }
     }
 
     /// The bytes reserved from the budget of unfinished heads.
@@ -190,6 +214,16 @@ pub(super) struct InFlight {
     stream: Option<(usize, u32)>,
 }
 
+/// A request without a body in flight.
+#[derive(Debug)]
+pub(super) struct HeadInFlight<'s>(&'s ConnectionState);
+
+impl Drop for HeadInFlight<'_> {
+    fn drop(&mut self) {
+        self.0.end(None);
+    }
+}
+
 impl InFlight {
     pub(super) fn state(&self) -> &ConnectionState {
         &self.state
@@ -198,20 +232,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.state.ended.fetch_add(1, Ordering::Relaxed);
-        match self.stream {
-            None => {
-                // Giving back cannot fail.
-                let _ = self.state.reservation.resize(0);
-            }
-            Some((head, bodies)) => {
-                self.state.heads.fetch_sub(head, Ordering::Relaxed);
-                self.state.bodies.fetch_sub(bodies, Ordering::Relaxed);
-            }
-        }
-        if std::thread::panicking() {
-            tracing::error!("the service panicked; this request goes unanswered");
-        }
+        self.state.end(self.stream);
     }
 }
 

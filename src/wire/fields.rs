@@ -3,13 +3,129 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+/// The most fields of a list.
+pub const MAX_FIELDS: usize = 64;
+
 /// The header fields of one request. Names are compared without regard to case (RFC 9110, section 5.1).
 #[derive(Clone, Copy, Debug)]
 pub enum Fields<'r> {
     /// A map, as hyper makes it.
     Map(&'r HeaderMap),
     /// A list, as it came.
-    List(&'r [httparse::Header<'r>]),
+    List(&'r FieldList<'r>),
+}
+
+/// The fields of one request in the order in which they came, [`MAX_FIELDS`] at most.
+#[derive(Debug)]
+pub struct FieldList<'r> {
+    fields: &'r [httparse::Header<'r>],
+    /// A byte of each name, eight in a word: so that most names are told apart by a few steps.
+    tags: [u64; MAX_FIELDS / 8],
+}
+
+impl<'r> FieldList<'r> {
+    /// A list of these fields; `None` where there are too many.
+    pub fn new(fields: &'r [httparse::Header<'r>]) -> Option<Self> {
+        let mut tags = [0; MAX_FIELDS / 8];
+        for (at, field) in fields.iter().enumerate() {
+            *tags.get_mut(at / 8)? |= u64::from(tag(field.name)) << (at % 8 * 8);
+        }
+        Some(Self { fields, tags })
+    }
+
+    fn get(&self, at: usize) -> Option<FieldValue<'r>> {
+        self.fields.get(at).map(|field| FieldValue(field.value))
+    }
+
+    /// The places of the fields of this name, in order.
+    fn places<'l>(&'l self, name: &'l str) -> Places<'l, 'r> {
+        Places {
+            list: self,
+            name,
+            pattern: u64::from(tag(name)) * EACH_BYTE,
+            next_word: 0,
+            same: 0,
+        }
+    }
+}
+
+/// The places of the fields of one name.
+struct Places<'l, 'r> {
+    list: &'l FieldList<'r>,
+    name: &'l str,
+    pattern: u64,
+    next_word: usize,
+    /// The highest bit of each byte in the word before the next that may be the tag of the name.
+    same: u64,
+}
+
+impl Iterator for Places<'_, '_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            while self.same == 0 {
+                if self.next_word * 8 >= self.list.fields.len() {
+                    return None;
+                }
+                // The lowest bit that is set marks a byte that is the same; others may mark one that is not.
+                let differing = self.list.tags[self.next_word] ^ self.pattern;
+                self.same = differing.wrapping_sub(EACH_BYTE) & !differing & (EACH_BYTE << 7);
+                self.next_word += 1;
+            }
+            let place = self.next_word * 8 - 8 + self.same.trailing_zeros() as usize / 8;
+            self.same &= self.same - 1;
+            let is_it = |field: &httparse::Header<'_>| is_same_name(field.name, self.name);
+            if self.list.fields.get(place).is_some_and(is_it) {
+                return Some(place);
+            }
+        }
+    }
+}
+
+/// A one in each byte of a word.
+const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
+
+/// A byte for a name, the same in whatever case.
+fn tag(name: &str) -> u8 {
+    let letter = |letter: Option<&u8>| letter.map_or(0, |letter| letter | 0x20);
+    let (first, last) = (letter(name.as_bytes().first()), letter(name.as_bytes().last()));
+    let length = u8::try_from(name.len() % 256).unwrap_or_default();
+    length.wrapping_mul(5).wrapping_add(first).wrapping_add(last.wrapping_mul(3))
+}
+
+/// Compares two names without regard to case: those of 8 to 16 bytes, as most are, in two words.
+fn is_same_name(one: &str, other: &str) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let ends = |name: &'_ str| {
+        let bytes = name.as_bytes();
+        bytes.first_chunk().copied().zip(bytes.last_chunk().copied()).filter(|_| bytes.len() <= 16)
+    };
+    match (ends(one), ends(other)) {
+        (Some((a, b)), Some((c, d))) => is_same_word(a, c) && is_same_word(b, d),
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+/// Compares eight bytes without regard to case.
+fn is_same_word(one: [u8; 8], other: [u8; 8]) -> bool {
+    const CASE: u64 = EACH_BYTE * 0x20;
+    let (a, b) = (u64::from_le_bytes(one), u64::from_le_bytes(other));
+    let differing = a ^ b;
+    if differing & !CASE != 0 {
+        return false;
+    }
+    if a & (EACH_BYTE << 7) != 0 {
+        return one.eq_ignore_ascii_case(&other);
+    }
+    // Letters alone have a case: the highest bit of a byte says that it is one.
+    let small = a | CASE;
+    let above = small + EACH_BYTE * (0x80 - b'a' as u64);
+    let beyond = small + EACH_BYTE * (0x80 - b'z' as u64 - 1);
+    let letters = above & !beyond & (EACH_BYTE << 7);
+    differing << 2 & !letters == 0
 }
 
 /// The value of a field, without the white space around it.
@@ -24,8 +140,10 @@ impl<'r> FieldValue<'r> {
 
     /// Its text, if all of it is visible ASCII, spaces and tabs.
     pub fn to_str(self) -> Option<&'r str> {
-        let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
-        self.0.iter().all(is_text).then(|| std::str::from_utf8(self.0).ok())?
+        // It sums up instead of searching: a compiler makes of that a few steps for many bytes.
+        let is_text = |byte: u8| (byte == b'\t') | (byte.wrapping_sub(b' ') <= b'~' - b' ');
+        let are_text = self.0.iter().fold(true, |are, byte| are & is_text(*byte));
+        are_text.then(|| str::from_utf8(self.0).ok())?
     }
 
     /// A copy for a map.
@@ -51,10 +169,7 @@ impl<'r> Fields<'r> {
     pub fn get(self, name: &str) -> Option<FieldValue<'r>> {
         match self {
             Self::Map(map) => map.get(name).map(FieldValue::from),
-            Self::List(list) => {
-                let found = list.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-                found.map(|field| FieldValue(field.value))
-            }
+            Self::List(list) => list.get(list.places(name).next()?),
         }
     }
 
@@ -69,8 +184,8 @@ impl<'r> Fields<'r> {
                 (values.next().map(FieldValue::from), values.next().is_some())
             }
             Self::List(list) => {
-                let mut values = list.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
-                (values.next().map(|field| FieldValue(field.value)), values.next().is_some())
+                let mut places = list.places(name);
+                (places.next().and_then(|place| list.get(place)), places.next().is_some())
             }
         };
         if has_more { Err(Repeated) } else { Ok(first) }
@@ -81,15 +196,11 @@ impl<'r> Fields<'r> {
         self,
         name: &'n str,
     ) -> impl DoubleEndedIterator<Item = FieldValue<'r>> + use<'r, 'n> {
-        let of_map = match self {
-            Self::Map(map) => Some(map.get_all(name).into_iter().map(FieldValue::from)),
-            Self::List(_) => None,
+        let (of_map, of_list) = match self {
+            Self::Map(map) => (Some(map.get_all(name).into_iter().map(FieldValue::from)), &[][..]),
+            Self::List(list) => (None, list.fields),
         };
-        let of_list = match self {
-            Self::Map(_) => &[],
-            Self::List(list) => list,
-        };
-        let is_it = move |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        let is_it = move |field: &&httparse::Header<'_>| is_same_name(field.name, name);
         let of_list = of_list.iter().filter(is_it).map(|field| FieldValue(field.value));
         of_map.into_iter().flatten().chain(of_list)
     }
@@ -111,7 +222,7 @@ impl<'r> Fields<'r> {
     pub fn iter(self) -> impl Iterator<Item = (&'r str, FieldValue<'r>)> {
         let (map, list) = match self {
             Self::Map(map) => (Some(map), [].as_slice()),
-            Self::List(list) => (None, list),
+            Self::List(list) => (None, list.fields),
         };
         let of_map = map.into_iter().flatten();
         let of_map = of_map.map(|(name, value)| (name.as_str(), FieldValue::from(value)));
@@ -155,8 +266,9 @@ mod tests {
 
     #[test]
     fn a_map_and_a_list_say_the_same() {
-        let map = Fields::List(&LIST).to_map();
-        for fields in [Fields::List(&LIST), Fields::from(&map)] {
+        let list = FieldList::new(&LIST).unwrap();
+        let map = Fields::List(&list).to_map();
+        for fields in [Fields::List(&list), Fields::from(&map)] {
             let all = |name| fields.get_all(name).map(FieldValue::as_bytes).collect::<Vec<_>>();
             assert_eq!(all("cookie"), [b"a=1", b"b=2"]);
             assert_eq!(fields.get_all("cookie").next_back().unwrap().as_bytes(), b"b=2");
@@ -168,5 +280,37 @@ mod tests {
             assert_eq!((fields.iter().count(), fields.names().count()), (4, 4));
         }
         assert_eq!(Fields::from(&HeaderMap::new()).iter().count(), 0);
+    }
+
+    #[test]
+    fn each_of_many_fields_is_found_at_its_place_in_whatever_case() {
+        let names: Vec<_> =
+            (0..MAX_FIELDS).map(|at| format!("x-{:02}-{}", at % 60, "y".repeat(at % 7))).collect();
+        let capitals: Vec<_> = names.iter().map(|name| name.to_ascii_uppercase()).collect();
+        let header = |name| httparse::Header { name, value: str::as_bytes(name) };
+        let headers: Vec<_> = capitals.iter().map(|name| header(name)).collect();
+        let list = FieldList::new(&headers).unwrap();
+        let map = Fields::List(&list).to_map();
+        let (list, map) = (Fields::List(&list), Fields::from(&map));
+        for name in names.iter().map(String::as_str).chain(["x-99", "x-0-", "", "y"]) {
+            assert_eq!((list.get(name), list.one(name)), (map.get(name), map.one(name)), "{name}");
+            assert_eq!(list.contains(name), map.contains(name), "{name}");
+            assert!(list.get_all(name).eq(map.get_all(name)), "{name}");
+        }
+        let many = [headers.as_slice(), &[header("more")]].concat();
+        assert!(FieldList::new(&many).is_none());
+    }
+
+    #[test]
+    fn words_are_compared_as_by_the_standard_library() {
+        for one in 0..=u8::MAX {
+            for other in 0..=u8::MAX {
+                for at in [0, 3, 7] {
+                    let (mut a, mut b) = (*b"x-Abc_09", *b"X-abC_09");
+                    (a[at], b[at]) = (one, other);
+                    assert_eq!(is_same_word(a, b), a.eq_ignore_ascii_case(&b), "{a:?} {b:?}");
+                }
+            }
+        }
     }
 }

@@ -21,12 +21,17 @@ pub struct RequestHead<'r> {
 impl<'r> RequestHead<'r> {
     /// The path.
     pub fn path(&self) -> &'r str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        let end = self.query_start().unwrap_or(self.target.len());
+        &self.target[..end]
+    }
+
+    fn query_start(&self) -> Option<usize> {
+        self.target.bytes().position(|byte| byte == b'?')
     }
 
     /// The query, which may be empty.
     pub fn query(&self) -> Option<&'r str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.query_start().map(|start| &self.target[start + 1..])
     }
 }
 

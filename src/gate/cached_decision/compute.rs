@@ -21,7 +21,7 @@ use crate::gate::metrics::CacheOutcome;
 use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
-use crate::token::Verified;
+use crate::token::{Confirmation, Verified};
 use crate::wire::http1;
 
 /// A credential that is good by itself; its session is not read yet.
@@ -176,7 +176,17 @@ impl DecisionCache {
         let (headers, signed) = self.headers(&verified, session.as_ref())?;
         let VerifiedCredential { token, basis, .. } = verified;
         let lines = http1::lines(&headers).into();
-        Ok(Arc::new(CachedDecision { token, session, headers, lines, read, basis, signed }))
+        let is_bound = !Confirmation::of(&token.claims).is_ok_and(|demanded| demanded.is_empty());
+        Ok(Arc::new(CachedDecision {
+            token,
+            session,
+            headers,
+            lines,
+            read,
+            basis,
+            is_bound,
+            signed,
+        }))
     }
 
     /// The headers of the answer, and the signer of the token among them.

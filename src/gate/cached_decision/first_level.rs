@@ -24,6 +24,8 @@ const MAX_SETS: u64 = 4_096;
 const USUAL_BYTES: u64 = 1 << 10;
 /// A longer credential stays in the second level.
 const MAX_CREDENTIAL: usize = 4 << 10;
+/// The last bytes of a credential that are hashed. Only good credentials come in, and nobody chooses the ends of many.
+const HASHED: usize = 64;
 /// The second level is told of one in so many hits, so that it keeps what is hot.
 const TOLD_HITS: u32 = 64;
 
@@ -100,9 +102,11 @@ impl<D: Clone + Send> FirstLevel<D> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// The hash of the end of a credential: there is its signature, or what is random in it.
     fn hash(&self, credential: &str) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(credential.as_bytes());
+        let bytes = credential.as_bytes();
+        hasher.write(bytes.last_chunk::<HASHED>().map_or(bytes, |end| end));
         hasher.finish()
     }
 }

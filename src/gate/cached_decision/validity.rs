@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::basis::Basis;
 use super::{CacheKey, CachedDecision, DecisionCache, StoreRead};
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::gate::metrics::CacheOutcome;
 use crate::store::EpochStatus;
 
@@ -33,8 +33,8 @@ impl DecisionCache {
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
-    pub(super) fn validity(&self, decision: &CachedDecision, at: Duration) -> Validity {
-        let now = self.clock.now();
+    pub(super) fn validity(&self, decision: &CachedDecision, now: Moment) -> Validity {
+        let Moment { at, wall: now } = now;
         if !decision.token.is_valid(now, at) {
             return Validity::TokenStale;
         }

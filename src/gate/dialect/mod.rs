@@ -286,6 +286,7 @@ impl<'p> Endpoint<'p> {
             family: Some(gateway.family),
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
             gateway: None,
+            is_proven: false,
             certificates: ToldCertificates::default(),
         }
     }

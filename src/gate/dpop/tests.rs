@@ -78,6 +78,7 @@ impl Fixture {
             family: Some(&FORWARDED),
             line: Told::default(),
             gateway: None,
+            is_proven: false,
             certificates: ToldCertificates::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

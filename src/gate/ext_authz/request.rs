@@ -165,6 +165,7 @@ impl AskedRequest {
             family: Some(self.family),
             line,
             gateway: None,
+            is_proven: false,
             certificates: ToldCertificates::default(),
         }
     }

@@ -24,7 +24,8 @@ impl GateService {
         let Some(endpoint) = self.endpoint(head) else { return false };
         let dialect = endpoint.dialect;
         let is_head = head.method == Method::HEAD.as_str();
-        let (inquiry, verdict) = self.judge(endpoint, peer, head).await;
+        let mut inquiry = endpoint.read(head);
+        let verdict = self.judge(dialect, peer, head, &mut inquiry).await;
         if let Verdict::Allow(grant) = &verdict
             && let Some(lines) = grant.lines().filter(|_| !is_head)
         {

@@ -48,7 +48,9 @@ impl GateService {
         };
         let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            let told = || self.config.gateways.client(peer, inquiry.headers);
+            // Whoever proved to be a gateway need not be listed as one.
+            let unproven = peer.filter(|_| !inquiry.is_proven);
+            let told = || self.config.gateways.client(unproven, inquiry.headers).or(peer);
             let client = inquiry.line.client.or_else(told);
             let (id, pseudonyms) = (id.as_deref(), &self.config.pseudonyms);
             AccessLine { entry_point, client, inquiry, status, id, pseudonyms }.write(verdict);
@@ -58,8 +60,8 @@ impl GateService {
 
     /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
     fn request_id<'r>(&self, inquiry: &Inquiry<'r>, is_needed: bool) -> Option<Cow<'r, str>> {
-        let given = inquiry.headers.get(REQUEST_ID.as_str()).and_then(FieldValue::to_str);
-        let given = given.filter(|id| is_request_id(id.as_bytes()));
+        let given = inquiry.headers.get(REQUEST_ID.as_str()).map(FieldValue::as_bytes);
+        let given = given.filter(|id| is_request_id(id)).and_then(|id| str::from_utf8(id).ok());
         if given.is_some() || !is_needed {
             return given.map(Cow::Borrowed);
         }
@@ -71,6 +73,16 @@ impl GateService {
 }
 
 fn is_request_id(id: &[u8]) -> bool {
-    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"._~-".contains(b);
-    (1..=128).contains(&id.len()) && id.iter().all(in_alphabet)
+    (1..=128).contains(&id.len()) && id.iter().all(|byte| IN_REQUEST_ID[usize::from(*byte)])
 }
+
+/// Letters, digits, and the signs that are no sign to anybody (RFC 3986, section 2.3).
+const IN_REQUEST_ID: [bool; 256] = {
+    let (mut is_in, mut byte) = ([false; 256], 0_u8);
+    while byte.is_ascii() {
+        is_in[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
+        byte += 1;
+    }
+    is_in
+};

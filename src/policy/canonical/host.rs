@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Refusal, Scheme, lowered};
+use super::{Characters, Refusal, Scheme, lowered};
 
 /// The longest name of a host, and of a label in it (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
+/// The characters that no name holds: there may be a port behind it, or an address of IPv6.
+const NOT_IN_NAME: Characters = Characters::ALL.without(Characters::CAPITAL.or(Characters::DOT));
 
 /// A host in lower case, and its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +28,18 @@ impl<'t> Authority<'t> {
         if text.is_empty() {
             return Err(Refusal::MissingHost);
         }
-        if text.contains(',') {
+        let characters = Characters::of(text);
+        if characters.hold(Characters::COMMA) {
             return Err(Refusal::List);
         }
-        if text.contains('@') {
+        if characters.hold(Characters::AT) {
             return Err(Refusal::UserInfo);
         }
-        let (host, port) = split_port(text)?;
+        let has_more = characters.hold(NOT_IN_NAME);
+        let (host, port) = if has_more { split_port(text)? } else { (text, None) };
         check_host(host)?;
         let port = port.map(read_port).transpose()?.filter(|port| *port != scheme.default_port());
-        Ok(Self { host: lowered(host), port })
+        Ok(Self { host: lowered(host, characters), port })
     }
 }
 
@@ -77,7 +81,7 @@ fn check_host(host: &str) -> Result<(), Refusal> {
 /// compare the text.
 fn check_ipv6(text: &str) -> Result<(), Refusal> {
     let address: Ipv6Addr = text.parse().map_err(|_| Refusal::BadHost)?;
-    let is_plain = address.to_string() == lowered(text);
+    let is_plain = address.to_string() == text.to_ascii_lowercase();
     if is_plain { Ok(()) } else { Err(Refusal::BadHost) }
 }
 
@@ -87,18 +91,20 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     if name.len() > 1 && name.ends_with('.') && !name.ends_with("..") {
         return Err(Refusal::TrailingDot);
     }
-    let in_label = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_label =
-        |label: &str| (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(in_label);
-    if name.len() > MAX_NAME_BYTES || !name.split('.').all(is_label) {
+    let is_label = |label: &str| (1..=MAX_LABEL_BYTES).contains(&label.len());
+    let are_labels = || name.split('.').all(is_label) && !Characters::of(name).hold(NOT_IN_NAME);
+    if name.len() > MAX_NAME_BYTES || !are_labels() {
         return Err(Refusal::BadHost);
     }
     // Whoever finds a number at the end reads an address, in one of many forms: 127.1, 0x7f.0.0.1.
     let last = name.rsplit('.').next().unwrap_or(name);
-    let is_hex = |last: &str| last.starts_with("0x") || last.starts_with("0X");
-    let is_number = last.bytes().all(|b| b.is_ascii_digit()) || is_hex(last);
-    if is_number && name.parse::<Ipv4Addr>().is_err() {
-        return Err(Refusal::BadHost);
+    if last.starts_with(|c: char| c.is_ascii_digit()) && is_number(last) {
+        name.parse::<Ipv4Addr>().map_err(|_| Refusal::BadHost)?;
     }
     Ok(())
+}
+
+fn is_number(label: &str) -> bool {
+    let is_hex = label.starts_with("0x") || label.starts_with("0X");
+    is_hex || label.bytes().all(|b| b.is_ascii_digit())
 }

@@ -9,6 +9,7 @@
 //! It is pure: it reads no clock, no setting and no store. [`headers`] finds what was told;
 //! [`canonical`] judges it.
 
+mod characters;
 pub mod headers;
 mod host;
 mod path;
@@ -18,6 +19,7 @@ mod target;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use characters::Characters;
 pub use host::Authority;
 pub use path::{CanonicalPath, encode};
 pub use refusal::Refusal;
@@ -186,9 +188,9 @@ impl CanonicalRequest<'_> {
     }
 }
 
-/// Lowers the letters of an ASCII text, and copies it only where there are any.
-fn lowered(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+/// Lowers the letters of an ASCII text of these characters, and copies it only where there are any.
+fn lowered(text: &str, characters: Characters) -> Cow<'_, str> {
+    if characters.hold(Characters::CAPITAL) {
         Cow::Owned(text.to_ascii_lowercase())
     } else {
         Cow::Borrowed(text)

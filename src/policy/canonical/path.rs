@@ -4,12 +4,22 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::Refusal;
+use super::{Characters, Refusal};
 
 /// The characters that are escaped in the one spelling of a path: all but those that RFC 3986
 /// allows there (section 3.3), and those that browsers leave as they are.
 const ESCAPED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
+
+/// The characters that take a closer look: escapes, and what is refused.
+const UNUSUAL: Characters =
+    Characters::NOT_ASCII.or(Characters::CONTROL).or(Characters::PERCENT).or(Characters::SPLITTING);
+/// The characters of [`ESCAPED`].
+const ESCAPES: Characters = Characters::NOT_GRAPHIC
+    .or(Characters::ESCAPED)
+    .or(Characters::HASH)
+    .or(Characters::PERCENT)
+    .or(Characters::QUESTION_MARK);
 
 /// A path, decoded once. It begins with a slash, and no segment is `.` or `..`, or empty but the
 /// last.
@@ -19,6 +29,8 @@ const ESCAPED: &AsciiSet =
 pub struct CanonicalPath<'t> {
     decoded: Cow<'t, str>,
     spelled: &'t str,
+    /// The kinds of characters in the decoded path.
+    characters: Characters,
 }
 
 impl PartialEq for CanonicalPath<'_> {
@@ -32,12 +44,29 @@ impl Eq for CanonicalPath<'_> {}
 impl<'t> CanonicalPath<'t> {
     /// Decodes a path that begins with a slash and ends before the first question mark.
     pub(super) fn decode(spelled: &'t str) -> Result<Self, Refusal> {
-        let decoded = decode_once(spelled)?;
-        if decoded.chars().any(char::is_control) {
-            return Err(Refusal::ControlCharacter);
-        }
-        check_segments(&decoded)?;
-        Ok(Self { decoded, spelled })
+        let mut characters = Characters::of(spelled);
+        let decoded = if characters.hold(UNUSUAL) {
+            let decoded = decode_once(spelled)?;
+            if decoded.chars().any(char::is_control) {
+                return Err(Refusal::ControlCharacter);
+            }
+            characters = Characters::of(&decoded);
+            decoded
+        } else {
+            Cow::Borrowed(spelled)
+        };
+        check_segments(&decoded, characters)?;
+        Ok(Self { decoded, spelled, characters })
+    }
+
+    /// Returns whether there is nothing in it that could be spelled in another way.
+    pub(in crate::policy) fn is_plain(&self) -> bool {
+        matches!(self.decoded, Cow::Borrowed(_)) && !self.characters.hold(ESCAPES)
+    }
+
+    /// Returns whether all its letters are small ones of ASCII.
+    pub(in crate::policy) fn is_small(&self) -> bool {
+        !self.characters.hold(Characters::NOT_ASCII.or(Characters::CAPITAL))
     }
 
     /// The decoded path.
@@ -102,11 +131,12 @@ fn check_byte(byte: u8) -> Result<(), Refusal> {
 }
 
 /// Refuses the segments that some resolve or merge, and others compare as they are.
-fn check_segments(decoded: &str) -> Result<(), Refusal> {
-    if decoded.contains("//") {
+fn check_segments(decoded: &str, characters: Characters) -> Result<(), Refusal> {
+    if decoded.as_bytes().windows(2).any(|pair| pair == b"//") {
         return Err(Refusal::EmptySegment);
     }
-    if decoded.split('/').any(|segment| segment == "." || segment == "..") {
+    let is_dots = |segment: &str| segment == "." || segment == "..";
+    if characters.hold(Characters::DOT) && decoded.split('/').any(is_dots) {
         return Err(Refusal::DotSegment);
     }
     Ok(())

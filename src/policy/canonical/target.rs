@@ -1,6 +1,6 @@
 //! The target of a request line (RFC 9112, section 3.2): a path with its query, or an absolute URL.
 
-use super::{Authority, Refusal, Scheme};
+use super::{Authority, Characters, Refusal, Scheme};
 
 /// The parts of a target. The path is not decoded yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,8 +17,11 @@ impl<'t> Target<'t> {
     /// Splits a target. An empty path is refused, not read as `/`: nginx tells `?x` there, and
     /// Caddy and HAProxy compare the empty text with their routes.
     pub(super) fn read(text: &'t str) -> Result<Self, Refusal> {
-        check_characters(text)?;
-        let (origin, rest) = match text.split_once("://") {
+        let characters = Characters::of(text);
+        check(characters)?;
+        let has_colon = characters.hold(Characters::COLON);
+        let absolute = if has_colon { text.split_once("://") } else { None };
+        let (origin, rest) = match absolute {
             Some((scheme, rest)) if is_scheme(scheme) => {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let scheme = Scheme::read(scheme)?;
@@ -29,8 +32,8 @@ impl<'t> Target<'t> {
         if !rest.starts_with('/') {
             return Err(Refusal::NoPath);
         }
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match rest.bytes().position(|byte| byte == b'?') {
+            Some(end) => (&rest[..end], Some(&rest[end + 1..])),
             None => (rest, None),
         };
         Ok(Self { origin, path, query })
@@ -39,11 +42,11 @@ impl<'t> Target<'t> {
 
 /// Checks that there are only characters that need no escape, in the query too. No client sends a
 /// fragment, and nobody agrees on what it would mean.
-fn check_characters(text: &str) -> Result<(), Refusal> {
-    if text.bytes().any(|b| b == b'#') {
+fn check(characters: Characters) -> Result<(), Refusal> {
+    if characters.hold(Characters::HASH) {
         return Err(Refusal::Fragment);
     }
-    if text.bytes().all(|b| b.is_ascii_graphic()) { Ok(()) } else { Err(Refusal::BadByte) }
+    if characters.hold(Characters::NOT_GRAPHIC) { Err(Refusal::BadByte) } else { Ok(()) }
 }
 
 /// Returns whether a text before `://` is a scheme, and no path or query that holds these signs.

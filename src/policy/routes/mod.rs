@@ -22,6 +22,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter::successors;
 
+use foldhash::fast::FixedState;
 pub use near::Difference;
 pub use pattern::{BadPattern, PathPattern};
 
@@ -32,9 +33,9 @@ use trie::Trie;
 /// The routes of all hosts. `T` is what a route stands for.
 #[derive(Clone, Debug)]
 pub struct RouteIndex<T> {
-    hosts: HashMap<String, PathIndex>,
+    hosts: Hosts,
     /// By what follows `*.`; one label stands for the star, as in certificates.
-    wildcards: HashMap<String, PathIndex>,
+    wildcards: Hosts,
     any_host: Option<PathIndex>,
     places: Vec<Place<T>>,
 }
@@ -47,6 +48,10 @@ pub struct Place<T> {
     /// What its routes stand for.
     pub value: T,
 }
+
+/// A fast hash without a secret key: the names are the operator's, and a client who looks up others fills
+/// no table.
+type Hosts = HashMap<String, PathIndex, FixedState>;
 
 /// The routes of one host, by number.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +78,8 @@ impl<T> RouteIndex<T> {
         routes: impl IntoIterator<Item = (String, PathPattern, T)>,
     ) -> Result<Self, NamedTwice> {
         let mut index = Self {
-            hosts: HashMap::new(),
-            wildcards: HashMap::new(),
+            hosts: Hosts::default(),
+            wildcards: Hosts::default(),
             any_host: None,
             places: Vec::new(),
         };
@@ -110,7 +115,7 @@ impl<T> RouteIndex<T> {
     ) -> Result<Option<&Place<T>>, Refusal> {
         let Some(paths) = self.paths(&authority.host)? else { return Ok(None) };
         let found = paths.exact(path.as_str());
-        let has_letters = paths.has_other_letters || !is_small(path.as_str());
+        let has_letters = paths.has_other_letters || !path.is_small();
         if has_letters && !paths.is_same_in_other_letters(path.as_str(), found) {
             return Err(Refusal::LetterCase);
         }
@@ -136,11 +141,14 @@ impl<T> RouteIndex<T> {
     /// The routes of a host. For a star nginx and Envoy take any number of labels, and others one: so
     /// a host that is further below a wildcard's belongs to no other routes either.
     fn paths(&self, host: &str) -> Result<Option<&PathIndex>, Refusal> {
+        if let Some(paths) = self.hosts.get(host) {
+            return Ok(Some(paths));
+        }
         let parent = |host: &str| host.find('.').map(|dot| dot + 1);
         let mut parents = successors(parent(host), |start| Some(start + parent(&host[*start..])?));
         let below = parents.next().and_then(|start| self.wildcards.get(&host[start..]));
-        if let Some(paths) = self.hosts.get(host).or(below) {
-            return Ok(Some(paths));
+        if below.is_some() {
+            return Ok(below);
         }
         if parents.any(|start| self.wildcards.contains_key(&host[start..])) {
             return Err(Refusal::DeepHost);

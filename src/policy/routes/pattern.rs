@@ -97,11 +97,12 @@ impl PathPattern {
     /// Returns whether the words of this path, which matched, stand in the client's path as they
     /// are spelled plainly. How parameters and the rest are spelled decides no route.
     pub(super) fn is_spelled_plainly(&self, path: &CanonicalPath<'_>) -> bool {
-        let pairs = self.segments.iter().zip(path.segments());
-        pairs.into_iter().all(|(segment, (decoded, spelled))| match segment {
-            Segment::Word(_) => encode(decoded) == spelled,
-            Segment::Parameter(_) => true,
-        })
+        let pairs = || self.segments.iter().zip(path.segments());
+        path.is_plain()
+            || pairs().all(|(segment, (decoded, spelled))| match segment {
+                Segment::Word(_) => encode(decoded) == spelled,
+                Segment::Parameter(_) => true,
+            })
     }
 
     /// The values of the parameters in a path that matched, by name.

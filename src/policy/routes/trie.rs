@@ -42,7 +42,7 @@ impl<V> Trie<V> {
     /// What stands for a path, given without its first slash: words first, then parameters, then
     /// all below. A branch that ends nowhere is left again.
     pub(super) fn find(&self, path: &str) -> Option<&V> {
-        let (segment, rest) = path.split_once('/').map_or((path, None), |(s, r)| (s, Some(r)));
+        let (segment, rest) = split(path);
         let by_word = self.words.get(segment).and_then(|node| node.at(rest));
         let parameter = || self.parameter.as_deref().filter(|_| !segment.is_empty());
         let by_parameter = || parameter().and_then(|node| node.at(rest));
@@ -57,7 +57,7 @@ impl<V> Trie<V> {
     }
 
     fn collect<'t>(&'t self, path: &str, found: &mut Vec<&'t V>) {
-        let (segment, rest) = path.split_once('/').map_or((path, None), |(s, r)| (s, Some(r)));
+        let (segment, rest) = split(path);
         let parameter = self.parameter.as_deref().filter(|_| !segment.is_empty());
         for node in self.words.get(segment).into_iter().chain(parameter) {
             match rest {
@@ -71,5 +71,13 @@ impl<V> Trie<V> {
     /// What stands for the rest of a path; `None` where it ended before.
     fn at(&self, rest: Option<&str>) -> Option<&V> {
         rest.map_or(self.end.as_ref(), |rest| self.find(rest))
+    }
+}
+
+/// The first segment, and what follows its slash.
+fn split(path: &str) -> (&str, Option<&str>) {
+    match path.bytes().position(|byte| byte == b'/') {
+        Some(end) => (&path[..end], Some(&path[end + 1..])),
+        None => (path, None),
     }
 }

@@ -4,18 +4,15 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
 
-use crate::wire::fields;
-use crate::wire::request_head::RequestHead;
+use crate::wire::fields::MAX_FIELDS;
 
-/// The fields of a head; more are hyper's.
-const MAX_FIELDS: usize = 64;
 /// The bytes of a target; more are hyper's.
 const MAX_TARGET: usize = 8 << 10;
 
-/// Room for the fields of one head.
-pub(super) struct Fields<'b>([MaybeUninit<Header<'b>>; MAX_FIELDS]);
+/// Room for the fields of one head; more are hyper's.
+pub(super) struct FieldBuffer<'b>([MaybeUninit<Header<'b>>; MAX_FIELDS]);
 
-impl Default for Fields<'_> {
+impl Default for FieldBuffer<'_> {
     fn default() -> Self {
         Self([const { MaybeUninit::uninit() }; MAX_FIELDS])
     }
@@ -27,12 +24,21 @@ pub(super) enum Next<'b> {
     Partial,
     /// Something that is hyper's, be it good or not.
     Unusual,
-    /// The head of a request without a body, and its length.
-    Head(RequestHead<'b>, usize),
+    /// The head of a request without a body.
+    Head(Head<'b>),
+}
+
+/// A head of HTTP/1.1.
+pub(super) struct Head<'b> {
+    pub(super) method: &'b str,
+    pub(super) target: &'b str,
+    pub(super) fields: &'b [Header<'b>],
+    /// The bytes of the head, with the empty line.
+    pub(super) length: usize,
 }
 
 /// Reads the head at the beginning of these bytes.
-pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut Fields<'b>) -> Next<'b> {
+pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut FieldBuffer<'b>) -> Next<'b> {
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut fields.0) {
         Ok(Status::Partial) => Next::Partial,
@@ -43,28 +49,41 @@ pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut Fields<'b>) -> Next<'b> 
             else {
                 return Next::Unusual;
             };
-            let list: &'b [Header<'b>] = request.headers;
-            if method == "CONNECT" || !is_plain_target(target) || !have_no_body(list) {
+            let fields: &'b [Header<'b>] = request.headers;
+            if method == "CONNECT" || !is_plain_target(target) || !have_no_body(fields) {
                 return Next::Unusual;
             }
-            let fields = fields::Fields::List(list);
-            Next::Head(RequestHead { method, target, authority: None, fields }, length)
+            Next::Head(Head { method, target, fields, length })
         }
     }
 }
 
 /// Returns whether a target is a path with perhaps a query, of characters that every parser of URLs takes.
 fn is_plain_target(target: &str) -> bool {
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%?=&+,:;@!$'()*".contains(&byte);
+    let is_plain = |byte: u8| IS_PLAIN[usize::from(byte)];
     target.starts_with('/') && target.len() <= MAX_TARGET && target.bytes().all(is_plain)
 }
 
+const IS_PLAIN: [bool; 256] = {
+    let (signs, mut is_plain) = (b"/-._~%?=&+,:;@!$'()*", [false; 256]);
+    let mut byte = 0_u8;
+    while byte.is_ascii() {
+        is_plain[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < signs.len() {
+        is_plain[signs[at] as usize] = true;
+        at += 1;
+    }
+    is_plain
+};
+
 /// Returns whether nothing is said of a body, of the connection or of another protocol, but for what says nothing: a
 /// `Content-Length: 0` and a `Connection: keep-alive` (RFC 9112, sections 6 and 9).
-fn have_no_body(list: &[Header<'_>]) -> bool {
+fn have_no_body(fields: &[Header<'_>]) -> bool {
     let (mut lengths, mut connections) = (0, 0);
-    list.iter().all(|Header { name, value }| {
+    fields.iter().all(|Header { name, value }| {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
             2 => !is("te"),

@@ -11,15 +11,15 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::connection_registry::ConnectionState;
 use super::stream::Stream;
+use crate::wire::fields::{FieldList, Fields};
 use crate::wire::request_head::RequestHead;
-use framing::{Fields, Next};
+use framing::{FieldBuffer, Head, Next};
 
 /// The room for heads: most fit. A head that is longer than the most is hyper's.
 const USUAL_INPUT: usize = 4 << 10;
@@ -53,7 +53,7 @@ impl HeadService for HyperAlone {
 /// client closed the connection between two requests.
 pub(super) async fn run<S: HeadService>(
     mut stream: Stream,
-    state: &Arc<ConnectionState>,
+    state: &ConnectionState,
     peer: Option<IpAddr>,
     service: &S,
 ) -> io::Result<Option<Stream>> {
@@ -103,25 +103,32 @@ impl Buffers {
     /// Answers the requests that came whole.
     async fn answer_all<S: HeadService>(
         &mut self,
-        state: &Arc<ConnectionState>,
+        state: &ConnectionState,
         peer: Option<IpAddr>,
         service: &S,
     ) -> Step {
         let mut answered = 0;
         let step = loop {
-            let mut fields = Fields::default();
             let rest = &self.input[answered..];
-            let (head, length) = match framing::read(rest, &mut fields) {
+            if rest.is_empty() {
+                break Step::Read;
+            }
+            let mut fields = FieldBuffer::default();
+            let head = match framing::read(rest, &mut fields) {
                 Next::Partial if rest.len() >= MAX_INPUT => break Step::HandOver,
                 Next::Partial => break Step::Read,
                 Next::Unusual => break Step::HandOver,
-                Next::Head(head, length) => (head, length),
+                Next::Head(head) => head,
             };
+            let Some(list) = FieldList::new(head.fields) else { break Step::HandOver };
+            let Head { method, target, length, .. } = head;
+            let fields = Fields::List(&list);
+            let head = RequestHead { method, target, authority: None, fields };
             if state.is_draining() {
                 // Hyper says that its answer is the last.
                 break Step::HandOver;
             }
-            let _in_flight = state.start_http1();
+            let _in_flight = state.start_head();
             if !service.answer(peer, &head, &mut self.output).await {
                 break Step::HandOver;
             }
