@@ -16,10 +16,10 @@ class Bench:
 
     def __init__(self, work):
         self.work = pathlib.Path(work)
-        self.gate = machine.gate_binary()
+        self.gate = None  # the binary that the part at hand measures
         self.bare = machine.tool_path("bare_server")
         self.key = tokens.Key(self.work)
-        self.made = {}
+        self.made, self.headers = {}, []
         self.count = 0
 
     def tokens(self, count, **more):
@@ -33,6 +33,12 @@ class Bench:
     def requests(self, texts, encode=questions.http1):
         self.count += 1
         return questions.write(self.work / f"requests-{self.count}", map(encode, texts))
+
+    def answered_headers(self):
+        """What a bare server sends in the gate's place; asked once a run."""
+        if not self.headers:
+            self.headers = headers_of_yes(self)
+        return self.headers
 
     def folder(self):
         self.count += 1
@@ -50,28 +56,43 @@ def policy(path, routes=ROUTES):
 
 
 @contextlib.contextmanager
-def gate(bench, made, store="sqlite", routes=ROUTES, settings=None, listen=None, wrapper=(), core=None, key=None):
-    """A running gate with the sessions of these tokens; `.address` is where it listens."""
-    folder, port = bench.folder(), free_port()
-    env = {"PATH": machine.PATH, "HOME": str(folder), "ALGORITHM": (key or bench.key).algorithm,
-           "DATA_DIR": str(folder), "DB_URL": f"sqlite:{folder}/portcullis.db"}
-    listen = listen(folder) if listen else f"127.0.0.1:{port}"
+def gate(bench, made, store="sqlite", settings=None, listen=None, wrapper=(), core=None, key=None, more_sessions=0, **written):
+    """A running gate with the sessions of these tokens, and more; `.address` is where it listens."""
+    folder = bench.folder()
+    listen = listen(folder) if listen else f"127.0.0.1:{free_port()}"
     with contextlib.ExitStack() as stack:
-        if store == "redis":
-            redis = stack.enter_context(start_redis(folder))
-            env["DB_URL"] = f"redis://127.0.0.1:{redis.port}"
-            made.into_redis(bench.gate, env, redis.port)
-        elif made.sessions:
-            made.into_sqlite(bench.gate, env)
-        env |= {"PUBLIC_KEY_FILE": str((key or bench.key).public), "LISTEN": listen, "METRICS_LISTEN": f"127.0.0.1:{free_port()}",
-                "CACHE_BYTES": str(1 << 30), "STORE_TIMEOUT": "30", "MAX_CONNECTIONS_PER_ADDRESS": "100000", "MAX_CONNECTIONS": "100000"}
-        if routes:
-            env["POLICY_FILE"] = str(policy(folder / "policy.toml", routes))
-        env |= settings or {}
+        env = stack.enter_context(filled_store(bench, made, folder, store, more_sessions))
+        env |= environment(folder, listen, key or bench.key, **written) | (settings or {})
         server = Server("gate", [bench.gate, "serve"], [listen], folder, env=env, wrapper=wrapper, core=core)
         stack.callback(server.stop)
-        server.address, server.metrics = listen, env["METRICS_LISTEN"]
+        server.address, server.metrics, server.env = listen, env["METRICS_LISTEN"], env
         yield server
+
+
+def environment(folder, listen, key, routes=ROUTES, keys_elsewhere=False):
+    """Settings of a gate; `keys_elsewhere` leaves its keys to others."""
+    env = {"LISTEN": listen, "METRICS_LISTEN": f"127.0.0.1:{free_port()}", "CACHE_BYTES": str(1 << 30), "STORE_TIMEOUT": "30",
+           "MAX_CONNECTIONS_PER_ADDRESS": "100000", "MAX_CONNECTIONS": "100000"}
+    if not keys_elsewhere:
+        env |= {"ALGORITHM": key.algorithm, "PUBLIC_KEY_FILE": str(key.public)}
+    if routes:
+        env["POLICY_FILE"] = str(policy(folder / "policy.toml", routes))
+    return env
+
+
+@contextlib.contextmanager
+def filled_store(bench, made, folder, store, more_sessions):
+    """A store with the sessions of these tokens, as settings."""
+    env = {"PATH": machine.PATH, "HOME": str(folder), "DATA_DIR": str(folder), "DB_URL": f"sqlite:{folder}/portcullis.db"}
+    if store == "redis":
+        with start_redis(folder) as redis:
+            env["DB_URL"] = f"redis://127.0.0.1:{redis.port}"
+            made.into_redis(bench.gate, env, redis.port)
+            yield env
+        return
+    if made.sessions:
+        made.into_sqlite(bench.gate, env, more_sessions)
+    yield env
 
 
 def start_redis(folder):
@@ -100,31 +121,45 @@ def unix(folder):
     return f"unix:{folder}/s"
 
 
-def answer(address, request):
-    """The head of the answer to one request, as lines."""
-    if address.startswith("unix:"):
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(address[5:])
-    else:
-        host, port = address.rsplit(":", 1)
-        connection = socket.create_connection((host, int(port)))
-    with connection:
-        connection.settimeout(10)
-        connection.sendall(request)
-        received = b""
-        while b"\r\n\r\n" not in received:
-            part = connection.recv(65_536)
-            if not part:
-                machine.die(f"no whole answer: {received!r}")
-            received += part
-    return received.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")
+class Asker:
+    """A connection on which single requests are asked."""
+
+    def __init__(self, address):
+        if address.startswith("unix:"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(address[5:])
+        else:
+            host, port = address.rsplit(":", 1)
+            self.socket = socket.create_connection((host, int(port)))
+        self.socket.settimeout(10)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def ask(self, record):
+        """Status line and header lines of the answer to a request in the load generator's format."""
+        self.socket.sendall(record[4:-4])
+        lines = []
+        while line := self.file.readline().rstrip(b"\r\n"):
+            lines.append(line.decode("latin-1"))
+        length = next((int(it[15:]) for it in lines if it.lower().startswith("content-length:")), 0)
+        self.file.read(length)
+        return lines
+
+    def status(self, record):
+        return int(self.ask(record)[0].split()[1])
 
 
-def answered_headers(bench, made):
-    """The header lines that a gate sends for the first token, but for those that hyper writes itself."""
-    with gate(bench, made) as server:
-        request = questions.http1(made.texts[0])[4:-4]
-        status, *lines = answer(server.address, request)
+def headers_of_yes(bench):
+    """The header lines that a gate sends for a good token, but for those that hyper writes itself."""
+    made = bench.tokens(64)
+    with gate(bench, made) as server, Asker(server.address) as asker:
+        status, *lines = asker.ask(questions.http1(made.texts[0]))
     if " 200 " not in status:
         machine.die(f"the gate does not let a good token pass: {status} {lines}")
     return [it for it in lines if not it.lower().startswith(("date:", "content-length:"))]

@@ -29,7 +29,7 @@ def contenders(bench):
 
 
 def run(bench, report, only=None):
-    headers = gate.answered_headers(bench, bench.tokens(64))
+    headers = bench.answered_headers()
     rows = []
     with gate.bare(bench, headers) as yardstick:
         requests = bench.requests(bench.tokens(64).texts)
@@ -64,7 +64,7 @@ def one(bench, report, bare, name, count=64, streams=0, ca=None, **what):
             server.address = server.address.replace("localhost", "127.0.0.1")
         with load.Load(server, server.address, requests, connections, streams, ca) as subject:
             load.warm(subject, count, 0.5)
-            mine, base = load.alternate(subject, bare, report.turns, report.seconds)
+            mine, base = load.interleave([subject, bare], report.turns, report.seconds)
         return report.row(name, mine, base, memory=server.memory())
 
 
@@ -79,7 +79,7 @@ def bare_rows(bench, report, bare, headers, only):
         with gate.bare(bench, headers, listen, http2=bool(streams)) as server, \
                 load.Load(server, server.address, requests, 2 if streams else load.CONNECTIONS, streams) as subject:
             load.warm(subject, 64, 0.5)
-            mine, base = load.alternate(subject, bare, report.turns, report.seconds)
+            mine, base = load.interleave([subject, bare], report.turns, report.seconds)
             rows.append(report.row(name, mine, base, memory=server.memory()))
     return rows
 
@@ -98,6 +98,6 @@ def grpc(bench, report, headers):
                  for whose, address in ((server, listen), (tonic, bare))]
         for it in loads:
             load.warm(it, 64, 0.5)
-        mine, base = load.alternate(*loads, report.turns, report.seconds)
+        mine, base = load.interleave(loads, report.turns, report.seconds)
         return [report.row("gate, 64 tokens, ext_authz (beside bare tonic)", mine, base, memory=server.memory()),
                 report.row("bare tonic, ext_authz", base, base, memory=tonic.memory())]

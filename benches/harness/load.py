@@ -30,7 +30,7 @@ class Load:
 
     def tell(self, line):
         """The result of one turn, with the processor time of the server and of the generator."""
-        before, own = self.server.cpu(), thread_time(self.process.pid)
+        before, own = self.server.cpus(), thread_time(self.process.pid)
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
@@ -40,7 +40,8 @@ class Load:
         if not answer:
             self.server.lost("was not asked: the generator ended")
         result = json.loads(answer)
-        result["cpu"] = self.server.cpu() - before
+        result["cpus"] = [now - then for now, then in zip(self.server.cpus(), before)]
+        result["cpu"] = sum(result["cpus"])
         result["load"] = (thread_time(self.process.pid) - own) / 1e3 / result["micros"]
         if result["failed"] or not result["requests"]:
             self.server.lost(f"failed: {answer}")
@@ -48,6 +49,10 @@ class Load:
 
     def run(self, seconds):
         return self.tell(f"run {seconds}")
+
+    def pace(self, seconds, rate):
+        """So many requests a second."""
+        return self.tell(f"pace {seconds} {rate}")
 
     def ask(self, count):
         return self.tell(f"ask {count}")
@@ -69,19 +74,22 @@ class Figures:
     def __init__(self, turns):
         self.turns = turns
         self.cpu = lower_quartile(it["cpu"] / it["requests"] / 1e3 for it in turns)
+        each = zip(*(it["cpus"] for it in turns))
+        self.cpus = [lower_quartile(cpu / it["requests"] / 1e3 for cpu, it in zip(own, turns)) for own in each]
         self.rate = statistics.median(it["requests"] / it["micros"] * 1e6 for it in turns)
         self.share = statistics.median(it["cpu"] / it["micros"] / 1e3 for it in turns)
         self.load = statistics.median(it["load"] for it in turns)
         self.p50, self.p99 = (statistics.median(it[name] / 1e3 for it in turns) for name in ("p50", "p99"))
 
 
-def alternate(one, other, turns, seconds):
-    """Turns of both, one after the other, each time in the other order: drift of the machine meets both."""
-    results = ([], [])
+def interleave(loads, turns, seconds):
+    """Turns of all, one after the other, each time in another order: drift of the machine meets all of them."""
+    results = [[] for _ in loads]
     for turn in range(turns):
-        for index in ((0, 1) if turn % 2 else (1, 0)):
-            results[index].append((one, other)[index].run(seconds))
-    return Figures(results[0]), Figures(results[1])
+        order = [(turn + it) % len(loads) for it in range(len(loads))]
+        for index in order if turn % 2 else reversed(order):
+            results[index].append(loads[index].run(seconds))
+    return [Figures(it) for it in results]
 
 
 def warm(load, tokens, seconds):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def check_cores():
         say(f"the machine is busy (load average {load:.1f}): figures taken now prove nothing")
 
 
+def allow_many_files():
+    """Ten thousand connections are as many descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def busy():
     load = os.getloadavg()[0]
     return load if load > 0.8 else 0
@@ -82,6 +89,16 @@ def venv(name, requirements):
                         "--requirement", path], check=True)
         (folder / "complete").touch()
     return folder
+
+
+def program(name):
+    """A program of the virtual environment that this one runs in."""
+    return pathlib.Path(sys.prefix) / "bin" / name
+
+
+def as_root(words):
+    """Words that a configuration needs where the servers run as root."""
+    return words if os.getuid() == 0 else ""
 
 
 def inside_venv():
@@ -109,8 +126,10 @@ def cargo(*arguments, name, folder=ROOT):
     die(f"cargo {' '.join(arguments)} made no {name}")
 
 
-def gate_binary():
-    return os.environ.get("GATE_BIN") or cargo("build", "--profile", "dist", "--bin", "portcullis", name="portcullis")
+def gate_binary(profile):
+    """The gate of that profile: `dist` is what is delivered, `profiling` has names and builds faster."""
+    given = os.environ.get("GATE_BIN")
+    return given or cargo("build", "--profile", profile, "--bin", "portcullis", name="portcullis")
 
 
 def grpc_binary():

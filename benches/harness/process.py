@@ -91,6 +91,10 @@ class Server:
                     pass
         return total
 
+    def cpus(self):
+        """As of several servers that work together."""
+        return [self.cpu()]
+
     def memory(self, line="VmRSS"):
         """Bytes that it holds."""
         total = 0

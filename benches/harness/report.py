@@ -1,15 +1,10 @@
-"""Results as Markdown tables, JSON, and bar charts in SVG.
+"""Results as Markdown tables, JSON and pictures."""
 
-The pictures are written here: some rectangles and words need no plotting library, and the files stay small and
-readable in a diff.
-"""
-
-import html
 import json
 import pathlib
 import sys
 
-from . import load, machine, tokens
+from . import charts, load, machine, tokens
 
 COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p50", "p50 µs", "{:.0f}"), ("p99", "p99 µs", "{:.0f}"), ("share", "server", "{:.2f}"),
@@ -19,8 +14,8 @@ COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), (
 class Report:
     """Where results go: a folder, and the standard output."""
 
-    def __init__(self, folder, command, turns, seconds):
-        self.folder, self.command, self.turns, self.seconds = pathlib.Path(folder), command, turns, seconds
+    def __init__(self, folder, command, turns, seconds, quick=False):
+        self.folder, self.turns, self.seconds, self.quick = pathlib.Path(folder), turns, seconds, quick
         self.folder.mkdir(parents=True, exist_ok=True)
         self.about = machine.description() | {"command": command}
 
@@ -34,49 +29,40 @@ class Report:
 
     def table(self, part, title, rows, introduction, columns=COLUMNS, picture=("cpu", "CPU µs a request")):
         """Writes PART.md, PART.json and PART.svg, and prints the table."""
-        filled = introduction.format(connections=load.CONNECTIONS, calls=32, turns=self.turns, seconds=self.seconds,
-                                     length=tokens.LENGTH)
-        lines = [f"# {title}", "", *self.origin(), "", filled, "", f"![{title}]({part}.svg)", "",
-                 *markdown(rows, columns), ""]
-        (self.folder / f"{part}.md").write_text("\n".join(lines))
-        (self.folder / f"{part}.json").write_text(json.dumps({"about": self.about, "rows": rows}, indent=1) + "\n")
-        (self.folder / f"{part}.svg").write_text(bars(f"{title}: {picture[1]}", [(it["name"], it[picture[0]]) for it in rows]))
-        print("\n".join(markdown(rows, columns)), flush=True)
+        table = markdown(rows, columns)
+        self.write(part, title, rows, [self.filled(introduction), "", f"![{title}]({part}.svg)", "", *table])
+        self.picture(part, charts.bars(f"{title}: {picture[1]}", [(it["name"], it[picture[0]]) for it in rows]))
+        print("\n".join(table), flush=True)
 
-    def origin(self):
-        return ["Made by `benches/run`; do not edit.", "", *(f"- {name}: `{value}`" for name, value in self.about.items())]
+    def chapters(self, part, title, chapters, introduction, columns, logarithmic=True):
+        """One page with a table and a curve for each chapter: its name, its title, its rows."""
+        lines = [self.filled(introduction)]
+        for name, heading, rows in chapters:
+            picture = f"{part}-{name}"
+            lines += ["", f"## {heading}", "", f"![{heading}]({picture}.svg)", "", *markdown(rows, columns)]
+            points = [(it["value"], it["cpu"], it["memory"]) for it in rows]
+            self.picture(picture, charts.curves(heading, points, "CPU µs a request", "MiB", logarithmic))
+        self.write(part, title, {name: rows for name, _, rows in chapters}, lines)
+        print("\n".join(lines[1:]), flush=True)
+
+    def write(self, part, title, rows, lines):
+        origin = ["Made by `benches/run`; do not edit.", "", *(f"- {name}: `{value}`" for name, value in self.about.items())]
+        (self.folder / f"{part}.md").write_text("\n".join([f"# {title}", "", *origin, "", *lines, ""]))
+        (self.folder / f"{part}.json").write_text(json.dumps({"about": self.about, "rows": rows}, indent=1) + "\n")
+
+    def picture(self, name, drawn):
+        (self.folder / f"{name}.svg").write_text(drawn)
+
+    def filled(self, words):
+        return words.format(connections=load.CONNECTIONS, calls=32, turns=self.turns, seconds=self.seconds, length=tokens.LENGTH,
+                            server_core=machine.SERVER_CORE, load_core=machine.LOAD_CORE)
 
 
 def markdown(rows, columns):
-    yield "| | " + " | ".join(head for _, head, _ in columns) + " |"
-    yield "|---|" + "--:|" * len(columns)
+    """Lines of a table; a column stands only where a row has a value for it."""
+    columns = [it for it in columns if any(row.get(it[0]) is not None for row in rows)]
+    lines = ["| | " + " | ".join(head for _, head, _ in columns) + " |", "|---|" + "--:|" * len(columns)]
     for row in rows:
         cells = (form.format(row[name]) if row.get(name) is not None else "" for name, _, form in columns)
-        yield f"| {row['name']} | " + " | ".join(cells) + " |"
-
-
-STYLE = ("text{font:13px sans-serif;fill:#222}.t{font-weight:bold}rect{fill:#4477aa}rect.o{fill:#bbbbbb}"
-         "line{stroke:#999}polyline{fill:none;stroke:#4477aa;stroke-width:2}circle{fill:#4477aa}")
-
-
-def svg(width, height, parts):
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
-            f'<style>{STYLE}</style><rect width="100%" height="100%" style="fill:#fff"/>\n'
-            + "\n".join(parts) + "\n</svg>\n")
-
-
-def text(x, y, words, anchor="start", kind=""):
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">{html.escape(str(words))}</text>'
-
-
-def bars(title, rows):
-    """One bar each, with its number; what is not ours is grey."""
-    left, right, step = 330, 260, 22
-    most = max((value for _, value in rows), default=1) or 1
-    parts = [text(10, 22, title, kind="t")]
-    for number, (name, value) in enumerate(rows):
-        y = 40 + number * step
-        kind = "" if "gate" in name or "Portcullis" in name else ' class="o"'
-        parts += [text(left - 8, y + 13, name, "end"), text(left + right * value / most + 6, y + 13, f"{value:.2f}"),
-                  f'<rect{kind} x="{left}" y="{y}" width="{right * value / most:.1f}" height="16"/>']
-    return svg(left + right + 70, 50 + len(rows) * step, parts)
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    return lines

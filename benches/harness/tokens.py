@@ -1,6 +1,8 @@
 """Keys, tokens of a wanted length, and the sessions that they name, in SQLite or Redis."""
 
 import base64
+import contextlib
+import itertools
 import json
 import os
 import socket
@@ -70,39 +72,43 @@ def claims(number, now, sid=None, issuer="prismaticain"):
     return found
 
 
-def padded(key, claims, length):
-    """The token with a claim that nobody reads, so that it has about that length."""
-    bare = len(key.token(claims | {"picture": ""}))
-    room = max(0, (length - bare) * 3 // 4)
-    return key.token(claims | {"picture": ("https://img.example.com/" + "0123456789abcdef" * (room // 16 + 1))[:room]})
+def padding_for(key, claims, length):
+    """A claim that nobody reads, with which a token has about that length."""
+    room = max(0, (length - len(key.token(claims | {"picture": ""}))) * 3 // 4)
+    return {"picture": ("https://img.example.com/" + "0123456789abcdef" * (room // 16 + 1))[:room]}
+
+
+def insert(path, rows):
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as database, database:
+        database.executemany("INSERT INTO sessions (id, user_id, created, last_seen, expires, claims) VALUES "
+                             "(:id, :user_id, :created, :last_seen, :expires, :claims)", rows)
 
 
 class Tokens:
     """Tokens of different users, each with a session of its own unless told otherwise."""
 
-    def __init__(self, key, count, length=LENGTH, sessions=True, issuer="prismaticain"):
-        now = int(time.time()) - 5
+    def __init__(self, key, count, length=LENGTH, issuer="prismaticain", signers=()):
+        """Signed by `key`, or by `signers` in turn; `key` opens the model of their sessions."""
+        now, signers = int(time.time()) - 5, signers or [key]
         self.key, self.now = key, now
-        self.sessions = [b64(os.urandom(16)) for _ in range(count)] if sessions else []
+        self.sessions = [b64(os.urandom(16)) for _ in range(count)]
         # All are padded alike: each user's claims are equally long.
-        sample = claims(0, now, self.sessions[0] if sessions else None, issuer)
-        picture = json.loads(base64.urlsafe_b64decode(padded(key, sample, length).split(".")[1] + "=="))["picture"]
-        self.texts = [key.token(claims(it, now, self.sessions[it] if sessions else None, issuer) | {"picture": picture})
-                      for it in range(count)]
+        picture = padding_for(signers[0], claims(0, now, self.sessions[0], issuer), length)
+        self.texts = [signers[it % len(signers)].token(claims(it, now, sid, issuer) | picture)
+                      for it, sid in enumerate(self.sessions)]
 
-    def rows(self):
+    def rows(self, more=0):
+        """Their sessions as the store has them, and so many of others."""
         created, expires = self.now * 1_000, (self.now + LIFE) * 1_000
-        for number, sid in enumerate(self.sessions):
+        others = (f"other-{it:016}" for it in range(more))
+        for number, sid in enumerate(itertools.chain(self.sessions, others)):
             yield {"id": sid, "user_id": f"user-{number:07}", "created": created, "last_seen": created,
                    "expires": expires, "claims": "{}"}
 
-    def into_sqlite(self, gate, env):
+    def into_sqlite(self, gate, env, more=0):
         """The database is made by the gate's own command, so that its schema is the gate's."""
         mint_one(gate, env, self.key)
-        with sqlite3.connect(env["DB_URL"].removeprefix("sqlite:")) as database:
-            database.executemany("INSERT INTO sessions (id, user_id, created, last_seen, expires, claims) VALUES "
-                                 "(:id, :user_id, :created, :last_seen, :expires, :claims)", self.rows())
-        database.close()
+        insert(env["DB_URL"].removeprefix("sqlite:"), self.rows(more))
 
     def into_redis(self, gate, env, port):
         """The fields are those of a session that the gate's own command opened."""
@@ -120,9 +126,18 @@ class Tokens:
         redis.pipeline(commands)
 
 
+class WithoutSessions:
+    """Tokens with these claims, whose sessions nobody looks up."""
+
+    sessions = ()
+
+    def __init__(self, key, claims):
+        self.texts = [key.token(it) for it in claims]
+
+
 def mint_one(gate, env, key):
     done = subprocess.run([gate, "token", "mint", "--user", "model"], capture_output=True, text=True,
-                          env={**env, "PRIVATE_KEY_FILE": str(key.private)})
+                          env={**env, "ALGORITHM": key.algorithm, "PRIVATE_KEY_FILE": str(key.private)})
     if done.returncode:
         machine.die(f"token mint: {done.stderr}")
     return done.stdout.strip()

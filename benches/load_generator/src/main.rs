@@ -8,6 +8,7 @@
 //! load_generator --to ADDRESS:PORT|unix:PATH --requests FILE [--connections N] [--streams N]
 //!                [--ca FILE] [--status N]
 //! run SECONDS
+//! pace SECONDS REQUESTS_PER_SECOND
 //! ask COUNT
 //! ```
 //!
@@ -35,6 +36,8 @@ use transport::Target;
 
 /// The longest wait for the last answers of a turn.
 const TAIL: Duration = Duration::from_secs(10);
+/// The longest wait for an event.
+const IDLE: Duration = Duration::from_millis(50);
 const BUFFER: usize = 64 << 10;
 
 fn main() -> ExitCode {
@@ -51,11 +54,11 @@ fn serve() -> io::Result<()> {
     let mut load = Load::new(&Options::parse(env::args().skip(1))?)?;
     for line in io::stdin().lock().lines() {
         let line = line?;
-        let answer = match line.split_once(' ') {
-            Some(("run", seconds)) => {
-                load.turn(Duration::from_secs_f64(number(seconds)?), u64::MAX)?
-            }
-            Some(("ask", count)) => load.turn(Duration::from_secs(3_600), number(count)?)?,
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words[..] {
+            ["run", seconds] => load.turn(time(seconds)?, u64::MAX)?,
+            ["pace", seconds, rate] => load.pace(time(seconds)?, number(rate)?)?,
+            ["ask", count] => load.turn(Duration::from_hours(1), number(count)?)?,
             _ => return Err(io::Error::other(format!("not understood: {line}"))),
         };
         let mut out = io::stdout().lock();
@@ -67,6 +70,10 @@ fn serve() -> io::Result<()> {
 
 fn number<N: std::str::FromStr>(text: &str) -> io::Result<N> {
     text.parse().map_err(|_| io::Error::other(format!("not a number: {text}")))
+}
+
+fn time(seconds: &str) -> io::Result<Duration> {
+    Duration::try_from_secs_f64(number(seconds)?).map_err(io::Error::other)
 }
 
 /// The command line.
@@ -134,21 +141,45 @@ impl Load {
             self.ask(index, &mut left, &mut tally)?;
         }
         while left > 0 && started.elapsed() < time {
-            self.step(&mut left, &mut tally)?;
+            self.step(IDLE, &mut left, &mut tally)?;
         }
+        self.finish(started, tally)
+    }
+
+    /// Asks so often a second, as far as connections are free.
+    fn pace(&mut self, time: Duration, rate: f64) -> io::Result<String> {
+        let mut tally = Tally::new(self.status);
+        let (started, mut asked, mut index) = (Instant::now(), 0.0, 0);
+        while started.elapsed() < time {
+            while asked < started.elapsed().as_secs_f64() * rate && self.is_any_free() {
+                let mut left = 1;
+                self.ask(index, &mut left, &mut tally)?;
+                asked += if left == 0 { 1.0 } else { 0.0 };
+                index = (index + 1) % self.connections.len();
+            }
+            self.step(Duration::from_millis(1), &mut 0, &mut tally)?;
+        }
+        self.finish(started, tally)
+    }
+
+    fn is_any_free(&self) -> bool {
+        self.connections.iter().any(|it| it.outstanding() == 0)
+    }
+
+    /// Waits for the last answers.
+    fn finish(&mut self, started: Instant, mut tally: Tally) -> io::Result<String> {
         let asked = Instant::now();
-        left = 0;
         while self.connections.iter().any(|it| it.outstanding() > 0) {
             if asked.elapsed() > TAIL {
                 return Err(io::Error::other("the last answers do not come"));
             }
-            self.step(&mut left, &mut tally)?;
+            self.step(IDLE, &mut 0, &mut tally)?;
         }
         Ok(tally.report(started.elapsed().as_micros()))
     }
 
-    fn step(&mut self, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
-        self.poll.poll(&mut self.events, Some(Duration::from_millis(50)))?;
+    fn step(&mut self, wait: Duration, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
+        self.poll.poll(&mut self.events, Some(wait))?;
         let ready: Vec<(usize, bool)> = self
             .events
             .iter()

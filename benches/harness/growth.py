@@ -1,0 +1,108 @@
+"""How cost and memory of a cached request grow with what there is: one figure changes, all others stay as they are.
+
+Each point is a gate of its own in turns with the bare server, as in `hot`; the ratio of both is not moved by the machine's
+drift. The gate that is compared with has 64 tokens, as many sessions, ten routes, one key, one issuer and 32 connections.
+"""
+
+import json
+
+from . import gate, load, machine, questions, tokens
+
+COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
+           ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
+TITLES = {
+    "tokens": "Tokens in turn, each with a session",
+    "sessions": "Sessions in the store (SQLite), of which 64 are asked for",
+    "routes": "Routes of the policy",
+    "keys": "Keys of the issuer, each of which signed as many of the 64 tokens",
+    "issuers": "Issuers, of which the last signed the tokens",
+    "connections": "Connections",
+    "cores": "Cores of the gate",
+    "bytes": "Bytes of a token",
+}
+# The largest ones are left out by --quick.
+POINTS = {
+    "tokens": [1, 64, 1_000, 10_000, 100_000],
+    "sessions": [100, 1_000, 10_000, 100_000, 1_000_000],
+    "routes": [1, 10, 100, 1_000, 10_000],
+    "keys": [1, 4, 16, 64],
+    "issuers": [1, 10, 100, 1_000],
+    "connections": [10, 100, 1_000, 10_000],
+    "cores": [1, 2],
+    "bytes": [300, 716, 1_024, 2_048, 4_096, 8_100],
+}
+INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, the \
+ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); requests/s and p99 \
+are medians, `load` is the share of its core that the load generator used, MiB is the gate's resident memory afterwards. With two \
+cores the gate shares one with the load: its CPU a request stands, its rate is not what two cores serve. A dashed line is memory."""
+
+
+def run(bench, report, only=None):
+    """Every chapter is measured against one bare server."""
+    made = bench.tokens(64)
+    chapters = []
+    with gate.bare(bench, bench.answered_headers()) as yardstick, \
+            load.Load(yardstick, yardstick.address, bench.requests(made.texts)) as bare:
+        load.warm(bare, 64, 0.5)
+        for chapter in POINTS:
+            if not only or only in chapter:
+                machine.say(TITLES[chapter])
+                points = POINTS[chapter][:3] if report.quick else POINTS[chapter]
+                chapters.append((chapter, TITLES[chapter], [point(bench, report, bare, chapter, it) for it in points]))
+    report.chapters("growth", "Growth", chapters, INTRODUCTION, COLUMNS)
+
+
+def point(bench, report, bare, chapter, value):
+    what = {"made": None, "connections": load.CONNECTIONS, "started": {}} | globals()[f"with_{chapter}"](bench, value)
+    made = what["made"] or bench.tokens(64)
+    with gate.gate(bench, made, **what["started"]) as server:
+        with load.Load(server, server.address, bench.requests(made.texts, questions.http1), what["connections"]) as subject:
+            load.warm(subject, len(made.texts), 0.5)
+            mine, base = load.interleave([subject, bare], report.turns, report.seconds)
+            return report.row(f"{value:,}", mine, base, memory=server.memory()) | {"value": value}
+
+
+# --- what differs ------------------------------------------------------------------------------------------------
+
+
+def with_tokens(bench, count):
+    return {"made": bench.tokens(count)}
+
+
+def with_sessions(bench, count):
+    return {"started": {"more_sessions": count - 64}}
+
+
+def with_routes(_bench, count):
+    return {"started": {"routes": count}}
+
+
+def with_connections(_bench, count):
+    return {"connections": count}
+
+
+def with_cores(_bench, count):
+    return {"started": {"core": ",".join([machine.SERVER_CORE, machine.LOAD_CORE][:count])}}
+
+
+def with_bytes(bench, length):
+    return {"made": bench.tokens(64, length=length)}
+
+
+def with_keys(bench, count):
+    """A published set of keys; each signs tokens in turn."""
+    keys = [tokens.Key(bench.work, name=f"key-{it}") for it in range(count)]
+    made = tokens.Tokens(bench.key, 64, signers=keys)
+    file = bench.folder() / "jwks.json"
+    file.write_text(json.dumps({"keys": [it.jwk() for it in keys]}))
+    return {"made": made, "started": {"keys_elsewhere": True, "settings": {"JWKS_FILE": str(file)}}}
+
+
+def with_issuers(bench, count):
+    """A file of settings with an issuer in each table, all of one key."""
+    table = '[[issuers]]\nissuer = "{name}"\nsession_rule = "required"\n[[issuers.keys]]\nalgorithm = "ES256"\npublic_key_file = "{key}"\n'
+    names = [f"https://issuer-{it}.example.com" for it in range(count)]
+    file = bench.folder() / "portcullis.toml"
+    file.write_text("".join(table.format(name=it, key=bench.key.public) for it in names))
+    made = bench.tokens(64, issuer=names[-1])
+    return {"made": made, "started": {"keys_elsewhere": True, "settings": {"CONFIG": str(file)}}}
