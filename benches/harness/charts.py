@@ -7,9 +7,9 @@ readable in a diff.
 import html
 import math
 
-STYLE = ("text{font:13px sans-serif;fill:#222}.t{font-weight:bold}.m{fill:#999}rect{fill:#4477aa}rect.o{fill:#bbbbbb}"
-         "line{stroke:#ddd}polyline{fill:none;stroke:#4477aa;stroke-width:2}polyline.m{stroke:#999;stroke-dasharray:5 4}"
-         "circle{fill:#4477aa}circle.m{fill:#999}")
+STYLE = ("text{font:13px sans-serif;fill:#222}.t{font-weight:bold}rect{fill:#4477aa}rect.o{fill:#bbbbbb}line{stroke:#ddd}"
+         "polyline{fill:none;stroke:#4477aa;stroke-width:2}polyline.m{stroke:#999;stroke-dasharray:5 4}"
+         "circle{fill:#4477aa}text.m,circle.m{fill:#999}")
 LEFT, TOP, WIDTH, HEIGHT = 70, 50, 480, 200
 
 

@@ -47,12 +47,36 @@ class Bench:
         return folder
 
 
-def policy(path, routes=ROUTES):
+def policy(path, routes, require='{ scopes = ["report:read"] }'):
     """Routes of which the last is the one that is asked for, with a demand."""
     others = "".join(f'[[route]]\nhost = "app.example.com"\npath = "/service{it}/items/{{item}}"\n' for it in range(1, routes))
-    path.write_text(others + '[[route]]\nhost = "app.example.com"\npath = "/reports/{report}"\n'
-                    'require = { scopes = ["report:read"] }\n')
+    path.write_text(f'{others}[[route]]\nhost = "app.example.com"\npath = "/reports/{{report}}"\nrequire = {require}\n')
     return path
+
+
+CASBIN_MODEL = """[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[role_definition]
+g = _, _
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && r.act == p.act
+"""
+
+
+def casbin(folder, rules, users):
+    """Settings by which Casbin answers for the route that is asked for, by so many rules; all users have the role of the last."""
+    model, policies = folder / "model.conf", folder / "policy.csv"
+    model.write_text(CASBIN_MODEL)
+    others = [f"p, role:team{it}, item{it}:*, GET" for it in range(1, rules)]
+    roles = [f"g, user-{it:07}, role:sales" for it in range(users)]
+    policies.write_text("\n".join([*others, "p, role:sales, report:*, GET", *roles]) + "\n")
+    require = '{ casbin = { object = "report:{report}", action = "{method}" } }'
+    return {"CASBIN_MODEL": str(model), "CASBIN_POLICY": str(policies),
+            "POLICY_FILE": str(policy(folder / "policy.toml", ROUTES, require))}
 
 
 @contextlib.contextmanager

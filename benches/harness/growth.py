@@ -11,7 +11,8 @@ from . import gate, load, machine, questions, tokens
 COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
 TITLES = {
-    "tokens": "Tokens in turn, each with a session",
+    "tokens": "Tokens in turn, each with a session (SESSION_STALENESS=600)",
+    "rereads": "Tokens in turn, whose sessions are read again every few seconds (SESSION_STALENESS=5)",
     "sessions": "Sessions in the store (SQLite), of which 64 are asked for",
     "routes": "Routes of the policy",
     "keys": "Keys of the issuer, each of which signed as many of the 64 tokens",
@@ -23,6 +24,7 @@ TITLES = {
 # The largest ones are left out by --quick.
 POINTS = {
     "tokens": [1, 64, 1_000, 10_000, 100_000],
+    "rereads": [1, 64, 1_000, 10_000, 20_000],
     "sessions": [100, 1_000, 10_000, 100_000, 1_000_000],
     "routes": [1, 10, 100, 1_000, 10_000],
     "keys": [1, 4, 16, 64],
@@ -66,6 +68,10 @@ def point(bench, report, bare, chapter, value):
 
 
 def with_tokens(bench, count):
+    return {"made": bench.tokens(count), "started": {"settings": {"SESSION_STALENESS": "600"}}}
+
+
+def with_rereads(bench, count):
     return {"made": bench.tokens(count)}
 
 
