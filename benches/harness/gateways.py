@@ -17,10 +17,11 @@ COLUMNS = [("gateway", "gateway µs", "{:.1f}"), ("judge", "judge µs", "{:.1f}"
            ("added", "added µs", "{:+.1f}"), ("ratio", "beside bare hyper", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p50", "p50 µs", "{:.0f}"), ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.0f}")]
 INTRODUCTION = """A browser's requests over {connections} connections, with 64 tokens in turn (ES256, {length} bytes, each with a session; \
-jwthenticator and the gate beside it: RS256 and its own claims, no sessions). The gateway answers them itself, with no app behind it. It has one thread, and shares its core with the \
-judge: Portcullis, or a bare hyper server that says yes with the same headers. The load has the other core. CPU of each process a \
-request is the lower quartile of {turns} turns of {seconds} s, which all contenders of one gateway take in turn; `added` is the sum \
-without that of the gateway alone, and `beside bare hyper` is the sum beside that of the same gateway with the bare server."""
+jwthenticator and the gate beside it: RS256 and its own claims, no sessions). The gateway answers them itself, with no \
+app behind it. It has one thread, and shares its core with the judge: Portcullis, or a bare hyper server that says yes \
+with the same headers. The load has the other core. CPU of each process a request is the lower quartile of {turns} turns \
+of {seconds} s, which all contenders of one gateway take in turn; `added` is the sum without that of the gateway alone, \
+and `beside bare hyper` is the sum beside that of the same gateway with the bare server."""
 
 
 def asked_gate(bench, stack, listen=None, grpc=False):

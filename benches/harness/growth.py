@@ -33,10 +33,11 @@ POINTS = {
     "cores": [1, 2],
     "bytes": [300, 716, 1_024, 2_048, 4_096, 8_100],
 }
-INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, the \
-ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); requests/s and p99 \
-are medians, `load` is the share of its core that the load generator used, MiB is the gate's resident memory afterwards. With two \
-cores the gate shares one with the load: its CPU a request stands, its rate is not what two cores serve. A dashed line is memory."""
+INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, \
+the ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); \
+requests/s and p99 are medians, `load` is the share of its core that the load generator used, MiB is the gate's resident \
+memory afterwards. With two cores the gate shares one with the load: its CPU a request stands, its rate is not what two \
+cores serve. A dashed line is memory."""
 
 
 def run(bench, report, only=None):

@@ -47,13 +47,14 @@ def run(bench, report, only=None):
     return rows
 
 
-INTRODUCTION = """One core for the server, another one for the load: {connections} connections (HTTP/2: 2 connections \
-with {calls} calls each). Each contender and the yardstick took {turns} turns of {seconds} s, one after the other. \
-CPU is the lower quartile of the turns, the ratio is that of two lower quartiles of turns that alternated; requests/s \
-and latencies are medians. `load` is the share of its core that the load generator used. The yardstick sends the headers of the gate's answer over TCP, also \
-beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are asked in turn. \
-The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
-session is read again from the store within SESSION_STALENESS (5 s): 100,000 of them are 20,000 reads a second, which a core does not do."""
+INTRODUCTION = """One core for the server, another one for the load: {connections} connections (HTTP/2: 2 connections with {calls} calls \
+each). Each contender and the yardstick took {turns} turns of {seconds} s, one after the other. CPU is the lower \
+quartile of the turns, the ratio is that of two lower quartiles of turns that alternated; requests/s and latencies are \
+medians. `load` is the share of its core that the load generator used. The yardstick sends the headers of the gate's \
+answer over TCP, also beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are \
+asked in turn. The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
+session is read again from the store within SESSION_STALENESS (5 s): 100,000 of them are 20,000 reads a second, which a \
+core does not do."""
 
 
 def generator(rows):
