@@ -10,7 +10,7 @@ import re
 import subprocess
 
 from . import callgrind, gate, load, machine, questions
-from .accepted import TOLERANCES, accept, check  # noqa: F401 (benches/run calls the last two)
+from .accepted import TOLERANCES
 
 PROFILE = "profiling"
 REQUESTS = 8_000
@@ -20,7 +20,7 @@ CASES = {
     "64 tokens, no policy": {"routes": 0},
     "64 tokens, unix socket": {"listen": gate.unix},
     "64 tokens, HOT_LOOP=false": {"settings": {"HOT_LOOP": "false"}},
-    "64 tokens, h2c": {"streams": 32},
+    "64 tokens, h2c": {"streams": load.CALLS_AT_ONCE},
 }
 
 

@@ -5,34 +5,13 @@ drift. The gate that is compared with has 64 tokens, as many sessions, ten route
 """
 
 import json
+from collections.abc import Callable
+from typing import NamedTuple
 
-from . import gate, load, machine, questions, tokens
+from . import gate, load, machine, tokens
 
 COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
-TITLES = {
-    "tokens": "Tokens in turn, each with a session (SESSION_STALENESS=600)",
-    "rereads": "Tokens in turn, whose sessions are read again every few seconds (SESSION_STALENESS=5)",
-    "sessions": "Sessions in the store (SQLite), of which 64 are asked for",
-    "routes": "Routes of the policy",
-    "keys": "Keys of the issuer, each of which signed as many of the 64 tokens",
-    "issuers": "Issuers, of which the last signed the tokens",
-    "connections": "Connections",
-    "cores": "Cores of the gate",
-    "bytes": "Bytes of a token",
-}
-# The largest ones are left out by --quick.
-POINTS = {
-    "tokens": [1, 64, 1_000, 10_000, 100_000],
-    "rereads": [1, 64, 1_000, 10_000, 20_000],
-    "sessions": [100, 1_000, 10_000, 100_000, 1_000_000],
-    "routes": [1, 10, 100, 1_000, 10_000],
-    "keys": [1, 4, 16, 64],
-    "issuers": [1, 10, 100, 1_000],
-    "connections": [10, 100, 1_000, 10_000],
-    "cores": [1, 2],
-    "bytes": [300, 716, 1_024, 2_048, 4_096, 8_100],
-}
 INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, \
 the ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); \
 requests/s and p99 are medians, `load` is the share of its core that the load generator used, MiB is the gate's resident \
@@ -40,29 +19,39 @@ memory afterwards. With two cores the gate shares one with the load: its CPU a r
 cores serve. A dashed line is memory."""
 
 
+class Chapter(NamedTuple):
+    """A figure that changes; `differs` says what a gate and its load have for a value of it."""
+
+    name: str
+    title: str
+    # The largest are left out by --quick.
+    values: list
+    differs: Callable
+
+
 def run(bench, report, only=None):
-    """Every chapter is measured against one bare server."""
-    made = bench.tokens(64)
-    chapters = []
+    """All points are measured against one bare server."""
+    chosen = [it for it in CHAPTERS if not only or only in it.name]
+    measured = []
     with gate.bare(bench, bench.answered_headers()) as yardstick, \
-            load.Load(yardstick, yardstick.address, bench.requests(made.texts)) as bare:
+            load.Load(yardstick, yardstick.address, bench.requests(bench.tokens(64).texts)) as bare:
         load.warm(bare, 64, 0.5)
-        for chapter in POINTS:
-            if not only or only in chapter:
-                machine.say(TITLES[chapter])
-                points = POINTS[chapter][:3] if report.quick else POINTS[chapter]
-                chapters.append((chapter, TITLES[chapter], [point(bench, report, bare, chapter, it) for it in points]))
-    report.chapters("growth", "Growth", chapters, INTRODUCTION, COLUMNS)
+        for chapter in chosen:
+            machine.say(chapter.title)
+            values = chapter.values[:3] if report.quick else chapter.values
+            measured.append((chapter.name, chapter.title, [point(bench, report, bare, chapter, it) for it in values]))
+    report.chapters("growth", "Growth", measured, INTRODUCTION, COLUMNS)
 
 
 def point(bench, report, bare, chapter, value):
-    what = {"made": None, "connections": load.CONNECTIONS, "started": {}} | globals()[f"with_{chapter}"](bench, value)
+    what = {"made": None, "connections": load.CONNECTIONS, "started": {}} | chapter.differs(bench, value)
     made = what["made"] or bench.tokens(64)
-    with gate.gate(bench, made, **what["started"]) as server:
-        with load.Load(server, server.address, bench.requests(made.texts, questions.http1), what["connections"]) as subject:
-            load.warm(subject, len(made.texts), 0.5)
-            mine, base = load.interleave([subject, bare], report.turns, report.seconds)
-            return report.row(f"{value:,}", mine, base, memory=server.memory()) | {"value": value}
+    requests = bench.requests(made.texts)
+    with gate.gate(bench, made, **what["started"]) as server, \
+            load.Load(server, server.address, requests, what["connections"]) as subject:
+        load.warm(subject, len(made.texts), 0.5)
+        mine, base = load.interleave([subject, bare], report.turns, report.seconds)
+        return report.row(f"{value:,}", mine, base, memory=server.memory()) | {"value": value}
 
 
 # --- what differs ------------------------------------------------------------------------------------------------
@@ -113,3 +102,18 @@ def with_issuers(bench, count):
     file.write_text("".join(table.format(name=it, key=bench.key.public) for it in names))
     made = bench.tokens(64, issuer=names[-1])
     return {"made": made, "started": {"keys_elsewhere": True, "settings": {"CONFIG": str(file)}}}
+
+
+CHAPTERS = [
+    Chapter("tokens", "Tokens in turn, each with a session (SESSION_STALENESS=600)", [1, 64, 1_000, 10_000, 100_000], with_tokens),
+    Chapter("rereads", "Tokens in turn, whose sessions are read again every few seconds (SESSION_STALENESS=5)",
+            [1, 64, 1_000, 10_000, 20_000], with_rereads),
+    Chapter("sessions", "Sessions in the store (SQLite), of which 64 are asked for", [100, 1_000, 10_000, 100_000, 1_000_000],
+            with_sessions),
+    Chapter("routes", "Routes of the policy", [1, 10, 100, 1_000, 10_000], with_routes),
+    Chapter("keys", "Keys of the issuer, which signed the 64 tokens in turn", [1, 4, 16, 64], with_keys),
+    Chapter("issuers", "Issuers, of which the last signed the tokens", [1, 10, 100, 1_000], with_issuers),
+    Chapter("connections", "Connections", [10, 100, 1_000, 10_000], with_connections),
+    Chapter("cores", "Cores of the gate", [1, 2], with_cores),
+    Chapter("bytes", "Bytes of a token", [300, 716, 1_024, 2_048, 4_096, 8_100], with_bytes),
+]

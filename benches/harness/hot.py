@@ -5,8 +5,6 @@ import contextlib
 from . import gate, load, machine, questions
 from .process import free_port
 
-CALLS_AT_ONCE = 32
-
 
 def contenders(bench):
     """Names and what differs from a gate with an SQLite store, a policy of ten routes and 64 tokens over TCP."""
@@ -24,7 +22,7 @@ def contenders(bench):
         ("64 tokens, Redis", {"store": "redis"}),
         ("64 tokens, HOT_LOOP=false", {"settings": {"HOT_LOOP": "false"}}),
         ("64 tokens, unix socket", {"listen": gate.unix}),
-        ("64 tokens, h2c", {"streams": CALLS_AT_ONCE}),
+        ("64 tokens, h2c", {"streams": load.CALLS_AT_ONCE}),
         ("64 tokens, TLS", {"settings": secure, "ca": tls[0]}),
     ]
 
@@ -82,7 +80,7 @@ def bare_rows(bench, report, bare, headers, only):
     """The yardstick against itself, which says how far from 1.00 chance alone leads, and over the other transports."""
     made, rows = bench.tokens(64), []
     for name, listen, streams in [("bare hyper again (noise)", None, 0), ("bare hyper, unix socket", gate.unix, 0),
-                                  ("bare hyper, h2c", None, CALLS_AT_ONCE)]:
+                                  ("bare hyper, h2c", None, load.CALLS_AT_ONCE)]:
         if only and only not in name:
             continue
         requests = bench.requests(made.texts, questions.http2 if streams else questions.http1)
@@ -104,7 +102,7 @@ def grpc(bench, report, headers):
     with contextlib.ExitStack() as stack:
         tonic = stack.enter_context(gate.Server("tonic", command, [bare], bench.folder()))
         server = stack.enter_context(gate.gate(bench, made, settings={"EXT_AUTHZ_LISTEN": listen}))
-        loads = [stack.enter_context(load.Load(whose, address, requests, 2, CALLS_AT_ONCE))
+        loads = [stack.enter_context(load.Load(whose, address, requests, 2, load.CALLS_AT_ONCE))
                  for whose, address in ((server, listen), (tonic, bare))]
         for it in loads:
             load.warm(it, 64, 0.5)

@@ -8,6 +8,8 @@ import time
 from . import machine
 
 CONNECTIONS = 32
+# Of each connection over HTTP/2.
+CALLS_AT_ONCE = 32
 
 
 class Load:

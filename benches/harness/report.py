@@ -54,8 +54,8 @@ class Report:
         (self.folder / f"{name}.svg").write_text(drawn)
 
     def filled(self, words):
-        return words.format(connections=load.CONNECTIONS, calls=32, turns=self.turns, seconds=self.seconds, length=tokens.LENGTH,
-                            server_core=machine.SERVER_CORE, load_core=machine.LOAD_CORE)
+        return words.format(connections=load.CONNECTIONS, calls=load.CALLS_AT_ONCE, turns=self.turns, seconds=self.seconds,
+                            length=tokens.LENGTH, server_core=machine.SERVER_CORE, load_core=machine.LOAD_CORE)
 
 
 def markdown(rows, columns):
