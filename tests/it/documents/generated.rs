@@ -13,7 +13,7 @@ use crate::support::{
     http, in_repository, is_regenerating,
     issuer::{ALICE, Issuer},
     realm::{PORTCULLIS, Realm},
-    say,
+    require, say,
 };
 use crate::{matrix, spellings};
 
@@ -98,6 +98,19 @@ fn the_spellings_are_those_that_gateways_were_asked() {
 fn the_matrix_is_what_clients_and_apps_saw() {
     let Some(made) = matrix::tables() else { return };
     is_fresh("docs/reference/gateway-matrix.md", "matrix", &made);
+}
+
+#[test]
+fn the_scale_is_what_the_simulation_computes() {
+    let Some(python) = require("python3") else { return };
+    let program = in_repository("benches/scale/simulate");
+    let output = Command::new(python).arg(program).output().expect("python3 runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made = String::from_utf8(output.stdout).expect("UTF-8");
+    for part in ["### Inputs", "### A million requests a second", "### Where it breaks first"] {
+        assert!(made.contains(part), "no {part} in {made}");
+    }
+    is_fresh("docs/explanation/scale.md", "scale", &made);
 }
 
 #[test]
