@@ -88,5 +88,6 @@ mod topologies;
 mod traefik;
 mod traefik_options;
 mod two_gates;
+mod unix_sockets;
 mod validate;
 mod wrong_listener;
