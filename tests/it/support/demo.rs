@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{
     app::App,
-    free_address,
+    free_address, gate,
     http::{self, Client, Response, bearer, request},
     page::{self, Page},
     process::Running,
@@ -35,7 +35,7 @@ impl Demo {
         let (gate, issuer, metrics) = (free_address(), free_address(), free_address());
         let internal = free_address();
         let mut command = Command::new(PORTCULLIS);
-        command.env_clear().current_dir(folder.path()).arg("dev");
+        command.env_clear().envs(gate::hot_loop()).current_dir(folder.path()).arg("dev");
         for (flag, address) in [
             ("--listen", gate),
             ("--issuer-listen", issuer),

@@ -130,11 +130,16 @@ fn spawn(
 ) -> Running {
     let folder = log.parent().expect("a log has a folder");
     let mut command = Command::new(PORTCULLIS);
-    command.env_clear().envs(settings).arg("serve").current_dir(folder);
+    command.env_clear().envs(hot_loop()).envs(settings).arg("serve").current_dir(folder);
     let mut process = Running::start(&mut command, log);
     process.wait_until("portcullis serve", || {
         [address, metrics].into_iter().all(|address| TcpStream::connect(address).is_ok())
             && http::get(metrics, "/health", &[]).status == 200
     });
     process
+}
+
+/// The setting `HOT_LOOP` of every gate whose settings do not say it, where this run is asked for one.
+pub fn hot_loop() -> Option<(&'static str, String)> {
+    std::env::var("PORTCULLIS_TEST_HOT_LOOP").ok().map(|value| ("HOT_LOOP", value))
 }

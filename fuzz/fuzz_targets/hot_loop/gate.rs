@@ -1,0 +1,80 @@
+//! The gate itself, in the state that it has with the default settings, a store in memory and a key of this file.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Request;
+use hyper::body::Incoming;
+use portcullis::app::App;
+use portcullis::clock::{ManualClock, UnixTime};
+use portcullis::config::{Config, Sources};
+use portcullis::gate::gateway_proof::Peer;
+use portcullis::gate::service::GateService;
+use portcullis::secret::{Random, RandomFailed};
+use portcullis::server::HeadService;
+use portcullis::wire::request_head::RequestHead;
+
+use crate::pair::Pair;
+
+/// The time at which the token of the seeds is good.
+const NOW: u64 = 1_800_000_000;
+
+const SETTINGS: [(&str, &str); 6] = [
+    ("ALGORITHM", "HS256"),
+    ("SECRET_KEY", "a secret of the fuzz target, thirty-two bytes or more"),
+    ("ISSUER", "fuzz"),
+    ("DB_URL", "memory:"),
+    ("ACCESS_LOG", "off"),
+    ("TOKEN_COOKIE", "session"),
+];
+
+/// A seed that is let in: were it not, only denials would be compared.
+const GOOD: &[u8] = include_bytes!("../../seeds/hot_loop/good_token");
+
+/// Starts the servers.
+pub async fn start() -> Pair {
+    let environment = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let sources = Sources { environment: environment.into(), ..Sources::default() };
+    let config = Config::load(&sources).expect("good settings");
+    let clock = Arc::new(ManualClock::at(UnixTime::from_secs(NOW)));
+    let app = App::build(&config, clock, Arc::new(Same)).await.expect("a gate");
+    let service = app.service;
+    let heads = Heads(Arc::clone(&service));
+    let pair = Pair::start("gate", heads, move |address, request: Request<Incoming>| {
+        let service = Arc::clone(&service);
+        async move { service.answer(peer(address), request).await }
+    });
+    for answer in pair.answers(&[GOOD]).await {
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
+    }
+    pair
+}
+
+fn peer(address: Option<IpAddr>) -> Peer {
+    Peer { address, is_certified: false }
+}
+
+#[derive(Clone)]
+struct Heads(Arc<GateService>);
+
+impl HeadService for Heads {
+    async fn answer(
+        &self,
+        address: Option<IpAddr>,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.0.answer_head(peer(address), head, out).await
+    }
+}
+
+/// The ids of requests are the same in both servers.
+#[derive(Debug)]
+struct Same;
+
+impl Random for Same {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomFailed> {
+        bytes.fill(7);
+        Ok(())
+    }
+}
