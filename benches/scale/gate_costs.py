@@ -1,4 +1,4 @@
-"""What a gate pays: for an answer from memory, for one that reads the session again, for a new token, for an invalidation."""
+"""Costs of a gate: of an answer from memory, of one that reads the session again, of a new token, of an invalidation."""
 
 import contextlib
 import time

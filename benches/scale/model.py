@@ -10,7 +10,7 @@ REQUESTS = 40_000
 
 @dataclasses.dataclass
 class Scenario:
-    """What differs between the rows of a table."""
+    """The difference between the rows of a table."""
 
     name: str
     active: float
@@ -51,7 +51,7 @@ def simulate(rate, token_seconds, staleness, strangers):
 
 
 class Load:
-    """What a scenario makes gates and Redis do, in a second."""
+    """The work that a scenario makes for gates and Redis, in a second."""
 
     def __init__(self, given, scenario):
         self.given, self.scenario = given, scenario
@@ -65,7 +65,7 @@ class Load:
         self.shares = self.with_room(shares, rate)
 
     def with_room(self, shares, rate):
-        """The same where the cache of a gate is too small for its sessions: what it has no room for is new each time."""
+        """The same where the cache of a gate is too small for its sessions: those that it has no room for are new each time."""
         given, scenario = self.given, self.scenario
         seen = 1 - math.exp(-rate * given["token_seconds"])
         sessions = scenario.active * scenario.gates_of_a_session / scenario.gates * seen

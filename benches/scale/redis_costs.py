@@ -1,4 +1,4 @@
-"""What Redis pays: for a revocation, for telling it to a gate, and for remembering a session."""
+"""Costs of Redis: of a revocation, of telling it to a gate, and of remembering a session."""
 
 import contextlib
 import pathlib
