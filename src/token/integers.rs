@@ -5,8 +5,14 @@
 
 use std::borrow::Cow;
 
+/// The digits of the shortest integer that 64 bits do not hold: one below the least.
+const MIN_DIGITS: usize = 19;
+
 /// The same JSON, with quotes around every integer that 64 bits do not hold.
 pub fn quoted(json: &[u8]) -> Cow<'_, [u8]> {
+    if !has_long_run_of_digits(json) {
+        return Cow::Borrowed(json);
+    }
     let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     while let Some(&byte) = json.get(at) {
@@ -31,6 +37,18 @@ pub fn quoted(json: &[u8]) -> Cow<'_, [u8]> {
     }
     out.extend_from_slice(&json[copied..]);
     Cow::Owned(out)
+}
+
+/// Returns whether there are as many digits in a row as such an integer has. Every row of them holds a
+/// byte that is looked at, so that most texts are passed over in steps.
+fn has_long_run_of_digits(json: &[u8]) -> bool {
+    let digits = |bytes: &mut dyn Iterator<Item = &u8>| {
+        bytes.take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    (MIN_DIGITS - 1..json.len()).step_by(MIN_DIGITS).any(|at| {
+        json[at].is_ascii_digit()
+            && digits(&mut json[..at].iter().rev()) + digits(&mut json[at..].iter()) >= MIN_DIGITS
+    })
 }
 
 /// The position after the string that starts at `start`, at most the end of the text.

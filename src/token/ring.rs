@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 use super::algorithm::Algorithm;
-use super::key::VerifyingKey;
+use super::key::{KeyId, VerifyingKey};
 use crate::clock::{Clock, UnixTime};
 
 /// The most keys that are tried for one token, so that a token costs a bounded number of signature
@@ -80,22 +80,17 @@ impl KeyRing {
     /// The keys that may have signed a token with this header, of those bound to its algorithm. For
     /// a token that names its key: the keys of that very name, and if there are none, those without
     /// a name. For a token that names none: any key.
-    pub fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> Vec<VerifyingKey> {
+    pub fn candidates<'n>(&self, algorithm: Algorithm, key_id: Option<&'n str>) -> Candidates<'n> {
         let keys = self.keys.load();
-        let fitting = || keys.iter().filter(|key| key.algorithm() == algorithm);
-        let first = |keys: &mut dyn Iterator<Item = &VerifyingKey>| -> Vec<VerifyingKey> {
-            keys.take(MAX_CANDIDATES).cloned().collect()
+        let is_of_that_name = |key: &VerifyingKey| {
+            key.algorithm() == algorithm && key.id().map(KeyId::as_str) == key_id
         };
-        let Some(wanted) = key_id else {
-            return first(&mut fitting());
+        let wanted = match key_id {
+            None => Wanted::Any,
+            Some(name) if keys.iter().any(is_of_that_name) => Wanted::Named(name),
+            Some(_) => Wanted::Unnamed,
         };
-        let named =
-            first(&mut fitting().filter(|key| key.id().is_some_and(|id| id.as_str() == wanted)));
-        if named.is_empty() {
-            first(&mut fitting().filter(|key| key.id().is_none()))
-        } else {
-            named
-        }
+        Candidates { keys, algorithm, wanted }
     }
 
     /// Swaps in fetched keys, usable until `until`. An empty set is allowed: its issuer withdrew
@@ -126,12 +121,41 @@ impl KeyRing {
     }
 }
 
+/// Keys that may have signed a token, of the set that was there when they were looked up.
+pub struct Candidates<'n> {
+    keys: Guard<Arc<Vec<VerifyingKey>>>,
+    algorithm: Algorithm,
+    wanted: Wanted<'n>,
+}
+
+/// The names of the keys that are tried.
+enum Wanted<'n> {
+    Any,
+    Named(&'n str),
+    Unnamed,
+}
+
+impl Candidates<'_> {
+    /// The keys, of which there are at most [`MAX_CANDIDATES`].
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        let is_wanted = |key: &&VerifyingKey| {
+            key.algorithm() == self.algorithm
+                && match self.wanted {
+                    Wanted::Any => true,
+                    Wanted::Named(name) => key.id().is_some_and(|id| id.as_str() == name),
+                    Wanted::Unnamed => key.id().is_none(),
+                }
+        };
+        self.keys.iter().filter(is_wanted).take(MAX_CANDIDATES)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::secret::{Secret, SystemRandom};
-    use crate::token::{KeyId, SigningKey, key};
+    use crate::token::{SigningKey, key};
 
     fn key(name: Option<&str>, algorithm: Algorithm) -> VerifyingKey {
         let secret = Secret::new(vec![7; 64]);
@@ -167,7 +191,7 @@ mod tests {
     #[test]
     fn the_number_of_candidates_is_bounded() {
         let ring = KeyRing::fixed(vec![key(None, Algorithm::HS256); 50]);
-        assert_eq!(ring.candidates(Algorithm::HS256, None).len(), MAX_CANDIDATES);
+        assert_eq!(ring.candidates(Algorithm::HS256, None).iter().count(), MAX_CANDIDATES);
     }
 
     #[test]
@@ -211,7 +235,7 @@ mod tests {
         let before = ring.generation();
         ring.replace(Vec::new(), UsableUntil::FOR_EVER);
         assert!(ring.is_usable(UnixTime::EPOCH, Duration::ZERO) && ring.generation() > before);
-        assert!(ring.candidates(Algorithm::HS256, None).is_empty());
+        assert_eq!(ring.candidates(Algorithm::HS256, None).iter().count(), 0);
     }
 
     #[test]

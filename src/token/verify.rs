@@ -9,7 +9,7 @@ use super::claims::{Claims, ScopeSet};
 use super::error::TokenError;
 use super::issuer::{Issuer, SessionRule};
 use super::jws::{self, CompactJws};
-use super::key::{KeyId, PublicJwk};
+use super::key::{KeyId, PublicJwk, VerifyingKey};
 use crate::clock::{Clock, UnixTime};
 
 /// A token that was found good, and the time in which this may be relied on.
@@ -161,18 +161,15 @@ impl Verifier {
         }
         let key_id = parts.header.key_id.as_deref();
         let candidates = issuer.keys.candidates(parts.header.algorithm, key_id);
-        let signer =
-            candidates.iter().find(|key| key.verifies(parts.message.as_bytes(), parts.signature));
-        if let Some(key) = signer {
+        let mut untried = candidates.iter().peekable();
+        let is_known = untried.peek().is_some();
+        let signed = |key: &&VerifyingKey| key.verifies(parts.message.as_bytes(), parts.signature);
+        if let Some(key) = untried.find(signed) {
             return Ok(key.id().or(key.public().map(PublicJwk::id)).cloned());
         }
         // Its issuer may have a new key; where keys are published, it is fetched soon.
         issuer.keys.request_refresh();
-        if candidates.is_empty() {
-            Err(TokenError::UnknownKey)
-        } else {
-            Err(TokenError::BadSignature)
-        }
+        Err(if is_known { TokenError::BadSignature } else { TokenError::UnknownKey })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod asymmetric;
 mod parameters;
+mod parsed;
 mod pem;
 mod prepared;
 mod signing;

@@ -5,9 +5,6 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey, VerificationAlgorithm,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::AlgorithmFamily;
@@ -37,7 +34,7 @@ const SMALL_ORDER: [&str; 7] = [
 ];
 
 /// The parameters, where they are a valid key for `algorithm`; in one form, without zeros before
-/// their numbers.
+/// their numbers. Whether a point is one of its curve says the library that parses it.
 ///
 /// # Errors
 /// The rule that they break.
@@ -51,14 +48,11 @@ pub(super) fn validated(
             Ok(AlgorithmParameters::RSA(validated_rsa(key)?))
         }
         (AlgorithmFamily::Ec, AlgorithmParameters::EllipticCurve(key)) => {
-            let (curve, library, length) = curve(algorithm);
+            let (curve, length) = curve(algorithm);
             let (x, y) = (decoded(&key.x)?, decoded(&key.y)?);
             if key.curve != curve || x.len() != length || y.len() != length {
                 return Err(wrong_family());
             }
-            let point = [&[4], x.as_slice(), &y].concat();
-            ParsedPublicKey::new(library, point)
-                .map_err(|_| KeyError::UnusableJwk("its `x` and `y` are no point of the curve"))?;
             Ok(AlgorithmParameters::EllipticCurve(key))
         }
         (AlgorithmFamily::Ed, AlgorithmParameters::OctetKeyPair(key)) => {
@@ -98,10 +92,11 @@ fn validated_rsa(mut key: RSAKeyParameters) -> Result<RSAKeyParameters, KeyError
     Ok(key)
 }
 
-fn curve(algorithm: Algorithm) -> (EllipticCurve, &'static dyn VerificationAlgorithm, usize) {
+/// The curve of an ES algorithm, and the length of its numbers in bytes.
+fn curve(algorithm: Algorithm) -> (EllipticCurve, usize) {
     match algorithm {
-        Algorithm::ES384 => (EllipticCurve::P384, &ECDSA_P384_SHA384_FIXED, 48),
-        _ => (EllipticCurve::P256, &ECDSA_P256_SHA256_FIXED, 32),
+        Algorithm::ES384 => (EllipticCurve::P384, 48),
+        _ => (EllipticCurve::P256, 32),
     }
 }
 
@@ -117,7 +112,8 @@ fn has_small_order(point: &[u8]) -> bool {
     SMALL_ORDER.contains(&hex.as_str())
 }
 
-fn decoded(text: &str) -> Result<Vec<u8>, KeyError> {
+/// The bytes of a number.
+pub(super) fn decoded(text: &str) -> Result<Vec<u8>, KeyError> {
     URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| KeyError::UnusableJwk("its numbers are not base64url without padding"))

@@ -77,7 +77,8 @@ pub(super) fn curve(algorithm: Algorithm) -> &'static EcdsaSigningAlgorithm {
     }
 }
 
-fn hash(algorithm: Algorithm) -> hmac::Algorithm {
+/// The hash of an HS algorithm.
+pub(super) fn hash(algorithm: Algorithm) -> hmac::Algorithm {
     match algorithm {
         Algorithm::HS384 => hmac::HMAC_SHA384,
         Algorithm::HS512 => hmac::HMAC_SHA512,

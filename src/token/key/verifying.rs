@@ -9,6 +9,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey};
 
+use super::parsed::ParsedKey;
 use super::pem::{self, Half};
 use super::{KeyError, KeyId, check_secret, parameters};
 use crate::secret::Secret;
@@ -19,7 +20,7 @@ use crate::token::algorithm::{self, Algorithm};
 pub struct VerifyingKey {
     id: Option<KeyId>,
     algorithm: Algorithm,
-    decoding: DecodingKey,
+    parsed: Arc<ParsedKey>,
     /// Its published form: `None` for a shared secret.
     public: Option<PublicJwk>,
 }
@@ -32,8 +33,8 @@ impl VerifyingKey {
         secret: &Secret,
     ) -> Result<Self, KeyError> {
         check_secret(algorithm, secret)?;
-        let decoding = DecodingKey::from_secret(secret.expose());
-        Ok(Self { id, algorithm, decoding, public: None })
+        let parsed = Arc::new(ParsedKey::of_secret(algorithm, secret.expose()));
+        Ok(Self { id, algorithm, parsed, public: None })
     }
 
     /// A public key in PEM (SubjectPublicKeyInfo, or PKCS#1 for RSA). Its line ends may be written
@@ -85,8 +86,8 @@ impl VerifyingKey {
         encoding: &EncodingKey,
     ) -> Result<Self, KeyError> {
         if algorithm::is_symmetric(algorithm) {
-            let decoding = DecodingKey::from_secret(encoding.as_bytes());
-            return Ok(Self { id: None, algorithm, decoding, public: None });
+            let parsed = Arc::new(ParsedKey::of_secret(algorithm, encoding.as_bytes()));
+            return Ok(Self { id: None, algorithm, parsed, public: None });
         }
         let jwk = Jwk::from_encoding_key(encoding, algorithm)
             .map_err(|_| KeyError::WrongFamily(algorithm))?;
@@ -103,13 +104,13 @@ impl VerifyingKey {
         let thumbprint = jwk
             .thumbprint(ThumbprintHash::SHA256)
             .map_err(|_| KeyError::UnusableJwk("its kind has no thumbprint (RFC 7638)"))?;
-        let decoding = DecodingKey::from_jwk(&jwk).map_err(|_| KeyError::WrongFamily(algorithm))?;
+        let parsed = Arc::new(ParsedKey::of_parameters(algorithm, &jwk.algorithm)?);
         let published = id.clone().unwrap_or_else(|| KeyId::new(&thumbprint));
         jwk.common.key_id = Some(published.as_str().to_owned());
         jwk.common.key_algorithm = Some(algorithm.into());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let public = Some(PublicJwk { id: published, jwk, thumbprint: thumbprint.into() });
-        Ok(Self { id, algorithm, decoding, public })
+        Ok(Self { id, algorithm, parsed, public })
     }
 
     /// The same key, only for tokens that name it by its published name. A shared secret has no
@@ -138,8 +139,7 @@ impl VerifyingKey {
 
     /// Returns whether `signature` (base64url, as in the token) is this key's over `message`.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm)
-            .unwrap_or(false)
+        self.parsed.verifies(message, signature)
     }
 
     /// Returns whether both are the same key for the same use, so that a swap changed nothing.

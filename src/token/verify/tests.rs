@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::ManualClock;
 use crate::secret::{Secret, SystemRandom};
-use crate::token::key::{self, SigningKey, VerifyingKey};
+use crate::token::key::{self, SigningKey};
 use crate::token::{KeyRing, algorithm};
 
 const NOW: u64 = 1_800_000_000;
@@ -282,7 +282,7 @@ fn every_truncated_token_is_refused() {
 fn a_key_id_is_a_name_and_nothing_else() {
     let fixture = fixture(|issuer| {
         let keys = issuer.keys.candidates(Algorithm::ES256, None);
-        let named = keys.into_iter().map(VerifyingKey::named);
+        let named = keys.iter().cloned().map(VerifyingKey::named);
         issuer.keys = Arc::new(KeyRing::fixed(named.collect()));
     });
     let key = jsonwebtoken::EncodingKey::from_ec_pem(fixture.pem.expose()).unwrap();
