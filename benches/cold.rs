@@ -2,7 +2,7 @@
 //! is parsed. `cargo bench --bench cold` prints nanoseconds, medians of several rounds.
 //!
 //! `benches/run cold` counts instructions instead: it runs this program under callgrind as
-//! `cold ALGORITHM verify|raw COUNT`.
+//! `cold ALGORITHM verify|raw COUNT FILE`, with a private key, since the making of a new one takes a random time.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints")]
 
@@ -17,7 +17,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::clock::{Clock, SystemClock};
-use portcullis::secret::SystemRandom;
+use portcullis::secret::{Secret, SystemRandom};
 use portcullis::token::{Algorithm, Issuer, KeyRing, SessionRule, SigningKey, Verifier, key};
 use serde_json::json;
 
@@ -40,16 +40,18 @@ struct Case {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [algorithm, what, count] = &arguments[..] {
+    if let [algorithm, what, count, file] = &arguments[..] {
         let (algorithm, check) = *ALGORITHMS
             .iter()
             .find(|(known, _)| format!("{known:?}") == *algorithm)
             .expect("ES256, RS256 or EdDSA");
-        return repeat(&Case::new(algorithm, check), what, count.parse().unwrap());
+        let pem = Secret::new(std::fs::read(file).unwrap());
+        return repeat(&Case::new(algorithm, check, &pem), what, count.parse().unwrap());
     }
     println!("nanoseconds      whole    signature    share");
     for (algorithm, check) in ALGORITHMS {
-        let case = Case::new(algorithm, check);
+        let pem = key::generate(algorithm, &SystemRandom).unwrap();
+        let case = Case::new(algorithm, check, &pem);
         let (whole, raw) = (median(|| case.verify()), median(|| case.check_signature()));
         println!("{:<12} {whole:>9.0} {raw:>12.0} {:>8.2}", format!("{algorithm:?}"), raw / whole);
     }
@@ -80,10 +82,9 @@ fn median(mut call: impl FnMut()) -> f64 {
 }
 
 impl Case {
-    fn new(algorithm: Algorithm, check: &'static dyn VerificationAlgorithm) -> Self {
+    fn new(algorithm: Algorithm, check: &'static dyn VerificationAlgorithm, pem: &Secret) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let pem = key::generate(algorithm, &SystemRandom).unwrap();
-        let signer = SigningKey::from_private_pem(algorithm, &pem).unwrap();
+        let signer = SigningKey::from_private_pem(algorithm, pem).unwrap();
         let issuer = Issuer {
             name: "bench".into(),
             iss: Some("prismaticain".to_owned()),

@@ -1,10 +1,13 @@
 //! The parts that services and the server share: notes in the extensions of requests and responses,
 //! the detection of a gateway's question, bounds for listeners of all kinds, the dispatch of gRPC
-//! calls, a throttle of warnings, files that are read again, the HTTPS client, and security headers.
+//! calls, threads for long work behind a fair queue, a throttle of warnings, files that are read again,
+//! the HTTPS client, and security headers.
 
 pub mod body;
 pub mod budget;
+pub mod connection;
 pub(crate) mod deserialization;
+pub(crate) mod fair_queue;
 pub mod fields;
 pub(crate) mod file;
 pub(crate) mod grpc;
@@ -14,6 +17,7 @@ pub mod networks;
 pub mod request_head;
 pub mod security_headers;
 pub(crate) mod warning_throttle;
+pub(crate) mod worker_pool;
 
 use http::HeaderMap;
 

@@ -4,6 +4,7 @@ use super::listening::Opening;
 use crate::config::WireConfig;
 use crate::issuer::authnzerver::AuthnzerverService;
 use crate::server::{DrainReport, Limits, ListenerConfig, Listeners, Shutdown};
+use crate::wire::connection::Connection;
 
 /// Opens its addresses; none where it is off.
 pub(super) fn listen(
@@ -21,9 +22,9 @@ pub(super) async fn serve(
     service: AuthnzerverService,
     shutdown: Shutdown,
 ) -> DrainReport {
-    let answer = move |peer, request| {
+    let answer = move |connection: Connection, request| {
         let service = service.clone();
-        async move { service.answer(peer, request).await }
+        async move { service.answer(connection.peer, request).await }
     };
     listeners.serve(answer, &shutdown).await
 }

@@ -34,7 +34,7 @@ impl BoundExtAuthz {
     /// Answers calls until `shutdown` begins, then drains.
     pub(super) async fn serve(self, gate: Arc<GateService>, shutdown: &Shutdown) -> DrainReport {
         let service = ExtAuthz::new(gate, self.is_certified);
-        let answer = move |peer, request| service.clone().answer(peer, request);
+        let answer = move |connection, request| service.clone().answer(connection, request);
         self.listeners.serve(answer, shutdown).await
     }
 }

@@ -1,11 +1,11 @@
 //! The gate as the service of the hot loop.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
 use crate::server::HeadService;
+use crate::wire::connection::Connection;
 use crate::wire::request_head::RequestHead;
 
 /// The gate in front of hyper.
@@ -19,11 +19,11 @@ pub(super) struct GateHeads {
 impl HeadService for GateHeads {
     async fn answer(
         &self,
-        address: Option<IpAddr>,
+        connection: Connection,
         head: &RequestHead<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let peer = Peer { address, is_certified: self.is_certified };
+        let peer = Peer::new(connection, self.is_certified);
         self.service.answer_head(peer, head, out).await
     }
 }

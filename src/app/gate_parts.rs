@@ -24,6 +24,7 @@ use crate::gate::request_limit::RequestLimits;
 use crate::gate::service::ServiceConfig;
 use crate::gate::ticket::AcceptedTickets;
 use crate::gate::upstream::{Audience, UpstreamJwt};
+use crate::gate::verification_pool::VerificationPool;
 use crate::limit::Limits;
 use crate::opaque::{Tickets, Tokens};
 use crate::secret::Random;
@@ -58,6 +59,9 @@ impl GateParts<'_> {
             Arc::clone(self.clock),
             metrics.clone(),
         );
+        let pool = VerificationPool::start(metrics.clone());
+        let pool = pool.context("cannot start the threads that verify tokens")?;
+        let decisions = decisions.with_verification_pool(pool);
         let decisions = self.with_api_keys(self.with_opaque(decisions)).await?;
         let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
         let decisions = self.with_tickets(decisions);

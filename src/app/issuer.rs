@@ -38,6 +38,7 @@ use crate::store::records::Records;
 use crate::store::{CHANGE_TIMEOUT, StoreMetrics};
 use crate::telemetry::metrics::Registry;
 use crate::token::{SigningRing, Verifier};
+use crate::wire::connection::Connection;
 
 /// Number of users whose hashes are looked at when the issuer starts.
 const SAMPLED_USERS: usize = 1_000;
@@ -325,9 +326,9 @@ async fn finish(issuance: &Issuance, shutdown: &Shutdown) {
 }
 
 async fn serve(listeners: Listeners, answering: IssuerRoutes, shutdown: Shutdown) -> DrainReport {
-    let answer = move |peer, request| {
+    let answer = move |connection: Connection, request| {
         let answering = answering.clone();
-        async move { answering.answer(peer, request).await }
+        async move { answering.answer(connection, request).await }
     };
     listeners.serve(answer, &shutdown).await
 }
@@ -340,7 +341,7 @@ pub async fn serve_grpc(
     shutdown: Shutdown,
 ) -> DrainReport {
     let health = service.clone();
-    let answer = move |peer, request| service.clone().answer(peer, request);
+    let answer = move |connection: Connection, request| service.clone().answer(connection, request);
     let ended = async {
         shutdown.begun().await;
         health.end().await;

@@ -1,6 +1,5 @@
 //! The routes of the issuer's listeners, and those of the gate that are reached there.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use hyper::body::Incoming;
 use crate::gate::gateway_proof::Peer;
 use crate::gate::service::GateService;
 use crate::issuer::http::Routes;
+use crate::wire::connection::Connection;
 use crate::wire::is_forward_auth;
 
 /// A listener's routes; on the public one also those two by which jwthenticator's clients ask the
@@ -32,19 +32,20 @@ pub(super) struct GateMount {
 }
 
 impl IssuerRoutes {
-    /// Answers a request of this peer.
+    /// Answers a request that came over this connection.
     pub(super) async fn answer(
         &self,
-        peer: Option<IpAddr>,
+        connection: Connection,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let (mut head, body) = request.into_parts();
+        let peer = connection.peer;
         if let Some(gate) = &self.gate {
             if self.routes.is_gate_route(head.uri.path()) {
                 if let Some(uri) = with_prefix(&gate.prefix, &head.uri) {
                     head.uri = uri;
                 }
-                let peer = Peer { address: peer, is_certified: gate.is_certified };
+                let peer = Peer::new(connection, gate.is_certified);
                 return gate.service.answer(peer, Request::from_parts(head, body)).await;
             }
             // To a gateway every 200 is a yes, also that of `/health` or `/jwks`.

@@ -12,6 +12,7 @@ use crate::gate::metrics::GateMetrics;
 use crate::gate::service::{GateService, health};
 use crate::server::{Listeners, Shutdown};
 use crate::telemetry::metrics::{CONTENT_TYPE, Exposition};
+use crate::wire::connection::Connection;
 use crate::wire::security_headers::SecurityHeaders;
 
 /// Service of the metrics listener.
@@ -26,10 +27,10 @@ pub(super) struct MetricsEndpoint {
 
 /// Serves metrics and readiness until `ended`.
 pub(super) async fn serve(listeners: Listeners, endpoint: MetricsEndpoint, ended: Shutdown) {
-    let answer = move |peer, request| {
+    let answer = move |connection: Connection, request| {
         let endpoint = endpoint.clone();
         async move {
-            let mut response = endpoint.answer(peer, request).await;
+            let mut response = endpoint.answer(connection.peer, request).await;
             SecurityHeaders::default().add(&mut response);
             response
         }
@@ -60,9 +61,12 @@ impl MetricsEndpoint {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let (entries, bytes) = self.service.gate().decisions().size();
+        let decisions = self.service.gate().decisions();
+        let (entries, bytes) = decisions.size();
         self.counters.cache_entries.set(entries.try_into().unwrap_or(i64::MAX));
         self.counters.cache_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+        let waiting = decisions.waiting_verifications();
+        self.counters.waiting_verifications.set(waiting.try_into().unwrap_or(i64::MAX));
         let Some(text) = self.exposition.text() else {
             return status(StatusCode::INTERNAL_SERVER_ERROR);
         };

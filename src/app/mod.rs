@@ -283,9 +283,9 @@ impl Bound {
         });
         let calls = ext_authz.serve(Arc::clone(&service), &shutdown);
         let heads = GateHeads { service: Arc::clone(&service), is_certified };
-        let answer = move |address, request| {
+        let answer = move |connection, request| {
             let service = Arc::clone(&service);
-            async move { service.answer(Peer { address, is_certified }, request).await }
+            async move { service.answer(Peer::new(connection, is_certified), request).await }
         };
         let report =
             async { tokio::join!(gate.serve_with(Some(heads), answer, &shutdown), calls).0 };

@@ -38,9 +38,11 @@ use super::identity::IdentityHeaders;
 use super::introspection::Introspection;
 use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
+use super::requester::Origin;
 use super::single_flight::SingleFlight;
 use super::ticket::AcceptedTickets;
 use super::upstream::{SignedBy, UpstreamJwt};
+use super::verification_pool::VerificationPool;
 use crate::account::KeyBounds;
 use crate::clock::{Clock, Moment, UnixTime};
 use crate::session::{Session, SessionEpoch, Sessions};
@@ -124,6 +126,8 @@ type Outcome = Result<Arc<CachedDecision>, Denial>;
 #[derive(Debug)]
 pub struct DecisionCache {
     verifier: Arc<Verifier>,
+    /// The threads that verify; without them whoever asks does it, as in commands.
+    pool: Option<VerificationPool>,
     sessions: Arc<Sessions>,
     handles: Option<Handles>,
     api_keys: Option<ApiKeys>,
@@ -166,6 +170,7 @@ impl DecisionCache {
         };
         Self {
             verifier,
+            pool: None,
             sessions,
             handles: None,
             api_keys: None,
@@ -181,6 +186,17 @@ impl DecisionCache {
             single_flight: SingleFlight::default(),
             metrics,
         }
+    }
+
+    /// The same, whose tokens are verified by the threads of this pool.
+    #[must_use]
+    pub fn with_verification_pool(self, pool: VerificationPool) -> Self {
+        Self { pool: Some(pool), ..self }
+    }
+
+    /// The number of tokens that wait to be verified.
+    pub fn waiting_verifications(&self) -> usize {
+        self.pool.as_ref().map_or(0, VerificationPool::waiting)
     }
 
     /// The same, with a signed token for the application in each answer.
@@ -241,20 +257,28 @@ impl DecisionCache {
     }
 
     /// Decides about a token, a handle or an API key: from the cache where its entry is valid.
+    /// Otherwise `origin` waits for his turn to have a token verified.
     ///
     /// # Errors
     /// The reason why it is not good now.
-    pub async fn decide(&self, credential: &str) -> Outcome {
+    pub async fn decide(&self, credential: &str, origin: &Origin<'_>) -> Outcome {
         if let Some(decision) = self.recall(credential, self.moment()) {
             return Ok(decision);
         }
         let kind = self.kind_of(credential);
-        let mut timeout = self.config.store_timeout;
-        if let (CredentialKind::Introspected(_), Some(issuers)) = (kind, &self.introspection) {
-            timeout = timeout.saturating_add(issuers.longest_wait());
-        }
         let key = CacheKey::of(kind, credential);
-        self.decide_about(key, Presented::Text(credential), timeout).await
+        self.decide_about(key, Presented::Text(credential, origin), self.longest_wait(kind)).await
+    }
+
+    /// The longest time that a decision about a text may take: the questions to the stores, and what
+    /// comes before them.
+    fn longest_wait(&self, kind: CredentialKind) -> Duration {
+        let before = match (kind, &self.introspection, &self.pool) {
+            (CredentialKind::Introspected(_), Some(issuers), _) => issuers.longest_wait(),
+            (CredentialKind::Jwt, _, Some(pool)) => pool.longest_wait(),
+            _ => Duration::ZERO,
+        };
+        self.config.store_timeout.saturating_add(before)
     }
 
     /// Decides likewise about a name and a password, as they stand in the header. `client` is the
@@ -279,7 +303,7 @@ impl DecisionCache {
         if let Some(kept) = self.cache.get(&key)
             && self.validity(&kept, asked) == Validity::Valid
         {
-            if let Presented::Text(credential) = presented {
+            if let Presented::Text(credential, _) = presented {
                 self.first_level.insert(key, credential, &kept);
             }
             self.metrics.cache(CacheOutcome::Hit);

@@ -245,6 +245,7 @@ denial_codes! {
     TooManyRequests "too_many_requests" TooMany
         "Too many requests were sent; wait before the next one",
     PasswordsBusy "passwords_busy" Unavailable "Too many passwords are being checked",
+    VerificationBusy "verification_busy" Unavailable "Too many new credentials are being verified",
     KeysUnavailable "keys_unavailable" Unavailable "The keys of the issuer are not available",
     IntrospectionUnavailable "introspection_unavailable" Unavailable
         "The issuer of the token gives no answer",

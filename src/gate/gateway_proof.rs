@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::secret::Secret;
+use crate::wire::connection::Connection;
 use crate::wire::fields::Fields;
 use crate::wire::networks::Networks;
 
@@ -17,6 +18,15 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// True where the listener demanded a certificate, and so has seen a good one.
     pub is_certified: bool,
+    /// The number of its connection.
+    pub connection: u64,
+}
+
+impl Peer {
+    /// The peer of a connection to a listener that demands certificates, or does not.
+    pub fn new(connection: Connection, is_certified: bool) -> Self {
+        Self { address: connection.peer, is_certified, connection: connection.id }
+    }
 }
 
 /// The proofs that the operator accepts. The default accepts everybody.
@@ -96,7 +106,7 @@ mod tests {
                 headers.append(SECRET, secret.parse().unwrap());
             }
             let address = address.map(|address| address.parse().unwrap());
-            let peer = Peer { address, is_certified };
+            let peer = Peer::new(Connection::accepted(address), is_certified);
             assert_eq!(all.proves(peer, &headers), is_accepted, "{peer:?} {secrets:?}");
             let is_proof = is_certified || peer.address.is_none();
             assert_eq!(none.proves(peer, &headers), is_proof, "{peer:?}");

@@ -7,6 +7,7 @@ use http::header::USER_AGENT;
 
 use super::client_certificate::ToldCertificates;
 use super::denial::DenialCode;
+use super::requester::Origin;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::{Family, ORIGINAL};
 use crate::policy::canonical::{Refusal, Told};
@@ -33,18 +34,20 @@ pub struct Inquiry<'r> {
     pub gateway: Option<IpAddr>,
     /// True where the sender of a question over HTTP proved to be a gateway.
     pub is_proven: bool,
+    /// The way that the request came.
+    pub origin: Origin<'r>,
     /// The certificates of the gateway and of the client. By default none was shown.
     pub certificates: ToldCertificates,
 }
 
 impl<'r> Inquiry<'r> {
     /// A question about credentials alone, of which no gateway describes a request.
-    pub(super) fn plain(headers: &'r HeaderMap) -> Self {
+    pub(super) fn plain(headers: &'r HeaderMap, origin: Origin<'r>) -> Self {
         let headers = Fields::Map(headers);
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
         let certificates = ToldCertificates::default();
         let (gateway, is_proven) = (None, false);
-        Self { headers, requirement, family: None, line, gateway, is_proven, certificates }
+        Self { headers, requirement, family: None, line, gateway, is_proven, origin, certificates }
     }
 
     /// The address whose tries are counted: the client's, or the gateway's where the client is not
@@ -137,6 +140,7 @@ mod tests {
                 line: Told::default(),
                 gateway: None,
                 is_proven: false,
+                origin: Origin::of_connection(0),
                 certificates: ToldCertificates::default(),
             };
             assert_eq!((inquiry.path(), inquiry.method()), (path, None));

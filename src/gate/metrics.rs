@@ -87,6 +87,17 @@ pub enum IntrospectionOutcome {
     Failed,
 }
 
+/// The outcome of a verification of a token that was not in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerificationOutcome {
+    /// It was verified, and found good or bad.
+    Done,
+    /// Too many waited.
+    Refused,
+    /// Its turn did not come in time.
+    Late,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IntrospectionLabels {
     issuer: String,
@@ -101,7 +112,7 @@ struct RequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CacheLabels {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -115,7 +126,11 @@ pub struct GateMetrics {
     misses: Counter,
     stale: Counter,
     introspections: Family<IntrospectionLabels, Counter>,
+    /// By [`VerificationOutcome`].
+    verifications: [Counter; 3],
     authorizer: AuthorizerMetrics,
+    /// Tokens that wait to be verified.
+    pub waiting_verifications: Gauge,
     /// Decisions in the cache.
     pub cache_entries: Gauge,
     /// Their estimated memory, in bytes.
@@ -126,9 +141,10 @@ impl GateMetrics {
     /// Metrics that are shown by `registry`.
     pub fn register(registry: &mut Registry) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
-        let cache = Family::<CacheLabels, Counter>::default();
+        let cache = Family::<OutcomeLabels, Counter>::default();
         let introspections = Family::<IntrospectionLabels, Counter>::default();
         let (cache_entries, cache_bytes) = (Gauge::default(), Gauge::default());
+        let (verifications, waiting_verifications) = register_verifications(registry);
         registry.register("portcullis_requests", "Inquiries answered", requests.clone());
         registry.register("portcullis_cache_requests", "Look-ups in the cache", cache.clone());
         registry.register(
@@ -158,7 +174,7 @@ impl GateMetrics {
                 DenialCode::ALL.iter().map(|code| handle(entry_point, "deny", code.as_str()));
             (handle(entry_point, "allow", "ok"), denied.collect())
         };
-        let outcome = |outcome| cache.get_or_create_owned(&CacheLabels { outcome });
+        let outcome = |outcome| cache.get_or_create_owned(&OutcomeLabels { outcome });
         Self {
             requests: EntryPoint::ALL.map(of_entry_point),
             hits: outcome("hit"),
@@ -166,6 +182,8 @@ impl GateMetrics {
             misses: outcome("miss"),
             stale: outcome("stale"),
             introspections,
+            verifications,
+            waiting_verifications,
             authorizer: AuthorizerMetrics::register(registry),
             cache_entries,
             cache_bytes,
@@ -198,6 +216,11 @@ impl GateMetrics {
         &self.authorizer
     }
 
+    /// Counts a verification of a token.
+    pub(super) fn verified(&self, outcome: VerificationOutcome) {
+        self.verifications[outcome as usize].inc();
+    }
+
     /// Counts a question to an issuer about a token.
     pub fn introspected(&self, issuer: &str, outcome: IntrospectionOutcome) {
         let outcome = match outcome {
@@ -208,6 +231,22 @@ impl GateMetrics {
         let labels = IntrospectionLabels { issuer: issuer.to_owned(), outcome };
         self.introspections.get_or_create(&labels).inc();
     }
+}
+
+fn register_verifications(registry: &mut Registry) -> ([Counter; 3], Gauge) {
+    let (family, waiting) = (Family::<OutcomeLabels, Counter>::default(), Gauge::default());
+    registry.register(
+        "portcullis_verifications",
+        "Tokens that were not in the cache, by whether their signatures were checked in time",
+        family.clone(),
+    );
+    registry.register(
+        "portcullis_verifications_waiting",
+        "Tokens that wait to be verified",
+        waiting.clone(),
+    );
+    let of = |outcome| family.get_or_create_owned(&OutcomeLabels { outcome });
+    (["done", "refused", "late"].map(of), waiting)
 }
 
 #[cfg(test)]

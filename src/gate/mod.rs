@@ -35,6 +35,7 @@ mod possession;
 mod read_only;
 mod remote;
 pub mod request_limit;
+mod requester;
 mod requirement;
 mod route;
 pub mod service;
@@ -42,6 +43,7 @@ pub mod single_flight;
 pub mod ticket;
 pub mod upstream;
 pub mod verdict;
+pub mod verification_pool;
 
 use std::sync::Arc;
 
@@ -61,6 +63,7 @@ use dpop::Dpop;
 use inquiry::Inquiry;
 use mode::Mode;
 use request_limit::RequestLimits;
+pub use requester::Origin;
 use route::{announced_method, requirement_at, route_of};
 use single_flight::SingleFlight;
 use verdict::{Grant, Identity, Verdict};
@@ -362,7 +365,7 @@ impl Gate {
             CredentialSource::Basic => {
                 decisions.decide_password(credential, inquiry.counted_address()).await
             }
-            _ => decisions.decide(credential).await,
+            _ => decisions.decide(credential, &inquiry.origin).await,
         }
     }
 

@@ -26,6 +26,7 @@ use super::grpc_denial::{self, is_call};
 use super::inquiry::{Inquiry, truncated};
 use super::metrics::{EntryPoint, GateMetrics};
 use super::open::{Document, OpenPaths};
+use super::requester::Origin;
 use super::requirement;
 use super::verdict::Verdict;
 use super::{Gate, Readiness, jwthenticator};
@@ -123,7 +124,7 @@ impl GateService {
         }
         let path = head.path().strip_prefix(self.config.prefix.as_str());
         // Boxed, as is all that waits for something: an answer from memory stays small.
-        Box::pin(self.answer_elsewhere(path, peer.address, &request, body)).await
+        Box::pin(self.answer_elsewhere(path, peer, &request, body)).await
     }
 
     /// Answers at a path where no gateway should ask. Only a good token in a body is a 200 here,
@@ -131,11 +132,11 @@ impl GateService {
     async fn answer_elsewhere(
         &self,
         path: Option<&str>,
-        peer: Option<IpAddr>,
+        peer: Peer,
         request: &Parts,
         body: Incoming,
     ) -> Answer {
-        if let Some(refusal) = self.refuse_wrong_path(peer, request, "gate") {
+        if let Some(refusal) = self.refuse_wrong_path(peer.address, request, "gate") {
             return refusal;
         }
         match path.map(|path| (path, self.config.open.at(path))) {
@@ -178,7 +179,7 @@ impl GateService {
         }
         self.warn_wrong_path(request, listener);
         let headers = &request.headers;
-        let inquiry = Inquiry::plain(headers);
+        let inquiry = Inquiry::plain(headers, Origin::of_connection(0));
         let verdict = Verdict::Deny(Denial::from(DenialCode::WrongPath));
         // With a body: gateways that do not show it to the client ignore it.
         Some(self.conclude(Dialect::Traefik, EntryPoint::Elsewhere, peer, &inquiry, &verdict))
@@ -234,20 +235,22 @@ impl GateService {
     }
 
     /// Judges a gateway's question; adds to it what is known of its sender.
-    async fn judge(
-        &self,
+    async fn judge<'r>(
+        &'r self,
         dialect: Dialect,
         peer: Peer,
         request: &RequestHead<'_>,
-        inquiry: &mut Inquiry<'_>,
+        inquiry: &mut Inquiry<'r>,
     ) -> Verdict {
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);
         (inquiry.gateway, inquiry.is_proven) = (peer.address, is_proven);
+        // Whoever proved to be a gateway need not be listed as one.
+        let (gateways, unproven) = (&self.config.gateways, peer.address.filter(|_| !is_proven));
+        inquiry.origin =
+            Origin::of_connection(peer.connection).told_by(gateways, unproven, headers);
         if self.gate.needs_client() {
-            // Whoever proved to be a gateway need not be listed as one.
-            let unproven = peer.address.filter(|_| !is_proven);
-            inquiry.line.client = self.config.gateways.client_of_gateway(unproven, headers);
+            inquiry.line.client = gateways.client_of_gateway(unproven, headers);
         }
         if is_proven {
             inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);
@@ -305,8 +308,8 @@ impl GateService {
     }
 
     /// jwthenticator's `POST /validate`.
-    async fn validate(&self, peer: Option<IpAddr>, request: &Parts, body: Incoming) -> Answer {
-        let body = match self.bodies.read(peer, body).await {
+    async fn validate(&self, peer: Peer, request: &Parts, body: Incoming) -> Answer {
+        let body = match self.bodies.read(peer.address, body).await {
             Ok(body) => body,
             Err(status) => return json(status, jwthenticator::BAD.to_owned()),
         };
@@ -318,7 +321,7 @@ impl GateService {
         response
     }
 
-    async fn validate_token(&self, peer: Option<IpAddr>, request: &Parts, token: &str) -> Answer {
+    async fn validate_token(&self, peer: Peer, request: &Parts, token: &str) -> Answer {
         let mut headers = HeaderMap::new();
         match HeaderValue::from_str(&format!("Bearer {token}")) {
             Ok(value) => headers.insert(http::header::AUTHORIZATION, value),
@@ -327,7 +330,7 @@ impl GateService {
         if let Some(id) = request.headers.get(REQUEST_ID) {
             headers.insert(REQUEST_ID, id.clone());
         }
-        let inquiry = Inquiry::plain(&headers);
+        let inquiry = Inquiry::plain(&headers, Origin::of_connection(peer.connection));
         let verdict = self.gate.check(&inquiry).await;
         let (status, body) = match &verdict {
             Verdict::Allow(_) => (StatusCode::OK, jwthenticator::GOOD),
@@ -337,7 +340,7 @@ impl GateService {
             Verdict::Deny(_) => (StatusCode::UNAUTHORIZED, jwthenticator::BAD),
         };
         let response = json(status, body.to_owned());
-        self.recorded(EntryPoint::Validate, peer, &inquiry, &verdict, response)
+        self.recorded(EntryPoint::Validate, peer.address, &inquiry, &verdict, response)
     }
 
     /// The readiness: the store answers, and every issuer has keys. Beside that, the way in which

@@ -1,7 +1,6 @@
 //! The one accept loop.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -18,17 +17,17 @@ use super::shutdown::Shutdown;
 use super::stream::{Socket, peer};
 use super::tls::Tls;
 use crate::wire::budget::Budget;
+use crate::wire::connection::Connection;
 use crate::wire::warning_throttle::WarningThrottle;
 
 impl Listeners {
-    /// Answers every request by `answer`, which is told the address that the connection comes from
-    /// (`None`: a unix socket), until `shutdown` begins, then drains for at most its grace. Every
-    /// connection has a task of its own.
+    /// Answers every request by `answer`, which is told its connection, until `shutdown` begins, then
+    /// drains for at most its grace. Every connection has a task of its own.
     ///
     /// If the returned future is dropped, every connection is aborted.
     pub async fn serve<A, F, B>(self, answer: A, shutdown: &Shutdown) -> DrainReport
     where
-        A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + 'static,
+        A: Fn(Connection, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
@@ -46,7 +45,7 @@ impl Listeners {
     ) -> DrainReport
     where
         S: HeadService,
-        A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + 'static,
+        A: Fn(Connection, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,
@@ -74,12 +73,13 @@ impl Listeners {
                 tracing::warn!(client, "closed a connection: MAX_CONNECTIONS_PER_ADDRESS");
                 return;
             };
+            let connection = Connection::accepted(peer);
             let (services, tls) = ((head_service.clone(), answer.clone()), tls.clone());
             let (head_service, answer) = services;
             let (protocols, answer) =
-                (Arc::clone(&protocols), move |request| answer(peer, request));
+                (Arc::clone(&protocols), move |request| answer(connection, request));
             registry.spawn(permit, peer, |state| async move {
-                protocols.run(socket, tls, state, (head_service, answer)).await;
+                protocols.run(socket, tls, (connection, state), (head_service, answer)).await;
                 drop(reservation);
             });
         };

@@ -16,9 +16,10 @@ use super::Limits;
 use super::connection_registry::{ConnectionState, InFlight, Phase};
 use super::heads::memory_of;
 use super::hot_loop::{self, HeadService};
-use super::stream::{Protocol, Socket, Stream, peer};
+use super::stream::{Protocol, Socket, Stream};
 use super::tls::Tls;
 use crate::wire::BodyRead;
+use crate::wire::connection::Connection;
 
 /// The bytes of unread bodies that HTTP/2 clients may send ahead, a stream and a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
@@ -83,7 +84,7 @@ impl Protocols {
         self: Arc<Self>,
         socket: Socket,
         tls: Option<Arc<Tls>>,
-        state: Arc<ConnectionState>,
+        (connection, state): (Connection, Arc<ConnectionState>),
         (head_service, answer): (Option<S>, A),
     ) where
         S: HeadService,
@@ -93,13 +94,12 @@ impl Protocols {
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync,
     {
-        let peer = peer(&socket);
         let opening = Stream::open(socket, tls, Arc::clone(&state), self.head_bytes);
         let opened = state.drive(pin!(opening), Phase::Finishing, |_, _| ()).await;
         let Some(Ok(Some((stream, protocol)))) = opened else { return };
         let stream = match head_service {
             Some(service) if protocol == Protocol::Http1 => {
-                let answering = pin!(hot_loop::run(stream, &state, peer, &service));
+                let answering = pin!(hot_loop::run(stream, &state, connection, &service));
                 let end = state.drive(answering, Phase::Aborted, |_, _| ()).await;
                 let Some(Ok(Some(stream))) = end else { return };
                 stream

@@ -99,9 +99,6 @@ impl Claims {
     /// tokens of OpenID Connect may only have claims that no access token has; these are looked for
     /// unless the token declares its kind, in its header (`is_declared`) or in a claim.
     pub fn check_use(&self, is_declared: bool) -> Result<(), TokenError> {
-        /// Claims of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout tokens
-        /// and other events (RFC 8417, section 2.2).
-        const NON_ACCESS_CLAIMS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
         const ACCESS: [&str; 5] = ["access", "access_token", "at+jwt", "bearer", "dpop"];
         const OTHER: [&str; 8] = [
             "refresh",
@@ -113,28 +110,30 @@ impl Claims {
             "session",
             "ticket",
         ];
-        let is_one_of =
-            |text: &str, list: &[&str]| list.iter().any(|l| text.eq_ignore_ascii_case(l));
-        for name in ["token_type", "token_use"] {
-            if self.text(name)?.is_some_and(|usage| !is_one_of(usage, &ACCESS)) {
-                return Err(TokenError::WrongType);
-            }
-        }
-        let says_access = |name: &&str| {
-            self.get(name).and_then(Value::as_str).is_some_and(|usage| is_one_of(usage, &ACCESS))
+        let is_one_of = |usage: Option<&str>, list: &[&str]| {
+            usage.is_some_and(|text| list.iter().any(|it| text.eq_ignore_ascii_case(it)))
         };
-        let is_declared =
-            is_declared || ["token_type", "token_use", "type", "typ"].iter().any(says_access);
-        if !is_declared && NON_ACCESS_CLAIMS.iter().any(|name| self.get(name).is_some()) {
-            return Err(TokenError::WrongType);
-        }
-        // These names are in use for other things too, so only known values are refused.
-        for name in ["type", "typ"] {
-            if let Some(Value::String(usage)) = self.get(name)
-                && is_one_of(usage, &OTHER)
-            {
-                return Err(TokenError::WrongType);
+        let (mut says_access, mut says_other, mut is_telling) = (is_declared, false, false);
+        for (name, value) in self.0.iter().filter(|(_, value)| !value.is_null()) {
+            let usage = value.as_str();
+            match name.as_str() {
+                "token_type" if usage.is_none() => return Err(TokenError::BadClaim("token_type")),
+                "token_use" if usage.is_none() => return Err(TokenError::BadClaim("token_use")),
+                "token_type" | "token_use" if is_one_of(usage, &ACCESS) => says_access = true,
+                "token_type" | "token_use" => says_other = true,
+                // These names are in use for other things too, so only known values are refused.
+                "type" | "typ" => {
+                    says_access |= is_one_of(usage, &ACCESS);
+                    says_other |= is_one_of(usage, &OTHER);
+                }
+                // Claims of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout
+                // tokens and other events (RFC 8417, section 2.2).
+                "nonce" | "at_hash" | "c_hash" | "s_hash" | "events" => is_telling = true,
+                _ => {}
             }
+        }
+        if says_other || (is_telling && !says_access) {
+            return Err(TokenError::WrongType);
         }
         Ok(())
     }

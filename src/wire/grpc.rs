@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::budget::Budget;
+use super::connection::Connection;
 use super::is_forward_auth;
 use super::networks::Networks;
 
@@ -27,14 +28,15 @@ const MAX_CALLS: usize = 1_024;
 /// The longest time of a call, whatever the client is willing to wait.
 const LONGEST_CALL: Duration = Duration::from_secs(10);
 
-/// The address that a call's connection comes from; `None` is a unix socket. It is among the
-/// extensions of each call.
-#[derive(Clone, Copy, Debug)]
-struct Peer(Option<IpAddr>);
+/// The connection of a call, which its dispatcher put among its extensions. A call without one came
+/// from nowhere that is known.
+pub(crate) fn connection_of<T>(call: &tonic::Request<T>) -> Option<Connection> {
+    call.extensions().get::<Connection>().copied()
+}
 
 /// The address that the connection of a call comes from; `None` is a unix socket.
 pub(crate) fn peer_of<T>(call: &tonic::Request<T>) -> Option<IpAddr> {
-    call.extensions().get::<Peer>().and_then(|Peer(address)| *address)
+    connection_of(call)?.peer
 }
 
 /// A dispatcher in front of a service, or of several.
@@ -56,7 +58,7 @@ impl<S> Dispatcher<S> {
     /// Answers one request.
     pub(crate) async fn answer<B>(
         mut self,
-        peer: Option<IpAddr>,
+        connection: Connection,
         mut request: Request<B>,
     ) -> Response<Body>
     where
@@ -67,11 +69,11 @@ impl<S> Dispatcher<S> {
             *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return refusal;
         }
-        let Ok(_call) = self.calls.reserve(peer, 1) else {
+        let Ok(_call) = self.calls.reserve(connection.peer, 1) else {
             return Status::unavailable("too many calls at once").into_http();
         };
         let deadline = deadline(request.headers()).unwrap_or(self.longest);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(connection);
         let answer = self.service.call(request);
         match tokio::time::timeout(deadline.min(self.longest), answer).await {
             Ok(Ok(answer)) => answer,
@@ -195,7 +197,8 @@ mod tests {
     async fn a_call_ends_at_the_earlier_of_both_deadlines() {
         let (short, long) = (Duration::from_millis(5), Duration::from_secs(3_600));
         for (longest, asked) in [(short, None), (short, Some("1H")), (long, Some("5m"))] {
-            let answer = dispatcher(1, longest).answer(None, call(asked)).await;
+            let answer =
+                dispatcher(1, longest).answer(Connection::accepted(None), call(asked)).await;
             assert_eq!(code(&answer), Code::DeadlineExceeded, "{longest:?} {asked:?}");
         }
     }
@@ -205,7 +208,8 @@ mod tests {
         let dispatcher = dispatcher(2, Duration::from_secs(3_600));
         let [one, other, third] = [1, 2, 3].map(|last| Some(IpAddr::from([192, 0, 2, last])));
         let begin = |peer| {
-            let mut begun = Box::pin(dispatcher.clone().answer(peer, call(None)));
+            let mut begun =
+                Box::pin(dispatcher.clone().answer(Connection::accepted(peer), call(None)));
             (&mut begun).now_or_never().map_or_else(|| Ok(begun), |answer| Err(code(&answer)))
         };
         let first = begin(one).expect("under way");

@@ -8,19 +8,21 @@
 mod dummies;
 mod hash;
 mod prepared;
-mod workers;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::secret::{Random, RandomFailed, Secret};
+use crate::wire::worker_pool::{NotDone, Threads, WorkerPool};
 use dummies::{Dummies, compare};
-use hash::{Hasher, NewHash};
-use workers::Workers;
+use hash::{Hasher, Memory, NewHash};
 
 pub use hash::{InvalidHashConfig, UnreadableHash};
 pub(super) use prepared::prepare;
+
+/// The lowest priority that a thread can have: passwords are hashed where nobody needs the time.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// The longest password, in bytes. A longer one is always wrong.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
@@ -81,13 +83,23 @@ impl From<RandomFailed> for PasswordError {
     }
 }
 
+impl From<NotDone> for PasswordError {
+    fn from(reason: NotDone) -> Self {
+        match reason {
+            NotDone::Busy => Self::Busy,
+            NotDone::Stopped => Self::Failed("the hashing stopped"),
+        }
+    }
+}
+
 /// Hashes and checks passwords. Dropping it ends its threads, after the hash under way.
 pub struct Passwords {
     hasher: Hasher,
     /// The hashes that are made beside the user's own, or in its place, so that every check takes
     /// as long.
     dummies: Dummies,
-    workers: Workers,
+    /// Callers are not told apart here: their attempts were counted before.
+    workers: WorkerPool<(), Memory>,
     random: Arc<dyn Random>,
 }
 
@@ -105,7 +117,8 @@ impl Passwords {
     pub fn new(config: HashConfig, random: Arc<dyn Random>) -> Result<Self, InvalidHashConfig> {
         let hasher = Hasher::new(&config)?;
         let dummies = Dummies::new(hasher.dummy());
-        let workers = Workers::start(config.threads, config.queue)
+        let threads = Threads { name: "hash", count: config.threads, nice: LOWEST_PRIORITY };
+        let workers = WorkerPool::start(threads, config.queue)
             .map_err(|_| InvalidHashConfig("no thread can be started to hash passwords"))?;
         Ok(Self { hasher, dummies, workers, random })
     }
@@ -132,7 +145,7 @@ impl Passwords {
         let hasher = self.hasher.clone();
         // The best form, of which there is always one.
         let password = prepared::forms(password).swap_remove(0);
-        let made = self.workers.run(move |memory| hasher.hash(&password, &salt, memory)).await?;
+        let made = self.run(move |memory| hasher.hash(&password, &salt, memory)).await?;
         made.map(NewHash::into_phc)
     }
 
@@ -157,7 +170,7 @@ impl Passwords {
             vec![Secret::new(*b"what nobody would use")]
         };
         let work = self.dummies.work(stored.filter(|_| is_possible));
-        let found = self.workers.run(move |memory| compare(&work, &forms, memory)).await??;
+        let found = self.run(move |memory| compare(&work, &forms, memory)).await??;
         Ok(match found {
             None => Checked::Wrong,
             Some(0) if !needs_rehash => Checked::Right,
@@ -165,9 +178,16 @@ impl Passwords {
         })
     }
 
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        self.workers.run((), work).await.map_err(PasswordError::from)
+    }
+
     /// Returns whether a check would fail with [`PasswordError::Busy`] now.
     pub fn is_busy(&self) -> bool {
-        self.workers.queue.is_full()
+        self.workers.is_full()
     }
 
     /// Checks whether a hash of an older system can be used here at all.

@@ -1,8 +1,6 @@
 //! Passwords: hashes of here and elsewhere, and what happens under a flood.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -165,18 +163,18 @@ const UNREADABLE: &[&str] = &[
 ];
 
 /// A worker that is held up until the test lets it go.
-fn hold_up(passwords: &Passwords) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+fn hold_up(
+    passwords: &Arc<Passwords>,
+) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let (started, has_started) = std::sync::mpsc::channel();
-    let queue = Workers { queue: Arc::clone(&passwords.workers.queue) };
+    let passwords = Arc::clone(passwords);
     let held = tokio::spawn(async move {
-        let work = queue.run(move |_| {
+        let work = passwords.run(move |_| {
             started.send(()).expect("the test waits");
             let _ = gone.recv();
         });
         let _ = work.await;
-        // Dropping it would end threads that others use.
-        std::mem::forget(queue);
     });
     tokio::task::block_in_place(|| has_started.recv().expect("a thread took the job"));
     (go, held)
@@ -192,7 +190,7 @@ async fn where_too_many_wait_the_next_is_told_so_at_once() {
             tokio::spawn(async move { passwords.check(&secret("x"), None).await })
         })
         .collect();
-    while passwords.workers.queue.len() < CHEAP.queue {
+    while passwords.workers.waiting() < CHEAP.queue {
         tokio::task::yield_now().await;
     }
     assert_eq!(passwords.check(&secret("x"), None).await, Err(PasswordError::Busy));
@@ -205,28 +203,10 @@ async fn where_too_many_wait_the_next_is_told_so_at_once() {
     assert_eq!(passwords.check(&secret("x"), None).await, Ok(Checked::Wrong));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_hashed_for_those_who_went_away() {
-    let passwords = Arc::new(passwords(CHEAP));
-    let (go, held) = hold_up(&passwords);
-    let done = Arc::new(AtomicUsize::new(0));
-    for _ in 0..CHEAP.queue * 3 {
-        let done = Arc::clone(&done);
-        let work = passwords.workers.run(move |_| done.fetch_add(1, Ordering::SeqCst));
-        // It is queued by the first poll, and given up.
-        let gone = tokio::time::timeout(Duration::ZERO, work).await;
-        assert!(gone.is_err(), "abandoned jobs make room for others");
-    }
-    drop(go);
-    held.await.expect("task");
-    assert_eq!(passwords.check(&secret("x"), None).await, Ok(Checked::Wrong));
-    assert_eq!(done.load(Ordering::SeqCst), 0);
-}
-
 #[tokio::test]
 async fn a_panic_costs_one_answer_and_no_thread() {
     let passwords = passwords(CHEAP);
-    let panicked = passwords.workers.run(|_| panic!("as a test")).await;
+    let panicked = passwords.run(|_| panic!("as a test")).await;
     assert_eq!(panicked, Err::<(), _>(PasswordError::Failed("the hashing stopped")));
     assert_eq!(passwords.check(&secret("x"), None).await, Ok(Checked::Wrong));
 }
@@ -241,7 +221,7 @@ async fn hashing_yields_to_everything_else() {
         fields.split_whitespace().nth(16).expect("nice").parse::<i32>().expect("a number")
     };
     let before = nice();
-    let of_the_worker = passwords(CHEAP).workers.run(move |_| nice()).await;
+    let of_the_worker = passwords(CHEAP).run(move |_| nice()).await;
     assert_eq!(of_the_worker, Ok(19));
     assert_eq!(nice(), before, "nobody else's priority changed");
 }

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use crate::account::KeyBounds;
 use crate::gate::basic::{BasicCredentials, PasswordEvidence};
+use crate::gate::requester::Origin;
 use crate::opaque::TokenEpoch;
 
 /// A credential to decide about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Presented<'c> {
-    /// The text of a token, of whatever issuer, of a handle or of an API key.
-    Text(&'c str),
+    /// The text of a token, of whatever issuer, of a handle or of an API key; and how it came.
+    Text(&'c str, &'c Origin<'c>),
     /// A name and a password, and the address whose attempts are counted.
     Basic(&'c BasicCredentials, Option<IpAddr>),
 }

@@ -18,6 +18,7 @@ use crate::gate::basic::BasicCredentials;
 use crate::gate::denial::{Denial, DenialCode};
 use crate::gate::identity;
 use crate::gate::metrics::CacheOutcome;
+use crate::gate::requester::Origin;
 use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
@@ -55,15 +56,16 @@ impl DecisionCache {
         });
         let started = (self.clock.monotonic(), self.clock.now());
         let (token, basis) = match presented {
-            Presented::Text(text) => {
-                self.verify_text(key.kind, text, previous.as_deref(), is_known).await?
+            Presented::Text(text, origin) => {
+                let kind = key.kind;
+                self.verify_text(kind, (text, origin), previous.as_deref(), is_known).await?
             }
             Presented::Basic(credentials, client) => {
                 self.verify_password(key, credentials, client, previous.as_deref()).await?
             }
         };
         let own_token = match (presented, &basis) {
-            (Presented::Text(text), Basis::Token | Basis::Introspection) => Some(text),
+            (Presented::Text(text, _), Basis::Token | Basis::Introspection) => Some(text),
             _ => None,
         };
         let max_age = key.spread(self.config.staleness);
@@ -76,15 +78,15 @@ impl DecisionCache {
     async fn verify_text(
         &self,
         kind: CredentialKind,
-        text: &str,
+        (text, origin): (&str, &Origin<'_>),
         previous: Option<&CachedDecision>,
         is_known: bool,
     ) -> Result<(Arc<Verified>, Basis), DenialCode> {
         let known = previous.map(|previous| Arc::clone(&previous.token));
+        if text.len() > self.verifier.max_token_bytes() {
+            return Err(DenialCode::TokenTooLarge);
+        }
         if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, &self.introspection) {
-            if text.len() > self.verifier.max_token_bytes() {
-                return Err(DenialCode::TokenTooLarge);
-            }
             let found = issuers.verify(issuer, text, is_known).await?;
             return Ok((same_or_new(known, found), Basis::Introspection));
         }
@@ -99,9 +101,17 @@ impl DecisionCache {
             }
             _ => match known {
                 Some(known) => (known, Basis::Token),
-                None => (Arc::new(self.verifier.verify(text)?), Basis::Token),
+                None => (Arc::new(self.verify_token(text, origin).await?), Basis::Token),
             },
         })
+    }
+
+    /// Verifies a signed token: on the threads of the pool, where there is one.
+    async fn verify_token(&self, token: &str, origin: &Origin<'_>) -> Result<Verified, DenialCode> {
+        match &self.pool {
+            Some(pool) => pool.verify(&self.verifier, token, origin).await,
+            None => Ok(self.verifier.verify(token)?),
+        }
     }
 
     /// Verifies a name and a password; without hashing, where the `previous` decision rests on the

@@ -5,6 +5,7 @@ mod revocation;
 mod staleness;
 mod store_outage;
 mod tickets;
+mod verification;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -136,7 +137,11 @@ fn fixture_behind(lag: Duration, config: CacheConfig) -> Fixture {
 }
 
 async fn decided(decisions: &DecisionCache, token: &str) -> Result<(), DenialCode> {
-    decisions.decide(token).await.map(|_| ()).map_err(|denial| denial.code)
+    decisions
+        .decide(token, &Origin::of_connection(0))
+        .await
+        .map(|_| ())
+        .map_err(|denial| denial.code)
 }
 
 fn usual() -> Fixture {

@@ -30,6 +30,7 @@ use super::client_certificate::{CertificateForm, ToldCertificates};
 use super::denial::{Class, Denial};
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
+use super::requester::Origin;
 use super::requirement;
 use super::verdict::{Grant, Verdict};
 use crate::policy::canonical::Told;
@@ -287,6 +288,7 @@ impl<'p> Endpoint<'p> {
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
             gateway: None,
             is_proven: false,
+            origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
 use crate::gate::client_certificate::ToldCertificates;
+use crate::gate::requester::Origin;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::FORWARDED;
 use crate::secret::SystemRandom;
@@ -79,6 +80,7 @@ impl Fixture {
             line: Told::default(),
             gateway: None,
             is_proven: false,
+            origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

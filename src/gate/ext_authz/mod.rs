@@ -28,9 +28,11 @@ use super::dialect::Dialect;
 use super::gateway_proof::Peer;
 use super::inquiry::Inquiry;
 use super::metrics::EntryPoint;
+use super::requester::Origin;
 use super::service::GateService;
 use super::verdict::Verdict;
-use crate::wire::grpc::{Dispatcher, peer_of};
+use crate::wire::connection::Connection;
+use crate::wire::grpc::{Dispatcher, connection_of};
 use crate::wire::networks::Networks;
 
 /// The most bytes of a question: as much as a head may have over HTTP.
@@ -53,9 +55,13 @@ impl ExtAuthz {
         Self { dispatcher: Dispatcher::new(server, gateways) }
     }
 
-    /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
-    pub async fn answer(self, peer: Option<IpAddr>, request: Request<Incoming>) -> Response<Body> {
-        self.dispatcher.answer(peer, request).await
+    /// Answers one request that came over `connection`.
+    pub async fn answer(
+        self,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        self.dispatcher.answer(connection, request).await
     }
 }
 
@@ -73,7 +79,8 @@ impl Authorization for Authorizer {
         &self,
         call: tonic::Request<CheckRequest>,
     ) -> Result<tonic::Response<CheckResponse>, Status> {
-        let peer = Peer { address: peer_of(&call), is_certified: self.is_certified };
+        let connection = connection_of(&call).ok_or(Status::internal("no connection"))?;
+        let peer = Peer::new(connection, self.is_certified);
         let (proof, gateways) = (&self.gate.config.proof, &self.gate.config.gateways);
         let is_proven = proof.proves(peer, call.metadata().as_ref());
         let is_heard = is_proven || !proof.is_demanded();
@@ -86,6 +93,10 @@ impl Authorization for Authorizer {
         if !is_believed {
             inquiry.line.client = None;
         }
+        inquiry.origin = match inquiry.line.client {
+            Some(client) => Origin::of_client(client),
+            None => Origin::of_connection(peer.connection),
+        };
         if is_proven {
             inquiry.certificates = asked.certificates(peer.is_certified);
         }

@@ -16,6 +16,7 @@ use super::generated::config::address::Address;
 use crate::gate::client_certificate::{CertificateForm, ToldCertificates};
 use crate::gate::denial::DenialCode;
 use crate::gate::inquiry::Inquiry;
+use crate::gate::requester::Origin;
 use crate::gate::requirement;
 use crate::policy::Requirement;
 use crate::policy::canonical::headers::{ENVOY, Family};
@@ -166,6 +167,7 @@ impl AskedRequest {
             line,
             gateway: None,
             is_proven: false,
+            origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         }
     }

@@ -10,7 +10,6 @@ mod tokens;
 mod tp_auth;
 mod value;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -35,6 +34,7 @@ use super::caller::Caller;
 use crate::policy::ReadOnlyRoles;
 use crate::secret::Secret;
 use crate::wire::body::MAX_BODY_BYTES;
+use crate::wire::connection::Connection;
 use crate::wire::grpc::{Dispatcher, peer_of};
 use crate::wire::networks::Networks;
 
@@ -90,11 +90,15 @@ impl GrpcService {
     }
 
     /// Answers one request that came from `peer`; `None` is a peer on a unix socket.
-    pub async fn answer(self, peer: Option<IpAddr>, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(
+        self,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         if request.uri().path().starts_with(REFLECTION) {
-            return self.dispatcher.answer(peer, until(self.ended, request)).await;
+            return self.dispatcher.answer(connection, until(self.ended, request)).await;
         }
-        self.dispatcher.answer(peer, request).await
+        self.dispatcher.answer(connection, request).await
     }
 
     /// Tells those who watch that it is over, and ends their streams and those of reflection, which

@@ -9,7 +9,6 @@ mod framing;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::task::{Poll, ready};
 
@@ -17,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::connection_registry::ConnectionState;
 use super::stream::Stream;
+use crate::wire::connection::Connection;
 use crate::wire::fields::{FieldList, Fields};
 use crate::wire::request_head::RequestHead;
 use framing::{FieldBuffer, Head, Next};
@@ -29,11 +29,11 @@ const MAX_OUTPUT: usize = 16 << 10;
 
 /// A service of requests that have no body, for the loop in front of hyper.
 pub trait HeadService: Clone + Send + Sync + 'static {
-    /// Answers one request that came from `peer`, `None` for a unix socket: appends the whole answer to `out`. Returns
-    /// false, and appends nothing, where the request is left to hyper.
+    /// Answers one request that came over `connection`: appends the whole answer to `out`. Returns false, and appends
+    /// nothing, where the request is left to hyper.
     fn answer(
         &self,
-        peer: Option<IpAddr>,
+        connection: Connection,
         head: &RequestHead<'_>,
         out: &mut Vec<u8>,
     ) -> impl Future<Output = bool> + Send;
@@ -44,7 +44,7 @@ pub trait HeadService: Clone + Send + Sync + 'static {
 pub(super) struct HyperAlone;
 
 impl HeadService for HyperAlone {
-    async fn answer(&self, _: Option<IpAddr>, _: &RequestHead<'_>, _: &mut Vec<u8>) -> bool {
+    async fn answer(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> bool {
         false
     }
 }
@@ -54,12 +54,12 @@ impl HeadService for HyperAlone {
 pub(super) async fn run<S: HeadService>(
     mut stream: Stream,
     state: &ConnectionState,
-    peer: Option<IpAddr>,
+    connection: Connection,
     service: &S,
 ) -> io::Result<Option<Stream>> {
     let mut buffers = Buffers { input: Vec::with_capacity(USUAL_INPUT), output: Vec::new() };
     loop {
-        let step = buffers.answer_all(state, peer, service).await;
+        let step = buffers.answer_all(state, connection, service).await;
         if !buffers.output.is_empty() {
             stream.write_all(&buffers.output).await?;
             stream.flush().await?;
@@ -104,7 +104,7 @@ impl Buffers {
     async fn answer_all<S: HeadService>(
         &mut self,
         state: &ConnectionState,
-        peer: Option<IpAddr>,
+        connection: Connection,
         service: &S,
     ) -> Step {
         let mut answered = 0;
@@ -129,7 +129,7 @@ impl Buffers {
                 break Step::HandOver;
             }
             let _in_flight = state.start_head();
-            if !service.answer(peer, &head, &mut self.output).await {
+            if !service.answer(connection, &head, &mut self.output).await {
                 break Step::HandOver;
             }
             answered += length;

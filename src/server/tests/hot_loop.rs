@@ -1,7 +1,5 @@
 //! The loop in front of hyper beside hyper alone: the same bytes, whatever comes.
 
-use std::net::IpAddr;
-
 use ::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,6 +11,7 @@ use tokio::time::timeout;
 
 use super::TIMEOUT;
 use crate::server::{Address, HeadService, Limits, Listeners, Shutdown};
+use crate::wire::connection::Connection;
 use crate::wire::http1;
 use crate::wire::request_head::RequestHead;
 
@@ -40,7 +39,7 @@ fn echo(head: &RequestHead<'_>) -> Response<Full<Bytes>> {
 struct Echo;
 
 impl HeadService for Echo {
-    async fn answer(&self, _: Option<IpAddr>, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
+    async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         let is_taken = head.path() != "/elsewhere";
         if is_taken {
             http1::append_response(echo(head), head.method == "HEAD", out);

@@ -9,7 +9,7 @@ mod memory;
 mod tls;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -29,6 +29,7 @@ use tokio::time::timeout;
 
 use super::{Address, DrainReport, Limits, Listeners, Shutdown, Tls};
 use crate::wire::BodyRead;
+use crate::wire::connection::Connection;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A timeout far beyond what anything here takes, on any machine.
@@ -170,7 +171,7 @@ type Answering = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 /// `/hold` when it is told to, `/panic` never.
 fn service(
     hold: Arc<HoldSignals>,
-) -> impl Fn(Option<IpAddr>, Request<Incoming>) -> Answering + Clone + Send + 'static {
+) -> impl Fn(Connection, Request<Incoming>) -> Answering + Clone + Send + 'static {
     move |_peer, request| {
         let hold = Arc::clone(&hold);
         Box::pin(async move {

@@ -13,6 +13,7 @@ use portcullis::{
     account::password::{HashConfig, Passwords},
     clock::Clock,
     gate::{
+        Origin,
         cached_decision::{CacheConfig, DecisionCache},
         handle::Handles,
         identity::IdentityHeaders,
@@ -179,7 +180,7 @@ impl Process {
         let (asked, asked_wall) = (cluster.stamp(), cluster.clock.now());
         let down = self.down_since(credential);
         let is_open = self.is_open(credential);
-        let outcome = self.decisions.decide(&credential.text).await;
+        let outcome = self.decisions.decide(&credential.text, &Origin::of_connection(0)).await;
         let denied = outcome.err().map(|denial| denial.code.as_str());
         cluster.record(process, denied.unwrap_or("says yes"), &name);
         let answer = Answer {
