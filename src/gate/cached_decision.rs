@@ -345,7 +345,10 @@ impl DecisionCache {
     /// Loads a decision into the cache. Only the session is read where the token is known to be
     /// good.
     async fn load(&self, key: CacheKey, presented: Presented<'_>) -> Outcome {
-        let kept = self.cache.get(&key);
+        // A miss is counted once a request: counted twice, all that is used once would seem to be used
+        // twice, and would push out what is used now and then.
+        let is_kept = self.cache.contains_key(&key);
+        let kept = is_kept.then(|| self.cache.get(&key)).flatten();
         let validity = kept.as_ref().map(|kept| self.validity(kept, self.moment()));
         let previous = match (&kept, validity) {
             // Somebody else loaded it between our look-up in the cache and now.

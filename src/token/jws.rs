@@ -1,12 +1,11 @@
 //! The compact JWS (RFC 7515, section 7.1): a token in its parts, before anything in it is
 //! believed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::algorithm::{self, Algorithm};
+use super::base64url;
 use super::error::TokenError;
 
 /// The three parts of a compact JWS, of which nothing is read.
@@ -100,7 +99,7 @@ pub(super) fn parts(token: &str) -> Result<Parts<'_>, TokenError> {
 
 /// Decodes one base64url part; padding and stray bits at the end are refused.
 pub fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)
+    base64url::decode(part).ok_or(TokenError::Malformed)
 }
 
 fn read_header(part: &str) -> Result<Header, TokenError> {
@@ -152,6 +151,9 @@ impl<'de> Deserialize<'de> for Presence {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn with_header(header: &str) -> Result<Header, TokenError> {

@@ -14,6 +14,7 @@
 //! ring's file, both in the background. A check of a token never waits for either.
 
 pub mod algorithm;
+mod base64url;
 pub mod claims;
 pub mod confirmation;
 pub mod dpop;

@@ -7,18 +7,16 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
     RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::AlgorithmParameters;
 
 use super::KeyError;
 use super::parameters::decoded;
 use super::prepared::hash;
 use crate::token::algorithm::Algorithm;
+use crate::token::base64url;
 
-/// The room for a signature: that of the longest RSA key that the library verifies with, and what a
-/// decoder of base64 wants besides.
-const MAX_SIGNATURE_BYTES: usize = 1_024 + 8;
+/// The longest signature: that of the longest RSA key that the library verifies with.
+const MAX_SIGNATURE_BYTES: usize = 1_024;
 
 /// A key that needs no more reading.
 pub(super) enum ParsedKey {
@@ -63,10 +61,10 @@ impl ParsedKey {
     /// Returns whether `signature` (base64url, as in the token) is this key's over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let mut room = [0; MAX_SIGNATURE_BYTES];
-        let Ok(length) = URL_SAFE_NO_PAD.decode_slice(signature, &mut room) else { return false };
+        let Some(signature) = base64url::decode_into(signature, &mut room) else { return false };
         match self {
-            Self::Hmac(key) => hmac::verify(key, message, &room[..length]).is_ok(),
-            Self::Public(key) => key.verify_sig(message, &room[..length]).is_ok(),
+            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
         }
     }
 }
@@ -92,6 +90,9 @@ fn padding(algorithm: Algorithm) -> &'static RsaParameters {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]
