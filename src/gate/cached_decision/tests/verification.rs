@@ -178,7 +178,7 @@ async fn good_tokens_that_are_used_once_push_few_out_that_are_used_often() {
         }
         fixture.decisions.cache.run_pending_tasks();
     }
-    assert!(fixture.decisions.size().0 < 450, "more than half of a round's have room");
+    assert!(fixture.decisions.size().0 < 450, "a whole round has room");
     assert!(verified_again < 40, "{verified_again} of 200 were verified again");
 }
 
