@@ -333,14 +333,13 @@ impl Gate {
             CredentialSource::Handshake | CredentialSource::Basic => None,
             _ => self.decisions.recall(found.credential, now),
         };
-        let decision = match recalled {
-            Some(decision) => decision,
-            None => {
-                // Boxed, as all that waits.
-                let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
-                now = self.decisions.moment();
-                decision
-            }
+        let decision = if let Some(decision) = recalled {
+            decision
+        } else {
+            // Boxed, as all that waits.
+            let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
+            now = self.decisions.moment();
+            decision
         };
         found.source.check(&decision.token.subject)?;
         if let Some(bounds) = decision.key_bounds() {

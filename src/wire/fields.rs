@@ -122,8 +122,8 @@ fn is_same_word(one: [u8; 8], other: [u8; 8]) -> bool {
     }
     // Letters alone have a case: the highest bit of a byte says that it is one.
     let small = a | CASE;
-    let above = small + EACH_BYTE * (0x80 - b'a' as u64);
-    let beyond = small + EACH_BYTE * (0x80 - b'z' as u64 - 1);
+    let above = small + EACH_BYTE * (0x80 - u64::from(b'a'));
+    let beyond = small + EACH_BYTE * (0x80 - u64::from(b'z') - 1);
     let letters = above & !beyond & (EACH_BYTE << 7);
     differing << 2 & !letters == 0
 }

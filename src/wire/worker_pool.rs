@@ -144,7 +144,9 @@ impl<O: Copy + Eq + Hash, M> Queue<O, M> {
         let dropped = state.waiting.push(owner, job).map_err(|_| NotDone::Busy)?;
         drop(state);
         self.changed.notify_one();
-        dropped.map(Job::refuse);
+        if let Some(job) = dropped {
+            job.refuse();
+        }
         Ok(())
     }
 

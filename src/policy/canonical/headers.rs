@@ -168,7 +168,7 @@ impl Family {
 /// own variables, take one for the other.
 fn refuse_aliases(headers: Fields<'_>) -> Result<(), Refusal> {
     let describes = |name: &str| {
-        let mut names = FAMILIES.into_iter().flat_map(|family| family.names());
+        let mut names = FAMILIES.into_iter().flat_map(Family::names);
         names.any(|own| own.eq_ignore_ascii_case(name))
     };
     let may_be = |name: &str| DASHES.iter().any(|at| name.as_bytes().get(*at) == Some(&b'_'));

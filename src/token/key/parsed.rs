@@ -20,14 +20,14 @@ const MAX_SIGNATURE_BYTES: usize = 1_024;
 
 /// A key that needs no more reading.
 pub(super) enum ParsedKey {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
 impl ParsedKey {
     /// A shared secret.
     pub(super) fn of_secret(algorithm: Algorithm, secret: &[u8]) -> Self {
-        Self::Hmac(hmac::Key::new(hash(algorithm), secret))
+        Self::Hmac(Box::new(hmac::Key::new(hash(algorithm), secret)))
     }
 
     /// A public key, whose parameters were validated.

@@ -85,7 +85,9 @@ impl Scenario {
         let expires = cluster.clock.now().after(Duration::from_secs(86_400));
         let credential = Credential { text: access.to_owned(), session: 0, handle: None, expires };
         for gate in &self.processes {
-            let said = gate.while_running(gate.decisions.decide(&credential.text, &Origin::of_connection(0))).await;
+            let said = gate
+                .while_running(gate.decisions.decide(&credential.text, &Origin::of_connection(0)))
+                .await;
             cluster.record(gate.number, "says", if said.is_ok() { "yes" } else { "no" });
             if said.is_ok() != is_alive {
                 let rule = if is_alive { Rule::Liveness } else { Rule::Bound };
