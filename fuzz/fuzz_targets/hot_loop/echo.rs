@@ -1,12 +1,11 @@
 //! A service that answers with all that was read of a head.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use portcullis::server::HeadService;
+use portcullis::wire::connection::Connection;
 use portcullis::wire::http1;
 use portcullis::wire::request_head::RequestHead;
 
@@ -22,7 +21,7 @@ pub fn start() -> Pair {
 struct Echo;
 
 impl HeadService for Echo {
-    async fn answer(&self, _: Option<IpAddr>, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
+    async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         let is_taken = head.path() != "/elsewhere";
         if is_taken {
             http1::append_response(answer(head), head.method == "HEAD", out);

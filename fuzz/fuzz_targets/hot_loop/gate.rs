@@ -1,6 +1,5 @@
 //! The gate itself, in the state that it has with the default settings, a store in memory and a key of this file.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Request;
@@ -12,6 +11,7 @@ use portcullis::gate::gateway_proof::Peer;
 use portcullis::gate::service::GateService;
 use portcullis::secret::{Random, RandomFailed};
 use portcullis::server::HeadService;
+use portcullis::wire::connection::Connection;
 use portcullis::wire::request_head::RequestHead;
 
 use crate::pair::Pair;
@@ -40,9 +40,9 @@ pub async fn start() -> Pair {
     let app = App::build(&config, clock, Arc::new(Same)).await.expect("a gate");
     let service = app.service;
     let heads = Heads(Arc::clone(&service));
-    let pair = Pair::start("gate", heads, move |address, request: Request<Incoming>| {
+    let pair = Pair::start("gate", heads, move |connection, request: Request<Incoming>| {
         let service = Arc::clone(&service);
-        async move { service.answer(peer(address), request).await }
+        async move { service.answer(peer(connection), request).await }
     });
     for answer in pair.answers(&[GOOD]).await {
         assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
@@ -50,8 +50,8 @@ pub async fn start() -> Pair {
     pair
 }
 
-fn peer(address: Option<IpAddr>) -> Peer {
-    Peer { address, is_certified: false }
+fn peer(connection: Connection) -> Peer {
+    Peer::new(connection, false)
 }
 
 #[derive(Clone)]
@@ -60,11 +60,11 @@ struct Heads(Arc<GateService>);
 impl HeadService for Heads {
     async fn answer(
         &self,
-        address: Option<IpAddr>,
+        connection: Connection,
         head: &RequestHead<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
-        self.0.answer_head(peer(address), head, out).await
+        self.0.answer_head(peer(connection), head, out).await
     }
 }
 

@@ -1,11 +1,11 @@
 //! Two servers of one service, one with the hot loop and one with hyper alone, and what both answer.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use portcullis::server::{Address, HeadService, Limits, Listeners, Shutdown};
+use portcullis::wire::connection::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::yield_now;
@@ -23,7 +23,7 @@ impl Pair {
     pub fn start<S, A, F, B>(name: &str, heads: S, answer: A) -> Self
     where
         S: HeadService,
-        A: Fn(Option<IpAddr>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Connection, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body + Default + Send + 'static,
         B::Data: Send,

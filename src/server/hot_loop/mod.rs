@@ -57,7 +57,8 @@ pub(super) async fn run<S: HeadService>(
     connection: Connection,
     service: &S,
 ) -> io::Result<Option<Stream>> {
-    let mut buffers = Buffers { input: Vec::with_capacity(USUAL_INPUT), output: Vec::new() };
+    let input = Vec::with_capacity(USUAL_INPUT);
+    let mut buffers = Buffers { input, output: Vec::new(), unfinished: 0 };
     loop {
         let step = buffers.answer_all(state, connection, service).await;
         if !buffers.output.is_empty() {
@@ -72,7 +73,8 @@ pub(super) async fn run<S: HeadService>(
         }
         match read_more(&mut stream, state, &mut buffers.input).await? {
             Read::More => {}
-            Read::End if buffers.input.is_empty() => {
+            // Hyper says nothing to a head without an end either.
+            Read::End if buffers.input.is_empty() || buffers.unfinished > 0 => {
                 stream.shutdown().await?;
                 return Ok(None);
             }
@@ -87,6 +89,8 @@ pub(super) async fn run<S: HeadService>(
 struct Buffers {
     input: Vec<u8>,
     output: Vec<u8>,
+    /// The bytes at the beginning of `input` that were read as a head without its end.
+    unfinished: usize,
 }
 
 /// The next step of the loop.
@@ -107,6 +111,10 @@ impl Buffers {
         connection: Connection,
         service: &S,
     ) -> Step {
+        if self.unfinished > 0 && self.input.len() < MAX_INPUT && !self.may_end() {
+            self.unfinished = self.input.len();
+            return Step::Read;
+        }
         let mut answered = 0;
         let step = loop {
             let rest = &self.input[answered..];
@@ -138,7 +146,15 @@ impl Buffers {
             }
         };
         self.input.drain(..answered);
+        self.unfinished = if let Step::Read = step { self.input.len() } else { 0 };
         step
+    }
+
+    /// Returns whether a head may end in what came since. As hyper does, nothing else of a head in pieces is
+    /// looked at twice: a client that sends it byte by byte must not have all of it read again for each.
+    fn may_end(&self) -> bool {
+        let fresh = &self.input[self.unfinished.saturating_sub(3)..];
+        [&b"\r\n\r\n"[..], b"\n\n"].iter().any(|end| fresh.windows(end.len()).any(|it| it == *end))
     }
 }
 
