@@ -60,12 +60,20 @@ def instrumented(bench, made, started, asked):
     out = bench.folder() / "callgrind.out"
     wrapper = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
     with gate.gate(bench, made, wrapper=wrapper, **started) as server:
+        one_by_one(server, made, asked)
         with load.Load(server, server.address, **asked) as load_of:
             load_of.ask(WARM)
             control("--zero", server.pid)
             load_of.ask(REQUESTS)
             control("--dump", server.pid)
     return callgrind.read(out.with_name(out.name + ".1"))
+
+
+def one_by_one(server, made, asked):
+    """Shows each token by itself: so slow a gate would refuse the last of many that it has to verify at once."""
+    alone = {"connections": 1, "streams": min(1, asked["streams"])}
+    with load.Load(server, server.address, **(asked | alone)) as load_of:
+        load_of.ask(2 * len(made.texts))
 
 
 def control(what, pid):
@@ -78,6 +86,7 @@ def system_calls(bench, made, started, asked, count):
     """System calls of a whole run with so many requests."""
     out = bench.folder() / "strace.out"
     with gate.gate(bench, made, wrapper=["strace", "-c", "-f", "-o", str(out)], **started) as server:
+        one_by_one(server, made, asked)
         with load.Load(server, server.address, **asked) as load_of:
             load_of.ask(count)
         os.kill(server.processes()[-1], 15)

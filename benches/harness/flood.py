@@ -38,23 +38,22 @@ class Flood(load.Load):
 def run(bench, report, only=None):
     known = bench.tokens(64)
     bad = bench.requests(bad_tokens(known.texts, BAD), from_nobody)
-    clients = [("known tokens, 32 connections", known.texts, load.CONNECTIONS), ("known tokens, 1 connection", known.texts, 1),
-               ("new tokens, 1 connection", None, 1)]
+    clients = [("known tokens, 32 connections", 64, load.CONNECTIONS), ("known tokens, 1 connection", 64, 1),
+               ("new tokens, 1 connection", NEW, 1)]
     rows = []
-    for name, texts, connections in clients:
+    for name, count, connections in clients:
         if not only or only in name:
-            asked = bench.requests(texts or bench.tokens(NEW, sessions=False).texts)
-            rows.append(one(bench, report, f"gate, {name}", asked, bad, connections, is_new=not texts))
+            rows.append(one(bench, report, f"gate, {name}", bench.tokens(count), bad, connections))
     filled = INTRODUCTION.replace("{bad}", str(CONNECTIONS))
     report.table("flood", "A good client under a flood of bad tokens", rows, filled, COLUMNS, ("ratio", "ratio of p99"))
     return rows
 
 
-def one(bench, report, name, asked, bad, connections, is_new):
-    with gate.gate(bench, bench.tokens(64)) as server, \
-            load.Load(server, server.address, asked, connections) as good, \
+def one(bench, report, name, made, bad, connections):
+    with gate.gate(bench, made) as server, \
+            load.Load(server, server.address, bench.requests(made.texts), connections) as good, \
             Flood(server, server.address, bad, CONNECTIONS, status=401) as flood:
-        if not is_new:
+        if len(made.texts) < NEW:
             load.warm(good, 64, 0.5)
         quiet, flooded, sent = [], [], []
         for _ in range(report.turns):

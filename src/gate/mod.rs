@@ -8,6 +8,7 @@ mod access_log;
 mod account;
 mod anonymous;
 pub mod api_key;
+mod authentication;
 pub mod authorizer;
 pub mod basic;
 pub mod browser;
@@ -56,8 +57,8 @@ use crate::policy::{Facts, Policy, ReadOnlyRoles, Requirement, RouteMatch, Unmet
 use anonymous::Anonymous;
 use authorizer::Authorizer;
 use cached_decision::{CachedDecision, DecisionCache};
-use credential::{Cookies, CredentialSource, Found};
-use denial::{Denial, DenialCode};
+use credential::Cookies;
+use denial::Denial;
 pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
 use inquiry::Inquiry;
@@ -301,71 +302,6 @@ impl Gate {
     /// alone has no route.
     fn policy_for(&self, inquiry: &Inquiry<'_>) -> Option<Arc<Policy>> {
         inquiry.family.and_then(|_| self.policy.load_full())
-    }
-
-    /// The ticket of a request, where tickets are accepted and it has one.
-    fn ticket_of<'r>(&self, inquiry: &Inquiry<'r>) -> Result<Option<&'r str>, DenialCode> {
-        self.decisions.tickets().map_or(Ok(None), |tickets| tickets.find(inquiry))
-    }
-
-    /// The one credential of a request: its ticket, or what else it has.
-    fn find<'r>(
-        &'r self,
-        ticket: Option<&'r str>,
-        inquiry: &Inquiry<'r>,
-    ) -> Result<Found<'r>, DenialCode> {
-        if let Some(credential) = ticket {
-            return Ok(Found { credential, source: CredentialSource::Handshake });
-        }
-        credential::find(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
-    }
-
-    /// The decision about the one credential of a request: its ticket, or what else it has; and the
-    /// moment for which it holds.
-    async fn authenticate(
-        &self,
-        ticket: Option<&str>,
-        inquiry: &Inquiry<'_>,
-        mode: Mode,
-    ) -> Result<(Arc<CachedDecision>, Moment), Denial> {
-        let (found, mut now) = (self.find(ticket, inquiry)?, self.decisions.moment());
-        let recalled = match found.source {
-            CredentialSource::Handshake | CredentialSource::Basic => None,
-            _ => self.decisions.recall(found.credential, now),
-        };
-        let decision = if let Some(decision) = recalled {
-            decision
-        } else {
-            // Boxed, as all that waits.
-            let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
-            now = self.decisions.moment();
-            decision
-        };
-        found.source.check(&decision.token.subject)?;
-        if let Some(bounds) = decision.key_bounds() {
-            self.check_bounds(bounds, inquiry)?;
-        }
-        self.check_binding(decision.session.as_ref(), inquiry)?;
-        self.check_possession(&found, &decision, inquiry).await?;
-        Ok((decision, now))
-    }
-
-    async fn decide(
-        &self,
-        found: &Found<'_>,
-        inquiry: &Inquiry<'_>,
-        mode: Mode,
-    ) -> Result<Arc<CachedDecision>, Denial> {
-        let (decisions, credential) = (&self.decisions, found.credential);
-        match found.source {
-            CredentialSource::Handshake => {
-                decisions.decide_ticket(credential, mode.uses_up()).await
-            }
-            CredentialSource::Basic => {
-                decisions.decide_password(credential, inquiry.counted_address()).await
-            }
-            _ => decisions.decide(credential, &inquiry.origin).await,
-        }
     }
 
     /// Returns whether the store answers (and takes writes, where they are needed), and whether the

@@ -1,0 +1,81 @@
+//! The one credential of a request, and the decision about it.
+
+use std::sync::Arc;
+
+use super::Gate;
+use super::cached_decision::CachedDecision;
+use super::credential::{self, CredentialSource, Found};
+use super::denial::{Denial, DenialCode};
+use super::inquiry::Inquiry;
+use super::mode::Mode;
+use crate::clock::Moment;
+
+impl Gate {
+    /// The ticket of a request, where tickets are accepted and it has one.
+    pub(super) fn ticket_of<'r>(
+        &self,
+        inquiry: &Inquiry<'r>,
+    ) -> Result<Option<&'r str>, DenialCode> {
+        self.decisions.tickets().map_or(Ok(None), |tickets| tickets.find(inquiry))
+    }
+
+    /// The one credential of a request: its ticket, or what else it has.
+    pub(super) fn find<'r>(
+        &'r self,
+        ticket: Option<&'r str>,
+        inquiry: &Inquiry<'r>,
+    ) -> Result<Found<'r>, DenialCode> {
+        if let Some(credential) = ticket {
+            return Ok(Found { credential, source: CredentialSource::Handshake });
+        }
+        credential::find(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
+    }
+
+    /// The decision about the one credential of a request: its ticket, or what else it has; and the
+    /// moment for which it holds.
+    pub(super) async fn authenticate(
+        &self,
+        ticket: Option<&str>,
+        inquiry: &Inquiry<'_>,
+        mode: Mode,
+    ) -> Result<(Arc<CachedDecision>, Moment), Denial> {
+        let (found, mut now) = (self.find(ticket, inquiry)?, self.decisions.moment());
+        let recalled = match found.source {
+            CredentialSource::Handshake | CredentialSource::Basic => None,
+            _ => self.decisions.recall(found.credential, now),
+        };
+        let decision = if let Some(decision) = recalled {
+            decision
+        } else {
+            // Boxed, as all that waits.
+            let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
+            now = self.decisions.moment();
+            decision
+        };
+        found.source.check(&decision.token.subject)?;
+        if let Some(bounds) = decision.key_bounds() {
+            self.check_bounds(bounds, inquiry)?;
+        }
+        self.check_binding(decision.session.as_ref(), inquiry)?;
+        self.check_possession(&found, &decision, inquiry).await?;
+        Ok((decision, now))
+    }
+
+    async fn decide(
+        &self,
+        found: &Found<'_>,
+        inquiry: &Inquiry<'_>,
+        mode: Mode,
+    ) -> Result<Arc<CachedDecision>, Denial> {
+        let (decisions, credential) = (&self.decisions, found.credential);
+        match found.source {
+            CredentialSource::Handshake => {
+                decisions.decide_ticket(credential, mode.uses_up()).await
+            }
+            CredentialSource::Basic => {
+                decisions.decide_password(credential, inquiry.counted_address()).await
+            }
+            _ => decisions.decide(credential, &inquiry.origin).await,
+        }
+    }
+}
