@@ -1,8 +1,9 @@
 """Traefik, with `forwardAuth` as examples/traefik writes it. What answers is its own service `ping`."""
 
 import json
+import time
 
-from .. import machine
+from .. import gate, machine, questions
 from ..process import Server, free_port
 
 IDENTITY = [f"X-Auth-{it}" for it in ("User", "Username", "Email", "Scopes", "Roles", "Session", "Issuer")]
@@ -28,4 +29,15 @@ def start(bench, asked=None):
     command = [machine.program("traefik"), f"--configFile={folder}/traefik.yml"]
     server = Server("traefik", command, [f"127.0.0.1:{port}"], folder, env=env)
     server.address = f"127.0.0.1:{port}"
+    wait_for_routes(server)
     return server
+
+
+def wait_for_routes(server):
+    """It listens before it has read its routes, and answers 404 until then."""
+    end = time.monotonic() + 10
+    with gate.Asker(server.address) as asker:
+        while asker.status(questions.http1("none")) == 404:
+            if time.monotonic() > end:
+                server.lost("has no routes")
+            time.sleep(0.05)
