@@ -6,7 +6,7 @@ Callgrind counts whole runs of `benches/cold.rs` with N and 3N calls; the differ
 import os
 import subprocess
 
-from . import counts, machine
+from . import callgrind, machine
 
 CALLS = 200
 # The algorithms, and how openssl makes a key of each.
@@ -41,4 +41,4 @@ def counted(bench, command):
     out = bench.folder() / "callgrind.out"
     subprocess.run(["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}", *command],
                    check=True)
-    return counts.read(out)[0]
+    return callgrind.read(out)[0]
