@@ -32,8 +32,6 @@ pub struct Inquiry<'r> {
     pub line: Told<'r>,
     /// The gateway's own address; `None` is one on a unix socket.
     pub gateway: Option<IpAddr>,
-    /// True where the sender of a question over HTTP proved to be a gateway.
-    pub is_proven: bool,
     /// The way that the request came.
     pub origin: Origin<'r>,
     /// The certificates of the gateway and of the client. By default none was shown.
@@ -46,8 +44,7 @@ impl<'r> Inquiry<'r> {
         let headers = Fields::Map(headers);
         let (requirement, line) = (Ok(Requirement::default()), Told::default());
         let certificates = ToldCertificates::default();
-        let (gateway, is_proven) = (None, false);
-        Self { headers, requirement, family: None, line, gateway, is_proven, origin, certificates }
+        Self { headers, requirement, family: None, line, gateway: None, origin, certificates }
     }
 
     /// The address whose tries are counted: the client's, or the gateway's where the client is not
@@ -139,7 +136,6 @@ mod tests {
                 family: Some(family),
                 line: Told::default(),
                 gateway: None,
-                is_proven: false,
                 origin: Origin::of_connection(0),
                 certificates: ToldCertificates::default(),
             };

@@ -15,7 +15,7 @@ pub(super) enum Requester {
     Connection(u64),
 }
 
-/// The way that a request came. Its requester is looked for only where he has to wait.
+/// The way that a request came. Its client is looked for only where somebody asks for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'r> {
     connection: u64,
@@ -56,16 +56,21 @@ impl<'r> Origin<'r> {
         Self { client: Client::Told { gateways, gateway, headers }, ..self }
     }
 
-    /// The requester.
-    pub(super) fn requester(&self) -> Requester {
-        let client = match self.client {
+    /// The client, where it is known.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        match self.client {
             Client::Unknown => None,
             Client::Known(client) => Some(client),
             Client::Told { gateways, gateway, headers } => {
                 gateways.client_of_gateway(gateway, headers)
             }
-        };
-        client.map_or(Requester::Connection(self.connection), |it| Requester::Client(customer(it)))
+        }
+    }
+
+    /// The requester.
+    pub(super) fn requester(&self) -> Requester {
+        self.client()
+            .map_or(Requester::Connection(self.connection), |it| Requester::Client(customer(it)))
     }
 }
 

@@ -244,13 +244,13 @@ impl GateService {
     ) -> Verdict {
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);
-        (inquiry.gateway, inquiry.is_proven) = (peer.address, is_proven);
+        inquiry.gateway = peer.address;
         // Whoever proved to be a gateway need not be listed as one.
         let (gateways, unproven) = (&self.config.gateways, peer.address.filter(|_| !is_proven));
         inquiry.origin =
             Origin::of_connection(peer.connection).told_by(gateways, unproven, headers);
         if self.gate.needs_client() {
-            inquiry.line.client = gateways.client_of_gateway(unproven, headers);
+            inquiry.line.client = inquiry.origin.client();
         }
         if is_proven {
             inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);

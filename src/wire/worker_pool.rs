@@ -126,7 +126,9 @@ impl<O: Copy + Eq + Hash, M> WorkerPool<O, M> {
 
     /// Returns whether no more may wait now.
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.state.lock().has_no_room()
+        let mut state = self.queue.state.lock();
+        state.make_room();
+        state.waiting.is_full()
     }
 }
 
@@ -140,7 +142,7 @@ impl<O, M> Drop for WorkerPool<O, M> {
 impl<O: Copy + Eq + Hash, M> Queue<O, M> {
     fn push(&self, owner: O, job: Box<dyn Job<M>>) -> Result<(), NotDone> {
         let mut state = self.state.lock();
-        state.has_no_room();
+        state.make_room();
         let dropped = state.waiting.push(owner, job).map_err(|_| NotDone::Busy)?;
         drop(state);
         self.changed.notify_one();
@@ -166,12 +168,11 @@ impl<O: Copy + Eq + Hash, M> Queue<O, M> {
 struct Closed;
 
 impl<O: Copy + Eq + Hash, M> State<O, M> {
-    fn has_no_room(&mut self) -> bool {
+    /// Drops the jobs of callers that went away, where there is no room otherwise.
+    fn make_room(&mut self) {
         if self.waiting.is_full() {
-            // Jobs of callers that went away make room at once.
             self.waiting.retain(|job| !job.is_abandoned());
         }
-        self.waiting.is_full()
     }
 }
 

@@ -287,7 +287,6 @@ impl<'p> Endpoint<'p> {
             family: Some(gateway.family),
             line: if gateway.appends_path { self.line(request) } else { Told::default() },
             gateway: None,
-            is_proven: false,
             origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         }

@@ -79,7 +79,6 @@ impl Fixture {
             family: Some(&FORWARDED),
             line: Told::default(),
             gateway: None,
-            is_proven: false,
             origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         };

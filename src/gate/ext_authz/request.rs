@@ -166,7 +166,6 @@ impl AskedRequest {
             family: Some(self.family),
             line,
             gateway: None,
-            is_proven: false,
             origin: Origin::of_connection(0),
             certificates: ToldCertificates::default(),
         }

@@ -48,10 +48,8 @@ impl GateService {
         };
         let id = self.request_id(inquiry, is_logged || verdict.denied().is_some());
         if is_logged {
-            // Whoever proved to be a gateway need not be listed as one.
-            let unproven = peer.filter(|_| !inquiry.is_proven);
-            let told = || self.config.gateways.client(unproven, inquiry.headers).or(peer);
-            let client = inquiry.line.client.or_else(told);
+            let told = || self.config.gateways.client(peer, inquiry.headers);
+            let client = inquiry.line.client.or_else(|| inquiry.origin.client()).or_else(told);
             let (id, pseudonyms) = (id.as_deref(), &self.config.pseudonyms);
             AccessLine { entry_point, client, inquiry, status, id, pseudonyms }.write(verdict);
         }
