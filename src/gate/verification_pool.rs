@@ -21,9 +21,6 @@ use crate::wire::worker_pool::{Threads, WorkerPool};
 const CAPACITY: usize = 1_024;
 /// The longest time from the request to the end of the check.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
-/// The priority: while the gate's tasks want the whole core, about a tenth of it is left for these threads. A lower one
-/// would keep new clients out for as long as old ones are busy.
-const NICE: i32 = 10;
 
 /// The threads, and what waits for them.
 pub struct VerificationPool {
@@ -55,7 +52,7 @@ impl VerificationPool {
         longest_wait: Duration,
         metrics: GateMetrics,
     ) -> io::Result<Self> {
-        let threads = Threads { name: "verify", count, nice: NICE };
+        let threads = Threads { name: "verify", count };
         Ok(Self { workers: WorkerPool::start(threads, capacity)?, longest_wait, metrics })
     }
 

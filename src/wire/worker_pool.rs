@@ -18,6 +18,10 @@ use super::fair_queue::FairQueue;
 /// The time for which an idle thread keeps its memory for the next piece of work.
 const KEEP_MEMORY: Duration = Duration::from_secs(10);
 
+/// The nice value of the threads: while other tasks want the whole core, about a tenth of it is left for them. A lower
+/// priority would keep new clients and logins out for as long as old clients are busy.
+pub(crate) const NICE: i32 = 10;
+
 /// The threads of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threads {
@@ -25,8 +29,6 @@ pub(crate) struct Threads {
     pub(crate) name: &'static str,
     /// Their number, at least one.
     pub(crate) count: usize,
-    /// Their nice value: 19 is the lowest priority that there is.
-    pub(crate) nice: i32,
 }
 
 /// The threads, and their queue. Each piece of work has an owner, who has his turn; each thread has a memory `M`, which
@@ -178,7 +180,7 @@ impl<O: Copy + Eq + Hash, M> State<O, M> {
 
 /// The loop of a thread.
 fn serve<O: Copy + Eq + Hash, M: Default>(queue: &Queue<O, M>, threads: Threads) {
-    lower_priority(threads);
+    lower_priority(threads.name);
     let (mut memory, mut is_used) = (M::default(), false);
     loop {
         match queue.next(is_used.then_some(KEEP_MEMORY)) {
@@ -200,15 +202,15 @@ fn serve<O: Copy + Eq + Hash, M: Default>(queue: &Queue<O, M>, threads: Threads)
 
 /// On Linux a priority belongs to a thread; elsewhere it would be the whole process's.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn lower_priority(threads: Threads) {
+fn lower_priority(pool: &str) {
     let this = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(this), threads.nice) {
-        tracing::warn!(%error, pool = threads.name, "a thread runs at the priority of everything else");
+    if let Err(error) = rustix::process::setpriority_process(Some(this), NICE) {
+        tracing::warn!(%error, pool, "a thread runs at the priority of everything else");
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn lower_priority(_: Threads) {}
+fn lower_priority(_: &str) {}
 
 #[cfg(test)]
 mod tests;

@@ -21,9 +21,6 @@ use hash::{Hasher, Memory, NewHash};
 pub use hash::{InvalidHashConfig, UnreadableHash};
 pub(super) use prepared::prepare;
 
-/// The lowest priority that a thread can have: passwords are hashed where nobody needs the time.
-const LOWEST_PRIORITY: i32 = 19;
-
 /// The longest password, in bytes. A longer one is always wrong.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
@@ -117,7 +114,7 @@ impl Passwords {
     pub fn new(config: HashConfig, random: Arc<dyn Random>) -> Result<Self, InvalidHashConfig> {
         let hasher = Hasher::new(&config)?;
         let dummies = Dummies::new(hasher.dummy());
-        let threads = Threads { name: "hash", count: config.threads, nice: LOWEST_PRIORITY };
+        let threads = Threads { name: "hash", count: config.threads };
         let workers = WorkerPool::start(threads, config.queue)
             .map_err(|_| InvalidHashConfig("no thread can be started to hash passwords"))?;
         Ok(Self { hasher, dummies, workers, random })

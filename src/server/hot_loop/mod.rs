@@ -150,11 +150,12 @@ impl Buffers {
         step
     }
 
-    /// Returns whether a head may end in what came since. As hyper does, nothing else of a head in pieces is
-    /// looked at twice: a client that sends it byte by byte must not have all of it read again for each.
+    /// Returns whether a head may end in what came since: whether there is an empty line, however lines end. As hyper
+    /// does, nothing else of a head in pieces is looked at twice: a client that sends it byte by byte must not have
+    /// all of it read again for each.
     fn may_end(&self) -> bool {
-        let fresh = &self.input[self.unfinished.saturating_sub(3)..];
-        [&b"\r\n\r\n"[..], b"\n\n"].iter().any(|end| fresh.windows(end.len()).any(|it| it == *end))
+        let fresh = &self.input[self.unfinished.saturating_sub(2)..];
+        [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| fresh.windows(end.len()).any(|it| it == *end))
     }
 }
 
@@ -185,4 +186,23 @@ async fn read_more(
         Poll::Ready(Ok(if read == 0 { Read::End } else { Read::More }))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_noticed_wherever_it_was_cut() {
+        for end in ["\n\n", "\n\r\n", "\r\n\n", "\r\n\r\n"] {
+            let input = format!("GET / HTTP/1.1\r\nHost: a{end}").into_bytes();
+            for unfinished in 1..input.len() {
+                let buffers = Buffers { input: input.clone(), output: Vec::new(), unfinished };
+                assert!(buffers.may_end(), "{end:?}, cut after {unfinished} bytes");
+            }
+            let input = input[..input.len() - 1].to_vec();
+            let buffers = Buffers { input, output: Vec::new(), unfinished: 1 };
+            assert!(!buffers.may_end(), "{end:?} without its last byte");
+        }
+    }
 }

@@ -106,6 +106,9 @@ const HEADS: &[&str] = &[
     "GET / HTTP/1.1\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.1\nHost: a\n\n",
+    "GET / HTTP/1.1\nHost: a\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n\n",
+    "T / HTTP/1.\u{e9}\n\r\n",
     "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /empty?a=b HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
     "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -179,6 +182,15 @@ async fn what_is_odd_in_a_request_is_answered_as_by_hyper_alone() {
         check_alike(servers, &[[first, head.as_bytes(), LAST].concat()]).await;
         let (one, other) = head.as_bytes().split_at(head.len() / 2);
         check_alike(servers, &[[first, one].concat(), [other, LAST].concat()]).await;
+    }
+    // In pieces of every size, however the lines of the head end, and with nothing behind it: an end that is not
+    // noticed is waited for.
+    for end in ["\n\n", "\n\r\n", "\r\n\n", "\r\n\r\n"] {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close{end}");
+        for at in head.len() - 5..head.len() {
+            let (one, other) = head.as_bytes().split_at(at);
+            check_alike(servers, &[one.into(), other.into()]).await;
+        }
     }
     let many = "X-Many: x\r\n".repeat(100);
     let long = format!("Authorization: Bearer {}\r\n", "t".repeat(20_000));

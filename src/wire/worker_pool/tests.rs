@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use super::*;
 
-const THREADS: Threads = Threads { name: "test", count: 1, nice: 19 };
+const THREADS: Threads = Threads { name: "test", count: 1 };
 
 type Pool = WorkerPool<char, Vec<u32>>;
 

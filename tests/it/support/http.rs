@@ -115,6 +115,10 @@ impl<S: Read + Write> Client<S> {
 
     fn read_head(&mut self) -> Option<Response> {
         loop {
+            if let Err(error) = self.stream.fill_buf() {
+                let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(!is_late, "no answer within {PATIENCE:?}");
+            }
             let line = read_line(&mut self.stream)?;
             let (version, rest) =
                 line.split_once(' ').unwrap_or_else(|| panic!("a status line: {line:?}"));
