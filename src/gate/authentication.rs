@@ -1,7 +1,5 @@
 //! The one credential of a request, and the decision about it.
 
-use std::sync::Arc;
-
 use super::Gate;
 use super::cached_decision::CachedDecision;
 use super::credential::{self, CredentialSource, Found};
@@ -38,11 +36,11 @@ impl Gate {
         ticket: Option<&str>,
         inquiry: &Inquiry<'_>,
         mode: Mode,
-    ) -> Result<(Arc<CachedDecision>, Moment), Denial> {
+    ) -> Result<(CachedDecision, Moment), Denial> {
         let (found, mut now) = (self.find(ticket, inquiry)?, self.decisions.moment());
         let recalled = match found.source {
             CredentialSource::Handshake | CredentialSource::Basic => None,
-            _ => self.decisions.recall(found.credential, now),
+            _ => self.decisions.recall(found.credential.as_bytes(), now),
         };
         let decision = if let Some(decision) = recalled {
             decision
@@ -56,7 +54,7 @@ impl Gate {
         if let Some(bounds) = decision.key_bounds() {
             self.check_bounds(bounds, inquiry)?;
         }
-        self.check_binding(decision.session.as_ref(), inquiry)?;
+        self.check_binding(decision.session.as_deref(), inquiry)?;
         self.check_possession(&found, &decision, inquiry).await?;
         Ok((decision, now))
     }
@@ -66,7 +64,7 @@ impl Gate {
         found: &Found<'_>,
         inquiry: &Inquiry<'_>,
         mode: Mode,
-    ) -> Result<Arc<CachedDecision>, Denial> {
+    ) -> Result<CachedDecision, Denial> {
         let (decisions, credential) = (&self.decisions, found.credential);
         match found.source {
             CredentialSource::Handshake => {
@@ -75,7 +73,7 @@ impl Gate {
             CredentialSource::Basic => {
                 decisions.decide_password(credential, inquiry.counted_address()).await
             }
-            _ => decisions.decide(credential, &inquiry.origin).await,
+            _ => decisions.look_up(credential, &inquiry.origin).await,
         }
     }
 }

@@ -14,9 +14,11 @@
 
 mod basis;
 mod compute;
+mod decision;
 mod first_level;
 mod key;
 mod kinds;
+mod memory_size;
 mod validity;
 
 use std::net::IpAddr;
@@ -24,10 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use moka::sync::Cache;
 
 pub(super) use compute::session_of;
+pub use decision::CachedDecision;
 pub use key::{CacheKey, CredentialKind};
 
 use super::api_key::ApiKeys;
@@ -36,67 +39,30 @@ use super::denial::{Class, Denial, DenialCode};
 use super::handle::Handles;
 use super::identity::IdentityHeaders;
 use super::introspection::Introspection;
-use super::memory_size::memory_size;
 use super::metrics::{CacheOutcome, GateMetrics};
 use super::requester::Origin;
 use super::single_flight::SingleFlight;
 use super::ticket::AcceptedTickets;
-use super::upstream::{SignedBy, UpstreamJwt};
+use super::upstream::UpstreamJwt;
 use super::verification_pool::VerificationPool;
-use crate::account::KeyBounds;
-use crate::clock::{Clock, Moment, UnixTime};
-use crate::session::{Session, SessionEpoch, Sessions};
+use crate::clock::{Clock, Moment};
+use crate::secret::SystemRandom;
+use crate::session::Sessions;
 use crate::store::EpochStatus;
-use crate::token::{Verified, Verifier};
-use basis::{Basis, Presented};
+use crate::token::Verifier;
+use basis::Presented;
 use first_level::FirstLevel;
 use validity::Validity;
 
 /// No answer is kept on its way.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// The first level has this part of the room: one in so many bytes.
-const FIRST_LEVEL_SHARE: u64 = 8;
+/// The table of the first level has this part of the room, one in so many bytes: some four slots for each decision
+/// that fits into the rest.
+const FIRST_LEVEL_SHARE: u64 = 16;
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
 /// The time that a check of a password may take, with its wait for a thread that hashes.
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The decision about one good credential, and all that was found about it.
-#[derive(Debug)]
-pub struct CachedDecision {
-    /// The token, or the claims that the handle stands for.
-    pub token: Arc<Verified>,
-    /// Its session, where it has one.
-    pub session: Option<Session>,
-    /// The headers of the answer: the identity for the application, and that the answer must not be
-    /// kept.
-    pub headers: HeaderMap,
-    /// The same as lines of a head in HTTP/1.1, each with its end.
-    lines: Box<[u8]>,
-    /// The reading of the session or of the account, where the decision depends on one.
-    read: Option<StoreRead>,
-    /// What it rests on beside the session.
-    basis: Basis,
-    /// True where the token demands a proof of its sender, or says so in a way that is not understood.
-    pub(super) is_bound: bool,
-    /// The signer of the token for the application, where there is one.
-    signed: Option<SignedBy>,
-}
-
-/// The reading of a session, or of an account.
-#[derive(Clone, Copy, Debug)]
-struct StoreRead {
-    /// The time of the reading on the monotonic clock, which nobody can set back.
-    at: Duration,
-    /// The same on the wall clock, which goes on while the host sleeps.
-    wall: UnixTime,
-    /// The epoch of the session at that time: it tells what was revoked before. Nothing tells of a
-    /// change of an account.
-    epoch: Option<SessionEpoch>,
-    /// The age until which the reading counts as fresh where no event comes: the bound, or a little
-    /// less.
-    max_age: Duration,
-}
 
 /// The limits of the cache of decisions, as the operator sets them.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +86,7 @@ impl CacheConfig {
     }
 }
 
-type Outcome = Result<Arc<CachedDecision>, Denial>;
+type Outcome = Result<CachedDecision, Denial>;
 
 /// The decisions that this process remembers.
 #[derive(Debug)]
@@ -138,9 +104,11 @@ pub struct DecisionCache {
     upstream: Option<UpstreamJwt>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
-    /// The decisions that each thread was asked for before; a part of the room.
-    first_level: FirstLevel<Arc<CachedDecision>>,
-    cache: Cache<CacheKey, Arc<CachedDecision>>,
+    /// The decisions that were asked for more than once; without randomness there are none.
+    first_level: Option<Arc<FirstLevel<CachedDecision>>>,
+    cache: Cache<CacheKey, CachedDecision>,
+    /// The names of all headers of an answer, in order.
+    header_names: Arc<[HeaderName]>,
     single_flight: SingleFlight<CacheKey, Outcome>,
     metrics: GateMetrics,
 }
@@ -155,11 +123,19 @@ impl DecisionCache {
         clock: Arc<dyn Clock>,
         metrics: GateMetrics,
     ) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let first_level = FirstLevel::new(config.bytes / FIRST_LEVEL_SHARE, threads);
+        let room = config.bytes / FIRST_LEVEL_SHARE;
+        let first_level = FirstLevel::<CachedDecision>::new(room, config.bytes, &SystemRandom);
+        let first_level = first_level.ok().map(Arc::new);
+        let table = first_level.as_ref().map_or(0, |table| table.bytes());
+        let dropped = first_level.clone();
         let cache = Cache::builder()
-            .max_capacity(config.bytes - config.bytes / FIRST_LEVEL_SHARE)
-            .weigher(|_, decision: &Arc<CachedDecision>| decision.memory_size())
+            .max_capacity(config.bytes - table)
+            .weigher(|_, decision: &CachedDecision| decision.memory_size)
+            .eviction_listener(move |_, decision: CachedDecision, _| {
+                if let (Some(table), Some(places)) = (&dropped, decision.places) {
+                    table.remove(places.first, |kept| kept.is_same(&decision));
+                }
+            })
             .build();
         // An answer that is already old when it is read is fresh for so much less.
         let lag = sessions.lag();
@@ -168,7 +144,7 @@ impl DecisionCache {
             stale_if_error: config.stale_if_error.saturating_sub(lag),
             ..config
         };
-        Self {
+        let new = Self {
             verifier,
             pool: None,
             sessions,
@@ -183,9 +159,16 @@ impl DecisionCache {
             clock,
             first_level,
             cache,
+            header_names: Arc::default(),
             single_flight: SingleFlight::default(),
             metrics,
-        }
+        };
+        new.with_header_names()
+    }
+
+    fn with_header_names(self) -> Self {
+        let header_names = self.headers_of_nobody().keys().cloned().collect();
+        Self { header_names, ..self }
     }
 
     /// The same, whose tokens are verified by the threads of this pool.
@@ -202,7 +185,7 @@ impl DecisionCache {
     /// The same, with a signed token for the application in each answer.
     #[must_use]
     pub fn with_upstream_jwt(self, upstream: UpstreamJwt) -> Self {
-        Self { upstream: Some(upstream), ..self }
+        Self { upstream: Some(upstream), ..self }.with_header_names()
     }
 
     /// The headers of an answer that names nobody: all that an identity could be in, empty.
@@ -239,21 +222,35 @@ impl DecisionCache {
     /// The number of decisions in the cache, and their estimated memory in bytes; both as of the
     /// last maintenance.
     pub fn size(&self) -> (u64, u64) {
-        (self.cache.entry_count(), self.cache.weighted_size() + self.first_level.bytes())
+        let table = self.first_level.as_ref().map_or(0, |table| table.bytes());
+        (self.cache.entry_count(), self.cache.weighted_size() + table)
     }
 
-    /// The decision about a token, a handle or an API key that this thread was asked about before, if it
-    /// is valid now.
-    pub(super) fn recall(&self, credential: &str, now: Moment) -> Option<Arc<CachedDecision>> {
-        let found = self.first_level.get(self.kind_of(credential), credential)?;
+    /// The decision about a token, a handle or an API key that was asked for before, if it is valid now.
+    pub(super) fn recall(&self, credential: &[u8], now: Moment) -> Option<CachedDecision> {
+        let table = self.first_level.as_ref()?;
+        let found = table.get(table.fingerprint(credential))?;
         if self.validity(&found.decision, now) != Validity::Valid {
             return None;
         }
-        if let Some(key) = found.told {
-            self.cache.get(&key);
+        if found.is_told
+            && let Some(places) = &found.decision.places
+        {
+            self.cache.get(&places.second);
         }
         self.metrics.cache(CacheOutcome::Hit);
         Some(found.decision)
+    }
+
+    /// Remembers a decision in the first level, for as long as it is in the second.
+    fn remember(&self, decision: &CachedDecision) {
+        if let (Some(table), Some(places)) = (&self.first_level, decision.places) {
+            table.insert(places.first, decision);
+            // It may have been dropped meanwhile, and nobody will tell of it again.
+            if !self.cache.contains_key(&places.second) {
+                table.remove(places.first, |kept| kept.is_same(decision));
+            }
+        }
     }
 
     /// Decides about a token, a handle or an API key: from the cache where its entry is valid.
@@ -262,9 +259,17 @@ impl DecisionCache {
     /// # Errors
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str, origin: &Origin<'_>) -> Outcome {
-        if let Some(decision) = self.recall(credential, self.moment()) {
+        if let Some(decision) = self.recall(credential.as_bytes(), self.moment()) {
             return Ok(decision);
         }
+        self.look_up(credential, origin).await
+    }
+
+    /// The same for a credential that was just not recalled.
+    ///
+    /// # Errors
+    /// The reason why it is not good now.
+    pub(super) async fn look_up(&self, credential: &str, origin: &Origin<'_>) -> Outcome {
         let kind = self.kind_of(credential);
         let key = CacheKey::of(kind, credential);
         self.decide_about(key, Presented::Text(credential, origin), self.longest_wait(kind)).await
@@ -303,9 +308,7 @@ impl DecisionCache {
         if let Some(kept) = self.cache.get(&key)
             && self.validity(&kept, asked) == Validity::Valid
         {
-            if let Presented::Text(credential, _) = presented {
-                self.first_level.insert(key, credential, &kept);
-            }
+            self.remember(&kept);
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }
@@ -352,13 +355,16 @@ impl DecisionCache {
         let validity = kept.as_ref().map(|kept| self.validity(kept, self.moment()));
         let previous = match (&kept, validity) {
             // Somebody else loaded it between our look-up in the cache and now.
-            (Some(kept), Some(Validity::Valid)) => return Ok(Arc::clone(kept)),
-            (Some(kept), Some(Validity::SessionStale)) => Some(Arc::clone(kept)),
+            (Some(kept), Some(Validity::Valid)) => return Ok(kept.clone()),
+            (Some(kept), Some(Validity::SessionStale)) => Some(kept.clone()),
             _ => None,
         };
         let outcome = self.compute(&key, presented, previous, kept.is_some()).await;
         match &outcome {
-            Ok(decision) => self.cache.insert(key, Arc::clone(decision)),
+            Ok(decision) => {
+                self.cache.insert(key, decision.clone());
+                self.first_level.iter().for_each(|table| table.on_filled(decision.memory_size));
+            }
             // A failure without an answer does not mean that the credential is bad; it is asked
             // again.
             Err(denial) if kept.is_some() && denial.code.class() != Class::Unavailable => {
@@ -367,25 +373,6 @@ impl DecisionCache {
             Err(_) => {}
         }
         outcome
-    }
-}
-
-impl CachedDecision {
-    /// The bounds of an API key, which are compared with every request.
-    pub(super) fn key_bounds(&self) -> Option<&KeyBounds> {
-        match &self.basis {
-            Basis::ApiKey(bounds) => Some(bounds),
-            _ => None,
-        }
-    }
-
-    /// The headers of the answer, as lines of a head in HTTP/1.1.
-    pub(super) fn lines(&self) -> &[u8] {
-        &self.lines
-    }
-
-    fn memory_size(&self) -> u32 {
-        memory_size(&self.token, self.session.as_ref(), &self.headers, self.key_bounds())
     }
 }
 

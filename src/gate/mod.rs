@@ -27,7 +27,6 @@ pub mod identity;
 pub mod inquiry;
 pub mod introspection;
 mod jwthenticator;
-mod memory_size;
 pub mod metrics;
 mod mode;
 pub mod open;
@@ -259,7 +258,7 @@ impl Gate {
         }
         let (decision, now) = self.authenticate(ticket, inquiry, mode).await?;
         if at.is_none() && !demands_more {
-            let session = decision.session.as_ref();
+            let session = decision.session.as_deref();
             read_only::check(&self.read_only, &decision.token, session, inquiry)?;
             return Ok(Identity::Known(decision));
         }
@@ -273,7 +272,7 @@ impl Gate {
             Err(Unmet::Undecided(question)) => Some(question),
             outcome => outcome.map(|()| None).map_err(|unmet| unmet_by(&facts, unmet))?,
         };
-        let session = decision.session.as_ref();
+        let session = decision.session.as_deref();
         read_only::check(&self.read_only, &decision.token, session, inquiry)?;
         // Boxed, as all that few requests wait for.
         if let Some(question) = open {
@@ -327,7 +326,7 @@ impl Gate {
 }
 
 fn facts<'f>(decision: &'f CachedDecision, inquiry: &Inquiry<'_>, now: Moment) -> Facts<'f> {
-    Facts::new(&decision.token, decision.session.as_ref(), now.wall)
+    Facts::new(&decision.token, decision.session.as_deref(), now.wall)
         .at(now.at)
         .with_certificates(inquiry.certificates.facts())
 }

@@ -48,7 +48,7 @@ pub struct Grant {
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// A user whose credential was found good.
-    Known(Arc<CachedDecision>),
+    Known(CachedDecision),
     /// Anybody: the route demands nothing. All headers of the identity are empty.
     Public(Arc<HeaderMap>),
     /// Somebody who sent no credential, where that suffices: no user, and the role `anonymous`.
@@ -57,10 +57,10 @@ pub enum Identity {
 
 impl Grant {
     /// The headers that carry the identity to the application.
-    pub fn headers(&self) -> &HeaderMap {
+    pub fn headers(&self) -> HeaderMap {
         match &self.identity {
-            Identity::Known(decision) => &decision.headers,
-            Identity::Public(headers) | Identity::Anonymous(headers) => headers,
+            Identity::Known(decision) => decision.headers(),
+            Identity::Public(headers) | Identity::Anonymous(headers) => (**headers).clone(),
         }
     }
 

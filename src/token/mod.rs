@@ -39,4 +39,4 @@ pub use issuer::{Issuer, SessionRule};
 pub use key::{KeyError, KeyId, SigningKey, VerifyingKey};
 pub use ring::{KeyRing, UsableUntil};
 pub use signers::{SigningRing, watch_key_file};
-pub use verify::{Signature, Verified, Verifier, verify_introspected};
+pub use verify::{Signature, TokenValidity, Verified, Verifier, verify_introspected};

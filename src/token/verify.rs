@@ -10,6 +10,7 @@ use super::error::TokenError;
 use super::issuer::{Issuer, SessionRule};
 use super::jws::{self, CompactJws};
 use super::key::{KeyId, PublicJwk, VerifyingKey};
+use super::ring::KeyRing;
 use crate::clock::{Clock, UnixTime};
 
 /// A token that was found good, and the time in which this may be relied on.
@@ -45,16 +46,41 @@ pub struct Signature {
     pub keys_generation: u64,
 }
 
+/// The time and the keys by which a token is good: a few numbers, for who asks often.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenValidity {
+    usable_from: UnixTime,
+    usable_until: UnixTime,
+    /// The generation of the keys, where a signature was checked.
+    keys_generation: Option<u64>,
+}
+
+impl TokenValidity {
+    /// Returns whether the token is in time, and its issuer, with these keys now, still has those that it
+    /// was checked with.
+    pub fn holds(&self, keys: &KeyRing, now: UnixTime, monotonic: Duration) -> bool {
+        self.usable_from <= now
+            && now < self.usable_until
+            && self.keys_generation.is_none_or(|generation| {
+                keys.generation() == generation && keys.is_usable(now, monotonic)
+            })
+    }
+}
+
 impl Verified {
+    /// The time and the keys by which it is good.
+    pub fn validity(&self) -> TokenValidity {
+        TokenValidity {
+            usable_from: self.usable_from,
+            usable_until: self.usable_until,
+            keys_generation: self.signature.as_ref().map(|signature| signature.keys_generation),
+        }
+    }
+
     /// Returns whether the token is in time, and its issuer still has the keys that it was checked
     /// with.
     pub fn is_valid(&self, now: UnixTime, monotonic: Duration) -> bool {
-        self.usable_from <= now
-            && now < self.usable_until
-            && self.signature.as_ref().is_none_or(|signature| {
-                self.issuer.keys.generation() == signature.keys_generation
-                    && self.issuer.keys.is_usable(now, monotonic)
-            })
+        self.validity().holds(&self.issuer.keys, now, monotonic)
     }
 }
 

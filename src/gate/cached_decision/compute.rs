@@ -10,9 +10,8 @@ use http::{HeaderMap, HeaderValue};
 use tracing::error;
 
 use super::basis::{Basis, Presented};
-use super::{
-    CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome, StoreRead,
-};
+use super::decision::{NewDecision, Places, StoreRead};
+use super::{CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome};
 use crate::clock::UnixTime;
 use crate::gate::basic::BasicCredentials;
 use crate::gate::denial::{Denial, DenialCode};
@@ -23,10 +22,11 @@ use crate::gate::upstream::{SignedBy, UpstreamJwt};
 use crate::session::{Session, SessionEpoch, SessionId, UserId};
 use crate::store::EpochStatus;
 use crate::token::{Confirmation, Verified};
-use crate::wire::http1;
 
 /// A credential that is good by itself; its session is not read yet.
 struct VerifiedCredential<'c> {
+    /// Its places in both levels of the cache, if it may come into the first one.
+    places: Option<Places>,
     /// The client's own token, where it is one that says something to the application.
     own_token: Option<&'c str>,
     token: Arc<Verified>,
@@ -36,7 +36,7 @@ struct VerifiedCredential<'c> {
     /// The age until which the answer that is read now counts as fresh where no event comes.
     max_age: Duration,
     /// The decision that was in the cache before.
-    previous: Option<Arc<CachedDecision>>,
+    previous: Option<CachedDecision>,
 }
 
 impl DecisionCache {
@@ -46,7 +46,7 @@ impl DecisionCache {
         &self,
         key: &CacheKey,
         presented: Presented<'_>,
-        previous: Option<Arc<CachedDecision>>,
+        previous: Option<CachedDecision>,
         is_known: bool,
     ) -> Outcome {
         self.metrics.cache(if previous.is_some() {
@@ -58,19 +58,33 @@ impl DecisionCache {
         let (token, basis) = match presented {
             Presented::Text(text, origin) => {
                 let kind = key.kind;
-                self.verify_text(kind, (text, origin), previous.as_deref(), is_known).await?
+                self.verify_text(kind, (text, origin), previous.as_ref(), is_known).await?
             }
             Presented::Basic(credentials, client) => {
-                self.verify_password(key, credentials, client, previous.as_deref()).await?
+                self.verify_password(key, credentials, client, previous.as_ref()).await?
             }
         };
         let own_token = match (presented, &basis) {
             (Presented::Text(text, _), Basis::Token | Basis::Introspection) => Some(text),
             _ => None,
         };
+        let places = match (presented, &self.first_level) {
+            (Presented::Text(text, _), Some(table)) => {
+                Some(Places { first: table.fingerprint(text.as_bytes()), second: *key })
+            }
+            _ => None,
+        };
         let max_age = key.spread(self.config.staleness);
-        let verified = VerifiedCredential { own_token, token, basis, started, max_age, previous };
-        self.complete(verified).await
+        self.complete(VerifiedCredential {
+            places,
+            own_token,
+            token,
+            basis,
+            started,
+            max_age,
+            previous,
+        })
+        .await
     }
 
     /// Verifies a token, a handle or an API key. The claims of the `previous` decision are still
@@ -125,10 +139,12 @@ impl DecisionCache {
         previous: Option<&CachedDecision>,
     ) -> Result<(Arc<Verified>, Basis), Denial> {
         let basic = self.basic.as_ref().ok_or(DenialCode::MissingCredentials)?;
-        if let Some(CachedDecision { token, basis: Basis::Password(evidence), .. }) = previous {
+        if let Some(previous) = previous
+            && let Basis::Password(evidence) = &previous.basis
+        {
             let timeout = self.config.store_timeout;
             if let Some(found) = basic.recheck(credentials, evidence, timeout).await? {
-                let known = Some(Arc::clone(token));
+                let known = Some(Arc::clone(&previous.token));
                 return Ok((same_or_new(known, found), Basis::Password(evidence.clone())));
             }
             self.cache.invalidate(key);
@@ -153,9 +169,9 @@ impl DecisionCache {
             };
             let token = Arc::new(token.map_err(DenialCode::from)?);
             let (basis, max_age) = (Basis::Ticket, Duration::ZERO);
-            let own_token = None;
             self.complete(VerifiedCredential {
-                own_token,
+                places: None,
+                own_token: None,
                 token,
                 basis,
                 started,
@@ -184,19 +200,10 @@ impl DecisionCache {
             }
         };
         let (headers, signed) = self.headers(&verified, session.as_ref())?;
-        let VerifiedCredential { token, basis, .. } = verified;
-        let lines = http1::lines(&headers).into();
+        let VerifiedCredential { places, token, basis, .. } = verified;
         let is_bound = !Confirmation::of(&token.claims).is_ok_and(|demanded| demanded.is_empty());
-        Ok(Arc::new(CachedDecision {
-            token,
-            session,
-            headers,
-            lines,
-            read,
-            basis,
-            is_bound,
-            signed,
-        }))
+        let new = NewDecision { token, session, read, basis, is_bound, signed, places };
+        Ok(new.with(&headers, &self.header_names))
     }
 
     /// The headers of the answer, and the signer of the token among them.
@@ -258,8 +265,8 @@ fn reuse_signature(
     if upstream.status(by) != EpochStatus::Current {
         return None;
     }
-    let value = previous.headers.get(upstream.header())?;
-    Arc::ptr_eq(&previous.token, &verified.token).then(|| (value.clone(), by.clone()))
+    let value = previous.headers().remove(upstream.header())?;
+    Arc::ptr_eq(&previous.token, &verified.token).then(|| (value, by.clone()))
 }
 
 /// The user and the session that the token names, if it names one.

@@ -1,179 +1,184 @@
-//! The first level of the cache: for each thread, a small table of credentials that were used more than once, found
-//! without a digest of the credential and without a lock.
+//! The first level of the cache: a table of decisions that were asked for more than once, found without a digest and
+//! without a search.
 //!
-//! A slot is found by a keyed hash, and is a hit only where the whole credential and its kind are the same. Whether its
-//! decision still holds is for the caller to say, as for any other. What is asked for once never comes in, so nobody
-//! pushes others out with tokens that are used once.
+//! A credential is known by its fingerprint, a keyed hash of 128 bits under a key that this process alone has: no bytes
+//! of it are kept. Whether its decision still holds is for the caller to say, as for any other. What is asked for once
+//! never comes in, so nobody pushes others out with tokens that are used once. All that is here is in the second level
+//! too, which tells what it drops: so what both take is counted there.
 
-use std::cell::RefCell;
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{array, fmt};
 
-use foldhash::quality::RandomState;
-use thread_local::ThreadLocal;
-use zeroize::Zeroizing;
+use highway::{HighwayHash as _, HighwayHasher, Key};
+use parking_lot::Mutex;
 
-use super::{CacheKey, CredentialKind};
+use crate::secret::{Random, RandomFailed};
 
-/// The slots of a set: two credentials that fall into one set do not push each other out.
-const WAYS: usize = 2;
-/// The most sets of a thread.
-const MAX_SETS: u64 = 4_096;
-/// The bytes that a credential takes in a slot, about.
-const USUAL_BYTES: u64 = 1 << 10;
-/// A longer credential stays in the second level.
-const MAX_CREDENTIAL: usize = 4 << 10;
-/// The last bytes of a credential that are hashed. Only good credentials come in, and nobody chooses the ends of many.
-const HASHED: usize = 64;
-/// The second level is told of one in so many hits, so that it keeps what is hot.
-const TOLD_HITS: u32 = 64;
+/// The slots of a set: credentials that fall into one set do not push each other out.
+const WAYS: usize = 4;
+/// The second level is told of a hit if so much of its room was filled anew since it was told of that decision before: so
+/// it knows what is in use, and while nothing comes in it need not know.
+const TOLD_SHARE: u64 = 16;
+
+/// A credential, whose bytes nobody can tell from this. Two of them with one fingerprint would be a collision of
+/// HighwayHash under a key that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Fingerprint(u128);
 
 /// A found decision.
 #[derive(Debug)]
 pub(super) struct Found<D> {
     pub(super) decision: D,
-    /// Its key in the second level, where that is to be told of the hit.
-    pub(super) told: Option<CacheKey>,
+    /// True where the second level is to be told of the hit.
+    pub(super) is_told: bool,
 }
 
-/// The tables of all threads; `D` is what is remembered of a credential.
-#[derive(Debug)]
-pub(super) struct FirstLevel<D: Send> {
-    tables: ThreadLocal<RefCell<Table<D>>>,
-    hasher: RandomState,
-    /// The sets of a thread, a power of two; none where there is no room.
-    sets: usize,
-    /// The bytes of all credentials in the tables.
-    bytes: Arc<AtomicU64>,
+/// The table; `D` is what is remembered of a credential.
+pub(super) struct FirstLevel<D> {
+    /// As many as a power of two, or none.
+    sets: Box<[Slots<D>]>,
+    key: Key,
+    /// The bytes of all decisions that came into the second level.
+    filled: AtomicU64,
+    /// The bytes of which each is one more turn, as a power of two.
+    turn_exponent: u32,
 }
 
-/// The table of a thread. The hashes stand together, so that a miss touches one line of the processor's cache.
+/// A set under its lock, in two lines of the processor's cache.
 #[derive(Debug)]
-struct Table<D> {
-    hashes: Vec<[u64; WAYS]>,
-    slots: Vec<[Option<Slot<D>>; WAYS]>,
-    bytes: Arc<AtomicU64>,
-}
+#[repr(align(64))]
+struct Slots<D>(Mutex<Set<D>>);
 
 #[derive(Debug)]
-struct Slot<D> {
-    credential: Zeroizing<Box<[u8]>>,
-    key: CacheKey,
-    decision: D,
-    hits: u32,
+struct Set<D> {
+    fingerprints: [Fingerprint; WAYS],
+    decisions: [Option<D>; WAYS],
+    hits: [u16; WAYS],
+    /// The turn in which the second level was told of each.
+    told: [u16; WAYS],
 }
 
-impl<D: Clone + Send> FirstLevel<D> {
-    /// Tables that take about this many bytes together, for so many threads.
-    pub(super) fn new(bytes: u64, threads: usize) -> Self {
-        let threads = u64::try_from(threads.max(1)).unwrap_or(1);
-        let sets = bytes / threads / (USUAL_BYTES * WAYS as u64);
+impl<D: Clone> FirstLevel<D> {
+    /// A table of this many bytes at most, in front of a second level with room for so many.
+    ///
+    /// # Errors
+    /// There is no randomness for its key.
+    pub(super) fn new(
+        bytes: u64,
+        second_level: u64,
+        random: &dyn Random,
+    ) -> Result<Self, RandomFailed> {
+        let mut words = [[0; 8]; 4];
+        random.fill(words.as_flattened_mut())?;
         // The largest power of two that is not above it.
-        let sets = sets.min(MAX_SETS).checked_ilog2().map_or(0, |exponent| 1_usize << exponent);
-        Self {
-            tables: ThreadLocal::new(),
-            hasher: RandomState::default(),
-            sets,
-            bytes: Arc::default(),
-        }
+        let sets = bytes / size_of::<Slots<D>>() as u64;
+        let sets = sets.checked_ilog2().map_or(0, |exponent| 1_usize << exponent);
+        let sets = std::iter::repeat_with(Slots::default).take(sets).collect();
+        let turn_exponent = (second_level / TOLD_SHARE).checked_ilog2().unwrap_or_default();
+        let (key, filled) = (Key(words.map(u64::from_le_bytes)), AtomicU64::new(0));
+        Ok(Self { sets, key, filled, turn_exponent })
     }
 
-    /// The decision about a credential, as this thread remembers it; it may hold no more.
-    pub(super) fn get(&self, kind: CredentialKind, credential: &str) -> Option<Found<D>> {
-        self.tables.get()?.borrow_mut().get(self.hash(credential), kind, credential)
+    /// Notes that a decision of so many bytes came into the second level.
+    pub(super) fn on_filled(&self, bytes: u32) {
+        self.filled.fetch_add(bytes.into(), Ordering::Relaxed);
     }
 
-    /// Remembers a decision, in place of the other one of its set that was used less.
-    pub(super) fn insert(&self, key: CacheKey, credential: &str, decision: &D) {
-        if self.sets == 0 || credential.len() > MAX_CREDENTIAL {
-            return;
-        }
-        let hash = self.hash(credential);
-        let new = || RefCell::new(Table::new(self.sets, Arc::clone(&self.bytes)));
-        let mut table = self.tables.get_or(new).borrow_mut();
-        let credential = Zeroizing::new(credential.as_bytes().into());
-        let slot = Slot { credential, key, decision: decision.clone(), hits: 0 };
-        table.put(hash, slot);
+    /// The turn that it is; turns come again after many.
+    fn turn(&self) -> u16 {
+        (self.filled.load(Ordering::Relaxed) >> self.turn_exponent) as u16
     }
 
-    /// The bytes that the tables hold.
+    /// The bytes of the table itself.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        size_of_val(&*self.sets) as u64
     }
 
-    /// The hash of the end of a credential: there is its signature, or what is random in it.
-    fn hash(&self, credential: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        let bytes = credential.as_bytes();
-        hasher.write(bytes.last_chunk::<HASHED>().map_or(bytes, |end| end));
-        hasher.finish()
+    /// The fingerprint of a credential.
+    pub(super) fn fingerprint(&self, credential: &[u8]) -> Fingerprint {
+        let [low, high] = HighwayHasher::new(self.key).hash128(credential);
+        Fingerprint(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// The decision about a credential, as it is remembered; it may hold no more.
+    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Found<D>> {
+        let mut set = self.set(fingerprint)?.0.lock();
+        let way = set.way(fingerprint)?;
+        set.hits[way] = set.hits[way].saturating_add(1);
+        let decision = set.decisions[way].clone()?;
+        let turn = self.turn();
+        let is_told = std::mem::replace(&mut set.told[way], turn) != turn;
+        Some(Found { decision, is_told })
+    }
+
+    /// Remembers a decision, in place of the one of its set that was used least.
+    pub(super) fn insert(&self, fingerprint: Fingerprint, decision: &D) {
+        let Some(set) = self.set(fingerprint) else { return };
+        let mut set = set.0.lock();
+        let way = set.way(fingerprint).unwrap_or_else(|| set.coldest());
+        // The rest of the set ages, so that what was hot once does not stay for ever.
+        set.hits = set.hits.map(|hits| hits / 2);
+        set.hits[way] = 0;
+        set.told[way] = self.turn();
+        set.fingerprints[way] = fingerprint;
+        let before = set.decisions[way].replace(decision.clone());
+        // Outside the lock: it may be the last of its kind.
+        drop(set);
+        drop(before);
+    }
+
+    /// Forgets a decision, where it is this one.
+    pub(super) fn remove(&self, fingerprint: Fingerprint, is_it: impl FnOnce(&D) -> bool) {
+        let Some(set) = self.set(fingerprint) else { return };
+        let mut set = set.0.lock();
+        let Some(way) = set.way(fingerprint) else { return };
+        if set.decisions[way].as_ref().is_some_and(is_it) {
+            let before = set.decisions[way].take();
+            drop(set);
+            drop(before);
+        }
+    }
+
+    /// The set that a credential falls into.
+    fn set(&self, Fingerprint(fingerprint): Fingerprint) -> Option<&Slots<D>> {
+        let place = usize::try_from(fingerprint >> 96).unwrap_or_default();
+        self.sets.get(place & self.sets.len().wrapping_sub(1))
     }
 }
 
-impl<D: Clone> Table<D> {
-    fn new(sets: usize, bytes: Arc<AtomicU64>) -> Self {
-        let slots = std::iter::repeat_with(Default::default).take(sets).collect();
-        Self { hashes: vec![[0; WAYS]; sets], slots, bytes }
+impl<D> fmt::Debug for FirstLevel<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstLevel").field("sets", &self.sets.len()).finish_non_exhaustive()
+    }
+}
+
+impl<D> Set<D> {
+    /// The way of a credential that is remembered.
+    fn way(&self, fingerprint: Fingerprint) -> Option<usize> {
+        (0..WAYS)
+            .find(|way| self.fingerprints[*way] == fingerprint && self.decisions[*way].is_some())
     }
 
-    fn get(&mut self, hash: u64, kind: CredentialKind, credential: &str) -> Option<Found<D>> {
-        let (set, way) = self.place(hash)?;
-        let slot = self.slots[set][way].as_mut()?;
-        if slot.key.kind != kind || **slot.credential != *credential.as_bytes() {
-            return None;
-        }
-        slot.hits = slot.hits.wrapping_add(1);
-        let told = slot.hits.is_multiple_of(TOLD_HITS).then_some(slot.key);
-        Some(Found { decision: slot.decision.clone(), told })
-    }
-
-    /// The set of a hash, and its way in it.
-    fn place(&self, hash: u64) -> Option<(usize, usize)> {
-        let set = set_of(hash, self.hashes.len());
-        let way = self.hashes.get(set)?.iter().position(|other| *other == hash)?;
-        Some((set, way))
-    }
-
-    fn put(&mut self, hash: u64, slot: Slot<D>) {
-        let set = set_of(hash, self.hashes.len());
-        let way = self.place(hash).map_or_else(|| self.coldest(set), |(_, way)| way);
-        self.hashes[set][way] = hash;
-        let came = slot.credential.len();
-        let went = self.slots[set][way].replace(slot).map_or(0, |old| old.credential.len());
-        // The rest of the set ages, so that what was hot once does not stay for ever.
-        for other in self.slots[set].iter_mut().flatten() {
-            other.hits /= 2;
-        }
-        self.bytes.fetch_add(came as u64, Ordering::Relaxed);
-        self.bytes.fetch_sub(went as u64, Ordering::Relaxed);
-    }
-
-    /// The way of a set that is empty, or was used least.
-    fn coldest(&self, set: usize) -> usize {
-        let used = |way: &usize| self.slots[set][*way].as_ref().map(|slot| slot.hits);
+    /// The way that is empty, or was used least.
+    fn coldest(&self) -> usize {
+        let used = |way: &usize| self.decisions[*way].as_ref().map(|_| self.hits[*way]);
         (0..WAYS).min_by_key(used).unwrap_or_default()
     }
 }
 
-impl<D> Drop for Table<D> {
-    fn drop(&mut self) {
-        let held: usize =
-            self.slots.iter().flatten().flatten().map(|slot| slot.credential.len()).sum();
-        self.bytes.fetch_sub(held as u64, Ordering::Relaxed);
+impl<D> Default for Slots<D> {
+    fn default() -> Self {
+        let fingerprints = [Fingerprint::default(); WAYS];
+        let decisions = array::from_fn(|_| None);
+        Self(Mutex::new(Set { fingerprints, decisions, hits: [0; WAYS], told: [0; WAYS] }))
     }
 }
 
-/// The set of a hash, by its upper bits.
-fn set_of(hash: u64, sets: usize) -> usize {
-    usize::try_from(hash >> 32).unwrap_or_default() & sets.wrapping_sub(1)
-}
-
 #[cfg(test)]
-impl<D: Clone + Send> FirstLevel<D> {
-    /// Returns whether this thread remembers a token.
+impl<D: Clone> FirstLevel<D> {
+    /// Returns whether a token is remembered.
     pub(super) fn holds(&self, token: &str) -> bool {
-        self.get(CredentialKind::Jwt, token).is_some()
+        self.get(self.fingerprint(token.as_bytes())).is_some()
     }
 }
 

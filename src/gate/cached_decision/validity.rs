@@ -1,10 +1,10 @@
 //! Whether a cached decision still holds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::basis::Basis;
-use super::{CacheKey, CachedDecision, DecisionCache, StoreRead};
+use super::decision::StoreRead;
+use super::{CacheKey, CachedDecision, DecisionCache};
 use crate::clock::{Moment, UnixTime};
 use crate::gate::metrics::CacheOutcome;
 use crate::store::EpochStatus;
@@ -23,11 +23,11 @@ pub(super) enum Validity {
 impl DecisionCache {
     /// Serves the cached decision although it is stale, while the store gives no answer. Not where
     /// something is known to have changed, and not for longer than the operator allows.
-    pub(super) fn serve_stale(&self, key: &CacheKey) -> Option<Arc<CachedDecision>> {
+    pub(super) fn serve_stale(&self, key: &CacheKey) -> Option<CachedDecision> {
         let kept = self.cache.get(key)?;
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let is_believed = kept.basis.outlasts_failures()
-            && kept.token.is_valid(now, at)
+            && kept.validity.holds(&kept.keys, now, at)
             && kept.is_fresh(now, at, |_| self.config.stale_if_error)
             && self.epoch_status(&kept) != EpochStatus::Changed;
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
@@ -35,7 +35,7 @@ impl DecisionCache {
 
     pub(super) fn validity(&self, decision: &CachedDecision, now: Moment) -> Validity {
         let Moment { at, wall: now } = now;
-        if !decision.token.is_valid(now, at) {
+        if !decision.validity.holds(&decision.keys, now, at) {
             return Validity::TokenStale;
         }
         let is_fresh = decision.is_fresh(now, at, |read| read.max_age);
@@ -79,7 +79,7 @@ impl CachedDecision {
     ) -> bool {
         let Some(read) = &self.read else { return true };
         let age = at.saturating_sub(read.at).max(now.since(read.wall));
-        let is_alive = self.session.as_ref().is_none_or(|session| now < session.expires);
+        let is_alive = self.session_expires.is_none_or(|end| now < end);
         is_alive && age < limit(read)
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use prost_types::{Struct, Value};
 
@@ -18,11 +19,11 @@ const MEMBERS: [(&str, &str, Option<char>); 5] = [
     ("issuer", "x-auth-issuer", None),
 ];
 
-/// The metadata about whom a request passes for, and the route that it takes; none where both are
-/// unknown.
-pub(super) fn of(grant: &Grant) -> Option<Struct> {
+/// The metadata about whom a request passes for, by its headers, and the route that it takes; none where both
+/// are unknown.
+pub(super) fn of(grant: &Grant, headers: &HeaderMap) -> Option<Struct> {
     let member = |(member, header, separator): (&str, &str, Option<char>)| {
-        let text = grant.headers().get(header)?.to_str().ok().filter(|text| !text.is_empty())?;
+        let text = headers.get(header)?.to_str().ok().filter(|text| !text.is_empty())?;
         let value = match separator {
             None => decoded(text),
             Some(separator) => text.split(separator).map(decoded).collect::<Vec<_>>().into(),

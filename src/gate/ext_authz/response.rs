@@ -24,7 +24,8 @@ use crate::wire::fields::Fields;
 pub(super) fn allowed(grant: &Grant, client: Fields<'_>) -> CheckResponse {
     let (mut headers, mut headers_to_remove) = (Vec::new(), Vec::new());
     // How long an answer may be kept concerns a gateway that asks over HTTP alone.
-    let identity = || grant.headers().iter().filter(|(name, _)| *name != CACHE_CONTROL);
+    let own = grant.headers();
+    let identity = || own.iter().filter(|(name, _)| *name != CACHE_CONTROL);
     for (name, value) in identity() {
         match value.to_str() {
             Ok(text) if !text.is_empty() => headers.push(overwrite(name.as_str(), text)),
@@ -37,7 +38,7 @@ pub(super) fn allowed(grant: &Grant, client: Fields<'_>) -> CheckResponse {
     CheckResponse {
         status: Some(rpc::Status { code: Code::Ok as i32, message: String::new() }),
         http_response: Some(HttpResponse::OkResponse(ok)),
-        dynamic_metadata: metadata::of(grant),
+        dynamic_metadata: metadata::of(grant, &own),
     }
 }
 

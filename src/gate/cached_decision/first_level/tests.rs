@@ -1,97 +1,133 @@
 //! Hits, and what is pushed out. Whether a decision still holds is tested with the cache as a whole.
 
+use std::collections::HashSet;
+
 use super::*;
+use crate::secret::SystemRandom;
 
-const JWT: CredentialKind = CredentialKind::Jwt;
+type Table = FirstLevel<&'static str>;
 
-fn slot(credential: &str, decision: &'static str) -> Slot<&'static str> {
-    let key = CacheKey::of(JWT, credential);
-    let credential = Zeroizing::new(credential.as_bytes().into());
-    Slot { credential, key, decision, hits: 0 }
+/// A table with so many sets.
+fn table(sets: usize) -> Table {
+    let bytes = (sets * size_of::<Slots<&str>>()) as u64;
+    FirstLevel::new(bytes, TOLD_SHARE << 10, &SystemRandom).expect("randomness")
 }
 
-fn table(sets: usize) -> Table<&'static str> {
-    Table::new(sets, Arc::default())
+fn found(table: &Table, credential: &str) -> Option<&'static str> {
+    table.get(table.fingerprint(credential.as_bytes())).map(|found| found.decision)
 }
 
-fn found(
-    table: &mut Table<&'static str>,
-    hash: u64,
-    kind: CredentialKind,
-    credential: &str,
-) -> Option<&'static str> {
-    table.get(hash, kind, credential).map(|found| found.decision)
+fn insert(table: &Table, credential: &str, decision: &'static str) {
+    table.insert(table.fingerprint(credential.as_bytes()), &decision);
 }
 
 #[test]
-fn the_whole_credential_and_its_kind_make_a_hit_and_the_hash_alone_none() {
-    let mut table = table(4);
-    table.put(7, slot("one.token", "alice"));
-    assert_eq!(found(&mut table, 7, JWT, "one.token"), Some("alice"));
-    for (hash, kind, credential) in [
-        (7, JWT, "one.tokex"),
-        (7, JWT, "one.toke"),
-        (7, JWT, "one.token2"),
-        (7, JWT, ""),
-        (7, CredentialKind::Handle, "one.token"),
-        (8, JWT, "one.token"),
-    ] {
-        assert_eq!(found(&mut table, hash, kind, credential), None, "{hash} {credential}");
+fn every_byte_of_a_credential_makes_its_fingerprint_and_so_does_the_key() {
+    let [table, another] = [table(4), table(4)];
+    insert(&table, "one.token", "alice");
+    assert_eq!(found(&table, "one.token"), Some("alice"));
+    let long = "t".repeat(9_000);
+    let mut texts = HashSet::from(["".to_owned(), "one.token".to_owned(), long.clone()]);
+    for text in ["one.token", &long] {
+        for at in 0..text.len() {
+            texts.insert(format!("{}x{}", &text[..at], &text[at + 1..]));
+            texts.insert(text[..at].to_owned());
+        }
+        texts.extend([format!("{text}\0"), format!("{text} ")]);
     }
+    let fingerprints: HashSet<_> =
+        texts.iter().map(|text| table.fingerprint(text.as_bytes()).0).collect();
+    assert_eq!(fingerprints.len(), texts.len());
+    assert_eq!(texts.iter().filter(|text| found(&table, text).is_some()).count(), 1);
+    assert_ne!(
+        another.fingerprint(b"one.token"),
+        table.fingerprint(b"one.token"),
+        "each process has a key of its own"
+    );
 }
 
 #[test]
-fn two_of_a_set_stay_and_a_third_takes_the_place_of_the_one_that_is_used_less() {
-    let mut table = table(1);
-    table.put(1, slot("one", "alice"));
-    table.put(2, slot("two", "bob"));
-    for _ in 0..9 {
-        assert_eq!(found(&mut table, 1, JWT, "one"), Some("alice"));
+fn those_of_a_set_stay_and_one_more_takes_the_place_of_the_one_that_is_used_least() {
+    let table = table(1);
+    for (credential, decision) in [("1", "alice"), ("2", "bob"), ("3", "carol"), ("4", "dan")] {
+        insert(&table, credential, decision);
+        assert_eq!(found(&table, credential), Some(decision));
     }
-    assert_eq!(found(&mut table, 2, JWT, "two"), Some("bob"));
-    table.put(3, slot("three", "carol"));
-    assert_eq!(found(&mut table, 1, JWT, "one"), Some("alice"));
-    assert_eq!(found(&mut table, 2, JWT, "two"), None);
-    assert_eq!(found(&mut table, 3, JWT, "three"), Some("carol"));
+    for credential in ["1", "2", "4"].repeat(9) {
+        assert!(found(&table, credential).is_some());
+    }
+    insert(&table, "5", "erin");
+    let all = ["1", "2", "3", "4", "5"].map(|credential| found(&table, credential));
+    assert_eq!(all, [Some("alice"), Some("bob"), None, Some("dan"), Some("erin")]);
 }
 
 #[test]
 fn a_newer_decision_takes_the_place_of_the_older_one() {
-    let mut table = table(2);
-    table.put(5, slot("one", "before"));
-    table.put(5, slot("one", "after"));
-    assert_eq!(found(&mut table, 5, JWT, "one"), Some("after"));
-    assert_eq!(table.slots.iter().flatten().flatten().count(), 1);
+    let table = table(1);
+    insert(&table, "one", "before");
+    insert(&table, "one", "after");
+    assert_eq!(found(&table, "one"), Some("after"));
+    assert_eq!(table.sets[0].0.lock().decisions.iter().flatten().count(), 1);
 }
 
 #[test]
-fn the_second_level_is_told_of_one_hit_in_many() {
-    let mut table = table(1);
-    table.put(1, slot("one", "alice"));
-    let told = (0..TOLD_HITS * 3).filter_map(|_| table.get(1, JWT, "one")?.told).count();
-    assert_eq!(told, 3);
+fn what_the_second_level_drops_is_forgotten_and_what_took_its_place_is_not() {
+    let table = table(2);
+    insert(&table, "one", "after");
+    let fingerprint = table.fingerprint(b"one");
+    table.remove(fingerprint, |decision| *decision == "before");
+    assert_eq!(found(&table, "one"), Some("after"));
+    table.remove(table.fingerprint(b"other"), |_| true);
+    assert_eq!(found(&table, "one"), Some("after"));
+    table.remove(fingerprint, |decision| *decision == "after");
+    assert_eq!(found(&table, "one"), None);
 }
 
 #[test]
-fn there_are_as_many_slots_as_the_room_has_and_the_bytes_are_counted() {
-    for (bytes, threads, sets) in [
-        (0, 1, 0),
-        (2_047, 1, 0),
-        (2_048, 1, 1),
-        (8 << 20, 1, 4_096),
-        (8 << 20, 16, 256),
-        (1 << 40, 1, 4_096),
-    ] {
-        assert_eq!(FirstLevel::<u8>::new(bytes, threads).sets, sets, "{bytes} {threads}");
+fn the_second_level_is_told_of_a_hit_when_much_came_in_since() {
+    let table = table(1);
+    insert(&table, "one", "alice");
+    let fingerprint = table.fingerprint(b"one");
+    let is_told = || table.get(fingerprint).expect("a hit").is_told;
+    assert_eq!([is_told(), is_told()], [false; 2]);
+    table.on_filled(1_023);
+    assert!(!is_told());
+    table.on_filled(1);
+    assert_eq!([is_told(), is_told()], [true, false]);
+    table.on_filled(9_999);
+    assert_eq!([is_told(), is_told()], [true, false]);
+}
+
+#[test]
+fn a_set_takes_two_lines_of_the_processors_cache_and_the_table_no_more_than_its_room() {
+    assert_eq!(size_of::<Slots<Box<u8>>>(), 128);
+    for (bytes, sets) in [(0, 0), (127, 0), (128, 1), (1_000, 4), (4 << 20, 32_768)] {
+        let table = FirstLevel::<Box<u8>>::new(bytes, 1 << 20, &SystemRandom).expect("randomness");
+        assert_eq!((table.sets.len(), table.bytes()), (sets, sets as u64 * 128), "{bytes}");
     }
-    let level = FirstLevel::new(1 << 20, 1);
-    for (credential, bytes) in [("12345", 5), ("12345", 5), ("123", 8)] {
-        level.insert(CacheKey::of(JWT, credential), credential, &"alice");
-        assert_eq!(level.bytes(), bytes);
-    }
-    level.insert(CacheKey::of(JWT, "long"), &"t".repeat(MAX_CREDENTIAL + 1), &"alice");
-    assert_eq!(level.bytes(), 8, "too long");
-    let nothing = FirstLevel::new(0, 1);
-    nothing.insert(CacheKey::of(JWT, "one"), "one", &"alice");
-    assert!(nothing.get(JWT, "one").is_none());
+    let nothing = table(0);
+    insert(&nothing, "one", "alice");
+    assert_eq!(found(&nothing, "one"), None);
+}
+
+#[test]
+fn many_threads_find_what_is_theirs_and_nothing_of_others() {
+    const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    let table = table(2);
+    std::thread::scope(|scope| {
+        for name in NAMES {
+            let table = &table;
+            scope.spawn(move || {
+                for round in 0..2_000 {
+                    insert(table, name, name);
+                    for other in NAMES {
+                        assert!(found(table, other).is_none_or(|found| found == other));
+                    }
+                    if round % 3 == 0 {
+                        table.remove(table.fingerprint(name.as_bytes()), |_| true);
+                    }
+                }
+            });
+        }
+    });
 }

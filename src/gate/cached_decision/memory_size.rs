@@ -1,16 +1,13 @@
 //! The memory that a cached decision takes; the cache is bounded by it.
 
-use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::account::KeyBounds;
+use super::basis::Basis;
 use crate::session::Session;
 use crate::token::Verified;
 
 /// The bytes that every entry takes: the cache's own records and ours.
 const ENTRY_BYTES: usize = 1_536;
-/// The bytes that a header takes besides its value: its entry in the map and its buffer.
-const HEADER_BYTES: usize = 160;
 /// The bytes that a text takes besides its own.
 const TEXT_BYTES: usize = 40;
 /// The bytes that a member of an object takes besides its name and its value: a node of a tree.
@@ -18,17 +15,19 @@ const MEMBER_BYTES: usize = 72;
 
 /// An estimate of the bytes that a decision with these parts takes in the cache.
 pub(super) fn memory_size(
+    lines: &[u8],
     token: &Verified,
     session: Option<&Session>,
-    headers: &HeaderMap,
-    bounds: Option<&KeyBounds>,
+    basis: &Basis,
 ) -> u32 {
-    let headers: usize = headers.values().map(|value| HEADER_BYTES + value.len()).sum();
     let scopes: usize = token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
     let of_session = session.map(|session| object_bytes(&session.claims));
     let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
-    let bounds = bounds.map_or(0, KeyBounds::text_bytes);
-    u32::try_from(ENTRY_BYTES + headers + scopes + claims + bounds).unwrap_or(u32::MAX)
+    let bounds = match basis {
+        Basis::ApiKey(bounds) => bounds.text_bytes(),
+        _ => 0,
+    };
+    u32::try_from(ENTRY_BYTES + lines.len() + scopes + claims + bounds).unwrap_or(u32::MAX)
 }
 
 /// The bytes that an object of claims takes.

@@ -1,0 +1,166 @@
+//! A decision in one block of memory: what is looked at on each hit, and behind it the ready lines of the answer. What few
+//! requests ask for, claims and the rest of the session, is elsewhere.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use triomphe::ThinArc;
+
+use super::CacheKey;
+use super::basis::Basis;
+use super::first_level::Fingerprint;
+use super::memory_size::memory_size;
+use crate::account::KeyBounds;
+use crate::clock::UnixTime;
+use crate::gate::upstream::SignedBy;
+use crate::session::{Session, SessionEpoch};
+use crate::token::{KeyRing, TokenValidity, Verified};
+use crate::wire::http1;
+
+/// The decision about one good credential, and all that was found about it. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct CachedDecision(ThinArc<Parts, u8>);
+
+/// The parts of a decision.
+#[derive(Debug)]
+pub struct Parts {
+    /// The time in which the token is good, and the keys that it was checked with.
+    pub(super) validity: TokenValidity,
+    /// The keys of its issuer.
+    pub(super) keys: Arc<KeyRing>,
+    /// The reading of the session or of the account, where the decision depends on one.
+    pub(super) read: Option<StoreRead>,
+    /// The end of its session, where it has one.
+    pub(super) session_expires: Option<UnixTime>,
+    /// What it rests on beside the session.
+    pub(super) basis: Basis,
+    /// True where the token demands a proof of its sender, or says so in a way that is not understood.
+    pub(in crate::gate) is_bound: bool,
+    /// The signer of the token for the application, where there is one.
+    pub(super) signed: Option<SignedBy>,
+    /// The token, or the claims that the handle stands for.
+    pub token: Arc<Verified>,
+    /// Its session, where it has one.
+    pub session: Option<Box<Session>>,
+    /// Its places in both levels of the cache, if it may come into the first one.
+    pub(super) places: Option<Places>,
+    /// The names of the lines.
+    header_names: Arc<[HeaderName]>,
+    /// An estimate of the bytes that it takes in the cache.
+    pub(super) memory_size: u32,
+}
+
+/// The reading of a session, or of an account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoreRead {
+    /// The time of the reading on the monotonic clock, which nobody can set back.
+    pub(super) at: Duration,
+    /// The same on the wall clock, which goes on while the host sleeps.
+    pub(super) wall: UnixTime,
+    /// The epoch of the session at that time: it tells what was revoked before. Nothing tells of a
+    /// change of an account.
+    pub(super) epoch: Option<SessionEpoch>,
+    /// The age until which the reading counts as fresh where no event comes: the bound, or a little
+    /// less.
+    pub(super) max_age: Duration,
+}
+
+/// The places of a decision in both levels of the cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) first: Fingerprint,
+    pub(super) second: CacheKey,
+}
+
+/// What a new decision is made of.
+pub(super) struct NewDecision {
+    pub(super) token: Arc<Verified>,
+    pub(super) session: Option<Session>,
+    pub(super) read: Option<StoreRead>,
+    pub(super) basis: Basis,
+    pub(super) is_bound: bool,
+    pub(super) signed: Option<SignedBy>,
+    pub(super) places: Option<Places>,
+}
+
+impl NewDecision {
+    /// The decision, with these headers in its answer; most have these names.
+    pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<[HeaderName]>) -> CachedDecision {
+        let is_usual = headers.keys().eq(usual.iter());
+        let header_names =
+            if is_usual { Arc::clone(usual) } else { headers.keys().cloned().collect() };
+        let Self { token, session, read, basis, is_bound, signed, places } = self;
+        let lines = http1::lines(headers);
+        let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
+        let parts = Parts {
+            validity: token.validity(),
+            keys: Arc::clone(&token.issuer.keys),
+            read,
+            session_expires: session.as_ref().map(|session| session.expires),
+            basis,
+            is_bound,
+            signed,
+            token,
+            session: session.map(Box::new),
+            places,
+            header_names,
+            memory_size,
+        };
+        CachedDecision(ThinArc::from_header_and_slice(parts, &lines))
+    }
+}
+
+impl CachedDecision {
+    /// The headers of the answer, as lines of a head in HTTP/1.1, each with its end: the identity for the
+    /// application, and that the answer must not be kept.
+    pub(in crate::gate) fn lines(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// The same as a map. Its values are parts of the block.
+    pub fn headers(&self) -> HeaderMap {
+        let mut rest = Bytes::from_owner(self.clone());
+        let mut headers = HeaderMap::with_capacity(self.header_names.len());
+        for name in &*self.header_names {
+            let mut value = rest.split_off(name.as_str().len() + ": ".len());
+            // No value holds the end of a line.
+            let end = value.iter().position(|byte| *byte == b'\r').unwrap_or(value.len());
+            rest = value.split_off(end);
+            rest.advance("\r\n".len());
+            let value =
+                HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""));
+            headers.append(name.clone(), value);
+        }
+        headers
+    }
+
+    /// The bounds of an API key, which are compared with every request.
+    pub(in crate::gate) fn key_bounds(&self) -> Option<&KeyBounds> {
+        match &self.basis {
+            Basis::ApiKey(bounds) => Some(bounds),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the other one is this one, and not only like it.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq::<Parts>(&**self, &**other)
+    }
+}
+
+impl Deref for CachedDecision {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.header.header
+    }
+}
+
+impl AsRef<[u8]> for CachedDecision {
+    fn as_ref(&self) -> &[u8] {
+        self.lines()
+    }
+}
