@@ -2,7 +2,7 @@
 
 use super::Gate;
 use super::cached_decision::CachedDecision;
-use super::credential::{self, CredentialSource, Found};
+use super::credential::{self, CredentialSource, Found, Located};
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
 use super::mode::Mode;
@@ -18,15 +18,16 @@ impl Gate {
     }
 
     /// The one credential of a request: its ticket, or what else it has.
-    pub(super) fn find<'r>(
+    pub(super) fn locate<'r>(
         &'r self,
         ticket: Option<&'r str>,
         inquiry: &Inquiry<'r>,
-    ) -> Result<Found<'r>, DenialCode> {
-        if let Some(credential) = ticket {
-            return Ok(Found { credential, source: CredentialSource::Handshake });
+    ) -> Result<Located<'r>, DenialCode> {
+        if let Some(ticket) = ticket {
+            let (credential, source) = (ticket.as_bytes(), CredentialSource::Handshake);
+            return Ok(Located { credential, source });
         }
-        credential::find(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
+        credential::locate(inquiry.headers, &self.cookies, self.decisions.accepted_kinds())
     }
 
     /// The decision about the one credential of a request: its ticket, or what else it has; and the
@@ -37,16 +38,16 @@ impl Gate {
         inquiry: &Inquiry<'_>,
         mode: Mode,
     ) -> Result<(CachedDecision, Moment), Denial> {
-        let (found, mut now) = (self.find(ticket, inquiry)?, self.decisions.moment());
+        let (found, mut now) = (self.locate(ticket, inquiry)?, self.decisions.moment());
         let recalled = match found.source {
             CredentialSource::Handshake | CredentialSource::Basic => None,
-            _ => self.decisions.recall(found.credential.as_bytes(), now),
+            _ => self.decisions.recall(found.credential, now),
         };
         let decision = if let Some(decision) = recalled {
             decision
         } else {
             // Boxed, as all that waits.
-            let decision = Box::pin(self.decide(&found, inquiry, mode)).await?;
+            let decision = Box::pin(self.decide(&found.read()?, inquiry, mode)).await?;
             now = self.decisions.moment();
             decision
         };

@@ -49,6 +49,34 @@ pub struct Found<'h> {
     pub source: CredentialSource<'h>,
 }
 
+/// The same before its characters were looked at: what the cache knows needs no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Located<'h> {
+    /// All bytes of it.
+    pub(super) credential: &'h [u8],
+    /// The source that it was found in.
+    pub(super) source: CredentialSource<'h>,
+}
+
+impl<'h> Located<'h> {
+    /// The credential, if it can be read in one way only.
+    ///
+    /// # Errors
+    /// [`DenialCode::MalformedCredentials`].
+    pub(super) fn read(self) -> Result<Found<'h>, DenialCode> {
+        let Self { credential, source } = self;
+        let is_plain = match source {
+            CredentialSource::Cookie
+            | CredentialSource::Pair { .. }
+            | CredentialSource::Handshake => true,
+            _ => is_plain(credential),
+        };
+        let credential = Some(credential).filter(|_| is_plain);
+        let text = credential.and_then(|credential| std::str::from_utf8(credential).ok());
+        text.map(|credential| Found { credential, source }).ok_or(DenialCode::MalformedCredentials)
+    }
+}
+
 /// The source of a credential: header or cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialSource<'h> {
@@ -103,8 +131,19 @@ pub fn find<'h>(
     cookies: &Cookies,
     accepted: AcceptedKinds,
 ) -> Result<Found<'h>, DenialCode> {
-    let headers = headers.into();
-    let of = |source| move |credential| Found { credential, source };
+    locate(headers.into(), cookies, accepted)?.read()
+}
+
+/// Finds the place of that credential.
+///
+/// # Errors
+/// Those of [`find`], but for the characters of the credential.
+pub(super) fn locate<'h>(
+    headers: Fields<'h>,
+    cookies: &Cookies,
+    accepted: AcceptedKinds,
+) -> Result<Located<'h>, DenialCode> {
+    let of = |source| move |text: &'h str| Located { credential: text.as_bytes(), source };
     let in_header = in_authorization(headers, accepted.basic)?;
     let key = if accepted.api_keys { api_key(headers)? } else { None };
     let key = key.map(of(CredentialSource::ApiKeyHeader));
@@ -130,10 +169,11 @@ pub(super) fn carries(headers: Fields<'_>, cookies: &Cookies) -> bool {
 }
 
 /// A credential in one of a pair of cookies.
-fn in_pair(headers: Fields<'_>, pair: CookiePair) -> Result<Option<Found<'_>>, DenialCode> {
+fn in_pair(headers: Fields<'_>, pair: CookiePair) -> Result<Option<Located<'_>>, DenialCode> {
     let Some(credential) = in_cookies(headers, pair.token)? else { return Ok(None) };
     let user = in_cookies(headers, pair.user)?.ok_or(DenialCode::CookieMismatch)?;
-    Ok(Some(Found { credential, source: CredentialSource::Pair { user } }))
+    let credential = credential.as_bytes();
+    Ok(Some(Located { credential, source: CredentialSource::Pair { user } }))
 }
 
 /// The API key in the header of its own. What is no API key is none of another kind there.
@@ -150,13 +190,13 @@ fn api_key(headers: Fields<'_>) -> Result<Option<&str>, DenialCode> {
 fn in_authorization(
     headers: Fields<'_>,
     accepts_basic: bool,
-) -> Result<Option<Found<'_>>, DenialCode> {
+) -> Result<Option<Located<'_>>, DenialCode> {
     let value = headers.one(AUTHORIZATION.as_str());
     let Some(value) = value.map_err(|_| DenialCode::MalformedCredentials)? else {
         return Ok(None);
     };
     let value = value.as_bytes().trim_ascii();
-    let (token, source) = if let Some(token) = behind(value, BEARER) {
+    let (credential, source) = if let Some(token) = behind(value, BEARER) {
         (token, CredentialSource::Bearer)
     } else if let Some(token) = behind(value, DPOP) {
         (token, CredentialSource::Dpop)
@@ -165,11 +205,10 @@ fn in_authorization(
     } else {
         return Ok(None);
     };
-    if token.is_empty() || !is_plain(token) {
+    if credential.is_empty() {
         return Err(DenialCode::MalformedCredentials);
     }
-    let credential = std::str::from_utf8(token).map_err(|_| DenialCode::MalformedCredentials)?;
-    Ok(Some(Found { credential, source }))
+    Ok(Some(Located { credential, source }))
 }
 
 /// Returns whether the client uses the scheme DPoP.

@@ -195,13 +195,14 @@ async fn take_credential_steps(
     clock: &dyn Clock,
     steps: &mut Steps<'_>,
 ) -> Option<GoodCredential> {
-    let found = match gate.ticket_of(inquiry).and_then(|ticket| gate.find(ticket, inquiry)) {
-        Ok(found) => found,
-        Err(code) => {
-            steps.record("credential", Err(code.description().to_owned()));
-            return None;
-        }
-    };
+    let found =
+        match gate.ticket_of(inquiry).and_then(|ticket| gate.locate(ticket, inquiry)?.read()) {
+            Ok(found) => found,
+            Err(code) => {
+                steps.record("credential", Err(code.description().to_owned()));
+                return None;
+            }
+        };
     let kind = match found.source {
         CredentialSource::Basic => CredentialKind::Password,
         _ => gate.decisions.kind_of(found.credential),

@@ -6,7 +6,7 @@
 
 use super::Gate;
 use super::cached_decision::CachedDecision;
-use super::credential::{CredentialSource, Found};
+use super::credential::{CredentialSource, Found, Located};
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
 use crate::session::Session;
@@ -35,7 +35,7 @@ impl Gate {
     /// The reason why the token is not taken from this sender.
     pub(super) async fn check_possession(
         &self,
-        found: &Found<'_>,
+        found: &Located<'_>,
         decision: &CachedDecision,
         inquiry: &Inquiry<'_>,
     ) -> Result<(), Denial> {
@@ -44,11 +44,13 @@ impl Gate {
             let _ = inquiry.certificates.client?;
             return if is_bearer { Ok(()) } else { Err(DenialCode::DpopUnbound.into()) };
         }
-        match (demanded_key(found, &decision.token, inquiry)?, &self.dpop) {
+        match (demanded_key(found.source, &decision.token, inquiry)?, &self.dpop) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(DenialCode::DpopRequired.into()),
             // Boxed: most tokens are bound to nothing.
-            (Some(key), Some(dpop)) => Box::pin(dpop.check(key, found.credential, inquiry)).await,
+            (Some(key), Some(dpop)) => {
+                Box::pin(dpop.check(key, found.read()?.credential, inquiry)).await
+            }
         }
     }
 
@@ -62,7 +64,7 @@ impl Gate {
         token: &Verified,
         inquiry: &Inquiry<'_>,
     ) -> Result<(), Denial> {
-        match (demanded_key(found, token, inquiry)?, &self.dpop) {
+        match (demanded_key(found.source, token, inquiry)?, &self.dpop) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(DenialCode::DpopRequired.into()),
             (Some(key), Some(dpop)) => dpop.check_proof(key, found.credential, inquiry).map(drop),
@@ -72,7 +74,7 @@ impl Gate {
 
 /// The key of which a proof is still needed. All else that the token demands was shown.
 fn demanded_key(
-    found: &Found<'_>,
+    source: CredentialSource<'_>,
     token: &Verified,
     inquiry: &Inquiry<'_>,
 ) -> Result<Option<Thumbprint>, DenialCode> {
@@ -82,7 +84,7 @@ fn demanded_key(
         return Err(DenialCode::CertificateMismatch);
     }
     // RFC 9449, sections 7.1 and 7.2: the scheme says which kind of token it is, and must be right.
-    let is_dpop = found.source == CredentialSource::Dpop;
+    let is_dpop = source == CredentialSource::Dpop;
     match demanded.key {
         Some(_) if !is_dpop => Err(DenialCode::DpopRequired),
         None if is_dpop => Err(DenialCode::DpopUnbound),

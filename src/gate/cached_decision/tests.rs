@@ -166,6 +166,17 @@ impl Fixture {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
     }
 
+    /// Returns whether its decision is in the second level.
+    fn is_kept(&self, token: &str) -> bool {
+        self.decisions.cache.contains_key(&CacheKey::of(CredentialKind::Jwt, token))
+    }
+
+    /// A token without a session, which nobody asked for before.
+    fn new_token(&self, id: u64) -> String {
+        let claims = json!({"sub": "alice", "jti": id, "exp": NOW + 600});
+        self.signer.sign(&claims).unwrap()
+    }
+
     /// A token whose decision is in both levels of the cache.
     async fn cached(&self, id: &str, lifetime: u64) -> String {
         let token = self.token(id, lifetime).await;
@@ -285,4 +296,55 @@ async fn what_is_refused_takes_no_room_and_the_rest_is_bounded() {
     fixture.decisions.cache.run_pending_tasks();
     let (entries, bytes) = fixture.decisions.size();
     assert!(entries > 100 && bytes <= CACHE_BYTES, "{entries} entries, {bytes} bytes");
+}
+
+#[tokio::test]
+async fn the_headers_of_an_answer_are_the_same_as_lines_and_as_a_map() {
+    let fixture = usual();
+    let claims = json!({
+        "sub": "a: b\u{e9}, %", "email": "a@b.test", "roles": ["a b", "c,d"], "scope": "x y",
+        "exp": NOW + 600,
+    });
+    let token = fixture.signer.sign(&claims).unwrap();
+    let decision = fixture.decisions.decide(&token, &Origin::of_connection(0)).await.unwrap();
+    let headers = decision.headers();
+    assert_eq!(crate::wire::http1::lines(&headers), decision.lines());
+    let names: Vec<_> = headers.keys().cloned().collect();
+    assert_eq!(names, *fixture.decisions.header_names);
+    for (name, value) in [
+        ("x-auth-user", "a: b%C3%A9%2C %25"),
+        ("x-auth-username", ""),
+        ("x-auth-roles", "a b,c%2Cd"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+}
+
+/// What is in the first level is in the second one too, so that the bound counts it.
+#[tokio::test]
+async fn what_the_second_level_drops_is_in_the_first_no_more() {
+    let fixture = fixture(CacheConfig { bytes: CACHE_BYTES / 8, ..config(STALENESS) });
+    let mut tokens = Vec::new();
+    for n in 0..400 {
+        let token = fixture.new_token(n);
+        for _ in 0..3 {
+            assert_eq!(fixture.outcome(&token).await, Ok(()));
+        }
+        tokens.push(token);
+    }
+    fixture.decisions.cache.run_pending_tasks();
+    let table = fixture.decisions.first_level.as_ref().unwrap();
+    let mut kept = 0;
+    for token in &tokens {
+        let is_kept = fixture.is_kept(token);
+        kept += usize::from(is_kept);
+        assert!(is_kept || !table.holds(token));
+    }
+    assert!((1..300).contains(&kept), "{kept} of 400 have room");
+    // A newer decision takes the place of the older one in both.
+    let token = fixture.cached("s", 600).await;
+    fixture.clock.advance(STALENESS);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    assert!(!table.holds(&token), "until it is asked for again");
 }

@@ -20,12 +20,6 @@ fn behind_one_thread(capacity: usize, patience: Duration) -> Fixture {
 }
 
 impl Fixture {
-    /// A token without a session, which nobody asked for before.
-    fn new_token(&self, id: u64) -> String {
-        let claims = json!({"sub": "alice", "jti": id, "exp": NOW + 600});
-        self.signer.sign(&claims).unwrap()
-    }
-
     /// Such a token with a signature that is not good.
     fn bad_token(&self, id: u64) -> String {
         let token = self.new_token(id);
@@ -49,10 +43,6 @@ impl Fixture {
             tokio::task::yield_now().await;
         }
         asked
-    }
-
-    fn is_kept(&self, token: &str) -> bool {
-        self.decisions.cache.contains_key(&CacheKey::of(CredentialKind::Jwt, token))
     }
 }
 
