@@ -31,6 +31,7 @@ fuzz_target!(|input: (u8, String, Vec<(u8, Vec<u8>)>)| {
     let (family, target, lines) = input;
     let family = [&ORIGINAL, &FORWARDED, &INGRESS, &ENVOY][usize::from(family % 4)];
     let own = [family.method, family.scheme, family.host, family.target];
+    let own = own.map(|field| Some(field?.name()));
     let (mut all, mut only) = (HeaderMap::new(), HeaderMap::new());
     for (name, value) in &lines {
         let name = NAMES[usize::from(*name) % NAMES.len()];

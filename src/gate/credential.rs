@@ -11,6 +11,7 @@ use super::api_key::is_api_key;
 use super::denial::DenialCode;
 use crate::opaque::{CookiePair, names_user};
 use crate::wire::fields::Fields;
+use crate::wire::known_fields::KnownField;
 
 /// The schemes of bearer tokens, and of names and passwords; schemes are case-insensitive (RFC 9110,
 /// section 11.1).
@@ -19,6 +20,8 @@ const BASIC: &[u8] = b"basic";
 /// The scheme of tokens that are bound to a key (RFC 9449, section 7.1).
 const DPOP: &[u8] = b"dpop";
 
+/// The header of tokens, names and passwords.
+const AUTHORIZATION_FIELD: KnownField = KnownField::of("authorization");
 /// The header of API keys.
 pub(super) const API_KEY: &str = "x-api-key";
 
@@ -191,7 +194,7 @@ fn in_authorization(
     headers: Fields<'_>,
     accepts_basic: bool,
 ) -> Result<Option<Located<'_>>, DenialCode> {
-    let value = headers.one(AUTHORIZATION.as_str());
+    let value = headers.known_once(AUTHORIZATION_FIELD);
     let Some(value) = value.map_err(|_| DenialCode::MalformedCredentials)? else {
         return Ok(None);
     };

@@ -262,7 +262,8 @@ fn request_refused(refusal: Refusal, inquiry: &Inquiry<'_>) -> String {
         Refusal::MissingTarget => family.target,
         _ => None,
     });
-    let advice = header.map_or_else(String::new, |header| format!("; it does so in `{header}`"));
+    let advice =
+        header.map_or_else(String::new, |header| format!("; it does so in `{}`", header.name()));
     format!("{refusal} ({}){advice}", refusal.code())
 }
 

@@ -13,9 +13,12 @@ use crate::policy::canonical::headers::{Family, ORIGINAL};
 use crate::policy::canonical::{Refusal, Told};
 use crate::session::ShownClient;
 use crate::wire::fields::{FieldValue, Fields};
+use crate::wire::known_fields::KnownField;
 
 /// The most bytes of a path, a host or a user's name that are logged.
 pub(crate) const MAX_LOGGED_BYTES: usize = 512;
+
+const HOST: KnownField = KnownField::of("host");
 
 /// One question: the client's request, as the gateway told it.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl<'r> Inquiry<'r> {
     pub fn host(&self) -> Option<&'r str> {
         let family = self.family?;
         // nginx sends the client's own Host where it is configured so, and nothing else of it.
-        let own = || self.text("host").filter(|_| *family == ORIGINAL);
+        let own = || self.text(HOST).filter(|_| *family == ORIGINAL);
         self.said(family.host, self.line.host).or_else(own).map(truncated)
     }
 
@@ -90,14 +93,14 @@ impl<'r> Inquiry<'r> {
     }
 
     /// The text of the header that tells a part, or of the gateway's own request.
-    fn said(&self, header: Option<&str>, line: Option<&'r str>) -> Option<&'r str> {
+    fn said(&self, header: Option<KnownField>, line: Option<&'r str>) -> Option<&'r str> {
         header.map_or(line, |header| self.text(header))
     }
 
     /// A header's text, in UTF-8, as many gateways write paths; none where it has characters that
     /// could move a cursor.
-    fn text(&self, header: &str) -> Option<&'r str> {
-        let text = std::str::from_utf8(self.headers.get(header)?.as_bytes()).ok()?;
+    fn text(&self, header: KnownField) -> Option<&'r str> {
+        let text = std::str::from_utf8(self.headers.known(header)?.as_bytes()).ok()?;
         (!text.chars().any(char::is_control)).then_some(text)
     }
 }
@@ -127,13 +130,12 @@ mod tests {
             ("/\u{9b}2J".as_bytes(), None),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert("x-uri", HeaderValue::from_bytes(uri).unwrap());
-            let family: &'static Family = &Family { target: Some("x-uri"), ..ORIGINAL };
+            headers.insert("x-original-uri", HeaderValue::from_bytes(uri).unwrap());
             let requirement = Ok(Requirement::default());
             let inquiry = Inquiry {
                 headers: Fields::Map(&headers),
                 requirement,
-                family: Some(family),
+                family: Some(&ORIGINAL),
                 line: Told::default(),
                 gateway: None,
                 origin: Origin::of_connection(0),

@@ -37,11 +37,14 @@ use crate::store::invalidation::InvalidationState;
 use crate::token::SigningRing;
 use crate::wire::body::Bodies;
 use crate::wire::fields::Fields;
+use crate::wire::known_fields::KnownField;
 use crate::wire::networks::Networks;
 use crate::wire::request_head::RequestHead;
 use crate::wire::warning_throttle::WarningThrottle;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
+/// The field of a request's id.
+const ID_FIELD: KnownField = KnownField::of("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The operator's settings for the service.

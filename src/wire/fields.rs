@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use super::known_fields::{COUNT, KnownField, KnownFields, tag};
+
 /// The most fields of a list.
 pub const MAX_FIELDS: usize = 64;
 
@@ -21,16 +23,39 @@ pub struct FieldList<'r> {
     fields: &'r [httparse::Header<'r>],
     /// A byte of each name, eight in a word: so that most names are told apart by a few steps.
     tags: [u64; MAX_FIELDS / 8],
+    /// The place of each known field, where it is [`present`](Self::present): the first one.
+    places: [u8; COUNT],
+    present: KnownFields,
+    /// The known fields that came several times.
+    repeated: KnownFields,
 }
 
 impl<'r> FieldList<'r> {
     /// A list of these fields; `None` where there are too many.
     pub fn new(fields: &'r [httparse::Header<'r>]) -> Option<Self> {
-        let mut tags = [0; MAX_FIELDS / 8];
-        for (at, field) in fields.iter().enumerate() {
-            *tags.get_mut(at / 8)? |= u64::from(tag(field.name)) << (at % 8 * 8);
+        let (mut tags, mut places) = ([0; MAX_FIELDS / 8], [0; COUNT]);
+        let (mut present, mut repeated) = (KnownFields::default(), KnownFields::default());
+        for (at, field) in (0_u8..).zip(fields) {
+            let tag = tag(field.name);
+            *tags.get_mut(usize::from(at / 8))? |= u64::from(tag) << (at % 8 * 8);
+            if let Some(known) = KnownField::with_tag(tag)
+                && is_same_name(field.name, known.name())
+            {
+                if present.meets(KnownFields::of(&[known])) {
+                    repeated.insert(known);
+                } else {
+                    present.insert(known);
+                    places[known.number()] = at;
+                }
+            }
         }
-        Some(Self { fields, tags })
+        Some(Self { fields, tags, places, present, repeated })
+    }
+
+    /// The first value of a known field.
+    fn known(&self, field: KnownField) -> Option<FieldValue<'r>> {
+        let is_present = self.present.meets(KnownFields::of(&[field]));
+        is_present.then(|| self.get(self.places[field.number()].into()))?
     }
 
     fn get(&self, at: usize) -> Option<FieldValue<'r>> {
@@ -85,14 +110,6 @@ impl Iterator for Places<'_, '_> {
 
 /// A one in each byte of a word.
 const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
-
-/// A byte for a name, the same in whatever case.
-fn tag(name: &str) -> u8 {
-    let letter = |letter: Option<&u8>| letter.map_or(0, |letter| letter | 0x20);
-    let (first, last) = (letter(name.as_bytes().first()), letter(name.as_bytes().last()));
-    let length = u8::try_from(name.len() % 256).unwrap_or_default();
-    length.wrapping_mul(5).wrapping_add(first).wrapping_add(last.wrapping_mul(3))
-}
 
 /// Compares two names without regard to case: those of 8 to 16 bytes, as most are, in two words.
 fn is_same_name(one: &str, other: &str) -> bool {
@@ -165,6 +182,34 @@ impl<'r> From<&'r HeaderMap> for Fields<'r> {
 }
 
 impl<'r> Fields<'r> {
+    /// The first value of a field that is looked for in every request.
+    pub fn known(self, field: KnownField) -> Option<FieldValue<'r>> {
+        match self {
+            Self::Map(_) => self.get(field.name()),
+            Self::List(list) => list.known(field),
+        }
+    }
+
+    /// The value of such a field, if it came exactly once.
+    ///
+    /// # Errors
+    /// [`Repeated`], if it came several times.
+    pub fn known_once(self, field: KnownField) -> Result<Option<FieldValue<'r>>, Repeated> {
+        match self {
+            Self::Map(_) => self.one(field.name()),
+            Self::List(list) if list.repeated.meets(KnownFields::of(&[field])) => Err(Repeated),
+            Self::List(list) => Ok(list.known(field)),
+        }
+    }
+
+    /// Returns whether one of these fields is there.
+    pub fn has_any(self, fields: KnownFields) -> bool {
+        match self {
+            Self::Map(map) => fields.iter().any(|field| map.contains_key(field.name())),
+            Self::List(list) => list.present.meets(fields),
+        }
+    }
+
     /// The first value of the field `name`, which is in lower case.
     pub fn get(self, name: &str) -> Option<FieldValue<'r>> {
         match self {
@@ -255,6 +300,8 @@ pub struct Repeated;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIST: [httparse::Header<'_>; 4] = [
@@ -278,6 +325,12 @@ mod tests {
             assert_eq!((fields.one("cookie"), fields.one("host")), (Err(Repeated), Ok(None)));
             assert!(fields.contains("authorization") && !fields.contains("host"));
             assert_eq!((fields.iter().count(), fields.names().count()), (4, 4));
+            let [host, authorization] = ["host", "authorization"].map(KnownField::of);
+            assert_eq!(fields.known(authorization), fields.get("authorization"));
+            assert_eq!(fields.known_once(authorization), fields.one("authorization"));
+            assert_eq!((fields.known(host), fields.known_once(host)), (None, Ok(None)));
+            assert!(fields.has_any(KnownFields::of(&[host, authorization])));
+            assert!(!fields.has_any(KnownFields::of(&[host])));
         }
         assert_eq!(Fields::from(&HeaderMap::new()).iter().count(), 0);
     }
@@ -299,6 +352,26 @@ mod tests {
         }
         let many = [headers.as_slice(), &[header("more")]].concat();
         assert!(FieldList::new(&many).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_known_field_is_found_by_its_number_as_by_its_name(
+            names in prop::collection::vec("(?i)host|te|trailer|x-original-ur[il]|upgradf|[a-z-]{0,3}", 0..12),
+        ) {
+            let header = |name| httparse::Header { name, value: str::as_bytes(name) };
+            let headers: Vec<_> = names.iter().map(|name| header(name)).collect();
+            let list = FieldList::new(&headers).unwrap();
+            let (list, map) = (Fields::List(&list), Fields::List(&list).to_map());
+            for field in ["host", "te", "trailer", "x-original-uri", "x-original-url"] {
+                let known = KnownField::of(field);
+                for fields in [list, Fields::from(&map)] {
+                    prop_assert_eq!(fields.known(known), list.get(field));
+                    prop_assert_eq!(fields.known_once(known), list.one(field));
+                    prop_assert_eq!(fields.has_any(KnownFields::of(&[known])), list.contains(field));
+                }
+            }
+        }
     }
 
     #[test]

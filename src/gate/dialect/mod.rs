@@ -16,9 +16,7 @@ mod traefik;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -36,6 +34,7 @@ use super::verdict::{Grant, Verdict};
 use crate::policy::canonical::Told;
 use crate::policy::canonical::headers::Family;
 use crate::wire::fields::FieldValue;
+use crate::wire::known_fields::KnownField;
 use crate::wire::request_head::RequestHead;
 
 /// The gateways that are supported.
@@ -106,6 +105,8 @@ pub struct DenialConfig {
 
 /// The path, below the prefix, at which nginx asks; the others ask below it, by their names.
 const PATH: &str = "/validate_request";
+/// The host of the gateway's own request.
+const OWN_HOST: KnownField = KnownField::of("host");
 
 impl Dialect {
     /// All of them.
@@ -193,15 +194,15 @@ impl Dialect {
             _ => told.target.map(Cow::Borrowed),
         };
         let host = own(told.host, family.host).filter(|_| gateway.appends_path);
-        for (name, value) in [
+        for (field, value) in [
             (family.method, told.method),
             (family.scheme, told.scheme),
             (family.host, told.host),
             (family.target, target.as_deref()),
-            (Some(HOST.as_str()), host),
+            (Some(OWN_HOST), host),
         ] {
-            if let Some((name, value)) = name.zip(value) {
-                question = question.header(name, value);
+            if let Some((field, value)) = field.zip(value) {
+                question = question.header(field.name(), value);
             }
         }
         question.body(())
@@ -294,7 +295,7 @@ impl<'p> Endpoint<'p> {
 
     /// The client's request line, where the gateway makes it its own, below the address.
     fn line<'r>(&self, request: &RequestHead<'r>) -> Told<'r> {
-        let host = request.fields.get(HOST.as_str()).and_then(FieldValue::to_str);
+        let host = request.fields.known(OWN_HOST).and_then(FieldValue::to_str);
         let start = request.path().len() - self.appended;
         Told {
             method: Some(request.method),

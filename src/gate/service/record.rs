@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use tracing::error;
 
 use super::answers::Answer;
-use super::{GateService, REQUEST_ID};
+use super::{GateService, ID_FIELD, REQUEST_ID};
 use crate::gate::access_log::{AccessLine, AccessLog};
 use crate::gate::inquiry::Inquiry;
 use crate::gate::metrics::EntryPoint;
@@ -58,7 +58,7 @@ impl GateService {
 
     /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
     fn request_id<'r>(&self, inquiry: &Inquiry<'r>, is_needed: bool) -> Option<Cow<'r, str>> {
-        let given = inquiry.headers.get(REQUEST_ID.as_str()).map(FieldValue::as_bytes);
+        let given = inquiry.headers.known(ID_FIELD).map(FieldValue::as_bytes);
         let given = given.filter(|id| is_request_id(id)).and_then(|id| str::from_utf8(id).ok());
         if given.is_some() || !is_needed {
             return given.map(Cow::Borrowed);

@@ -5,98 +5,81 @@
 //! and nothing that says otherwise may stand beside them: no second line, no list, no name with
 //! underscores, and no other family with another content.
 
+use std::ops::RangeInclusive;
+
 use super::{Refusal, Told, canonical};
 use crate::wire::fields::Fields;
+use crate::wire::known_fields::{KnownField, KnownFields};
 
 /// A set of headers that one kind of gateway writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// The header with the method.
-    pub method: Option<&'static str>,
+    pub method: Option<KnownField>,
     /// The header with the scheme.
-    pub scheme: Option<&'static str>,
+    pub scheme: Option<KnownField>,
     /// The header with the host.
-    pub host: Option<&'static str>,
+    pub host: Option<KnownField>,
     /// The header with path and query, or with the whole address.
-    pub target: Option<&'static str>,
+    pub target: Option<KnownField>,
     /// True where the gateway tells `!` for a byte of the path that is not UTF-8, and forwards the
     /// byte. Then `!` says nothing.
     pub is_lossy: bool,
-    /// The headers of all other families that are none of this one. Nearly no request has one.
-    pub others: &'static [&'static str],
 }
 
 /// The headers that an operator configures in nginx and HAProxy.
 pub const ORIGINAL: Family = Family {
-    method: Some("x-original-method"),
-    scheme: Some("x-original-proto"),
-    host: Some("x-original-host"),
-    target: Some("x-original-uri"),
+    method: Some(KnownField::of("x-original-method")),
+    scheme: Some(KnownField::of("x-original-proto")),
+    host: Some(KnownField::of("x-original-host")),
+    target: Some(KnownField::of("x-original-uri")),
     is_lossy: false,
-    others: &[
-        "x-forwarded-method",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-uri",
-        "x-original-url",
-    ],
 };
 
 /// The headers of Traefik and Caddy.
 pub const FORWARDED: Family = Family {
-    method: Some("x-forwarded-method"),
-    scheme: Some("x-forwarded-proto"),
-    host: Some("x-forwarded-host"),
-    target: Some("x-forwarded-uri"),
+    method: Some(KnownField::of("x-forwarded-method")),
+    scheme: Some(KnownField::of("x-forwarded-proto")),
+    host: Some(KnownField::of("x-forwarded-host")),
+    target: Some(KnownField::of("x-forwarded-uri")),
     is_lossy: false,
-    others: &[
-        "x-original-method",
-        "x-original-proto",
-        "x-original-host",
-        "x-original-uri",
-        "x-original-url",
-    ],
 };
 
 /// The headers of ingress-nginx: the whole address in one.
 pub const INGRESS: Family = Family {
-    method: Some("x-original-method"),
+    method: Some(KnownField::of("x-original-method")),
     scheme: None,
     host: None,
-    target: Some("x-original-url"),
+    target: Some(KnownField::of("x-original-url")),
     is_lossy: false,
-    others: &[
-        "x-original-proto",
-        "x-original-host",
-        "x-original-uri",
-        "x-forwarded-method",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-uri",
-    ],
 };
 
 /// The one header of Envoy. Method, host and path are those of its own request.
 pub const ENVOY: Family = Family {
     method: None,
-    scheme: Some("x-forwarded-proto"),
+    scheme: Some(KnownField::of("x-forwarded-proto")),
     host: None,
     target: None,
     is_lossy: true,
-    others: &[
-        "x-original-method",
-        "x-original-proto",
-        "x-original-host",
-        "x-original-uri",
-        "x-forwarded-method",
-        "x-forwarded-host",
-        "x-forwarded-uri",
-        "x-original-url",
-    ],
 };
+
+/// The headers of all families. Nearly no request has one of another family than its own.
+const ALL: KnownFields = KnownFields::of(&[
+    KnownField::of("x-original-method"),
+    KnownField::of("x-original-proto"),
+    KnownField::of("x-original-host"),
+    KnownField::of("x-original-uri"),
+    KnownField::of("x-original-url"),
+    KnownField::of("x-forwarded-method"),
+    KnownField::of("x-forwarded-proto"),
+    KnownField::of("x-forwarded-host"),
+    KnownField::of("x-forwarded-uri"),
+]);
 
 /// The places at which all those names have their dashes.
 const DASHES: [usize; 3] = [1, 10, 11];
+/// The lengths that they have.
+const LENGTHS: RangeInclusive<usize> = 14..=18;
 
 /// The families whose headers must not say otherwise.
 const FAMILIES: [&Family; 3] = [&ORIGINAL, &FORWARDED, &INGRESS];
@@ -115,7 +98,7 @@ impl Family {
         let headers = headers.into();
         refuse_aliases(headers)?;
         let told = self.told(headers, line)?;
-        let has_others = self.others.iter().any(|name| headers.contains(name));
+        let has_others = headers.has_any(ALL.without(self.own()));
         if self.is_lossy && told.target.is_some_and(has_lost_byte) {
             return Err(Refusal::BadByte);
         }
@@ -127,8 +110,8 @@ impl Family {
     }
 
     fn told<'t>(&self, headers: Fields<'t>, line: &Told<'t>) -> Result<Told<'t>, Refusal> {
-        let value = |name: Option<&str>, line| match name {
-            Some(name) => one(headers, name),
+        let value = |field: Option<KnownField>, line| match field {
+            Some(field) => one(headers, field),
             None => Ok(line),
         };
         Ok(Told {
@@ -143,7 +126,7 @@ impl Family {
     /// Checks that the headers of this family, as far as there are any, describe the request that
     /// `told` describes.
     fn check_agreement<'t>(&self, headers: Fields<'t>, told: &Told<'t>) -> Result<(), Refusal> {
-        if !self.names().any(|name| headers.contains(name)) {
+        if !headers.has_any(self.own()) {
             return Ok(());
         }
         let said = self.told(headers, told)?;
@@ -159,26 +142,33 @@ impl Family {
     }
 
     /// The headers that describe the request itself.
-    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [self.method, self.scheme, self.host, self.target].into_iter().flatten()
+    fn own(&self) -> KnownFields {
+        let field = |field: Option<KnownField>| match field {
+            Some(field) => KnownFields::of(&[field]),
+            None => KnownFields::default(),
+        };
+        let [method, scheme, host, target] =
+            [self.method, self.scheme, self.host, self.target].map(field);
+        method.and(scheme).and(host).and(target)
     }
 }
 
 /// Refuses the name of such a header with an underscore for a dash: many applications, and nginx's
 /// own variables, take one for the other.
 fn refuse_aliases(headers: Fields<'_>) -> Result<(), Refusal> {
-    let describes = |name: &str| {
-        let mut names = FAMILIES.into_iter().flat_map(Family::names);
-        names.any(|own| own.eq_ignore_ascii_case(name))
+    let describes = |name: &str| ALL.iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    let may_be = |name: &str| {
+        let is_underscore = |at: usize| name.as_bytes().get(at) == Some(&b'_');
+        LENGTHS.contains(&name.len()) && DASHES.into_iter().any(is_underscore)
     };
-    let may_be = |name: &str| DASHES.iter().any(|at| name.as_bytes().get(*at) == Some(&b'_'));
     let is_alias = |name: &str| may_be(name) && describes(&name.replace('_', "-"));
     if headers.names().any(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
 }
 
 /// The value of a header that may come once. An empty one tells nothing.
-fn one<'t>(headers: Fields<'t>, name: &str) -> Result<Option<&'t str>, Refusal> {
-    let Some(line) = headers.one(name).map_err(|_| Refusal::Duplicate)? else { return Ok(None) };
+fn one(headers: Fields<'_>, field: KnownField) -> Result<Option<&str>, Refusal> {
+    let line = headers.known_once(field).map_err(|_| Refusal::Duplicate)?;
+    let Some(line) = line else { return Ok(None) };
     let text = line.to_str().ok_or(Refusal::BadByte)?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
@@ -197,21 +187,17 @@ fn no_list(text: Option<&str>) -> Result<Option<&str>, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
-    fn each_family_knows_the_headers_of_all_others() {
-        for own in [&ORIGINAL, &FORWARDED, &INGRESS, &ENVOY] {
-            let all = FAMILIES.into_iter().flat_map(Family::names);
-            let others = all.filter(|name| !own.names().any(|own| own == *name));
-            let listed: BTreeSet<_> = own.others.iter().copied().collect();
-            assert_eq!(listed, others.collect(), "{own:?}");
-        }
-        for name in FAMILIES.into_iter().flat_map(Family::names) {
+    fn all_families_are_among_the_headers_and_an_alias_is_told_by_places_and_length() {
+        let own = [&ORIGINAL, &FORWARDED, &INGRESS, &ENVOY].map(Family::own);
+        let of_families = own.into_iter().fold(KnownFields::default(), KnownFields::and);
+        assert_eq!(of_families, ALL);
+        for name in ALL.iter().map(KnownField::name) {
             let dashes: Vec<_> = name.match_indices('-').map(|(at, _)| at).collect();
             assert!(dashes.iter().all(|at| DASHES.contains(at)), "{name}");
+            assert!(LENGTHS.contains(&name.len()), "{name}");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
 
-use crate::wire::fields::MAX_FIELDS;
+use crate::wire::fields::{FieldList, Fields, MAX_FIELDS, Repeated};
+use crate::wire::known_fields::{KnownField, KnownFields};
 
 /// The bytes of a target; more are hyper's.
 const MAX_TARGET: usize = 8 << 10;
@@ -32,7 +33,7 @@ pub(super) enum Next<'b> {
 pub(super) struct Head<'b> {
     pub(super) method: &'b str,
     pub(super) target: &'b str,
-    pub(super) fields: &'b [Header<'b>],
+    pub(super) fields: FieldList<'b>,
     /// The bytes of the head, with the empty line.
     pub(super) length: usize,
 }
@@ -49,8 +50,9 @@ pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut FieldBuffer<'b>) -> Next
             else {
                 return Next::Unusual;
             };
-            let fields: &'b [Header<'b>] = request.headers;
-            if method == "CONNECT" || !is_plain_target(target) || !have_no_body(fields) {
+            let Some(fields) = FieldList::new(request.headers) else { return Next::Unusual };
+            let is_bodiless = have_no_body(Fields::List(&fields));
+            if method == "CONNECT" || !is_plain_target(target) || !is_bodiless {
                 return Next::Unusual;
             }
             Next::Head(Head { method, target, fields, length })
@@ -79,26 +81,25 @@ const IS_PLAIN: [bool; 256] = {
     is_plain
 };
 
+/// The fields that say something of a body or of another protocol, if they are there.
+const UNUSUAL: KnownFields = KnownFields::of(&[
+    KnownField::of("transfer-encoding"),
+    KnownField::of("te"),
+    KnownField::of("trailer"),
+    KnownField::of("expect"),
+    KnownField::of("upgrade"),
+]);
+const CONNECTION: KnownField = KnownField::of("connection");
+const CONTENT_LENGTH: KnownField = KnownField::of("content-length");
+
 /// Returns whether nothing is said of a body, of the connection or of another protocol, but for what says nothing: a
 /// `Content-Length: 0` and a `Connection: keep-alive` (RFC 9112, sections 6 and 9).
-fn have_no_body(fields: &[Header<'_>]) -> bool {
-    let (mut lengths, mut connections) = (0, 0);
-    fields.iter().all(|Header { name, value }| {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        match name.len() {
-            2 => !is("te"),
-            6 => !is("expect"),
-            7 => !is("upgrade") && !is("trailer"),
-            10 if is("connection") => {
-                connections += 1;
-                connections == 1 && value.eq_ignore_ascii_case(b"keep-alive")
-            }
-            14 if is("content-length") => {
-                lengths += 1;
-                lengths == 1 && *value == b"0"
-            }
-            17 => !is("transfer-encoding"),
-            _ => true,
-        }
-    })
+fn have_no_body(fields: Fields<'_>) -> bool {
+    let says = |field, is_nothing: fn(&[u8]) -> bool| match fields.known_once(field) {
+        Ok(value) => !value.is_none_or(|value| is_nothing(value.as_bytes())),
+        Err(Repeated) => true,
+    };
+    !fields.has_any(UNUSUAL)
+        && !says(CONNECTION, |value| value.eq_ignore_ascii_case(b"keep-alive"))
+        && !says(CONTENT_LENGTH, |value| value == b"0")
 }

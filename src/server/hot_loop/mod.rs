@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::connection_registry::ConnectionState;
 use super::stream::Stream;
 use crate::wire::connection::Connection;
-use crate::wire::fields::{FieldList, Fields};
+use crate::wire::fields::Fields;
 use crate::wire::request_head::RequestHead;
 use framing::{FieldBuffer, Head, Next};
 
@@ -128,9 +128,8 @@ impl Buffers {
                 Next::Unusual => break Step::HandOver,
                 Next::Head(head) => head,
             };
-            let Some(list) = FieldList::new(head.fields) else { break Step::HandOver };
-            let Head { method, target, length, .. } = head;
-            let fields = Fields::List(&list);
+            let Head { method, target, fields, length } = &head;
+            let fields = Fields::List(fields);
             let head = RequestHead { method, target, authority: None, fields };
             if state.is_draining() {
                 // Hyper says that its answer is the last.

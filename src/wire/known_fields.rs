@@ -1,0 +1,139 @@
+//! The names of fields that are looked for in every request: each has a number, so that a head is read once and asked often.
+
+/// The names, in lower case.
+const NAMES: [&str; 20] = [
+    "authorization",
+    "host",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-original-method",
+    "x-original-proto",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-forwarded-method",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-uri",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "expect",
+    "upgrade",
+];
+
+/// The number of the names.
+pub(super) const COUNT: usize = NAMES.len();
+
+/// One of the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownField(u8);
+
+impl KnownField {
+    /// The field of this name.
+    ///
+    /// # Panics
+    /// It is none of the names; in a constant the compiler says so.
+    pub const fn of(name: &str) -> Self {
+        let mut number = 0;
+        while number < COUNT {
+            if is_same(NAMES[number], name) {
+                return Self(number as u8);
+            }
+            number += 1;
+        }
+        panic!("the name is not among those that are looked for in every request");
+    }
+
+    /// Its name, in lower case.
+    pub const fn name(self) -> &'static str {
+        NAMES[self.0 as usize]
+    }
+
+    /// Its number, below [`COUNT`].
+    pub(super) const fn number(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The one field that may have a name with this tag.
+    pub(super) fn with_tag(tag: u8) -> Option<Self> {
+        BY_TAG[usize::from(tag)]
+    }
+}
+
+/// A set of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownFields(u32);
+
+impl KnownFields {
+    /// The set of these.
+    pub const fn of(fields: &[KnownField]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < fields.len() {
+            set |= 1 << fields[at].0;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Those of this set that are not in the other one.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Those of both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether both sets have one in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(super) fn insert(&mut self, field: KnownField) {
+        self.0 |= 1 << field.0;
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = KnownField> {
+        (0..COUNT as u8).map(KnownField).filter(move |field| self.meets(Self::of(&[*field])))
+    }
+}
+
+/// A byte for a name, the same in whatever case: most names are told apart by it, and all known ones.
+pub(super) const fn tag(name: &str) -> u8 {
+    let bytes = name.as_bytes();
+    let (first, last) = match bytes {
+        [] => (0, 0),
+        [first, ..] => (*first | 0x20, bytes[bytes.len() - 1] | 0x20),
+    };
+    (bytes.len() as u8).wrapping_add(first).wrapping_add(last.wrapping_mul(3))
+}
+
+const BY_TAG: [Option<KnownField>; 256] = {
+    let (mut by_tag, mut number) = ([None; 256], 0);
+    while number < COUNT {
+        let place = &mut by_tag[tag(NAMES[number]) as usize];
+        assert!(place.is_none(), "two names have one tag");
+        *place = Some(KnownField(number as u8));
+        number += 1;
+    }
+    by_tag
+};
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other, mut at) = (one.as_bytes(), other.as_bytes(), 0);
+    if one.len() != other.len() {
+        return false;
+    }
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
