@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use super::known_fields::{COUNT, KnownField, KnownFields, tag};
+use super::known_fields::{COUNT, KnownField, KnownFields};
 
 /// The most fields of a list.
 pub const MAX_FIELDS: usize = 64;
@@ -21,9 +21,7 @@ pub enum Fields<'r> {
 #[derive(Debug)]
 pub struct FieldList<'r> {
     fields: &'r [httparse::Header<'r>],
-    /// A byte of each name, eight in a word: so that most names are told apart by a few steps.
-    tags: [u64; MAX_FIELDS / 8],
-    /// The place of each known field, where it is [`present`](Self::present): the first one.
+    /// The place of each known field that is there: the first one.
     places: [u8; COUNT],
     present: KnownFields,
     /// The known fields that came several times.
@@ -33,23 +31,21 @@ pub struct FieldList<'r> {
 impl<'r> FieldList<'r> {
     /// A list of these fields; `None` where there are too many.
     pub fn new(fields: &'r [httparse::Header<'r>]) -> Option<Self> {
-        let (mut tags, mut places) = ([0; MAX_FIELDS / 8], [0; COUNT]);
+        if fields.len() > MAX_FIELDS {
+            return None;
+        }
+        let mut places = [0; COUNT];
         let (mut present, mut repeated) = (KnownFields::default(), KnownFields::default());
         for (at, field) in (0_u8..).zip(fields) {
-            let tag = tag(field.name);
-            *tags.get_mut(usize::from(at / 8))? |= u64::from(tag) << (at % 8 * 8);
-            if let Some(known) = KnownField::with_tag(tag)
-                && is_same_name(field.name, known.name())
-            {
-                if present.meets(KnownFields::of(&[known])) {
-                    repeated.insert(known);
-                } else {
-                    present.insert(known);
-                    places[known.number()] = at;
-                }
+            let Some(known) = KnownField::named(field.name) else { continue };
+            if present.meets(KnownFields::of(&[known])) {
+                repeated.insert(known);
+            } else {
+                present.insert(known);
+                places[known.number()] = at;
             }
         }
-        Some(Self { fields, tags, places, present, repeated })
+        Some(Self { fields, places, present, repeated })
     }
 
     /// The first value of a known field.
@@ -62,87 +58,14 @@ impl<'r> FieldList<'r> {
         self.fields.get(at).map(|field| FieldValue(field.value))
     }
 
-    /// The places of the fields of this name, in order.
-    fn places<'l>(&'l self, name: &'l str) -> Places<'l, 'r> {
-        Places {
-            list: self,
-            name,
-            pattern: u64::from(tag(name)) * EACH_BYTE,
-            next_word: 0,
-            same: 0,
-        }
+    /// The values of the fields of this name, in order.
+    fn named<'n>(
+        &self,
+        name: &'n str,
+    ) -> impl DoubleEndedIterator<Item = FieldValue<'r>> + use<'r, 'n> {
+        let is_it = move |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        self.fields.iter().filter(is_it).map(|field| FieldValue(field.value))
     }
-}
-
-/// The places of the fields of one name.
-struct Places<'l, 'r> {
-    list: &'l FieldList<'r>,
-    name: &'l str,
-    pattern: u64,
-    next_word: usize,
-    /// The highest bit of each byte in the word before the next that may be the tag of the name.
-    same: u64,
-}
-
-impl Iterator for Places<'_, '_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        loop {
-            while self.same == 0 {
-                if self.next_word * 8 >= self.list.fields.len() {
-                    return None;
-                }
-                // The lowest bit that is set marks a byte that is the same; others may mark one that is not.
-                let differing = self.list.tags[self.next_word] ^ self.pattern;
-                self.same = differing.wrapping_sub(EACH_BYTE) & !differing & (EACH_BYTE << 7);
-                self.next_word += 1;
-            }
-            let place = self.next_word * 8 - 8 + self.same.trailing_zeros() as usize / 8;
-            self.same &= self.same - 1;
-            let is_it = |field: &httparse::Header<'_>| is_same_name(field.name, self.name);
-            if self.list.fields.get(place).is_some_and(is_it) {
-                return Some(place);
-            }
-        }
-    }
-}
-
-/// A one in each byte of a word.
-const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
-
-/// Compares two names without regard to case: those of 8 to 16 bytes, as most are, in two words.
-fn is_same_name(one: &str, other: &str) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let ends = |name: &'_ str| {
-        let bytes = name.as_bytes();
-        bytes.first_chunk().copied().zip(bytes.last_chunk().copied()).filter(|_| bytes.len() <= 16)
-    };
-    match (ends(one), ends(other)) {
-        (Some((a, b)), Some((c, d))) => is_same_word(a, c) && is_same_word(b, d),
-        _ => one.eq_ignore_ascii_case(other),
-    }
-}
-
-/// Compares eight bytes without regard to case.
-fn is_same_word(one: [u8; 8], other: [u8; 8]) -> bool {
-    const CASE: u64 = EACH_BYTE * 0x20;
-    let (a, b) = (u64::from_le_bytes(one), u64::from_le_bytes(other));
-    let differing = a ^ b;
-    if differing & !CASE != 0 {
-        return false;
-    }
-    if a & (EACH_BYTE << 7) != 0 {
-        return one.eq_ignore_ascii_case(&other);
-    }
-    // Letters alone have a case: the highest bit of a byte says that it is one.
-    let small = a | CASE;
-    let above = small + EACH_BYTE * (0x80 - u64::from(b'a'));
-    let beyond = small + EACH_BYTE * (0x80 - u64::from(b'z') - 1);
-    let letters = above & !beyond & (EACH_BYTE << 7);
-    differing << 2 & !letters == 0
 }
 
 /// The value of a field, without the white space around it.
@@ -214,7 +137,7 @@ impl<'r> Fields<'r> {
     pub fn get(self, name: &str) -> Option<FieldValue<'r>> {
         match self {
             Self::Map(map) => map.get(name).map(FieldValue::from),
-            Self::List(list) => list.get(list.places(name).next()?),
+            Self::List(list) => list.named(name).next(),
         }
     }
 
@@ -229,8 +152,8 @@ impl<'r> Fields<'r> {
                 (values.next().map(FieldValue::from), values.next().is_some())
             }
             Self::List(list) => {
-                let mut places = list.places(name);
-                (places.next().and_then(|place| list.get(place)), places.next().is_some())
+                let mut values = list.named(name);
+                (values.next(), values.next().is_some())
             }
         };
         if has_more { Err(Repeated) } else { Ok(first) }
@@ -242,12 +165,10 @@ impl<'r> Fields<'r> {
         name: &'n str,
     ) -> impl DoubleEndedIterator<Item = FieldValue<'r>> + use<'r, 'n> {
         let (of_map, of_list) = match self {
-            Self::Map(map) => (Some(map.get_all(name).into_iter().map(FieldValue::from)), &[][..]),
-            Self::List(list) => (None, list.fields),
+            Self::Map(map) => (Some(map.get_all(name).into_iter().map(FieldValue::from)), None),
+            Self::List(list) => (None, Some(list.named(name))),
         };
-        let is_it = move |field: &&httparse::Header<'_>| is_same_name(field.name, name);
-        let of_list = of_list.iter().filter(is_it).map(|field| FieldValue(field.value));
-        of_map.into_iter().flatten().chain(of_list)
+        of_map.into_iter().flatten().chain(of_list.into_iter().flatten())
     }
 
     /// Returns whether the field `name` is there.
@@ -261,6 +182,14 @@ impl<'r> Fields<'r> {
     /// The names of the fields, in whatever case; a name may come several times.
     pub fn names(self) -> impl Iterator<Item = &'r str> {
         self.iter().map(|(name, _)| name)
+    }
+
+    /// Returns whether one of the names is such a one. Quicker than a search in [`names`](Self::names).
+    pub fn any_name(self, is_it: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Map(map) => map.keys().any(|name| is_it(name.as_str())),
+            Self::List(list) => list.fields.iter().any(|field| is_it(field.name)),
+        }
     }
 
     /// All fields.
@@ -325,6 +254,8 @@ mod tests {
             assert_eq!((fields.one("cookie"), fields.one("host")), (Err(Repeated), Ok(None)));
             assert!(fields.contains("authorization") && !fields.contains("host"));
             assert_eq!((fields.iter().count(), fields.names().count()), (4, 4));
+            assert!(fields.any_name(|name| name.ends_with("odd") || name.ends_with("Odd")));
+            assert!(!fields.any_name(str::is_empty));
             let [host, authorization] = ["host", "authorization"].map(KnownField::of);
             assert_eq!(fields.known(authorization), fields.get("authorization"));
             assert_eq!(fields.known_once(authorization), fields.one("authorization"));
@@ -369,19 +300,6 @@ mod tests {
                     prop_assert_eq!(fields.known(known), list.get(field));
                     prop_assert_eq!(fields.known_once(known), list.one(field));
                     prop_assert_eq!(fields.has_any(KnownFields::of(&[known])), list.contains(field));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn words_are_compared_as_by_the_standard_library() {
-        for one in 0..=u8::MAX {
-            for other in 0..=u8::MAX {
-                for at in [0, 3, 7] {
-                    let (mut a, mut b) = (*b"x-Abc_09", *b"X-abC_09");
-                    (a[at], b[at]) = (one, other);
-                    assert_eq!(is_same_word(a, b), a.eq_ignore_ascii_case(&b), "{a:?} {b:?}");
                 }
             }
         }

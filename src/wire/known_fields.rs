@@ -57,9 +57,26 @@ impl KnownField {
         self.0 as usize
     }
 
-    /// The one field that may have a name with this tag.
-    pub(super) fn with_tag(tag: u8) -> Option<Self> {
-        BY_TAG[usize::from(tag)]
+    /// The field of this name, in whatever case: a few steps, for whatever name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        BY_TAG[usize::from(tag(name))].filter(|field| is_name_of(name, field.name()))
+    }
+}
+
+/// Compares the name of a field with one of ours, which has letters and dashes alone. No name of a field has a byte that
+/// differs from a dash in the bit that makes a letter small (RFC 9110, section 5.6.2).
+fn is_name_of(name: &str, ours: &str) -> bool {
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    if name.len() != ours.len() {
+        return false;
+    }
+    let ends = |name: &str| {
+        let ends = name.as_bytes().first_chunk().zip(name.as_bytes().last_chunk());
+        ends.map(|(first, last)| (u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
+    };
+    match ends(name).zip(ends(ours)) {
+        Some(((a, b), (c, d))) if name.len() <= 16 => a | SMALL == c && b | SMALL == d,
+        _ => name.eq_ignore_ascii_case(ours),
     }
 }
 
@@ -103,8 +120,8 @@ impl KnownFields {
     }
 }
 
-/// A byte for a name, the same in whatever case: most names are told apart by it, and all known ones.
-pub(super) const fn tag(name: &str) -> u8 {
+/// A byte for a name, the same in whatever case, by which all known ones are told apart.
+const fn tag(name: &str) -> u8 {
     let bytes = name.as_bytes();
     let (first, last) = match bytes {
         [] => (0, 0),
@@ -136,4 +153,32 @@ const fn is_same(one: &str, other: &str) -> bool {
         at += 1;
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_known_in_whatever_case_and_no_other() {
+        let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let token: Vec<u8> = (0..=u8::MAX).filter(in_name).collect();
+        for (number, name) in NAMES.into_iter().enumerate() {
+            let of_name = |name: &str| KnownField::named(name).map(KnownField::number);
+            assert_eq!(KnownField::of(name).name(), name);
+            assert_eq!(of_name(name), Some(number));
+            assert_eq!(of_name(&name.to_ascii_uppercase()), Some(number));
+            for at in 0..name.len() {
+                for byte in &token {
+                    let mut other = name.as_bytes().to_vec();
+                    other[at] = *byte;
+                    let other = String::from_utf8(other).expect("ASCII");
+                    let same = NAMES.iter().position(|it| it.eq_ignore_ascii_case(&other));
+                    assert_eq!(of_name(&other), same, "{other}");
+                }
+            }
+            assert_eq!(of_name(&format!("{name}x")), None);
+        }
+        assert_eq!(KnownField::named(""), None);
+    }
 }

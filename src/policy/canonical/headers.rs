@@ -162,7 +162,7 @@ fn refuse_aliases(headers: Fields<'_>) -> Result<(), Refusal> {
         LENGTHS.contains(&name.len()) && DASHES.into_iter().any(is_underscore)
     };
     let is_alias = |name: &str| may_be(name) && describes(&name.replace('_', "-"));
-    if headers.names().any(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
+    if headers.any_name(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
 }
 
 /// The value of a header that may come once. An empty one tells nothing.
