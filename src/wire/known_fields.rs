@@ -38,9 +38,9 @@ impl KnownField {
     /// It is none of the names; in a constant the compiler says so.
     pub const fn of(name: &str) -> Self {
         let mut number = 0;
-        while number < COUNT {
-            if is_same(NAMES[number], name) {
-                return Self(number as u8);
+        while (number as usize) < COUNT {
+            if is_same(NAMES[number as usize], name) {
+                return Self(number);
             }
             number += 1;
         }
@@ -59,7 +59,7 @@ impl KnownField {
 
     /// The field of this name, in whatever case: a few steps, for whatever name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        BY_TAG[usize::from(tag(name))].filter(|field| is_name_of(name, field.name()))
+        BY_TAG[tag(name)].filter(|field| is_name_of(name, field.name()))
     }
 }
 
@@ -116,26 +116,27 @@ impl KnownFields {
 
     /// All of them.
     pub fn iter(self) -> impl Iterator<Item = KnownField> {
-        (0..COUNT as u8).map(KnownField).filter(move |field| self.meets(Self::of(&[*field])))
+        let all = (0..).map(KnownField).take(COUNT);
+        all.filter(move |field| self.meets(Self::of(&[*field])))
     }
 }
 
-/// A byte for a name, the same in whatever case, by which all known ones are told apart.
-const fn tag(name: &str) -> u8 {
-    let bytes = name.as_bytes();
-    let (first, last) = match bytes {
+/// A number for a name, the same in whatever case, by which all known ones are told apart.
+const fn tag(name: &str) -> usize {
+    let (first, last) = match name.as_bytes() {
         [] => (0, 0),
-        [first, ..] => (*first | 0x20, bytes[bytes.len() - 1] | 0x20),
+        [one] => (*one, *one),
+        [first, .., last] => (*first, *last),
     };
-    (bytes.len() as u8).wrapping_add(first).wrapping_add(last.wrapping_mul(3))
+    (name.len() + (first | 0x20) as usize + 3 * (last | 0x20) as usize) % 256
 }
 
 const BY_TAG: [Option<KnownField>; 256] = {
     let (mut by_tag, mut number) = ([None; 256], 0);
-    while number < COUNT {
-        let place = &mut by_tag[tag(NAMES[number]) as usize];
+    while (number as usize) < COUNT {
+        let place = &mut by_tag[tag(NAMES[number as usize])];
         assert!(place.is_none(), "two names have one tag");
-        *place = Some(KnownField(number as u8));
+        *place = Some(KnownField(number));
         number += 1;
     }
     by_tag

@@ -24,9 +24,9 @@ pub(super) enum Basis {
     /// The record of a handle, which was read at this epoch.
     Handle(TokenEpoch),
     /// An API key and its user, as the accounts had them. Its bounds are compared with every request.
-    ApiKey(KeyBounds),
+    ApiKey(Box<KeyBounds>),
     /// A password that was checked, and its user, as the accounts had him.
-    Password(PasswordEvidence),
+    Password(Box<PasswordEvidence>),
     /// What its issuer said when it was asked.
     Introspection,
     /// A ticket, which was taken. It is never cached.

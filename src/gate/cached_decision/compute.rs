@@ -111,7 +111,7 @@ impl DecisionCache {
             }
             (CredentialKind::ApiKey, _, Some(keys)) => {
                 let (found, bounds) = keys.verify(text, is_known).await?;
-                (same_or_new(known, found), Basis::ApiKey(bounds))
+                (same_or_new(known, found), Basis::ApiKey(bounds.into()))
             }
             _ => match known {
                 Some(known) => (known, Basis::Token),
@@ -150,7 +150,7 @@ impl DecisionCache {
             self.cache.invalidate(key);
         }
         let (found, evidence) = basic.verify(credentials, client).await?;
-        Ok((Arc::new(found), Basis::Password(evidence)))
+        Ok((Arc::new(found), Basis::Password(evidence.into())))
     }
 
     /// Decides about a ticket. It is used up, so that it is good for no other request, unless this is

@@ -147,7 +147,7 @@ impl CachedDecision {
 
     /// Returns whether the other one is this one, and not only like it.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        std::ptr::eq::<Parts>(&**self, &**other)
+        self.0.as_ptr() == other.0.as_ptr()
     }
 }
 

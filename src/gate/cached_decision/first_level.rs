@@ -86,7 +86,8 @@ impl<D: Clone> FirstLevel<D> {
 
     /// The turn that it is; turns come again after many.
     fn turn(&self) -> u16 {
-        (self.filled.load(Ordering::Relaxed) >> self.turn_exponent) as u16
+        let turn = self.filled.load(Ordering::Relaxed) >> self.turn_exponent;
+        u16::try_from(turn % (1 << 16)).unwrap_or_default()
     }
 
     /// The bytes of the table itself.

@@ -27,7 +27,7 @@ fn every_byte_of_a_credential_makes_its_fingerprint_and_so_does_the_key() {
     insert(&table, "one.token", "alice");
     assert_eq!(found(&table, "one.token"), Some("alice"));
     let long = "t".repeat(9_000);
-    let mut texts = HashSet::from(["".to_owned(), "one.token".to_owned(), long.clone()]);
+    let mut texts = HashSet::from([String::new(), "one.token".to_owned(), long.clone()]);
     for text in ["one.token", &long] {
         for at in 0..text.len() {
             texts.insert(format!("{}x{}", &text[..at], &text[at + 1..]));
