@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 
 pub(super) use compute::session_of;
@@ -107,8 +107,8 @@ pub struct DecisionCache {
     /// The decisions that were asked for more than once; without randomness there are none.
     first_level: Option<Arc<FirstLevel<CachedDecision>>>,
     cache: Cache<CacheKey, CachedDecision>,
-    /// The names of all headers of an answer, in order.
-    header_names: Arc<[HeaderName]>,
+    /// The headers of an answer, in order, but with other values.
+    header_names: Arc<HeaderMap>,
     single_flight: SingleFlight<CacheKey, Outcome>,
     metrics: GateMetrics,
 }
@@ -167,7 +167,7 @@ impl DecisionCache {
     }
 
     fn with_header_names(self) -> Self {
-        let header_names = self.headers_of_nobody().keys().cloned().collect();
+        let header_names = Arc::new(self.headers_of_nobody());
         Self { header_names, ..self }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use triomphe::ThinArc;
 
 use super::CacheKey;
@@ -47,8 +47,8 @@ pub struct Parts {
     pub session: Option<Box<Session>>,
     /// Its places in both levels of the cache, if it may come into the first one.
     pub(super) places: Option<Places>,
-    /// The names of the lines.
-    header_names: Arc<[HeaderName]>,
+    /// The names of the lines, with other values: what a map of them is made from.
+    names: Arc<HeaderMap>,
     /// An estimate of the bytes that it takes in the cache.
     pub(super) memory_size: u32,
 }
@@ -88,10 +88,9 @@ pub(super) struct NewDecision {
 
 impl NewDecision {
     /// The decision, with these headers in its answer; most have these names.
-    pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<[HeaderName]>) -> CachedDecision {
-        let is_usual = headers.keys().eq(usual.iter());
-        let header_names =
-            if is_usual { Arc::clone(usual) } else { headers.keys().cloned().collect() };
+    pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<HeaderMap>) -> CachedDecision {
+        let is_usual = headers.keys().eq(usual.keys());
+        let names = if is_usual { Arc::clone(usual) } else { Arc::new(headers.clone()) };
         let Self { token, session, read, basis, is_bound, signed, places } = self;
         let lines = http1::lines(headers);
         let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
@@ -106,7 +105,7 @@ impl NewDecision {
             token,
             session: session.map(Box::new),
             places,
-            header_names,
+            names,
             memory_size,
         };
         CachedDecision(ThinArc::from_header_and_slice(parts, &lines))
@@ -123,16 +122,14 @@ impl CachedDecision {
     /// The same as a map. Its values are parts of the block.
     pub fn headers(&self) -> HeaderMap {
         let mut rest = Bytes::from_owner(self.clone());
-        let mut headers = HeaderMap::with_capacity(self.header_names.len());
-        for name in &*self.header_names {
-            let mut value = rest.split_off(name.as_str().len() + ": ".len());
+        let mut headers = (*self.names).clone();
+        for (name, value) in &mut headers {
+            rest.advance(name.as_str().len() + ": ".len());
             // No value holds the end of a line.
-            let end = value.iter().position(|byte| *byte == b'\r').unwrap_or(value.len());
-            rest = value.split_off(end);
+            let end = rest.iter().position(|byte| *byte == b'\r').unwrap_or(rest.len());
+            let found = HeaderValue::from_maybe_shared(rest.split_to(end));
+            *value = found.unwrap_or(HeaderValue::from_static(""));
             rest.advance("\r\n".len());
-            let value =
-                HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""));
-            headers.append(name.clone(), value);
         }
         headers
     }

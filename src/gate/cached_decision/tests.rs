@@ -309,8 +309,7 @@ async fn the_headers_of_an_answer_are_the_same_as_lines_and_as_a_map() {
     let decision = fixture.decisions.decide(&token, &Origin::of_connection(0)).await.unwrap();
     let headers = decision.headers();
     assert_eq!(crate::wire::http1::lines(&headers), decision.lines());
-    let names: Vec<_> = headers.keys().cloned().collect();
-    assert_eq!(names, *fixture.decisions.header_names);
+    assert!(headers.keys().eq(fixture.decisions.header_names.keys()));
     for (name, value) in [
         ("x-auth-user", "a: b%C3%A9%2C %25"),
         ("x-auth-username", ""),

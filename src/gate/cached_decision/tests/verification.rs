@@ -104,7 +104,7 @@ async fn clients_behind_one_connection_are_told_apart() {
 
 fn headers_of(client: &str) -> HeaderMap {
     let value = HeaderValue::from_str(client).unwrap();
-    HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), value)])
+    HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), value)])
 }
 
 #[tokio::test]
