@@ -6,8 +6,9 @@ use super::basis::Basis;
 use crate::session::Session;
 use crate::token::Verified;
 
-/// The bytes that every entry takes: the cache's own records and ours.
-const ENTRY_BYTES: usize = 1_536;
+/// The bytes that every entry takes: the cache's own records and ours. With it the estimate is what a process grew by with
+/// 20,000 tokens of ten claims, each with a session: 3,460 bytes for one.
+const ENTRY_BYTES: usize = 1_240;
 /// The bytes that a text takes besides its own.
 const TEXT_BYTES: usize = 40;
 /// The bytes that a member of an object takes besides its name and its value: a node of a tree.
