@@ -153,15 +153,21 @@ pub(super) fn locate<'h>(
     let single = cookies.single.as_ref().map(|name| in_cookies(headers, name)).transpose()?;
     let single = single.flatten().map(of(CredentialSource::Cookie));
     let pair = cookies.pair.map(|pair| in_pair(headers, pair)).transpose()?.flatten();
-    let mut found = [in_header, key, single, pair].into_iter().flatten();
-    let first = found.next().ok_or(DenialCode::MissingCredentials)?;
-    // A name with a password is the same as nothing else, whatever it looks like.
-    let is_basic = first.source == CredentialSource::Basic;
-    if found.all(|other| !is_basic && other.credential == first.credential) {
-        Ok(first)
-    } else {
-        Err(DenialCode::SeveralCredentials)
+    let mut first = in_header;
+    for other in [key, single, pair].into_iter().flatten() {
+        match first {
+            None => first = Some(other),
+            // A name with a password is the same as nothing else, whatever it looks like.
+            Some(first)
+                if first.source == CredentialSource::Basic
+                    || first.credential != other.credential =>
+            {
+                return Err(DenialCode::SeveralCredentials);
+            }
+            Some(_) => {}
+        }
     }
+    first.ok_or(DenialCode::MissingCredentials)
 }
 
 /// Returns whether one of the cookies is there that may carry a credential. An empty one carries none.

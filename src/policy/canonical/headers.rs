@@ -158,8 +158,8 @@ impl Family {
 fn refuse_aliases(headers: Fields<'_>) -> Result<(), Refusal> {
     let describes = |name: &str| ALL.iter().any(|field| field.name().eq_ignore_ascii_case(name));
     let may_be = |name: &str| {
-        let is_underscore = |at: usize| name.as_bytes().get(at) == Some(&b'_');
-        LENGTHS.contains(&name.len()) && DASHES.into_iter().any(is_underscore)
+        let has_underscore = |start: &[u8; 12]| DASHES.into_iter().any(|at| start[at] == b'_');
+        LENGTHS.contains(&name.len()) && name.as_bytes().first_chunk().is_some_and(has_underscore)
     };
     let is_alias = |name: &str| may_be(name) && describes(&name.replace('_', "-"));
     if headers.any_name(is_alias) { Err(Refusal::UnderscoreAlias) } else { Ok(()) }
