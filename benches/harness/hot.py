@@ -14,6 +14,7 @@ def contenders(bench):
         ("1 token", {"count": 1}),
         ("64 tokens", {}),
         ("6,000 tokens", {"count": 6_000}),
+        ("6,000 tokens, SESSION_STALENESS=600", {"count": 6_000, "settings": {"SESSION_STALENESS": "600"}}),
         ("100,000 tokens", {"count": 100_000}),
         ("100,000 tokens, SESSION_STALENESS=600", {"count": 100_000, "settings": {"SESSION_STALENESS": "600"}}),
         ("64 tokens, no policy", {"routes": 0}),

@@ -19,8 +19,9 @@ use crate::wire::worker_pool::{Threads, WorkerPool};
 
 /// The most tokens that wait; their copies take MAX_TOKEN_BYTES each, at most.
 const CAPACITY: usize = 1_024;
-/// The longest time from the request to the end of the check.
-const LONGEST_WAIT: Duration = Duration::from_millis(250);
+/// The longest time from the request to the end of the check: also where other processes leave next to no time to these
+/// threads, a new client had rather wait than be refused.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The threads, and what waits for them.
 pub struct VerificationPool {
