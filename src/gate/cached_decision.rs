@@ -56,7 +56,7 @@ use validity::Validity;
 
 /// No answer is kept on its way.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// The table of the first level has this part of the room, one in so many bytes: some four slots for each decision
+/// The table of the first level has this part of the room, one in so many bytes: some seven slots for each decision
 /// that fits into the rest.
 const FIRST_LEVEL_SHARE: u64 = 16;
 /// The number of times that a revocation may overtake an answer before the request is refused.

@@ -35,7 +35,7 @@ pub struct Parts {
     pub(super) read: Option<StoreRead>,
     /// The end of its session, where it has one.
     pub(super) session_expires: Option<UnixTime>,
-    /// What it rests on beside the session.
+    /// The basis that it rests on beside the session.
     pub(super) basis: Basis,
     /// True where the token demands a proof of its sender, or says so in a way that is not understood.
     pub(in crate::gate) is_bound: bool,
@@ -75,7 +75,7 @@ pub(super) struct Places {
     pub(super) second: CacheKey,
 }
 
-/// What a new decision is made of.
+/// The parts that a new decision is made of.
 pub(super) struct NewDecision {
     pub(super) token: Arc<Verified>,
     pub(super) session: Option<Session>,

@@ -320,7 +320,7 @@ async fn the_headers_of_an_answer_are_the_same_as_lines_and_as_a_map() {
     }
 }
 
-/// What is in the first level is in the second one too, so that the bound counts it.
+/// The first level holds nothing that is not in the second one too, so that the bound counts it.
 #[tokio::test]
 async fn what_the_second_level_drops_is_in_the_first_no_more() {
     let fixture = fixture(CacheConfig { bytes: CACHE_BYTES / 8, ..config(STALENESS) });
