@@ -66,7 +66,7 @@ impl GateParts<'_> {
         let decisions = self.with_introspection(self.with_basic(decisions)?, &metrics)?;
         let decisions = self.with_tickets(decisions);
         let config = &self.config.gate;
-        let gate = Gate::new(decisions, config.cookies.clone());
+        let gate = Gate::new(decisions.refreshing_ahead(), config.cookies.clone());
         let gate = gate.with_read_only(config.read_only.clone());
         let gate = if config.admits_anonymous { gate.admitting_anonymous() } else { gate };
         let gate = gate.with_dpop(self.dpop()).with_authorizer(self.authorizer(&metrics)?);

@@ -8,6 +8,8 @@
 //! no answer, its last answer is believed a little longer, as far as the operator allows, and only
 //! where nothing is known to have changed.
 //!
+//! Sessions in use are read again ahead of time, so that hardly a request waits for that.
+//!
 //! Nothing in the cache expires by itself and nothing is ever flushed from it, since both make some
 //! request wait. A decision that is no longer valid is replaced when it is asked for, and is pushed
 //! out when room is needed.
@@ -19,6 +21,7 @@ mod first_level;
 mod key;
 mod kinds;
 mod memory_size;
+mod refresh_ahead;
 mod validity;
 
 use std::net::IpAddr;
@@ -52,6 +55,7 @@ use crate::store::EpochStatus;
 use crate::token::Verifier;
 use basis::Presented;
 use first_level::FirstLevel;
+use refresh_ahead::RefreshAhead;
 use validity::Validity;
 
 /// No answer is kept on its way.
@@ -110,6 +114,7 @@ pub struct DecisionCache {
     /// The headers of an answer, in order, but with other values.
     header_names: Arc<HeaderMap>,
     single_flight: SingleFlight<CacheKey, Outcome>,
+    refresh_ahead: Option<RefreshAhead>,
     metrics: GateMetrics,
 }
 
@@ -161,6 +166,7 @@ impl DecisionCache {
             cache,
             header_names: Arc::default(),
             single_flight: SingleFlight::default(),
+            refresh_ahead: None,
             metrics,
         };
         new.with_header_names()
@@ -213,6 +219,11 @@ impl DecisionCache {
         &self.sessions
     }
 
+    /// The number of decisions that are being made.
+    pub fn in_flight(&self) -> usize {
+        self.single_flight.in_flight()
+    }
+
     /// Returns whether tokens of every issuer could be verified now.
     pub fn has_keys(&self) -> bool {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
@@ -238,6 +249,7 @@ impl DecisionCache {
         {
             self.cache.get(&places.second);
         }
+        self.refresh_if_due(&found.decision, now.at);
         self.metrics.cache(CacheOutcome::Hit);
         Some(found.decision)
     }
@@ -309,6 +321,7 @@ impl DecisionCache {
             && self.validity(&kept, asked) == Validity::Valid
         {
             self.remember(&kept);
+            self.refresh_if_due(&kept, asked.at);
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }

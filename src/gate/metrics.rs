@@ -125,6 +125,8 @@ pub struct GateMetrics {
     rechecks: Counter,
     misses: Counter,
     stale: Counter,
+    /// Sessions that were read again ahead of time.
+    pub(super) refreshes: Counter,
     introspections: Family<IntrospectionLabels, Counter>,
     /// By [`VerificationOutcome`].
     verifications: [Counter; 3],
@@ -157,6 +159,12 @@ impl GateMetrics {
             "Estimated memory of the cache, bounded by CACHE_BYTES",
             cache_bytes.clone(),
         );
+        let refreshes = Counter::default();
+        registry.register(
+            "portcullis_cache_refreshes",
+            "Sessions read again before a request had to wait for it",
+            refreshes.clone(),
+        );
         registry.register(
             "portcullis_introspections",
             "Questions to other issuers about opaque tokens",
@@ -181,6 +189,7 @@ impl GateMetrics {
             rechecks: outcome("recheck"),
             misses: outcome("miss"),
             stale: outcome("stale"),
+            refreshes,
             introspections,
             verifications,
             waiting_verifications,

@@ -71,7 +71,7 @@ use verdict::{Grant, Identity, Verdict};
 /// The judge of requests.
 #[derive(Debug)]
 pub struct Gate {
-    decisions: DecisionCache,
+    decisions: Arc<DecisionCache>,
     cookies: Cookies,
     /// The routes, where the operator has any; replaced as a whole.
     policy: ArcSwapOption<Policy>,
@@ -106,7 +106,8 @@ pub struct Readiness {
 
 impl Gate {
     /// A gate that decides by `decisions`, and looks for credentials also in these cookies.
-    pub fn new(decisions: DecisionCache, cookies: Cookies) -> Self {
+    pub fn new(decisions: impl Into<Arc<DecisionCache>>, cookies: Cookies) -> Self {
+        let decisions = decisions.into();
         let (policy, nobody) = (ArcSwapOption::empty(), Arc::new(decisions.headers_of_nobody()));
         Self {
             decisions,

@@ -39,6 +39,11 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         waiter.outcome.get_or_init(|| work).await.clone()
     }
 
+    /// The number of calls in flight.
+    pub fn in_flight(&self) -> usize {
+        self.lock().len()
+    }
+
     fn enter(&self, key: &K) -> Arc<OnceCell<V>> {
         let mut in_flight = self.lock();
         let new = || Call { outcome: Arc::default(), waiters: 0 };

@@ -25,7 +25,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Filter, Session, SessionId, SessionStore, UserId};
+use super::{
+    Filter, FoundSession, MAX_BATCH, Session, SessionId, SessionKey, SessionStore, UserId,
+};
 use crate::clock::UnixTime;
 use crate::secret::Random;
 use crate::store::StoreError;
@@ -86,6 +88,24 @@ impl MemcachedStore {
     }
 }
 
+/// The session in its two records, if it is of the present generation of its owner.
+fn read((user, id): &SessionKey, records: &[Option<Found>], owner: Option<&Found>) -> FoundSession {
+    let [Some(session), seen] = records else { return Ok(None) };
+    let SessionRecord { session, generation } = SessionRecord::read(id, session)?;
+    if session.user != *user {
+        return Ok(None);
+    }
+    let seen = seen.as_ref().map(|seen| seen.parse::<SeenRecord>(id)).transpose()?;
+    let owner = owner.map(|owner| UserRecord::read(user, owner)).transpose()?;
+    let Some(owner) = owner.filter(|owner| owner.generation.as_ref() == Some(&generation)) else {
+        return Ok(None);
+    };
+    let seen = seen.map(|seen| UnixTime::from_millis(seen.at)).unwrap_or_default();
+    let last_seen = session.last_seen.max(seen);
+    let not_before = UnixTime::from_millis(owner.not_before);
+    Ok(Some(Session { last_seen, not_before, ..session }))
+}
+
 #[async_trait]
 impl SessionStore for MemcachedStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
@@ -97,20 +117,19 @@ impl SessionStore for MemcachedStore {
         added.then_some(()).ok_or_else(|| StoreError::Conflict(session.id.to_string()))
     }
 
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let found = self.memcached.get_many(&[&session_key(id), &seen_key(id)]).await?;
-        let [Some(session), seen] = found.as_slice() else { return Ok(None) };
-        let record = SessionRecord::read(id, session)?;
-        if record.session.user != *user {
-            return Ok(None);
-        }
-        let seen = seen.as_ref().map(|seen| seen.parse::<SeenRecord>(id)).transpose()?;
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
+        let names: Vec<_> =
+            keys.iter().flat_map(|(_, id)| [session_key(id), seen_key(id)]).collect();
+        let records = self.memcached.get_many(&names.iter().collect::<Vec<_>>()).await?;
         // Last: a generation that ended between the two is seen.
-        let Some(owner) = self.owner_of(&record).await? else { return Ok(None) };
-        let seen = seen.map(|seen| UnixTime::from_millis(seen.at)).unwrap_or_default();
-        let last_seen = record.session.last_seen.max(seen);
-        let not_before = UnixTime::from_millis(owner.not_before);
-        Ok(Some(Session { last_seen, not_before, ..record.session }))
+        let names: Vec<_> = keys.iter().map(|(user, _)| user_key(user)).collect();
+        let owners = self.memcached.get_many(&names.iter().collect::<Vec<_>>()).await?;
+        let found = keys.iter().zip(records.chunks_exact(2)).zip(owners);
+        Ok(found.map(|((key, records), owner)| read(key, records, owner.as_ref())).collect())
+    }
+
+    fn max_batch(&self) -> usize {
+        if self.memcached.has_many_servers() { 1 } else { MAX_BATCH }
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Filter, Session, SessionId, SessionStore, UserId};
+use super::{Filter, FoundSession, Session, SessionId, SessionKey, SessionStore, UserId};
 use crate::clock::UnixTime;
 use crate::store::StoreError;
 
@@ -62,10 +62,13 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
         let state = self.state();
-        let found = state.sessions.get(id).filter(|session| session.user == *user);
-        Ok(found.map(|session| state.read(session)))
+        let found = keys.iter().map(|(user, id)| {
+            let found = state.sessions.get(id).filter(|session| session.user == *user);
+            Ok(found.map(|session| state.read(session)))
+        });
+        Ok(found.collect())
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 //! and the clock that is passed in; a store only remembers, it never judges. Every store is a
 //! [`SessionStore`] and passes one contract suite, `tests/it/session_store.rs`.
 
+mod batch_loader;
 mod binding;
 mod device;
 mod id;
@@ -26,4 +27,5 @@ pub use record::{Ended, Session};
 pub use redis::RedisStore;
 pub use sessions::{NotLive, SessionEpoch, SessionPolicy, Sessions};
 pub use sqlite::SqliteStore;
-pub use store::{Filter, InvalidatedRecord, SessionStore};
+use store::MAX_BATCH;
+pub use store::{Filter, FoundSession, InvalidatedRecord, SessionKey, SessionStore};

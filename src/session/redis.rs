@@ -30,9 +30,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Pipeline, RedisResult};
+use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
 
-use super::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId};
+use super::{
+    Filter, FoundSession, InvalidatedRecord, MAX_BATCH, Session, SessionId, SessionKey,
+    SessionStore, UserId,
+};
 use crate::clock::UnixTime;
 use crate::store::redis::{
     BATCH, Call, Connection, LONGEST, MOVE_END, Redis, Scan, Script, about, invoke_all,
@@ -151,29 +154,38 @@ impl RedisStore {
         pipeline.query_async(connection).await
     }
 
-    /// In this order: a not-before that is set in between is seen.
-    async fn lookup(&self, user: &UserId, id: &SessionId) -> RedisResult<Lookup> {
-        let mut connection = self.redis.connection().await?;
+    /// The not-before of each user. On a cluster it is asked for by itself, after the sessions: their keys are in
+    /// other slots.
+    async fn not_before(
+        &self,
+        keys: &[SessionKey],
+        connection: &mut Connection,
+    ) -> RedisResult<Vec<RedisResult<Value>>> {
         let mut pipeline = redis::pipe();
-        pipeline.ignore_errors().hgetall(self.names.session.of(id)).get(self.names.seen.of(id));
-        if !self.redis.is_cluster() {
+        pipeline.ignore_errors();
+        for (user, _) in keys {
             pipeline.get(self.names.not_before.of(user));
-            let (record, seen, not_before) = pipeline.query_async(&mut connection).await?;
-            return Ok(Lookup { record, seen, not_before });
         }
-        let (record, seen) = pipeline.query_async(&mut connection).await?;
-        let mut command = redis::cmd("GET");
-        command.arg(self.names.not_before.of(user));
-        let not_before = command.query_async(&mut connection).await;
-        Ok(Lookup { record, seen, not_before })
+        pipeline.query_async(connection).await
     }
 }
 
-/// The records about a session.
-struct Lookup {
-    record: RedisResult<Hash>,
-    seen: RedisResult<Option<Vec<u8>>>,
-    not_before: RedisResult<Option<Vec<u8>>>,
+/// The session in the answers about its records.
+fn read_answers(
+    (user, id): &SessionKey,
+    record: RedisResult<Value>,
+    seen: RedisResult<Value>,
+    not_before: RedisResult<Value>,
+) -> FoundSession {
+    let text = |value| Option::<Vec<u8>>::from_redis_value(value);
+    let record = record.and_then(|record| Ok(Hash::from_redis_value(record)?));
+    let not_before = not_before.and_then(|time| Ok(text(time)?)).map_err(about(id));
+    let (record, not_before) = (record.map_err(about(id))?, not_before?);
+    if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes()) {
+        return Ok(None);
+    }
+    let seen = seen.ok().and_then(|seen| text(seen).ok()).flatten();
+    read(id, &record, seen.as_deref(), not_before.as_deref()).map(Some)
 }
 
 #[async_trait]
@@ -200,15 +212,38 @@ impl SessionStore for RedisStore {
         Ok(())
     }
 
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let Lookup { record, seen, not_before } = self.lookup(user, id).await.map_err(about(id))?;
-        let (record, not_before) = (record.map_err(about(id))?, not_before.map_err(about(id))?);
-        if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes())
-        {
-            return Ok(None);
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        let seen = seen.ok().flatten();
-        read(id, &record, seen.as_deref(), not_before.as_deref()).map(Some)
+        let mut connection = self.connection().await?;
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        let is_cluster = self.redis.is_cluster();
+        for (user, id) in keys {
+            pipeline.hgetall(self.names.session.of(id)).get(self.names.seen.of(id));
+            if !is_cluster {
+                // After the session: one that is set in between is seen.
+                pipeline.get(self.names.not_before.of(user));
+            }
+        }
+        let answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
+        let apart =
+            if is_cluster { self.not_before(keys, &mut connection).await? } else { Vec::new() };
+        let (mut answers, mut apart) = (answers.into_iter(), apart.into_iter());
+        let found = keys.iter().map(|key| {
+            let (record, seen) = (answers.next(), answers.next());
+            let not_before = if is_cluster { apart.next() } else { answers.next() };
+            match (record, seen, not_before) {
+                (Some(record), Some(seen), Some(time)) => read_answers(key, record, seen, time),
+                _ => Err(Failure::Unavailable("an answer is missing".to_owned()).into()),
+            }
+        });
+        Ok(found.collect())
+    }
+
+    fn max_batch(&self) -> usize {
+        if self.redis.is_cluster() { 1 } else { MAX_BATCH }
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {

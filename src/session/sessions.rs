@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::batch_loader::BatchLoader;
 use super::last_seen::{LastSeenBatch, Recorded};
 use super::{
     Ended, Filter, InvalidatedRecord, Session, SessionBinding, SessionId, SessionStore, UserId,
@@ -12,7 +13,7 @@ use super::{
 use crate::clock::{Clock, UnixTime};
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
 use crate::store::{
-    CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, Priority, StoreError,
+    CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, StoreError,
     StoreMetrics,
 };
 
@@ -82,6 +83,7 @@ pub struct Sessions {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     guard: GuardedStore,
+    loader: Arc<BatchLoader>,
     policy: SessionPolicy,
     epochs: EpochTable,
     last_seen: Arc<LastSeenBatch>,
@@ -98,9 +100,11 @@ impl Sessions {
         metrics: StoreMetrics,
     ) -> Self {
         let guard = GuardedStore::new(store.describe(), Arc::clone(&clock), metrics);
+        let (to_read, guarding) = (Arc::clone(&store), guard.clone());
+        let loader = Arc::new(BatchLoader::new(to_read, guarding, policy.timeout));
         let (epochs, last_seen) = (EpochTable::with_slots(EPOCH_SLOTS), Arc::default());
         let opens_seen = AtomicU64::new(0);
-        Self { store, clock, guard, policy, epochs, last_seen, opens_seen }
+        Self { store, clock, guard, loader, policy, epochs, last_seen, opens_seen }
     }
 
     /// The present epoch of a session; to be taken before [`Sessions::live`].
@@ -119,10 +123,7 @@ impl Sessions {
     /// # Errors
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
-        let asked = self.store.get(user, id);
-        // The caller has shown a signed token, or a handle that exists.
-        let (timeout, known) = (self.policy.timeout, Priority::Known);
-        let found = self.guard.call(timeout, known, Operation::Get, asked).await;
+        let found = self.loader.load(user, id).await;
         if self.policy.suspect_when_down && self.guard.opened_since(&self.opens_seen) {
             self.epochs.suspect_all();
         }

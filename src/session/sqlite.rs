@@ -5,21 +5,24 @@
 //! `store/migrations/sqlite`.
 
 use async_trait::async_trait;
-use sqlx::AssertSqlSafe;
+use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
-    DeviceId, DeviceName, Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId,
+    DeviceId, DeviceName, Filter, FoundSession, InvalidatedRecord, Session, SessionId, SessionKey,
+    SessionStore, UserId,
 };
 use crate::clock::UnixTime;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
 use crate::store::{Fields as _, StoreError, claims_text};
 
-/// The columns of a session, in the order that [`read`] expects by name.
-const SELECT: &str = "SELECT s.id, s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
-    s.address, s.device_id, s.device_name, s.claims, n.not_before \
-    FROM sessions AS s LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
+/// The columns of a session, which [`read`] finds by name.
+const COLUMNS: &str = "s.id, s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
+    s.address, s.device_id, s.device_name, s.claims, n.not_before";
+/// The not-before of its user, where he has one.
+const NOT_BEFORE: &str = "LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]
@@ -58,14 +61,27 @@ impl SessionStore for SqliteStore {
         }
     }
 
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let sql = AssertSqlSafe(format!("{SELECT} WHERE s.id = ?1 AND s.user_id = ?2"));
-        let row = sqlx::query(sql)
-            .bind(id.as_str())
-            .bind(user.as_str())
-            .fetch_optional(&mut *self.database.reader().await?)
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
+        // CROSS: the list is the outer loop, and each session is found by its id.
+        let sql = AssertSqlSafe(format!(
+            "SELECT asked.key AS place, {COLUMNS} FROM json_each(?1) AS asked \
+             CROSS JOIN sessions AS s ON s.id = asked.value {NOT_BEFORE}"
+        ));
+        let ids: Value = keys.iter().map(|(_, id)| id.as_str()).collect();
+        let rows = sqlx::query(sql)
+            .bind(ids.to_string())
+            .fetch_all(&mut *self.database.reader().await?)
             .await?;
-        row.as_ref().map(read).transpose()
+        let mut found = vec![Ok(None); keys.len()];
+        for row in &rows {
+            let place = usize::try_from(row.get::<i64, _>("place")).unwrap_or(usize::MAX);
+            if let (Some((user, _)), Some(found)) = (keys.get(place), found.get_mut(place))
+                && row.optional_text("user") == Ok(Some(user.as_str()))
+            {
+                *found = read(row).map(Some);
+            }
+        }
+        Ok(found)
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
@@ -125,7 +141,7 @@ impl SessionStore for SqliteStore {
         // One condition or the other, so that one user's are found by the index.
         let owner = if filter.user.is_some() { "s.user_id = ?1" } else { "?1 IS NULL" };
         let sql = AssertSqlSafe(format!(
-            "{SELECT} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
+            "SELECT {COLUMNS} FROM sessions AS s {NOT_BEFORE} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
              AND s.created > coalesce(nullif(n.not_before, 0), -1))) \
              ORDER BY s.created DESC, s.id DESC LIMIT ?3"
         ));
@@ -188,8 +204,6 @@ fn read(row: &SqliteRow) -> Result<Session, StoreError> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use sqlx::Row as _;
 
     use super::*;
     use crate::store::sqlite::Options;

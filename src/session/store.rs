@@ -9,6 +9,17 @@ use super::{Session, SessionId, UserId};
 use crate::clock::UnixTime;
 use crate::store::StoreError;
 
+/// The usual most sessions in one question, so that none of them waits long for the others.
+pub(super) const MAX_BATCH: usize = 256;
+
+/// A user, and the id of one of his sessions.
+pub type SessionKey = (UserId, SessionId);
+
+/// A session that was looked for: `None` where there is none of that id, or it is another user's.
+///
+/// [`StoreError::Corrupt`] where it is there but cannot be read.
+pub type FoundSession = Result<Option<Session>, StoreError>;
+
 /// A store of sessions.
 ///
 /// A store remembers and never judges: it hands out sessions that are over, and the caller asks
@@ -23,11 +34,26 @@ pub trait SessionStore: Send + Sync + Debug {
     /// [`StoreError::Conflict`] where the id is taken.
     async fn put(&self, session: &Session) -> Result<(), StoreError>;
 
-    /// The session with this id, or `None` where there is none or it is another user's.
+    /// The sessions with these keys, in the same order, by one question to the store or a few.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where it is there but cannot be read.
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError>;
+    /// An error of the whole where nothing could be read. What concerns one session is in its place.
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError>;
+
+    /// The session with this id.
+    ///
+    /// # Errors
+    /// As of [`FoundSession`].
+    async fn get(&self, user: &UserId, id: &SessionId) -> FoundSession {
+        let found = self.get_many(&[(user.clone(), id.clone())]).await?;
+        found.into_iter().next().unwrap_or(Ok(None))
+    }
+
+    /// The most sessions in one question. One, where they are in several servers: a server that hangs does not
+    /// keep the answers of others.
+    fn max_batch(&self) -> usize {
+        MAX_BATCH
+    }
 
     /// Records when sessions were last used, many at a time. No time ever moves back, and no
     /// session comes back that is gone. It invalidates nothing. After an error some may be

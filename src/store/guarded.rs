@@ -102,16 +102,23 @@ impl GuardedStore {
             tokio::time::timeout(limit, answer).await.unwrap_or(Err(StoreError::TimedOut));
         let now = self.clock.monotonic();
         self.metrics.observe(operation, now.saturating_sub(started), outcome.is_ok());
-        let (store, kind) = (&*self.store, self.metrics.kind());
         match &outcome {
-            Err(error) if !matches!(error, StoreError::Conflict(_)) && self.log.failed(now) => {
-                let operation = operation.as_str();
-                warn!(%error, operation, store, "the {kind} failed");
+            Err(error) => self.log_failure(operation, error),
+            Ok(_) if self.log.answered() => {
+                info!(store = &*self.store, "the {} answers again", self.metrics.kind());
             }
-            Ok(_) if self.log.answered() => info!(store, "the {kind} answers again"),
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
         }
         outcome
+    }
+
+    /// Logs a failure, where none was logged just now. That an id is taken is none.
+    pub(crate) fn log_failure(&self, operation: Operation, error: &StoreError) {
+        let now = self.clock.monotonic();
+        if !matches!(error, StoreError::Conflict(_)) && self.log.failed(now) {
+            let (store, operation) = (&*self.store, operation.as_str());
+            warn!(%error, operation, store, "the {} failed", self.metrics.kind());
+        }
     }
 
     /// The metrics of the store.

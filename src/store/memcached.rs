@@ -102,6 +102,11 @@ impl Memcached {
         Ok(records)
     }
 
+    /// Returns whether records are in several servers.
+    pub fn has_many_servers(&self) -> bool {
+        self.servers.len() > 1
+    }
+
     /// Changes a record by what it holds, in one step: where somebody else was first, what to do is
     /// decided again. `decide` gets `None` where there is no such record.
     ///

@@ -1,73 +1,28 @@
 //! Two servers of one service, one with the hot loop and one with hyper alone, and what both answer.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use portcullis::server::{Address, HeadService, Limits, Listeners, Shutdown};
 use portcullis::wire::connection::Connection;
-use portcullis::wire::request_head::RequestHead;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::yield_now;
 
-/// The turns of the runtime in which nothing comes and no request waits for its answer, until a server counts as waiting.
-/// It takes four from a connection to the first answer, and one from a piece to the next.
+/// The turns of the runtime in which nothing comes and nothing is decided, until a server counts as waiting. It takes four
+/// from a connection to the first answer, and one from a piece to the next.
 const QUIET_TURNS: u32 = 8;
 
 pub struct Pair {
     sockets: [PathBuf; 2],
-    in_flight: InFlight,
-}
-
-/// The requests that a service has not answered yet. Some wait for other threads, which no turn of the runtime shows.
-#[derive(Clone, Default)]
-struct InFlight(Arc<AtomicUsize>);
-
-/// A request in flight, until this is dropped.
-struct Entered(InFlight);
-
-impl InFlight {
-    fn enter(&self) -> Entered {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Entered(self.clone())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A service whose requests are counted.
-#[derive(Clone)]
-struct Counted<S> {
-    service: S,
-    in_flight: InFlight,
-}
-
-impl<S: HeadService> HeadService for Counted<S> {
-    async fn answer(
-        &self,
-        connection: Connection,
-        head: &RequestHead<'_>,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let _entered = self.in_flight.enter();
-        self.service.answer(connection, head, out).await
-    }
+    /// Returns whether other threads have something to do, which no turn of the runtime shows.
+    is_deciding: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Pair {
     /// Starts both servers on sockets of this name.
-    pub fn start<S, A, F, B>(name: &str, service: S, answer: A) -> Self
+    pub fn start<S, A, F, B>(name: &str, heads: S, answer: A) -> Self
     where
         S: HeadService,
         A: Fn(Connection, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -78,17 +33,6 @@ impl Pair {
     {
         let folder = std::env::temp_dir().join(format!("portcullis-fuzz-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for sockets");
-        let in_flight = InFlight::default();
-        let heads = Counted { service, in_flight: in_flight.clone() };
-        let entered = in_flight.clone();
-        let answer = move |connection, request| {
-            let entered = entered.enter();
-            let answered = answer(connection, request);
-            async move {
-                let _entered = entered;
-                answered.await
-            }
-        };
         let sockets = [true, false].map(|hot_loop| {
             let socket = folder.join(format!("{name}-{hot_loop}"));
             let limits = Limits { hot_loop, ..Limits::default() };
@@ -101,7 +45,12 @@ impl Pair {
             });
             socket
         });
-        Self { sockets, in_flight }
+        Self { sockets, is_deciding: Box::new(|| false) }
+    }
+
+    /// The same, which waits while `is_deciding`.
+    pub fn waiting_while(self, is_deciding: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { is_deciding: Box::new(is_deciding), ..self }
     }
 
     /// All that each server answers to these pieces: with the hot loop, and without.
@@ -135,7 +84,7 @@ impl Pair {
             yield_now().await;
             match client.try_read_buf(read) {
                 Ok(bytes) if bytes > 0 => quiet = 0,
-                _ if !self.in_flight.is_empty() => quiet = 0,
+                _ if (self.is_deciding)() => quiet = 0,
                 _ => quiet += 1,
             }
         }

@@ -12,7 +12,7 @@ use tracing::error;
 use super::basis::{Basis, Presented};
 use super::decision::{NewDecision, Places, StoreRead};
 use super::{CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome};
-use crate::clock::UnixTime;
+use crate::clock::Moment;
 use crate::gate::basic::BasicCredentials;
 use crate::gate::denial::{Denial, DenialCode};
 use crate::gate::identity;
@@ -31,8 +31,8 @@ struct VerifiedCredential<'c> {
     own_token: Option<&'c str>,
     token: Arc<Verified>,
     basis: Basis,
-    /// The time at which its checks began, on both clocks.
-    started: (Duration, UnixTime),
+    /// The moment at which its checks began.
+    started: Moment,
     /// The age until which the answer that is read now counts as fresh where no event comes.
     max_age: Duration,
     /// The decision that was in the cache before.
@@ -54,7 +54,7 @@ impl DecisionCache {
         } else {
             CacheOutcome::Miss
         });
-        let started = (self.clock.monotonic(), self.clock.now());
+        let started = self.moment();
         let (token, basis) = match presented {
             Presented::Text(text, origin) => {
                 let kind = key.kind;
@@ -160,12 +160,12 @@ impl DecisionCache {
     /// The reason why it is not good now.
     pub async fn decide_ticket(&self, ticket: &str, uses_up: bool) -> Outcome {
         let tickets = self.tickets.as_ref().ok_or(DenialCode::MissingCredentials)?;
-        let started = (self.clock.monotonic(), self.clock.now());
+        let started = self.moment();
         let decided = async {
             let token = if uses_up {
-                tickets.take(ticket, &self.verifier, started.1).await
+                tickets.take(ticket, &self.verifier, started.wall).await
             } else {
-                tickets.read(ticket, &self.verifier, started.1).await
+                tickets.read(ticket, &self.verifier, started.wall).await
             };
             let token = Arc::new(token.map_err(DenialCode::from)?);
             let (basis, max_age) = (Basis::Ticket, Duration::ZERO);
@@ -196,6 +196,12 @@ impl DecisionCache {
                 let read = verified.read(Some(self.sessions.epoch(&user, &id)));
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
+                if let Some(previous) = &verified.previous
+                    && Arc::ptr_eq(&previous.token, &verified.token)
+                    && let Some(renewed) = self.renewed(previous, &session, read)
+                {
+                    return Ok(renewed);
+                }
                 (Some(session), Some(read))
             }
         };
@@ -239,8 +245,10 @@ impl DecisionCache {
 impl VerifiedCredential<'_> {
     /// The reading that its checks began with.
     fn read(&self, epoch: Option<SessionEpoch>) -> StoreRead {
-        let (at, wall) = self.started;
-        StoreRead { at, wall, epoch, max_age: self.max_age }
+        let read = StoreRead::new(self.started, epoch, self.max_age);
+        // What rests on more than a session is read again when a request needs it.
+        let is_session_alone = epoch.is_some() && matches!(self.basis, Basis::Token);
+        if is_session_alone { read.refreshed_ahead() } else { read }
     }
 }
 

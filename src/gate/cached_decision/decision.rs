@@ -13,8 +13,9 @@ use super::CacheKey;
 use super::basis::Basis;
 use super::first_level::Fingerprint;
 use super::memory_size::memory_size;
+use super::refresh_ahead::IsRefreshing;
 use crate::account::KeyBounds;
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::gate::upstream::SignedBy;
 use crate::session::{Session, SessionEpoch};
 use crate::token::{KeyRing, TokenValidity, Verified};
@@ -51,6 +52,7 @@ pub struct Parts {
     names: Arc<HeaderMap>,
     /// An estimate of the bytes that it takes in the cache.
     pub(super) memory_size: u32,
+    pub(super) is_refreshing: IsRefreshing,
 }
 
 /// The reading of a session, or of an account.
@@ -66,6 +68,16 @@ pub(super) struct StoreRead {
     /// The age until which the reading counts as fresh where no event comes: the bound, or a little
     /// less.
     pub(super) max_age: Duration,
+    /// The time on the monotonic clock from which a hit has the session read again.
+    pub(super) due: Duration,
+}
+
+impl StoreRead {
+    /// A reading that began at this moment.
+    pub(super) fn new(started: Moment, epoch: Option<SessionEpoch>, max_age: Duration) -> Self {
+        let Moment { at, wall } = started;
+        Self { at, wall, epoch, max_age, due: Duration::MAX }
+    }
 }
 
 /// The places of a decision in both levels of the cache.
@@ -91,9 +103,12 @@ impl NewDecision {
     pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<HeaderMap>) -> CachedDecision {
         let is_usual = headers.keys().eq(usual.keys());
         let names = if is_usual { Arc::clone(usual) } else { Arc::new(headers.clone()) };
+        self.with_lines(&http1::lines(headers), names)
+    }
+
+    fn with_lines(self, lines: &[u8], names: Arc<HeaderMap>) -> CachedDecision {
         let Self { token, session, read, basis, is_bound, signed, places } = self;
-        let lines = http1::lines(headers);
-        let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
+        let memory_size = memory_size(lines, &token, session.as_ref(), &basis);
         let parts = Parts {
             validity: token.validity(),
             keys: Arc::clone(&token.issuer.keys),
@@ -107,8 +122,9 @@ impl NewDecision {
             places,
             names,
             memory_size,
+            is_refreshing: IsRefreshing::default(),
         };
-        CachedDecision(ThinArc::from_header_and_slice(parts, &lines))
+        CachedDecision(ThinArc::from_header_and_slice(parts, lines))
     }
 }
 
@@ -132,6 +148,20 @@ impl CachedDecision {
             rest.advance("\r\n".len());
         }
         headers
+    }
+
+    /// The same decision, of a token, with a new reading of its session, which says the same.
+    pub(super) fn renewed(&self, session: Session, read: StoreRead) -> Self {
+        let new = NewDecision {
+            token: Arc::clone(&self.token),
+            session: Some(session),
+            read: Some(read),
+            basis: Basis::Token,
+            is_bound: self.is_bound,
+            signed: self.signed.clone(),
+            places: self.places,
+        };
+        new.with_lines(self.lines(), Arc::clone(&self.names))
     }
 
     /// The bounds of an API key, which are compared with every request.

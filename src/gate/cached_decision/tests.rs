@@ -1,6 +1,8 @@
 //! The cache of decisions in front of a store that counts its reads, fails and waits on demand.
 
+mod batches;
 mod passwords;
+mod refresh_ahead;
 mod revocation;
 mod staleness;
 mod store_outage;
@@ -17,7 +19,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::{ManualClock, UnixTime};
 use crate::session::{
-    Filter, InvalidatedRecord, MemoryStore, Session, SessionId, SessionPolicy, SessionStore, UserId,
+    Filter, FoundSession, InvalidatedRecord, MemoryStore, Session, SessionId, SessionKey,
+    SessionPolicy, SessionStore, UserId,
 };
 use crate::store::invalidation::{InvalidationEvent, InvalidationListener as _};
 use crate::store::{StoreError, StoreMetrics};
@@ -27,7 +30,7 @@ const NOW: u64 = 1_800_000_000;
 const STALENESS: Duration = Duration::from_secs(1);
 const CACHE_BYTES: u64 = 1 << 20;
 
-/// A store that counts its reads, and can be made to fail or to wait.
+/// A store that counts its questions, and can be made to fail or to wait. It cannot read the sessions `unreadable…`.
 #[derive(Debug)]
 struct ProbedStore {
     inner: MemoryStore,
@@ -43,9 +46,14 @@ impl SessionStore for ProbedStore {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         self.inner.put(session).await
     }
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        let found = self.inner.get(user, id).await;
+        let mut found = self.inner.get_many(keys).await;
+        for ((_, id), found) in keys.iter().zip(found.iter_mut().flatten()) {
+            if id.as_str().starts_with("unreadable") {
+                *found = Err(StoreError::Corrupt { id: id.to_string(), reason: "a test".into() });
+            }
+        }
         let permit = self.may_answer.acquire().await.expect("never closed");
         permit.forget();
         self.may_answer.add_permits(1);

@@ -62,9 +62,14 @@ impl DecisionCache {
             | Basis::Introspection
             | Basis::Ticket => None,
         };
-        let status = |by| self.upstream.as_ref().map_or(EpochStatus::Changed, |it| it.status(by));
-        let of_key = decision.signed.as_ref().map(status);
-        of_session.max(of_handle).max(of_key).unwrap_or(EpochStatus::Current)
+        let status = of_session.max(of_handle).unwrap_or(EpochStatus::Current);
+        status.max(self.signature_status(decision))
+    }
+
+    /// The status of the token for the application, where there is one.
+    pub(super) fn signature_status(&self, decision: &CachedDecision) -> EpochStatus {
+        let Some(by) = &decision.signed else { return EpochStatus::Current };
+        self.upstream.as_ref().map_or(EpochStatus::Changed, |upstream| upstream.status(by))
     }
 }
 

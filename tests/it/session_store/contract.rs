@@ -24,6 +24,7 @@ contract! {
     what_was_put_is_got_back_whole
     a_session_without_a_device_is_got_back_whole
     another_users_session_is_not_found
+    many_are_found_in_the_order_of_the_question
     an_id_is_used_once
     touch_moves_forward_only
     touch_never_brings_a_session_back
@@ -91,6 +92,33 @@ async fn another_users_session_is_not_found(fixture: Fixture) {
     assert_eq!(fixture.get("alice", "S1").await, None);
     assert_eq!(fixture.get("alice", "s2").await, None);
     assert!(fixture.get("alice", "s1").await.is_some());
+}
+
+async fn many_are_found_in_the_order_of_the_question(fixture: Fixture) {
+    for (name, owner, created) in [("s1", "alice", 1), ("s2", "bob", 2), ("s3", "alice", 3)] {
+        fixture.put(&session(name, owner, created)).await;
+    }
+    fixture.store.touch(&[(id("s3"), at(9))]).await.expect("touch");
+    // Nobody's, another's, and one of them twice.
+    let asked = [("alice", "s3"), ("bob", "s2"), ("alice", "s4"), ("bob", "s1"), ("alice", "s3")];
+    let keys = asked.map(|(owner, name)| (user(owner), id(name)));
+    let third = || Some(Session { last_seen: at(9), ..session("s3", "alice", 3) });
+    let found = [third(), Some(session("s2", "bob", 2)), None, None, third()].map(Ok);
+    assert_eq!(fixture.store.get_many(&keys).await, Ok(found.to_vec()));
+    assert_eq!(fixture.store.get_many(&[]).await, Ok(Vec::new()));
+    fixture.ends("bob", 2, 1).await;
+    assert_eq!(fixture.store.get_many(&keys[1..2]).await, Ok(vec![Ok(None)]));
+    let sessions = (0..300).map(|n| session(&format!("many-{n}"), &format!("u{}", n % 7), n));
+    let mut keys = Vec::new();
+    for session in sessions {
+        fixture.put(&session).await;
+        keys.push((session.user, session.id));
+    }
+    let found = fixture.store.get_many(&keys).await.expect("get");
+    for ((_, name), found) in keys.iter().zip(&found) {
+        assert_eq!(found.as_ref().expect("readable").as_ref().map(|it| &it.id), Some(name));
+    }
+    assert_eq!(found.len(), keys.len());
 }
 
 async fn an_id_is_used_once(fixture: Fixture) {

@@ -93,7 +93,7 @@ pub struct Process {
     pub cluster: Arc<ClusterState>,
     pub sessions: Arc<Sessions>,
     pub tokens: Arc<Tokens>,
-    pub decisions: DecisionCache,
+    pub decisions: Arc<DecisionCache>,
 }
 
 impl Process {
@@ -135,7 +135,8 @@ impl Process {
             clock,
             GATE_METRICS.clone(),
         )
-        .with_handles(Handles::new(Arc::clone(&tokens)));
+        .with_handles(Handles::new(Arc::clone(&tokens)))
+        .refreshing_ahead();
         let cluster = Arc::clone(cluster);
         let process = Arc::new(Self { number, cluster, sessions, tokens, decisions });
         process.follow();

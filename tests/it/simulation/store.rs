@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use portcullis::{
     clock::UnixTime,
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
-    session::{Filter, InvalidatedRecord, Session, SessionId, SessionStore, UserId},
+    session::{
+        Filter, FoundSession, InvalidatedRecord, Session, SessionId, SessionKey, SessionStore,
+        UserId,
+    },
     store::StoreError,
     store::records::{NewRecord, RecordKey, RecordStore, StoredRecord},
 };
@@ -57,6 +60,10 @@ impl Link {
         let cluster = Arc::clone(&self.cluster);
         let trip = cluster.injector.round_trip(self.process, is_read(verb), &cluster.rng);
         let asked = cluster.stamp();
+        if trip.loss.is_some() {
+            // Now: who asks for more than this may be gone before it is noticed.
+            cluster.injector.record_fault(self.process, asked);
+        }
         cluster.step(self.process);
         let mut pending = PendingRequest { link: self, verb, asked, is_over: false };
         let (reply, answer) = oneshot::channel();
@@ -134,13 +141,15 @@ impl SessionStore for Link {
         self.call("opens session", id.as_str(), effect).await
     }
 
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let (cluster, user, key) = (Arc::clone(&self.cluster), user.clone(), id.clone());
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
+        let ids = keys.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>().join(" ");
+        let (cluster, keys) = (Arc::clone(&self.cluster), keys.to_vec());
         let effect = async move {
-            let found = cluster.store.sessions.get(&user, &key).await?;
-            Ok(found.and_then(|session| cluster.misread(session)))
+            let found = cluster.store.sessions.get_many(&keys).await?.into_iter();
+            let misread = |session| cluster.misread(session);
+            Ok(found.map(|found| found.map(|session| session.and_then(misread))).collect())
         };
-        self.call("reads session", id.as_str(), effect).await
+        self.call("reads session", &ids, effect).await
     }
 
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use portcullis::{
     clock::UnixTime,
     opaque::{OpaqueToken, OpaqueTokenStore, Rotation, TokenDigest},
-    session::{Filter, Session, SessionId, SessionStore, UserId},
+    session::{Filter, FoundSession, Session, SessionId, SessionKey, SessionStore, UserId},
     store::StoreError,
     store::records::{NewRecord, RecordKey, RecordStore, StoredRecord},
 };
@@ -132,8 +132,8 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
     async fn put(&self, session: &Session) -> Result<(), StoreError> {
         self.faults.call("sessions.put", self.inner.put(session)).await
     }
-    async fn get(&self, user: &UserId, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.faults.call("sessions.get", self.inner.get(user, id)).await
+    async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
+        self.faults.call("sessions.get", self.inner.get_many(keys)).await
     }
     async fn touch(&self, uses: &[(SessionId, UnixTime)]) -> Result<(), StoreError> {
         self.faults.call("sessions.touch", self.inner.touch(uses)).await

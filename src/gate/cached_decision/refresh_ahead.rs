@@ -1,0 +1,134 @@
+//! Sessions in use, read again before their reading is too old: many at a time, and no request waits for them.
+//!
+//! A hit in the last part of a reading's age puts the decision into a queue. A task reads the sessions of all that came
+//! within a moment. It changes no bound: where it comes too late or fails, the next request that needs the session waits
+//! for the store, as it would without this.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::basis::Basis;
+use super::decision::StoreRead;
+use super::{CachedDecision, DecisionCache};
+use crate::session::{NotLive, Session};
+use crate::store::EpochStatus;
+
+/// The last part of a reading's age in which a hit has it renewed: one in so many.
+const LEAD: u32 = 4;
+/// The time for which decisions are gathered, before their sessions are read together.
+const GATHERING: Duration = Duration::from_millis(50);
+/// At most this many decisions wait. Those that find no room are read when a request needs them.
+const MAX_WAITING: usize = 4_096;
+
+/// The decisions whose sessions are to be read again.
+#[derive(Debug)]
+pub(super) struct RefreshAhead(Sender<CachedDecision>);
+
+/// True while a decision waits for its session to be read again.
+#[derive(Debug, Default)]
+pub(super) struct IsRefreshing(AtomicBool);
+
+impl RefreshAhead {
+    /// Has the session of a decision read again, unless it waits for that already.
+    fn add(&self, decision: &CachedDecision) {
+        let IsRefreshing(is_refreshing) = &decision.is_refreshing;
+        // A load first: many hits come while it waits.
+        if is_refreshing.load(Ordering::Relaxed) || is_refreshing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.0.try_send(decision.clone()).is_err() {
+            is_refreshing.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl StoreRead {
+    /// The same, which a hit in the last part of its age has renewed; unless it would be too old before it was gathered.
+    pub(super) fn refreshed_ahead(self) -> Self {
+        let lead = self.max_age / LEAD;
+        let is_in_time = lead >= 2 * GATHERING;
+        let due =
+            if is_in_time { self.at + self.max_age.saturating_sub(lead) } else { Duration::MAX };
+        Self { due, ..self }
+    }
+}
+
+impl DecisionCache {
+    /// The same, which reads sessions in use again before their reading is too old, until it is dropped. To be called
+    /// within a runtime.
+    pub fn refreshing_ahead(self) -> Arc<Self> {
+        let (add, due) = channel(MAX_WAITING);
+        let shared = Arc::new(Self { refresh_ahead: Some(RefreshAhead(add)), ..self });
+        tokio::spawn(run(Arc::downgrade(&shared), due));
+        shared
+    }
+
+    /// Has the session of a valid decision read again, where its reading is soon too old.
+    pub(super) fn refresh_if_due(&self, decision: &CachedDecision, at: Duration) {
+        if decision.read.as_ref().is_some_and(|read| at >= read.due)
+            && let Some(refresh_ahead) = &self.refresh_ahead
+        {
+            refresh_ahead.add(decision);
+        }
+    }
+
+    /// Reads the session of a decision again.
+    async fn refresh(&self, decision: &CachedDecision) {
+        let (Some(kept), Some(read), Some(places)) =
+            (&decision.session, decision.read, decision.places)
+        else {
+            return;
+        };
+        let started = self.moment();
+        let epoch = self.sessions.epoch(&kept.user, &kept.id);
+        let found = self.sessions.live(&kept.user, &kept.id).await;
+        // Nobody asked for it meanwhile where another stands in its place, or none.
+        let is_kept = self.cache.contains_key(&places.second);
+        match found {
+            Ok(session) if is_kept => {
+                let read = StoreRead::new(started, Some(epoch), read.max_age).refreshed_ahead();
+                if let Some(renewed) = self.renewed(decision, &session, read) {
+                    self.metrics.refreshes.inc();
+                    self.cache.insert(places.second, renewed.clone());
+                    self.remember(&renewed);
+                }
+            }
+            // The next request is told why.
+            Err(NotLive::Unknown | NotLive::Ended(_)) => self.cache.invalidate(&places.second),
+            Ok(_) | Err(NotLive::Store(_)) => {}
+        }
+    }
+
+    /// The `previous` decision with a new reading, if it rests on its session alone, and all that its answer was made from
+    /// is the same.
+    pub(super) fn renewed(
+        &self,
+        previous: &CachedDecision,
+        session: &Session,
+        read: StoreRead,
+    ) -> Option<CachedDecision> {
+        let is_same = matches!(previous.basis, Basis::Token)
+            && previous.session.as_ref().is_some_and(|before| before.claims == session.claims)
+            && self.signature_status(previous) == EpochStatus::Current;
+        is_same.then(|| previous.renewed(session.clone(), read))
+    }
+}
+
+/// Renews what comes, as long as there is a cache.
+async fn run(cache: Weak<DecisionCache>, mut due: Receiver<CachedDecision>) {
+    while let Some(first) = due.recv().await {
+        tokio::time::sleep(GATHERING).await;
+        let Some(cache) = cache.upgrade() else { return };
+        let mut batch = vec![first];
+        while let Ok(next) = due.try_recv() {
+            batch.push(next);
+        }
+        let refreshes: FuturesUnordered<_> =
+            batch.iter().map(|decision| cache.refresh(decision)).collect();
+        refreshes.collect::<()>().await;
+    }
+}
