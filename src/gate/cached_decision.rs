@@ -28,6 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
@@ -110,7 +111,7 @@ pub struct DecisionCache {
     clock: Arc<dyn Clock>,
     /// The decisions that were asked for more than once; without randomness there are none.
     first_level: Option<Arc<FirstLevel<CachedDecision>>>,
-    cache: Cache<CacheKey, CachedDecision>,
+    cache: Cache<CacheKey, CachedDecision, RandomState>,
     /// The headers of an answer, in order, but with other values.
     header_names: Arc<HeaderMap>,
     single_flight: SingleFlight<CacheKey, Outcome>,
@@ -141,7 +142,7 @@ impl DecisionCache {
                     table.remove(places.first, |kept| kept.is_same(&decision));
                 }
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         // An answer that is already old when it is read is fresh for so much less.
         let lag = sessions.lag();
         let config = CacheConfig {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
 use tokio::sync::OnceCell;
 
 /// Calls in flight, by key. A caller that asks for a key in flight waits for that call and gets its
@@ -11,7 +12,7 @@ use tokio::sync::OnceCell;
 /// over.
 #[derive(Debug)]
 pub struct SingleFlight<K, V> {
-    in_flight: Mutex<HashMap<K, Call<V>>>,
+    in_flight: Mutex<HashMap<K, Call<V>, RandomState>>,
 }
 
 /// One call in flight, and the number of its waiters.
@@ -24,7 +25,7 @@ struct Call<V> {
 impl<K, V> Default for SingleFlight<K, V> {
     /// A set without calls.
     fn default() -> Self {
-        Self { in_flight: Mutex::new(HashMap::new()) }
+        Self { in_flight: Mutex::default() }
     }
 }
 
@@ -52,7 +53,7 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         Arc::clone(&call.outcome)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Call<V>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Call<V>, RandomState>> {
         // Nothing that can panic runs under the lock.
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }

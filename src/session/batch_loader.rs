@@ -39,7 +39,7 @@ impl BatchLoader {
     /// The session with this id, as it is in the store after the call.
     pub(super) async fn load(self: &Arc<Self>, user: &UserId, id: &SessionId) -> FoundSession {
         if self.store.max_batch() <= 1 {
-            return self.call(self.store.get(user, id)).await;
+            return Box::pin(self.call(self.store.get(user, id))).await;
         }
         let (answer, found) = oneshot::channel();
         let waiter = Waiter { key: (user.clone(), id.clone()), answer };

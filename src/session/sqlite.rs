@@ -19,7 +19,7 @@ use crate::store::sqlite::column::of_time;
 use crate::store::{Fields as _, StoreError, claims_text};
 
 /// The columns of a session, which [`read`] finds by name.
-const COLUMNS: &str = "s.id, s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
+const COLUMNS: &str = "s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
     s.address, s.device_id, s.device_name, s.claims, n.not_before";
 /// The not-before of its user, where he has one.
 const NOT_BEFORE: &str = "LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
@@ -64,7 +64,7 @@ impl SessionStore for SqliteStore {
     async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
         // CROSS: the list is the outer loop, and each session is found by its id.
         let sql = AssertSqlSafe(format!(
-            "SELECT asked.key AS place, {COLUMNS} FROM json_each(?1) AS asked \
+            "SELECT {COLUMNS}, asked.key AS place FROM json_each(?1) AS asked \
              CROSS JOIN sessions AS s ON s.id = asked.value {NOT_BEFORE}"
         ));
         let ids: Value = keys.iter().map(|(_, id)| id.as_str()).collect();
@@ -75,10 +75,10 @@ impl SessionStore for SqliteStore {
         let mut found = vec![Ok(None); keys.len()];
         for row in &rows {
             let place = usize::try_from(row.get::<i64, _>("place")).unwrap_or(usize::MAX);
-            if let (Some((user, _)), Some(found)) = (keys.get(place), found.get_mut(place))
+            if let (Some((user, id)), Some(found)) = (keys.get(place), found.get_mut(place))
                 && row.optional_text("user") == Ok(Some(user.as_str()))
             {
-                *found = read(row).map(Some);
+                *found = read(id, row).map(Some);
             }
         }
         Ok(found)
@@ -141,7 +141,7 @@ impl SessionStore for SqliteStore {
         // One condition or the other, so that one user's are found by the index.
         let owner = if filter.user.is_some() { "s.user_id = ?1" } else { "?1 IS NULL" };
         let sql = AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM sessions AS s {NOT_BEFORE} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
+            "SELECT {COLUMNS}, s.id FROM sessions AS s {NOT_BEFORE} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
              AND s.created > coalesce(nullif(n.not_before, 0), -1))) \
              ORDER BY s.created DESC, s.id DESC LIMIT ?3"
         ));
@@ -151,7 +151,11 @@ impl SessionStore for SqliteStore {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&mut *self.database.reader().await?)
             .await?;
-        let readable = rows.iter().map(read).filter_map(|read| {
+        let read_named = |row: &SqliteRow| {
+            let id = row.parsed("id", SessionId::parse);
+            read(&id.map_err(|bad| StoreError::corrupt("?", bad))?, row)
+        };
+        let readable = rows.iter().map(read_named).filter_map(|read| {
             read.inspect_err(|error| tracing::warn!(%error, "left out of the list")).ok()
         });
         Ok(readable.collect())
@@ -192,13 +196,12 @@ impl SessionStore for SqliteStore {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Session, StoreError> {
-    let id = row.parsed("id", SessionId::parse).map_err(|bad| StoreError::corrupt("?", bad))?;
+fn read(id: &SessionId, row: &SqliteRow) -> Result<Session, StoreError> {
     // Of a user who was never revoked as a whole there is no row, hence no value.
     let session = row
         .optional_time("not_before")
-        .and_then(|not_before| Session::read(&id, row, not_before.unwrap_or_default()));
-    session.map_err(|bad| StoreError::corrupt(&id, bad))
+        .and_then(|not_before| Session::read(id, row, not_before.unwrap_or_default()));
+    session.map_err(|bad| StoreError::corrupt(id, bad))
 }
 
 #[cfg(test)]

@@ -61,7 +61,9 @@ impl DecisionCache {
                 self.verify_text(kind, (text, origin), previous.as_ref(), is_known).await?
             }
             Presented::Basic(credentials, client) => {
-                self.verify_password(key, credentials, client, previous.as_ref()).await?
+                // Boxed, as are all that few requests wait for: each future here has room for each of them.
+                let previous = previous.as_ref();
+                Box::pin(self.verify_password(key, credentials, client, previous)).await?
             }
         };
         let own_token = match (presented, &basis) {
@@ -101,21 +103,25 @@ impl DecisionCache {
             return Err(DenialCode::TokenTooLarge);
         }
         if let (CredentialKind::Introspected(issuer), Some(issuers)) = (kind, &self.introspection) {
-            let found = issuers.verify(issuer, text, is_known).await?;
+            let found = Box::pin(issuers.verify(issuer, text, is_known)).await?;
             return Ok((same_or_new(known, found), Basis::Introspection));
         }
         Ok(match (kind, &self.handles, &self.api_keys) {
             (CredentialKind::Handle, Some(handles), _) => {
-                let (found, epoch) = handles.verify(text, is_known, &self.verifier).await?;
+                let found = Box::pin(handles.verify(text, is_known, &self.verifier)).await;
+                let (found, epoch) = found?;
                 (same_or_new(known, found), Basis::Handle(epoch))
             }
             (CredentialKind::ApiKey, _, Some(keys)) => {
-                let (found, bounds) = keys.verify(text, is_known).await?;
+                let (found, bounds) = Box::pin(keys.verify(text, is_known)).await?;
                 (same_or_new(known, found), Basis::ApiKey(bounds.into()))
             }
             _ => match known {
                 Some(known) => (known, Basis::Token),
-                None => (Arc::new(self.verify_token(text, origin).await?), Basis::Token),
+                None => {
+                    let verified = Box::pin(self.verify_token(text, origin)).await?;
+                    (Arc::new(verified), Basis::Token)
+                }
             },
         })
     }
@@ -198,9 +204,9 @@ impl DecisionCache {
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 if let Some(previous) = &verified.previous
                     && Arc::ptr_eq(&previous.token, &verified.token)
-                    && let Some(renewed) = self.renewed(previous, &session, read)
+                    && self.is_answer_the_same(previous, &session)
                 {
-                    return Ok(renewed);
+                    return Ok(previous.renewed(session, read));
                 }
                 (Some(session), Some(read))
             }

@@ -103,12 +103,13 @@ impl NewDecision {
     pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<HeaderMap>) -> CachedDecision {
         let is_usual = headers.keys().eq(usual.keys());
         let names = if is_usual { Arc::clone(usual) } else { Arc::new(headers.clone()) };
-        self.with_lines(&http1::lines(headers), names)
+        let lines = http1::lines(headers);
+        let size = memory_size(&lines, &self.token, self.session.as_ref(), &self.basis);
+        self.with_lines(&lines, names, size)
     }
 
-    fn with_lines(self, lines: &[u8], names: Arc<HeaderMap>) -> CachedDecision {
+    fn with_lines(self, lines: &[u8], names: Arc<HeaderMap>, memory_size: u32) -> CachedDecision {
         let Self { token, session, read, basis, is_bound, signed, places } = self;
-        let memory_size = memory_size(lines, &token, session.as_ref(), &basis);
         let parts = Parts {
             validity: token.validity(),
             keys: Arc::clone(&token.issuer.keys),
@@ -150,7 +151,7 @@ impl CachedDecision {
         headers
     }
 
-    /// The same decision, of a token, with a new reading of its session, which says the same.
+    /// The same decision, about a token, with a new reading of its session, which says the same.
     pub(super) fn renewed(&self, session: Session, read: StoreRead) -> Self {
         let new = NewDecision {
             token: Arc::clone(&self.token),
@@ -161,7 +162,7 @@ impl CachedDecision {
             signed: self.signed.clone(),
             places: self.places,
         };
-        new.with_lines(self.lines(), Arc::clone(&self.names))
+        new.with_lines(self.lines(), Arc::clone(&self.names), self.memory_size)
     }
 
     /// The bounds of an API key, which are compared with every request.

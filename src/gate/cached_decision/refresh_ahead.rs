@@ -20,7 +20,7 @@ use crate::store::EpochStatus;
 /// The last part of a reading's age in which a hit has it renewed: one in so many.
 const LEAD: u32 = 4;
 /// The time for which decisions are gathered, before their sessions are read together.
-const GATHERING: Duration = Duration::from_millis(50);
+const GATHERING: Duration = Duration::from_millis(10);
 /// At most this many decisions wait. Those that find no room are read when a request needs them.
 const MAX_WAITING: usize = 4_096;
 
@@ -89,13 +89,12 @@ impl DecisionCache {
         // Nobody asked for it meanwhile where another stands in its place, or none.
         let is_kept = self.cache.contains_key(&places.second);
         match found {
-            Ok(session) if is_kept => {
+            Ok(session) if is_kept && self.is_answer_the_same(decision, &session) => {
                 let read = StoreRead::new(started, Some(epoch), read.max_age).refreshed_ahead();
-                if let Some(renewed) = self.renewed(decision, &session, read) {
-                    self.metrics.refreshes.inc();
-                    self.cache.insert(places.second, renewed.clone());
-                    self.remember(&renewed);
-                }
+                let renewed = decision.renewed(session, read);
+                self.metrics.refreshes.inc();
+                self.cache.insert(places.second, renewed.clone());
+                self.remember(&renewed);
             }
             // The next request is told why.
             Err(NotLive::Unknown | NotLive::Ended(_)) => self.cache.invalidate(&places.second),
@@ -103,18 +102,12 @@ impl DecisionCache {
         }
     }
 
-    /// The `previous` decision with a new reading, if it rests on its session alone, and all that its answer was made from
-    /// is the same.
-    pub(super) fn renewed(
-        &self,
-        previous: &CachedDecision,
-        session: &Session,
-        read: StoreRead,
-    ) -> Option<CachedDecision> {
-        let is_same = matches!(previous.basis, Basis::Token)
-            && previous.session.as_ref().is_some_and(|before| before.claims == session.claims)
-            && self.signature_status(previous) == EpochStatus::Current;
-        is_same.then(|| previous.renewed(session.clone(), read))
+    /// Returns whether a decision about a token can go on with a new reading of its session: whether all that its answer
+    /// was made from is the same.
+    pub(super) fn is_answer_the_same(&self, decision: &CachedDecision, session: &Session) -> bool {
+        matches!(decision.basis, Basis::Token)
+            && decision.session.as_ref().is_some_and(|before| before.claims == session.claims)
+            && self.signature_status(decision) == EpochStatus::Current
     }
 }
 
