@@ -242,7 +242,8 @@ impl DecisionCache {
     pub(super) fn recall(&self, credential: &[u8], now: Moment) -> Option<CachedDecision> {
         let table = self.first_level.as_ref()?;
         let found = table.get(table.fingerprint(credential))?;
-        if self.validity(&found.decision, now) != Validity::Valid {
+        let read = found.decision.reading();
+        if self.validity_of(&found.decision, read.as_ref(), now) != Validity::Valid {
             return None;
         }
         if found.is_told
@@ -250,7 +251,7 @@ impl DecisionCache {
         {
             self.cache.get(&places.second);
         }
-        self.refresh_if_due(&found.decision, now.at);
+        self.refresh_if_due(&found.decision, read.as_ref(), now.at);
         self.metrics.cache(CacheOutcome::Hit);
         Some(found.decision)
     }
@@ -322,7 +323,7 @@ impl DecisionCache {
             && self.validity(&kept, asked) == Validity::Valid
         {
             self.remember(&kept);
-            self.refresh_if_due(&kept, asked.at);
+            self.refresh_if_due(&kept, kept.reading().as_ref(), asked.at);
             self.metrics.cache(CacheOutcome::Hit);
             return Ok(kept);
         }
@@ -342,7 +343,7 @@ impl DecisionCache {
     async fn resolve(&self, key: CacheKey, presented: Presented<'_>, asked: Moment) -> Outcome {
         for _ in 0..MAX_ROUNDS {
             let found = self.single_flight.join(key, self.load(key, presented)).await?;
-            let was_read_since = found.read.is_none_or(|read| read.at >= asked.at);
+            let was_read_since = found.reading().is_none_or(|read| read.at >= asked.at);
             let now = Moment { wall: self.clock.now(), ..asked };
             match self.validity(&found, now) {
                 Validity::Valid => return Ok(found),
@@ -375,6 +376,7 @@ impl DecisionCache {
         };
         let outcome = self.compute(&key, presented, previous, kept.is_some()).await;
         match &outcome {
+            Ok(decision) if kept.as_ref().is_some_and(|kept| kept.is_same(decision)) => {}
             Ok(decision) => {
                 self.cache.insert(key, decision.clone());
                 self.first_level.iter().for_each(|table| table.on_filled(decision.memory_size));

@@ -63,6 +63,12 @@ impl Session {
         })
     }
 
+    /// Returns whether the other one, of the same id, says the same of who it is and where: only times have passed.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let is_same_user = self.user == other.user && self.created == other.created;
+        is_same_user && self.device == other.device && self.claims == other.claims
+    }
+
     /// The reason why this session is over at `now`, or `None` while it lives. Without `inactivity`
     /// a session may be unused for any time.
     ///

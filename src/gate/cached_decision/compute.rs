@@ -206,8 +206,10 @@ impl DecisionCache {
                     && Arc::ptr_eq(&previous.token, &verified.token)
                     && self.is_answer_the_same(previous, &session)
                 {
-                    return Ok(previous.renewed(session, read));
+                    previous.renew(read.of(&session));
+                    return Ok(previous.clone());
                 }
+                let read = read.of(&session);
                 (Some(session), Some(read))
             }
         };

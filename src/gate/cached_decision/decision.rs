@@ -1,11 +1,13 @@
 //! A decision in one block of memory: what is looked at on each hit, and behind it the ready lines of the answer. What few
-//! requests ask for, claims and the rest of the session, is elsewhere.
+//! requests ask for, claims and the rest of the session, is elsewhere. It never changes but for the reading of its session,
+//! which is replaced as a whole while what it says stays the same.
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use crossbeam_utils::atomic::AtomicCell;
 use http::{HeaderMap, HeaderValue};
 use triomphe::ThinArc;
 
@@ -32,10 +34,8 @@ pub struct Parts {
     pub(super) validity: TokenValidity,
     /// The keys of its issuer.
     pub(super) keys: Arc<KeyRing>,
-    /// The reading of the session or of the account, where the decision depends on one.
-    pub(super) read: Option<StoreRead>,
-    /// The end of its session, where it has one.
-    pub(super) session_expires: Option<UnixTime>,
+    /// The last reading of the session or of the account, where the decision depends on one.
+    read: Option<AtomicCell<StoreRead>>,
     /// The basis that it rests on beside the session.
     pub(super) basis: Basis,
     /// True where the token demands a proof of its sender, or says so in a way that is not understood.
@@ -44,7 +44,8 @@ pub struct Parts {
     pub(super) signed: Option<SignedBy>,
     /// The token, or the claims that the handle stands for.
     pub token: Arc<Verified>,
-    /// Its session, where it has one.
+    /// Its session, where it has one, as it was read first. What changes in a session while its answer stays the same, its
+    /// end and its last use, is not looked at here.
     pub session: Option<Box<Session>>,
     /// Its places in both levels of the cache, if it may come into the first one.
     pub(super) places: Option<Places>,
@@ -70,13 +71,20 @@ pub(super) struct StoreRead {
     pub(super) max_age: Duration,
     /// The time on the monotonic clock from which a hit has the session read again.
     pub(super) due: Duration,
+    /// The end of the session, where it is one.
+    pub(super) session_expires: Option<UnixTime>,
 }
 
 impl StoreRead {
     /// A reading that began at this moment.
     pub(super) fn new(started: Moment, epoch: Option<SessionEpoch>, max_age: Duration) -> Self {
         let Moment { at, wall } = started;
-        Self { at, wall, epoch, max_age, due: Duration::MAX }
+        Self { at, wall, epoch, max_age, due: Duration::MAX, session_expires: None }
+    }
+
+    /// The same of this session.
+    pub(super) fn of(self, session: &Session) -> Self {
+        Self { session_expires: Some(session.expires), ..self }
     }
 }
 
@@ -103,18 +111,13 @@ impl NewDecision {
     pub(super) fn with(self, headers: &HeaderMap, usual: &Arc<HeaderMap>) -> CachedDecision {
         let is_usual = headers.keys().eq(usual.keys());
         let names = if is_usual { Arc::clone(usual) } else { Arc::new(headers.clone()) };
-        let lines = http1::lines(headers);
-        let size = memory_size(&lines, &self.token, self.session.as_ref(), &self.basis);
-        self.with_lines(&lines, names, size)
-    }
-
-    fn with_lines(self, lines: &[u8], names: Arc<HeaderMap>, memory_size: u32) -> CachedDecision {
         let Self { token, session, read, basis, is_bound, signed, places } = self;
+        let lines = http1::lines(headers);
+        let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
         let parts = Parts {
             validity: token.validity(),
             keys: Arc::clone(&token.issuer.keys),
-            read,
-            session_expires: session.as_ref().map(|session| session.expires),
+            read: read.map(AtomicCell::new),
             basis,
             is_bound,
             signed,
@@ -125,7 +128,7 @@ impl NewDecision {
             memory_size,
             is_refreshing: IsRefreshing::default(),
         };
-        CachedDecision(ThinArc::from_header_and_slice(parts, lines))
+        CachedDecision(ThinArc::from_header_and_slice(parts, &lines))
     }
 }
 
@@ -151,18 +154,17 @@ impl CachedDecision {
         headers
     }
 
-    /// The same decision, about a token, with a new reading of its session, which says the same.
-    pub(super) fn renewed(&self, session: Session, read: StoreRead) -> Self {
-        let new = NewDecision {
-            token: Arc::clone(&self.token),
-            session: Some(session),
-            read: Some(read),
-            basis: Basis::Token,
-            is_bound: self.is_bound,
-            signed: self.signed.clone(),
-            places: self.places,
-        };
-        new.with_lines(self.lines(), Arc::clone(&self.names), self.memory_size)
+    /// The last reading of the session or of the account, where the decision depends on one.
+    pub(super) fn reading(&self) -> Option<StoreRead> {
+        self.read.as_ref().map(AtomicCell::load)
+    }
+
+    /// Goes on with a new reading, which says the same.
+    pub(super) fn renew(&self, read: StoreRead) {
+        if let Some(reading) = &self.read {
+            reading.store(read);
+            self.is_refreshing.end();
+        }
     }
 
     /// The bounds of an API key, which are compared with every request.

@@ -21,6 +21,8 @@ use crate::store::EpochStatus;
 const LEAD: u32 = 4;
 /// The time for which decisions are gathered, before their sessions are read together.
 const GATHERING: Duration = Duration::from_millis(10);
+/// The most sessions in one question: while its answer is read, requests wait.
+const MAX_BATCH: usize = 16;
 /// At most this many decisions wait. Those that find no room are read when a request needs them.
 const MAX_WAITING: usize = 4_096;
 
@@ -32,16 +34,23 @@ pub(super) struct RefreshAhead(Sender<CachedDecision>);
 #[derive(Debug, Default)]
 pub(super) struct IsRefreshing(AtomicBool);
 
+impl IsRefreshing {
+    /// Returns whether it does since now. A load first: many hits come while it waits.
+    fn begin(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 impl RefreshAhead {
     /// Has the session of a decision read again, unless it waits for that already.
     fn add(&self, decision: &CachedDecision) {
-        let IsRefreshing(is_refreshing) = &decision.is_refreshing;
-        // A load first: many hits come while it waits.
-        if is_refreshing.load(Ordering::Relaxed) || is_refreshing.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if self.0.try_send(decision.clone()).is_err() {
-            is_refreshing.store(false, Ordering::Relaxed);
+        let is_refreshing = &decision.is_refreshing;
+        if is_refreshing.begin() && self.0.try_send(decision.clone()).is_err() {
+            is_refreshing.end();
         }
     }
 }
@@ -67,9 +76,14 @@ impl DecisionCache {
         shared
     }
 
-    /// Has the session of a valid decision read again, where its reading is soon too old.
-    pub(super) fn refresh_if_due(&self, decision: &CachedDecision, at: Duration) {
-        if decision.read.as_ref().is_some_and(|read| at >= read.due)
+    /// Has the session of a valid decision read again, where this reading of it is soon too old.
+    pub(super) fn refresh_if_due(
+        &self,
+        decision: &CachedDecision,
+        read: Option<&StoreRead>,
+        at: Duration,
+    ) {
+        if read.is_some_and(|read| at >= read.due)
             && let Some(refresh_ahead) = &self.refresh_ahead
         {
             refresh_ahead.add(decision);
@@ -79,22 +93,17 @@ impl DecisionCache {
     /// Reads the session of a decision again.
     async fn refresh(&self, decision: &CachedDecision) {
         let (Some(kept), Some(read), Some(places)) =
-            (&decision.session, decision.read, decision.places)
+            (&decision.session, decision.reading(), decision.places)
         else {
             return;
         };
         let started = self.moment();
         let epoch = self.sessions.epoch(&kept.user, &kept.id);
-        let found = self.sessions.live(&kept.user, &kept.id).await;
-        // Nobody asked for it meanwhile where another stands in its place, or none.
-        let is_kept = self.cache.contains_key(&places.second);
-        match found {
-            Ok(session) if is_kept && self.is_answer_the_same(decision, &session) => {
+        match self.sessions.live(&kept.user, &kept.id).await {
+            Ok(session) if self.is_answer_the_same(decision, &session) => {
                 let read = StoreRead::new(started, Some(epoch), read.max_age).refreshed_ahead();
-                let renewed = decision.renewed(session, read);
+                decision.renew(read.of(&session));
                 self.metrics.refreshes.inc();
-                self.cache.insert(places.second, renewed.clone());
-                self.remember(&renewed);
             }
             // The next request is told why.
             Err(NotLive::Unknown | NotLive::Ended(_)) => self.cache.invalidate(&places.second),
@@ -106,7 +115,7 @@ impl DecisionCache {
     /// was made from is the same.
     pub(super) fn is_answer_the_same(&self, decision: &CachedDecision, session: &Session) -> bool {
         matches!(decision.basis, Basis::Token)
-            && decision.session.as_ref().is_some_and(|before| before.claims == session.claims)
+            && decision.session.as_ref().is_some_and(|before| before.says_the_same(session))
             && self.signature_status(decision) == EpochStatus::Current
     }
 }
@@ -116,12 +125,14 @@ async fn run(cache: Weak<DecisionCache>, mut due: Receiver<CachedDecision>) {
     while let Some(first) = due.recv().await {
         tokio::time::sleep(GATHERING).await;
         let Some(cache) = cache.upgrade() else { return };
-        let mut batch = vec![first];
+        let mut decisions = vec![first];
         while let Ok(next) = due.try_recv() {
-            batch.push(next);
+            decisions.push(next);
         }
-        let refreshes: FuturesUnordered<_> =
-            batch.iter().map(|decision| cache.refresh(decision)).collect();
-        refreshes.collect::<()>().await;
+        for batch in decisions.chunks(MAX_BATCH) {
+            let refreshes: FuturesUnordered<_> =
+                batch.iter().map(|decision| cache.refresh(decision)).collect();
+            refreshes.collect::<()>().await;
+        }
     }
 }

@@ -170,6 +170,15 @@ impl Fixture {
         self.sign(id, expires.as_secs())
     }
 
+    /// Gives `alice` another name in her session.
+    async fn rename(&self, id: &str, name: &str) {
+        let (user, id) = (UserId::parse("alice").unwrap(), Self::id(id));
+        let mut session = self.store.inner.get(&user, &id).await.unwrap().unwrap();
+        session.claims.insert("name".to_owned(), json!(name));
+        self.store.inner.revoke(&id).await.unwrap();
+        self.store.inner.put(&session).await.unwrap();
+    }
+
     fn sign(&self, id: &str, exp: u64) -> String {
         self.signer.sign(&json!({"sub": "alice", "sid": id, "exp": exp})).unwrap()
     }
@@ -351,6 +360,7 @@ async fn what_the_second_level_drops_is_in_the_first_no_more() {
     assert!((1..300).contains(&kept), "{kept} of 400 have room");
     // A newer decision takes the place of the older one in both.
     let token = fixture.cached("s", 600).await;
+    fixture.rename("s", "Alice").await;
     fixture.clock.advance(STALENESS);
     assert_eq!(fixture.outcome(&token).await, Ok(()));
     assert!(!table.holds(&token), "until it is asked for again");

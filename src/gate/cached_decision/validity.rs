@@ -28,18 +28,28 @@ impl DecisionCache {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let is_believed = kept.basis.outlasts_failures()
             && kept.validity.holds(&kept.keys, now, at)
-            && kept.is_fresh(now, at, |_| self.config.stale_if_error)
+            && is_fresh(kept.reading().as_ref(), now, at, |_| self.config.stale_if_error)
             && self.epoch_status(&kept) != EpochStatus::Changed;
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
     pub(super) fn validity(&self, decision: &CachedDecision, now: Moment) -> Validity {
+        self.validity_of(decision, decision.reading().as_ref(), now)
+    }
+
+    /// The same with this reading.
+    pub(super) fn validity_of(
+        &self,
+        decision: &CachedDecision,
+        read: Option<&StoreRead>,
+        now: Moment,
+    ) -> Validity {
         let Moment { at, wall: now } = now;
         if !decision.validity.holds(&decision.keys, now, at) {
             return Validity::TokenStale;
         }
-        let is_fresh = decision.is_fresh(now, at, |read| read.max_age);
-        if is_fresh && self.epoch_status(decision) == EpochStatus::Current {
+        let is_fresh = is_fresh(read, now, at, |read| read.max_age);
+        if is_fresh && self.epoch_status_of(decision, read) == EpochStatus::Current {
             Validity::Valid
         } else {
             Validity::SessionStale
@@ -49,7 +59,11 @@ impl DecisionCache {
     /// The epoch status of a decision: the worst of those of its session, of its handle, and of the
     /// key that signed the token for the application.
     pub(super) fn epoch_status(&self, decision: &CachedDecision) -> EpochStatus {
-        let epoch = decision.read.as_ref().and_then(|read| read.epoch.as_ref());
+        self.epoch_status_of(decision, decision.reading().as_ref())
+    }
+
+    fn epoch_status_of(&self, decision: &CachedDecision, read: Option<&StoreRead>) -> EpochStatus {
+        let epoch = read.and_then(|read| read.epoch.as_ref());
         let of_session = epoch.map(|epoch| self.sessions.status(epoch));
         let of_handle = match &decision.basis {
             Basis::Handle(epoch) => {
@@ -73,18 +87,16 @@ impl DecisionCache {
     }
 }
 
-impl CachedDecision {
-    /// Returns whether the session has not expired, and the reading is younger than the limit by
-    /// either clock.
-    fn is_fresh(
-        &self,
-        now: UnixTime,
-        at: Duration,
-        limit: impl FnOnce(&StoreRead) -> Duration,
-    ) -> bool {
-        let Some(read) = &self.read else { return true };
-        let age = at.saturating_sub(read.at).max(now.since(read.wall));
-        let is_alive = self.session_expires.is_none_or(|end| now < end);
-        is_alive && age < limit(read)
-    }
+/// Returns whether the session has not expired, and the reading, if there has to be one, is younger than the limit by
+/// either clock.
+fn is_fresh(
+    read: Option<&StoreRead>,
+    now: UnixTime,
+    at: Duration,
+    limit: impl FnOnce(&StoreRead) -> Duration,
+) -> bool {
+    let Some(read) = read else { return true };
+    let age = at.saturating_sub(read.at).max(now.since(read.wall));
+    let is_alive = read.session_expires.is_none_or(|end| now < end);
+    is_alive && age < limit(read)
 }

@@ -33,7 +33,7 @@ async fn a_session_in_use_is_read_again_before_a_request_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_sessions_are_read_by_one_question() {
+async fn many_sessions_are_read_by_few_questions() {
     let fixture = refreshing();
     let mut tokens = Vec::new();
     for n in 0..100 {
@@ -47,7 +47,7 @@ async fn many_sessions_are_read_by_one_question() {
         assert_eq!(fixture.outcome(token).await, Ok(()));
     }
     fixture.pass_a_moment().await;
-    assert_eq!(fixture.reads() - before, 1);
+    assert_eq!(fixture.reads() - before, 7, "16 at once");
     assert_eq!(fixture.decisions.metrics.refreshes.get(), 100);
     fixture.clock.advance(Duration::from_secs(6));
     for token in &tokens {
@@ -100,15 +100,7 @@ async fn a_refresh_that_a_revocation_overtakes_lets_nobody_in() {
 async fn what_a_session_says_anew_is_in_the_next_answer_that_waits_for_it() {
     let fixture = refreshing();
     let token = fixture.cached("s", 600).await;
-    let session = |name: &str| {
-        let now = fixture.clock.now();
-        let (user, ends) = (UserId::parse("alice").unwrap(), now.after(Duration::from_secs(600)));
-        let mut session = Session::new(Fixture::id("s"), user, now, ends);
-        session.claims.insert("name".to_owned(), json!(name));
-        session
-    };
-    fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    fixture.store.inner.put(&session("Alice")).await.unwrap();
+    fixture.rename("s", "Alice").await;
     let name = async || {
         let decision = fixture.decisions.decide(&token, &Origin::of_connection(0)).await.unwrap();
         decision.session.as_ref().unwrap().claims.get("name").cloned()

@@ -26,6 +26,23 @@ async fn what_was_read_at_once_is_not_read_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_session_whose_end_moved_lives_on_without_another_decision() {
+    let fixture = usual();
+    let _shorter = fixture.token("s", 2).await;
+    let token = fixture.sign("s", NOW + 600);
+    assert_eq!(fixture.outcome(&token).await, Ok(()));
+    let later = fixture.clock.now().after(Duration::from_secs(4));
+    fixture.store.inner.renew(&Fixture::id("s"), later).await.unwrap();
+    for _ in 0..3 {
+        fixture.clock.advance(STALENESS);
+        assert_eq!(fixture.outcome(&token).await, Ok(()));
+    }
+    fixture.clock.advance(STALENESS);
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionExpired));
+    assert_eq!(fixture.decisions.metrics.looked_up(), (0, 4, 1));
+}
+
+#[tokio::test]
 async fn a_recheck_reads_the_session_and_verifies_nothing() {
     let fixture = usual();
     let token = fixture.cached("s", 600).await;
