@@ -30,7 +30,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisResult};
 
 use super::{
     Filter, FoundSession, InvalidatedRecord, MAX_BATCH, Session, SessionId, SessionKey,
@@ -42,8 +42,8 @@ use crate::store::redis::{
     time_to_live,
 };
 use crate::store::{BadField, Failure, Hash, StoreError};
-use batch::{collect, purge_index, purge_sessions};
-use record::{Names, fields, read, user_of};
+use batch::{collect, get_many, purge_index, purge_sessions};
+use record::{Names, fields, user_of};
 
 /// Sessions in Redis.
 #[derive(Debug)]
@@ -153,39 +153,6 @@ impl RedisStore {
         }
         pipeline.query_async(connection).await
     }
-
-    /// The not-before of each user. On a cluster it is asked for by itself, after the sessions: their keys are in
-    /// other slots.
-    async fn not_before(
-        &self,
-        keys: &[SessionKey],
-        connection: &mut Connection,
-    ) -> RedisResult<Vec<RedisResult<Value>>> {
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        for (user, _) in keys {
-            pipeline.get(self.names.not_before.of(user));
-        }
-        pipeline.query_async(connection).await
-    }
-}
-
-/// The session in the answers about its records.
-fn read_answers(
-    (user, id): &SessionKey,
-    record: RedisResult<Value>,
-    seen: RedisResult<Value>,
-    not_before: RedisResult<Value>,
-) -> FoundSession {
-    let text = |value| Option::<Vec<u8>>::from_redis_value(value);
-    let record = record.and_then(|record| Ok(Hash::from_redis_value(record)?));
-    let not_before = not_before.and_then(|time| Ok(text(time)?)).map_err(about(id));
-    let (record, not_before) = (record.map_err(about(id))?, not_before?);
-    if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes()) {
-        return Ok(None);
-    }
-    let seen = seen.ok().and_then(|seen| text(seen).ok()).flatten();
-    read(id, &record, seen.as_deref(), not_before.as_deref()).map(Some)
 }
 
 #[async_trait]
@@ -217,29 +184,7 @@ impl SessionStore for RedisStore {
             return Ok(Vec::new());
         }
         let mut connection = self.connection().await?;
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        let is_cluster = self.redis.is_cluster();
-        for (user, id) in keys {
-            pipeline.hgetall(self.names.session.of(id)).get(self.names.seen.of(id));
-            if !is_cluster {
-                // After the session: one that is set in between is seen.
-                pipeline.get(self.names.not_before.of(user));
-            }
-        }
-        let answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
-        let apart =
-            if is_cluster { self.not_before(keys, &mut connection).await? } else { Vec::new() };
-        let (mut answers, mut apart) = (answers.into_iter(), apart.into_iter());
-        let found = keys.iter().map(|key| {
-            let (record, seen) = (answers.next(), answers.next());
-            let not_before = if is_cluster { apart.next() } else { answers.next() };
-            match (record, seen, not_before) {
-                (Some(record), Some(seen), Some(time)) => read_answers(key, record, seen, time),
-                _ => Err(Failure::Unavailable("an answer is missing".to_owned()).into()),
-            }
-        });
-        Ok(found.collect())
+        get_many(&mut connection, &self.names, self.redis.is_cluster(), keys).await
     }
 
     fn max_batch(&self) -> usize {

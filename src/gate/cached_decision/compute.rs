@@ -116,13 +116,13 @@ impl DecisionCache {
                 let (found, bounds) = Box::pin(keys.verify(text, is_known)).await?;
                 (same_or_new(known, found), Basis::ApiKey(bounds.into()))
             }
-            _ => match known {
-                Some(known) => (known, Basis::Token),
-                None => {
-                    let verified = Box::pin(self.verify_token(text, origin)).await?;
-                    (Arc::new(verified), Basis::Token)
-                }
-            },
+            _ => {
+                let verified = match known {
+                    Some(known) => known,
+                    None => Arc::new(Box::pin(self.verify_token(text, origin)).await?),
+                };
+                (verified, Basis::Token)
+            }
         })
     }
 

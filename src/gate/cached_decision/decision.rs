@@ -4,6 +4,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -15,7 +16,6 @@ use super::CacheKey;
 use super::basis::Basis;
 use super::first_level::Fingerprint;
 use super::memory_size::memory_size;
-use super::refresh_ahead::IsRefreshing;
 use crate::account::KeyBounds;
 use crate::clock::{Moment, UnixTime};
 use crate::gate::upstream::SignedBy;
@@ -85,6 +85,21 @@ impl StoreRead {
     /// The same of this session.
     pub(super) fn of(self, session: &Session) -> Self {
         Self { session_expires: Some(session.expires), ..self }
+    }
+}
+
+/// True while a decision waits for its session to be read again.
+#[derive(Debug, Default)]
+pub(super) struct IsRefreshing(AtomicBool);
+
+impl IsRefreshing {
+    /// Returns whether it does since now. A load first: many hits come while it waits.
+    pub(super) fn begin(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

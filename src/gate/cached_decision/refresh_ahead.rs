@@ -4,7 +4,6 @@
 //! within a moment. It changes no bound: where it comes too late or fails, the next request that needs the session waits
 //! for the store, as it would without this.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -29,21 +28,6 @@ const MAX_WAITING: usize = 4_096;
 /// The decisions whose sessions are to be read again.
 #[derive(Debug)]
 pub(super) struct RefreshAhead(Sender<CachedDecision>);
-
-/// True while a decision waits for its session to be read again.
-#[derive(Debug, Default)]
-pub(super) struct IsRefreshing(AtomicBool);
-
-impl IsRefreshing {
-    /// Returns whether it does since now. A load first: many hits come while it waits.
-    fn begin(&self) -> bool {
-        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn end(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
 
 impl RefreshAhead {
     /// Has the session of a decision read again, unless it waits for that already.

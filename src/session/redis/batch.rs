@@ -1,4 +1,4 @@
-//! Many records at a time: listing and making room.
+//! Many records at a time: reading, listing and making room.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,57 @@ use redis::{FromRedisValue as _, Pipeline, RedisResult, Value};
 
 use super::record::{Names, read, user_of};
 use crate::clock::UnixTime;
-use crate::session::{Filter, Session, SessionId, UserId};
+use crate::session::{Filter, FoundSession, Session, SessionId, SessionKey, UserId};
 use crate::store::redis::{BATCH, Connection, about};
 use crate::store::{Hash, StoreError};
+
+/// The sessions with these keys.
+pub(super) async fn get_many(
+    connection: &mut Connection,
+    names: &Names,
+    is_cluster: bool,
+    keys: &[SessionKey],
+) -> Result<Vec<FoundSession>, StoreError> {
+    let (mut pipeline, mut not_before) = (redis::pipe(), redis::pipe());
+    pipeline.ignore_errors();
+    not_before.ignore_errors();
+    for (user, id) in keys {
+        pipeline.hgetall(names.session.of(id)).get(names.seen.of(id));
+        // After the session, so that one which is set in between is seen. On a cluster it is in another slot, and is asked
+        // for after all of them.
+        let pipeline = if is_cluster { &mut not_before } else { &mut pipeline };
+        pipeline.get(names.not_before.of(user));
+    }
+    let mut answers = ask::<RedisResult<Value>>(connection, &pipeline).await?.into_iter();
+    let mut apart = ask::<RedisResult<Value>>(connection, &not_before).await?.into_iter();
+    let found = keys.iter().map(|key| {
+        let (record, seen) = (answers.next(), answers.next());
+        let not_before = if is_cluster { apart.next() } else { answers.next() };
+        match (record, seen, not_before) {
+            (Some(record), Some(seen), Some(time)) => read_answers(key, record, seen, time),
+            _ => Err(StoreError::Unavailable("an answer is missing".to_owned())),
+        }
+    });
+    Ok(found.collect())
+}
+
+/// The session in the answers about its records.
+fn read_answers(
+    (user, id): &SessionKey,
+    record: RedisResult<Value>,
+    seen: RedisResult<Value>,
+    not_before: RedisResult<Value>,
+) -> FoundSession {
+    let text = |value| Option::<Vec<u8>>::from_redis_value(value);
+    let record = record.and_then(|record| Ok(Hash::from_redis_value(record)?));
+    let not_before = not_before.and_then(|time| Ok(text(time)?)).map_err(about(id));
+    let (record, not_before) = (record.map_err(about(id))?, not_before?);
+    if record.is_empty() || record.get("user").is_some_and(|it| it != user.as_str().as_bytes()) {
+        return Ok(None);
+    }
+    let seen = seen.ok().and_then(|seen| text(seen).ok()).flatten();
+    read(id, &record, seen.as_deref(), not_before.as_deref()).map(Some)
+}
 
 /// Adds those of the named sessions that pass the filter, up to the limit.
 pub(super) async fn collect(
