@@ -5,10 +5,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{FoundSession, SessionId, SessionKey, SessionStore, UserId};
 use crate::store::{GuardedStore, Operation, Priority, StoreError};
+
+/// At most this many requests wait for answers; further ones get none.
+const MAX_WAITING: usize = 16_384;
+/// The fault of a store that left an answer out.
+const NO_ANSWER: &str = "an answer is missing";
 
 /// The sessions that are asked for, until the store is asked.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(super) struct BatchLoader {
     /// The time that the store has to answer.
     timeout: Duration,
     waiting: Mutex<Vec<Waiter>>,
+    /// A place for each request that waits.
+    places: Semaphore,
 }
 
 #[derive(Debug)]
@@ -33,14 +40,18 @@ impl BatchLoader {
         guard: GuardedStore,
         timeout: Duration,
     ) -> Self {
-        Self { store, guard, timeout, waiting: Mutex::default() }
+        let places = Semaphore::new(MAX_WAITING);
+        Self { store, guard, timeout, waiting: Mutex::default(), places }
     }
 
     /// The session with this id, as it is in the store after the call.
     pub(super) async fn load(self: &Arc<Self>, user: &UserId, id: &SessionId) -> FoundSession {
         if self.store.max_batch() <= 1 {
-            return Box::pin(self.call(self.store.get(user, id))).await;
+            let found = Box::pin(self.call(self.store.get(user, id))).await;
+            return only_of(user, id, found);
         }
+        let saturated = |_| StoreError::Unavailable("too many ask it already".to_owned());
+        let _place = self.places.try_acquire().map_err(saturated)?;
         let (answer, found) = oneshot::channel();
         let waiter = Waiter { key: (user.clone(), id.clone()), answer };
         let is_first = {
@@ -62,7 +73,8 @@ impl BatchLoader {
 
     async fn ask_for_all(self: Arc<Self>) {
         let mut waiting = std::mem::take(&mut *self.lock());
-        let max_batch = self.store.max_batch();
+        // A store that failed just now is asked for few, and for more with each answer.
+        let max_batch = self.store.max_batch().min(self.guard.concurrency_limit());
         while waiting.len() > max_batch {
             let batch = waiting.split_off(waiting.len() - max_batch);
             let loader = Arc::clone(&self);
@@ -72,19 +84,24 @@ impl BatchLoader {
     }
 
     async fn ask(&self, waiting: Vec<Waiter>) {
-        // Who gave up in the meantime is not asked for.
-        let waiting = waiting.into_iter().filter(|waiter| !waiter.answer.is_closed());
-        let (keys, answers): (Vec<_>, Vec<_>) =
-            waiting.map(|Waiter { key, answer }| (key, answer)).unzip();
-        if keys.is_empty() {
-            return;
-        }
-        let found = self.call(async { or_failure(self.store.get_many(&keys).await?) }).await;
-        let found = found.unwrap_or_else(|error| vec![Err(error); keys.len()]);
-        let mut found = found.into_iter();
-        for answer in answers {
-            // What is missing is no session.
-            let found = found.next().unwrap_or(Ok(None));
+        let (mut waiting, mut answers) = (waiting, Vec::new());
+        let asked = async {
+            // Who gave up while this waited for its turn is not asked for.
+            waiting.retain(|waiter| !waiter.answer.is_closed());
+            let keys: Vec<_> = waiting.iter().map(|waiter| waiter.key.clone()).collect();
+            if keys.is_empty() {
+                return Ok(());
+            }
+            answers = self.store.get_many(&keys).await?;
+            common_failure(&answers)
+        };
+        let outcome = self.call(asked).await;
+        let failure =
+            outcome.err().unwrap_or_else(|| StoreError::Unavailable(NO_ANSWER.to_owned()));
+        let mut answers = answers.into_iter();
+        for Waiter { key: (user, id), answer } in waiting {
+            let found = answers.next().unwrap_or_else(|| Err(failure.clone()));
+            let found = only_of(&user, &id, found);
             if let Err(error) = &found {
                 self.guard.log_failure(Operation::Get, error);
             }
@@ -106,12 +123,23 @@ impl BatchLoader {
     }
 }
 
-/// The answers, unless each of them is a failure: that is one of the store, or of a record that was asked for alone.
-fn or_failure(found: Vec<FoundSession>) -> Result<Vec<FoundSession>, StoreError> {
-    if found.iter().all(Result::is_err)
-        && let Some(Err(error)) = found.first()
-    {
-        return Err(error.clone());
+/// The failure of the store, or of a record that was asked for alone: where nothing could be read. What says that the
+/// store gave no answer goes before what is wrong with a record.
+fn common_failure(answers: &[FoundSession]) -> Result<(), StoreError> {
+    if answers.iter().any(Result::is_ok) {
+        return Ok(());
     }
-    Ok(found)
+    let failures = || answers.iter().filter_map(|answer| answer.as_ref().err());
+    let of_store = failures().find(|error| !matches!(error, StoreError::Corrupt { .. }));
+    of_store.or_else(|| failures().next()).map_or(Ok(()), |error| Err(error.clone()))
+}
+
+/// The session, if it is the one that was asked for.
+fn only_of(user: &UserId, id: &SessionId, found: FoundSession) -> FoundSession {
+    match found {
+        Ok(Some(other)) if other.user != *user || other.id != *id => {
+            Err(StoreError::corrupt(id, "another session came in its place"))
+        }
+        found => found,
+    }
 }

@@ -117,6 +117,11 @@ impl Sessions {
         self.epochs.status(epoch)
     }
 
+    /// Notes that a session was found to have changed, of which no event told.
+    pub fn note_change(&self, id: &SessionId) {
+        self.epochs.advance(of_session(id));
+    }
+
     /// The user's session of that id, if it lives. Records that it is in use, not more often than a
     /// sixtieth of the inactivity limit needs.
     ///

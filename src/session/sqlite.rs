@@ -16,7 +16,7 @@ use super::{
 use crate::clock::UnixTime;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
-use crate::store::{Fields as _, StoreError, claims_text};
+use crate::store::{Failure, Fields as _, StoreError, claims_text};
 
 /// The columns of a session, which [`read`] finds by name.
 const COLUMNS: &str = "s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
@@ -74,7 +74,8 @@ impl SessionStore for SqliteStore {
             .await?;
         let mut found = vec![Ok(None); keys.len()];
         for row in &rows {
-            let place = usize::try_from(row.get::<i64, _>("place")).unwrap_or(usize::MAX);
+            let place = row.try_get::<i64, _>("place").map_err(Failure::from)?;
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
             if let (Some((user, id)), Some(found)) = (keys.get(place), found.get_mut(place))
                 && row.optional_text("user") == Ok(Some(user.as_str()))
             {

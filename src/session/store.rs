@@ -37,7 +37,7 @@ pub trait SessionStore: Send + Sync + Debug {
     /// The sessions with these keys, in the same order, by one question to the store or a few.
     ///
     /// # Errors
-    /// An error of the whole where nothing could be read. What concerns one session is in its place.
+    /// An error of the whole where the store gave no answer. What is wrong with one session is in its place.
     async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError>;
 
     /// The session with this id.

@@ -190,6 +190,12 @@ impl CircuitBreaker {
         self.wake();
     }
 
+    /// The most calls in flight now; one while it is open.
+    pub(crate) fn limit(&self) -> usize {
+        let state = self.lock();
+        if state.open.is_some() { 1 } else { state.limit }
+    }
+
     /// The number of times that it opened.
     pub(crate) fn times_opened(&self) -> u64 {
         self.lock().times_opened

@@ -77,6 +77,11 @@ impl GuardedStore {
         outcome
     }
 
+    /// The number of calls that the circuit breaker lets through at once now.
+    pub(crate) fn concurrency_limit(&self) -> usize {
+        self.breaker.limit()
+    }
+
     /// Returns whether the circuit breaker opened since the last call with the same counter.
     pub(crate) fn opened_since(&self, seen: &AtomicU64) -> bool {
         let opened = self.breaker.times_opened();

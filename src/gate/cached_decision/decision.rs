@@ -174,10 +174,13 @@ impl CachedDecision {
         self.read.as_ref().map(AtomicCell::load)
     }
 
-    /// Goes on with a new reading, which says the same.
+    /// Goes on with a new reading, which says the same, unless a later one was noted meanwhile. Of two at the same time
+    /// the earlier one may stay, which only asks again sooner.
     pub(super) fn renew(&self, read: StoreRead) {
         if let Some(reading) = &self.read {
-            reading.store(read);
+            if reading.load().at <= read.at {
+                reading.store(read);
+            }
             self.is_refreshing.end();
         }
     }

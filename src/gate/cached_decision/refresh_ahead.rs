@@ -4,14 +4,16 @@
 //! within a moment. It changes no bound: where it comes too late or fails, the next request that needs the session waits
 //! for the store, as it would without this.
 
+use std::iter::{from_fn, once};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::basis::Basis;
 use super::decision::StoreRead;
+use super::validity::Validity;
 use super::{CachedDecision, DecisionCache};
 use crate::session::{NotLive, Session};
 use crate::store::EpochStatus;
@@ -20,8 +22,8 @@ use crate::store::EpochStatus;
 const LEAD: u32 = 4;
 /// The time for which decisions are gathered, before their sessions are read together.
 const GATHERING: Duration = Duration::from_millis(10);
-/// The most sessions in one question: while its answer is read, requests wait.
-const MAX_BATCH: usize = 16;
+/// The sessions that are read at once: while an answer about them is taken in, requests wait.
+const AT_ONCE: usize = 16;
 /// At most this many decisions wait. Those that find no room are read when a request needs them.
 const MAX_WAITING: usize = 4_096;
 
@@ -74,14 +76,13 @@ impl DecisionCache {
         }
     }
 
-    /// Reads the session of a decision again.
+    /// Reads the session of a decision again, if no request has done so meanwhile, or must do so now.
     async fn refresh(&self, decision: &CachedDecision) {
-        let (Some(kept), Some(read), Some(places)) =
-            (&decision.session, decision.reading(), decision.places)
-        else {
-            return;
-        };
+        let (Some(kept), Some(read)) = (&decision.session, decision.reading()) else { return };
         let started = self.moment();
+        if started.at < read.due || self.validity(decision, started) != Validity::Valid {
+            return;
+        }
         let epoch = self.sessions.epoch(&kept.user, &kept.id);
         match self.sessions.live(&kept.user, &kept.id).await {
             Ok(session) if self.is_answer_the_same(decision, &session) => {
@@ -89,9 +90,11 @@ impl DecisionCache {
                 decision.renew(read.of(&session));
                 self.metrics.refreshes.inc();
             }
-            // The next request is told why.
-            Err(NotLive::Unknown | NotLive::Ended(_)) => self.cache.invalidate(&places.second),
-            Ok(_) | Err(NotLive::Store(_)) => {}
+            // From now on it is known that it changed: the next request reads it, and is told what it says.
+            Ok(_) | Err(NotLive::Unknown | NotLive::Ended(_)) => {
+                self.sessions.note_change(&kept.id);
+            }
+            Err(NotLive::Store(_)) => {}
         }
     }
 
@@ -109,14 +112,9 @@ async fn run(cache: Weak<DecisionCache>, mut due: Receiver<CachedDecision>) {
     while let Some(first) = due.recv().await {
         tokio::time::sleep(GATHERING).await;
         let Some(cache) = cache.upgrade() else { return };
-        let mut decisions = vec![first];
-        while let Ok(next) = due.try_recv() {
-            decisions.push(next);
-        }
-        for batch in decisions.chunks(MAX_BATCH) {
-            let refreshes: FuturesUnordered<_> =
-                batch.iter().map(|decision| cache.refresh(decision)).collect();
-            refreshes.collect::<()>().await;
-        }
+        let cache = &*cache;
+        let decisions = once(first).chain(from_fn(|| due.try_recv().ok()));
+        let refresh = |decision: CachedDecision| async move { cache.refresh(&decision).await };
+        stream::iter(decisions).for_each_concurrent(AT_ONCE, refresh).await;
     }
 }

@@ -150,10 +150,10 @@ impl Buffers {
     }
 
     /// Returns whether a head may end in what came since: whether there is an empty line, however lines end. As hyper
-    /// does, nothing else of a head in pieces is looked at twice: a client that sends it byte by byte must not have
-    /// all of it read again for each.
+    /// does, nothing but three bytes of a head in pieces is looked at twice: a client that sends it byte by byte must not
+    /// have all of it read again for each.
     fn may_end(&self) -> bool {
-        let fresh = &self.input[self.unfinished.saturating_sub(2)..];
+        let fresh = &self.input[self.unfinished.saturating_sub(3)..];
         [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| fresh.windows(end.len()).any(|it| it == *end))
     }
 }

@@ -193,6 +193,11 @@ async fn what_is_odd_in_a_request_is_answered_as_by_hyper_alone() {
             check_alike(servers, &[one.into(), other.into()]).await;
         }
     }
+    // Empty lines behind a request, and then what is no head and has no end.
+    for lines in ["\n", "\r\n", "\n\n", "\n\r\n", "\r\n\n", "\r\n\r\n", "\n\n\n\n"] {
+        let first = format!("GET /first HTTP/1.1\r\nHost: a\r\n\r\n{lines}");
+        check_alike(servers, &[first.into(), b"GET / HTTP/1.1\r\nHost: a\r\x08".into()]).await;
+    }
     let many = "X-Many: x\r\n".repeat(100);
     let long = format!("Authorization: Bearer {}\r\n", "t".repeat(20_000));
     for lines in [many, long] {

@@ -57,7 +57,7 @@ async fn a_store_that_is_down_denies_all_of_them() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_whom_gave_up() {
+async fn who_gives_up_takes_nobody_with_him() {
     let fixture = usual();
     let tokens = fixture.tokens((0..2).map(|n| format!("s{n}"))).await;
     fixture.store.may_answer.forget_permits(1);
