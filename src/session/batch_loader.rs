@@ -85,13 +85,17 @@ impl BatchLoader {
 
     async fn ask(&self, waiting: Vec<Waiter>) {
         let (mut waiting, mut answers) = (waiting, Vec::new());
+        let waits = |waiter: &Waiter| !waiter.answer.is_closed();
+        if !waiting.iter().any(waits) {
+            return;
+        }
         let asked = async {
-            // Who gave up while this waited for its turn is not asked for.
-            waiting.retain(|waiter| !waiter.answer.is_closed());
-            let keys: Vec<_> = waiting.iter().map(|waiter| waiter.key.clone()).collect();
-            if keys.is_empty() {
-                return Ok(());
+            // Who gave up while this waited for its turn is not asked for. If all have, they are all the same: an answer
+            // that the store did not give must not close the circuit breaker.
+            if waiting.iter().any(waits) {
+                waiting.retain(waits);
             }
+            let keys: Vec<_> = waiting.iter().map(|waiter| waiter.key.clone()).collect();
             answers = self.store.get_many(&keys).await?;
             common_failure(&answers)
         };

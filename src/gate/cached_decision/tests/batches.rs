@@ -1,5 +1,7 @@
 //! Sessions of many tokens that are asked for at once.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 impl Fixture {
@@ -54,6 +56,34 @@ async fn a_store_that_is_down_denies_all_of_them() {
     assert_eq!(fixture.reads(), 1);
     fixture.store.is_down.store(false, Ordering::SeqCst);
     assert!(fixture.outcomes(&tokens).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_store_that_failed_just_now_is_asked_for_few_at_once() {
+    let fixture = usual();
+    let tokens = fixture.tokens((0..21).map(|n| format!("s{n}"))).await;
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    for _ in 0..8 {
+        assert_eq!(fixture.outcome(&tokens[0]).await, Err(DenialCode::StoreUnavailable));
+    }
+    fixture.store.is_down.store(false, Ordering::SeqCst);
+    fixture.clock.advance(Duration::from_millis(100));
+    assert_eq!(fixture.outcome(&tokens[0]).await, Ok(()), "the trial");
+    assert!(fixture.outcomes(&tokens[1..]).await.iter().all(Result::is_ok));
+    assert_eq!(fixture.reads(), 8 + 1 + 3, "eight sessions in a question at most");
+}
+
+#[tokio::test]
+async fn nobody_asks_for_those_who_gave_up() {
+    let fixture = usual();
+    let (user, id) = (UserId::parse("alice").unwrap(), Fixture::id("s"));
+    let mut asked = Box::pin(fixture.decisions.sessions().live(&user, &id));
+    assert!((&mut asked).now_or_never().is_none());
+    drop(asked);
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.reads(), 0);
 }
 
 #[tokio::test]

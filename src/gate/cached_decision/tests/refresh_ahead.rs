@@ -15,6 +15,13 @@ impl Fixture {
     async fn pass_a_moment(&self) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+
+    /// A hit when each reading is due that was made now, and none is too old; and what follows from it.
+    async fn hit_when_due(&self, token: &str) {
+        self.clock.advance(Duration::from_secs(6));
+        assert_eq!(self.outcome(token).await, Ok(()));
+        self.pass_a_moment().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,9 +69,7 @@ async fn a_session_that_is_found_dead_ahead_of_time_is_refused_at_once() {
     let token = fixture.cached("s", 600).await;
     // By somebody who tells nobody.
     fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
-    fixture.clock.advance(Duration::from_secs(6));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.pass_a_moment().await;
+    fixture.hit_when_due(&token).await;
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown));
 }
 
@@ -88,9 +93,7 @@ async fn a_refresh_that_a_revocation_overtakes_lets_nobody_in() {
     let fixture = refreshing();
     let token = fixture.cached("s", 600).await;
     fixture.store.may_answer.forget_permits(1);
-    fixture.clock.advance(Duration::from_secs(6));
-    assert_eq!(fixture.outcome(&token).await, Ok(()));
-    fixture.pass_a_moment().await;
+    fixture.hit_when_due(&token).await;
     assert_eq!(fixture.reads(), 2, "it waits for its answer");
     fixture.decisions.sessions().revoke(&Fixture::id("s")).await.unwrap();
     fixture.store.may_answer.add_permits(1);
