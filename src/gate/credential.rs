@@ -148,6 +148,9 @@ pub(super) fn locate<'h>(
 ) -> Result<Located<'h>, DenialCode> {
     let of = |source| move |text: &'h str| Located { credential: text.as_bytes(), source };
     let in_header = in_authorization(headers, accepted.basic)?;
+    if !accepted.api_keys && cookies.single.is_none() && cookies.pair.is_none() {
+        return in_header.ok_or(DenialCode::MissingCredentials);
+    }
     let key = if accepted.api_keys { api_key(headers)? } else { None };
     let key = key.map(of(CredentialSource::ApiKeyHeader));
     let single = cookies.single.as_ref().map(|name| in_cookies(headers, name)).transpose()?;

@@ -49,5 +49,6 @@ pub(super) fn announced_method<'h>(
     let is_preflight = policy.allows_preflight()
         && request.method == "OPTIONS"
         && headers.contains(ORIGIN.as_str());
-    headers.get(ACCESS_CONTROL_REQUEST_METHOD.as_str()).filter(|_| is_preflight)?.to_str()
+    let announced = is_preflight.then(|| headers.get(ACCESS_CONTROL_REQUEST_METHOD.as_str()));
+    announced.flatten()?.to_str()
 }

@@ -198,7 +198,7 @@ impl Requirement {
     /// # Errors
     /// The first condition that does not hold; where all others hold, the first that is not decided.
     pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
-        all(self.0.iter().map(|condition| condition.check(facts)))
+        all(self.0.iter(), facts)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The header fields of a request, whoever parsed them: one view of hyper's map, and of the list that the hot loop has.
 
+use ascii::AsciiStr;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -26,6 +27,8 @@ pub struct FieldList<'r> {
     present: KnownFields,
     /// The known fields that came several times.
     repeated: KnownFields,
+    /// The known fields that came under an alias.
+    aliased: KnownFields,
 }
 
 impl<'r> FieldList<'r> {
@@ -35,17 +38,23 @@ impl<'r> FieldList<'r> {
             return None;
         }
         let mut places = [0; COUNT];
-        let (mut present, mut repeated) = (KnownFields::default(), KnownFields::default());
+        let [mut present, mut repeated, mut aliased] = [KnownFields::default(); 3];
         for (at, field) in (0_u8..).zip(fields) {
-            let Some(known) = KnownField::named(field.name) else { continue };
-            if present.meets(KnownFields::of(&[known])) {
-                repeated.insert(known);
-            } else {
-                present.insert(known);
-                places[known.number()] = at;
+            match KnownField::like(field.name) {
+                None => {}
+                Some(known) if !known.is(field.name) => {
+                    if known.is_aliased_by(field.name) {
+                        aliased.insert(known);
+                    }
+                }
+                Some(known) if present.meets(KnownFields::of(&[known])) => repeated.insert(known),
+                Some(known) => {
+                    present.insert(known);
+                    places[known.number()] = at;
+                }
             }
         }
-        Some(Self { fields, places, present, repeated })
+        Some(Self { fields, places, present, repeated, aliased })
     }
 
     /// The first value of a known field.
@@ -78,12 +87,17 @@ impl<'r> FieldValue<'r> {
         self.0
     }
 
+    /// Its text, if all of it is ASCII, of whatever kind.
+    pub fn to_ascii(self) -> Option<&'r str> {
+        AsciiStr::from_ascii(self.0).ok().map(AsciiStr::as_str)
+    }
+
     /// Its text, if all of it is visible ASCII, spaces and tabs.
     pub fn to_str(self) -> Option<&'r str> {
         // It sums up instead of searching: a compiler makes of that a few steps for many bytes.
         let is_text = |byte: u8| (byte == b'\t') | (byte.wrapping_sub(b' ') <= b'~' - b' ');
         let are_text = self.0.iter().fold(true, |are, byte| are & is_text(*byte));
-        are_text.then(|| str::from_utf8(self.0).ok())?
+        self.to_ascii().filter(|_| are_text)
     }
 
     /// A copy for a map.
@@ -130,6 +144,20 @@ impl<'r> Fields<'r> {
         match self {
             Self::Map(map) => fields.iter().any(|field| map.contains_key(field.name())),
             Self::List(list) => list.present.meets(fields),
+        }
+    }
+
+    /// Returns whether one of these fields came under an alias: with an underscore in the place of a dash, or several.
+    pub fn has_alias_of(self, fields: KnownFields) -> bool {
+        match self {
+            Self::Map(map) => {
+                let is_alias = |field: KnownField, name| {
+                    fields.meets(KnownFields::of(&[field])) && field.is_aliased_by(name)
+                };
+                let mut names = map.keys().map(HeaderName::as_str);
+                names.any(|name| KnownField::like(name).is_some_and(|field| is_alias(field, name)))
+            }
+            Self::List(list) => list.aliased.meets(fields),
         }
     }
 
@@ -182,14 +210,6 @@ impl<'r> Fields<'r> {
     /// The names of the fields, in whatever case; a name may come several times.
     pub fn names(self) -> impl Iterator<Item = &'r str> {
         self.iter().map(|(name, _)| name)
-    }
-
-    /// Returns whether one of the names is such a one. Quicker than a search in [`names`](Self::names).
-    pub fn any_name(self, is_it: impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::Map(map) => map.keys().any(|name| is_it(name.as_str())),
-            Self::List(list) => list.fields.iter().any(|field| is_it(field.name)),
-        }
     }
 
     /// All fields.
@@ -254,8 +274,6 @@ mod tests {
             assert_eq!((fields.one("cookie"), fields.one("host")), (Err(Repeated), Ok(None)));
             assert!(fields.contains("authorization") && !fields.contains("host"));
             assert_eq!((fields.iter().count(), fields.names().count()), (4, 4));
-            assert!(fields.any_name(|name| name.ends_with("odd") || name.ends_with("Odd")));
-            assert!(!fields.any_name(str::is_empty));
             let [host, authorization] = ["host", "authorization"].map(KnownField::of);
             assert_eq!(fields.known(authorization), fields.get("authorization"));
             assert_eq!(fields.known_once(authorization), fields.one("authorization"));
@@ -288,7 +306,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_known_field_is_found_by_its_number_as_by_its_name(
-            names in prop::collection::vec("(?i)host|te|trailer|x-original-ur[il]|upgradf|[a-z-]{0,3}", 0..12),
+            names in prop::collection::vec("(?i)host|te|trailer|x[-_]original[-_]ur[il]|upgradf|[a-z-]{0,3}", 0..12),
         ) {
             let header = |name| httparse::Header { name, value: str::as_bytes(name) };
             let headers: Vec<_> = names.iter().map(|name| header(name)).collect();
@@ -299,7 +317,12 @@ mod tests {
                 for fields in [list, Fields::from(&map)] {
                     prop_assert_eq!(fields.known(known), list.get(field));
                     prop_assert_eq!(fields.known_once(known), list.one(field));
-                    prop_assert_eq!(fields.has_any(KnownFields::of(&[known])), list.contains(field));
+                    let known = KnownFields::of(&[known]);
+                    prop_assert_eq!(fields.has_any(known), list.contains(field));
+                    let is_alias = |name: &str| {
+                        name.contains('_') && name.replace('_', "-").eq_ignore_ascii_case(field)
+                    };
+                    prop_assert_eq!(fields.has_alias_of(known), list.names().any(is_alias));
                 }
             }
         }

@@ -57,27 +57,76 @@ impl KnownField {
         self.0 as usize
     }
 
-    /// The field of this name, in whatever case: a few steps, for whatever name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        BY_TAG[tag(name)].filter(|field| is_name_of(name, field.name()))
+    /// The only field that may have this name, by its length, its first and its last letter: a few steps, for whatever name.
+    pub(super) fn like(name: &str) -> Option<Self> {
+        let place = BY_TAG[tag(name)];
+        (usize::from(place.length) == name.len()).then_some(Self(place.number))
+    }
+
+    /// Returns whether this is its name, in whatever case. Its own has letters and dashes alone, and no name of a field has
+    /// a byte that differs from a dash in the bit that makes a letter small (RFC 9110, section 5.6.2).
+    pub(super) fn is(self, name: &str) -> bool {
+        let (own, bytes) = (&SPELLED[self.number()], name.as_bytes());
+        if own.length != bytes.len() {
+            return false;
+        }
+        let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) else {
+            return name.eq_ignore_ascii_case(self.name());
+        };
+        let middle = bytes.get(8..).and_then(<[u8]>::first_chunk);
+        is_word(first, own.first)
+            && is_word(last, own.last)
+            && middle.is_none_or(|middle| is_word(middle, own.middle))
+    }
+
+    /// Returns whether this is its name but for an underscore in the place of a dash, or for several.
+    pub(super) fn is_aliased_by(self, name: &str) -> bool {
+        name.contains('_') && self.is(&name.replace('_', "-"))
     }
 }
 
-/// Compares the name of a field with one of ours, which has letters and dashes alone. No name of a field has a byte that
-/// differs from a dash in the bit that makes a letter small (RFC 9110, section 5.6.2).
-fn is_name_of(name: &str, ours: &str) -> bool {
-    const SMALL: u64 = 0x2020_2020_2020_2020;
-    if name.len() != ours.len() {
-        return false;
+/// The bit that makes a letter small, of eight letters.
+const SMALL: u64 = 0x2020_2020_2020_2020;
+
+/// A name in words of eight letters, which hold all of one that has 8 to 24.
+struct Spelled {
+    length: usize,
+    first: u64,
+    /// The eight letters behind the first.
+    middle: u64,
+    last: u64,
+}
+
+const SPELLED: [Spelled; COUNT] = {
+    let mut spelled = [const { Spelled { length: 0, first: 0, middle: 0, last: 0 } }; COUNT];
+    let mut number = 0;
+    while number < COUNT {
+        let name = NAMES[number].as_bytes();
+        let length = name.len();
+        assert!(length <= 24, "a name has letters that are in no word");
+        spelled[number].length = length;
+        if length >= 8 {
+            (spelled[number].first, spelled[number].last) = (word(name, 0), word(name, length - 8));
+        }
+        if length >= 16 {
+            spelled[number].middle = word(name, 8);
+        }
+        number += 1;
     }
-    let ends = |name: &str| {
-        let ends = name.as_bytes().first_chunk().zip(name.as_bytes().last_chunk());
-        ends.map(|(first, last)| (u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
-    };
-    match ends(name).zip(ends(ours)) {
-        Some(((a, b), (c, d))) if name.len() <= 16 => a | SMALL == c && b | SMALL == d,
-        _ => name.eq_ignore_ascii_case(ours),
+    spelled
+};
+
+const fn word(name: &[u8], start: usize) -> u64 {
+    let (mut letters, mut at) = ([0; 8], 0);
+    while at < letters.len() {
+        letters[at] = name[start + at];
+        at += 1;
     }
+    u64::from_ne_bytes(letters)
+}
+
+fn is_word(letters: &[u8; 8], word: u64) -> bool {
+    u64::from_ne_bytes(*letters) | SMALL == word
 }
 
 /// A set of them.
@@ -123,20 +172,25 @@ impl KnownFields {
 
 /// A number for a name, the same in whatever case, by which all known ones are told apart.
 const fn tag(name: &str) -> usize {
-    let (first, last) = match name.as_bytes() {
-        [] => (0, 0),
-        [one] => (*one, *one),
-        [first, .., last] => (*first, *last),
-    };
-    (name.len() + (first | 0x20) as usize + 3 * (last | 0x20) as usize) % 256
+    let bytes = name.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return 0 };
+    (bytes.len() + (*first | 0x20) as usize + 3 * (*last | 0x20) as usize) % 256
 }
 
-const BY_TAG: [Option<KnownField>; 256] = {
-    let (mut by_tag, mut number) = ([None; 256], 0);
+/// The number of the name that has a tag, and its length; 0 where none has it.
+#[derive(Clone, Copy)]
+struct Place {
+    number: u8,
+    length: u8,
+}
+
+const BY_TAG: [Place; 256] = {
+    let (mut by_tag, mut number) = ([Place { number: 0, length: 0 }; 256], 0);
     while (number as usize) < COUNT {
-        let place = &mut by_tag[tag(NAMES[number as usize])];
-        assert!(place.is_none(), "two names have one tag");
-        *place = Some(KnownField(number));
+        let name = NAMES[number as usize];
+        let place = &mut by_tag[tag(name)];
+        assert!(place.length == 0, "two names have one tag");
+        *place = Place { number, length: name.len() as u8 };
         number += 1;
     }
     by_tag
@@ -160,12 +214,16 @@ const fn is_same(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn named(name: &str) -> Option<KnownField> {
+        KnownField::like(name).filter(|field| field.is(name))
+    }
+
     #[test]
     fn each_name_is_known_in_whatever_case_and_no_other() {
         let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let token: Vec<u8> = (0..=u8::MAX).filter(in_name).collect();
         for (number, name) in NAMES.into_iter().enumerate() {
-            let of_name = |name: &str| KnownField::named(name).map(KnownField::number);
+            let of_name = |name: &str| named(name).map(KnownField::number);
             assert_eq!(KnownField::of(name).name(), name);
             assert_eq!(of_name(name), Some(number));
             assert_eq!(of_name(&name.to_ascii_uppercase()), Some(number));
@@ -180,6 +238,6 @@ mod tests {
             }
             assert_eq!(of_name(&format!("{name}x")), None);
         }
-        assert_eq!(KnownField::named(""), None);
+        assert_eq!(named(""), None);
     }
 }

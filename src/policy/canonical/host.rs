@@ -35,9 +35,14 @@ impl<'t> Authority<'t> {
         if characters.hold(Characters::AT) {
             return Err(Refusal::UserInfo);
         }
-        let has_more = characters.hold(NOT_IN_NAME);
-        let (host, port) = if has_more { split_port(text)? } else { (text, None) };
-        check_host(host)?;
+        let (host, port) = if characters.hold(NOT_IN_NAME) {
+            let (host, port) = split_port(text)?;
+            check_host(host)?;
+            (host, port)
+        } else {
+            check_name(text)?;
+            (text, None)
+        };
         let port = port.map(read_port).transpose()?.filter(|port| *port != scheme.default_port());
         Ok(Self { host: lowered(host, characters), port })
     }
@@ -73,6 +78,7 @@ fn read_port(text: &str) -> Result<u16, Refusal> {
 fn check_host(host: &str) -> Result<(), Refusal> {
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => check_ipv6(address),
+        None if Characters::of(host).hold(NOT_IN_NAME) => Err(Refusal::BadHost),
         None => check_name(host),
     }
 }
@@ -85,22 +91,24 @@ fn check_ipv6(text: &str) -> Result<(), Refusal> {
     if is_plain { Ok(()) } else { Err(Refusal::BadHost) }
 }
 
-/// Accepts names of letters, digits, dashes and underscores, and IPv4 addresses of four numbers.
-/// Some gateways drop a dot at the end and others do not.
+/// Accepts names of letters, digits, dashes and underscores (there is nothing else in `name` but dots), and IPv4
+/// addresses of four numbers. Some gateways drop a dot at the end and others do not.
 fn check_name(name: &str) -> Result<(), Refusal> {
-    if name.len() > 1 && name.ends_with('.') && !name.ends_with("..") {
-        return Err(Refusal::TrailingDot);
-    }
     // By bytes: a search for a character costs more than such a short text is long.
-    let mut labels = name.as_bytes().split(|byte| *byte == b'.');
-    let is_label = |label: &[u8]| (1..=MAX_LABEL_BYTES).contains(&label.len());
-    let mut are_labels = || labels.all(is_label) && !Characters::of(name).hold(NOT_IN_NAME);
-    if name.len() > MAX_NAME_BYTES || !are_labels() {
-        return Err(Refusal::BadHost);
+    let (mut label_start, mut are_labels) = (0, name.len() <= MAX_NAME_BYTES);
+    let is_label = |length| (1..=MAX_LABEL_BYTES).contains(&length);
+    for (at, byte) in name.bytes().enumerate() {
+        if byte == b'.' {
+            are_labels &= is_label(at - label_start);
+            label_start = at + 1;
+        }
+    }
+    let last = &name[label_start..];
+    if !are_labels || !is_label(last.len()) {
+        let is_rooted = name.len() > 1 && name.ends_with('.') && !name.ends_with("..");
+        return Err(if is_rooted { Refusal::TrailingDot } else { Refusal::BadHost });
     }
     // Whoever finds a number at the end reads an address, in one of many forms: 127.1, 0x7f.0.0.1.
-    let last = name.bytes().rposition(|byte| byte == b'.').map_or(0, |dot| dot + 1);
-    let last = &name[last..];
     if last.starts_with(|c: char| c.is_ascii_digit()) && is_number(last) {
         name.parse::<Ipv4Addr>().map_err(|_| Refusal::BadHost)?;
     }

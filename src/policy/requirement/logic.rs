@@ -3,18 +3,23 @@
 //! What does not hold counts before what is not decided, so that nobody is asked in vain; and an
 //! alternative that holds needs no question.
 
-use super::{Facts, Requirement, Unmet};
+use super::{Condition, Facts, Requirement, Unmet};
 
-/// All of these outcomes.
-pub(super) fn all(outcomes: impl Iterator<Item = Result<(), Unmet>>) -> Result<(), Unmet> {
-    let mut undecided = Ok(());
-    for outcome in outcomes {
-        match outcome {
-            Err(open @ Unmet::Undecided(_)) => undecided = undecided.and(Err(open)),
-            decided => decided?,
+/// Checks all of these conditions.
+pub(super) fn all<'c>(
+    conditions: impl Iterator<Item = &'c Condition>,
+    facts: &Facts<'_>,
+) -> Result<(), Unmet> {
+    let mut undecided = None;
+    for condition in conditions {
+        if let Err(unmet) = condition.check(facts) {
+            if !matches!(unmet, Unmet::Undecided(_)) {
+                return Err(unmet);
+            }
+            undecided.get_or_insert(unmet);
         }
     }
-    undecided
+    undecided.map_or(Ok(()), Err)
 }
 
 /// Checks ways until one is open. Where none is, what the first one lacks is told; but where one of them
@@ -38,5 +43,5 @@ pub(super) fn any_of(ways: &[Requirement], facts: &Facts<'_>) -> Result<(), Unme
 /// # Errors
 /// The first condition that does not hold; where all others hold, the first that is not decided.
 pub fn check_all(requirements: &[&Requirement], facts: &Facts<'_>) -> Result<(), Unmet> {
-    all(requirements.iter().map(|requirement| requirement.check(facts)))
+    all(requirements.iter().flat_map(|requirement| requirement.conditions()), facts)
 }

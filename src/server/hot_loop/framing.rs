@@ -62,8 +62,14 @@ pub(super) fn read<'b>(bytes: &'b [u8], fields: &'b mut FieldBuffer<'b>) -> Next
 
 /// Returns whether a target is a path with perhaps a query, of characters that every parser of URLs takes.
 fn is_plain_target(target: &str) -> bool {
-    let is_plain = |byte: u8| IS_PLAIN[usize::from(byte)];
-    target.starts_with('/') && target.len() <= MAX_TARGET && target.bytes().all(is_plain)
+    let are_plain =
+        |bytes: &[u8]| bytes.iter().fold(true, |are, byte| are & IS_PLAIN[usize::from(*byte)]);
+    // By eight, so that a compiler makes no loop of them.
+    let (eights, rest) = target.as_bytes().as_chunks::<8>();
+    target.starts_with('/')
+        && target.len() <= MAX_TARGET
+        && are_plain(rest)
+        && eights.iter().all(|eight| are_plain(eight))
 }
 
 const IS_PLAIN: [bool; 256] = {
