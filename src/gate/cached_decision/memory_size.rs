@@ -21,7 +21,7 @@ pub(super) fn memory_size(
     session: Option<&Session>,
     basis: &Basis,
 ) -> u32 {
-    let scopes: usize = token.scopes.iter().map(|scope| TEXT_BYTES + scope.len()).sum();
+    let scopes: usize = token.scopes.iter().map(|scope| scope.len() + 1).sum();
     let of_session = session.map(|session| object_bytes(&session.claims));
     let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
     let bounds = match basis {

@@ -89,9 +89,9 @@ impl Revocation {
         };
         Ok(found.filter(is_good).map(|kept| {
             let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
-            let scopes = scopes.unwrap_or_default().split(' ').map(Box::from).collect();
+            let scopes = ScopeSet::new(scopes.unwrap_or_default().split(' ').collect());
             let (claims, expires) = (kept.claims.clone(), kept.expires);
-            AccessToken { owner: kept.into(), scopes: ScopeSet::new(scopes), claims, expires }
+            AccessToken { owner: kept.into(), scopes, claims, expires }
         }))
     }
 
