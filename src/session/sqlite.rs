@@ -16,11 +16,12 @@ use super::{
 use crate::clock::UnixTime;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
-use crate::store::{Failure, Fields as _, StoreError, claims_text};
+use crate::store::{Failure, Fields as _, JsonRecord, StoreError, claims_text};
 
-/// The columns of a session, which [`read`] finds by name.
-const COLUMNS: &str = "s.user_id AS user, s.created, s.last_seen, s.expires, s.user_agent, \
-    s.address, s.device_id, s.device_name, s.claims, n.not_before";
+/// The fields of a session, by the names by which [`read`] finds them. A row is one text in JSON.
+const FIELDS: &str = "'user', s.user_id, 'created', s.created, 'last_seen', s.last_seen, \
+    'expires', s.expires, 'user_agent', s.user_agent, 'address', s.address, 'device_id', s.device_id, \
+    'device_name', s.device_name, 'claims', s.claims, 'not_before', n.not_before";
 /// The not-before of its user, where he has one.
 const NOT_BEFORE: &str = "LEFT JOIN user_not_before AS n ON n.user_id = s.user_id";
 
@@ -64,7 +65,7 @@ impl SessionStore for SqliteStore {
     async fn get_many(&self, keys: &[SessionKey]) -> Result<Vec<FoundSession>, StoreError> {
         // CROSS: the list is the outer loop, and each session is found by its id.
         let sql = AssertSqlSafe(format!(
-            "SELECT {COLUMNS}, asked.key AS place FROM json_each(?1) AS asked \
+            "SELECT asked.key, json_object({FIELDS}) FROM json_each(?1) AS asked \
              CROSS JOIN sessions AS s ON s.id = asked.value {NOT_BEFORE}"
         ));
         let ids: Value = keys.iter().map(|(_, id)| id.as_str()).collect();
@@ -74,12 +75,13 @@ impl SessionStore for SqliteStore {
             .await?;
         let mut found = vec![Ok(None); keys.len()];
         for row in &rows {
-            let place = row.try_get::<i64, _>("place").map_err(Failure::from)?;
+            let place = row.try_get::<i64, _>(0).map_err(Failure::from)?;
             let place = usize::try_from(place).unwrap_or(usize::MAX);
-            if let (Some((user, id)), Some(found)) = (keys.get(place), found.get_mut(place))
-                && row.optional_text("user") == Ok(Some(user.as_str()))
-            {
-                *found = read(id, row).map(Some);
+            if let (Some((user, id)), Some(found)) = (keys.get(place), found.get_mut(place)) {
+                *found = record(row, 1).and_then(|record| {
+                    let is_his = record.optional_text("user") == Ok(Some(user.as_str()));
+                    is_his.then(|| read(id, &record)).transpose()
+                });
             }
         }
         Ok(found)
@@ -142,7 +144,8 @@ impl SessionStore for SqliteStore {
         // One condition or the other, so that one user's are found by the index.
         let owner = if filter.user.is_some() { "s.user_id = ?1" } else { "?1 IS NULL" };
         let sql = AssertSqlSafe(format!(
-            "SELECT {COLUMNS}, s.id FROM sessions AS s {NOT_BEFORE} WHERE {owner} AND (?2 IS NULL OR (s.expires > ?2 \
+            "SELECT json_object('id', s.id, {FIELDS}) FROM sessions AS s {NOT_BEFORE} WHERE {owner} \
+             AND (?2 IS NULL OR (s.expires > ?2 \
              AND s.created > coalesce(nullif(n.not_before, 0), -1))) \
              ORDER BY s.created DESC, s.id DESC LIMIT ?3"
         ));
@@ -153,8 +156,9 @@ impl SessionStore for SqliteStore {
             .fetch_all(&mut *self.database.reader().await?)
             .await?;
         let read_named = |row: &SqliteRow| {
-            let id = row.parsed("id", SessionId::parse);
-            read(&id.map_err(|bad| StoreError::corrupt("?", bad))?, row)
+            let record = record(row, 0)?;
+            let id = record.parsed("id", SessionId::parse);
+            read(&id.map_err(|bad| StoreError::corrupt("?", bad))?, &record)
         };
         let readable = rows.iter().map(read_named).filter_map(|read| {
             read.inspect_err(|error| tracing::warn!(%error, "left out of the list")).ok()
@@ -197,11 +201,18 @@ impl SessionStore for SqliteStore {
     }
 }
 
-fn read(id: &SessionId, row: &SqliteRow) -> Result<Session, StoreError> {
+/// The record in a column of a row. What SQLite wrote is always one, but for a text in it that is not in UTF-8.
+fn record(row: &SqliteRow, column: usize) -> Result<JsonRecord<'_>, StoreError> {
+    let text: Result<&str, _> = row.try_get(column);
+    let record = text.ok().and_then(|text| serde_json::from_str(text).ok());
+    record.ok_or_else(|| StoreError::corrupt("?", "it is no record"))
+}
+
+fn read(id: &SessionId, record: &JsonRecord<'_>) -> Result<Session, StoreError> {
     // Of a user who was never revoked as a whole there is no row, hence no value.
-    let session = row
+    let session = record
         .optional_time("not_before")
-        .and_then(|not_before| Session::read(id, row, not_before.unwrap_or_default()));
+        .and_then(|not_before| Session::read(id, record, not_before.unwrap_or_default()));
     session.map_err(|bad| StoreError::corrupt(id, bad))
 }
 
@@ -230,6 +241,28 @@ mod tests {
             UnixTime::from_secs(1),
             UnixTime::from_secs(1_000),
         )
+    }
+
+    #[tokio::test]
+    async fn a_damaged_session_harms_no_other_that_is_asked_for_with_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::open(&folder.path().join("sessions.db"), Options::default()).await;
+        let store = SqliteStore::new(database.expect("open"));
+        store.put(&session("good")).await.expect("put");
+        let damaged = "INSERT INTO sessions (id, user_id, created, last_seen, expires, claims) \
+            VALUES ('no-text', 'alice', 0, 0, 1, CAST(x'ff' AS TEXT)), \
+            ('no-claims', 'alice', 0, 0, 1, '{'), ('no-time', 'alice', -1, 0, 1, '{}')";
+        store.database.execute(sqlx::query(damaged)).await.expect("damage");
+        let key = |id| (UserId::parse("alice").expect("user"), SessionId::parse(id).expect("id"));
+        let keys = ["no-text", "good", "no-claims", "missing", "no-time"].map(key);
+        let found = store.get_many(&keys).await.expect("an answer");
+        assert_eq!(found[1], Ok(Some(session("good"))));
+        assert_eq!(found[3], Ok(None));
+        for damaged in [&found[0], &found[2], &found[4]] {
+            assert!(matches!(damaged, Err(StoreError::Corrupt { .. })), "{damaged:?}");
+        }
+        let listed = store.list(&Filter::default(), 9).await.expect("list");
+        assert_eq!(listed, [session("good")]);
     }
 
     #[tokio::test]
