@@ -46,6 +46,7 @@ pub mod verdict;
 pub mod verification_pool;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderMap;
@@ -75,6 +76,8 @@ pub struct Gate {
     cookies: Cookies,
     /// The routes, where the operator has any; replaced as a whole.
     policy: ArcSwapOption<Policy>,
+    /// True where the client's address decides something in it: kept beside it, since every request asks.
+    policy_needs_client: AtomicBool,
     /// The headers of an answer that names nobody.
     nobody: Arc<HeaderMap>,
     pings: SingleFlight<(), bool>,
@@ -113,6 +116,7 @@ impl Gate {
             decisions,
             cookies,
             policy,
+            policy_needs_client: AtomicBool::new(false),
             nobody,
             pings: SingleFlight::default(),
             anonymous: None,
@@ -158,7 +162,11 @@ impl Gate {
     /// Judges by this policy from now on. A request that is being judged goes on by the one that it
     /// began with.
     pub fn set_policy(&self, policy: Arc<Policy>) {
+        let needs_client = policy.needs_client();
+        // Known of the client is rather too much than too little.
+        self.policy_needs_client.fetch_or(needs_client, Ordering::Relaxed);
         self.policy.store(Some(policy));
+        self.policy_needs_client.store(needs_client, Ordering::Relaxed);
     }
 
     /// Returns whether there is a policy.
@@ -170,8 +178,8 @@ impl Gate {
     pub fn needs_client(&self) -> bool {
         let accepted = self.decisions.accepted_kinds();
         let is_bound = self.decisions.sessions().binding().address;
-        let by_policy = || self.policy.load().as_ref().is_some_and(|policy| policy.needs_client());
-        accepted.basic || accepted.api_keys || is_bound || by_policy()
+        let by_policy = self.policy_needs_client.load(Ordering::Relaxed);
+        accepted.basic || accepted.api_keys || is_bound || by_policy
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -261,7 +269,7 @@ impl Gate {
         if at.is_none() && !demands_more {
             let session = decision.session.as_deref();
             read_only::check(&self.read_only, &decision.token, session, inquiry)?;
-            return Ok(Identity::Known(decision));
+            return Ok(Identity::Known(decision, now.wall));
         }
         let (facts, assumed) = (facts(&decision, inquiry, now), mode.assumed());
         let facts = match at {
@@ -282,7 +290,7 @@ impl Gate {
         if let Some((_, limit)) = limited {
             Box::pin(self.count_user(&facts, limit, inquiry, mode)).await?;
         }
-        Ok(Identity::Known(decision))
+        Ok(Identity::Known(decision, now.wall))
     }
 
     /// The identity of a request without a credential, where one is not demanded; never where more is.

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::cached_decision::CachedDecision;
 use super::denial::{Denial, DenialCode};
+use crate::clock::UnixTime;
 
 /// The answer: may this request pass, and for which user?
 #[derive(Clone, Debug)]
@@ -47,8 +48,8 @@ pub struct Grant {
 /// The user for whom a request passes.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// A user whose credential was found good.
-    Known(CachedDecision),
+    /// A user whose credential was found good, and the time at which it was.
+    Known(CachedDecision, UnixTime),
     /// Anybody: the route demands nothing. All headers of the identity are empty.
     Public(Arc<HeaderMap>),
     /// Somebody who sent no credential, where that suffices: no user, and the role `anonymous`.
@@ -59,15 +60,15 @@ impl Grant {
     /// The headers that carry the identity to the application.
     pub fn headers(&self) -> HeaderMap {
         match &self.identity {
-            Identity::Known(decision) => decision.headers(),
+            Identity::Known(decision, _) => decision.headers(),
             Identity::Public(headers) | Identity::Anonymous(headers) => (**headers).clone(),
         }
     }
 
-    /// The same as ready lines of an answer, where they are kept.
-    pub(super) fn lines(&self) -> Option<&[u8]> {
+    /// The same as ready lines of an answer, where they are kept, and the time of the answer.
+    pub(super) fn ready(&self) -> Option<(&[u8], UnixTime)> {
         match &self.identity {
-            Identity::Known(decision) => Some(decision.lines()),
+            Identity::Known(decision, at) => Some((decision.lines(), *at)),
             Identity::Public(_) | Identity::Anonymous(_) => None,
         }
     }
@@ -75,7 +76,7 @@ impl Grant {
     /// The user, where it is known.
     pub fn user(&self) -> Option<&str> {
         match &self.identity {
-            Identity::Known(decision) => Some(&decision.token.subject),
+            Identity::Known(decision, _) => Some(&decision.token.subject),
             Identity::Public(_) | Identity::Anonymous(_) => None,
         }
     }

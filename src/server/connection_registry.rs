@@ -118,7 +118,7 @@ impl ConnectionState {
 
     /// The same for a request without a body, whose guard stays with the connection.
     pub(super) fn start_head(&self) -> HeadInFlight<'_> {
-        self.started.fetch_add(1, Ordering::Relaxed);
+        count(&self.started);
         HeadInFlight(self)
     }
 
@@ -131,9 +131,8 @@ impl ConnectionState {
         InFlight { state: Arc::clone(self), stream: Some((head, bodies)) }
     }
 
-    /// Counts the end of a request; in HTTP/2 with the memory of its head, and how many bodies it brought.
-    fn end(&self, stream: Option<(usize, u32)>) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
+    /// Gives back what a request took that has ended: the memory of its head; in HTTP/2 of so much, with so many bodies.
+    fn give_back(&self, stream: Option<(usize, u32)>) {
         match stream {
             None => {
                 // Giving back cannot fail.
@@ -218,9 +217,15 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct HeadInFlight<'s>(&'s ConnectionState);
 
+/// Counts one more request, where the connection's own task alone counts.
+fn count(requests: &AtomicU32) {
+    requests.store(requests.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
 impl Drop for HeadInFlight<'_> {
     fn drop(&mut self) {
-        self.0.end(None);
+        count(&self.0.ended);
+        self.0.give_back(None);
     }
 }
 
@@ -232,7 +237,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.state.end(self.stream);
+        self.state.ended.fetch_add(1, Ordering::Relaxed);
+        self.state.give_back(self.stream);
     }
 }
 

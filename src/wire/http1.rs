@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -10,8 +10,15 @@ use http::{HeaderMap, Response};
 use http_body_util::Full;
 use httpdate::HttpDate;
 
-/// Appends a whole answer. Answers to HEAD have no body.
-pub fn append_response(response: Response<Full<Bytes>>, is_head: bool, out: &mut Vec<u8>) {
+use crate::clock::UnixTime;
+
+/// Appends a whole answer, made at this time. Answers to HEAD have no body.
+pub fn append_response(
+    response: Response<Full<Bytes>>,
+    is_head: bool,
+    at: UnixTime,
+    out: &mut Vec<u8>,
+) {
     let (parts, body) = response.into_parts();
     let body = body.into_inner().unwrap_or_default();
     let (status, reason) = (parts.status.as_str(), parts.status.canonical_reason());
@@ -24,7 +31,7 @@ pub fn append_response(response: Response<Full<Bytes>>, is_head: bool, out: &mut
         // Writing to a vector cannot fail.
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }
-    append_date(out);
+    append_date(at, out);
     if !is_head {
         out.extend_from_slice(&body);
     }
@@ -41,9 +48,9 @@ pub fn lines(headers: &HeaderMap) -> Vec<u8> {
     lines
 }
 
-/// Appends a 200 without a body: `lines` are its header lines, each with its end, and `request_id` is the value of one
-/// more.
-pub fn append_empty(lines: &[u8], request_id: Option<&str>, out: &mut Vec<u8>) {
+/// Appends a 200 without a body, made at this time: `lines` are its header lines, each with its end, and `request_id` is
+/// the value of one more.
+pub fn append_empty(lines: &[u8], request_id: Option<&str>, at: UnixTime, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     out.extend_from_slice(lines);
     if let Some(id) = request_id {
@@ -52,7 +59,7 @@ pub fn append_empty(lines: &[u8], request_id: Option<&str>, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(b"content-length: 0\r\n");
-    append_date(out);
+    append_date(at, out);
 }
 
 thread_local! {
@@ -61,8 +68,8 @@ thread_local! {
 }
 
 /// Appends the date and the end of the head. It is rendered once a second.
-fn append_date(out: &mut Vec<u8>) {
-    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+fn append_date(at: UnixTime, out: &mut Vec<u8>) {
+    let second = at.as_secs();
     DATE.with_borrow_mut(|(rendered, line)| {
         if *rendered != second {
             let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));

@@ -12,6 +12,8 @@ pub struct RequestHead<'r> {
     pub method: &'r str,
     /// The path and the query, where there is one.
     pub target: &'r str,
+    /// The place of its first question mark.
+    question_mark: Option<usize>,
     /// The authority in the target, where there is one: in HTTP/2, and in the absolute form.
     pub authority: Option<&'r str>,
     /// The header fields.
@@ -19,29 +21,28 @@ pub struct RequestHead<'r> {
 }
 
 impl<'r> RequestHead<'r> {
-    /// The path.
-    pub fn path(&self) -> &'r str {
-        let end = self.query_start().unwrap_or(self.target.len());
-        &self.target[..end]
+    /// A head whose target is a path, with a query where it has one.
+    pub fn new(method: &'r str, target: &'r str, fields: Fields<'r>) -> Self {
+        let question_mark = target.bytes().position(|byte| byte == b'?');
+        Self { method, target, question_mark, authority: None, fields }
     }
 
-    fn query_start(&self) -> Option<usize> {
-        self.target.bytes().position(|byte| byte == b'?')
+    /// The path.
+    pub fn path(&self) -> &'r str {
+        &self.target[..self.question_mark.unwrap_or(self.target.len())]
     }
 
     /// The query, which may be empty.
     pub fn query(&self) -> Option<&'r str> {
-        self.query_start().map(|start| &self.target[start + 1..])
+        self.question_mark.map(|start| &self.target[start + 1..])
     }
 }
 
 impl<'r> From<&'r Parts> for RequestHead<'r> {
     fn from(parts: &'r Parts) -> Self {
-        Self {
-            method: parts.method.as_str(),
-            target: parts.uri.path_and_query().map_or(parts.uri.path(), PathAndQuery::as_str),
-            authority: parts.uri.authority().map(Authority::as_str),
-            fields: Fields::Map(&parts.headers),
-        }
+        let target = parts.uri.path_and_query().map_or(parts.uri.path(), PathAndQuery::as_str);
+        let authority = parts.uri.authority().map(Authority::as_str);
+        let head = Self::new(parts.method.as_str(), target, Fields::Map(&parts.headers));
+        Self { authority, ..head }
     }
 }

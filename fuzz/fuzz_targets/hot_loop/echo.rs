@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use portcullis::clock::UnixTime;
 use portcullis::server::HeadService;
 use portcullis::wire::connection::Connection;
 use portcullis::wire::http1;
@@ -24,7 +25,7 @@ impl HeadService for Echo {
     async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         let is_taken = head.path() != "/elsewhere";
         if is_taken {
-            http1::append_response(answer(head), head.method == "HEAD", out);
+            http1::append_response(answer(head), head.method == "HEAD", UnixTime::EPOCH, out);
         }
         is_taken
     }

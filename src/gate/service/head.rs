@@ -27,14 +27,14 @@ impl GateService {
         let mut inquiry = endpoint.read(head);
         let verdict = self.judge(dialect, peer, head, &mut inquiry).await;
         if let Verdict::Allow(grant) = &verdict
-            && let Some(lines) = grant.lines().filter(|_| !is_head)
+            && let Some((lines, at)) = grant.ready().filter(|_| !is_head)
         {
             let (entry_point, status) = (dialect.entry_point(), http::StatusCode::OK);
             let id = self.record(entry_point, peer.address, &inquiry, &verdict, status);
-            http1::append_empty(lines, id.as_deref(), out);
+            http1::append_empty(lines, id.as_deref(), at, out);
         } else {
             let answer = self.concluded(dialect, peer, head, &inquiry, &verdict);
-            http1::append_response(answer, is_head, out);
+            http1::append_response(answer, is_head, self.config.clock.now(), out);
         }
         true
     }

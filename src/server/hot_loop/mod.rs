@@ -130,7 +130,7 @@ impl Buffers {
             };
             let Head { method, target, fields, length } = &head;
             let fields = Fields::List(fields);
-            let head = RequestHead { method, target, authority: None, fields };
+            let head = RequestHead::new(method, target, fields);
             if state.is_draining() {
                 // Hyper says that its answer is the last.
                 break Step::HandOver;

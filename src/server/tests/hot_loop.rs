@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::TIMEOUT;
+use crate::clock::UnixTime;
 use crate::server::{Address, HeadService, Limits, Listeners, Shutdown};
 use crate::wire::connection::Connection;
 use crate::wire::http1;
@@ -42,7 +43,7 @@ impl HeadService for Echo {
     async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         let is_taken = head.path() != "/elsewhere";
         if is_taken {
-            http1::append_response(echo(head), head.method == "HEAD", out);
+            http1::append_response(echo(head), head.method == "HEAD", UnixTime::EPOCH, out);
         }
         is_taken
     }
