@@ -17,6 +17,16 @@ pub(super) struct GateHeads {
 }
 
 impl HeadService for GateHeads {
+    fn answer_now(
+        &self,
+        connection: Connection,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
+        let peer = Peer::new(connection, self.is_certified);
+        self.service.answer_head_now(peer, head, out)
+    }
+
     async fn answer(
         &self,
         connection: Connection,

@@ -44,8 +44,14 @@ impl Gate {
             _ => self.decisions.recall(found.credential, now),
         };
         let decision = if let Some(decision) = recalled {
+            if decision.is_bound {
+                // A proof of its sender is good once.
+                mode.begin_waiting().await;
+            }
+            self.decisions.count_hit();
             decision
         } else {
+            mode.begin_waiting().await;
             // Boxed, as all that waits.
             let decision = Box::pin(self.decide(&found.read()?, inquiry, mode)).await?;
             now = self.decisions.moment();

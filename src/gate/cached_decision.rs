@@ -238,7 +238,8 @@ impl DecisionCache {
         (self.cache.entry_count(), self.cache.weighted_size() + table)
     }
 
-    /// The decision about a token, a handle or an API key that was asked for before, if it is valid now.
+    /// The decision about a token, a handle or an API key that was asked for before, if it is valid now. Whoever answers
+    /// with it [counts](Self::count_hit) it.
     pub(super) fn recall(&self, credential: &[u8], now: Moment) -> Option<CachedDecision> {
         let table = self.first_level.as_ref()?;
         let found = table.get(table.fingerprint(credential))?;
@@ -252,8 +253,12 @@ impl DecisionCache {
             self.cache.get(&places.second);
         }
         self.refresh_if_due(&found.decision, read.as_ref(), now.at);
-        self.metrics.cache(CacheOutcome::Hit);
         Some(found.decision)
+    }
+
+    /// Counts an answer of the cache.
+    pub(super) fn count_hit(&self) {
+        self.metrics.cache(CacheOutcome::Hit);
     }
 
     /// Remembers a decision in the first level, for as long as it is in the second.
@@ -274,6 +279,7 @@ impl DecisionCache {
     /// The reason why it is not good now.
     pub async fn decide(&self, credential: &str, origin: &Origin<'_>) -> Outcome {
         if let Some(decision) = self.recall(credential.as_bytes(), self.moment()) {
+            self.count_hit();
             return Ok(decision);
         }
         self.look_up(credential, origin).await

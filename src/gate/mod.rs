@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 
 use crate::clock::Moment;
@@ -194,6 +195,11 @@ impl Gate {
         self.verdict(inquiry, Mode::Judge).await
     }
 
+    /// The same, where nothing has to be waited for; else `None`, and nothing was begun or counted.
+    pub(super) fn check_now(&self, inquiry: &Inquiry<'_>) -> Option<Verdict> {
+        self.verdict(inquiry, Mode::FromMemory).now_or_never()
+    }
+
     /// The same, but neither is the authorizer asked, whose answer is taken to be this, nor is the
     /// request counted, nor is a ticket used up.
     pub(super) async fn dry_run(&self, inquiry: &Inquiry<'_>, authorizer: Option<bool>) -> Verdict {
@@ -238,6 +244,7 @@ impl Gate {
         let (policy, route, _) = at;
         let Some(requirement) = requirement_at(route, demanded)? else {
             if let Some(limit) = route.limit {
+                mode.begin_waiting().await;
                 Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
             }
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
@@ -257,6 +264,10 @@ impl Gate {
         let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
         let limited = at.and_then(|(policy, route, _)| Some((policy, route.limit?)));
         let ticket = self.ticket_of(inquiry)?;
+        let asks_others = || requirements.iter().any(|requirement| requirement.asks_authorizer());
+        if limited.is_some() || asks_others() {
+            mode.begin_waiting().await;
+        }
         if ticket.is_none()
             && let Some(anonymous) = self.anonymous(demands_more, inquiry)?
         {

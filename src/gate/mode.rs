@@ -1,4 +1,6 @@
-//! The gate's two modes: judging, and a trial that leaves no trace outside of the gate.
+//! The gate's modes: judging, the same from memory alone, and a trial that leaves no trace outside of the gate.
+
+use std::future::pending;
 
 use crate::policy::Decisions;
 
@@ -7,11 +9,21 @@ use crate::policy::Decisions;
 pub(super) enum Mode {
     /// The authorizer is asked, the request is counted, a ticket is used up.
     Judge,
+    /// The same, but only as far as nothing has to be waited for: such a judgement is polled once, and dropped where it
+    /// is not over then.
+    FromMemory,
     /// None of it; this is taken for the authorizer's answer, if any is.
     DryRun { authorizer: Option<bool> },
 }
 
 impl Mode {
+    /// Begins what takes time, or leaves a trace. From memory alone it never does: nothing behind this is begun twice.
+    pub(super) async fn begin_waiting(self) {
+        if matches!(self, Self::FromMemory) {
+            pending().await
+        }
+    }
+
     /// Returns whether what is good once is used up.
     pub(super) fn uses_up(self) -> bool {
         matches!(self, Self::Judge)
@@ -20,7 +32,7 @@ impl Mode {
     /// The answers of the authorizer that are taken for granted.
     pub(super) fn assumed(self) -> Decisions {
         match self {
-            Self::Judge => Decisions::default(),
+            Self::Judge | Self::FromMemory => Decisions::default(),
             Self::DryRun { authorizer } => Decisions::assumed(authorizer),
         }
     }

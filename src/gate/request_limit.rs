@@ -71,8 +71,12 @@ impl Gate {
     ) -> Result<(), Denial> {
         match (&self.request_limits, mode) {
             (_, Mode::DryRun { .. }) => Ok(check_allowance(allowance)?),
-            (Some(limits), Mode::Judge) => limits.count(limit, allowance, sender).await,
-            (None, Mode::Judge) => Err(DenialCode::RequestLimitUnavailable.into()),
+            (Some(limits), Mode::Judge | Mode::FromMemory) => {
+                limits.count(limit, allowance, sender).await
+            }
+            (None, Mode::Judge | Mode::FromMemory) => {
+                Err(DenialCode::RequestLimitUnavailable.into())
+            }
         }
     }
 }

@@ -245,6 +245,33 @@ impl GateService {
         request: &RequestHead<'_>,
         inquiry: &mut Inquiry<'r>,
     ) -> Verdict {
+        match self.refuse_stranger(dialect, peer, inquiry) {
+            Some(refusal) => refusal,
+            None => warned(self.gate.check(inquiry).await, request),
+        }
+    }
+
+    /// The same, where nothing has to be waited for; else `None`.
+    fn judge_now<'r>(
+        &'r self,
+        dialect: Dialect,
+        peer: Peer,
+        request: &RequestHead<'_>,
+        inquiry: &mut Inquiry<'r>,
+    ) -> Option<Verdict> {
+        match self.refuse_stranger(dialect, peer, inquiry) {
+            Some(refusal) => Some(refusal),
+            None => Some(warned(self.gate.check_now(inquiry)?, request)),
+        }
+    }
+
+    /// Adds to a question what is known of its sender; refuses it where he owes a proof to be a gateway.
+    fn refuse_stranger<'r>(
+        &'r self,
+        dialect: Dialect,
+        peer: Peer,
+        inquiry: &mut Inquiry<'r>,
+    ) -> Option<Verdict> {
         let (proof, headers) = (&self.config.proof, inquiry.headers);
         let is_proven = proof.proves(peer, headers);
         inquiry.gateway = peer.address;
@@ -258,17 +285,8 @@ impl GateService {
         if is_proven {
             inquiry.certificates = self.told_certificates(dialect, peer.is_certified, headers);
         }
-        let verdict = if is_proven || !proof.is_demanded() {
-            self.gate.check(inquiry).await
-        } else {
-            Verdict::Deny(DenialCode::UnknownGateway.into())
-        };
-        if verdict.denied() == Some(DenialCode::UnknownRequirement) {
-            // Not the query: a client's own query, with a credential in it, may have got there.
-            let parameter = requirement::misread(request.query());
-            warn!(parameter, "the gateway's address asks for something else than ?scope=...");
-        }
-        verdict
+        let is_heard = is_proven || !proof.is_demanded();
+        (!is_heard).then(|| Verdict::Deny(DenialCode::UnknownGateway.into()))
     }
 
     /// The certificates that a proven gateway tells of.
@@ -361,6 +379,16 @@ impl GateService {
         let status = if store && keys { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, body)
     }
+}
+
+/// The same verdict; warns the operator where the gateway's address demands what nobody knows.
+fn warned(verdict: Verdict, request: &RequestHead<'_>) -> Verdict {
+    if verdict.denied() == Some(DenialCode::UnknownRequirement) {
+        // Not the query: a client's own query, with a credential in it, may have got there.
+        let parameter = requirement::misread(request.query());
+        warn!(parameter, "the gateway's address asks for something else than ?scope=...");
+    }
+    verdict
 }
 
 fn is_get_or_head(request: &Parts) -> bool {

@@ -177,6 +177,15 @@ impl Requirement {
         self.0.is_empty()
     }
 
+    /// Returns whether an external authorizer may have to be asked.
+    pub fn asks_authorizer(&self) -> bool {
+        self.0.iter().any(|condition| match condition {
+            Condition::Authorize(_) => true,
+            Condition::AnyOf(ways) => ways.iter().any(Self::asks_authorizer),
+            _ => false,
+        })
+    }
+
     /// Its conditions.
     pub(crate) fn conditions(&self) -> &[Condition] {
         &self.0

@@ -61,6 +61,15 @@ fn peer(connection: Connection) -> Peer {
 struct Heads(Arc<GateService>);
 
 impl HeadService for Heads {
+    fn answer_now(
+        &self,
+        connection: Connection,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
+        self.0.answer_head_now(peer(connection), head, out)
+    }
+
     async fn answer(
         &self,
         connection: Connection,

@@ -6,8 +6,9 @@
 use http::Method;
 
 use super::GateService;
-use crate::gate::dialect::Endpoint;
+use crate::gate::dialect::{Dialect, Endpoint};
 use crate::gate::gateway_proof::Peer;
+use crate::gate::inquiry::Inquiry;
 use crate::gate::verdict::Verdict;
 use crate::wire::http1;
 use crate::wire::request_head::RequestHead;
@@ -22,20 +23,45 @@ impl GateService {
     /// nothing, where it is none.
     pub async fn answer_head(&self, peer: Peer, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         let Some(endpoint) = self.endpoint(head) else { return false };
-        let dialect = endpoint.dialect;
-        let is_head = head.method == Method::HEAD.as_str();
         let mut inquiry = endpoint.read(head);
-        let verdict = self.judge(dialect, peer, head, &mut inquiry).await;
-        if let Verdict::Allow(grant) = &verdict
+        let verdict = self.judge(endpoint.dialect, peer, head, &mut inquiry).await;
+        self.append_answer(endpoint.dialect, peer, head, &inquiry, &verdict, out);
+        true
+    }
+
+    /// The same, where nothing has to be waited for; else `None`, and nothing is appended.
+    pub fn answer_head_now(
+        &self,
+        peer: Peer,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
+        let Some(endpoint) = self.endpoint(head) else { return Some(false) };
+        let mut inquiry = endpoint.read(head);
+        let verdict = self.judge_now(endpoint.dialect, peer, head, &mut inquiry)?;
+        self.append_answer(endpoint.dialect, peer, head, &inquiry, &verdict, out);
+        Some(true)
+    }
+
+    fn append_answer(
+        &self,
+        dialect: Dialect,
+        peer: Peer,
+        head: &RequestHead<'_>,
+        inquiry: &Inquiry<'_>,
+        verdict: &Verdict,
+        out: &mut Vec<u8>,
+    ) {
+        let is_head = head.method == Method::HEAD.as_str();
+        if let Verdict::Allow(grant) = verdict
             && let Some((lines, at)) = grant.ready().filter(|_| !is_head)
         {
             let (entry_point, status) = (dialect.entry_point(), http::StatusCode::OK);
-            let id = self.record(entry_point, peer.address, &inquiry, &verdict, status);
+            let id = self.record(entry_point, peer.address, inquiry, verdict, status);
             http1::append_empty(lines, id.as_deref(), at, out);
         } else {
-            let answer = self.concluded(dialect, peer, head, &inquiry, &verdict);
+            let answer = self.concluded(dialect, peer, head, inquiry, verdict);
             http1::append_response(answer, is_head, self.config.clock.now(), out);
         }
-        true
     }
 }

@@ -6,6 +6,7 @@ use httparse::{Header, Request, Status};
 
 use crate::wire::fields::{FieldList, Fields, MAX_FIELDS, Repeated};
 use crate::wire::known_fields::{KnownField, KnownFields};
+use crate::wire::request_head::RequestHead;
 
 /// The bytes of a target; more are hyper's.
 const MAX_TARGET: usize = 8 << 10;
@@ -36,6 +37,13 @@ pub(super) struct Head<'b> {
     pub(super) fields: FieldList<'b>,
     /// The bytes of the head, with the empty line.
     pub(super) length: usize,
+}
+
+impl Head<'_> {
+    /// The same, as services look at it.
+    pub(super) fn request(&self) -> RequestHead<'_> {
+        RequestHead::new(self.method, self.target, Fields::List(&self.fields))
+    }
 }
 
 /// Reads the head at the beginning of these bytes.

@@ -17,9 +17,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::connection_registry::ConnectionState;
 use super::stream::Stream;
 use crate::wire::connection::Connection;
-use crate::wire::fields::Fields;
 use crate::wire::request_head::RequestHead;
-use framing::{FieldBuffer, Head, Next};
+use framing::{FieldBuffer, Next};
 
 /// The room for heads: most fit. A head that is longer than the most is hyper's.
 const USUAL_INPUT: usize = 4 << 10;
@@ -29,8 +28,16 @@ const MAX_OUTPUT: usize = 16 << 10;
 
 /// A service of requests that have no body, for the loop in front of hyper.
 pub trait HeadService: Clone + Send + Sync + 'static {
-    /// Answers one request that came over `connection`: appends the whole answer to `out`. Returns false, and appends
-    /// nothing, where the request is left to hyper.
+    /// Answers one request that came over `connection`, if nothing has to be waited for: appends the whole answer to
+    /// `out`. `Some(false)`, and nothing appended, where the request is left to hyper; `None` where it takes a wait.
+    fn answer_now(
+        &self,
+        connection: Connection,
+        head: &RequestHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool>;
+
+    /// Answers one that takes a wait. Returns false, and appends nothing, where it is left to hyper.
     fn answer(
         &self,
         connection: Connection,
@@ -44,6 +51,10 @@ pub trait HeadService: Clone + Send + Sync + 'static {
 pub(super) struct HyperAlone;
 
 impl HeadService for HyperAlone {
+    fn answer_now(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> Option<bool> {
+        Some(false)
+    }
+
     async fn answer(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> bool {
         false
     }
@@ -60,16 +71,20 @@ pub(super) async fn run<S: HeadService>(
     let input = Vec::with_capacity(USUAL_INPUT);
     let mut buffers = Buffers { input, output: Vec::new(), unfinished: 0 };
     loop {
-        let step = buffers.answer_all(state, connection, service).await;
+        let step = buffers.answer_ready(state, connection, service);
         if !buffers.output.is_empty() {
             stream.write_all(&buffers.output).await?;
             stream.flush().await?;
             buffers.output.clear();
         }
         match step {
-            Step::HandOver => break,
-            Step::Write => continue,
             Step::Read => {}
+            Step::Write => continue,
+            // Boxed, as all that waits: what a connection keeps meanwhile stays small.
+            Step::Wait if Box::pin(buffers.answer_first(state, connection, service)).await => {
+                continue;
+            }
+            Step::Wait | Step::HandOver => break,
         }
         match read_more(&mut stream, state, &mut buffers.input).await? {
             Read::More => {}
@@ -99,13 +114,15 @@ enum Step {
     Read,
     /// There is enough to write.
     Write,
+    /// The next request takes a wait.
+    Wait,
     /// The next request is hyper's.
     HandOver,
 }
 
 impl Buffers {
-    /// Answers the requests that came whole.
-    async fn answer_all<S: HeadService>(
+    /// Answers the requests that came whole, up to the first that takes a wait.
+    fn answer_ready<S: HeadService>(
         &mut self,
         state: &ConnectionState,
         connection: Connection,
@@ -128,18 +145,16 @@ impl Buffers {
                 Next::Unusual => break Step::HandOver,
                 Next::Head(head) => head,
             };
-            let Head { method, target, fields, length } = &head;
-            let fields = Fields::List(fields);
-            let head = RequestHead::new(method, target, fields);
             if state.is_draining() {
                 // Hyper says that its answer is the last.
                 break Step::HandOver;
             }
             let _in_flight = state.start_head();
-            if !service.answer(connection, &head, &mut self.output).await {
-                break Step::HandOver;
+            match service.answer_now(connection, &head.request(), &mut self.output) {
+                Some(true) => answered += head.length,
+                Some(false) => break Step::HandOver,
+                None => break Step::Wait,
             }
-            answered += length;
             if self.output.len() >= MAX_OUTPUT {
                 break Step::Write;
             }
@@ -147,6 +162,24 @@ impl Buffers {
         self.input.drain(..answered);
         self.unfinished = if let Step::Read = step { self.input.len() } else { 0 };
         step
+    }
+
+    /// Answers the first request, which takes a wait. Returns false where it is left to hyper.
+    async fn answer_first<S: HeadService>(
+        &mut self,
+        state: &ConnectionState,
+        connection: Connection,
+        service: &S,
+    ) -> bool {
+        let mut fields = FieldBuffer::default();
+        let Next::Head(head) = framing::read(&self.input, &mut fields) else { return false };
+        let _in_flight = state.start_head();
+        let is_answered = service.answer(connection, &head.request(), &mut self.output).await;
+        let length = head.length;
+        if is_answered {
+            self.input.drain(..length);
+        }
+        is_answered
     }
 
     /// Returns whether a head may end in what came since: whether there is an empty line, however lines end. As hyper

@@ -1,0 +1,58 @@
+//! Judgements from memory alone: the same verdict as any other, or none and nothing begun.
+
+use http::Request;
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+
+use super::*;
+use crate::gate::credential::Cookies;
+use crate::gate::{Dialect, Gate};
+
+fn asked(token: &str) -> http::request::Parts {
+    let request = Request::get("/validate_request?scope=read");
+    let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    request.body(()).unwrap().into_parts().0
+}
+
+#[tokio::test]
+async fn from_memory_alone_the_verdict_is_the_same_or_none_and_nothing_is_begun() {
+    let fixture = usual();
+    let gate = Gate::new(fixture.decisions.clone(), Cookies::default());
+    fixture.token("s", 600).await;
+    let signed = |claims: Value| fixture.signer.sign(&claims).unwrap();
+    let exp = NOW + 600;
+    let good = signed(json!({"sub": "alice", "sid": "s", "exp": exp, "scope": "read"}));
+    let poor = signed(json!({"sub": "alice", "sid": "s", "exp": exp, "scope": "write"}));
+    let bound = signed(json!({"sub": "alice", "exp": exp, "scope": "read", "cnf": {"jkt": "x"}}));
+    let now = |token: &str| {
+        let verdict = gate.check_now(&Dialect::Nginx.read(&asked(token)));
+        verdict.map(|verdict| verdict.denied())
+    };
+    let check = async |token: &str| {
+        let question = asked(token);
+        gate.check(&Dialect::Nginx.read(&question)).await.denied()
+    };
+    for token in [&good, &poor, &bound, "no.to.ken"] {
+        assert_eq!(now(token), None, "it is not in memory");
+    }
+    assert_eq!((fixture.reads(), fixture.decisions.metrics.looked_up()), (0, (0, 0, 0)));
+    for token in [&good, &poor, &bound] {
+        // At the second time it comes into the first level.
+        assert_eq!(check(token).await, check(token).await);
+    }
+    let (reads, (hits, rechecks, misses)) =
+        (fixture.reads(), fixture.decisions.metrics.looked_up());
+    assert_eq!(now(&good), Some(None));
+    assert_eq!(now(&poor), Some(Some(DenialCode::InsufficientScope)));
+    assert_eq!(fixture.decisions.metrics.looked_up(), (hits + 2, rechecks, misses));
+    assert_eq!(now(&bound), None, "its proof would be used up");
+    assert_eq!(now("no.to.ken"), None, "what is no good is not remembered");
+    fixture.clock.advance(STALENESS);
+    assert_eq!(now(&good), None, "its session has to be read again");
+    assert_eq!(fixture.decisions.metrics.looked_up(), (hits + 2, rechecks, misses));
+    assert_eq!(fixture.reads(), reads);
+    let nothing = Request::get("/validate_request").body(()).unwrap().into_parts().0;
+    let verdict = gate.check_now(&Dialect::Nginx.read(&nothing));
+    assert_eq!(verdict.and_then(|it| it.denied()), Some(DenialCode::MissingCredentials));
+    assert_eq!(check(&good).await, None, "whoever may wait is answered");
+}
