@@ -43,12 +43,8 @@ impl Gate {
             CredentialSource::Handshake | CredentialSource::Basic => None,
             _ => self.decisions.recall(found.credential, now),
         };
+        let is_recalled = recalled.is_some();
         let decision = if let Some(decision) = recalled {
-            if decision.is_bound {
-                // A proof of its sender is good once.
-                mode.begin_waiting().await;
-            }
-            self.decisions.count_hit();
             decision
         } else {
             mode.begin_waiting().await;
@@ -57,13 +53,28 @@ impl Gate {
             now = self.decisions.moment();
             decision
         };
+        let checked = self.check_sender(&found, &decision, inquiry, mode).await;
+        if is_recalled {
+            self.decisions.count_hit();
+        }
+        checked?;
+        Ok((decision, now))
+    }
+
+    /// Checks that a good credential is in the hands of whoever may use it, and here.
+    async fn check_sender(
+        &self,
+        found: &Located<'_>,
+        decision: &CachedDecision,
+        inquiry: &Inquiry<'_>,
+        mode: Mode,
+    ) -> Result<(), Denial> {
         found.source.check(&decision.token.subject)?;
         if let Some(bounds) = decision.key_bounds() {
             self.check_bounds(bounds, inquiry)?;
         }
         self.check_binding(decision.session.as_deref(), inquiry)?;
-        self.check_possession(&found, &decision, inquiry).await?;
-        Ok((decision, now))
+        self.check_possession(found, decision, inquiry, mode).await
     }
 
     async fn decide(

@@ -160,14 +160,14 @@ impl Gate {
         Self { request_limits: Some(limits), ..self }
     }
 
-    /// Judges by this policy from now on. A request that is being judged goes on by the one that it
+    /// Judges by this policy from now on; one caller at a time. A request that is being judged goes on by the one that it
     /// began with.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         let needs_client = policy.needs_client();
-        // Known of the client is rather too much than too little.
-        self.policy_needs_client.fetch_or(needs_client, Ordering::Relaxed);
+        // A request that finds the one without the other is denied where the client decides.
+        self.policy_needs_client.fetch_or(needs_client, Ordering::Release);
         self.policy.store(Some(policy));
-        self.policy_needs_client.store(needs_client, Ordering::Relaxed);
+        self.policy_needs_client.store(needs_client, Ordering::Release);
     }
 
     /// Returns whether there is a policy.
@@ -179,7 +179,7 @@ impl Gate {
     pub fn needs_client(&self) -> bool {
         let accepted = self.decisions.accepted_kinds();
         let is_bound = self.decisions.sessions().binding().address;
-        let by_policy = self.policy_needs_client.load(Ordering::Relaxed);
+        let by_policy = self.policy_needs_client.load(Ordering::Acquire);
         accepted.basic || accepted.api_keys || is_bound || by_policy
     }
 
@@ -195,7 +195,7 @@ impl Gate {
         self.verdict(inquiry, Mode::Judge).await
     }
 
-    /// The same, where nothing has to be waited for; else `None`, and nothing was begun or counted.
+    /// The same, where nothing has to be waited for; else `None`, and nothing was asked, counted or used up.
     pub(super) fn check_now(&self, inquiry: &Inquiry<'_>) -> Option<Verdict> {
         self.verdict(inquiry, Mode::FromMemory).now_or_never()
     }
@@ -244,7 +244,6 @@ impl Gate {
         let (policy, route, _) = at;
         let Some(requirement) = requirement_at(route, demanded)? else {
             if let Some(limit) = route.limit {
-                mode.begin_waiting().await;
                 Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
             }
             return Ok(Identity::Public(Arc::clone(&self.nobody)));
@@ -266,6 +265,7 @@ impl Gate {
         let ticket = self.ticket_of(inquiry)?;
         let asks_others = || requirements.iter().any(|requirement| requirement.asks_authorizer());
         if limited.is_some() || asks_others() {
+            // Sooner than it has to be, so that no answer of the cache is counted twice.
             mode.begin_waiting().await;
         }
         if ticket.is_none()

@@ -17,7 +17,8 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// Begins what takes time, or leaves a trace. From memory alone it never does: nothing behind this is begun twice.
+    /// Stands before everything that takes time or leaves a trace outside. From memory alone it never comes back, so
+    /// that nothing behind it is begun twice.
     pub(super) async fn begin_waiting(self) {
         if matches!(self, Self::FromMemory) {
             pending().await
@@ -26,7 +27,7 @@ impl Mode {
 
     /// Returns whether what is good once is used up.
     pub(super) fn uses_up(self) -> bool {
-        matches!(self, Self::Judge)
+        !matches!(self, Self::DryRun { .. })
     }
 
     /// The answers of the authorizer that are taken for granted.

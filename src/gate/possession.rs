@@ -9,6 +9,7 @@ use super::cached_decision::CachedDecision;
 use super::credential::{CredentialSource, Found, Located};
 use super::denial::{Denial, DenialCode};
 use super::inquiry::Inquiry;
+use super::mode::Mode;
 use crate::session::Session;
 use crate::token::{Confirmation, Thumbprint, Verified};
 
@@ -38,6 +39,7 @@ impl Gate {
         found: &Located<'_>,
         decision: &CachedDecision,
         inquiry: &Inquiry<'_>,
+        mode: Mode,
     ) -> Result<(), Denial> {
         if !decision.is_bound {
             let is_bearer = found.source != CredentialSource::Dpop;
@@ -49,6 +51,8 @@ impl Gate {
             (Some(_), None) => Err(DenialCode::DpopRequired.into()),
             // Boxed: most tokens are bound to nothing.
             (Some(key), Some(dpop)) => {
+                // A proof is good once.
+                mode.begin_waiting().await;
                 Box::pin(dpop.check(key, found.read()?.credential, inquiry)).await
             }
         }

@@ -69,14 +69,11 @@ impl Gate {
         sender: &Sender,
         mode: Mode,
     ) -> Result<(), Denial> {
+        mode.begin_waiting().await;
         match (&self.request_limits, mode) {
             (_, Mode::DryRun { .. }) => Ok(check_allowance(allowance)?),
-            (Some(limits), Mode::Judge | Mode::FromMemory) => {
-                limits.count(limit, allowance, sender).await
-            }
-            (None, Mode::Judge | Mode::FromMemory) => {
-                Err(DenialCode::RequestLimitUnavailable.into())
-            }
+            (Some(limits), _) => limits.count(limit, allowance, sender).await,
+            (None, _) => Err(DenialCode::RequestLimitUnavailable.into()),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Grant {
         }
     }
 
-    /// The same as ready lines of an answer, where they are kept, and the time of the answer.
+    /// The same as ready lines of an answer, where they are kept, and the time of the decision.
     pub(super) fn ready(&self) -> Option<(&[u8], UnixTime)> {
         match &self.identity {
             Identity::Known(decision, at) => Some((decision.lines(), *at)),

@@ -182,7 +182,19 @@ impl Requirement {
         self.0.iter().any(|condition| match condition {
             Condition::Authorize(_) => true,
             Condition::AnyOf(ways) => ways.iter().any(Self::asks_authorizer),
-            _ => false,
+            Condition::User
+            | Condition::AllScopes(_)
+            | Condition::AnyScope(_)
+            | Condition::AllRoles(_)
+            | Condition::AnyRole(_)
+            | Condition::Issuer(_)
+            | Condition::Audience(_)
+            | Condition::Claim { .. }
+            | Condition::MaxLoginAge(_)
+            | Condition::Permission(_)
+            | Condition::Casbin { .. }
+            | Condition::GatewayCertificate
+            | Condition::ClientCertificate(_) => false,
         })
     }
 

@@ -4,6 +4,8 @@
 //! process killed at any point leaves the old state or the new one. The schema is
 //! `store/migrations/sqlite`.
 
+use std::fmt::Display;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
@@ -18,7 +20,8 @@ use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
 use crate::store::{Failure, Fields as _, JsonRecord, StoreError, claims_text};
 
-/// The fields of a session, by the names by which [`read`] finds them. A row is one text in JSON.
+/// The fields of a session, by the names by which [`read`] finds them. A row is one text in JSON. The tables are STRICT:
+/// there is no blob in these columns, which has no form in JSON.
 const FIELDS: &str = "'user', s.user_id, 'created', s.created, 'last_seen', s.last_seen, \
     'expires', s.expires, 'user_agent', s.user_agent, 'address', s.address, 'device_id', s.device_id, \
     'device_name', s.device_name, 'claims', s.claims, 'not_before', n.not_before";
@@ -78,7 +81,7 @@ impl SessionStore for SqliteStore {
             let place = row.try_get::<i64, _>(0).map_err(Failure::from)?;
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             if let (Some((user, id)), Some(found)) = (keys.get(place), found.get_mut(place)) {
-                *found = record(row, 1).and_then(|record| {
+                *found = record(row, 1, id).and_then(|record| {
                     let is_his = record.optional_text("user") == Ok(Some(user.as_str()));
                     is_his.then(|| read(id, &record)).transpose()
                 });
@@ -156,7 +159,7 @@ impl SessionStore for SqliteStore {
             .fetch_all(&mut *self.database.reader().await?)
             .await?;
         let read_named = |row: &SqliteRow| {
-            let record = record(row, 0)?;
+            let record = record(row, 0, "?")?;
             let id = record.parsed("id", SessionId::parse);
             read(&id.map_err(|bad| StoreError::corrupt("?", bad))?, &record)
         };
@@ -201,11 +204,11 @@ impl SessionStore for SqliteStore {
     }
 }
 
-/// The record in a column of a row. What SQLite wrote is always one, but for a text in it that is not in UTF-8.
-fn record(row: &SqliteRow, column: usize) -> Result<JsonRecord<'_>, StoreError> {
+/// The record in a column of a row. It can be read, but for a text in it that is not in UTF-8.
+fn record(row: &SqliteRow, column: usize, id: impl Display) -> Result<JsonRecord<'_>, StoreError> {
     let text: Result<&str, _> = row.try_get(column);
     let record = text.ok().and_then(|text| serde_json::from_str(text).ok());
-    record.ok_or_else(|| StoreError::corrupt("?", "it is no record"))
+    record.ok_or_else(|| StoreError::corrupt(id, "it is no record"))
 }
 
 fn read(id: &SessionId, record: &JsonRecord<'_>) -> Result<Session, StoreError> {

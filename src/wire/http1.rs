@@ -10,13 +10,11 @@ use http::{HeaderMap, Response};
 use http_body_util::Full;
 use httpdate::HttpDate;
 
-use crate::clock::UnixTime;
-
-/// Appends a whole answer, made at this time. Answers to HEAD have no body.
+/// Appends a whole answer, made in this second since 1970. Answers to HEAD have no body.
 pub fn append_response(
     response: Response<Full<Bytes>>,
     is_head: bool,
-    at: UnixTime,
+    second: u64,
     out: &mut Vec<u8>,
 ) {
     let (parts, body) = response.into_parts();
@@ -31,7 +29,7 @@ pub fn append_response(
         // Writing to a vector cannot fail.
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }
-    append_date(at, out);
+    append_date(second, out);
     if !is_head {
         out.extend_from_slice(&body);
     }
@@ -48,9 +46,9 @@ pub fn lines(headers: &HeaderMap) -> Vec<u8> {
     lines
 }
 
-/// Appends a 200 without a body, made at this time: `lines` are its header lines, each with its end, and `request_id` is
+/// Appends a 200 without a body, made in this second since 1970: `lines` are its header lines, each with its end, and `request_id` is
 /// the value of one more.
-pub fn append_empty(lines: &[u8], request_id: Option<&str>, at: UnixTime, out: &mut Vec<u8>) {
+pub fn append_empty(lines: &[u8], request_id: Option<&str>, second: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     out.extend_from_slice(lines);
     if let Some(id) = request_id {
@@ -59,7 +57,7 @@ pub fn append_empty(lines: &[u8], request_id: Option<&str>, at: UnixTime, out: &
         }
     }
     out.extend_from_slice(b"content-length: 0\r\n");
-    append_date(at, out);
+    append_date(second, out);
 }
 
 thread_local! {
@@ -68,8 +66,7 @@ thread_local! {
 }
 
 /// Appends the date and the end of the head. It is rendered once a second.
-fn append_date(at: UnixTime, out: &mut Vec<u8>) {
-    let second = at.as_secs();
+fn append_date(second: u64, out: &mut Vec<u8>) {
     DATE.with_borrow_mut(|(rendered, line)| {
         if *rendered != second {
             let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));

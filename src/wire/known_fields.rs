@@ -57,10 +57,11 @@ impl KnownField {
         self.0 as usize
     }
 
-    /// The only field that may have this name, by its length, its first and its last letter: a few steps, for whatever name.
+    /// The only field that may have this name, by its length and a number made of its ends: a few steps, for whatever name.
     pub(super) fn like(name: &str) -> Option<Self> {
         let place = BY_TAG[tag(name)];
-        (usize::from(place.length) == name.len()).then_some(Self(place.number))
+        let is_length = usize::from(place.length) == name.len() && !name.is_empty();
+        is_length.then_some(Self(place.number))
     }
 
     /// Returns whether this is its name, in whatever case. Its own has letters and dashes alone, and no name of a field has

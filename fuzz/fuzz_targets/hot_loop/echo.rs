@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use portcullis::clock::UnixTime;
 use portcullis::server::HeadService;
 use portcullis::wire::connection::Connection;
 use portcullis::wire::http1;
@@ -34,14 +33,14 @@ impl HeadService for Echo {
             return None;
         }
         if is_taken {
-            http1::append_response(answer(head), head.method == "HEAD", UnixTime::EPOCH, out);
+            http1::append_response(answer(head), head.method == "HEAD", 0, out);
         }
         Some(is_taken)
     }
 
     async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         tokio::task::yield_now().await;
-        http1::append_response(answer(head), head.method == "HEAD", UnixTime::EPOCH, out);
+        http1::append_response(answer(head), head.method == "HEAD", 0, out);
         true
     }
 }

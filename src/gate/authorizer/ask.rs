@@ -18,7 +18,9 @@ impl Gate {
         mode: Mode,
     ) -> Result<(), Denial> {
         let unavailable = |code: DenialCode| Denial::from(code).of(&facts.token.subject);
-        let (Some(authorizer), Mode::Judge) = (&self.authorizer, mode) else {
+        mode.begin_waiting().await;
+        let authorizer = self.authorizer.as_ref().filter(|_| !matches!(mode, Mode::DryRun { .. }));
+        let Some(authorizer) = authorizer else {
             return Err(unavailable(DenialCode::AuthorizerUnavailable));
         };
         let (mut question, mut decisions) = (first, Decisions::default());

@@ -58,10 +58,11 @@ impl GateService {
         {
             let (entry_point, status) = (dialect.entry_point(), http::StatusCode::OK);
             let id = self.record(entry_point, peer.address, inquiry, verdict, status);
-            http1::append_empty(lines, id.as_deref(), at, out);
+            http1::append_empty(lines, id.as_deref(), at.as_secs(), out);
         } else {
             let answer = self.concluded(dialect, peer, head, inquiry, verdict);
-            http1::append_response(answer, is_head, self.config.clock.now(), out);
+            let second = self.config.clock.now().as_secs();
+            http1::append_response(answer, is_head, second, out);
         }
     }
 }

@@ -171,11 +171,37 @@ fn has_lost_byte(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::fields::FieldList;
 
     #[test]
     fn all_families_are_among_the_headers() {
         let own = [&ORIGINAL, &FORWARDED, &INGRESS, &ENVOY].map(Family::own);
         let of_families = own.into_iter().fold(KnownFields::default(), KnownFields::and);
         assert_eq!(of_families, ALL);
+    }
+
+    /// With an underscore for one dash of its name or for several, in whatever case, however it was parsed.
+    #[test]
+    fn every_alias_of_every_header_is_refused() {
+        for name in ALL.iter().map(KnownField::name) {
+            let dashes: Vec<_> = name.match_indices('-').map(|(at, _)| at).collect();
+            for replaced in 1..1 << dashes.len() {
+                let is_replaced = |at: &usize| dashes.iter().position(|dash| dash == at);
+                let letter = |(at, letter)| match is_replaced(&at) {
+                    Some(number) if replaced & 1 << number != 0 => '_',
+                    _ => letter,
+                };
+                let alias: String = name.chars().enumerate().map(letter).collect();
+                for alias in [alias.to_ascii_uppercase(), alias] {
+                    let field = [httparse::Header { name: &alias, value: b"/" }];
+                    let list = FieldList::new(&field).unwrap();
+                    let map = Fields::List(&list).to_map();
+                    for fields in [Fields::List(&list), Fields::from(&map)] {
+                        let told = FORWARDED.read(fields, &Told::default());
+                        assert_eq!(told, Err(Refusal::UnderscoreAlias), "{alias}");
+                    }
+                }
+            }
+        }
     }
 }

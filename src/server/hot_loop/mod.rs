@@ -14,7 +14,7 @@ use std::task::{Poll, ready};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::connection_registry::ConnectionState;
+use super::connection_registry::{ConnectionState, HeadInFlight};
 use super::stream::Stream;
 use crate::wire::connection::Connection;
 use crate::wire::request_head::RequestHead;
@@ -80,11 +80,14 @@ pub(super) async fn run<S: HeadService>(
         match step {
             Step::Read => {}
             Step::Write => continue,
-            // Boxed, as all that waits: what a connection keeps meanwhile stays small.
-            Step::Wait if Box::pin(buffers.answer_first(state, connection, service)).await => {
-                continue;
+            Step::Wait(_in_flight) => {
+                // Boxed, as all that waits: what a connection keeps meanwhile stays small.
+                if Box::pin(buffers.answer_first(state, connection, service)).await {
+                    continue;
+                }
+                break;
             }
-            Step::Wait | Step::HandOver => break,
+            Step::HandOver => break,
         }
         match read_more(&mut stream, state, &mut buffers.input).await? {
             Read::More => {}
@@ -109,25 +112,25 @@ struct Buffers {
 }
 
 /// The next step of the loop.
-enum Step {
+enum Step<'s> {
     /// More has to come.
     Read,
     /// There is enough to write.
     Write,
-    /// The next request takes a wait.
-    Wait,
+    /// The next request takes a wait. It is in flight until it is answered, with the memory of its head.
+    Wait(HeadInFlight<'s>),
     /// The next request is hyper's.
     HandOver,
 }
 
 impl Buffers {
     /// Answers the requests that came whole, up to the first that takes a wait.
-    fn answer_ready<S: HeadService>(
+    fn answer_ready<'s, S: HeadService>(
         &mut self,
-        state: &ConnectionState,
+        state: &'s ConnectionState,
         connection: Connection,
         service: &S,
-    ) -> Step {
+    ) -> Step<'s> {
         if self.unfinished > 0 && self.input.len() < MAX_INPUT && !self.may_end() {
             self.unfinished = self.input.len();
             return Step::Read;
@@ -149,11 +152,11 @@ impl Buffers {
                 // Hyper says that its answer is the last.
                 break Step::HandOver;
             }
-            let _in_flight = state.start_head();
+            let in_flight = state.start_head();
             match service.answer_now(connection, &head.request(), &mut self.output) {
                 Some(true) => answered += head.length,
                 Some(false) => break Step::HandOver,
-                None => break Step::Wait,
+                None => break Step::Wait(in_flight),
             }
             if self.output.len() >= MAX_OUTPUT {
                 break Step::Write;
@@ -173,7 +176,9 @@ impl Buffers {
     ) -> bool {
         let mut fields = FieldBuffer::default();
         let Next::Head(head) = framing::read(&self.input, &mut fields) else { return false };
-        let _in_flight = state.start_head();
+        if state.is_draining() {
+            return false;
+        }
         let is_answered = service.answer(connection, &head.request(), &mut self.output).await;
         let length = head.length;
         if is_answered {

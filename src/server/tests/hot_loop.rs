@@ -1,5 +1,7 @@
 //! The loop in front of hyper beside hyper alone: the same bytes, whatever comes.
 
+use std::sync::Arc;
+
 use ::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::TIMEOUT;
-use crate::clock::UnixTime;
+use super::memory::{head, limits_of_heads, loopback};
+use super::{Client, HoldSignals, TIMEOUT};
 use crate::server::{Address, HeadService, Limits, Listeners, Shutdown};
 use crate::wire::connection::Connection;
 use crate::wire::http1;
@@ -47,16 +49,55 @@ impl HeadService for Echo {
             return None;
         }
         if is_taken {
-            http1::append_response(echo(head), head.method == "HEAD", UnixTime::EPOCH, out);
+            http1::append_response(echo(head), head.method == "HEAD", 0, out);
         }
         Some(is_taken)
     }
 
     async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         tokio::task::yield_now().await;
-        http1::append_response(echo(head), head.method == "HEAD", UnixTime::EPOCH, out);
+        http1::append_response(echo(head), head.method == "HEAD", 0, out);
         true
     }
+}
+
+/// Answers once it is released, and then like `/hold` of the other tests.
+#[derive(Clone)]
+struct Held(Arc<HoldSignals>);
+
+impl HeadService for Held {
+    fn answer_now(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> Option<bool> {
+        None
+    }
+
+    async fn answer(&self, _: Connection, _: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
+        self.0.started.notify_one();
+        self.0.release.notified().await;
+        http1::append_response(Response::new(Full::from("held")), false, 0, out);
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_memory_of_a_head_is_taken_until_its_answer_was_waited_for() {
+    let limits = Limits { gateways: loopback(), hot_loop: true, ..limits_of_heads(8 << 10) };
+    let any = Address::Tcp(([127, 0, 0, 1], 0).into());
+    let listeners = Listeners::bind(&[any], &limits).unwrap();
+    let [Address::Tcp(address)] = listeners.addresses()[..] else { panic!("one TCP address") };
+    let hold = Arc::new(HoldSignals::default());
+    let service = Held(Arc::clone(&hold));
+    let elsewhere = async |_, _: Request<Incoming>| Response::new(Full::<Bytes>::default());
+    tokio::spawn(async move {
+        listeners.serve_with(Some(service), elsewhere, &Shutdown::new(TIMEOUT)).await
+    });
+    let mut held = Client(TcpStream::connect(address).await.unwrap());
+    held.send(&head("/", 14 << 10, "\r\n\r\n")).await;
+    hold.started.notified().await;
+    let mut late = Client(TcpStream::connect(address).await.unwrap());
+    late.send(&head("/", 14 << 10, "")).await;
+    late.assert_aborted().await;
+    hold.release.notify_one();
+    assert!(held.answer().await.ends_with("held"));
 }
 
 /// A server with the loop, or with hyper alone.

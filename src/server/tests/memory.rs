@@ -41,16 +41,16 @@ async fn ask_8_too_many(
     asking
 }
 
-fn loopback() -> Networks {
+pub(super) fn loopback() -> Networks {
     Networks::parse(&["127.0.0.0/8".to_owned()]).unwrap()
 }
 
-fn limits_of_heads(unfinished_heads: usize) -> Limits {
+pub(super) fn limits_of_heads(unfinished_heads: usize) -> Limits {
     Limits { unfinished_heads, ..Limits::default() }
 }
 
 /// A head of so many bytes for this path; `end` ends it or does not.
-fn head(path: &str, bytes: usize, end: &str) -> String {
+pub(super) fn head(path: &str, bytes: usize, end: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {}{end}", "c".repeat(bytes))
 }
 
