@@ -164,7 +164,7 @@ impl Gate {
     /// began with.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         let needs_client = policy.needs_client();
-        // A request that finds the one without the other is denied where the client decides.
+        // A request that finds the one without the other is denied where the client decides, or counted as its gateway's.
         self.policy_needs_client.fetch_or(needs_client, Ordering::Release);
         self.policy.store(Some(policy));
         self.policy_needs_client.store(needs_client, Ordering::Release);
@@ -195,7 +195,8 @@ impl Gate {
         self.verdict(inquiry, Mode::Judge).await
     }
 
-    /// The same, where nothing has to be waited for; else `None`, and nothing was asked, counted or used up.
+    /// The same, where nothing has to be waited for; else `None`, and nothing but the cache
+    /// knows of it.
     pub(super) fn check_now(&self, inquiry: &Inquiry<'_>) -> Option<Verdict> {
         self.verdict(inquiry, Mode::FromMemory).now_or_never()
     }

@@ -17,7 +17,7 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// Stands before everything that takes time or leaves a trace outside. From memory alone it never comes back, so
+    /// Stands before everything that takes time, or leaves a trace outside of the cache. From memory alone it never comes back, so
     /// that nothing behind it is begun twice.
     pub(super) async fn begin_waiting(self) {
         if matches!(self, Self::FromMemory) {

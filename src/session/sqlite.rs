@@ -21,7 +21,7 @@ use crate::store::sqlite::column::of_time;
 use crate::store::{Failure, Fields as _, JsonRecord, StoreError, claims_text};
 
 /// The fields of a session, by the names by which [`read`] finds them. A row is one text in JSON. The tables are STRICT:
-/// there is no blob in these columns, which has no form in JSON.
+/// there is no blob in these columns, which has no form in JSON. A file that is damaged below its types fails the question.
 const FIELDS: &str = "'user', s.user_id, 'created', s.created, 'last_seen', s.last_seen, \
     'expires', s.expires, 'user_agent', s.user_agent, 'address', s.address, 'device_id', s.device_id, \
     'device_name', s.device_name, 'claims', s.claims, 'not_before', n.not_before";
