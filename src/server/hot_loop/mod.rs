@@ -69,7 +69,7 @@ pub(super) async fn run<S: HeadService>(
     service: &S,
 ) -> io::Result<Option<Stream>> {
     let input = Vec::with_capacity(USUAL_INPUT);
-    let mut buffers = Buffers { input, output: Vec::new(), unfinished: 0 };
+    let mut buffers = Buffers { input, output: Vec::new(), unfinished: 0, expects_wait: false };
     loop {
         let step = buffers.answer_ready(state, connection, service);
         if !buffers.output.is_empty() {
@@ -109,6 +109,8 @@ struct Buffers {
     output: Vec<u8>,
     /// The bytes at the beginning of `input` that were read as a head without its end.
     unfinished: usize,
+    /// True where the last request had to wait. Then the next one often has to, and is not judged from memory in vain.
+    expects_wait: bool,
 }
 
 /// The next step of the loop.
@@ -153,7 +155,12 @@ impl Buffers {
                 break Step::HandOver;
             }
             let in_flight = state.start_head();
-            match service.answer_now(connection, &head.request(), &mut self.output) {
+            let answered_now = if self.expects_wait {
+                None
+            } else {
+                service.answer_now(connection, &head.request(), &mut self.output)
+            };
+            match answered_now {
                 Some(true) => answered += head.length,
                 Some(false) => break Step::HandOver,
                 None => break Step::Wait(in_flight),
@@ -179,8 +186,10 @@ impl Buffers {
         if state.is_draining() {
             return false;
         }
-        let is_answered = service.answer(connection, &head.request(), &mut self.output).await;
-        let length = head.length;
+        let (request, length) = (head.request(), head.length);
+        let answering = service.answer(connection, &request, &mut self.output);
+        let (is_answered, waited) = awaited(answering).await;
+        self.expects_wait = waited;
         if is_answered {
             self.input.drain(..length);
         }
@@ -194,6 +203,16 @@ impl Buffers {
         let fresh = &self.input[self.unfinished.saturating_sub(3)..];
         [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| fresh.windows(end.len()).any(|it| it == *end))
     }
+}
+
+/// The outcome of a future, and whether it was waited for.
+async fn awaited<F: Future>(future: F) -> (F::Output, bool) {
+    let (mut future, mut polls) = (pin!(future), 0);
+    let outcome = poll_fn(|cx| {
+        polls += 1;
+        future.as_mut().poll(cx)
+    });
+    (outcome.await, polls > 1)
 }
 
 /// The outcome of a read.
@@ -234,11 +253,16 @@ mod tests {
         for end in ["\n\n", "\n\r\n", "\r\n\n", "\r\n\r\n"] {
             let input = format!("GET / HTTP/1.1\r\nHost: a{end}").into_bytes();
             for unfinished in 1..input.len() {
-                let buffers = Buffers { input: input.clone(), output: Vec::new(), unfinished };
+                let buffers = Buffers {
+                    input: input.clone(),
+                    output: Vec::new(),
+                    unfinished,
+                    expects_wait: false,
+                };
                 assert!(buffers.may_end(), "{end:?}, cut after {unfinished} bytes");
             }
             let input = input[..input.len() - 1].to_vec();
-            let buffers = Buffers { input, output: Vec::new(), unfinished: 1 };
+            let buffers = Buffers { input, output: Vec::new(), unfinished: 1, expects_wait: false };
             assert!(!buffers.may_end(), "{end:?} without its last byte");
         }
     }

@@ -56,8 +56,11 @@ impl HeadService for Echo {
 
     async fn answer(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> bool {
         tokio::task::yield_now().await;
-        http1::append_response(echo(head), head.method == "HEAD", 0, out);
-        true
+        let is_taken = head.path() != "/elsewhere";
+        if is_taken {
+            http1::append_response(echo(head), head.method == "HEAD", 0, out);
+        }
+        is_taken
     }
 }
 
