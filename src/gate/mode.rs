@@ -21,7 +21,7 @@ impl Mode {
     /// that nothing behind it is begun twice.
     pub(super) async fn begin_waiting(self) {
         if matches!(self, Self::FromMemory) {
-            pending().await
+            pending::<()>().await;
         }
     }
 

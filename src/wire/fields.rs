@@ -40,18 +40,16 @@ impl<'r> FieldList<'r> {
         let mut places = [0; COUNT];
         let [mut present, mut repeated, mut aliased] = [KnownFields::default(); 3];
         for (at, field) in (0_u8..).zip(fields) {
-            match KnownField::like(field.name) {
-                None => {}
-                Some(known) if !known.is(field.name) => {
-                    if known.is_aliased_by(field.name) {
-                        aliased.insert(known);
-                    }
+            let Some(known) = KnownField::like(field.name) else { continue };
+            if !known.is(field.name) {
+                if known.is_aliased_by(field.name) {
+                    aliased.insert(known);
                 }
-                Some(known) if present.meets(KnownFields::of(&[known])) => repeated.insert(known),
-                Some(known) => {
-                    present.insert(known);
-                    places[known.number()] = at;
-                }
+            } else if present.meets(KnownFields::of(&[known])) {
+                repeated.insert(known);
+            } else {
+                present.insert(known);
+                places[known.number()] = at;
             }
         }
         Some(Self { fields, places, present, repeated, aliased })

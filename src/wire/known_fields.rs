@@ -59,9 +59,7 @@ impl KnownField {
 
     /// The only field that may have this name, by its length and a number made of its ends: a few steps, for whatever name.
     pub(super) fn like(name: &str) -> Option<Self> {
-        let place = BY_TAG[tag(name)];
-        let is_length = usize::from(place.length) == name.len() && !name.is_empty();
-        is_length.then_some(Self(place.number))
+        BY_TAG[tag(name)].filter(|field| SPELLED[field.number()].length == name.len())
     }
 
     /// Returns whether this is its name, in whatever case. Its own has letters and dashes alone, and no name of a field has
@@ -75,9 +73,9 @@ impl KnownField {
             return name.eq_ignore_ascii_case(self.name());
         };
         let middle = bytes.get(8..).and_then(<[u8]>::first_chunk);
-        is_word(first, own.first)
-            && is_word(last, own.last)
-            && middle.is_none_or(|middle| is_word(middle, own.middle))
+        is_word(*first, own.first)
+            && is_word(*last, own.last)
+            && middle.is_none_or(|middle| is_word(*middle, own.middle))
     }
 
     /// Returns whether this is its name but for an underscore in the place of a dash, or for several.
@@ -126,8 +124,8 @@ const fn word(name: &[u8], start: usize) -> u64 {
     u64::from_ne_bytes(letters)
 }
 
-fn is_word(letters: &[u8; 8], word: u64) -> bool {
-    u64::from_ne_bytes(*letters) | SMALL == word
+fn is_word(letters: [u8; 8], word: u64) -> bool {
+    u64::from_ne_bytes(letters) | SMALL == word
 }
 
 /// A set of them.
@@ -178,20 +176,12 @@ const fn tag(name: &str) -> usize {
     (bytes.len() + (*first | 0x20) as usize + 3 * (*last | 0x20) as usize) % 256
 }
 
-/// The number of the name that has a tag, and its length; 0 where none has it.
-#[derive(Clone, Copy)]
-struct Place {
-    number: u8,
-    length: u8,
-}
-
-const BY_TAG: [Place; 256] = {
-    let (mut by_tag, mut number) = ([Place { number: 0, length: 0 }; 256], 0);
+const BY_TAG: [Option<KnownField>; 256] = {
+    let (mut by_tag, mut number) = ([None; 256], 0);
     while (number as usize) < COUNT {
-        let name = NAMES[number as usize];
-        let place = &mut by_tag[tag(name)];
-        assert!(place.length == 0, "two names have one tag");
-        *place = Place { number, length: name.len() as u8 };
+        let place = &mut by_tag[tag(NAMES[number as usize])];
+        assert!(place.is_none(), "two names have one tag");
+        *place = Some(KnownField(number));
         number += 1;
     }
     by_tag
