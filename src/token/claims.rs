@@ -189,7 +189,7 @@ pub fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(in_grammar)
 }
 
-/// The scopes that a token grants: sorted, each once, none empty. They stand in one text, with [`BETWEEN_SCOPES`] between
+/// The scopes that a token grants: sorted, each once, none empty. They stand in one text, with a zero byte between
 /// two of them: whoever looks for one in every request finds all in one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeSet(Box<str>);
