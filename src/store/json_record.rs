@@ -2,34 +2,37 @@
 //! allocations.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::HashMap;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use foldhash::fast::FixedState;
+use serde::Deserialize;
 
 use super::fields::{BadField, Fields};
 use crate::clock::UnixTime;
 
-/// The fields of a record, with their names. There are few, and their names are compared sooner than hashed.
-#[derive(Debug)]
-pub(crate) struct JsonRecord<'t>(Vec<(Cow<'t, str>, Field<'t>)>);
+/// The fields of a record. Their names are ours: they have nothing to be escaped, and a fast hash without a key suffices.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct JsonRecord<'t>(#[serde(borrow)] HashMap<&'t str, Field<'t>, FixedState>);
 
 /// The content of one.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
 enum Field<'t> {
     Nothing,
     Number(i64),
-    Text(Cow<'t, str>),
+    Text(#[serde(borrow)] Cow<'t, str>),
 }
 
 impl JsonRecord<'_> {
-    fn get(&self, name: &str) -> Option<&Field<'_>> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, field)| field)
+    fn get(&self, name: &'static str) -> Result<&Field<'_>, BadField> {
+        self.0.get(name).ok_or(BadField(name))
     }
 }
 
 impl Fields for JsonRecord<'_> {
     fn optional_text(&self, name: &'static str) -> Result<Option<&str>, BadField> {
-        match self.get(name).ok_or(BadField(name))? {
+        match self.get(name)? {
             Field::Nothing => Ok(None),
             Field::Text(text) => Ok(Some(text)),
             Field::Number(_) => Err(BadField(name)),
@@ -37,7 +40,7 @@ impl Fields for JsonRecord<'_> {
     }
 
     fn optional_time(&self, name: &'static str) -> Result<Option<UnixTime>, BadField> {
-        match self.get(name).ok_or(BadField(name))? {
+        match self.get(name)? {
             Field::Nothing => Ok(None),
             Field::Number(millis) => {
                 let millis = u64::try_from(*millis).map_err(|_| BadField(name))?;
@@ -45,71 +48,6 @@ impl Fields for JsonRecord<'_> {
             }
             Field::Text(_) => Err(BadField(name)),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for JsonRecord<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Record;
-
-        impl<'de> Visitor<'de> for Record {
-            type Value = JsonRecord<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some((Text(name), field)) = access.next_entry()? {
-                    fields.push((name, field));
-                }
-                Ok(JsonRecord(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Record)
-    }
-}
-
-/// A text, borrowed where nothing in it was escaped.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
-
-impl<'de> Deserialize<'de> for Field<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Content;
-
-        impl<'de> Visitor<'de> for Content {
-            type Value = Field<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("null, a whole number or a text")
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Field::Nothing)
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Field::Number(number))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-                i64::try_from(number).map(Field::Number).map_err(E::custom)
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Field::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Field::Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_any(Content)
     }
 }
 

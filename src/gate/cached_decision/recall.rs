@@ -1,4 +1,4 @@
-//! What was asked for before, found in the first level.
+//! Decisions that were asked for before, found in the first level.
 
 use super::validity::Validity;
 use super::{CachedDecision, DecisionCache};
