@@ -72,7 +72,8 @@ impl GateService {
 
 /// Letters, digits, and the signs that are no sign to anybody (RFC 3986, section 2.3), 128 at most.
 fn is_request_id(id: &str) -> bool {
-    let is_in_id = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_in_id =
+        |byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~');
     // It sums up instead of searching: a compiler makes of that a few steps for many bytes.
     (1..=128).contains(&id.len()) && id.bytes().fold(true, |are, byte| are & is_in_id(byte))
 }
