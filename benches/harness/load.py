@@ -70,12 +70,18 @@ def lower_quartile(values):
     return statistics.quantiles(values, n=4, method="inclusive")[0] if len(values) > 1 else values[0]
 
 
+def of_pairs(mine, base):
+    """The median of the ratios of turns that were neighbours: what moves the machine for longer than a turn moves both."""
+    return statistics.median(it / other for it, other in zip(mine.each, base.each))
+
+
 class Figures:
     """Turns of one server, summed up."""
 
     def __init__(self, turns):
         self.turns = turns
-        self.cpu = lower_quartile(it["cpu"] / it["requests"] / 1e3 for it in turns)
+        self.each = [it["cpu"] / it["requests"] / 1e3 for it in turns]
+        self.cpu = lower_quartile(self.each)
         each = zip(*(it["cpus"] for it in turns))
         self.cpus = [lower_quartile(cpu / it["requests"] / 1e3 for cpu, it in zip(own, turns)) for own in each]
         self.rate = statistics.median(it["requests"] / it["micros"] * 1e6 for it in turns)

@@ -6,7 +6,7 @@ import sys
 
 from . import charts, load, machine, tokens
 
-COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
+COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("pairs", "of pairs", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p50", "p50 µs", "{:.0f}"), ("p99", "p99 µs", "{:.0f}"), ("share", "server", "{:.2f}"),
            ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.0f}")]
 
@@ -14,15 +14,17 @@ COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), (
 class Report:
     """Where results go: a folder, and the standard output."""
 
-    def __init__(self, folder, command, turns, seconds, quick=False):
-        self.folder, self.turns, self.seconds, self.quick = pathlib.Path(folder), turns, seconds, quick
+    def __init__(self, folder, command, quick=False):
+        self.folder, self.quick = pathlib.Path(folder), quick
+        # Of each contender; every part has its own.
+        self.turns = self.seconds = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.about = machine.description() | {"command": command}
 
     def row(self, name, mine, base, memory=0):
-        row = {"name": name, "cpu": mine.cpu, "ratio": mine.cpu / base.cpu, "base": base.cpu, "rate": mine.rate,
-               "p50": mine.p50, "p99": mine.p99, "share": mine.share, "load": mine.load, "memory": memory / (1 << 20)}
-        print(f"  {name:48} {mine.cpu:7.2f} µs beside {base.cpu:6.2f}: {row['ratio']:5.2f}   {mine.rate:9,.0f}/s"
+        row = {"name": name, "cpu": mine.cpu, "ratio": mine.cpu / base.cpu, "pairs": load.of_pairs(mine, base), "base": base.cpu,
+               "rate": mine.rate, "p50": mine.p50, "p99": mine.p99, "share": mine.share, "load": mine.load, "memory": memory / (1 << 20)}
+        print(f"  {name:48} {mine.cpu:7.2f} µs beside {base.cpu:6.2f}: {row['ratio']:5.2f}, {row['pairs']:5.2f} of pairs   {mine.rate:9,.0f}/s"
               f"   p50 {mine.p50:5.0f}  p99 {mine.p99:6.0f} µs   server {mine.share:.2f}  load {mine.load:.2f}",
               file=sys.stderr, flush=True)
         return row

@@ -67,6 +67,12 @@ class Load(unittest.TestCase):
         self.assertEqual(load.lower_quartile([7]), 7)
 
 
+    def test_neighbouring_turns_are_compared(self):
+        turns = lambda *each: load.Figures([{"requests": 1, "micros": 1, "cpus": [it * 1e3], "cpu": it * 1e3, "load": 0, "p50": 0,
+                                             "p99": 0} for it in each])
+        self.assertEqual(load.of_pairs(turns(2, 10, 30), turns(4, 20, 40)), 0.5)
+
+
 class Charts(unittest.TestCase):
     def test_pictures_are_well_formed_whatever_the_names_and_values(self):
         for drawn in (charts.bars("a & b", [("<gate>", 0), ("x", 2.5)]), charts.bars("none", []),

@@ -197,6 +197,7 @@ impl InvalidationListener for Tokens {
     fn on_invalidation(&self, event: InvalidationEvent<'_>) {
         match event {
             InvalidationEvent::Lost => self.epochs.suspect_all(),
+            InvalidationEvent::Asked | InvalidationEvent::Complete => {}
             InvalidationEvent::Changed(key) => {
                 if let Some(digest) = self.store.invalidated_record(key) {
                     self.known.insert(&digest);

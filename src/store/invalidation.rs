@@ -20,6 +20,12 @@ pub enum InvalidationEvent<'e> {
     Changed(&'e [u8]),
     /// Events may have been lost: all that was read before this moment has to be checked again.
     Lost,
+    /// From this moment on the store is asked what has changed.
+    Asked,
+    /// All that had changed when the store was [`Asked`](Self::Asked) last was told of. What was read since the last loss,
+    /// and of which nothing was told, was then in the store as it was read. Only a source that finds every change, by
+    /// whomever, and notices each gap, may say so.
+    Complete,
 }
 
 /// A cache, which has to know when its content may be outdated.
@@ -134,6 +140,7 @@ impl InvalidationState {
         match event {
             InvalidationEvent::Changed(_) => self.changes.inc(),
             InvalidationEvent::Lost => self.losses.inc(),
+            InvalidationEvent::Asked | InvalidationEvent::Complete => return,
         };
     }
 }

@@ -31,6 +31,7 @@ impl InvalidationListener for RecordingListener {
         let key = match event {
             InvalidationEvent::Changed(key) => Some(key.to_vec()),
             InvalidationEvent::Lost => None,
+            InvalidationEvent::Asked | InvalidationEvent::Complete => return,
         };
         self.0.lock().expect("listener").push((Instant::now(), key));
     }

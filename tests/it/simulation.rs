@@ -53,8 +53,8 @@ fn a_seed_is_one_run() {
 fn the_rules_of_the_gates_notice_what_breaks_them() {
     for (mutation, rules) in [
         (Mutation::LossIgnored, [Rule::AfterLoss].as_slice()),
-        (Mutation::ChangeIgnored, &[Rule::KnownEnd, Rule::PushDelay]),
-        (Mutation::ChangeNotSent, &[Rule::PushDelay]),
+        (Mutation::ChangeIgnored, &[Rule::KnownEnd, Rule::PushDelay, Rule::Bound]),
+        (Mutation::ChangeNotSent, &[Rule::PushDelay, Rule::Bound]),
         (Mutation::AgeUnchecked, &[Rule::Bound]),
         (Mutation::AgeUncheckedWhenDown, &[Rule::Bound]),
         (Mutation::TrustedWhenDown, &[Rule::StoreDown]),

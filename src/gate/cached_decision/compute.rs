@@ -200,6 +200,9 @@ impl DecisionCache {
             }
             Some((user, id)) => {
                 let read = verified.read(Some(self.sessions.epoch(&user, &id)));
+                // What rests on more than a session is read again when a request needs it.
+                let is_session_alone = matches!(verified.basis, Basis::Token);
+                let read = if is_session_alone { self.refreshed_ahead(read) } else { read };
                 let live = self.sessions.live(&user, &id).await;
                 let session = live.map_err(|reason| DenialCode::from(&reason))?;
                 if let Some(previous) = &verified.previous
@@ -253,10 +256,7 @@ impl DecisionCache {
 impl VerifiedCredential<'_> {
     /// The reading that its checks began with.
     fn read(&self, epoch: Option<SessionEpoch>) -> StoreRead {
-        let read = StoreRead::new(self.started, epoch, self.max_age);
-        // What rests on more than a session is read again when a request needs it.
-        let is_session_alone = epoch.is_some() && matches!(self.basis, Basis::Token);
-        if is_session_alone { read.refreshed_ahead() } else { read }
+        StoreRead::new(self.started, epoch, self.max_age)
     }
 }
 

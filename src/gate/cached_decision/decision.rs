@@ -59,7 +59,7 @@ pub struct Parts {
 /// The reading of a session, or of an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoreRead {
-    /// The time of the reading on the monotonic clock, which nobody can set back.
+    /// The time of the reading, or of its last confirmation, on the monotonic clock, which nobody can set back.
     pub(super) at: Duration,
     /// The same on the wall clock, which goes on while the host sleeps.
     pub(super) wall: UnixTime,
@@ -71,6 +71,8 @@ pub(super) struct StoreRead {
     pub(super) max_age: Duration,
     /// The time on the monotonic clock from which a hit has the session read again.
     pub(super) due: Duration,
+    /// The time on the monotonic clock until which it may be [confirmed](Self::confirmed).
+    pub(super) confirmable_until: Duration,
     /// The end of the session, where it is one.
     pub(super) session_expires: Option<UnixTime>,
 }
@@ -79,7 +81,8 @@ impl StoreRead {
     /// A reading that began at this moment.
     pub(super) fn new(started: Moment, epoch: Option<SessionEpoch>, max_age: Duration) -> Self {
         let Moment { at, wall } = started;
-        Self { at, wall, epoch, max_age, due: Duration::MAX, session_expires: None }
+        let (due, confirmable_until) = (Duration::MAX, Duration::ZERO);
+        Self { at, wall, epoch, max_age, due, confirmable_until, session_expires: None }
     }
 
     /// The same of this session.

@@ -15,6 +15,7 @@ use super::basis::Basis;
 use super::decision::StoreRead;
 use super::validity::Validity;
 use super::{CachedDecision, DecisionCache};
+use crate::clock::Moment;
 use crate::session::{NotLive, Session};
 use crate::store::EpochStatus;
 
@@ -42,17 +43,45 @@ impl RefreshAhead {
 }
 
 impl StoreRead {
-    /// The same, which a hit in the last part of its age has renewed; unless it would be too old before it was gathered.
-    pub(super) fn refreshed_ahead(self) -> Self {
-        let lead = self.max_age / LEAD;
-        let is_in_time = lead >= 2 * GATHERING;
-        let due =
-            if is_in_time { self.at + self.max_age.saturating_sub(lead) } else { Duration::MAX };
-        Self { due, ..self }
+    /// The same as of a later moment, before which every change in the store was told of, and none of this session. `None`
+    /// once the store is to be asked for the session itself again.
+    fn confirmed(self, until: Moment) -> Option<Self> {
+        let due = until.at + self.due.saturating_sub(self.at);
+        let is_later = self.at < until.at && until.at < self.confirmable_until;
+        is_later.then(|| Self { at: until.at, wall: until.wall, due, ..self })
     }
 }
 
 impl DecisionCache {
+    /// The same reading of a session, which a hit in the last part of its age has renewed; unless it would be too old
+    /// before it was gathered.
+    pub(super) fn refreshed_ahead(&self, read: StoreRead) -> StoreRead {
+        let StoreRead { at, max_age, .. } = read;
+        let lead = max_age / LEAD;
+        if lead < 2 * GATHERING {
+            return read;
+        }
+        let share = max_age.div_duration_f64(self.config.staleness);
+        let touched_within = self.sessions.touch_interval().mul_f64(share);
+        let confirmable_until = at + touched_within.saturating_sub(max_age);
+        StoreRead { due: at + max_age.saturating_sub(lead), confirmable_until, ..read }
+    }
+
+    /// The last reading that a decision depends on. Where it is due, and the store said what changed since, that is a
+    /// reading of all sessions of which it said nothing: no request has to ask for each of them.
+    pub(super) fn reading_at(&self, decision: &CachedDecision, at: Duration) -> Option<StoreRead> {
+        let read = decision.reading()?;
+        if at < read.due {
+            return Some(read);
+        }
+        // Before the epoch is looked at: all that was told of until then has moved it.
+        let confirmed = self.sessions.complete_until().and_then(|until| read.confirmed(until));
+        let is_current = || self.epoch_status_of(decision, Some(&read)) == EpochStatus::Current;
+        let Some(confirmed) = confirmed.filter(|_| is_current()) else { return Some(read) };
+        decision.renew(confirmed);
+        Some(confirmed)
+    }
+
     /// The same, which reads sessions in use again before their reading is too old, until it is dropped. To be called
     /// within a runtime.
     pub fn refreshing_ahead(self) -> Arc<Self> {
@@ -78,16 +107,17 @@ impl DecisionCache {
 
     /// Reads the session of a decision again, if no request has done so meanwhile, or must do so now.
     async fn refresh(&self, decision: &CachedDecision) {
-        let (Some(kept), Some(read)) = (&decision.session, decision.reading()) else { return };
         let started = self.moment();
+        let read = self.reading_at(decision, started.at);
+        let (Some(kept), Some(read)) = (&decision.session, read) else { return };
         if started.at < read.due || self.validity(decision, started) != Validity::Valid {
             return;
         }
         let epoch = self.sessions.epoch(&kept.user, &kept.id);
         match self.sessions.live(&kept.user, &kept.id).await {
             Ok(session) if self.is_answer_the_same(decision, &session) => {
-                let read = StoreRead::new(started, Some(epoch), read.max_age).refreshed_ahead();
-                decision.renew(read.of(&session));
+                let read = StoreRead::new(started, Some(epoch), read.max_age);
+                decision.renew(self.refreshed_ahead(read.of(&session)));
                 self.metrics.refreshes.inc();
             }
             // From now on it is known that it changed: the next request reads it, and is told what it says.

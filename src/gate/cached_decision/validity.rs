@@ -28,13 +28,15 @@ impl DecisionCache {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let is_believed = kept.basis.outlasts_failures()
             && kept.validity.holds(&kept.keys, now, at)
-            && is_fresh(kept.reading().as_ref(), now, at, |_| self.config.stale_if_error)
+            && is_fresh(self.reading_at(&kept, at).as_ref(), now, at, |_| {
+                self.config.stale_if_error
+            })
             && self.epoch_status(&kept) != EpochStatus::Changed;
         is_believed.then(|| self.metrics.cache(CacheOutcome::Stale)).map(|()| kept)
     }
 
     pub(super) fn validity(&self, decision: &CachedDecision, now: Moment) -> Validity {
-        self.validity_of(decision, decision.reading().as_ref(), now)
+        self.validity_of(decision, self.reading_at(decision, now.at).as_ref(), now)
     }
 
     /// The same with this reading.
@@ -62,7 +64,11 @@ impl DecisionCache {
         self.epoch_status_of(decision, decision.reading().as_ref())
     }
 
-    fn epoch_status_of(&self, decision: &CachedDecision, read: Option<&StoreRead>) -> EpochStatus {
+    pub(super) fn epoch_status_of(
+        &self,
+        decision: &CachedDecision,
+        read: Option<&StoreRead>,
+    ) -> EpochStatus {
         let epoch = read.and_then(|read| read.epoch.as_ref());
         let of_session = epoch.map(|epoch| self.sessions.status(epoch));
         let of_handle = match &decision.basis {

@@ -60,8 +60,10 @@ impl SqliteInvalidation {
             if std::mem::replace(&mut polled, Instant::now()).elapsed() > LATE {
                 listener.on_invalidation(InvalidationEvent::Lost);
             }
+            listener.on_invalidation(InvalidationEvent::Asked);
             self.database.check_same_file()?;
             in_time(log.poll(listener)).await?;
+            listener.on_invalidation(InvalidationEvent::Complete);
         }
     }
 }

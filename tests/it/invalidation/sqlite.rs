@@ -1,12 +1,17 @@
 //! Invalidations by an SQLite file that other processes, and people, write to.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueTokenStore as _, SqliteTokenStore, TokenDigest};
 use portcullis::session::{InvalidatedRecord, SessionStore as _, SqliteStore, UserId};
-use portcullis::store::invalidation::DeliveryMode;
+use portcullis::store::invalidation::{
+    DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource as _,
+    InvalidationState,
+};
 use portcullis::store::sqlite::{Database, Options, SqliteInvalidation};
 
 use super::{Subscription, print_percentiles, session, token};
@@ -100,17 +105,75 @@ async fn every_change_by_another_is_reported_and_no_login_and_no_use() {
     assert_eq!(records, expected);
 }
 
+/// A listener that counts what it is told of, and what it is not told of although it should have been.
+#[derive(Debug, Default)]
+struct CompletenessListener {
+    /// The changes that are in the file.
+    committed: AtomicU64,
+    /// Those of them that were, when the store was asked last.
+    asked_for: AtomicU64,
+    told: AtomicU64,
+    answers: AtomicU64,
+    untold: AtomicU64,
+}
+
+impl InvalidationListener for CompletenessListener {
+    fn on_invalidation(&self, event: InvalidationEvent<'_>) {
+        let count = |of: &AtomicU64| of.load(Ordering::SeqCst);
+        match event {
+            // None are lost: their writer waits for each answer before there are too many.
+            InvalidationEvent::Lost => {}
+            InvalidationEvent::Changed(_) => _ = self.told.fetch_add(1, Ordering::SeqCst),
+            InvalidationEvent::Asked => {
+                self.asked_for.store(count(&self.committed), Ordering::SeqCst);
+            }
+            InvalidationEvent::Complete => {
+                if count(&self.told) < count(&self.asked_for) {
+                    self.untold.fetch_add(1, Ordering::SeqCst);
+                }
+                self.answers.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_is_complete_when_all_was_told_that_was_there_at_the_question() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("portcullis.db");
+    let (source, other) = (SqliteInvalidation::new(open(&path).await), open(&path).await);
+    let listener = Arc::new(CompletenessListener::default());
+    let following = tokio::spawn({
+        let listener = Arc::clone(&listener);
+        let state = InvalidationState::new(DeliveryMode::Bound);
+        async move { source.follow(&*listener, &state).await }
+    });
+    let answers = || listener.answers.load(Ordering::SeqCst);
+    while answers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    while answers() < 20 {
+        let change = sqlx::query("INSERT OR REPLACE INTO user_not_before VALUES ('alice', 1)");
+        other.execute(change).await.expect("a change");
+        listener.committed.fetch_add(1, Ordering::SeqCst);
+    }
+    following.abort();
+    assert!(listener.told.load(Ordering::SeqCst) > 20, "{listener:?}");
+    assert_eq!(listener.untold.load(Ordering::SeqCst), 0, "{listener:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_by_hand_is_reported() {
     let shared = Shared::new().await;
     let Some(shell) = crate::support::require("sqlite3") else { return };
     let sessions = SqliteStore::new(shared.other.clone());
-    for name in ["by-hand", "changed", "replaced"] {
+    for name in ["by-hand", "changed", "moved", "replaced"] {
         sessions.put(&session(name, "alice")).await.expect("put");
     }
     for statement in [
         "DELETE FROM sessions WHERE id = 'by-hand'",
         "UPDATE sessions SET claims = '{}' WHERE id = 'changed'",
+        "UPDATE sessions SET address = '192.0.2.1' WHERE id = 'moved'",
         "INSERT OR REPLACE INTO sessions (id, user_id, created, last_seen, expires, claims) \
          VALUES ('replaced', 'eve', 1, 1, 9, '{}')",
     ] {
@@ -118,10 +181,11 @@ async fn a_change_by_hand_is_reported() {
         assert!(status.expect("sqlite3").success(), "{statement}");
     }
     shared.subscription.time_of("session:by-hand");
-    shared.subscription.time_of("session:changed");
-    shared.subscription.time_of("session:replaced");
+    for changed in ["session:changed", "session:moved", "session:replaced"] {
+        shared.subscription.time_of(changed);
+    }
     shared.sql("DELETE FROM sessions").await;
-    poll("all of them", PATIENCE, || (shared.subscription.keys().len() == 5).then_some(()));
+    poll("all of them", PATIENCE, || (shared.subscription.keys().len() == 7).then_some(()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -112,7 +112,7 @@ impl ClusterState {
                 continue;
             }
             channel.send(
-                key.as_bytes(),
+                Some(key.as_bytes()),
                 self.rng.millis(self.injector.plan.invalidation_latency.clone()),
             );
         }

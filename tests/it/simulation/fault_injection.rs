@@ -40,6 +40,8 @@ pub struct FaultPlan {
     pub invalidation_latency: RangeInclusive<u64>,
     /// Messages that are lost, of a hundred.
     pub loss_percent: u64,
+    /// True where the store, asked what has changed, says all of it.
+    pub tells_all: bool,
     /// Milliseconds that a fault lasts.
     pub fault_duration: RangeInclusive<u64>,
     /// The kinds of fault.

@@ -48,6 +48,7 @@ pub fn draw_plan(rng: &SeededRng, bound: Duration) -> FaultPlan {
         loss_percent,
         fault_duration: 30..=rng.pick(&[bound / 2, bound * 2, bound * 4]).max(200),
         faults: faults.to_vec(),
+        tells_all: rng.percent(50),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
         Notify,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     },
-    time::{Duration, Instant, sleep, sleep_until},
+    time::{Duration, Instant, interval, sleep, sleep_until},
 };
 
 use super::{cluster::ClusterState, rng::SeededRng};
@@ -19,10 +19,13 @@ use super::{cluster::ClusterState, rng::SeededRng};
 /// The time without a message after which a channel is taken for broken.
 pub const HEARTBEAT: Duration = Duration::from_millis(800);
 
-/// The key of a change, and the moment at which it arrives.
+/// The interval at which the store is asked what has changed, where it says all of it.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
+
+/// The key of a change, or that all before it were told of; and the moment at which it arrives.
 #[derive(Debug)]
 struct Message {
-    key: Box<[u8]>,
+    key: Option<Box<[u8]>>,
     due: Instant,
 }
 
@@ -49,13 +52,13 @@ impl Channel {
         apply(&mut self.state.lock().expect("never poisoned"))
     }
 
-    /// The store tells of a change.
-    pub fn send(&self, key: &[u8], takes: Duration) {
+    /// The store tells of a change; or, without one, that there was no other before.
+    pub fn send(&self, key: Option<&[u8]>, takes: Duration) {
         self.with(|state| {
             if let Some(sender) = &state.to_process {
                 let due = (Instant::now() + takes).max(state.last_due.unwrap_or(Instant::now()));
                 // Its reader may just have hung up.
-                let _ = sender.send(Message { key: key.into(), due });
+                let _ = sender.send(Message { key: key.map(Into::into), due });
                 state.last_due = Some(due);
             }
         });
@@ -98,15 +101,23 @@ impl Channel {
         }
     }
 
-    /// The next message that arrives; none after a break.
-    async fn next(&self, messages: &mut UnboundedReceiver<Message>) -> Message {
-        let Some(message) = messages.recv().await else { return std::future::pending().await };
+    /// The key of the next message that arrives; none after a break. The message is `under_way` until then, also where
+    /// nobody waits for it for a while.
+    async fn next(
+        &self,
+        messages: &mut UnboundedReceiver<Message>,
+        under_way: &mut Option<Message>,
+    ) -> Option<Box<[u8]>> {
+        if under_way.is_none() {
+            *under_way = messages.recv().await;
+        }
+        let Some(message) = under_way else { return std::future::pending().await };
         sleep_until(message.due).await;
         self.until_thawed().await;
         if self.with(|state| state.noticed).is_some() {
             return std::future::pending().await;
         }
-        message
+        under_way.take().and_then(|message| message.key)
     }
 
     /// Until it is noticed that it broke.
@@ -131,6 +142,7 @@ pub struct Source {
 impl InvalidationSource for Source {
     async fn follow(&self, listener: &dyn InvalidationListener, state: &InvalidationState) {
         let (channel, rng) = (&self.cluster.channels[self.process], &self.cluster.rng);
+        let tells_all = self.cluster.injector.plan.tells_all;
         let latency = || rng.millis(self.cluster.injector.plan.invalidation_latency.clone());
         loop {
             sleep(latency()).await;
@@ -142,12 +154,22 @@ impl InvalidationSource for Source {
             // Told when it is sure that everything from now on will be.
             listener.on_invalidation(InvalidationEvent::Lost);
             state.set_mode(DeliveryMode::Tracking);
+            let (mut asks, mut is_asked, mut under_way) = (interval(ASKED_EVERY), false, None);
             loop {
                 tokio::select! {
                     biased;
                     () = channel.until_noticed() => break,
-                    message = channel.next(&mut messages) => {
-                        listener.on_invalidation(InvalidationEvent::Changed(&message.key));
+                    key = channel.next(&mut messages, &mut under_way) => match key {
+                        Some(key) => listener.on_invalidation(InvalidationEvent::Changed(&key)),
+                        None => {
+                            listener.on_invalidation(InvalidationEvent::Complete);
+                            is_asked = false;
+                        }
+                    },
+                    _ = asks.tick(), if tells_all && !is_asked => {
+                        listener.on_invalidation(InvalidationEvent::Asked);
+                        channel.send(None, latency());
+                        is_asked = true;
                     }
                 }
             }

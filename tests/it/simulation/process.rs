@@ -268,6 +268,7 @@ impl InvalidationListener for Process {
                 cluster.oracle.change_seen(&key, process, now);
                 cluster.mutation == Mutation::ChangeIgnored && cluster.rng.percent(20)
             }
+            InvalidationEvent::Asked | InvalidationEvent::Complete => false,
         };
         if !is_swallowed {
             self.sessions.on_invalidation(event);

@@ -1,0 +1,132 @@
+//! Readings that a source of invalidations confirms: it was asked what changed, and said nothing of their sessions.
+
+use super::*;
+use crate::clock::UnixTime;
+
+/// The bound. Uses of sessions are recorded every five seconds where the inactivity limit is 300.
+const BOUND: Duration = Duration::from_secs(2);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn followed() -> Fixture {
+    fixture(config(BOUND))
+}
+
+impl Fixture {
+    /// Asks the store what changed, and is told all of it.
+    fn is_told_all(&self) {
+        self.on_invalidation(InvalidationEvent::Asked);
+        self.on_invalidation(InvalidationEvent::Complete);
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_says_nothing_of_is_not_asked_for_until_its_use_is_to_be_recorded() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    let mut read_at = vec![0];
+    for second in 1..=10 {
+        fixture.clock.advance(SECOND);
+        fixture.is_told_all();
+        assert_eq!(fixture.outcome(&token).await, Ok(()));
+        if fixture.reads() > read_at.len() as u64 {
+            read_at.push(second);
+        }
+    }
+    let pauses: Vec<u64> = read_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.iter().all(|pause| (3..=6).contains(pause)), "{read_at:?}");
+    assert!(!pauses.is_empty(), "its use was never recorded");
+}
+
+/// However much later it is asked for: what was not in use is confirmed as well, unless it was read too long ago.
+#[tokio::test]
+async fn what_was_not_in_use_is_confirmed_too_and_not_for_ever() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    fixture.clock.advance(BOUND);
+    fixture.is_told_all();
+    fixture.clock.advance(SECOND);
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), 1));
+    fixture.clock.advance(Duration::from_secs(9));
+    fixture.is_told_all();
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), 2));
+}
+
+#[tokio::test]
+async fn without_an_answer_the_bound_holds_from_the_last_question_that_had_one() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    fixture.clock.advance(SECOND);
+    fixture.is_told_all();
+    fixture.clock.advance(SECOND);
+    // A question alone says nothing, and neither does an answer to an earlier one.
+    fixture.on_invalidation(InvalidationEvent::Asked);
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), 1));
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    fixture.clock.advance(SECOND);
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
+}
+
+#[tokio::test]
+async fn an_answer_says_nothing_of_the_time_since_its_question() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    fixture.clock.advance(SECOND / 2);
+    fixture.on_invalidation(InvalidationEvent::Asked);
+    fixture.clock.advance(SECOND * 3);
+    fixture.on_invalidation(InvalidationEvent::Complete);
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), 2));
+}
+
+#[tokio::test]
+async fn what_the_store_says_something_of_is_asked_for_and_so_is_all_after_a_loss() {
+    for event in [InvalidationEvent::Changed(b"session:s"), InvalidationEvent::Lost] {
+        let fixture = followed();
+        let token = fixture.cached("s", 600).await;
+        // By another process.
+        fixture.store.inner.revoke(&Fixture::id("s")).await.unwrap();
+        fixture.clock.advance(BOUND);
+        fixture.on_invalidation(InvalidationEvent::Asked);
+        fixture.on_invalidation(event);
+        fixture.on_invalidation(InvalidationEvent::Complete);
+        assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionUnknown), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_slept_believes_no_answer_of_before() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    fixture.clock.advance(BOUND);
+    fixture.is_told_all();
+    // The monotonic clock stands still meanwhile.
+    fixture.clock.set_wall(UnixTime::from_secs(NOW + 60));
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), 2));
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_and_its_rest_are_not_put_off() {
+    let fixture = followed();
+    fixture.token("ends", 4).await;
+    let ends = fixture.sign("ends", NOW + 600);
+    assert_eq!(fixture.outcome(&ends).await, Ok(()));
+    let rests = fixture.cached("rests", 900).await;
+    for _ in 0..4 {
+        fixture.clock.advance(SECOND);
+        fixture.is_told_all();
+    }
+    assert_eq!(fixture.outcome(&ends).await, Err(DenialCode::SessionExpired));
+    // It was read 304 seconds ago, and its inactivity limit is 300.
+    fixture.clock.advance(Duration::from_secs(300));
+    fixture.is_told_all();
+    assert_eq!(fixture.outcome(&rests).await, Err(DenialCode::SessionInactive));
+}
+
+#[tokio::test]
+async fn a_bound_of_nothing_asks_every_time() {
+    let fixture = fixture(config(Duration::ZERO));
+    let token = fixture.token("s", 600).await;
+    for asked in 1..=5 {
+        fixture.is_told_all();
+        assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), asked));
+    }
+}
