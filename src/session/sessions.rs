@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crossbeam_utils::atomic::AtomicCell;
-
 use super::batch_loader::BatchLoader;
 use super::last_seen::{LastSeenBatch, Recorded};
 use super::{
     Ended, Filter, InvalidatedRecord, Session, SessionBinding, SessionId, SessionStore, UserId,
 };
 use crate::clock::{Clock, Moment, UnixTime};
-use crate::store::invalidation::{InvalidationEvent, InvalidationListener};
+use crate::store::invalidation::{Completeness, InvalidationEvent, InvalidationListener};
 use crate::store::{
     CHANGE_TIMEOUT, Epoch, EpochStatus, EpochTable, GuardedStore, Operation, StoreError,
     StoreMetrics,
@@ -91,9 +89,7 @@ pub struct Sessions {
     last_seen: Arc<LastSeenBatch>,
     /// The number of times that the circuit breaker had opened at the last look.
     opens_seen: AtomicU64,
-    /// The last moment at which a source asked the store what had changed, and the last one of which all was told.
-    asked: AtomicCell<Option<Moment>>,
-    complete_until: AtomicCell<Option<Moment>>,
+    completeness: Completeness,
 }
 
 impl Sessions {
@@ -108,18 +104,8 @@ impl Sessions {
         let (to_read, guarding) = (Arc::clone(&store), guard.clone());
         let loader = Arc::new(BatchLoader::new(to_read, guarding, policy.timeout));
         let (epochs, last_seen) = (EpochTable::with_slots(EPOCH_SLOTS), Arc::default());
-        Self {
-            store,
-            clock,
-            guard,
-            loader,
-            policy,
-            epochs,
-            last_seen,
-            opens_seen: AtomicU64::new(0),
-            asked: AtomicCell::new(None),
-            complete_until: AtomicCell::new(None),
-        }
+        let (opens_seen, completeness) = (AtomicU64::new(0), Completeness::default());
+        Self { store, clock, guard, loader, policy, epochs, last_seen, opens_seen, completeness }
     }
 
     /// The present epoch of a session; to be taken before [`Sessions::live`].
@@ -135,7 +121,7 @@ impl Sessions {
     /// The moment before which every change in the store was told of. To be taken before the [`status`](Self::status) of
     /// an epoch: where that is current then, what was read with it was still so at this moment.
     pub fn complete_until(&self) -> Option<Moment> {
-        self.complete_until.load()
+        self.completeness.until()
     }
 
     /// Notes that a session was found to have changed, of which no event told.
@@ -330,8 +316,9 @@ impl InvalidationListener for Sessions {
     fn on_invalidation(&self, event: InvalidationEvent<'_>) {
         match event {
             InvalidationEvent::Lost => self.epochs.suspect_all(),
-            InvalidationEvent::Asked => self.asked.store(Some(Moment::now(&*self.clock))),
-            InvalidationEvent::Complete => self.complete_until.store(self.asked.load()),
+            InvalidationEvent::Asked | InvalidationEvent::Complete => {
+                self.completeness.note(event, &*self.clock);
+            }
             InvalidationEvent::Changed(key) => match self.store.invalidated_record(key) {
                 Some(InvalidatedRecord::Session(id)) => self.epochs.advance(of_session(&id)),
                 Some(InvalidatedRecord::User(user)) => {

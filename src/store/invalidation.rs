@@ -9,9 +9,12 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
+use crossbeam_utils::atomic::AtomicCell;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::clock::{Clock, Moment};
 
 /// An event of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,35 @@ pub enum InvalidationEvent<'e> {
     /// and of which nothing was told, was then in the store as it was read. Only a source that finds every change, by
     /// whomever, and notices each gap, may say so.
     Complete,
+}
+
+/// The moment before which a source told of every change, for a cache that believes what was not told of.
+#[derive(Debug)]
+pub struct Completeness {
+    asked: AtomicCell<Option<Moment>>,
+    until: AtomicCell<Option<Moment>>,
+}
+
+impl Default for Completeness {
+    fn default() -> Self {
+        Self { asked: AtomicCell::new(None), until: AtomicCell::new(None) }
+    }
+}
+
+impl Completeness {
+    /// Notes that the source asks now, or that what it asked for last was all told of.
+    pub fn note(&self, event: InvalidationEvent<'_>, clock: &dyn Clock) {
+        match event {
+            InvalidationEvent::Asked => self.asked.store(Some(Moment::now(clock))),
+            InvalidationEvent::Complete => self.until.store(self.asked.load()),
+            InvalidationEvent::Lost | InvalidationEvent::Changed(_) => {}
+        }
+    }
+
+    /// That moment; `None` as long as no source said so.
+    pub fn until(&self) -> Option<Moment> {
+        self.until.load()
+    }
 }
 
 /// A cache, which has to know when its content may be outdated.

@@ -46,9 +46,9 @@ impl StoreRead {
     /// The same as of a later moment, before which every change in the store was told of, and none of this session. `None`
     /// once the store is to be asked for the session itself again.
     fn confirmed(self, until: Moment) -> Option<Self> {
-        let due = until.at + self.due.saturating_sub(self.at);
+        let due = until.at.saturating_add(self.due.saturating_sub(self.at));
         let is_later = self.at < until.at && until.at < self.confirmable_until;
-        is_later.then(|| Self { at: until.at, wall: until.wall, due, ..self })
+        is_later.then_some(Self { at: until.at, wall: until.wall, due, ..self })
     }
 }
 
