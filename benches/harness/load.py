@@ -72,7 +72,7 @@ def lower_quartile(values):
 
 def of_pairs(mine, base):
     """The median of the ratios of turns that were neighbours: what moves the machine for longer than a turn moves both."""
-    return statistics.median(it / other for it, other in zip(mine.each, base.each))
+    return statistics.median(it / other for it, other in zip(mine, base))
 
 
 class Figures:
@@ -81,10 +81,11 @@ class Figures:
     def __init__(self, turns):
         self.turns = turns
         self.each = [it["cpu"] / it["requests"] / 1e3 for it in turns]
+        self.rates = [it["requests"] / it["micros"] * 1e6 for it in turns]
         self.cpu = lower_quartile(self.each)
         each = zip(*(it["cpus"] for it in turns))
         self.cpus = [lower_quartile(cpu / it["requests"] / 1e3 for cpu, it in zip(own, turns)) for own in each]
-        self.rate = statistics.median(it["requests"] / it["micros"] * 1e6 for it in turns)
+        self.rate = statistics.median(self.rates)
         self.share = statistics.median(it["cpu"] / it["micros"] / 1e3 for it in turns)
         self.load = statistics.median(it["load"] for it in turns)
         self.p50, self.p99 = (statistics.median(it[name] / 1e3 for it in turns) for name in ("p50", "p99"))

@@ -22,7 +22,7 @@ class Report:
         self.about = machine.description() | {"command": command}
 
     def row(self, name, mine, base, memory=0):
-        row = {"name": name, "cpu": mine.cpu, "ratio": mine.cpu / base.cpu, "pairs": load.of_pairs(mine, base), "base": base.cpu,
+        row = {"name": name, "cpu": mine.cpu, "ratio": mine.cpu / base.cpu, "pairs": load.of_pairs(mine.each, base.each), "base": base.cpu,
                "rate": mine.rate, "p50": mine.p50, "p99": mine.p99, "share": mine.share, "load": mine.load, "memory": memory / (1 << 20)}
         print(f"  {name:48} {mine.cpu:7.2f} µs beside {base.cpu:6.2f}: {row['ratio']:5.2f}, {row['pairs']:5.2f} of pairs   {mine.rate:9,.0f}/s"
               f"   p50 {mine.p50:5.0f}  p99 {mine.p99:6.0f} µs   server {mine.share:.2f}  load {mine.load:.2f}",

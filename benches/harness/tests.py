@@ -70,7 +70,7 @@ class Load(unittest.TestCase):
     def test_neighbouring_turns_are_compared(self):
         turns = lambda *each: load.Figures([{"requests": 1, "micros": 1, "cpus": [it * 1e3], "cpu": it * 1e3, "load": 0, "p50": 0,
                                              "p99": 0} for it in each])
-        self.assertEqual(load.of_pairs(turns(2, 10, 30), turns(4, 20, 40)), 0.5)
+        self.assertEqual(load.of_pairs(turns(2, 10, 30).each, turns(4, 20, 40).each), 0.5)
 
 
 class Charts(unittest.TestCase):
