@@ -56,7 +56,7 @@ repeats better where the machine is not quiet. Requests/s and latencies are \
 medians. `load` is the share of its core that the load generator used. The yardstick sends the headers of the gate's \
 answer over TCP, also beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are \
 asked in turn. The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. With \
-SQLite each session in use is read again once in 45 to 60 s, with Redis within SESSION_STALENESS (5 s)."""
+SQLite each session in use is read again once in 60 to 80 s, with Redis within SESSION_STALENESS (5 s)."""
 
 
 def generator(rows):

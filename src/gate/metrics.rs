@@ -127,6 +127,8 @@ pub struct GateMetrics {
     stale: Counter,
     /// Sessions that were read again ahead of time.
     pub(super) refreshes: Counter,
+    /// Readings that went on without one, since the store named no change of their sessions.
+    pub confirmations: Counter,
     introspections: Family<IntrospectionLabels, Counter>,
     /// By [`VerificationOutcome`].
     verifications: [Counter; 3],
@@ -165,6 +167,12 @@ impl GateMetrics {
             "Sessions read again before a request had to wait for it",
             refreshes.clone(),
         );
+        let confirmations = Counter::default();
+        registry.register(
+            "portcullis_cache_confirmations",
+            "Sessions that were not read again, since the store's log of changes did not name them",
+            confirmations.clone(),
+        );
         registry.register(
             "portcullis_introspections",
             "Questions to other issuers about opaque tokens",
@@ -190,6 +198,7 @@ impl GateMetrics {
             misses: outcome("miss"),
             stale: outcome("stale"),
             refreshes,
+            confirmations,
             introspections,
             verifications,
             waiting_verifications,

@@ -288,7 +288,7 @@ impl Sessions {
         self.guard.with_timeout(timeout, operation, asked).await
     }
 
-    /// The time after which a session in use is read again, so that its use is recorded.
+    /// The time between two notes of a session's use, each of which takes a reading of it.
     pub fn touch_interval(&self) -> Duration {
         let needed = self.policy.inactivity.map(|limit| limit / 60);
         needed.map_or(USUAL_TOUCH_INTERVAL, |needed| needed.min(USUAL_TOUCH_INTERVAL))

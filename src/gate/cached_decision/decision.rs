@@ -71,8 +71,9 @@ pub(super) struct StoreRead {
     pub(super) max_age: Duration,
     /// The time on the monotonic clock from which a hit has the session read again.
     pub(super) due: Duration,
-    /// The time on the monotonic clock until which it may be [confirmed](Self::confirmed).
-    pub(super) confirmable_until: Duration,
+    /// The moment, by either clock, until which it may be confirmed instead: later its session is read itself. `None` where
+    /// it may never be.
+    pub(super) confirmable_until: Option<Moment>,
     /// The end of the session, where it is one.
     pub(super) session_expires: Option<UnixTime>,
 }
@@ -81,7 +82,7 @@ impl StoreRead {
     /// A reading that began at this moment.
     pub(super) fn new(started: Moment, epoch: Option<SessionEpoch>, max_age: Duration) -> Self {
         let Moment { at, wall } = started;
-        let (due, confirmable_until) = (Duration::MAX, Duration::ZERO);
+        let (due, confirmable_until) = (Duration::MAX, None);
         Self { at, wall, epoch, max_age, due, confirmable_until, session_expires: None }
     }
 

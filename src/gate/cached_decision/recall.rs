@@ -11,7 +11,7 @@ impl DecisionCache {
     pub(in crate::gate) fn recall(&self, credential: &[u8], now: Moment) -> Option<CachedDecision> {
         let table = self.first_level.as_ref()?;
         let found = table.get(table.fingerprint(credential))?;
-        let read = self.reading_at(&found.decision, now.at);
+        let read = self.confirm_if_due(&found.decision, now.at);
         if self.validity_of(&found.decision, read.as_ref(), now) != Validity::Valid {
             return None;
         }

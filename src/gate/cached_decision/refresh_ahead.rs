@@ -1,8 +1,9 @@
 //! Sessions in use, read again before their reading is too old: many at a time, and no request waits for them.
 //!
-//! A hit in the last part of a reading's age puts the decision into a queue. A task reads the sessions of all that came
-//! within a moment. It changes no bound: where it comes too late or fails, the next request that needs the session waits
-//! for the store, as it would without this.
+//! A hit in the last part of a reading's age goes on with it as of a later moment, where the store said since what had
+//! changed, and nothing of this session. Otherwise, and once its use is to be noted, it puts the decision into a queue. A
+//! task reads the sessions of all that came within a moment. It changes no bound: where it comes too late or fails, the next
+//! request that needs the session waits for the store, as it would without this.
 
 use std::iter::{from_fn, once};
 use std::sync::{Arc, Weak};
@@ -47,29 +48,42 @@ impl StoreRead {
     /// once the store is to be asked for the session itself again.
     fn confirmed(self, until: Moment) -> Option<Self> {
         let due = until.at.saturating_add(self.due.saturating_sub(self.at));
-        let is_later = self.at < until.at && until.at < self.confirmable_until;
-        is_later.then_some(Self { at: until.at, wall: until.wall, due, ..self })
+        let end = self.confirmable_until?;
+        // By both clocks: a host that slept must not find alive what nobody used meanwhile.
+        let is_in_time = until.at < end.at && until.wall < end.wall;
+        (self.at < until.at && is_in_time).then_some(Self {
+            at: until.at,
+            wall: until.wall,
+            due,
+            ..self
+        })
     }
 }
 
 impl DecisionCache {
-    /// The same reading of a session, which a hit in the last part of its age has renewed; unless it would be too old
-    /// before it was gathered.
+    /// The same reading of a session, which a hit in the last part of its age has confirmed or read again; unless it would
+    /// be too old before it was gathered.
     pub(super) fn refreshed_ahead(&self, read: StoreRead) -> StoreRead {
-        let StoreRead { at, max_age, .. } = read;
+        let StoreRead { at, wall, max_age, .. } = read;
         let lead = max_age / LEAD;
         if lead < 2 * GATHERING {
             return read;
         }
-        let share = max_age.div_duration_f64(self.config.staleness);
-        let touched_within = self.sessions.touch_interval().mul_f64(share);
-        let confirmable_until = at + touched_within.saturating_sub(max_age);
+        // Not before its use is to be noted, or the reading would note nothing; and up to a quarter later, by what makes
+        // `max_age` less than the bound, so that sessions that were read together are not for ever.
+        let spread = 2.0 - max_age.div_duration_f64(self.config.staleness);
+        let unread = self.sessions.touch_interval().mul_f64(spread);
+        let confirmable_until = Some(Moment { at: at + unread, wall: wall.after(unread) });
         StoreRead { due: at + max_age.saturating_sub(lead), confirmable_until, ..read }
     }
 
     /// The last reading that a decision depends on. Where it is due, and the store said what changed since, that is a
-    /// reading of all sessions of which it said nothing: no request has to ask for each of them.
-    pub(super) fn reading_at(&self, decision: &CachedDecision, at: Duration) -> Option<StoreRead> {
+    /// reading of all sessions of which it said nothing, and the decision goes on with it: nobody has to ask for each.
+    pub(super) fn confirm_if_due(
+        &self,
+        decision: &CachedDecision,
+        at: Duration,
+    ) -> Option<StoreRead> {
         let read = decision.reading()?;
         if at < read.due {
             return Some(read);
@@ -79,6 +93,7 @@ impl DecisionCache {
         let is_current = || self.epoch_status_of(decision, Some(&read)) == EpochStatus::Current;
         let Some(confirmed) = confirmed.filter(|_| is_current()) else { return Some(read) };
         decision.renew(confirmed);
+        self.metrics.confirmations.inc();
         Some(confirmed)
     }
 
@@ -108,7 +123,7 @@ impl DecisionCache {
     /// Reads the session of a decision again, if no request has done so meanwhile, or must do so now.
     async fn refresh(&self, decision: &CachedDecision) {
         let started = self.moment();
-        let read = self.reading_at(decision, started.at);
+        let read = self.confirm_if_due(decision, started.at);
         let (Some(kept), Some(read)) = (&decision.session, read) else { return };
         if started.at < read.due || self.validity(decision, started) != Validity::Valid {
             return;

@@ -28,7 +28,7 @@ impl DecisionCache {
         let (now, at) = (self.clock.now(), self.clock.monotonic());
         let is_believed = kept.basis.outlasts_failures()
             && kept.validity.holds(&kept.keys, now, at)
-            && is_fresh(self.reading_at(&kept, at).as_ref(), now, at, |_| {
+            && is_fresh(self.confirm_if_due(&kept, at).as_ref(), now, at, |_| {
                 self.config.stale_if_error
             })
             && self.epoch_status(&kept) != EpochStatus::Changed;
@@ -36,7 +36,7 @@ impl DecisionCache {
     }
 
     pub(super) fn validity(&self, decision: &CachedDecision, now: Moment) -> Validity {
-        self.validity_of(decision, self.reading_at(decision, now.at).as_ref(), now)
+        self.validity_of(decision, self.confirm_if_due(decision, now.at).as_ref(), now)
     }
 
     /// The same with this reading.

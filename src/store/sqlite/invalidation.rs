@@ -26,6 +26,15 @@ const LATE: Duration = Duration::from_millis(250);
 const MAX_CHANGES: usize = 5_000;
 /// The time after a failure until the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
+/// The triggers that write the log: what says of sessions what an answer depends on.
+const TRIGGERS: [&str; 6] = [
+    "sessions_deleted",
+    "sessions_replaced",
+    "sessions_updated",
+    "sessions_set_back",
+    "user_not_before_inserted",
+    "user_not_before_updated",
+];
 /// The time that one poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -100,6 +109,8 @@ where
 struct Log {
     connection: PoolConnection<Sqlite>,
     version: i64,
+    /// Another one after a change of tables or triggers, and after a backup was put in the place of what was there.
+    schema: i64,
     /// The highest number that was seen; 0 where there was none yet.
     last: i64,
 }
@@ -110,16 +121,21 @@ impl Log {
         // Whoever comes next begins anew.
         connection.close_on_drop();
         // In this order: what is written between the two is looked at twice rather than never.
-        let version = version(&mut connection).await?;
+        let version = pragma(&mut connection, "PRAGMA data_version").await?;
+        let schema = pragma(&mut connection, "PRAGMA schema_version").await?;
         let last = highest(&mut connection).await?;
-        Ok(Self { connection, version, last })
+        check_triggers(&mut connection).await?;
+        Ok(Self { connection, version, schema, last })
     }
 
     /// Passes on all changes since the last poll.
-    async fn poll(&mut self, listener: &dyn InvalidationListener) -> Result<(), sqlx::Error> {
-        let version = version(&mut self.connection).await?;
+    async fn poll(&mut self, listener: &dyn InvalidationListener) -> Result<(), Failure> {
+        let version = pragma(&mut self.connection, "PRAGMA data_version").await?;
         if version == self.version {
             return Ok(());
+        }
+        if pragma(&mut self.connection, "PRAGMA schema_version").await? != self.schema {
+            return Err(Failure::Unavailable("its tables or triggers were changed".to_owned()));
         }
         let changes = self.next().await?;
         if changes.len() > MAX_CHANGES
@@ -158,9 +174,24 @@ fn is_contiguous(last: i64, seqs: impl Iterator<Item = i64>) -> bool {
     (first == last || first == last + 1) && seqs.zip(first..).all(|(seq, expected)| seq == expected)
 }
 
-/// Another one than before, where others wrote in between.
-async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query("PRAGMA data_version").fetch_one(connection).await?.try_get(0)
+/// A number of the file: its `data_version` is another one than before where others wrote in between.
+async fn pragma(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query(statement).fetch_one(connection).await?.try_get(0)
+}
+
+/// Refuses a file whose log says less than all.
+async fn check_triggers(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'trigger'";
+    let there: Vec<String> = sqlx::query_scalar(names).fetch_all(connection).await?;
+    let missing = TRIGGERS.into_iter().find(|name| !there.iter().any(|it| it == name));
+    missing.map_or(Ok(()), |name| {
+        Err(Failure::Unavailable(format!(
+            "the trigger {name}, which writes the log of changes, is missing: restore a backup"
+        )))
+    })
 }
 
 /// The highest number in the log; 0 where it is empty.

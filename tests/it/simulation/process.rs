@@ -79,6 +79,11 @@ static STORE_METRICS: LazyLock<[StoreMetrics; 3]> = LazyLock::new(|| {
     [StoreKind::Sessions, StoreKind::Tokens, StoreKind::Limits].map(StoreMetrics::unregistered)
 });
 
+/// The readings that went on, in all runs together, since the store named no change of their sessions.
+pub fn confirmations() -> u64 {
+    GATE_METRICS.confirmations.get()
+}
+
 /// The staleness bounds of a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct GateConfig {
