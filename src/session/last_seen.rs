@@ -2,14 +2,18 @@
 //! written in batches.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::SessionId;
+use super::{SessionId, SessionStore};
 use crate::clock::UnixTime;
+use crate::store::{CHANGE_TIMEOUT, GuardedStore, Operation};
 
 /// At most this many sessions wait to be written. A use without room is recorded again at the
 /// session's next read.
 const CAPACITY: usize = 16_384;
+
+/// At most this many last-seen times are in one call to the store.
+const MAX_IN_CALL: usize = 200;
 
 /// The batch of this process.
 #[derive(Debug, Default)]
@@ -49,6 +53,23 @@ impl LastSeenBatch {
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, UnixTime>> {
         // Nothing that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes all last-seen times. Where the store fails the rest is dropped: a use that was not
+/// written is recorded at the session's next read, and a failing store gets no further calls.
+pub(super) async fn flush(
+    store: &Arc<dyn SessionStore>,
+    guard: &GuardedStore,
+    last_seen: &LastSeenBatch,
+) {
+    let times = last_seen.take();
+    for (at, batch) in times.chunks(MAX_IN_CALL).enumerate() {
+        let touched = store.touch(batch);
+        if guard.with_timeout(CHANGE_TIMEOUT, Operation::Touch, touched).await.is_err() {
+            let dropped = times.len() - at * MAX_IN_CALL;
+            return guard.metrics().last_seen_dropped(dropped as u64);
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 //! session that ends through this process is refused here at once.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::batch_loader::BatchLoader;
-use super::last_seen::{LastSeenBatch, Recorded};
+use super::last_seen::{self, LastSeenBatch, Recorded};
 use super::{
     Ended, Filter, InvalidatedRecord, Session, SessionBinding, SessionId, SessionStore, UserId,
 };
@@ -22,8 +22,6 @@ use crate::store::{
 const EPOCH_SLOTS: u32 = 1 << 17;
 /// The time for which last-seen times are gathered before they are written together.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_millis(500);
-/// At most this many last-seen times are in one call to the store.
-const LAST_SEEN_BATCH: usize = 200;
 /// The number of a user's sessions that are ended one by one between two looks at the rest.
 const AHEAD_AT_ONCE: usize = 100;
 /// The precision of `last_seen` where no inactivity limit asks for more.
@@ -90,6 +88,8 @@ pub struct Sessions {
     /// The number of times that the circuit breaker had opened at the last look.
     opens_seen: AtomicU64,
     completeness: Completeness,
+    /// True where the store gave no answer when it was asked for a session last.
+    is_silent: AtomicBool,
 }
 
 impl Sessions {
@@ -104,8 +104,18 @@ impl Sessions {
         let (to_read, guarding) = (Arc::clone(&store), guard.clone());
         let loader = Arc::new(BatchLoader::new(to_read, guarding, policy.timeout));
         let (epochs, last_seen) = (EpochTable::with_slots(EPOCH_SLOTS), Arc::default());
-        let (opens_seen, completeness) = (AtomicU64::new(0), Completeness::default());
-        Self { store, clock, guard, loader, policy, epochs, last_seen, opens_seen, completeness }
+        Self {
+            store,
+            clock,
+            guard,
+            loader,
+            policy,
+            epochs,
+            last_seen,
+            opens_seen: AtomicU64::new(0),
+            completeness: Completeness::default(),
+            is_silent: AtomicBool::new(false),
+        }
     }
 
     /// The present epoch of a session; to be taken before [`Sessions::live`].
@@ -119,9 +129,10 @@ impl Sessions {
     }
 
     /// The moment before which every change in the store was told of. To be taken before the [`status`](Self::status) of
-    /// an epoch: where that is current then, what was read with it was still so at this moment.
+    /// an epoch: where that is current then, what was read with it was still so at this moment. `None` as well while the
+    /// store gives no answer about sessions: then nothing goes on for longer than it would without a source.
     pub fn complete_until(&self) -> Option<Moment> {
-        self.completeness.until()
+        self.completeness.until().filter(|_| !self.is_silent.load(Ordering::Relaxed))
     }
 
     /// Notes that a session was found to have changed, of which no event told.
@@ -136,6 +147,7 @@ impl Sessions {
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
         let found = self.loader.load(user, id).await;
+        self.is_silent.store(found.is_err(), Ordering::Relaxed);
         if self.policy.suspect_when_down && self.guard.opened_since(&self.opens_seen) {
             self.epochs.suspect_all();
         }
@@ -258,7 +270,7 @@ impl Sessions {
     /// times that were not yet written are written.
     pub async fn close(&self) {
         let closed = async {
-            flush_last_seen(&self.store, &self.guard, &self.last_seen).await;
+            last_seen::flush(&self.store, &self.guard, &self.last_seen).await;
             self.store.close().await;
         };
         self.guard.close(closed).await;
@@ -305,7 +317,7 @@ impl Sessions {
                 let guard = self.guard.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(LAST_SEEN_INTERVAL).await;
-                    flush_last_seen(&store, &guard, &last_seen).await;
+                    last_seen::flush(&store, &guard, &last_seen).await;
                 });
             }
         }
@@ -337,23 +349,6 @@ fn of_session(id: &SessionId) -> (u8, &str) {
 
 fn of_user(user: &UserId) -> (u8, &str) {
     (b'u', user.as_str())
-}
-
-/// Writes all last-seen times. Where the store fails the rest is dropped: a use that was not
-/// written is recorded at the session's next read, and a failing store gets no further calls.
-async fn flush_last_seen(
-    store: &Arc<dyn SessionStore>,
-    guard: &GuardedStore,
-    last_seen: &LastSeenBatch,
-) {
-    let times = last_seen.take();
-    for (at, batch) in times.chunks(LAST_SEEN_BATCH).enumerate() {
-        let touched = store.touch(batch);
-        if guard.with_timeout(CHANGE_TIMEOUT, Operation::Touch, touched).await.is_err() {
-            let dropped = times.len() - at * LAST_SEEN_BATCH;
-            return guard.metrics().last_seen_dropped(dropped as u64);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,24 @@ async fn without_an_answer_the_bound_holds_from_the_last_question_that_had_one()
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
 }
 
+/// Whatever the source says: a store that gives no answer about sessions counts as down.
+#[tokio::test]
+async fn nothing_is_confirmed_while_the_store_is_silent() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    let other = fixture.token("other", 600).await;
+    fixture.store.is_down.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.outcome(&other).await, Err(DenialCode::StoreUnavailable));
+    fixture.clock.advance(BOUND);
+    fixture.is_told_all();
+    assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
+    fixture.store.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(fixture.outcome(&other).await, Ok(()));
+    fixture.is_told_all();
+    let reads = fixture.reads();
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), reads));
+}
+
 #[tokio::test]
 async fn an_answer_says_nothing_of_the_time_since_its_question() {
     let fixture = followed();
