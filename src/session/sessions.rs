@@ -147,7 +147,9 @@ impl Sessions {
     /// [`NotLive`]; an error of the store is one of them.
     pub async fn live(&self, user: &UserId, id: &SessionId) -> Result<Session, NotLive> {
         let found = self.loader.load(user, id).await;
-        self.is_silent.store(found.is_err(), Ordering::Relaxed);
+        // A record that cannot be read is an answer.
+        let is_answered = matches!(found, Ok(_) | Err(StoreError::Corrupt { .. }));
+        self.is_silent.store(!is_answered, Ordering::Relaxed);
         if self.policy.suspect_when_down && self.guard.opened_since(&self.opens_seen) {
             self.epochs.suspect_all();
         }
@@ -328,9 +330,8 @@ impl InvalidationListener for Sessions {
     fn on_invalidation(&self, event: InvalidationEvent<'_>) {
         match event {
             InvalidationEvent::Lost => self.epochs.suspect_all(),
-            InvalidationEvent::Asked | InvalidationEvent::Complete => {
-                self.completeness.note(event, &*self.clock);
-            }
+            InvalidationEvent::Asked => self.completeness.ask(Moment::now(&*self.clock)),
+            InvalidationEvent::Complete => self.completeness.complete(),
             InvalidationEvent::Changed(key) => match self.store.invalidated_record(key) {
                 Some(InvalidatedRecord::Session(id)) => self.epochs.advance(of_session(&id)),
                 Some(InvalidatedRecord::User(user)) => {

@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 
 /// An event of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,14 @@ impl Default for Completeness {
 }
 
 impl Completeness {
-    /// Notes that the source asks now, or that what it asked for last was all told of.
-    pub fn note(&self, event: InvalidationEvent<'_>, clock: &dyn Clock) {
-        match event {
-            InvalidationEvent::Asked => self.asked.store(Some(Moment::now(clock))),
-            InvalidationEvent::Complete => self.until.store(self.asked.load()),
-            InvalidationEvent::Lost | InvalidationEvent::Changed(_) => {}
-        }
+    /// Notes that the source asks now: [`InvalidationEvent::Asked`].
+    pub fn ask(&self, now: Moment) {
+        self.asked.store(Some(now));
+    }
+
+    /// Notes that all was told of, as of the last question: [`InvalidationEvent::Complete`].
+    pub fn complete(&self) {
+        self.until.store(self.asked.load());
     }
 
     /// That moment; `None` as long as no source said so.

@@ -210,7 +210,7 @@ impl Schema for Sqlite {
         include_str!("migrations/sqlite/0009_policy_rules.sql"),
         include_str!("migrations/sqlite/0010_api_keys.sql"),
         include_str!("migrations/sqlite/0011_user_numbers.sql"),
-        include_str!("migrations/sqlite/0012_changed_devices.sql"),
+        include_str!("migrations/sqlite/0012_changes_of_sessions.sql"),
     ];
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     // The transaction has the write lock already.

@@ -69,7 +69,7 @@ pub(super) struct StoreRead {
     /// The age until which the reading counts as fresh where no event comes: the bound, or a little
     /// less.
     pub(super) max_age: Duration,
-    /// The time on the monotonic clock from which a hit has the session read again.
+    /// The time on the monotonic clock from which a hit has it confirmed, or the session read again.
     pub(super) due: Duration,
     /// The moment, by either clock, until which it may be confirmed instead: later its session is read itself. `None` where
     /// it may never be.

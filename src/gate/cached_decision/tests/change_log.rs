@@ -140,7 +140,7 @@ async fn a_host_that_slept_finds_what_nobody_used_meanwhile_over() {
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::SessionInactive));
 }
 
-/// What may have been missed is believed while the store gives no answer, as it was read and no longer.
+/// A reading that may have missed something is believed while the store gives no answer, as it was read and no longer.
 #[tokio::test]
 async fn what_is_suspect_is_not_confirmed() {
     let stale_if_error = BOUND * 3;
