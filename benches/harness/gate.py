@@ -108,10 +108,12 @@ def environment(folder, listen, key, routes=ROUTES, keys_elsewhere=False):
 def filled_store(bench, made, folder, store, more_sessions):
     """A store with the sessions of these tokens, as settings."""
     env = {"PATH": machine.PATH, "HOME": str(folder), "DATA_DIR": str(folder), "DB_URL": f"sqlite:{folder}/portcullis.db"}
-    if store == "redis":
+    if store.startswith("redis"):
         with start_redis(folder) as redis:
             env["DB_URL"] = f"redis://127.0.0.1:{redis.port}"
             made.into_redis(bench.gate, env, redis.port)
+            # Without RESP3 the server cannot say what changes.
+            env["DB_URL"] += "?protocol=resp2" if store == "redis, RESP2" else ""
             yield env
         return
     if made.sessions:

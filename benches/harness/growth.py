@@ -62,7 +62,7 @@ def with_tokens(bench, count):
 
 
 def with_rereads(bench, count):
-    return {"made": bench.tokens(count), "started": {"store": "redis"}}
+    return {"made": bench.tokens(count), "started": {"store": "redis, RESP2"}}
 
 
 def with_sessions(bench, count):
@@ -106,7 +106,7 @@ def with_issuers(bench, count):
 
 CHAPTERS = [
     Chapter("tokens", "Tokens in turn, each with a session (SQLite)", [1, 64, 1_000, 10_000, 100_000], with_tokens),
-    Chapter("rereads", "Tokens in turn, whose sessions are read again within 5 seconds (Redis)",
+    Chapter("rereads", "Tokens in turn, whose sessions are read again within 5 seconds (Redis over RESP2, which tells of no change)",
             [1, 64, 1_000, 10_000, 20_000], with_rereads),
     Chapter("sessions", "Sessions in the store (SQLite), of which 64 are asked for", [100, 1_000, 10_000, 100_000, 1_000_000],
             with_sessions),

@@ -15,14 +15,19 @@ class Scenario:
     name: str
     active: float
     gates_of_a_session: int
-    staleness: float
+    reading: tuple
     slots: int
     gates: int
     revocations: float
 
 
-# The part of its age from which a reading in use is renewed.
-READ_AHEAD_FROM = 0.75
+# The seconds after which a session in use is read again, where the server tells of every change: least and most.
+WHEN_TOLD = (60, 80)
+
+
+def within(staleness):
+    """The same where it does not: a reading in use is renewed from three quarters of its age on."""
+    return 0.75 * 0.75 * staleness, 0.75 * staleness
 
 
 @dataclasses.dataclass
@@ -34,10 +39,9 @@ class Shares:
     cached: float
 
 
-def simulate(rate, token_seconds, staleness, strangers):
-    """Asks at random moments. A reading holds until its age, between three quarters of the bound and all of it, or until
-    a change in one of its slots; `strangers` such changes come a second. A request in the last quarter of its age has it
-    read ahead of time, which is counted as one that waits for it."""
+def simulate(rate, token_seconds, reading, strangers):
+    """Asks at random moments. A reading holds until it is due, or until a change in one of its slots; `strangers` such changes
+    come a second. A request that has it read ahead of time is counted as one that waits for it."""
     chance = random.Random(SEED)
     now, token_ends, reading_ends = 0.0, 0.0, 0.0
     new = reread = 0
@@ -50,7 +54,7 @@ def simulate(rate, token_seconds, staleness, strangers):
         elif now >= reading_ends:
             reread += 1
         if is_new or now >= reading_ends:
-            age = staleness * chance.uniform(0.75, 1.0) * READ_AHEAD_FROM
+            age = chance.uniform(*reading)
             reading_ends = now + min(age, chance.expovariate(strangers) if strangers else age)
     return Shares(new / REQUESTS, reread / REQUESTS, 1 - (new + reread) / REQUESTS)
 
@@ -66,7 +70,7 @@ class Load:
         self.changes = scenario.revocations + self.refreshes + 2 * given["sessions"] / lifetime
         self.strangers = self.changes * 2 / scenario.slots
         rate = given["requests_per_second"] / scenario.active / scenario.gates_of_a_session
-        shares = simulate(rate, given["token_seconds"], scenario.staleness, self.strangers)
+        shares = simulate(rate, given["token_seconds"], scenario.reading, self.strangers)
         self.shares = self.with_room(shares, rate)
 
     def with_room(self, shares, rate):

@@ -170,7 +170,7 @@ impl GateMetrics {
         let confirmations = Counter::default();
         registry.register(
             "portcullis_cache_confirmations",
-            "Sessions that were not read again, since the store's log of changes did not name them",
+            "Sessions that were not read again, since the store told of all changes, and of none to them",
             confirmations.clone(),
         );
         registry.register(

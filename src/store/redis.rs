@@ -60,6 +60,15 @@ pub fn time_to_live(from: UnixTime, until: UnixTime) -> u64 {
     length.saturating_add(MARGIN).min(LONGEST)
 }
 
+/// The servers that hold the keys.
+#[derive(Debug)]
+pub struct Primaries {
+    /// All of them, in any order.
+    pub nodes: Vec<Node>,
+    /// True where it was said after the question.
+    pub is_confirmed: bool,
+}
+
 /// The settings of a Redis's connections.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -196,14 +205,17 @@ impl Redis {
     }
 
     /// The servers that hold the keys now, for subscriptions to each of them. They may change at
-    /// any moment: ask again about every second, and whenever one of them is lost.
+    /// any moment: ask again about every second, and whenever one of them is lost. Where nobody
+    /// says so now, it is what was said within the last second.
     ///
     /// # Errors
     /// [`Failure`] where they are not known.
-    pub async fn primaries(&self) -> Result<Vec<Node>, Failure> {
+    pub async fn primaries(&self) -> Result<Primaries, Failure> {
         match &self.topology {
-            Topology::Server(server) => Ok(vec![server.node().clone()]),
-            Topology::Sentinel(sentinel) => Ok(vec![sentinel.node().await?]),
+            Topology::Server(server) => {
+                Ok(Primaries { nodes: vec![server.node().clone()], is_confirmed: true })
+            }
+            Topology::Sentinel(sentinel) => sentinel.node().await,
             Topology::Cluster(cluster) => cluster.nodes().await,
         }
     }

@@ -1,12 +1,14 @@
 //! Invalidations that a process gets for changes that others make in its store: real servers, files, and faults between
 //! them.
 
+mod completeness;
 mod redis;
 mod sqlite;
 mod stores;
 mod topology;
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,18 +24,25 @@ use tokio::task::JoinHandle;
 use crate::support::stores::{DATABASE, redis as redis_at};
 use crate::support::{PATIENCE, poll};
 
-/// A listener that records all events, with their moments.
+/// A listener that records all events, with their moments, and counts how often all was told of.
 #[derive(Debug, Default)]
-struct RecordingListener(Mutex<Vec<(Instant, Option<Vec<u8>>)>>);
+struct RecordingListener {
+    events: Mutex<Vec<(Instant, Option<Vec<u8>>)>>,
+    answers: AtomicU64,
+}
 
 impl InvalidationListener for RecordingListener {
     fn on_invalidation(&self, event: InvalidationEvent<'_>) {
         let key = match event {
             InvalidationEvent::Changed(key) => Some(key.to_vec()),
             InvalidationEvent::Lost => None,
-            InvalidationEvent::Asked | InvalidationEvent::Complete => return,
+            InvalidationEvent::Asked => return,
+            InvalidationEvent::Complete => {
+                self.answers.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
         };
-        self.0.lock().expect("listener").push((Instant::now(), key));
+        self.events.lock().expect("listener").push((Instant::now(), key));
     }
 }
 
@@ -60,7 +69,7 @@ impl Subscription {
     /// Waits until invalidations come in this mode, and forgets all earlier ones.
     fn after(self, mode: DeliveryMode) -> Self {
         self.wait_for_mode(mode);
-        self.listener.0.lock().expect("listener").clear();
+        self.listener.events.lock().expect("listener").clear();
         self
     }
 
@@ -69,7 +78,7 @@ impl Subscription {
     }
 
     fn keys(&self) -> Vec<String> {
-        let events = self.listener.0.lock().expect("listener");
+        let events = self.listener.events.lock().expect("listener");
         let keys = events.iter().filter_map(|(_, key)| key.as_ref());
         keys.map(|key| String::from_utf8_lossy(key).into_owned()).collect()
     }
@@ -77,7 +86,7 @@ impl Subscription {
     /// The moment at which the key came first.
     fn time_of(&self, key: &str) -> Instant {
         let find = || {
-            let events = self.listener.0.lock().expect("listener");
+            let events = self.listener.events.lock().expect("listener");
             let mut with_key =
                 events.iter().filter(|(_, it)| it.as_deref() == Some(key.as_bytes()));
             with_key.next().map(|(when, _)| *when)
@@ -85,9 +94,19 @@ impl Subscription {
         poll(key, PATIENCE, find).0
     }
 
+    /// The number of times that all was told of.
+    fn answers(&self) -> u64 {
+        self.listener.answers.load(Ordering::SeqCst)
+    }
+
+    fn wait_for_another_answer(&self) {
+        let before = self.answers();
+        poll("an answer", PATIENCE, || (self.answers() > before).then_some(()));
+    }
+
     /// All moments at which something may have been lost.
     fn losses(&self) -> Vec<Instant> {
-        let events = self.listener.0.lock().expect("listener");
+        let events = self.listener.events.lock().expect("listener");
         events.iter().filter(|(_, key)| key.is_none()).map(|(when, _)| *when).collect()
     }
 

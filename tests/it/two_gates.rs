@@ -21,6 +21,9 @@ pub(crate) const BOUND: Duration = Duration::from_secs(1);
 /// for a machine that is busy.
 pub(crate) const PUSH_BOUND: Duration = Duration::from_millis(500);
 
+/// `SESSION_STALENESS` as it is where nobody sets it: long enough for a store to say meanwhile what changed.
+const USUAL_BOUND: Duration = Duration::from_secs(5);
+
 /// The number of measurements of each kind of revocation.
 const ROUNDS: usize = 3;
 
@@ -70,6 +73,23 @@ fn revocations_reach_both(store: &str, realm: Realm) {
         }
     }
     gates.iter().for_each(answers_from_memory);
+}
+
+#[test]
+fn a_session_in_use_is_confirmed_by_what_the_store_says_and_over_when_it_ends() {
+    let server = RedisServer::start_with(Transport::Tcp, &[]);
+    let on_redis = server.as_ref().map(|server| Realm::new().with("DB_URL", &server.url()));
+    for realm in [Some(Realm::new()), on_redis].into_iter().flatten() {
+        let realm = realm.with("SESSION_STALENESS", &USUAL_BOUND.as_secs().to_string());
+        let gate = realm.gate();
+        let token = realm.mint("alice", &[]);
+        poll("readings that the store confirms", crate::support::PATIENCE, || {
+            assert_eq!(gate.check(&token).status, 200);
+            (gate.counter("portcullis_cache_confirmations_total", &[]) >= 3.0).then_some(())
+        });
+        realm.revoke(&token);
+        poll("a no", USUAL_BOUND, || (gate.check(&token).status == 401).then_some(()));
+    }
 }
 
 /// True if the gate is told of changes, and does not only look again at the bound.

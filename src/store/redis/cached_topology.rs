@@ -124,6 +124,16 @@ impl<T> CachedTopology<T> {
         self.refresh_unless(|last| last.began >= since, question).await
     }
 
+    /// The answer to a question that is asked now, if it comes within the limit.
+    pub(super) async fn new_answer(
+        &self,
+        limit: Duration,
+        question: impl Future<Output = Result<Arc<T>, Failure>>,
+    ) -> Option<Arc<T>> {
+        let asking = self.refresh_since(Instant::now(), question);
+        tokio::time::timeout(limit, asking).await.ok()?.ok()
+    }
+
     async fn refresh_unless(
         &self,
         is_of_use: impl Fn(&Attempt<T>) -> bool,

@@ -28,7 +28,7 @@ use super::cached_topology::{CachedTopology, TopologyAge};
 use super::connector::{Durability, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
-use super::{Failure, Node, Options};
+use super::{Failure, Options, Primaries};
 use map::Map;
 pub(super) use map::slot_of;
 use redirection::Redirection;
@@ -85,9 +85,17 @@ impl Cluster {
     }
 
     /// The servers that hold keys, for subscriptions.
-    pub(super) async fn nodes(self: &Arc<Self>) -> Result<Vec<Node>, Failure> {
-        let map = self.map().await?;
-        map.primaries().iter().map(|at| Ok(self.server(at)?.node().clone())).collect()
+    pub(super) async fn nodes(self: &Arc<Self>) -> Result<Primaries, Failure> {
+        let limit = self.options.connect_timeout;
+        let asked = self.topology.new_answer(limit, self.fetch_map()).await;
+        // A server that was cut off from most others names itself for ever.
+        let is_confirmed = asked.as_ref().is_some_and(|map| map.is_sound());
+        let map = match asked {
+            Some(map) => map,
+            None => self.map().await?,
+        };
+        let nodes = map.primaries().iter().map(|at| Ok(self.server(at)?.node().clone()));
+        Ok(Primaries { nodes: nodes.collect::<Result<_, Failure>>()?, is_confirmed })
     }
 
     /// Checks that a map of the cluster is known.

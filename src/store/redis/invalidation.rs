@@ -7,7 +7,11 @@
 //!
 //! A push goes from the connection through one queue to the listener. There is no timer and no lock
 //! on the way. The queue is emptied at once and is unbounded, so that nothing is dropped.
+//!
+//! Where all servers track, one round after the other says up to which moment every change was told of: it begins with a
+//! question, and is over once it is known anew which servers hold the keys, and each of them has confirmed it.
 
+mod confirmation;
 mod push;
 mod subscription;
 
@@ -16,14 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
-use super::{Failure, Node, Redis};
+use super::{Failure, Node, Primaries, Redis};
 use crate::store::invalidation::{
     DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource, InvalidationState,
 };
+use confirmation::Round;
 use subscription::NodeSubscription;
 
 /// The interval at which the topology is asked for.
@@ -54,7 +59,9 @@ impl InvalidationSource for RedisInvalidation {
             self.redis.clone(),
             coordinator.reports.clone(),
             Arc::clone(&coordinator.lost),
+            coordinator.round.subscribe(),
         );
+        coordinator.begin_round();
         coordinator.tasks.spawn(watch_topology);
         loop {
             tokio::select! {
@@ -84,6 +91,10 @@ enum Report {
     Nodes(Vec<Node>),
     /// The servers are not known.
     NoTopology(Failure),
+    /// It was asked after this round had begun which servers hold the keys, and they are those of the last report.
+    NodesConfirmed(Round),
+    /// This server told of every change that it had made before this round began.
+    Confirmed { node: Arc<str>, round: Round },
 }
 
 /// The coordinator, to which all subscriptions report.
@@ -97,6 +108,10 @@ struct Coordinator<'f> {
     tasks: JoinSet<()>,
     followed: HashMap<Arc<str>, FollowedNode>,
     topology: TopologyState,
+    /// The round that is under way.
+    round: watch::Sender<Round>,
+    /// The last round for which the topology was asked for.
+    nodes_confirmed: Round,
 }
 
 /// The state of the topology: known or not.
@@ -112,6 +127,8 @@ struct FollowedNode {
     subscription: AbortHandle,
     /// `None` until its subscription has reported a mode.
     mode: Option<DeliveryMode>,
+    /// The last round that it confirmed.
+    confirmed: Round,
 }
 
 impl<'f> Coordinator<'f> {
@@ -131,6 +148,8 @@ impl<'f> Coordinator<'f> {
             tasks,
             followed,
             topology: TopologyState::Pending,
+            round: watch::Sender::default(),
+            nodes_confirmed: Round::default(),
         }
     }
 
@@ -145,6 +164,34 @@ impl<'f> Coordinator<'f> {
             Report::Mode { node, mode, why } => self.set_node_mode(&node, mode, &why),
             Report::Nodes(nodes) => self.follow(nodes),
             Report::NoTopology(failure) => self.lose_topology(&failure),
+            Report::NodesConfirmed(round) => {
+                self.nodes_confirmed = round;
+                self.end_round();
+            }
+            Report::Confirmed { node, round } => {
+                if let Some(followed) = self.followed.get_mut(&node) {
+                    followed.confirmed = round;
+                }
+                self.end_round();
+            }
+        }
+    }
+
+    /// Begins a round: what is asked from now on is asked in it.
+    fn begin_round(&mut self) {
+        self.listener.on_invalidation(InvalidationEvent::Asked);
+        self.round.send_modify(|round| *round = round.next());
+    }
+
+    /// Ends the round, and begins the next one, if all have confirmed it.
+    fn end_round(&mut self) {
+        let round = *self.round.borrow();
+        let is_confirmed = self.state.mode() == DeliveryMode::Tracking
+            && self.nodes_confirmed == round
+            && self.followed.values().all(|followed| followed.confirmed == round);
+        if is_confirmed {
+            self.listener.on_invalidation(InvalidationEvent::Complete);
+            self.begin_round();
         }
     }
 
@@ -185,7 +232,9 @@ impl<'f> Coordinator<'f> {
             if !self.followed.contains_key(node.name()) {
                 let name = Arc::clone(node.name());
                 let subscription = self.tasks.spawn(self.subscription(node).run());
-                self.followed.insert(name, FollowedNode { subscription, mode: None });
+                let followed =
+                    FollowedNode { subscription, mode: None, confirmed: Round::default() };
+                self.followed.insert(name, followed);
             }
         }
         if !was_empty {
@@ -203,6 +252,7 @@ impl<'f> Coordinator<'f> {
             Arc::clone(&self.source.redis.channel.name),
             reports,
             lost,
+            self.round.subscribe(),
         )
     }
 
@@ -238,24 +288,35 @@ fn weaker(one: DeliveryMode, other: Option<DeliveryMode>) -> Option<DeliveryMode
     other.map(|other| if strength(other) < strength(one) { other } else { one })
 }
 
-/// Reports the topology whenever it changes; asks about every second, and when a server was lost.
-async fn watch_topology(redis: Redis, reports: mpsc::UnboundedSender<Report>, lost: Arc<Notify>) {
+/// Reports the topology whenever it changes, and each time whether it was asked for in this round; asks about every second,
+/// and when a server was lost.
+async fn watch_topology(
+    redis: Redis,
+    reports: mpsc::UnboundedSender<Report>,
+    lost: Arc<Notify>,
+    round: watch::Receiver<Round>,
+) {
     let mut known: Option<Vec<Node>> = None;
+    // The receiver is gone only where this task is about to be dropped.
+    let report = |report| drop(reports.send(report));
     loop {
+        let now = *round.borrow();
         let asked = tokio::time::timeout(TOPOLOGY_TIMEOUT, redis.primaries()).await;
-        let report = match asked.unwrap_or(Err(Failure::TimedOut)) {
+        match asked.unwrap_or(Err(Failure::TimedOut)) {
             Err(failure) => {
                 known = None;
-                Some(Report::NoTopology(failure))
+                report(Report::NoTopology(failure));
             }
-            Ok(nodes) if known.as_ref().is_some_and(|known| same(known, &nodes)) => None,
-            Ok(nodes) => {
-                known = Some(nodes.clone());
-                Some(Report::Nodes(nodes))
+            Ok(Primaries { nodes, is_confirmed }) => {
+                if !known.as_ref().is_some_and(|known| same(known, &nodes)) {
+                    known = Some(nodes.clone());
+                    report(Report::Nodes(nodes));
+                }
+                if is_confirmed {
+                    report(Report::NodesConfirmed(now));
+                }
             }
-        };
-        // The receiver is gone only where this task is about to be dropped.
-        let _nobody_listens = report.map(|report| reports.send(report));
+        }
         let _early = tokio::time::timeout(TOPOLOGY_INTERVAL, lost.notified()).await;
     }
 }

@@ -35,7 +35,7 @@ use super::cached_topology::{CachedTopology, TopologyAge};
 use super::connector::{Durability, Link, Role};
 use super::server::Server;
 use super::target::{Access, HostPort};
-use super::{Failure, Node, Options};
+use super::{Failure, Options, Primaries};
 
 /// The time that a sentinel has to be reached, and to answer; one of them may be gone.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(300);
@@ -133,8 +133,15 @@ impl Sentinel {
     }
 
     /// The master, for a subscription.
-    pub(super) async fn node(self: &Arc<Self>) -> Result<Node, Failure> {
-        Ok(self.master().await?.server.node().clone())
+    pub(super) async fn node(self: &Arc<Self>) -> Result<Primaries, Failure> {
+        let limit = self.options.connect_timeout;
+        let asked = self.topology.new_answer(limit, self.resolve_master()).await;
+        let is_confirmed = asked.is_some();
+        let master = match asked {
+            Some(master) => master,
+            None => self.master().await?,
+        };
+        Ok(Primaries { nodes: vec![master.server.node().clone()], is_confirmed })
     }
 
     async fn master(self: &Arc<Self>) -> Result<Arc<Master>, Failure> {

@@ -1,23 +1,18 @@
 //! Invalidations by an SQLite file that other processes, and people, write to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use portcullis::clock::UnixTime;
 use portcullis::opaque::{OpaqueTokenStore as _, SqliteTokenStore, TokenDigest};
 use portcullis::session::{InvalidatedRecord, SessionStore as _, SqliteStore, UserId};
-use portcullis::store::invalidation::{
-    DeliveryMode, InvalidationEvent, InvalidationListener, InvalidationSource as _,
-    InvalidationState,
-};
+use portcullis::store::invalidation::DeliveryMode;
 use portcullis::store::sqlite::{Database, Options, SqliteInvalidation};
 
 use super::{Subscription, print_percentiles, session, token};
 use crate::support::{PATIENCE, poll};
 
-async fn open(path: &Path) -> Database {
+pub(super) async fn open(path: &Path) -> Database {
     Database::open(path, Options::default()).await.expect("open")
 }
 
@@ -103,66 +98,6 @@ async fn every_change_by_another_is_reported_and_no_login_and_no_use() {
         "user last",
     ];
     assert_eq!(records, expected);
-}
-
-/// A listener that counts what it is told of, and what it is not told of although it should have been.
-#[derive(Debug, Default)]
-struct CompletenessListener {
-    /// The changes that may be in the file, and those that are.
-    begun: AtomicU64,
-    committed: AtomicU64,
-    /// Those of them that were, when the store was asked last.
-    asked_for: AtomicU64,
-    told: AtomicU64,
-    answers: AtomicU64,
-    untold: AtomicU64,
-}
-
-impl InvalidationListener for CompletenessListener {
-    fn on_invalidation(&self, event: InvalidationEvent<'_>) {
-        let get = |of: &AtomicU64| of.load(Ordering::SeqCst);
-        match event {
-            // All is read again: that is as good as being told of all that may be there.
-            InvalidationEvent::Lost => _ = self.told.fetch_max(get(&self.begun), Ordering::SeqCst),
-            InvalidationEvent::Changed(_) => _ = self.told.fetch_add(1, Ordering::SeqCst),
-            InvalidationEvent::Asked => {
-                self.asked_for.store(get(&self.committed), Ordering::SeqCst);
-            }
-            InvalidationEvent::Complete => {
-                if get(&self.told) < get(&self.asked_for) {
-                    self.untold.fetch_add(1, Ordering::SeqCst);
-                }
-                self.answers.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_answer_is_complete_when_all_was_told_that_was_there_at_the_question() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("portcullis.db");
-    let (source, other) = (SqliteInvalidation::new(open(&path).await), open(&path).await);
-    let listener = Arc::new(CompletenessListener::default());
-    let following = tokio::spawn({
-        let listener = Arc::clone(&listener);
-        let state = InvalidationState::new(DeliveryMode::Bound);
-        async move { source.follow(&*listener, &state).await }
-    });
-    let answers = || listener.answers.load(Ordering::SeqCst);
-    for _ in 0..20 {
-        let before = answers();
-        for _ in 0..5 {
-            listener.begun.fetch_add(1, Ordering::SeqCst);
-            let change = sqlx::query("INSERT OR REPLACE INTO user_not_before VALUES ('alice', 1)");
-            other.execute(change).await.expect("a change");
-            listener.committed.fetch_add(1, Ordering::SeqCst);
-        }
-        poll("an answer", PATIENCE, || (answers() > before + 1).then_some(()));
-    }
-    following.abort();
-    assert_eq!(listener.untold.load(Ordering::SeqCst), 0, "{listener:?}");
-    assert!(listener.told.load(Ordering::SeqCst) >= 100, "{listener:?}");
 }
 
 /// Whatever column of a session changes: an answer that rests on it is not confirmed.
@@ -306,7 +241,7 @@ async fn each_change_by_another_process_is_reported() {
         let committed = Instant::now();
         let received = shared.subscription.time_of(&format!("session:s{n}"));
         times.push(received.saturating_duration_since(committed));
-        shared.subscription.listener.0.lock().expect("listener").clear();
+        shared.subscription.listener.events.lock().expect("listener").clear();
     }
     print_percentiles("commit to event", times);
 }

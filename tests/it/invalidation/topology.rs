@@ -41,10 +41,13 @@ async fn without_sentinels_nobody_knows_whom_to_follow() {
     sentinel.kill_sentinel(1);
     subscription.wait_for_loss(1);
     subscription.wait_for_mode(DeliveryMode::Bound);
+    let answers = subscription.answers();
     // Who prefers no answer to an old one goes on to suspect all.
     subscription.wait_for_loss(3);
+    assert_eq!(subscription.answers(), answers);
     sentinel.restart_sentinel(0);
     subscription.wait_for_mode(DeliveryMode::Tracking);
+    subscription.wait_for_another_answer();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +68,7 @@ async fn whatever_server_of_a_cluster_keeps_it_a_deletion_by_hand_is_reported() 
             cluster.begin_migration(slot, primary, to).await;
             cluster.end_migration(slot, primary, to).await;
             subscription.time_of(&key);
-            subscription.listener.0.lock().expect("listener").clear();
+            subscription.listener.events.lock().expect("listener").clear();
             let _: () = cluster.servers[to].ask(0, &["DEL", &key]).await;
         } else {
             let _: () = cluster.servers[primary].ask(0, &["DEL", &key]).await;

@@ -113,7 +113,11 @@ impl Gate {
             labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let series: Vec<f64> = metrics
             .lines()
-            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "))
+            .filter_map(|line| line.strip_prefix(name))
+            .filter_map(|shown| match shown.strip_prefix('{') {
+                Some(labelled) => labelled.split_once("} "),
+                None => shown.strip_prefix(' ').map(|value| ("", value)),
+            })
             .filter(|(shown, _)| labels.iter().all(|label| shown.split(',').any(|s| s == label)))
             .map(|(_, value)| value.parse().expect("a number"))
             .collect();

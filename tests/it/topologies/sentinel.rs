@@ -80,7 +80,7 @@ async fn count_revived(store: &RedisStore, revoked: &[usize]) -> usize {
 async fn no_acknowledged_revocation_is_lost_in_fail_overs_by_hand() {
     let Some(sentinel) = RedisSentinel::start(&[]).await else { return };
     let asked = Arc::new(store(&sentinel.url()));
-    let mut before = redis(&sentinel.url()).primaries().await.expect("primaries");
+    let mut before = redis(&sentinel.url()).primaries().await.expect("primaries").nodes;
     for (round, to) in [1, 0, 1].into_iter().enumerate() {
         // Until then there is no replica, and a revocation takes its time.
         sentinel.wait_for_replica(to).await;
@@ -105,7 +105,7 @@ async fn no_acknowledged_revocation_is_lost_in_fail_overs_by_hand() {
         let back = count_revived(&asked, &acknowledged).await;
         eprintln!("by hand: {} revoked, {back} back, {took:?} to answer", acknowledged.len());
         assert_eq!(back, 0);
-        let after = redis(&sentinel.url()).primaries().await.expect("primaries");
+        let after = redis(&sentinel.url()).primaries().await.expect("primaries").nodes;
         assert_ne!(before, after);
         assert!(after[0].name().contains(&sentinel.servers[to].port().to_string()));
         before = after;

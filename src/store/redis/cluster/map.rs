@@ -38,7 +38,6 @@ pub(super) struct Map {
     primaries: Vec<HostPort>,
     /// The index of the primary of each slot.
     slots: Vec<u16>,
-    /// True where the reporting server takes the cluster for sound.
     is_sound: bool,
     /// A number that grows with every change that the cluster agrees on.
     epoch: u64,
@@ -59,6 +58,11 @@ impl Map {
         self.primaries.get(usize::from(place)).ok_or_else(|| {
             Failure::Unavailable("no server of the cluster keeps this key".to_owned())
         })
+    }
+
+    /// Returns whether the reporting server takes the cluster for sound.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// Returns whether the reporting server knows more than the other map's.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{ErrorKind, PushInfo, RedisError, RedisResult, Value};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::connector::refuses_resp3;
+use super::confirmation::{Answers, Round};
 use super::push::{self, Pushed};
 use super::{Failure, Node, Report};
 use crate::store::invalidation::DeliveryMode;
@@ -38,6 +39,7 @@ pub(super) struct NodeSubscription {
     channel: Arc<str>,
     reports: mpsc::UnboundedSender<Report>,
     lost: Arc<Notify>,
+    round: watch::Receiver<Round>,
     /// The time of the last [`Report::Lost`].
     lost_at: Option<Instant>,
 }
@@ -71,8 +73,9 @@ impl NodeSubscription {
         channel: Arc<str>,
         reports: mpsc::UnboundedSender<Report>,
         lost: Arc<Notify>,
+        round: watch::Receiver<Round>,
     ) -> Self {
-        Self { node, prefixes, channel, reports, lost, lost_at: None }
+        Self { node, prefixes, channel, reports, lost, round, lost_at: None }
     }
 
     /// Follows the server until it is dropped.
@@ -119,8 +122,42 @@ impl NodeSubscription {
         Ok(tokio::select! {
             biased;
             () = broken.notified() => "the connection broke",
-            why = monitor(&mut connection, &self.prefixes, can_confirm) => why,
+            why = self.monitor(&mut connection, can_confirm) => why,
         })
+    }
+
+    /// Asks the server again and again whether it answers, and tracks; by that each round is confirmed. Returns the first
+    /// problem.
+    async fn monitor(
+        &self,
+        connection: &mut MultiplexedConnection,
+        can_confirm: bool,
+    ) -> &'static str {
+        let (mut interval, mut answers) = (heartbeats(), Answers::default());
+        let mut count = 0_u32;
+        loop {
+            interval.tick().await;
+            let round = *self.round.borrow();
+            count = count.wrapping_add(1);
+            let is_answered = if can_confirm && count.is_multiple_of(CONFIRM_EVERY) {
+                match confirm_tracking(connection, &self.prefixes).await {
+                    Ok(is_confirmed) => is_confirmed,
+                    Err(Stop::Refused(_)) => return "it does not track any more",
+                    Err(_) => return "it does not answer",
+                }
+            } else {
+                let answer = redis::cmd("PING").query_async::<Value>(connection).await;
+                if !is_alive(&answer) {
+                    return "it does not answer";
+                }
+                answer.is_ok()
+            };
+            if !is_answered {
+                answers.note_refusal();
+            } else if let Some(round) = answers.note(round).filter(|_| can_confirm) {
+                self.report(Report::Confirmed { node: self.name(), round });
+            }
+        }
     }
 
     /// Subscribes to the changes that our processes publish. Where that is not allowed either, the
@@ -277,30 +314,7 @@ fn is_text(value: &Value, text: &str) -> bool {
     }
 }
 
-/// Asks the server again and again whether it answers, and tracks. Returns the first problem.
-async fn monitor(
-    connection: &mut MultiplexedConnection,
-    prefixes: &[String],
-    can_confirm: bool,
-) -> &'static str {
-    let mut interval = heartbeats();
-    let mut count = 0_u32;
-    loop {
-        interval.tick().await;
-        count = count.wrapping_add(1);
-        if can_confirm && count.is_multiple_of(CONFIRM_EVERY) {
-            match confirm_tracking(connection, prefixes).await {
-                Ok(_) => {}
-                Err(Stop::Refused(_)) => return "it does not track any more",
-                Err(_) => return "it does not answer",
-            }
-        } else if !is_alive(&redis::cmd("PING").query_async::<Value>(connection).await) {
-            return "it does not answer";
-        }
-    }
-}
-
-/// The same over a connection for messages.
+/// Asks the server again and again whether it answers, over a connection for messages. Returns the first problem.
 async fn heartbeat(sink: &mut PubSubSink) -> &'static str {
     let mut interval = heartbeats();
     loop {
