@@ -17,9 +17,9 @@ use crate::store::{
     StoreMetrics,
 };
 
-/// Slots for the epochs of sessions and users, half a megabyte: after ten thousand revocations at
-/// once, one of fourteen other sessions is read again.
-const EPOCH_SLOTS: u32 = 1 << 17;
+/// Slots for the epochs of sessions and users, four megabytes: after ten thousand revocations at
+/// once, one of fifty other sessions is read again.
+const EPOCH_SLOTS: u32 = 1 << 20;
 /// The time for which last-seen times are gathered before they are written together.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_millis(500);
 /// The number of a user's sessions that are ended one by one between two looks at the rest.
