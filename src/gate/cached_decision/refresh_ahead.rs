@@ -93,7 +93,9 @@ impl DecisionCache {
         let is_current = || self.epoch_status_of(decision, Some(&read)) == EpochStatus::Current;
         let Some(confirmed) = confirmed.filter(|_| is_current()) else { return Some(read) };
         decision.renew(confirmed);
-        self.metrics.confirmations.inc();
+        if at < confirmed.due {
+            self.metrics.confirmations.inc();
+        }
         Some(confirmed)
     }
 

@@ -19,6 +19,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crossbeam_utils::atomic::AtomicCell;
 use redis::aio::ConnectionLike as _;
 use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use tokio::task::JoinSet;
@@ -38,12 +39,18 @@ const GRACE: Duration = Duration::from_millis(20);
 /// The most redirections of a command; with more, the cluster counts as confused.
 const MAX_REDIRECTIONS: usize = 5;
 
+/// The time for which a change of who keeps what may leave something untold: longer than anything is believed that is not
+/// read again.
+const UNSETTLED: Duration = Duration::from_mins(3);
+
 /// A cluster.
 pub(super) struct Cluster {
     seeds: Vec<HostPort>,
     access: Access,
     options: Options,
     topology: CachedTopology<Map>,
+    /// The last time that slots were seen to move: the map changed, or named another server than the one that has the key.
+    moved: AtomicCell<Option<Instant>>,
     servers: Mutex<HashMap<HostPort, Arc<Server>>>,
 }
 
@@ -51,7 +58,8 @@ impl Cluster {
     /// Prepares everything; no server is asked before the first use.
     pub(super) fn new(seeds: Vec<HostPort>, access: Access, options: &Options) -> Self {
         let (options, topology) = (options.clone(), CachedTopology::new());
-        Self { seeds, access, options, topology, servers: Mutex::default() }
+        let moved = AtomicCell::new(None);
+        Self { seeds, access, options, topology, moved, servers: Mutex::default() }
     }
 
     /// Sends a command to the server that keeps its key.
@@ -88,8 +96,10 @@ impl Cluster {
     pub(super) async fn nodes(self: &Arc<Self>) -> Result<Primaries, Failure> {
         let limit = self.options.connect_timeout;
         let asked = self.topology.new_answer(limit, self.fetch_map()).await;
-        // A server that was cut off from most others names itself for ever.
-        let is_confirmed = asked.as_ref().is_some_and(|map| map.is_sound());
+        // A server that was cut off from most others names itself for ever. While slots move, keys may be at a server that
+        // nobody follows yet, and one that gives up a slot need not tell of its keys.
+        let is_settled = || self.moved.load().is_none_or(|at| at.elapsed() > UNSETTLED);
+        let is_confirmed = asked.as_ref().is_some_and(|map| map.is_sound()) && is_settled();
         let map = match asked {
             Some(map) => map,
             None => self.map().await?,
@@ -109,7 +119,12 @@ impl Cluster {
         let (mut is_moving, mut redirections) = (false, 0);
         loop {
             let answer = self.send_to(&at, command, is_moving, durability).await;
-            match Redirection::of(&answer, &at) {
+            let redirection = Redirection::of(&answer, &at);
+            if redirection.is_some() {
+                // Before the other server is asked.
+                self.moved.store(Some(Instant::now()));
+            }
+            match redirection {
                 None => return answer,
                 Some(_) if redirections == MAX_REDIRECTIONS => return answer,
                 Some(Redirection::Moved(to)) => {
@@ -274,6 +289,9 @@ impl Cluster {
             }
         }
         let map = latest.ok_or(why)?;
+        if known.as_ref().is_some_and(|known| !known.is_same_as(&map)) {
+            self.moved.store(Some(Instant::now()));
+        }
         if known.is_none_or(|known| known.primaries() != map.primaries()) {
             let primaries: Vec<_> = map.primaries().iter().map(ToString::to_string).collect();
             tracing::info!(primaries = primaries.join(","), "the servers of the cluster");

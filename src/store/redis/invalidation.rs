@@ -183,7 +183,8 @@ impl<'f> Coordinator<'f> {
         self.round.send_modify(|round| *round = round.next());
     }
 
-    /// Ends the round, and begins the next one, if all have confirmed it.
+    /// Ends the round, and begins the next one, if all have confirmed it. Whatever was lost meanwhile: what was read before a loss
+    /// is suspect, and what was read behind it is younger than the round.
     fn end_round(&mut self) {
         let round = *self.round.borrow();
         let is_confirmed = self.state.mode() == DeliveryMode::Tracking
@@ -325,3 +326,6 @@ async fn watch_topology(
 fn same(known: &[Node], nodes: &[Node]) -> bool {
     known.len() == nodes.len() && nodes.iter().all(|node| known.contains(node))
 }
+
+#[cfg(test)]
+mod tests;

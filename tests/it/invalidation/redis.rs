@@ -133,12 +133,8 @@ async fn a_frozen_server_is_noticed() {
     let frozen = Instant::now();
     let noticed = subscription.wait_for_loss(1) - frozen;
     println!("a frozen server was noticed after {noticed:?}");
-    subscription.wait_for_mode(DeliveryMode::Bound);
-    let answers = subscription.answers();
-    // Another attempt failed.
-    subscription.wait_for_loss(2);
-    assert_eq!(subscription.answers(), answers);
     server.resume();
+    subscription.wait_for_loss(2);
     subscription.wait_for_mode(DeliveryMode::Tracking);
     subscription.wait_for_another_answer();
 }

@@ -65,6 +65,11 @@ impl Map {
         self.is_sound
     }
 
+    /// Returns whether each slot has the same primary in both.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        (&self.primaries, &self.slots) == (&other.primaries, &other.slots)
+    }
+
     /// Returns whether the reporting server knows more than the other map's.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         (self.is_sound, self.epoch) > (other.is_sound, other.epoch)

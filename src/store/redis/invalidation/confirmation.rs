@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// The number of a round; none has the first one.
+/// The number of a round; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Round(u64);
 
@@ -32,7 +32,7 @@ impl Answers {
         if self.0.len() > ANSWERS_AFTER { self.0.pop_front() } else { None }
     }
 
-    /// Notes a question that the server refused. While it runs a script, or loads, it sends no changes.
+    /// Notes a question that the server refused for a moment. While it runs a script for long, it sends no changes.
     pub(super) fn note_refusal(&mut self) {
         self.0.clear();
     }

@@ -20,8 +20,6 @@ use crate::store::invalidation::DeliveryMode;
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// The time that it has to answer.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
-/// The number of heartbeats between two questions to the server whether it still tracks.
-const CONFIRM_EVERY: u32 = 8;
 /// The first backoff after a failure; the next one is always twice as long.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest backoff.
@@ -131,31 +129,30 @@ impl NodeSubscription {
     async fn monitor(
         &self,
         connection: &mut MultiplexedConnection,
-        can_confirm: bool,
+        mut can_confirm: bool,
     ) -> &'static str {
         let (mut interval, mut answers) = (heartbeats(), Answers::default());
-        let mut count = 0_u32;
-        loop {
+        while can_confirm {
             interval.tick().await;
             let round = *self.round.borrow();
-            count = count.wrapping_add(1);
-            let is_answered = if can_confirm && count.is_multiple_of(CONFIRM_EVERY) {
-                match confirm_tracking(connection, &self.prefixes).await {
-                    Ok(is_confirmed) => is_confirmed,
-                    Err(Stop::Refused(_)) => return "it does not track any more",
-                    Err(_) => return "it does not answer",
+            match tracking_info(connection).await {
+                Ok(info) if tracks(&info, &self.prefixes) => {
+                    if let Some(round) = answers.note(round) {
+                        self.report(Report::Confirmed { node: self.name(), round });
+                    }
                 }
-            } else {
-                let answer = redis::cmd("PING").query_async::<Value>(connection).await;
-                if !is_alive(&answer) {
-                    return "it does not answer";
+                Err(error) if is_forbidden(&error) => can_confirm = false,
+                Err(error) if !is_refusal(&error) && error.code().is_some() => {
+                    answers.note_refusal();
                 }
-                answer.is_ok()
-            };
-            if !is_answered {
-                answers.note_refusal();
-            } else if let Some(round) = answers.note(round).filter(|_| can_confirm) {
-                self.report(Report::Confirmed { node: self.name(), round });
+                Err(error) if error.code().is_none() => return "it does not answer",
+                Ok(_) | Err(_) => return "it does not track any more",
+            }
+        }
+        loop {
+            interval.tick().await;
+            if !is_alive(&redis::cmd("PING").query_async::<Value>(connection).await) {
+                return "it does not answer";
             }
         }
     }
@@ -281,14 +278,20 @@ async fn confirm_tracking(
     connection: &mut MultiplexedConnection,
     prefixes: &[String],
 ) -> Result<bool, Stop> {
-    let mut command = redis::cmd("CLIENT");
-    command.arg("TRACKINGINFO");
-    match command.query_async::<Value>(connection).await {
+    match tracking_info(connection).await {
         Ok(info) if tracks(&info, prefixes) => Ok(true),
         Ok(_) => Err(Stop::Refused("the server says that it does not track".to_owned())),
-        Err(error) if error.code() == Some("NOPERM") => Ok(false),
+        Err(error) if is_forbidden(&error) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+async fn tracking_info(connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+    redis::cmd("CLIENT").arg("TRACKINGINFO").query_async(connection).await
+}
+
+fn is_forbidden(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
 }
 
 /// Returns whether such an answer says that keys with all of the prefixes are tracked.
