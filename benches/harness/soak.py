@@ -24,8 +24,7 @@ COLUMNS = [("requests", "requests", "{:,}"), ("cpu", "CPU µs/request", "{:.2f}"
 INTRODUCTION = f"""One gate with SQLite; CACHE_BYTES and SESSION_STALENESS are as by default. {RATE:,} requests a second over {CONNECTIONS} \
 connections. Each minute has {TOKENS:,} new tokens with sessions of their own; in each, {REVOKED:,} sessions of the \
 minute before are revoked by `portcullis session revoke`, and {STALENESS} seconds later their tokens are asked \
-again: none may be let pass then. A token is verified once, and its session is read again within {STALENESS} seconds: at \
-this rate that is most of the cost of a request. The dashed line is the resident memory."""
+again: none may be let pass then. The dashed line is the resident memory."""
 
 
 def run(bench, report, _only=None):

@@ -65,7 +65,7 @@ pub fn time_to_live(from: UnixTime, until: UnixTime) -> u64 {
 pub struct Primaries {
     /// All of them, in any order.
     pub nodes: Vec<Node>,
-    /// True where it was said after the question.
+    /// True where this was said after the question, and no slot of a cluster moved lately.
     pub is_confirmed: bool,
 }
 
