@@ -1,7 +1,7 @@
 //! The cache of decisions in front of a store that counts its reads, fails and waits on demand.
 
 mod batches;
-mod change_log;
+mod confirmation;
 mod from_memory;
 mod passwords;
 mod refresh_ahead;

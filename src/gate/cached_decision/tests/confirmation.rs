@@ -1,4 +1,4 @@
-//! Readings that a source of invalidations confirms: it was asked what changed, and said nothing of their sessions.
+//! Readings that a source of invalidations confirms: it told of all that had changed, and nothing of their sessions.
 
 use super::*;
 use crate::clock::UnixTime;
@@ -88,6 +88,18 @@ async fn nothing_is_confirmed_while_the_store_is_silent() {
     assert_eq!(fixture.outcome(&token).await, Err(DenialCode::StoreUnavailable));
     fixture.store.is_down.store(false, Ordering::SeqCst);
     assert_eq!(fixture.outcome(&other).await, Ok(()));
+    fixture.is_told_all();
+    let reads = fixture.reads();
+    assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), reads));
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_keeps_no_other_from_being_confirmed() {
+    let fixture = followed();
+    let token = fixture.cached("s", 600).await;
+    let damaged = fixture.token("unreadable", 600).await;
+    assert_eq!(fixture.outcome(&damaged).await, Err(DenialCode::StoreUnavailable));
+    fixture.clock.advance(BOUND);
     fixture.is_told_all();
     let reads = fixture.reads();
     assert_eq!((fixture.outcome(&token).await, fixture.reads()), (Ok(()), reads));
