@@ -8,8 +8,8 @@
 //! A push goes from the connection through one queue to the listener. There is no timer and no lock
 //! on the way. The queue is emptied at once and is unbounded, so that nothing is dropped.
 //!
-//! Where all servers track, one round after the other says up to which moment every change was told of: it begins with a
-//! question, and is over once it is known anew which servers hold the keys, and each of them has confirmed it.
+//! Rounds say up to which moment every change was told of, where all servers track: one begins with a question, and is over
+//! once it is known anew which servers hold the keys, and each of them has confirmed it.
 
 mod confirmation;
 mod push;
