@@ -17,6 +17,7 @@ REQUESTS = 8_000
 WARM = 1_000
 CASES = {
     "64 tokens": {},
+    "64 tokens, another URL each time": {"ask": questions.http1_elsewhere},
     "64 tokens, no policy": {"routes": 0},
     "64 tokens, unix socket": {"listen": gate.unix},
     "64 tokens, HOT_LOOP=false": {"settings": {"HOT_LOOP": "false"}},
@@ -42,9 +43,9 @@ a processor without SHA instructions, so that a digest costs more than on most m
 The binary is built with `--profile profiling`."""
 
 
-def counted(bench, routes=gate.ROUTES, settings=None, listen=None, streams=0):
+def counted(bench, routes=gate.ROUTES, settings=None, listen=None, streams=0, ask=None):
     made = bench.tokens(64)
-    requests = bench.requests(made.texts, questions.http2 if streams else questions.http1)
+    requests = bench.requests(made.texts, ask or (questions.http2 if streams else questions.http1))
     # A slow machine would read sessions again meanwhile, and count that.
     settings = {"SESSION_STALENESS": "3600"} | (settings or {})
     started = {"routes": routes, "settings": settings, "listen": listen}

@@ -169,7 +169,7 @@ class Asker:
 
     def ask(self, record):
         """Status line and header lines of the answer to a request in the load generator's format."""
-        self.socket.sendall(record[4:-4])
+        self.socket.sendall(record[4:-4].replace(questions.COUNTER.encode(), b"0" * len(questions.COUNTER)))
         lines = []
         while line := self.file.readline().rstrip(b"\r\n"):
             lines.append(line.decode("latin-1"))

@@ -17,6 +17,7 @@ def contenders(bench):
     return [
         ("1 token", {"count": 1}),
         ("64 tokens", {}),
+        ("64 tokens, another URL each time", {"ask": questions.http1_elsewhere}),
         ("6,000 tokens", {"count": 6_000}),
         ("6,000 tokens, Redis", {"count": 6_000, "store": "redis"}),
         ("100,000 tokens", {"count": 100_000}),
@@ -56,7 +57,7 @@ quartile of the turns, `ratio` that of two lower quartiles; `of pairs` is the me
 repeats better where the machine is not quiet. Requests/s and latencies are \
 medians. `load` is the share of its core that the load generator used. The yardstick sends the headers of the gate's \
 answer over TCP, also beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are \
-asked in turn. The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
+asked in turn, each with the same URL and headers but for its X-Request-Id, which is another one each time. The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
 session in use is read again once in 60 to 80 s."""
 
 
@@ -67,10 +68,10 @@ def generator(rows):
             f"requests/s with {fastest['load']:.2f} of its core, while the server used {fastest['share']:.2f} of its own.")
 
 
-def one(bench, report, bare, name, count=64, streams=0, ca=None, **what):
+def one(bench, report, bare, name, count=64, streams=0, ca=None, ask=None, **what):
     """A gate in turns with the yardstick."""
     made = bench.tokens(count)
-    requests = bench.requests(made.texts, questions.http2 if streams else questions.http1)
+    requests = bench.requests(made.texts, ask or (questions.http2 if streams else questions.http1))
     connections = 2 if streams else load.CONNECTIONS
     with gate.gate(bench, made, **what) as server:
         if ca:

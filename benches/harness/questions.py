@@ -3,6 +3,8 @@
 import pathlib
 import struct
 
+# The load generator writes another number in its place for each request.
+COUNTER = "#" * 16
 BROWSER = [
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"),
     ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
@@ -13,7 +15,7 @@ BROWSER = [
 GATEWAY = [
     ("X-Original-URI", "/reports/7?full=1"), ("X-Original-Method", "GET"), ("X-Original-Host", "app.example.com"),
     ("X-Original-Proto", "https"), ("X-Real-IP", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.7"),
-    ("X-Request-Id", "2de0645c285d4f15b172a48a7275bef2"),
+    ("X-Request-Id", f"2de0645c285d4f15{COUNTER}"),
 ]
 HOST = "app.example.com"
 AUTH_PATH = "/validate_request"
@@ -33,6 +35,12 @@ def http1(token, path=AUTH_PATH, fields=(*GATEWAY, *BROWSER), host=HOST, authori
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Authorization: {authorization} {token}",
              *(f"{name}: {value}" for name, value in fields)]
     return record(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+
+def http1_elsewhere(token):
+    """Another URL of the client each time."""
+    fields = [(name, f"/reports/7?page={COUNTER}" if name == "X-Original-URI" else value) for name, value in (*GATEWAY, *BROWSER)]
+    return http1(token, fields=fields)
 
 
 # --- HTTP/2 --------------------------------------------------------------------------------------------------------
@@ -78,7 +86,7 @@ def check(token):
     """Envoy's CheckRequest about a browser's request, with its headers as a list (`header_map`)."""
     fields = [(":authority", HOST), (":path", "/reports/7?full=1"), (":method", "GET"), (":scheme", "https"),
               *BROWSER, ("authorization", f"Bearer {token}"), ("x-forwarded-for", "203.0.113.7"),
-              ("x-forwarded-proto", "https"), ("x-request-id", "2de0645c-285d-4f15-b172-a48a7275bef2")]
+              ("x-forwarded-proto", "https"), ("x-request-id", f"2de0645c285d4f15{COUNTER}")]
     headers = b"".join(message(1, message(1, name.lower()) + message(3, value)) for name, value in fields)
     http = (message(2, "GET") + message(4, "/reports/7?full=1") + message(5, HOST) + message(6, "https")
             + message(13, headers))

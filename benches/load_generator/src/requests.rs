@@ -1,8 +1,14 @@
-//! Requests as bytes, made before the measurement, and asked in turn.
+//! Requests as bytes, made before the measurement, and asked in turn. Each is different from all before it in those bytes of its
+//! head where a counter stands.
 
 use std::fs;
 use std::io;
 use std::ops::Range;
+
+use memchr::memmem;
+
+/// The bytes in the place of a counter, which is written in so many hexadecimal digits.
+const COUNTER: &[u8] = b"################";
 
 /// One request: of HTTP/1.1 the whole text in `head`; of HTTP/2 the block of header fields and the body.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +21,17 @@ pub struct Request<'r> {
 #[derive(Debug)]
 pub struct Requests {
     bytes: Vec<u8>,
-    parts: Vec<(Range<usize>, Range<usize>)>,
+    parts: Vec<Parts>,
     next: usize,
+    asked: u64,
+}
+
+#[derive(Debug)]
+struct Parts {
+    head: Range<usize>,
+    body: Range<usize>,
+    /// The places of counters in the head.
+    counters: Vec<usize>,
 }
 
 impl Requests {
@@ -31,19 +46,24 @@ impl Requests {
             let head = part(&bytes, at)?;
             let body = part(&bytes, head.end)?;
             at = body.end;
-            parts.push((head, body));
+            let found = memmem::find_iter(&bytes[head.clone()], COUNTER);
+            let counters = found.map(|at| head.start + at).collect();
+            parts.push(Parts { head, body, counters });
         }
-        (!parts.is_empty()).then_some(Self { bytes, parts, next: 0 })
+        (!parts.is_empty()).then_some(Self { bytes, parts, next: 0, asked: 0 })
     }
 
     /// The next one in turn.
     pub fn next(&mut self) -> Request<'_> {
-        let (head, body) = self.parts[self.next].clone();
-        self.next += 1;
-        if self.next == self.parts.len() {
-            self.next = 0;
+        let Parts { head, body, counters } = &self.parts[self.next];
+        self.next = (self.next + 1) % self.parts.len();
+        self.asked += 1;
+        for place in counters {
+            for (at, byte) in self.bytes[*place..][..COUNTER.len()].iter_mut().rev().enumerate() {
+                *byte = b"0123456789abcdef"[(self.asked >> (4 * at)) as usize % 16];
+            }
         }
-        Request { head: &self.bytes[head], body: &self.bytes[body] }
+        Request { head: &self.bytes[head.clone()], body: &self.bytes[body.clone()] }
     }
 }
 
@@ -66,5 +86,16 @@ mod tests {
         assert_eq!(heads, [&b"ab"[..], b"c", b"ab"]);
         assert!(Requests::parse(file[..file.len() - 1].to_vec()).is_none());
         assert!(Requests::parse(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn no_request_with_a_counter_is_asked_twice() {
+        let head = [b"a", COUNTER, b"b", COUNTER].concat();
+        let file = [&[head.len() as u8, 0, 0, 0][..], &head, &[0; 4]].concat();
+        let mut requests = Requests::parse(file).expect("whole");
+        for digits in ["0000000000000001", "0000000000000002"] {
+            assert_eq!(requests.next().head, format!("a{digits}b{digits}").as_bytes());
+        }
+        assert_eq!((3..0x1f).map(|_| requests.next().head[16]).last(), Some(b'e'));
     }
 }
