@@ -1,5 +1,6 @@
-//! Secret values, the source of random ones, and pseudonyms of personal data.
+//! Secret values, the source of random ones, fingerprints of them, and pseudonyms of personal data.
 
+pub mod fingerprint;
 pub mod pseudonym;
 
 use std::fmt;

@@ -18,6 +18,7 @@ pub mod networks;
 pub mod request_head;
 pub mod security_headers;
 pub(crate) mod warning_throttle;
+pub mod whole_head;
 pub(crate) mod worker_pool;
 
 use http::HeaderMap;

@@ -33,6 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (SessionConfig, CacheConfig) {
     }
     let timeout = reader.get(settings::STORE_TIMEOUT);
     let bytes = reader.get(settings::CACHE_BYTES);
+    let remembers_heads = reader.get(settings::HOT_LOOP);
     let stale_if_error = reader.get(settings::SESSION_STORE_DOWN).unwrap_or(staleness);
     let suspect_when_down = stale_if_error < staleness;
     let binding = reader.get(settings::SESSION_BINDING);
@@ -51,6 +52,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (SessionConfig, CacheConfig) {
     let data_dir = reader.get(settings::DATA_DIR);
     (
         SessionConfig { store, data_dir, policy },
-        CacheConfig { staleness, stale_if_error, store_timeout, bytes },
+        CacheConfig { staleness, stale_if_error, store_timeout, bytes, remembers_heads },
     )
 }

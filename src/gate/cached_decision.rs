@@ -17,7 +17,8 @@
 mod basis;
 mod compute;
 mod decision;
-mod first_level;
+mod fingerprint_table;
+mod head_cache;
 mod key;
 mod kinds;
 mod memory_size;
@@ -56,7 +57,8 @@ use crate::session::Sessions;
 use crate::store::EpochStatus;
 use crate::token::Verifier;
 use basis::Presented;
-use first_level::FirstLevel;
+use fingerprint_table::FingerprintTable;
+use head_cache::HeadCache;
 use refresh_ahead::RefreshAhead;
 use validity::Validity;
 
@@ -82,13 +84,16 @@ pub struct CacheConfig {
     pub store_timeout: Duration,
     /// The room for all decisions together, in bytes.
     pub bytes: u64,
+    /// True where heads are remembered that were answered, to answer them again sooner.
+    pub remembers_heads: bool,
 }
 
 impl CacheConfig {
     /// A cache with this bound, also while the store is down; 64 MiB, and 180 ms for one request.
     pub fn with_staleness(staleness: Duration) -> Self {
         let store_timeout = Duration::from_millis(180);
-        Self { staleness, stale_if_error: staleness, store_timeout, bytes: 64 << 20 }
+        let (bytes, remembers_heads) = (64 << 20, true);
+        Self { staleness, stale_if_error: staleness, store_timeout, bytes, remembers_heads }
     }
 }
 
@@ -111,7 +116,10 @@ pub struct DecisionCache {
     config: CacheConfig,
     clock: Arc<dyn Clock>,
     /// The decisions that were asked for more than once; without randomness there are none.
-    first_level: Option<Arc<FirstLevel<CachedDecision>>>,
+    first_level: Option<Arc<FingerprintTable<CachedDecision>>>,
+    heads: Option<HeadCache>,
+    /// The bytes of both tables, which the room bounds too.
+    tables: u64,
     cache: Cache<CacheKey, CachedDecision, RandomState>,
     /// The headers of an answer, in order, but with other values.
     header_names: Arc<HeaderMap>,
@@ -131,12 +139,16 @@ impl DecisionCache {
         metrics: GateMetrics,
     ) -> Self {
         let room = config.bytes / FIRST_LEVEL_SHARE;
-        let first_level = FirstLevel::<CachedDecision>::new(room, config.bytes, &SystemRandom);
+        let first_level =
+            FingerprintTable::<CachedDecision>::new(room, config.bytes, &SystemRandom);
         let first_level = first_level.ok().map(Arc::new);
-        let table = first_level.as_ref().map_or(0, |table| table.bytes());
+        let heads = config.remembers_heads.then(|| HeadCache::new(config.bytes, &SystemRandom));
+        let heads = heads.and_then(Result::ok);
+        let tables = first_level.as_ref().map_or(0, |table| table.bytes())
+            + heads.as_ref().map_or(0, HeadCache::bytes);
         let dropped = first_level.clone();
         let cache = Cache::builder()
-            .max_capacity(config.bytes - table)
+            .max_capacity(config.bytes - tables)
             .weigher(|_, decision: &CachedDecision| decision.memory_size)
             .eviction_listener(move |_, decision: CachedDecision, _| {
                 if let (Some(table), Some(places)) = (&dropped, decision.places) {
@@ -165,6 +177,8 @@ impl DecisionCache {
             config,
             clock,
             first_level,
+            heads,
+            tables,
             cache,
             header_names: Arc::default(),
             single_flight: SingleFlight::default(),
@@ -235,8 +249,7 @@ impl DecisionCache {
     /// The number of decisions in the cache, and their estimated memory in bytes; both as of the
     /// last maintenance.
     pub fn size(&self) -> (u64, u64) {
-        let table = self.first_level.as_ref().map_or(0, |table| table.bytes());
-        (self.cache.entry_count(), self.cache.weighted_size() + table)
+        (self.cache.entry_count(), self.cache.weighted_size() + self.tables)
     }
 
     /// Decides about a token, a handle or an API key: from the cache where its entry is valid.

@@ -122,6 +122,8 @@ pub struct GateMetrics {
     /// By entry point: the allowed, then the denied by code.
     requests: [(Counter, Vec<Counter>); 9],
     hits: Counter,
+    /// Hits whose heads were answered before, and were not parsed.
+    pub repeated_heads: Counter,
     rechecks: Counter,
     misses: Counter,
     stale: Counter,
@@ -161,6 +163,12 @@ impl GateMetrics {
             "Estimated memory of the cache, bounded by CACHE_BYTES",
             cache_bytes.clone(),
         );
+        let repeated_heads = Counter::default();
+        registry.register(
+            "portcullis_cache_repeated_heads",
+            "Hits whose heads were answered before, and were not parsed again",
+            repeated_heads.clone(),
+        );
         let refreshes = Counter::default();
         registry.register(
             "portcullis_cache_refreshes",
@@ -194,6 +202,7 @@ impl GateMetrics {
         Self {
             requests: EntryPoint::ALL.map(of_entry_point),
             hits: outcome("hit"),
+            repeated_heads,
             rechecks: outcome("recheck"),
             misses: outcome("miss"),
             stale: outcome("stale"),

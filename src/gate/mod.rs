@@ -31,6 +31,7 @@ pub mod metrics;
 mod mode;
 pub mod open;
 pub mod policy_case;
+mod policy_in_force;
 mod possession;
 mod read_only;
 mod remote;
@@ -46,9 +47,7 @@ pub mod verdict;
 pub mod verification_pool;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 
@@ -64,6 +63,7 @@ pub use dialect::{DenialConfig, Dialect};
 use dpop::Dpop;
 use inquiry::Inquiry;
 use mode::Mode;
+use policy_in_force::{PolicyGeneration, PolicyInForce};
 use request_limit::RequestLimits;
 pub use requester::Origin;
 use route::{announced_method, requirement_at, route_of};
@@ -75,10 +75,7 @@ use verdict::{Grant, Identity, Verdict};
 pub struct Gate {
     decisions: Arc<DecisionCache>,
     cookies: Cookies,
-    /// The routes, where the operator has any; replaced as a whole.
-    policy: ArcSwapOption<Policy>,
-    /// True where the client's address decides something in it: kept beside it, since every request asks.
-    policy_needs_client: AtomicBool,
+    policy: PolicyInForce,
     /// The headers of an answer that names nobody.
     nobody: Arc<HeaderMap>,
     pings: SingleFlight<(), bool>,
@@ -112,12 +109,11 @@ impl Gate {
     /// A gate that decides by `decisions`, and looks for credentials also in these cookies.
     pub fn new(decisions: impl Into<Arc<DecisionCache>>, cookies: Cookies) -> Self {
         let decisions = decisions.into();
-        let (policy, nobody) = (ArcSwapOption::empty(), Arc::new(decisions.headers_of_nobody()));
+        let nobody = Arc::new(decisions.headers_of_nobody());
         Self {
             decisions,
             cookies,
-            policy,
-            policy_needs_client: AtomicBool::new(false),
+            policy: PolicyInForce::default(),
             nobody,
             pings: SingleFlight::default(),
             anonymous: None,
@@ -163,24 +159,24 @@ impl Gate {
     /// Judges by this policy from now on; one caller at a time. A request that is being judged goes on by the one that it
     /// began with.
     pub fn set_policy(&self, policy: Arc<Policy>) {
-        let needs_client = policy.needs_client();
-        // A request that finds the one without the other is denied where the client decides, or counted as its gateway's.
-        self.policy_needs_client.fetch_or(needs_client, Ordering::Release);
-        self.policy.store(Some(policy));
-        self.policy_needs_client.store(needs_client, Ordering::Release);
+        self.policy.replace(policy);
+    }
+
+    /// The number of the policy.
+    fn policy_generation(&self) -> PolicyGeneration {
+        self.policy.generation()
     }
 
     /// Returns whether there is a policy.
     pub fn has_policy(&self) -> bool {
-        self.policy.load().is_some()
+        self.policy.is_some()
     }
 
     /// Returns whether it depends on the client's address what is decided.
     pub fn needs_client(&self) -> bool {
         let accepted = self.decisions.accepted_kinds();
         let is_bound = self.decisions.sessions().binding().address;
-        let by_policy = self.policy_needs_client.load(Ordering::Acquire);
-        accepted.basic || accepted.api_keys || is_bound || by_policy
+        accepted.basic || accepted.api_keys || is_bound || self.policy.needs_client()
     }
 
     /// The same gate in a process that writes to the store (it issues tokens, or records when
@@ -219,9 +215,10 @@ impl Gate {
 
     async fn judge(&self, inquiry: &Inquiry<'_>, mode: Mode) -> Result<Grant, Denial> {
         let demanded = inquiry.requirement.as_ref().map_err(|code| *code)?;
+        let under = self.policy.generation();
         let Some(policy) = self.policy_for(inquiry) else {
-            let identity = self.admit(&[demanded], inquiry, None, mode).await?;
-            return Ok(Grant { identity, route: None });
+            let admitted = self.admit(&[demanded], inquiry, None, mode).await?;
+            return Ok(Grant { policy: under, ..admitted });
         };
         let request = canonical(&inquiry.told()?)?;
         let preflight = announced_method(&policy, &request, inquiry.headers);
@@ -230,8 +227,8 @@ impl Gate {
         let demanded = if preflight.is_some() { &nothing } else { demanded };
         let at = (&*policy, &route, &request);
         let judged = self.judge_at(at, inquiry, demanded, mode).await;
-        let identity = judged.map_err(|denial| denial.at(route.name))?;
-        Ok(Grant { identity, route: route.name.cloned() })
+        let admitted = judged.map_err(|denial| denial.at(route.name))?;
+        Ok(Grant { route: route.name.cloned(), policy: under, ..admitted })
     }
 
     /// Judges a request that takes this route. What the gateway's address demands comes on top.
@@ -241,26 +238,26 @@ impl Gate {
         inquiry: &Inquiry<'_>,
         demanded: &Requirement,
         mode: Mode,
-    ) -> Result<Identity, Denial> {
+    ) -> Result<Grant, Denial> {
         let (policy, route, _) = at;
         let Some(requirement) = requirement_at(route, demanded)? else {
             if let Some(limit) = route.limit {
                 Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
             }
-            return Ok(Identity::Public(Arc::clone(&self.nobody)));
+            return Ok(Identity::Public(Arc::clone(&self.nobody)).into());
         };
         self.admit(&[requirement, demanded], inquiry, Some(at), mode).await
     }
 
-    /// The identity for which a request passes, if it meets these requirements; at this route of the
-    /// policy, where there is one. What others decide comes last.
+    /// Lets a request pass, if it meets these requirements; at this route of the policy, where there is one. What others
+    /// decide comes last.
     async fn admit(
         &self,
         requirements: &[&Requirement],
         inquiry: &Inquiry<'_>,
         at: Option<At<'_>>,
         mode: Mode,
-    ) -> Result<Identity, Denial> {
+    ) -> Result<Grant, Denial> {
         let demands_more = requirements.iter().any(|requirement| !requirement.is_empty());
         let limited = at.and_then(|(policy, route, _)| Some((policy, route.limit?)));
         let ticket = self.ticket_of(inquiry)?;
@@ -275,13 +272,13 @@ impl Gate {
             if let Some((policy, limit)) = limited {
                 Box::pin(self.count_nobody(policy, limit, inquiry, mode)).await?;
             }
-            return Ok(anonymous);
+            return Ok(anonymous.into());
         }
         let (decision, now) = self.authenticate(ticket, inquiry, mode).await?;
         if at.is_none() && !demands_more {
             let session = decision.session.as_deref();
             read_only::check(&self.read_only, &decision.token, session, inquiry)?;
-            return Ok(Identity::Known(decision, now.wall));
+            return Ok(Grant::to_user(decision, now.wall, ticket.is_none()));
         }
         let (facts, assumed) = (facts(&decision, inquiry, now), mode.assumed());
         let facts = match at {
@@ -302,7 +299,9 @@ impl Gate {
         if let Some((_, limit)) = limited {
             Box::pin(self.count_user(&facts, limit, inquiry, mode)).await?;
         }
-        Ok(Identity::Known(decision, now.wall))
+        let may_change = limited.is_some() || requirements.iter().any(|it| it.may_change());
+        let is_repeatable = ticket.is_none() && !may_change;
+        Ok(Grant::to_user(decision, now.wall, is_repeatable))
     }
 
     /// The identity of a request without a credential, where one is not demanded; never where more is.
@@ -321,7 +320,7 @@ impl Gate {
     /// The policy by which a question is judged, if there is one. A question about a credential
     /// alone has no route.
     fn policy_for(&self, inquiry: &Inquiry<'_>) -> Option<Arc<Policy>> {
-        inquiry.family.and_then(|_| self.policy.load_full())
+        inquiry.family.and_then(|_| self.policy.load())
     }
 
     /// Returns whether the store answers (and takes writes, where they are needed), and whether the

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::cached_decision::CachedDecision;
 use super::denial::{Denial, DenialCode};
+use super::policy_in_force::PolicyGeneration;
 use crate::clock::UnixTime;
 
 /// The answer: may this request pass, and for which user?
@@ -43,6 +44,11 @@ pub struct Grant {
     pub identity: Identity,
     /// The route of the policy that let it pass, where one did.
     pub route: Option<Arc<str>>,
+    /// The policy that was in force.
+    pub(super) policy: PolicyGeneration,
+    /// True where the same request is let pass again under this policy for as long as the decision about its credential is
+    /// valid: it depended neither on the time, nor on a count, nor on anybody who was asked, and nothing was used up.
+    pub(super) is_repeatable: bool,
 }
 
 /// The user for whom a request passes.
@@ -56,7 +62,29 @@ pub enum Identity {
     Anonymous(Arc<HeaderMap>),
 }
 
+impl From<Identity> for Grant {
+    /// Lets this one request pass.
+    fn from(identity: Identity) -> Self {
+        let (route, policy) = (None, PolicyGeneration::default());
+        Self { identity, route, policy, is_repeatable: false }
+    }
+}
+
 impl Grant {
+    /// Lets a request of a user pass. What was proved beside the credential is proved on each request.
+    pub(super) fn to_user(decision: CachedDecision, at: UnixTime, is_repeatable: bool) -> Self {
+        let is_repeatable = is_repeatable && !decision.is_bound;
+        Self { is_repeatable, ..Self::from(Identity::Known(decision, at)) }
+    }
+
+    /// The decision for which the same request passes again, and the policy under which it does.
+    pub(super) fn repeatable(&self) -> Option<(&CachedDecision, PolicyGeneration)> {
+        match &self.identity {
+            Identity::Known(decision, _) if self.is_repeatable => Some((decision, self.policy)),
+            _ => None,
+        }
+    }
+
     /// The headers that carry the identity to the application.
     pub fn headers(&self) -> HeaderMap {
         match &self.identity {

@@ -179,9 +179,14 @@ impl Requirement {
 
     /// Returns whether an external authorizer may have to be asked.
     pub fn asks_authorizer(&self) -> bool {
-        self.0.iter().any(|condition| match condition {
-            Condition::Authorize(_) => true,
-            Condition::AnyOf(ways) => ways.iter().any(Self::asks_authorizer),
+        self.has(|condition| matches!(condition, Condition::Authorize(_)))
+    }
+
+    /// Returns whether the same request of the same user may be judged otherwise later, by the same policy: by the time,
+    /// by rules that are replaced or grow old, or by others.
+    pub fn may_change(&self) -> bool {
+        self.has(|condition| match condition {
+            Condition::MaxLoginAge(_) | Condition::Casbin { .. } | Condition::Authorize(_) => true,
             Condition::User
             | Condition::AllScopes(_)
             | Condition::AnyScope(_)
@@ -190,11 +195,18 @@ impl Requirement {
             | Condition::Issuer(_)
             | Condition::Audience(_)
             | Condition::Claim { .. }
-            | Condition::MaxLoginAge(_)
             | Condition::Permission(_)
-            | Condition::Casbin { .. }
             | Condition::GatewayCertificate
-            | Condition::ClientCertificate(_) => false,
+            | Condition::ClientCertificate(_)
+            | Condition::AnyOf(_) => false,
+        })
+    }
+
+    /// Returns whether one of its conditions is so, or one in an alternative of them.
+    fn has(&self, is_so: fn(&Condition) -> bool) -> bool {
+        self.0.iter().any(|condition| match condition {
+            Condition::AnyOf(ways) => ways.iter().any(|way| way.has(is_so)),
+            condition => is_so(condition),
         })
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::canonical::{Told, canonical};
 use super::requirement::{Condition, ExpectedValue};
+use super::template::Template;
 use super::*;
 use crate::clock::UnixTime;
 use crate::session::{Session, SessionId, UserId};
@@ -250,6 +251,37 @@ fn a_login_has_an_age_by_its_claim_or_else_by_its_session() {
         let expected = if is_recent { Ok(()) } else { Err(Unmet::LoginAge(limit)) };
         let found = check(Condition::MaxLoginAge(limit), &token, session.as_ref());
         assert_eq!(found, expected, "{token:?} {created:?}");
+    }
+}
+
+#[test]
+fn what_looks_at_the_time_or_asks_others_may_change_wherever_it_stands() {
+    let age = || Condition::MaxLoginAge(Duration::from_secs(300));
+    let casbin = || {
+        let template = |text| Template::parse(text, |_| false).unwrap();
+        Condition::Casbin { object: template("page"), action: template("read") }
+    };
+    let scope = || Condition::AllScopes(texts(&["read"]));
+    let nested = |condition| {
+        Condition::AnyOf(vec![
+            Requirement::all(vec![scope()]),
+            Requirement::all(vec![
+                scope(),
+                Condition::AnyOf(vec![Requirement::all(vec![condition])]),
+            ]),
+        ])
+    };
+    for (conditions, may_change) in [
+        (vec![], false),
+        (vec![scope(), claim("tenant", "t1"), Condition::GatewayCertificate], false),
+        (vec![nested(scope())], false),
+        (vec![scope(), age()], true),
+        (vec![casbin()], true),
+        (vec![nested(age())], true),
+        (vec![nested(casbin()), scope()], true),
+    ] {
+        let requirement = Requirement::all(conditions);
+        assert_eq!(requirement.may_change(), may_change, "{requirement:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! traps: nginx turns all but 200, 401 and 403 into a 500 at the client.
 
 mod framing;
+mod head_cache;
 mod hot_loop;
 mod memory;
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use portcullis::secret::fingerprint::Fingerprint;
 use portcullis::server::HeadService;
 use portcullis::wire::connection::Connection;
 use portcullis::wire::http1;
@@ -21,7 +22,13 @@ pub fn start() -> Pair {
 struct Echo;
 
 impl HeadService for Echo {
-    fn answer_now(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> Option<bool> {
+    fn answer_now(
+        &self,
+        _: Connection,
+        head: &RequestHead<'_>,
+        _: Option<Fingerprint>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
         let is_taken = head.path() != "/elsewhere";
         if is_taken && head.target.len() % 2 == 1 {
             // As if it had to be waited for.

@@ -9,10 +9,12 @@ use portcullis::clock::{ManualClock, UnixTime};
 use portcullis::config::{Config, Sources};
 use portcullis::gate::gateway_proof::Peer;
 use portcullis::gate::service::GateService;
+use portcullis::secret::fingerprint::Fingerprint;
 use portcullis::secret::{Random, RandomFailed};
 use portcullis::server::HeadService;
 use portcullis::wire::connection::Connection;
 use portcullis::wire::request_head::RequestHead;
+use portcullis::wire::whole_head::WholeHead;
 
 use crate::pair::Pair;
 
@@ -40,16 +42,22 @@ pub async fn start() -> Pair {
     let app = App::build(&config, clock, Arc::new(Same)).await.expect("a gate");
     let service = app.service;
     let heads = Heads(Arc::clone(&service));
-    let deciding = Arc::clone(&service);
+    let (deciding, asked) = (Arc::clone(&service), Arc::clone(&service));
     let pair = Pair::start("gate", heads, move |connection, request: Request<Incoming>| {
         let service = Arc::clone(&service);
         async move { service.answer(peer(connection), request).await }
     });
     // A client that goes away before a decision is answered by the loop, and not by hyper.
     let pair = pair.waiting_while(move || deciding.gate().decisions().in_flight() > 0);
-    for answer in pair.answers(&[GOOD]).await {
-        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
+    for _ in 0..2 {
+        for answer in pair.answers(&[GOOD]).await {
+            assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
+        }
     }
+    let good = WholeHead::of(GOOD).expect("a head");
+    let known = asked.head_fingerprint(peer(Connection::accepted(None)), &good);
+    let is_known = known.is_some_and(|known| asked.answer_head_again(known, None, &mut Vec::new()));
+    assert!(is_known, "the good head was not remembered");
     pair
 }
 
@@ -61,13 +69,22 @@ fn peer(connection: Connection) -> Peer {
 struct Heads(Arc<GateService>);
 
 impl HeadService for Heads {
+    fn fingerprint(&self, connection: Connection, head: &WholeHead<'_>) -> Option<Fingerprint> {
+        self.0.head_fingerprint(peer(connection), head)
+    }
+
+    fn answer_again(&self, head: Fingerprint, id: Option<&str>, out: &mut Vec<u8>) -> bool {
+        self.0.answer_head_again(head, id, out)
+    }
+
     fn answer_now(
         &self,
         connection: Connection,
         head: &RequestHead<'_>,
+        fingerprint: Option<Fingerprint>,
         out: &mut Vec<u8>,
     ) -> Option<bool> {
-        self.0.answer_head_now(peer(connection), head, out)
+        self.0.answer_head_now(peer(connection), head, fingerprint, out)
     }
 
     async fn answer(

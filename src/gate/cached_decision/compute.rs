@@ -72,7 +72,7 @@ impl DecisionCache {
         };
         let places = match (presented, &self.first_level) {
             (Presented::Text(text, _), Some(table)) => {
-                Some(Places { first: table.fingerprint(text.as_bytes()), second: *key })
+                Some(Places { first: table.key.of(text.as_bytes()), second: *key })
             }
             _ => None,
         };

@@ -4,7 +4,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -14,14 +14,17 @@ use triomphe::ThinArc;
 
 use super::CacheKey;
 use super::basis::Basis;
-use super::first_level::Fingerprint;
 use super::memory_size::memory_size;
 use crate::account::KeyBounds;
 use crate::clock::{Moment, UnixTime};
 use crate::gate::upstream::SignedBy;
+use crate::secret::fingerprint::Fingerprint;
 use crate::session::{Session, SessionEpoch};
 use crate::token::{KeyRing, TokenValidity, Verified};
 use crate::wire::http1;
+
+/// The number of the next decision.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// The decision about one good credential, and all that was found about it. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct CachedDecision(ThinArc<Parts, u8>);
 /// The parts of a decision.
 #[derive(Debug)]
 pub struct Parts {
+    /// Its number: no other decision of this process has it. What was concluded from a decision holds for no other one.
+    pub(super) number: u64,
     /// The time in which the token is good, and the keys that it was checked with.
     pub(super) validity: TokenValidity,
     /// The keys of its issuer.
@@ -134,6 +139,7 @@ impl NewDecision {
         let lines = http1::lines(headers);
         let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
         let parts = Parts {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             validity: token.validity(),
             keys: Arc::clone(&token.issuer.keys),
             read: read.map(AtomicCell::new),

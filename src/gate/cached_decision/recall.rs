@@ -4,24 +4,29 @@ use super::validity::Validity;
 use super::{CachedDecision, DecisionCache};
 use crate::clock::Moment;
 use crate::gate::metrics::CacheOutcome;
+use crate::secret::fingerprint::Fingerprint;
 
 impl DecisionCache {
     /// The decision about a token, a handle or an API key that was asked for before, if it is valid now. Whoever answers
     /// with it [counts](Self::count_hit) it.
     pub(in crate::gate) fn recall(&self, credential: &[u8], now: Moment) -> Option<CachedDecision> {
-        let table = self.first_level.as_ref()?;
-        let found = table.get(table.fingerprint(credential))?;
-        let read = self.confirm_if_due(&found.decision, now.at);
-        if self.validity_of(&found.decision, read.as_ref(), now) != Validity::Valid {
+        self.recall_by(self.first_level.as_ref()?.key.of(credential), now)
+    }
+
+    /// The same by the fingerprint of the credential.
+    pub(super) fn recall_by(&self, credential: Fingerprint, now: Moment) -> Option<CachedDecision> {
+        let found = self.first_level.as_ref()?.get(credential)?;
+        let read = self.confirm_if_due(&found.value, now.at);
+        if self.validity_of(&found.value, read.as_ref(), now) != Validity::Valid {
             return None;
         }
         if found.is_told
-            && let Some(places) = &found.decision.places
+            && let Some(places) = &found.value.places
         {
             self.cache.get(&places.second);
         }
-        self.refresh_if_due(&found.decision, read.as_ref(), now.at);
-        Some(found.decision)
+        self.refresh_if_due(&found.value, read.as_ref(), now.at);
+        Some(found.value)
     }
 
     /// Counts an answer of the cache.

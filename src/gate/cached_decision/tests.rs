@@ -3,6 +3,7 @@
 mod batches;
 mod confirmation;
 mod from_memory;
+mod head_cache;
 mod passwords;
 mod refresh_ahead;
 mod revocation;

@@ -6,6 +6,7 @@
 //! upgrades, errors and the end of a connection. Both read heads by the same parser.
 
 mod framing;
+mod head_sampler;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,24 +17,44 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::connection_registry::{ConnectionState, HeadInFlight};
 use super::stream::Stream;
+use crate::secret::fingerprint::Fingerprint;
 use crate::wire::connection::Connection;
+use crate::wire::fields::Fields;
+use crate::wire::known_fields::KnownField;
 use crate::wire::request_head::RequestHead;
-use framing::{FieldBuffer, Next};
+use crate::wire::whole_head::WholeHead;
+use framing::{FieldBuffer, Head, Next};
+use head_sampler::HeadSampler;
 
 /// The room for heads: most fit. A head that is longer than the most is hyper's.
 const USUAL_INPUT: usize = 4 << 10;
 const MAX_INPUT: usize = 16 << 10;
+/// The field of a request's id.
+const REQUEST_ID: KnownField = KnownField::of("x-request-id");
 /// The bytes of answers that are kept for one write.
 const MAX_OUTPUT: usize = 16 << 10;
 
 /// A service of requests that have no body, for the loop in front of hyper.
 pub trait HeadService: Clone + Send + Sync + 'static {
+    /// The fingerprint of a head that came over `connection`, if the service remembers heads that it answered.
+    fn fingerprint(&self, _: Connection, _: &WholeHead<'_>) -> Option<Fingerprint> {
+        None
+    }
+
+    /// Answers a head that differs from one that was answered before in its id alone, if the answer does too: appends the
+    /// whole answer to `out`. Returns false, and appends nothing, where it has to be parsed.
+    fn answer_again(&self, _: Fingerprint, _id: Option<&str>, _: &mut Vec<u8>) -> bool {
+        false
+    }
+
     /// Answers one request that came over `connection`, if nothing has to be waited for: appends the whole answer to
-    /// `out`. `Some(false)`, and nothing appended, where the request is left to hyper; `None` where it takes a wait.
+    /// `out`. `Some(false)`, and nothing appended, where the request is left to hyper; `None` where it takes a wait. The head
+    /// may be remembered by its fingerprint, which is there where the only id of the request is no part of it.
     fn answer_now(
         &self,
         connection: Connection,
         head: &RequestHead<'_>,
+        fingerprint: Option<Fingerprint>,
         out: &mut Vec<u8>,
     ) -> Option<bool>;
 
@@ -51,7 +72,13 @@ pub trait HeadService: Clone + Send + Sync + 'static {
 pub(super) struct HyperAlone;
 
 impl HeadService for HyperAlone {
-    fn answer_now(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> Option<bool> {
+    fn answer_now(
+        &self,
+        _: Connection,
+        _: &RequestHead<'_>,
+        _: Option<Fingerprint>,
+        _: &mut Vec<u8>,
+    ) -> Option<bool> {
         Some(false)
     }
 
@@ -69,7 +96,7 @@ pub(super) async fn run<S: HeadService>(
     service: &S,
 ) -> io::Result<Option<Stream>> {
     let input = Vec::with_capacity(USUAL_INPUT);
-    let mut buffers = Buffers { input, output: Vec::new(), unfinished: 0, expects_wait: false };
+    let mut buffers = Buffers { input, ..Buffers::default() };
     loop {
         let step = buffers.answer_ready(state, connection, service);
         if !buffers.output.is_empty() {
@@ -104,6 +131,7 @@ pub(super) async fn run<S: HeadService>(
 }
 
 /// Bytes that came and are not answered yet, and answers that are not written yet.
+#[derive(Default)]
 struct Buffers {
     input: Vec<u8>,
     output: Vec<u8>,
@@ -111,6 +139,30 @@ struct Buffers {
     unfinished: usize,
     /// True where the last request had to wait. Then the next one often has to, and is not judged from memory in vain.
     expects_wait: bool,
+    sampler: HeadSampler,
+}
+
+/// The outcome of a look-up.
+enum LookUp {
+    Answered,
+    New(Option<Seen>),
+}
+
+/// All that came, before it is parsed.
+#[derive(Clone, Copy)]
+struct Seen {
+    fingerprint: Fingerprint,
+    length: usize,
+    /// True where an id of a request is no part of the fingerprint.
+    has_id: bool,
+}
+
+impl Seen {
+    /// Returns whether it is this head alone, of which no other id is left out than its only one.
+    fn is_all_of(&self, head: &Head<'_>) -> bool {
+        let ids = Fields::List(&head.fields).known_once(REQUEST_ID);
+        self.length == head.length && ids.is_ok_and(|id| id.is_some() == self.has_id)
+    }
 }
 
 /// The next step of the loop.
@@ -137,6 +189,10 @@ impl Buffers {
             self.unfinished = self.input.len();
             return Step::Read;
         }
+        let seen = match self.look_up(state, connection, service) {
+            LookUp::Answered => return Step::Read,
+            LookUp::New(seen) => seen,
+        };
         let mut answered = 0;
         let step = loop {
             let rest = &self.input[answered..];
@@ -158,7 +214,9 @@ impl Buffers {
             let answered_now = if self.expects_wait {
                 None
             } else {
-                service.answer_now(connection, &head.request(), &mut self.output)
+                let seen = seen.filter(|seen| seen.is_all_of(&head));
+                let fingerprint = seen.map(|seen| seen.fingerprint);
+                service.answer_now(connection, &head.request(), fingerprint, &mut self.output)
             };
             match answered_now {
                 Some(true) => answered += head.length,
@@ -172,6 +230,32 @@ impl Buffers {
         self.input.drain(..answered);
         self.unfinished = if let Step::Read = step { self.input.len() } else { 0 };
         step
+    }
+
+    /// Answers what came, if it is one head that was answered before. Only what came alone is looked up: of many that came at
+    /// once, each would be hashed with all behind it.
+    fn look_up<S: HeadService>(
+        &mut self,
+        state: &ConnectionState,
+        connection: Connection,
+        service: &S,
+    ) -> LookUp {
+        let is_due = !self.expects_wait && !state.is_draining() && self.sampler.is_due();
+        let whole = if is_due { WholeHead::of(&self.input) } else { None };
+        let fingerprint = whole.and_then(|whole| service.fingerprint(connection, &whole));
+        let (Some(whole), Some(fingerprint)) = (whole, fingerprint) else {
+            return LookUp::New(None);
+        };
+        let _in_flight = state.start_head();
+        let is_answered = service.answer_again(fingerprint, whole.id, &mut self.output);
+        self.sampler.note(is_answered);
+        if !is_answered {
+            let (length, has_id) = (self.input.len(), whole.id.is_some());
+            return LookUp::New(Some(Seen { fingerprint, length, has_id }));
+        }
+        self.input.clear();
+        self.unfinished = 0;
+        LookUp::Answered
     }
 
     /// Answers the first request, which takes a wait. Returns false where it is left to hyper.
@@ -253,16 +337,11 @@ mod tests {
         for end in ["\n\n", "\n\r\n", "\r\n\n", "\r\n\r\n"] {
             let input = format!("GET / HTTP/1.1\r\nHost: a{end}").into_bytes();
             for unfinished in 1..input.len() {
-                let buffers = Buffers {
-                    input: input.clone(),
-                    output: Vec::new(),
-                    unfinished,
-                    expects_wait: false,
-                };
+                let buffers = Buffers { input: input.clone(), unfinished, ..Buffers::default() };
                 assert!(buffers.may_end(), "{end:?}, cut after {unfinished} bytes");
             }
             let input = input[..input.len() - 1].to_vec();
-            let buffers = Buffers { input, output: Vec::new(), unfinished: 1, expects_wait: false };
+            let buffers = Buffers { input, unfinished: 1, ..Buffers::default() };
             assert!(!buffers.may_end(), "{end:?} without its last byte");
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::memory::{head, limits_of_heads, loopback};
 use super::{Client, HoldSignals, TIMEOUT};
+use crate::secret::fingerprint::Fingerprint;
 use crate::server::{Address, HeadService, Limits, Listeners, Shutdown};
 use crate::wire::connection::Connection;
 use crate::wire::http1;
@@ -42,7 +43,13 @@ fn echo(head: &RequestHead<'_>) -> Response<Full<Bytes>> {
 struct Echo;
 
 impl HeadService for Echo {
-    fn answer_now(&self, _: Connection, head: &RequestHead<'_>, out: &mut Vec<u8>) -> Option<bool> {
+    fn answer_now(
+        &self,
+        _: Connection,
+        head: &RequestHead<'_>,
+        _: Option<Fingerprint>,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
         let is_taken = head.path() != "/elsewhere";
         if is_taken && head.target.len() % 2 == 1 {
             // As if it had to be waited for.
@@ -69,7 +76,13 @@ impl HeadService for Echo {
 struct Held(Arc<HoldSignals>);
 
 impl HeadService for Held {
-    fn answer_now(&self, _: Connection, _: &RequestHead<'_>, _: &mut Vec<u8>) -> Option<bool> {
+    fn answer_now(
+        &self,
+        _: Connection,
+        _: &RequestHead<'_>,
+        _: Option<Fingerprint>,
+        _: &mut Vec<u8>,
+    ) -> Option<bool> {
         None
     }
 

@@ -17,6 +17,8 @@ pub enum Mutation {
     AgeUncheckedWhenDown,
     /// Records that were read before the store went down are not suspect.
     TrustedWhenDown,
+    /// A head that was let pass once is let pass for ever.
+    HeadKept,
     /// A renewal brings back a session that has ended.
     RenewRestores,
     /// A session that is opened while all sessions of its user end goes on.

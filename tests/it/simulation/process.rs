@@ -49,6 +49,7 @@ use tokio::time::sleep_until;
 use super::{
     cluster::ClusterState,
     fault_injection::ReadKind,
+    heads::Heads,
     invalidation::Source,
     mutation::Mutation,
     oracle::{Answer, Credential},
@@ -91,6 +92,11 @@ pub struct GateConfig {
     pub stale_if_error: Duration,
 }
 
+/// The heads, in all runs together, that were let pass before, and again without being parsed.
+pub fn repeated_heads() -> u64 {
+    GATE_METRICS.repeated_heads.get()
+}
+
 /// One process.
 #[derive(Debug)]
 pub struct Process {
@@ -99,6 +105,7 @@ pub struct Process {
     pub sessions: Arc<Sessions>,
     pub tokens: Arc<Tokens>,
     pub decisions: Arc<DecisionCache>,
+    heads: Heads,
 }
 
 impl Process {
@@ -142,8 +149,10 @@ impl Process {
         )
         .with_handles(Handles::new(Arc::clone(&tokens)))
         .refreshing_ahead();
+        let keeps = cluster.mutation == Mutation::HeadKept;
+        let heads = Heads::new(&decisions, cluster.clock.clone(), GATE_METRICS.clone(), keeps);
         let cluster = Arc::clone(cluster);
-        let process = Arc::new(Self { number, cluster, sessions, tokens, decisions });
+        let process = Arc::new(Self { number, cluster, sessions, tokens, decisions, heads });
         process.follow();
         process
     }
@@ -186,8 +195,15 @@ impl Process {
         let (asked, asked_wall) = (cluster.stamp(), cluster.clock.now());
         let down = self.down_since(credential);
         let is_open = self.is_open(credential);
-        let outcome = self.decisions.decide(&credential.text, &Origin::of_connection(0)).await;
-        let denied = outcome.err().map(|denial| denial.code.as_str());
+        let denied = if self.heads.passes_again(&credential.text) {
+            None
+        } else {
+            let outcome = self.decisions.decide(&credential.text, &Origin::of_connection(0)).await;
+            outcome.err().map(|denial| denial.code.as_str())
+        };
+        if denied.is_none() {
+            self.heads.pass(&credential.text);
+        }
         cluster.record(process, denied.unwrap_or("says yes"), &name);
         let answer = Answer {
             process,
@@ -294,6 +310,7 @@ fn cache_config(config: GateConfig, mutation: Mutation) -> CacheConfig {
         },
         store_timeout: TIMEOUT.mul_f64(1.2),
         bytes: 64 << 20,
+        remembers_heads: true,
     }
 }
 

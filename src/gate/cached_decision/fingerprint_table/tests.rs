@@ -1,49 +1,22 @@
-//! Hits, and what is pushed out. Whether a decision still holds is tested with the cache as a whole.
-
-use std::collections::HashSet;
+//! Hits, and what is pushed out. Whether what is found still holds is tested with the cache as a whole.
 
 use super::*;
 use crate::secret::SystemRandom;
 
-type Table = FirstLevel<&'static str>;
+type Table = FingerprintTable<&'static str>;
 
 /// A table with so many sets.
 fn table(sets: usize) -> Table {
     let bytes = (sets * size_of::<Slots<&str>>()) as u64;
-    FirstLevel::new(bytes, TOLD_SHARE << 10, &SystemRandom).expect("randomness")
+    FingerprintTable::new(bytes, TOLD_SHARE << 10, &SystemRandom).expect("randomness")
 }
 
 fn found(table: &Table, credential: &str) -> Option<&'static str> {
-    table.get(table.fingerprint(credential.as_bytes())).map(|found| found.decision)
+    table.get(table.key.of(credential.as_bytes())).map(|found| found.value)
 }
 
 fn insert(table: &Table, credential: &str, decision: &'static str) {
-    table.insert(table.fingerprint(credential.as_bytes()), &decision);
-}
-
-#[test]
-fn every_byte_of_a_credential_makes_its_fingerprint_and_so_does_the_key() {
-    let [table, another] = [table(4), table(4)];
-    insert(&table, "one.token", "alice");
-    assert_eq!(found(&table, "one.token"), Some("alice"));
-    let long = "t".repeat(9_000);
-    let mut texts = HashSet::from([String::new(), "one.token".to_owned(), long.clone()]);
-    for text in ["one.token", &long] {
-        for at in 0..text.len() {
-            texts.insert(format!("{}x{}", &text[..at], &text[at + 1..]));
-            texts.insert(text[..at].to_owned());
-        }
-        texts.extend([format!("{text}\0"), format!("{text} ")]);
-    }
-    let fingerprints: HashSet<_> =
-        texts.iter().map(|text| table.fingerprint(text.as_bytes()).0).collect();
-    assert_eq!(fingerprints.len(), texts.len());
-    assert_eq!(texts.iter().filter(|text| found(&table, text).is_some()).count(), 1);
-    assert_ne!(
-        another.fingerprint(b"one.token"),
-        table.fingerprint(b"one.token"),
-        "each process has a key of its own"
-    );
+    table.insert(table.key.of(credential.as_bytes()), &decision);
 }
 
 #[test]
@@ -67,17 +40,17 @@ fn a_newer_decision_takes_the_place_of_the_older_one() {
     insert(&table, "one", "before");
     insert(&table, "one", "after");
     assert_eq!(found(&table, "one"), Some("after"));
-    assert_eq!(table.sets[0].0.lock().decisions.iter().flatten().count(), 1);
+    assert_eq!(table.sets[0].0.lock().values.iter().flatten().count(), 1);
 }
 
 #[test]
 fn what_the_second_level_drops_is_forgotten_and_what_took_its_place_is_not() {
     let table = table(2);
     insert(&table, "one", "after");
-    let fingerprint = table.fingerprint(b"one");
+    let fingerprint = table.key.of(b"one");
     table.remove(fingerprint, |decision| *decision == "before");
     assert_eq!(found(&table, "one"), Some("after"));
-    table.remove(table.fingerprint(b"other"), |_| true);
+    table.remove(table.key.of(b"other"), |_| true);
     assert_eq!(found(&table, "one"), Some("after"));
     table.remove(fingerprint, |decision| *decision == "after");
     assert_eq!(found(&table, "one"), None);
@@ -87,7 +60,7 @@ fn what_the_second_level_drops_is_forgotten_and_what_took_its_place_is_not() {
 fn the_second_level_is_told_of_a_hit_when_much_came_in_since() {
     let table = table(1);
     insert(&table, "one", "alice");
-    let fingerprint = table.fingerprint(b"one");
+    let fingerprint = table.key.of(b"one");
     let is_told = || table.get(fingerprint).expect("a hit").is_told;
     assert_eq!([is_told(), is_told()], [false; 2]);
     table.on_filled(1_023);
@@ -102,7 +75,8 @@ fn the_second_level_is_told_of_a_hit_when_much_came_in_since() {
 fn a_set_takes_two_lines_of_the_processors_cache_and_the_table_no_more_than_its_room() {
     assert_eq!(size_of::<Slots<Box<u8>>>(), 128);
     for (bytes, sets) in [(0, 0), (127, 0), (128, 1), (1_000, 4), (4 << 20, 32_768)] {
-        let table = FirstLevel::<Box<u8>>::new(bytes, 1 << 20, &SystemRandom).expect("randomness");
+        let table =
+            FingerprintTable::<Box<u8>>::new(bytes, 1 << 20, &SystemRandom).expect("randomness");
         assert_eq!((table.sets.len(), table.bytes()), (sets, sets as u64 * 128), "{bytes}");
     }
     let nothing = table(0);
@@ -124,7 +98,7 @@ fn many_threads_find_what_is_theirs_and_nothing_of_others() {
                         assert!(found(table, other).is_none_or(|found| found == other));
                     }
                     if round % 3 == 0 {
-                        table.remove(table.fingerprint(name.as_bytes()), |_| true);
+                        table.remove(table.key.of(name.as_bytes()), |_| true);
                     }
                 }
             });

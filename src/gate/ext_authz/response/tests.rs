@@ -17,7 +17,7 @@ fn grant(headers: &[(&'static str, &'static str)]) -> Grant {
         (HeaderName::from_static(name), HeaderValue::from_static(value))
     };
     let headers: HeaderMap = headers.iter().map(header).collect();
-    Grant { identity: Identity::Public(Arc::new(headers)), route: Some("rest".into()) }
+    Grant { route: Some("rest".into()), ..Identity::Public(Arc::new(headers)).into() }
 }
 
 fn client(names: &[&'static str]) -> HeaderMap {
