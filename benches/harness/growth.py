@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import gate, load, machine, tokens
+from . import gate, load, machine, questions, tokens
 
 COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
            ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
@@ -44,9 +44,9 @@ def run(bench, report, only=None):
 
 
 def point(bench, report, bare, chapter, value):
-    what = {"made": None, "connections": load.CONNECTIONS, "started": {}} | chapter.differs(bench, value)
+    what = {"made": None, "connections": load.CONNECTIONS, "started": {}, "ask": questions.http1} | chapter.differs(bench, value)
     made = what["made"] or bench.tokens(64)
-    requests = bench.requests(made.texts)
+    requests = bench.requests(made.texts, what["ask"])
     with gate.gate(bench, made, **what["started"]) as server, \
             load.Load(server, server.address, requests, what["connections"]) as subject:
         load.warm(subject, len(made.texts), 0.5)
@@ -70,7 +70,8 @@ def with_sessions(bench, count):
 
 
 def with_routes(_bench, count):
-    return {"started": {"routes": count}}
+    # A head that comes again would be answered without a look at the routes.
+    return {"started": {"routes": count}, "ask": questions.http1_elsewhere}
 
 
 def with_connections(_bench, count):
@@ -110,7 +111,7 @@ CHAPTERS = [
             [1, 64, 1_000, 10_000, 20_000], with_rereads),
     Chapter("sessions", "Sessions in the store (SQLite), of which 64 are asked for", [100, 1_000, 10_000, 100_000, 1_000_000],
             with_sessions),
-    Chapter("routes", "Routes of the policy", [1, 10, 100, 1_000, 10_000], with_routes),
+    Chapter("routes", "Routes of the policy (another URL each time)", [1, 10, 100, 1_000, 10_000], with_routes),
     Chapter("keys", "Keys of the issuer, which signed the 64 tokens in turn", [1, 4, 16, 64], with_keys),
     Chapter("issuers", "Issuers, of which the last signed the tokens", [1, 10, 100, 1_000], with_issuers),
     Chapter("connections", "Connections", [10, 100, 1_000, 10_000], with_connections),

@@ -23,7 +23,7 @@ def contenders(bench):
         ("100,000 tokens", {"count": 100_000}),
         ("100,000 tokens, Redis", {"count": 100_000, "store": "redis"}),
         ("64 tokens, no policy", {"routes": 0}),
-        ("64 tokens, 10,000 routes", {"routes": 10_000}),
+        ("64 tokens, another URL each time, 10,000 routes", {"routes": 10_000, "ask": questions.http1_elsewhere}),
         ("64 tokens, Casbin with 1,000 rules", {"settings": gate.casbin(bench.folder(), 1_000, 64)}),
         ("64 tokens, Redis", {"store": "redis"}),
         ("64 tokens, HOT_LOOP=false", {"settings": {"HOT_LOOP": "false"}}),

@@ -64,9 +64,9 @@ use validity::Validity;
 
 /// No answer is kept on its way.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// The table of the first level has this part of the room, one in so many bytes: some seven slots for each decision
+/// The table of the first level has this part of the room, one in so many bytes: some three slots for each decision
 /// that fits into the rest.
-const FIRST_LEVEL_SHARE: u64 = 16;
+const FIRST_LEVEL_SHARE: u64 = 32;
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
 /// The time that a check of a password may take, with its wait for a thread that hashes.

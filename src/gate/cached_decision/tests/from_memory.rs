@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::gate::credential::Cookies;
+use crate::gate::verdict::Verdict;
 use crate::gate::{Dialect, Gate};
+use crate::policy::requirement::Condition;
+use crate::policy::{Access, Policy, Requirement};
+use crate::token::Thumbprint;
 
 fn asked(token: &str) -> http::request::Parts {
     let request = Request::get("/validate_request?scope=read");
@@ -56,4 +60,51 @@ async fn from_memory_alone_the_verdict_is_the_same_or_none_and_nothing_is_begun(
     let verdict = gate.check_now(&Dialect::Nginx.read(&nothing));
     assert_eq!(verdict.and_then(|it| it.denied()), Some(DenialCode::MissingCredentials));
     assert_eq!(check(&good).await, None, "whoever may wait is answered");
+}
+
+#[tokio::test]
+async fn a_yes_is_repeatable_unless_the_time_or_a_proof_decided_it() {
+    let fixture = usual();
+    let gate = Gate::new(fixture.decisions.clone(), Cookies::default());
+    let thumbprint = "A".repeat(43);
+    let shown = Thumbprint::from_base64url(&thumbprint).unwrap();
+    let claims = json!({"sub": "alice", "exp": NOW + 600, "scope": "read", "auth_time": NOW});
+    let mut bound = claims.clone();
+    bound["cnf"] = json!({ "x5t#S256": thumbprint });
+    let [good, bound] = [claims, bound].map(|claims| fixture.signer.sign(&claims).unwrap());
+    for token in [&good, &bound] {
+        // At the second time it comes into the first level.
+        assert_eq!([fixture.outcome(token).await, fixture.outcome(token).await], [Ok(()); 2]);
+    }
+    let is_repeatable = |token: &str| {
+        let mut parts = asked(token);
+        for (name, value) in [
+            ("x-original-method", "GET"),
+            ("x-original-proto", "https"),
+            ("x-original-host", "app.test"),
+            ("x-original-uri", "/page"),
+        ] {
+            parts.headers.insert(name, value.parse().unwrap());
+        }
+        let mut inquiry = Dialect::Nginx.read(&parts);
+        inquiry.certificates.client = Ok(Some(shown));
+        match gate.check_now(&inquiry) {
+            Some(Verdict::Allow(grant)) => grant.repeatable().is_some(),
+            other => panic!("no yes from memory: {other:?}"),
+        }
+    };
+    assert!(is_repeatable(&good));
+    assert!(!is_repeatable(&bound), "its proof is looked at each time");
+    let age = || Condition::MaxLoginAge(Duration::from_secs(300));
+    let scope = || Condition::AllScopes(vec!["read".to_owned()]);
+    for (conditions, expected) in [
+        (vec![scope()], true),
+        (vec![scope(), age()], false),
+        (vec![Condition::AnyOf(vec![Requirement::all(vec![age()])])], false),
+    ] {
+        let access = Access::Required(Requirement::all(conditions));
+        let policy = Policy::compile(vec![], access, false, vec![]).unwrap();
+        gate.set_policy(Arc::new(policy));
+        assert_eq!(is_repeatable(&good), expected);
+    }
 }
