@@ -7,6 +7,7 @@ use super::reader::Reader;
 use super::settings;
 use super::store::{self, StoreConfig};
 use crate::gate::cached_decision::CacheConfig;
+use crate::gate::service::AccessLog;
 use crate::session::SessionPolicy;
 
 /// The sessions' section.
@@ -33,7 +34,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (SessionConfig, CacheConfig) {
     }
     let timeout = reader.get(settings::STORE_TIMEOUT);
     let bytes = reader.get(settings::CACHE_BYTES);
-    let remembers_heads = reader.get(settings::HOT_LOOP);
+    let is_logged = reader.get(settings::ACCESS_LOG) == AccessLog::All;
+    let remembers_heads = reader.get(settings::HOT_LOOP) && !is_logged;
     let stale_if_error = reader.get(settings::SESSION_STORE_DOWN).unwrap_or(staleness);
     let suspect_when_down = stale_if_error < staleness;
     let binding = reader.get(settings::SESSION_BINDING);

@@ -70,7 +70,8 @@ pub struct ServiceConfig {
     pub login_page: Option<Arc<LoginPage>>,
     /// The proof that a gateway owes.
     pub proof: GatewayProof,
-    /// The header in which gateways hand over a client's certificate, if they do.
+    /// The header in which gateways hand over a client's certificate, if they do. Never `X-Request-Id`: heads that differ in
+    /// nothing else are judged as one.
     pub client_certificate_header: Option<HeaderName>,
     /// The state of the invalidation, by which changes of others in the store become known.
     pub invalidation: Arc<InvalidationState>,

@@ -78,7 +78,8 @@ fn without_a_proof_of_the_gateway_no_certificate_is_believed() {
     for (value, problem) in [
         ("client cert", "is no name of a header"),
         ("client_cert", "is no name of a header"),
-        ("Authorization", "is a header that clients send for another purpose"),
+        ("Authorization", "is a header that has another purpose"),
+        ("X-Request-Id", "is a header that has another purpose"),
     ] {
         let realm = Realm::new().with("GATEWAY_NETWORKS", "127.0.0.0/8");
         let realm = realm.with("CLIENT_CERTIFICATE_HEADER", value);

@@ -30,8 +30,9 @@ const SETTINGS: [(&str, &str); 6] = [
     ("TOKEN_COOKIE", "session"),
 ];
 
-/// A seed that is let in: were it not, only denials would be compared.
+/// Seeds that are let in: were they not, only denials would be compared.
 const GOOD: &[u8] = include_bytes!("../../seeds/hot_loop/good_token");
+const NGINX: &[u8] = include_bytes!("../../seeds/hot_loop/nginx");
 
 /// Starts the servers.
 pub async fn start() -> Pair {
@@ -49,15 +50,18 @@ pub async fn start() -> Pair {
     });
     // A client that goes away before a decision is answered by the loop, and not by hyper.
     let pair = pair.waiting_while(move || deciding.gate().decisions().in_flight() > 0);
-    for _ in 0..2 {
-        for answer in pair.answers(&[GOOD]).await {
+    for head in [GOOD, NGINX] {
+        for answer in pair.answers(&[head]).await {
             assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
         }
     }
-    let good = WholeHead::of(GOOD).expect("a head");
-    let known = asked.head_fingerprint(peer(Connection::accepted(None)), &good);
-    let is_known = known.is_some_and(|known| asked.answer_head_again(known, None, &mut Vec::new()));
-    assert!(is_known, "the good head was not remembered");
+    let other_id =
+        String::from_utf8_lossy(NGINX).replace("X-Request-Id: abc", "X-Request-Id: other");
+    let head = WholeHead::of(other_id.as_bytes()).expect("a head");
+    let known = asked.head_fingerprint(peer(Connection::accepted(None)), &head);
+    let is_known =
+        known.is_some_and(|known| asked.answer_head_again(known, head.id, &mut Vec::new()));
+    assert!(is_known && head.id == Some("other"), "the head of nginx was not remembered");
     pair
 }
 

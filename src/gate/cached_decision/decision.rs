@@ -23,8 +23,8 @@ use crate::session::{Session, SessionEpoch};
 use crate::token::{KeyRing, TokenValidity, Verified};
 use crate::wire::http1;
 
-/// The number of the next decision.
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// The id of the next decision.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// The decision about one good credential, and all that was found about it. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub struct CachedDecision(ThinArc<Parts, u8>);
 /// The parts of a decision.
 #[derive(Debug)]
 pub struct Parts {
-    /// Its number: no other decision of this process has it. What was concluded from a decision holds for no other one.
-    pub(super) number: u64,
+    /// No other decision of this process has it: what was concluded from this one holds for no other.
+    pub(super) id: u64,
     /// The time in which the token is good, and the keys that it was checked with.
     pub(super) validity: TokenValidity,
     /// The keys of its issuer.
@@ -139,7 +139,7 @@ impl NewDecision {
         let lines = http1::lines(headers);
         let memory_size = memory_size(&lines, &token, session.as_ref(), &basis);
         let parts = Parts {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             validity: token.validity(),
             keys: Arc::clone(&token.issuer.keys),
             read: read.map(AtomicCell::new),

@@ -24,7 +24,7 @@ const TOLD_SHARE: u64 = 16;
 pub(super) struct Found<V> {
     pub(super) value: V,
     /// True where the second level is to be told of the hit.
-    pub(super) is_told: bool,
+    pub(super) tells_second_level: bool,
 }
 
 /// The table; `V` is what is remembered.
@@ -50,6 +50,8 @@ struct Set<V> {
     hits: [u16; WAYS],
     /// The turn in which the second level was told of each.
     told: [u16; WAYS],
+    /// The way that was filled last.
+    last: usize,
 }
 
 impl<V: Clone> FingerprintTable<V> {
@@ -94,8 +96,8 @@ impl<V: Clone> FingerprintTable<V> {
         set.hits[way] = set.hits[way].saturating_add(1);
         let value = set.values[way].clone()?;
         let turn = self.turn();
-        let is_told = std::mem::replace(&mut set.told[way], turn) != turn;
-        Some(Found { value, is_told })
+        let tells_second_level = std::mem::replace(&mut set.told[way], turn) != turn;
+        Some(Found { value, tells_second_level })
     }
 
     /// Remembers a value, in place of the one of its set that was used least.
@@ -106,6 +108,7 @@ impl<V: Clone> FingerprintTable<V> {
         // The rest of the set ages, so that what was hot once does not stay for ever.
         set.hits = set.hits.map(|hits| hits / 2);
         set.hits[way] = 0;
+        set.last = way;
         set.told[way] = self.turn();
         set.fingerprints[way] = fingerprint;
         let before = set.values[way].replace(value.clone());
@@ -145,10 +148,12 @@ impl<V> Set<V> {
         (0..WAYS).find(|way| self.fingerprints[*way] == fingerprint && self.values[*way].is_some())
     }
 
-    /// The way that is empty, or was used least.
+    /// The way that is empty, or was used least; of several the one whose turn it is, so that the newest is not always the
+    /// first to go.
     fn coldest(&self) -> usize {
         let used = |way: &usize| self.values[*way].as_ref().map(|_| self.hits[*way]);
-        (0..WAYS).min_by_key(used).unwrap_or_default()
+        let in_turn = (1..=WAYS).map(|after| (self.last + after) % WAYS);
+        in_turn.min_by_key(used).unwrap_or_default()
     }
 }
 
@@ -156,7 +161,7 @@ impl<V> Default for Slots<V> {
     fn default() -> Self {
         let fingerprints = [Fingerprint::default(); WAYS];
         let values = array::from_fn(|_| None);
-        Self(Mutex::new(Set { fingerprints, values, hits: [0; WAYS], told: [0; WAYS] }))
+        Self(Mutex::new(Set { fingerprints, values, hits: [0; WAYS], told: [0; WAYS], last: 0 }))
     }
 }
 

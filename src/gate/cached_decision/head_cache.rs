@@ -29,8 +29,8 @@ pub(super) struct HeadCache(FingerprintTable<AnsweredHead>);
 #[derive(Clone, Copy, Debug)]
 struct AnsweredHead {
     credential: Fingerprint,
-    /// The number of the decision about it. Another one about the same credential may say something else.
-    decision: u64,
+    /// The id of the decision about it. Another one about the same credential may say something else.
+    decision_id: u64,
     policy: PolicyGeneration,
     entry_point: EntryPoint,
 }
@@ -78,12 +78,20 @@ impl DecisionCache {
         policy: PolicyGeneration,
         now: Moment,
     ) -> Option<(CachedDecision, EntryPoint)> {
-        let answered = self.heads.as_ref()?.0.get(head)?.value;
-        if answered.policy != policy {
+        let heads = &self.heads.as_ref()?.0;
+        let answered = heads.get(head)?.value;
+        let decision = if answered.policy == policy {
+            // What is not valid now may be once its session is read.
+            self.recall_by(answered.credential, now)?
+        } else {
+            heads.remove(head, |kept| kept.policy == answered.policy);
+            return None;
+        };
+        if decision.id != answered.decision_id {
+            heads.remove(head, |kept| kept.decision_id == answered.decision_id);
             return None;
         }
-        let decision = self.recall_by(answered.credential, now)?;
-        (decision.number == answered.decision).then_some((decision, answered.entry_point))
+        Some((decision, answered.entry_point))
     }
 
     /// Remembers that a head was let pass by this decision under this policy. It must have depended on nothing else: not on
@@ -96,8 +104,8 @@ impl DecisionCache {
         entry_point: EntryPoint,
     ) {
         if let (Some(heads), Some(places)) = (&self.heads, decision.places) {
-            let (credential, decision) = (places.first, decision.number);
-            heads.0.insert(head, &AnsweredHead { credential, decision, policy, entry_point });
+            let (credential, decision_id) = (places.first, decision.id);
+            heads.0.insert(head, &AnsweredHead { credential, decision_id, policy, entry_point });
         }
     }
 }

@@ -20,7 +20,7 @@ impl DecisionCache {
         if self.validity_of(&found.value, read.as_ref(), now) != Validity::Valid {
             return None;
         }
-        if found.is_told
+        if found.tells_second_level
             && let Some(places) = &found.value.places
         {
             self.cache.get(&places.second);

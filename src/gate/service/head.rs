@@ -6,8 +6,8 @@
 
 use http::Method;
 
+use super::GateService;
 use super::record::is_request_id;
-use super::{GateService, REQUEST_ID};
 use crate::gate::access_log::AccessLog;
 use crate::gate::dialect::{Dialect, Endpoint};
 use crate::gate::gateway_proof::Peer;
@@ -36,13 +36,10 @@ impl GateService {
 
     /// The fingerprint of a head before it is parsed, if such heads are remembered.
     pub fn head_fingerprint(&self, peer: Peer, head: &WholeHead<'_>) -> Option<Fingerprint> {
-        // A line in the log is made of what was parsed, and the id is no part of the fingerprint.
-        let certificate = self.config.client_certificate_header.as_ref();
-        let is_id_read = certificate.is_some_and(|header| *header == REQUEST_ID);
-        let is_remembered = self.config.access_log != AccessLog::All && !is_id_read;
-        let has_good_id = head.id.is_none_or(is_request_id);
-        (is_remembered && has_good_id)
-            .then(|| self.gate.decisions().head_fingerprint(peer, head))?
+        // A line in the log is made of what was parsed.
+        let is_logged = self.config.access_log == AccessLog::All;
+        let is_remembered = !is_logged && head.id.is_none_or(is_request_id);
+        is_remembered.then(|| self.gate.decisions().head_fingerprint(peer, head))?
     }
 
     /// Answers a head that differs in its id alone from one that was let pass, if that is let pass now: appends the whole

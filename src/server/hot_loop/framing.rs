@@ -117,3 +117,47 @@ fn have_no_body(fields: Fields<'_>) -> bool {
         && !says(CONNECTION, |value| value.eq_ignore_ascii_case(b"keep-alive"))
         && !says(CONTENT_LENGTH, |value| value == b"0")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::whole_head::WholeHead;
+
+    const ID: KnownField = KnownField::of("x-request-id");
+
+    /// The head and its only id, if these bytes are one head.
+    fn parsed(bytes: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
+        let mut fields = FieldBuffer::default();
+        let Next::Head(head) = read(bytes, &mut fields) else { return None };
+        let fields = Fields::List(&head.fields);
+        let id = fields.known_once(ID).ok()?.map(|id| id.as_bytes().to_vec());
+        let others = fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(ID.name()));
+        let others: Vec<_> = others.map(|(name, value)| (name, value.as_bytes())).collect();
+        let text = format!("{} {} {others:?}", head.method, head.target);
+        (head.length == bytes.len()).then_some((text, id))
+    }
+
+    proptest! {
+        /// What is left out before the parser is what the parser takes for the id, and another one changes nothing else.
+        #[test]
+        fn the_id_of_a_head_is_the_same_before_and_after_it_is_parsed(
+            lines in prop::collection::vec(
+                "(Host: a|X-Request-I[dD]: [a-z0-9]{0,3}|x-request-id: [ a-z]{0,2}|X-REQUEST-ID: b|X_Request_Id: c|\
+                 X-Request-Id:d|A: x\n?X-Request-Id: e|\r|B: [ -~]{0,4}){1,2}",
+                0..5,
+            ),
+            other in "[a-zA-Z0-9._~-]{1,9}",
+        ) {
+            let bytes = format!("GET /a HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
+            let whole = WholeHead::of(bytes.as_bytes()).expect("it may be a head");
+            if let (Some((text, Some(id))), Some(found)) = (parsed(bytes.as_bytes()), whole.id) {
+                // A good id has no white space around it, and only good ones are left out.
+                prop_assert_eq!(id, found.trim_matches(['\t', ' ']).as_bytes());
+                let replaced = [whole.before_id, other.as_bytes(), whole.after_id].concat();
+                prop_assert_eq!(parsed(&replaced), Some((text, Some(other.into_bytes()))));
+            }
+        }
+    }
+}

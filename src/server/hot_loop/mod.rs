@@ -145,19 +145,19 @@ struct Buffers {
 /// The outcome of a look-up.
 enum LookUp {
     Answered,
-    New(Option<Seen>),
+    New(Option<LookedUpHead>),
 }
 
 /// All that came, before it is parsed.
 #[derive(Clone, Copy)]
-struct Seen {
+struct LookedUpHead {
     fingerprint: Fingerprint,
     length: usize,
     /// True where an id of a request is no part of the fingerprint.
     has_id: bool,
 }
 
-impl Seen {
+impl LookedUpHead {
     /// Returns whether it is this head alone, of which no other id is left out than its only one.
     fn is_all_of(&self, head: &Head<'_>) -> bool {
         let ids = Fields::List(&head.fields).known_once(REQUEST_ID);
@@ -189,9 +189,9 @@ impl Buffers {
             self.unfinished = self.input.len();
             return Step::Read;
         }
-        let seen = match self.look_up(state, connection, service) {
+        let looked_up = match self.look_up(state, connection, service) {
             LookUp::Answered => return Step::Read,
-            LookUp::New(seen) => seen,
+            LookUp::New(looked_up) => looked_up,
         };
         let mut answered = 0;
         let step = loop {
@@ -214,8 +214,8 @@ impl Buffers {
             let answered_now = if self.expects_wait {
                 None
             } else {
-                let seen = seen.filter(|seen| seen.is_all_of(&head));
-                let fingerprint = seen.map(|seen| seen.fingerprint);
+                let looked_up = looked_up.filter(|it| it.is_all_of(&head));
+                let fingerprint = looked_up.map(|it| it.fingerprint);
                 service.answer_now(connection, &head.request(), fingerprint, &mut self.output)
             };
             match answered_now {
@@ -240,22 +240,23 @@ impl Buffers {
         connection: Connection,
         service: &S,
     ) -> LookUp {
-        let is_due = !self.expects_wait && !state.is_draining() && self.sampler.is_due();
-        let whole = if is_due { WholeHead::of(&self.input) } else { None };
-        let fingerprint = whole.and_then(|whole| service.fingerprint(connection, &whole));
-        let (Some(whole), Some(fingerprint)) = (whole, fingerprint) else {
-            return LookUp::New(None);
-        };
-        let _in_flight = state.start_head();
-        let is_answered = service.answer_again(fingerprint, whole.id, &mut self.output);
+        let may_be = !self.expects_wait && WholeHead::may_be(&self.input) && !state.is_draining();
+        let whole = if may_be && self.sampler.is_due() { WholeHead::of(&self.input) } else { None };
+        let Some(whole) = whole else { return LookUp::New(None) };
+        let fingerprint = service.fingerprint(connection, &whole);
+        let is_answered =
+            fingerprint.is_some_and(|it| service.answer_again(it, whole.id, &mut self.output));
         self.sampler.note(is_answered);
-        if !is_answered {
-            let (length, has_id) = (self.input.len(), whole.id.is_some());
-            return LookUp::New(Some(Seen { fingerprint, length, has_id }));
+        if is_answered {
+            // Only now is it a request: until then it may be none, which keeps no connection open.
+            drop(state.start_head());
+            self.input.clear();
+            self.unfinished = 0;
+            return LookUp::Answered;
         }
-        self.input.clear();
-        self.unfinished = 0;
-        LookUp::Answered
+        let (length, has_id) = (self.input.len(), whole.id.is_some());
+        let looked_up = |fingerprint| LookedUpHead { fingerprint, length, has_id };
+        LookUp::New(fingerprint.map(looked_up))
     }
 
     /// Answers the first request, which takes a wait. Returns false where it is left to hyper.

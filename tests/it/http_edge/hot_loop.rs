@@ -30,7 +30,7 @@ require = "nothing"
 pub(super) fn gates(realm: &Realm) -> [Gate; 2] {
     ["true", "false"].map(|hot_loop| {
         let mut settings = realm.settings().clone();
-        settings.insert("SESSION_STALENESS".to_owned(), "60".to_owned());
+        settings.insert("SESSION_STALENESS".to_owned(), "3600".to_owned());
         settings.insert("HOT_LOOP".to_owned(), hot_loop.to_owned());
         Gate::start(realm.folder(), &settings)
     })

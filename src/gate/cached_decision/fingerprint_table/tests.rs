@@ -35,6 +35,20 @@ fn those_of_a_set_stay_and_one_more_takes_the_place_of_the_one_that_is_used_leas
 }
 
 #[test]
+fn what_comes_once_takes_the_places_of_what_is_used_no_more_in_turn() {
+    let table = table(1);
+    for credential in ["dead", "hot", "old", "gone"] {
+        insert(&table, credential, "alice");
+    }
+    for new in ["1", "2", "3"] {
+        assert!([0; 4].map(|_| found(&table, "hot")).iter().all(Option::is_some));
+        insert(&table, new, "bob");
+    }
+    let left = ["dead", "hot", "old", "gone", "1", "2", "3"].map(|it| found(&table, it).is_some());
+    assert_eq!(left, [false, true, false, false, true, true, true]);
+}
+
+#[test]
 fn a_newer_decision_takes_the_place_of_the_older_one() {
     let table = table(1);
     insert(&table, "one", "before");
@@ -61,7 +75,7 @@ fn the_second_level_is_told_of_a_hit_when_much_came_in_since() {
     let table = table(1);
     insert(&table, "one", "alice");
     let fingerprint = table.key.of(b"one");
-    let is_told = || table.get(fingerprint).expect("a hit").is_told;
+    let is_told = || table.get(fingerprint).expect("a hit").tells_second_level;
     assert_eq!([is_told(), is_told()], [false; 2]);
     table.on_filled(1_023);
     assert!(!is_told());
