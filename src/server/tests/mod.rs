@@ -6,6 +6,7 @@ mod hot_loop;
 mod http;
 mod idle_clients;
 mod memory;
+mod repeated_heads;
 mod tls;
 
 use std::convert::Infallible;
