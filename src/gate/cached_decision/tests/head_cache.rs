@@ -177,7 +177,7 @@ async fn no_head_that_was_judged_by_a_policy_before_passes_under_the_one_after_i
     };
     let head = fixture.head(peer(None, false), "GET / HTTP/1.1\r\n\r\n").expect("a cache of heads");
     let is_over = AtomicBool::new(false);
-    let passed = AtomicU64::new(0);
+    let (passed, rounds) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
@@ -188,22 +188,28 @@ async fn no_head_that_was_judged_by_a_policy_before_passes_under_the_one_after_i
                     fixture.decisions.remember_head(head, decision, policy, NGINX);
                     passed.fetch_add(1, Ordering::Relaxed);
                 }
+                rounds.fetch_add(1, Ordering::Release);
             }
         });
         let passes = || {
             let (policy, now) = (gate.policy_generation(), fixture.decisions.moment());
             fixture.decisions.recall_head(head, policy, now).is_some()
         };
+        let waits_for = |is_so: &dyn Fn() -> bool| {
+            (0..10_000_000).any(|_| {
+                std::thread::yield_now();
+                is_so()
+            })
+        };
         let late = (0..20_000).find(|_| {
             gate.set_policy(Arc::clone(&open));
             gate.set_policy(Arc::clone(&shut));
-            passes()
+            // What was being judged meanwhile is remembered by then.
+            let begun = rounds.load(Ordering::Acquire);
+            !waits_for(&|| rounds.load(Ordering::Acquire) >= begun + 2) || passes()
         });
         gate.set_policy(open);
-        let has_passed = (0..10_000_000).any(|_| {
-            std::thread::yield_now();
-            passed.load(Ordering::Relaxed) > 0
-        });
+        let has_passed = waits_for(&|| passed.load(Ordering::Relaxed) > 0);
         // Before the check, or the other thread would go on for ever.
         is_over.store(true, Ordering::Relaxed);
         assert!(has_passed, "nothing was remembered");
