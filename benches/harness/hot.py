@@ -57,7 +57,8 @@ quartile of the turns, `ratio` that of two lower quartiles; `of pairs` is the me
 repeats better where the machine is not quiet. Requests/s and latencies are \
 medians. `load` is the share of its core that the load generator used. The yardstick sends the headers of the gate's \
 answer over TCP, also beside unix sockets, HTTP/2 and TLS. Tokens: ES256, {length} bytes, each with a session; they are \
-asked in turn, each with the same URL and headers but for its X-Request-Id, which is another one each time. The gate has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
+asked in turn, each with the same URL and headers but for its X-Request-Id, which is another one each time. The gate \
+has a policy of ten routes and CACHE_BYTES=1073741824, where the name says nothing else. Each \
 session in use is read again once in 60 to 80 s."""
 
 

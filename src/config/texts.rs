@@ -16,6 +16,7 @@ use crate::telemetry::audit::AuditTarget;
 use crate::token::algorithm;
 use crate::token::key::{self, KeyError};
 use crate::token::{Algorithm, is_scope};
+use crate::wire::known_fields::KnownField;
 use crate::wire::networks::Networks;
 
 /// The shortest secret that signs requests to the hook, in bytes.
@@ -248,15 +249,13 @@ pub(super) fn gateway_networks(text: &str) -> Result<Networks, String> {
     Ok(networks)
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// A header that a gateway writes.
 pub(super) fn header(text: &str) -> Result<HeaderName, &'static str> {
     let header = HeaderName::from_bytes(text.as_bytes()).ok();
     let header = header.filter(|_| !text.contains('_'));
     let header = header.ok_or("is no name of a header; it has letters, digits and dashes")?;
-    // By the last one requests are told apart that are the same in all else: nothing is judged by it.
-    if [AUTHORIZATION, COOKIE, HOST, REQUEST_ID].contains(&header) {
+    let is_id = header.as_str() == KnownField::REQUEST_ID.name();
+    if is_id || [AUTHORIZATION, COOKIE, HOST].contains(&header) {
         return Err("is a header that has another purpose");
     }
     Ok(header)

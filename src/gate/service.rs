@@ -43,9 +43,8 @@ use crate::wire::request_head::RequestHead;
 use crate::wire::warning_throttle::WarningThrottle;
 use crate::wire::{BodyRead, may_be_forward_auth};
 
-/// The field of a request's id.
-const ID_FIELD: KnownField = KnownField::of("x-request-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The name of the field of a request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static(KnownField::REQUEST_ID.name());
 
 /// The operator's settings for the service.
 #[derive(Clone, Debug)]

@@ -32,6 +32,9 @@ pub(super) const COUNT: usize = NAMES.len();
 pub struct KnownField(u8);
 
 impl KnownField {
+    /// The field of the id that a gateway gives a request. Nothing is judged by it.
+    pub const REQUEST_ID: Self = Self::of("x-request-id");
+
     /// The field of this name.
     ///
     /// # Panics

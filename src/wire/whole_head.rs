@@ -6,16 +6,18 @@ use ascii::AsciiStr;
 use memchr::memchr;
 use memchr::memmem::Finder;
 
+use super::known_fields::KnownField;
+
 /// The most bytes of a head that is looked at as a whole.
 const MAX_BYTES: usize = 4 << 10;
 const END: &[u8] = b"\r\n\r\n";
 /// The name of the field with the request's id, in whatever case.
-const ID_NAME: &[u8] = b"x-request-id";
+const ID_NAME: &[u8] = KnownField::REQUEST_ID.name().as_bytes();
 /// A part of the name that few fields have, and its place; it is written so wherever the name is not all in capitals.
 const ID_PART: &[u8] = b"equest-";
 const ID_PART_AT: usize = 3;
 
-/// What came, if it may be one head: whether it is one, a parser decides. No byte is in none of its parts.
+/// Bytes that may be one head: a parser decides whether they are. Each of them is in one of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeHead<'b> {
     /// All bytes before the first id of a request; without one, all.
@@ -33,7 +35,7 @@ impl<'b> WholeHead<'b> {
         begins && bytes.len() <= MAX_BYTES && bytes.ends_with(END)
     }
 
-    /// What came, where it may be a head.
+    /// These bytes, where they may be a head.
     pub fn of(bytes: &'b [u8]) -> Option<Self> {
         let nothing = Self { before_id: bytes, id: None, after_id: &[] };
         Self::may_be(bytes).then(|| with_id(bytes).unwrap_or(nothing))

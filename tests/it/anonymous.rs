@@ -15,10 +15,7 @@ use crate::support::{
 const TRAEFIK: &str = "/validate_request/traefik";
 
 fn realm_with(policy: &str) -> Realm {
-    let realm = Realm::new().with("ANONYMOUS", "true");
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, policy).expect("a writable folder");
-    realm.with("POLICY_FILE", &file.display().to_string())
+    Realm::new().with("ANONYMOUS", "true").with_policy(policy)
 }
 
 /// The answer to Traefik's question about a client's request with these lines.

@@ -45,9 +45,7 @@ path = "/plain/*"
 /// A realm whose routes ask the authorizer at this address.
 fn realm(url: &str) -> Realm {
     let realm = Realm::new().with("AUTHORIZER_URL", url).with("AUTHORIZER_TOKEN", TOKEN);
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, POLICY).expect("writable");
-    realm.with("POLICY_FILE", &file.display().to_string())
+    realm.with_policy(POLICY)
 }
 
 /// The answer to Traefik's question about a request.

@@ -20,10 +20,7 @@ methods = ["POST"]
 "#;
 
 fn realm() -> Realm {
-    let realm = Realm::new();
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, POLICY).expect("writable");
-    realm.with("POLICY_FILE", &file.display().to_string())
+    Realm::new().with_policy(POLICY)
 }
 
 /// The explanation, which must not hold the token.

@@ -152,9 +152,7 @@ fn who_proved_to_be_a_gateway_is_believed_who_the_client_is() {
         ("TRUSTED_PROXIES", "10.0.0.0/8", 403),
     ] {
         let realm = Realm::new().with("TRUSTED_PROXIES", "off").with(name, value);
-        let policy = realm.folder().join("policy.toml");
-        std::fs::write(&policy, OFFICE).expect("writable");
-        let realm = realm.with("POLICY_FILE", &policy.display().to_string());
+        let realm = realm.with_policy(OFFICE);
         let gate = realm.gate();
         let from = |client: &str| {
             let proof = format!("X-Portcullis-Gateway: {SECRET}");

@@ -59,10 +59,8 @@ fn replace(path: &Path, text: &str) {
 
 /// A realm with one policy file, and the file.
 fn realm_with(policy: &str) -> (Realm, PathBuf) {
-    let realm = Realm::new();
+    let realm = Realm::new().with_policy(policy);
     let file = realm.folder().join("policy.toml");
-    fs::write(&file, policy).expect("writable");
-    let realm = realm.with("POLICY_FILE", &file.display().to_string());
     (realm, file)
 }
 

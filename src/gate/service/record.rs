@@ -7,12 +7,13 @@ use http::{HeaderValue, StatusCode};
 use tracing::error;
 
 use super::answers::Answer;
-use super::{GateService, ID_FIELD, REQUEST_ID};
+use super::{GateService, REQUEST_ID};
 use crate::gate::access_log::{AccessLine, AccessLog};
 use crate::gate::inquiry::Inquiry;
 use crate::gate::metrics::EntryPoint;
 use crate::gate::verdict::Verdict;
 use crate::wire::fields::FieldValue;
+use crate::wire::known_fields::KnownField;
 
 impl GateService {
     /// Records an answer, and gives it the request's id.
@@ -58,7 +59,7 @@ impl GateService {
 
     /// The id that the gateway gave the request, if it is one; else a new one where it is needed.
     fn request_id<'r>(&self, inquiry: &Inquiry<'r>, is_needed: bool) -> Option<Cow<'r, str>> {
-        let given = inquiry.headers.known(ID_FIELD).and_then(FieldValue::to_ascii);
+        let given = inquiry.headers.known(KnownField::REQUEST_ID).and_then(FieldValue::to_ascii);
         let given = given.filter(|id| is_request_id(id));
         if given.is_some() || !is_needed {
             return given.map(Cow::Borrowed);

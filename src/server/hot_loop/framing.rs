@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::wire::whole_head::WholeHead;
 
-    const ID: KnownField = KnownField::of("x-request-id");
+    const ID: KnownField = KnownField::REQUEST_ID;
 
     /// The head and its only id, if these bytes are one head.
     fn parsed(bytes: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is left out before the parser is what the parser takes for the id, and another one changes nothing else.
+        /// The id that is left out before the parser is the one that the parser finds, and another one changes nothing else.
         #[test]
         fn the_id_of_a_head_is_the_same_before_and_after_it_is_parsed(
             lines in prop::collection::vec(

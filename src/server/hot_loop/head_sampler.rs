@@ -44,7 +44,7 @@ impl HeadSampler {
 mod tests {
     use super::*;
 
-    /// How many of so many heads are looked up, of which each `one_in`th is found.
+    /// The number of look-ups for so many heads, of which each `one_in`th is found.
     fn looked_up(sampler: &mut HeadSampler, heads: usize, one_in: usize) -> usize {
         let looked_up = (0..heads).filter(|head| {
             let is_due = sampler.is_due();

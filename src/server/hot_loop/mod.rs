@@ -29,8 +29,6 @@ use head_sampler::HeadSampler;
 /// The room for heads: most fit. A head that is longer than the most is hyper's.
 const USUAL_INPUT: usize = 4 << 10;
 const MAX_INPUT: usize = 16 << 10;
-/// The field of a request's id.
-const REQUEST_ID: KnownField = KnownField::of("x-request-id");
 /// The bytes of answers that are kept for one write.
 const MAX_OUTPUT: usize = 16 << 10;
 
@@ -160,7 +158,7 @@ struct LookedUpHead {
 impl LookedUpHead {
     /// Returns whether it is this head alone, of which no other id is left out than its only one.
     fn is_all_of(&self, head: &Head<'_>) -> bool {
-        let ids = Fields::List(&head.fields).known_once(REQUEST_ID);
+        let ids = Fields::List(&head.fields).known_once(KnownField::REQUEST_ID);
         self.length == head.length && ids.is_ok_and(|id| id.is_some() == self.has_id)
     }
 }

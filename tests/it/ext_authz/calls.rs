@@ -59,9 +59,7 @@ fn with<T>(token: Option<&str>, message: T) -> Request<T> {
 fn a_client_of_grpc_is_let_in_or_told_why_not() {
     for protocol in [Protocol::Http, Protocol::Grpc] {
         let (realm, asked) = listening(Realm::issuing());
-        let policy = realm.folder().join("policy.toml");
-        std::fs::write(&policy, POLICY).expect("writable");
-        let realm = realm.with("POLICY_FILE", &policy.display().to_string());
+        let realm = realm.with_policy(POLICY);
         realm.with_alice_and_demo();
         let mut issuer = Issuer::start(&realm);
         let login = issuer.log_in();

@@ -165,9 +165,7 @@ fn a_gateways_peer_is_believed_of_a_known_gateway_alone() {
         ("off", SECRET, allowed),
     ] {
         let realm = Realm::new().with("TRUSTED_PROXIES", proxies).with("GATEWAY_SECRET", secret);
-        let policy = realm.folder().join("policy.toml");
-        std::fs::write(&policy, POLICY).expect("writable");
-        let realm = realm.with("POLICY_FILE", &policy.display().to_string());
+        let realm = realm.with_policy(POLICY);
         let (_realm, gate, address) = start(realm);
         let mut question = question(&[("x-forwarded-proto", "https")]);
         let socket = SocketAddress { address: "192.0.2.7".to_owned(), port_specifier: None };

@@ -35,10 +35,7 @@ require = "nothing"
 
 /// A realm with that policy.
 fn realm() -> Realm {
-    let realm = Realm::new().with("TOKEN_COOKIE", "session");
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, POLICY).expect("writable");
-    realm.with("POLICY_FILE", &file.display().to_string())
+    Realm::new().with("TOKEN_COOKIE", "session").with_policy(POLICY)
 }
 
 /// The question of nginx about a path.

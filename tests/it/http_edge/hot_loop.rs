@@ -64,11 +64,8 @@ fn assert_alike(gates: &[Gate; 2], sent: &[u8]) -> String {
 
 #[test]
 fn every_dialect_gets_the_same_bytes_with_and_without_the_loop() {
-    let realm = Realm::new().with("TOKEN_COOKIE", "session");
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, POLICY).expect("writable");
-    let good = realm.mint("alice", &["--scope", "user:read", "--scope", "report:read"]);
-    let policy = realm.with("POLICY_FILE", &file.display().to_string());
+    let policy = Realm::new().with("TOKEN_COOKIE", "session").with_policy(POLICY);
+    let good = policy.mint("alice", &["--scope", "user:read", "--scope", "report:read"]);
     let gates = gates(&policy);
     let other = policy.mint("bob", &[]);
     let (good, other, bad) =

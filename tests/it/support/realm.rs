@@ -57,6 +57,13 @@ impl Realm {
         self
     }
 
+    /// The same realm, whose gates judge by this policy: `policy.toml` in its folder.
+    pub fn with_policy(self, policy: &str) -> Self {
+        let file = self.folder().join("policy.toml");
+        std::fs::write(&file, policy).expect("a writable folder");
+        self.with("POLICY_FILE", &file.display().to_string())
+    }
+
     /// The same realm without a setting.
     pub fn without(mut self, name: &str) -> Self {
         self.settings.remove(name);

@@ -53,10 +53,7 @@ require = "never"
 
 /// A realm whose gates judge by these routes.
 pub fn realm() -> Realm {
-    let realm = Realm::new();
-    let file = realm.folder().join("policy.toml");
-    std::fs::write(&file, POLICY).expect("writable");
-    realm.with("POLICY_FILE", &file.display().to_string())
+    Realm::new().with_policy(POLICY)
 }
 
 /// All promises of this file.
