@@ -2,7 +2,7 @@
 //! head where a counter stands.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 
 use memchr::memmem;
@@ -59,9 +59,9 @@ impl Requests {
         self.next = (self.next + 1) % self.parts.len();
         self.asked += 1;
         for place in counters {
-            for (at, byte) in self.bytes[*place..][..COUNTER.len()].iter_mut().rev().enumerate() {
-                *byte = b"0123456789abcdef"[(self.asked >> (4 * at)) as usize % 16];
-            }
+            let mut digits = &mut self.bytes[*place..][..COUNTER.len()];
+            write!(digits, "{:0width$x}", self.asked, width = COUNTER.len())
+                .expect("a u64 has 16 digits at most");
         }
         Request { head: &self.bytes[head.clone()], body: &self.bytes[body.clone()] }
     }
@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn no_request_with_a_counter_is_asked_twice() {
         let head = [b"a", COUNTER, b"b", COUNTER].concat();
-        let file = [&[head.len() as u8, 0, 0, 0][..], &head, &[0; 4]].concat();
+        let length = u32::try_from(head.len()).expect("short").to_le_bytes();
+        let file = [&length[..], &head, &[0; 4]].concat();
         let mut requests = Requests::parse(file).expect("whole");
         for digits in ["0000000000000001", "0000000000000002"] {
             assert_eq!(requests.next().head, format!("a{digits}b{digits}").as_bytes());
