@@ -1,5 +1,6 @@
 //! `session list` and `session revoke`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -258,6 +259,6 @@ fn session_of(token: &str) -> Result<String, Failure> {
     let parts = jws::split(token, MAX_TOKEN_BYTES).map_err(Failure::usage)?;
     let payload = jws::decode(parts.payload).map_err(Failure::usage)?;
     let claims = Claims::parse(&payload).map_err(Failure::usage)?;
-    let id = claims.text("sid").map_err(Failure::usage)?.map(str::to_owned);
+    let id = claims.text("sid").map_err(Failure::usage)?.map(Cow::into_owned);
     id.context("the token names no session").map_err(Failure::usage)
 }

@@ -12,7 +12,7 @@ use super::settings::SettingFlags;
 use super::{Exit, Failure, Outcome, block_on, clock_and_random, load_for_command};
 use crate::app::App;
 use crate::session::Session;
-use crate::token::claims::{Claims, is_scope};
+use crate::token::{Claims, is_scope};
 use crate::token::{algorithm, integers, jws};
 
 #[derive(Debug, clap::Subcommand)]
@@ -141,7 +141,7 @@ async fn run_inspect(args: &InspectArgs) -> Outcome {
     app.read_published_keys().await.map_err(Failure::unavailable)?;
     let outcome = app.service.gate().decisions().verifier().verify(&token);
     let problem = outcome.as_ref().err().map(ToString::to_string);
-    let claims = Value::Object(claims.as_map().clone());
+    let claims = Value::Object(claims.to_map());
     let name = algorithm::name(parts.header.algorithm);
     if args.json {
         Output::json(&json!({

@@ -30,7 +30,7 @@ pub(super) fn identity(
     }
     let session = session.map(SessionId::to_string);
     claims.extend(session.iter().map(|session| ("sid".to_owned(), json!(session))));
-    let claims = Claims::from(claims);
+    let claims = Claims::from(&claims);
     Ok(Verified {
         subject: user.id.as_str().to_owned(),
         scopes: claims.scopes()?,

@@ -103,7 +103,7 @@ pub(super) fn stored_claims(
     must_be(&mut claims, "sid", session.as_str())?;
     // A handle may have been extended since its claims were written.
     claims.insert("exp".to_owned(), expires.as_secs().into());
-    Ok(claims.into())
+    Ok(Claims::from(&claims))
 }
 
 /// Sets a claim, and refuses where it had another value.
@@ -175,7 +175,7 @@ mod tests {
         };
         let full = json!({"sub": "alice", "sid": "s", "exp": 9});
         for claims in [json!({}), json!({"sub": null, "exp": 5}), full.clone()] {
-            assert_eq!(Value::Object(of(claims).unwrap().as_map().clone()), full);
+            assert_eq!(Value::Object(of(claims).unwrap().to_map()), full);
         }
         for (claims, name) in [
             (json!({"sub": "mallory"}), "sub"),

@@ -16,7 +16,9 @@ use std::collections::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use crate::policy::claim::{self, ClaimPath, UserClaims, as_text, holds_integers_alone};
+use crate::policy::claim::{
+    self, ClaimObject, ClaimPath, FoundClaim, UserClaims, as_text, holds_integers_alone,
+};
 use crate::session::Session;
 use crate::token::{ScopeSet, Verified};
 
@@ -260,7 +262,7 @@ impl Mapping {
         let Some(found) = self.find(token, session, sends_unverified) else {
             return Ok(String::new());
         };
-        let mut text = render(found)?;
+        let mut text = render(found.value())?;
         if self.names_user && !text.is_empty() {
             text.insert_str(0, &token.issuer.user_prefix);
         }
@@ -279,31 +281,31 @@ impl Mapping {
             return Some(scopes.join(" ").into());
         }
         let found = self.find(token, session, sends_unverified)?;
-        match found.as_str().filter(|_| self.names_user) {
+        match found.value().as_str().filter(|_| self.names_user) {
             Some(name) => Some(format!("{}{name}", token.issuer.user_prefix).into()),
-            None => Some(found.clone()),
+            None => Some(found.into_value()),
         }
     }
 
     /// Finds the first claim that has a value, and is not said to be unverified. A session never
     /// counts for the issuer.
     fn find<'c>(
-        &self,
+        &'c self,
         token: &'c Verified,
         session: Option<&'c Session>,
         sends_unverified: bool,
-    ) -> Option<&'c Value> {
+    ) -> Option<FoundClaim<'c>> {
         let claims = UserClaims::new(token, session);
         let claims = if self.header == ISSUER { claims.of_token() } else { claims };
         let found = claims.find(&self.claims)?;
         let also = Some("email").filter(|_| self.header == EMAIL);
         let is_sent = sends_unverified || !claims.is_unverified(&found, also);
-        is_sent.then_some(found.value)
+        is_sent.then_some(found)
     }
 
     /// The token's scopes, where they come before every other claim that has a value.
     fn scopes(&self, token: &Verified) -> Option<String> {
-        let of_token = token.claims.as_map();
+        let of_token = ClaimObject::Token(&token.claims);
         let first = self.claims.iter().find_map(|claim| match claim.as_str() {
             "scope" | "scp" | "scopes" => {
                 Some(scopes(&token.scopes)).filter(|all| !all.is_empty()).map(Some)

@@ -176,7 +176,7 @@ fn signed_by(signer: &SigningKey, life: Option<(UnixTime, UnixTime)>) -> SignedB
 /// The claims as they are, with an end: keys and passwords have none, and no token goes on for ever.
 /// Where it is a new one, also when to renew it, and that end.
 fn with_end(token: &Verified, now: UnixTime) -> (Map<String, Value>, Option<(UnixTime, UnixTime)>) {
-    let mut claims = token.claims.as_map().clone();
+    let mut claims = token.claims.to_map();
     if claims.contains_key("exp") {
         return (claims, None);
     }

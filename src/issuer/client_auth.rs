@@ -1,5 +1,6 @@
 //! Authentication of clients (RFC 6749, section 2.3; RFC 7523).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,7 +257,7 @@ fn named(shown: &ClientCredentials) -> Option<String> {
             use base64::engine::general_purpose::URL_SAFE_NO_PAD;
             let payload = assertion.expose_str()?.split('.').nth(1)?;
             let claims = Claims::parse(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-            claims.text("iss").ok().flatten().map(str::to_owned)
+            claims.text("iss").ok().flatten().map(Cow::into_owned)
         }
     }
 }

@@ -79,7 +79,7 @@ fn is_in_time(verified: &Verified, now: UnixTime) -> bool {
 fn introspected_jwt(verified: &Verified) -> Option<Introspected> {
     let session = SessionId::parse(verified.session.as_deref()?).ok()?;
     let user = UserId::parse(&verified.subject).ok()?;
-    let mut claims = verified.claims.as_map().clone();
+    let mut claims = verified.claims.to_map();
     claims.insert("token_type".to_owned(), json!(token_type(&claims)));
     Some((user, session, claims))
 }

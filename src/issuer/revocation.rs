@@ -2,6 +2,7 @@
 
 mod bearer;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use bearer::Bearer;
@@ -99,12 +100,12 @@ impl Revocation {
 
     fn owner_of_jwt(&self, verified: &Verified) -> Option<TokenOwner> {
         // Sessions of other issuers are none of ours.
-        if verified.claims.text("iss").ok().flatten() != Some(self.policy.iss.as_str()) {
+        if verified.claims.text("iss").ok().flatten().as_deref() != Some(self.policy.iss.as_str()) {
             return None;
         }
         let session = SessionId::parse(verified.session.as_deref()?).ok()?;
         let user = UserId::parse(&verified.subject).ok()?;
-        let client = verified.claims.text("client_id").ok().flatten().map(str::to_owned);
+        let client = verified.claims.text("client_id").ok().flatten().map(Cow::into_owned);
         Some(TokenOwner { session, user, client })
     }
 

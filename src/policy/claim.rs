@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::session::Session;
-use crate::token::Verified;
+use crate::token::{Claims, Verified};
 
-/// The claims of a token or of a session, or an object within them.
+/// An object of claims.
 type Object = Map<String, Value>;
 
 /// The claims with names of users. Where issuers have prefixes, these get them.
@@ -27,13 +27,62 @@ pub(crate) struct ClaimPath {
 }
 
 /// A claim that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FoundClaim<'c> {
-    pub(crate) value: &'c Value,
+    /// The claim, or the one that it is within.
+    top: Cow<'c, Value>,
+    /// The names by which it is reached from there.
+    within: Vec<&'c str>,
     /// Its own name, the last of its path.
-    pub(crate) name: &'c str,
-    /// The object that it is a member of.
-    pub(crate) parent: &'c Object,
+    name: &'c str,
+}
+
+/// An object in which claims are looked for: the claims of a token, which are read one by one, or others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClaimObject<'c> {
+    Token(&'c Claims),
+    Object(&'c Object),
+}
+
+impl<'c> ClaimObject<'c> {
+    /// One claim. A null counts as absent.
+    fn get(self, name: &str) -> Option<Cow<'c, Value>> {
+        match self {
+            Self::Token(claims) => claims.get(name).map(Cow::Owned),
+            Self::Object(object) => {
+                object.get(name).filter(|value| !value.is_null()).map(Cow::Borrowed)
+            }
+        }
+    }
+}
+
+impl FoundClaim<'_> {
+    /// The value.
+    pub(crate) fn value(&self) -> &Value {
+        within(&self.top, &self.within).unwrap_or(&Value::Null)
+    }
+
+    /// The value for itself.
+    pub(crate) fn into_value(self) -> Value {
+        if self.within.is_empty() { self.top.into_owned() } else { self.value().clone() }
+    }
+
+    /// Its text, or those of a list. Null is none, and a claim that is null counts as absent.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let value = self.value();
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        values.iter().filter(|value| !value.is_null()).map(as_text)
+    }
+
+    /// The object that it is a member of, where that is a claim itself or within one.
+    fn parent(&self) -> Option<&Value> {
+        within(&self.top, self.within.split_last()?.1)
+    }
+}
+
+/// The value that these names lead to from that one.
+fn within<'v>(value: &'v Value, names: &[&str]) -> Option<&'v Value> {
+    names.iter().try_fold(value, |value, name| value.as_object()?.get(*name))
 }
 
 impl ClaimPath {
@@ -55,7 +104,7 @@ impl ClaimPath {
     }
 
     /// Finds it among these claims. A null counts as absent.
-    pub(crate) fn find<'c>(&self, claims: &'c Object) -> Option<FoundClaim<'c>> {
+    pub(crate) fn find<'c>(&'c self, claims: ClaimObject<'c>) -> Option<FoundClaim<'c>> {
         match &self.names {
             None => by_any_reading(claims, &self.text),
             Some(names) => by_names(claims, names),
@@ -63,46 +112,68 @@ impl ClaimPath {
     }
 }
 
-fn by_any_reading<'c>(object: &'c Object, path: &str) -> Option<FoundClaim<'c>> {
-    member(object, path).or_else(|| {
-        path.rmatch_indices('.').find_map(|(dot, _)| {
-            let (first, rest) = (&path[..dot], &path[dot + 1..]);
-            by_any_reading(object.get(first)?.as_object()?, rest)
+fn by_any_reading<'c>(claims: ClaimObject<'c>, path: &'c str) -> Option<FoundClaim<'c>> {
+    let whole = claims.get(path).map(|top| FoundClaim { top, within: Vec::new(), name: path });
+    whole.or_else(|| {
+        splits(path).find_map(|(first, rest)| {
+            let top = claims.get(first)?;
+            let mut within = Vec::new();
+            let name = add_any_reading(&top, rest, &mut within)?;
+            Some(FoundClaim { top, within, name })
         })
     })
 }
 
-fn by_names<'c>(object: &'c Object, names: &[String]) -> Option<FoundClaim<'c>> {
-    match names {
-        [] => None,
-        [name] => member(object, name),
-        [first, rest @ ..] => by_names(object.get(first)?.as_object()?, rest),
+/// Adds the names of the first reading of the path that leads somewhere in this object, and returns the last of them.
+fn add_any_reading<'p>(value: &Value, path: &'p str, names: &mut Vec<&'p str>) -> Option<&'p str> {
+    let object = value.as_object()?;
+    if object.get(path).is_some_and(|value| !value.is_null()) {
+        names.push(path);
+        return Some(path);
     }
+    splits(path).find_map(|(first, rest)| {
+        let (value, before) = (object.get(first)?, names.len());
+        names.push(first);
+        let last = add_any_reading(value, rest, names);
+        if last.is_none() {
+            names.truncate(before);
+        }
+        last
+    })
 }
 
-fn member<'c>(parent: &'c Object, name: &str) -> Option<FoundClaim<'c>> {
-    let (name, value) = parent.get_key_value(name).filter(|(_, value)| !value.is_null())?;
-    Some(FoundClaim { value, name, parent })
+/// The first name of a path and the rest, in each reading; the longest name first.
+fn splits(path: &str) -> impl Iterator<Item = (&str, &str)> {
+    path.rmatch_indices('.').map(|(dot, _)| (&path[..dot], &path[dot + 1..]))
+}
+
+fn by_names<'c>(claims: ClaimObject<'c>, names: &'c [String]) -> Option<FoundClaim<'c>> {
+    let (first, rest) = names.split_first()?;
+    let top = claims.get(first)?;
+    let within: Vec<_> = rest.iter().map(String::as_str).collect();
+    let found = FoundClaim { top, name: within.last().copied().unwrap_or(first), within };
+    let is_there = !found.value().is_null();
+    is_there.then_some(found)
 }
 
 /// The claims of a user: those of the token, and where it has none of the names, those of the
 /// session. They are never mixed into another user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UserClaims<'c> {
-    token: &'c Object,
-    session: Option<&'c Object>,
+    token: ClaimObject<'c>,
+    session: Option<ClaimObject<'c>>,
 }
 
 impl<'c> UserClaims<'c> {
     /// The claims of this token and of its session.
     pub(crate) fn new(token: &'c Verified, session: Option<&'c Session>) -> Self {
-        let session = session.map(|session| &session.claims);
-        Self { token: token.claims.as_map(), session }
+        let session = session.map(|session| ClaimObject::Object(&session.claims));
+        Self { token: ClaimObject::Token(&token.claims), session }
     }
 
     /// The claims of an object, where there is no session beside it.
     pub(crate) fn of_object(claims: &'c Object) -> Self {
-        Self { token: claims, session: None }
+        Self { token: ClaimObject::Object(claims), session: None }
     }
 
     /// The claims of the token alone.
@@ -111,17 +182,19 @@ impl<'c> UserClaims<'c> {
     }
 
     /// The first of these claims that has a value.
-    pub(crate) fn find(&self, paths: &[ClaimPath]) -> Option<FoundClaim<'c>> {
-        let among = |claims: &'c Object| paths.iter().find_map(|path| path.find(claims));
-        among(self.token).or_else(|| among(self.session?))
+    pub(crate) fn find(&self, paths: &'c [ClaimPath]) -> Option<FoundClaim<'c>> {
+        let mut objects = self.objects();
+        objects.find_map(|claims| paths.iter().find_map(|path| path.find(claims)))
     }
 
     /// The values of all these claims, of the token and of the session.
-    pub(crate) fn all(&self, paths: &[ClaimPath]) -> Vec<&'c Value> {
-        let objects = [Some(self.token), self.session].into_iter().flatten();
-        let found =
-            objects.flat_map(|claims| paths.iter().filter_map(move |path| path.find(claims)));
-        found.map(|found| found.value).collect()
+    pub(crate) fn all(&self, paths: &'c [ClaimPath]) -> impl Iterator<Item = FoundClaim<'c>> {
+        let objects = self.objects();
+        objects.flat_map(move |claims| paths.iter().filter_map(move |path| path.find(claims)))
+    }
+
+    fn objects(&self) -> impl Iterator<Item = ClaimObject<'c>> + use<'c> {
+        [Some(self.token), self.session].into_iter().flatten()
     }
 
     /// Returns whether a claim says that nobody verified the value: `email_verified` beside
@@ -130,11 +203,9 @@ impl<'c> UserClaims<'c> {
     pub(crate) fn is_unverified(&self, found: &FoundClaim<'c>, also: Option<&str>) -> bool {
         [Some(found.name), also].into_iter().flatten().any(|name| {
             let name = format!("{name}_verified");
-            let mut said = [Some(found.parent), Some(self.token), self.session]
-                .into_iter()
-                .flatten()
-                .filter_map(|claims| claims.get(&name))
-                .filter(|said| !said.is_null());
+            let beside = found.parent().and_then(|parent| parent.get(&name)).map(Cow::Borrowed);
+            let elsewhere = self.objects().filter_map(|claims| claims.get(&name));
+            let mut said = beside.into_iter().chain(elsewhere).filter(|said| !said.is_null());
             said.any(|said| *said != Value::Bool(true) && *said != "true")
         })
     }
@@ -191,8 +262,11 @@ mod tests {
     use super::*;
 
     fn found(claims: &Value, path: &str) -> Option<Value> {
-        let found = ClaimPath::parse(path).find(claims.as_object().unwrap());
-        found.map(|found| found.value.clone())
+        let (path, object) = (ClaimPath::parse(path), claims.as_object().unwrap());
+        let found = path.find(ClaimObject::Object(object)).map(FoundClaim::into_value);
+        let of_token = Claims::from(object);
+        assert_eq!(path.find(ClaimObject::Token(&of_token)).map(FoundClaim::into_value), found);
+        found
     }
 
     #[test]

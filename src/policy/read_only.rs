@@ -1,9 +1,7 @@
 //! The roles whose users may only read (READ_ONLY_ROLES). Gate and issuer look for them, each in its own
 //! requests.
 
-use serde_json::Value;
-
-use super::claim::{ClaimPath, UserClaims, as_text};
+use super::claim::{ClaimPath, UserClaims};
 
 /// The roles whose users may only read. By default there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,11 +30,6 @@ impl ReadOnlyRoles {
     /// Returns whether one of the roles is in any claim that may hold roles: what restricts counts
     /// wherever it stands, where what permits counts in the first alone.
     pub(crate) fn restrict(&self, user: UserClaims<'_>) -> bool {
-        let is_one = |value: &Value| self.contains(&as_text(value));
-        let found = user.all(&self.claims);
-        found.into_iter().any(|value| match value.as_array() {
-            Some(members) => members.iter().any(is_one),
-            None => is_one(value),
-        })
+        user.all(&self.claims).any(|found| found.texts().any(|role| self.contains(&role)))
     }
 }

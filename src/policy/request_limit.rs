@@ -90,7 +90,8 @@ impl Facts<'_> {
         }
         let permissions = self.models.and_then(|models| models.permissions.as_ref());
         let is_known = |role: &str| permissions.is_some_and(|model| model.has_role(role));
-        let roles: Vec<_> = self.texts(self.roles).filter(|role| is_known(role)).collect();
+        let roles: Vec<_> =
+            self.texts(self.roles).into_iter().filter(|role| is_known(role)).collect();
         let mut allowed = roles.iter().map(|role| limit.requests_of(role, self.models));
         let best = allowed.next().map(|first| allowed.fold(first, more));
         Allowance {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::canonical::CanonicalPath;
-use super::claim::{ClaimPath, UserClaims, as_text, holds_integers_alone};
+use super::claim::{ClaimPath, FoundClaim, UserClaims, holds_integers_alone};
 use super::decision::{AuthorizedAction, DecisionRequest, Decisions};
 use super::models::Models;
 use super::routes::PathPattern;
@@ -249,25 +249,25 @@ impl Condition {
                 Unmet::Scope(scopes.first().cloned().unwrap_or_default())
             }),
             Self::AllRoles(roles) => {
-                holds(roles.iter().all(|role| facts.has_role(role)), || Unmet::Role)
+                let held = facts.sound(facts.roles);
+                holds(roles.iter().all(|role| has_text(held.as_ref(), role)), || Unmet::Role)
             }
             Self::AnyRole(roles) => {
-                holds(roles.iter().any(|role| facts.has_role(role)), || Unmet::Role)
+                let held = facts.sound(facts.roles);
+                holds(roles.iter().any(|role| has_text(held.as_ref(), role)), || Unmet::Role)
             }
             Self::Issuer(issuers) => {
                 let issuer = facts.token.claims.text("iss").ok().flatten();
-                holds(issuer.is_some_and(|iss| issuers.iter().any(|own| own == iss)), || {
+                holds(issuer.is_some_and(|iss| issuers.iter().any(|own| *own == iss)), || {
                     Unmet::Issuer
                 })
             }
             Self::Audience(names) => {
                 let audiences = facts.token.claims.audiences().unwrap_or_default();
-                let is_one = |name: &String| audiences.contains(&name.as_str());
+                let is_one = |name: &String| audiences.iter().any(|audience| audience == name);
                 holds(names.iter().any(is_one), || Unmet::Audience)
             }
-            Self::Claim { claim, values } => {
-                holds(values.iter().any(|value| facts.has_value(claim, value)), || Unmet::Claim)
-            }
+            Self::Claim { claim, values } => holds(facts.has_value(claim, values), || Unmet::Claim),
             Self::MaxLoginAge(age) => {
                 let login = facts.login();
                 let is_recent = login.is_some_and(|login| facts.now.since(login) <= *age);
@@ -291,6 +291,11 @@ impl Condition {
 
 fn holds(is_met: bool, unmet: impl FnOnce() -> Unmet) -> Result<(), Unmet> {
     if is_met { Ok(()) } else { Err(unmet()) }
+}
+
+/// Returns whether a claim is this text, or a list that holds it.
+fn has_text(found: Option<&FoundClaim<'_>>, text: &str) -> bool {
+    found.is_some_and(|found| found.texts().any(|own| own == text))
 }
 
 impl<'f> Facts<'f> {
@@ -324,44 +329,36 @@ impl<'f> Facts<'f> {
     }
 
     pub(super) fn has_role(&self, role: &str) -> bool {
-        self.holds_text(self.roles, |text| text == role)
+        has_text(self.sound(self.roles).as_ref(), role)
     }
 
-    /// Returns whether a claim has this value. Users of several issuers are told apart by a prefix,
+    /// Returns whether a claim has one of these values, or holds one. Users of several issuers are told apart by a prefix,
     /// here as in the headers for applications.
-    fn has_value(&self, claim: &ClaimPath, expected: &ExpectedValue) -> bool {
-        let expected = match expected {
-            ExpectedValue::Text(text) => Some(text.as_str()),
-            ExpectedValue::Parameter(name) => self.parameter(name),
-        };
+    fn has_value(&self, claim: &ClaimPath, values: &[ExpectedValue]) -> bool {
         let prefix = if claim.names_user() { self.token.issuer.user_prefix.as_str() } else { "" };
-        let expected = expected.and_then(|expected| expected.strip_prefix(prefix));
-        expected.is_some_and(|expected| {
-            self.holds_text(std::slice::from_ref(claim), |text| text == expected)
+        let found = self.sound(std::slice::from_ref(claim));
+        let is_there = |expected: &str| {
+            expected.strip_prefix(prefix).is_some_and(|expected| has_text(found.as_ref(), expected))
+        };
+        values.iter().any(|value| match value {
+            ExpectedValue::Text(text) => is_there(text),
+            ExpectedValue::Parameter(name) => self.parameter(name).is_some_and(is_there),
         })
     }
 
-    /// Returns whether a claim is such a text, or a list that holds one.
-    fn holds_text(&self, claim: &[ClaimPath], is_it: impl Fn(&str) -> bool) -> bool {
-        self.texts(claim).any(|text| is_it(&text))
+    /// The texts of a claim, or of a list.
+    pub(super) fn texts(&self, claim: &[ClaimPath]) -> Vec<String> {
+        let found = self.sound(claim);
+        found.map_or_else(Vec::new, |found| found.texts().map(Cow::into_owned).collect())
     }
 
-    /// The texts of a claim, or of a list. What nobody verified, and what other numbers are written
-    /// like, counts for nothing.
-    pub(super) fn texts(
-        &self,
-        claim: &[ClaimPath],
-    ) -> impl Iterator<Item = Cow<'f, str>> + use<'f> {
+    /// The first of these claims that has a value. What nobody verified, and what other numbers are written like, counts
+    /// for nothing.
+    fn sound<'a>(&'a self, claim: &'a [ClaimPath]) -> Option<FoundClaim<'a>> {
         let claims = UserClaims::new(self.token, self.session);
-        let found = claims.find(claim).filter(|found| {
-            !claims.is_unverified(found, None) && holds_integers_alone(found.value)
-        });
-        let values = found.map_or(&[][..], |found| match found.value.as_array() {
-            Some(members) => members.as_slice(),
-            None => std::slice::from_ref(found.value),
-        });
-        // Null is none, and a claim that is null counts as absent.
-        values.iter().filter(|value| !value.is_null()).map(as_text)
+        claims.find(claim).filter(|found| {
+            !claims.is_unverified(found, None) && holds_integers_alone(found.value())
+        })
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {

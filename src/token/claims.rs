@@ -1,19 +1,39 @@
 //! The claims of a token (RFC 7519, section 4), with the types that the RFC demands.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::TokenError;
 use super::integers;
+use super::scopes::ScopeSet;
 use crate::clock::UnixTime;
 
 /// The claims of a token: an object whose members each have a name of their own.
 ///
 /// Repeated names are refused rather than left to the parser's taste (RFC 7519, section 4).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Claims(Map<String, Value>);
+///
+/// They stay text, since thousands of tokens are remembered and few claims are looked at: a value is read each time
+/// that it is asked for. That it can be read was checked before.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Each name with its value in JSON behind it, in the order of names.
+    text: Box<str>,
+    members: Box<[Member]>,
+}
+
+/// The place of one claim in the text. It begins at the end of the claim before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Member {
+    name_end: u32,
+    end: u32,
+}
+
+/// The JSON of a claim that counts as absent.
+const NULL: &str = "null";
 
 impl Claims {
     /// Reads the payload of a token. An integer beyond 64 bits is kept as the text of its digits.
@@ -21,41 +41,92 @@ impl Claims {
     /// # Errors
     /// [`TokenError::Malformed`] for anything but one JSON object without repeated names.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
-        serde_json::from_slice(&integers::quoted(payload)).map_err(|_| TokenError::Malformed)
+        let text = integers::quoted(payload);
+        let text = std::str::from_utf8(&text).map_err(|_| TokenError::Malformed)?;
+        Self::of_object(text).ok_or(TokenError::Malformed)
     }
 
-    /// All claims, as they stand in the token.
-    pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
+    /// The claims in the text of an object; `None` where it is none, or has a name twice.
+    fn of_object(text: &str) -> Option<Self> {
+        let Members(mut members) = serde_json::from_str(text).ok()?;
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let is_repeated = members.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let is_sound = !is_repeated && members.iter().all(|(_, value)| is_readable(value.get()));
+        is_sound
+            .then(|| Self::of_members(members.iter().map(|(name, value)| (&**name, value.get()))))
+    }
+
+    /// The claims with these names and values, in the order of names.
+    fn of_members<'m>(members: impl Iterator<Item = (&'m str, &'m str)> + Clone) -> Self {
+        // No text of claims is nearly as long as a number of 32 bits can say.
+        let place = |text: &String| u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let bytes = members.clone().map(|(name, value)| name.len() + value.len()).sum();
+        let mut text = String::with_capacity(bytes);
+        let places = members.map(|(name, value)| {
+            text.push_str(name);
+            let name_end = place(&text);
+            text.push_str(value);
+            Member { name_end, end: place(&text) }
+        });
+        let members = places.collect();
+        Self { text: text.into(), members }
+    }
+
+    /// The claims as an object, for who changes or shows them all.
+    pub fn to_map(&self) -> Map<String, Value> {
+        self.iter().map(|(name, value)| (name.to_owned(), read(value))).collect()
+    }
+
+    /// The bytes that they take in memory beside the value itself.
+    pub fn memory_size(&self) -> usize {
+        self.text.len() + size_of_val(&*self.members)
+    }
+
+    /// The names and values, in the order of names.
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut start = 0;
+        self.members.iter().filter_map(move |member| {
+            let (name_end, end) = (member.name_end as usize, member.end as usize);
+            let name = self.text.get(start..name_end)?;
+            start = end;
+            Some((name, self.text.get(name_end..end)?))
+        })
+    }
+
+    /// The JSON of one claim, also where it is null.
+    fn json(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// The JSON of one claim. A null counts as absent.
+    fn present(&self, name: &str) -> Option<&str> {
+        self.json(name).filter(|value| *value != NULL)
+    }
+
+    /// Returns whether there is a claim of this name, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.json(name).is_some()
     }
 
     /// One claim. A null counts as absent.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+    pub fn get(&self, name: &str) -> Option<Value> {
+        self.present(name).map(read)
     }
 
     /// A claim that must be text where it is there.
-    pub fn text(&self, name: &'static str) -> Result<Option<&str>, TokenError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(TokenError::BadClaim(name)),
-        }
+    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'_, str>>, TokenError> {
+        let text = |value| as_text(value).ok_or(TokenError::BadClaim(name));
+        self.present(name).map(text).transpose()
     }
 
     /// A NumericDate in whole seconds; fractions, signs and numbers in quotes are refused.
     pub fn time(&self, name: &'static str) -> Result<Option<UnixTime>, TokenError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .map(|secs| Some(UnixTime::from_secs(secs)))
-                .ok_or(TokenError::BadClaim(name)),
-        }
+        let time = |value: &str| value.parse().map(UnixTime::from_secs);
+        self.json(name).map(time).transpose().map_err(|_| TokenError::BadClaim(name))
     }
 
     /// The audiences of the token: `aud` as one text or as a list of texts.
-    pub fn audiences(&self) -> Result<Vec<&str>, TokenError> {
+    pub fn audiences(&self) -> Result<Vec<Cow<'_, str>>, TokenError> {
         self.text_or_list("aud")
     }
 
@@ -67,7 +138,7 @@ impl Claims {
             return match self.get(name) {
                 None => continue,
                 // An empty name would be the same for all users.
-                Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+                Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
                 Some(Value::Number(number)) if name != "sub" && !number.is_f64() => {
                     Ok(Some(number.to_string()))
                 }
@@ -80,14 +151,18 @@ impl Claims {
     /// The scopes of the token: `scope` (RFC 8693, section 4.2), `scp` and `scopes` together, each
     /// one text with spaces or a list of texts.
     pub fn scopes(&self) -> Result<ScopeSet, TokenError> {
+        let names = ["scope", "scp", "scopes"].into_iter().filter_map(|name| {
+            let is_text = self.present(name)?.starts_with('"');
+            Some(self.text_or_list(name).map(|texts| (is_text, texts)))
+        });
+        let found = names.collect::<Result<Vec<_>, _>>()?;
         let mut scopes = Vec::new();
-        for name in ["scope", "scp", "scopes"] {
-            let separate = matches!(self.get(name), Some(Value::String(_)));
-            for text in self.text_or_list(name)? {
-                if separate {
+        for (is_text, texts) in &found {
+            for text in texts {
+                if *is_text {
                     scopes.extend(text.split(' '));
                 } else {
-                    scopes.push(text);
+                    scopes.push(&**text);
                 }
             }
         }
@@ -114,17 +189,20 @@ impl Claims {
             usage.is_some_and(|text| list.iter().any(|it| text.eq_ignore_ascii_case(it)))
         };
         let (mut says_access, mut says_other, mut is_telling) = (is_declared, false, false);
-        for (name, value) in self.0.iter().filter(|(_, value)| !value.is_null()) {
-            let usage = value.as_str();
-            match name.as_str() {
-                "token_type" if usage.is_none() => return Err(TokenError::BadClaim("token_type")),
-                "token_use" if usage.is_none() => return Err(TokenError::BadClaim("token_use")),
-                "token_type" | "token_use" if is_one_of(usage, &ACCESS) => says_access = true,
-                "token_type" | "token_use" => says_other = true,
+        for (name, value) in self.iter().filter(|(_, value)| *value != NULL) {
+            match name {
+                "token_type" | "token_use" => {
+                    let bad = if name == "token_type" { "token_type" } else { "token_use" };
+                    let usage = as_text(value).ok_or(TokenError::BadClaim(bad))?;
+                    let is_access = is_one_of(Some(&usage), &ACCESS);
+                    says_access |= is_access;
+                    says_other |= !is_access;
+                }
                 // These names are in use for other things too, so only known values are refused.
                 "type" | "typ" => {
-                    says_access |= is_one_of(usage, &ACCESS);
-                    says_other |= is_one_of(usage, &OTHER);
+                    let usage = as_text(value);
+                    says_access |= is_one_of(usage.as_deref(), &ACCESS);
+                    says_other |= is_one_of(usage.as_deref(), &OTHER);
                 }
                 // Claims of ID tokens (OpenID Connect Core, sections 2 and 3.3.2.11), and of logout
                 // tokens and other events (RFC 8417, section 2.2).
@@ -138,210 +216,98 @@ impl Claims {
         Ok(())
     }
 
-    fn text_or_list(&self, name: &'static str) -> Result<Vec<&str>, TokenError> {
-        match self.get(name) {
+    fn text_or_list(&self, name: &'static str) -> Result<Vec<Cow<'_, str>>, TokenError> {
+        match self.present(name) {
             None => Ok(Vec::new()),
-            Some(Value::String(text)) => Ok(vec![text]),
-            Some(Value::Array(list)) => {
-                list.iter().map(|item| item.as_str().ok_or(TokenError::BadClaim(name))).collect()
+            Some(value) if value.starts_with('[') => {
+                let texts = serde_json::from_str::<Vec<Text<'_>>>(value);
+                let texts = texts.map_err(|_| TokenError::BadClaim(name))?;
+                Ok(texts.into_iter().map(|Text(text)| text).collect())
             }
-            Some(_) => Err(TokenError::BadClaim(name)),
+            Some(value) => Ok(vec![as_text(value).ok_or(TokenError::BadClaim(name))?]),
         }
     }
 }
 
-impl From<Map<String, Value>> for Claims {
+/// Returns whether the JSON of a value can be read. What is plain cannot fail; in all else, a number may be too large,
+/// a text may have half a character, and lists may be nested too deep.
+fn is_readable(value: &str) -> bool {
+    /// The digits of an integer that certainly fits into 64 bits.
+    const DIGITS: usize = 18;
+    let is_plain = match value.as_bytes() {
+        [b'"', text @ ..] => !text.contains(&b'\\'),
+        [b't' | b'f' | b'n', ..] => true,
+        number => number.len() <= DIGITS && number.iter().all(u8::is_ascii_digit),
+    };
+    is_plain || serde_json::from_str::<Value>(value).is_ok()
+}
+
+/// The value of this JSON. What could not be read would be null, which is no good claim of any type.
+fn read(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or(Value::Null)
+}
+
+/// The text, if this is the JSON of one.
+fn as_text(json: &str) -> Option<Cow<'_, str>> {
+    let text = json.strip_prefix('"')?.strip_suffix('"')?;
+    if text.contains('\\') { serde_json::from_str(json).ok() } else { Some(text.into()) }
+}
+
+impl From<&Map<String, Value>> for Claims {
     /// Claims that are no longer text, so that no name can be repeated.
-    fn from(claims: Map<String, Value>) -> Self {
-        Self(claims)
+    fn from(claims: &Map<String, Value>) -> Self {
+        let members: Vec<_> =
+            claims.iter().map(|(name, value)| (name, value.to_string())).collect();
+        Self::of_members(members.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct UniqueNames;
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let refused = || de::Error::custom("not an object whose names are not repeated");
+        Self::of_object(text.get()).ok_or_else(refused)
+    }
+}
 
-        impl<'de> Visitor<'de> for UniqueNames {
-            type Value = Map<String, Value>;
+/// A text, which is not copied where nothing in it is escaped.
+#[derive(serde::Deserialize)]
+struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+
+/// The members of an object, as they come.
+struct Members<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
+
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyObject;
+
+        impl<'de> Visitor<'de> for AnyObject {
+            type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object whose names are not repeated")
+                f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut map = Map::new();
-                while let Some((name, value)) = access.next_entry::<String, Value>()? {
-                    if map.insert(name, value).is_some() {
-                        return Err(de::Error::custom("a name is repeated"));
-                    }
+                /// The number of claims that most tokens do not exceed.
+                const USUAL: usize = 16;
+                let mut members = Vec::with_capacity(USUAL);
+                while let Some((Text(name), value)) = access.next_entry()? {
+                    members.push((name, value));
                 }
-                Ok(map)
+                Ok(Members(members))
             }
         }
 
-        deserializer.deserialize_map(UniqueNames).map(Self)
-    }
-}
-
-/// Returns whether this is one scope: `scope-token` of RFC 6749, section 3.3.
-pub fn is_scope(text: &str) -> bool {
-    let in_grammar = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    !text.is_empty() && text.bytes().all(in_grammar)
-}
-
-/// The scopes that a token grants: sorted, each once, none empty. They stand in one text, with a zero byte between
-/// two of them: whoever looks for one in every request finds all in one place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScopeSet(Box<str>);
-
-/// A character that is in no scope (RFC 6749, section 3.3). A list of scopes in a token may hold what is none, with a space.
-const BETWEEN_SCOPES: char = '\0';
-
-impl ScopeSet {
-    /// A set of these scopes. What has a zero byte in it is none, and is left out.
-    pub fn new(mut scopes: Vec<&str>) -> Self {
-        scopes.retain(|scope| !scope.is_empty() && !scope.contains(BETWEEN_SCOPES));
-        scopes.sort_unstable();
-        scopes.dedup();
-        Self(scopes.join(BETWEEN_SCOPES.encode_utf8(&mut [0; 4])).into())
-    }
-
-    /// Returns whether `scope` is granted: to the letter, no prefixes and no patterns.
-    pub fn contains(&self, scope: &str) -> bool {
-        // By bytes: a search for a character costs more than such a short text is long.
-        let mut all = self.0.as_bytes().split(|byte| char::from(*byte) == BETWEEN_SCOPES);
-        !scope.is_empty() && all.any(|granted| granted == scope.as_bytes())
-    }
-
-    /// The scopes in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split(BETWEEN_SCOPES).filter(|scope| !scope.is_empty())
+        deserializer.deserialize_map(AnyObject)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claims(json: &str) -> Claims {
-        Claims::parse(json.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn only_one_object_with_unique_names_is_a_claims_set() {
-        for json in [r#"{"a":1,"a":1}"#, "[]", "1", "", "{} {}", r#"{"a":}"#, "\"x\"", "null"] {
-            assert_eq!(Claims::parse(json.as_bytes()), Err(TokenError::Malformed), "{json}");
-        }
-        assert!(Claims::parse(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}']).is_err());
-        let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
-        assert!(Claims::parse(deep.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn times_are_whole_seconds_and_nothing_else() {
-        assert_eq!(claims(r#"{"exp":5}"#).time("exp"), Ok(Some(UnixTime::from_secs(5))));
-        for value in [
-            "\"5\"",
-            "5.0",
-            "5.5",
-            "-5",
-            "1e3",
-            "null",
-            "true",
-            "[5]",
-            "{}",
-            "99999999999999999999",
-        ] {
-            let claims = claims(&format!(r#"{{"exp":{value}}}"#));
-            assert_eq!(claims.time("exp"), Err(TokenError::BadClaim("exp")), "{value}");
-        }
-    }
-
-    #[test]
-    fn texts_of_another_type_are_refused() {
-        for value in ["5", "[\"x\"]", "{}", "true"] {
-            let claims = claims(&format!(r#"{{"iss":{value}}}"#));
-            assert_eq!(claims.text("iss"), Err(TokenError::BadClaim("iss")), "{value}");
-        }
-        assert_eq!(claims(r#"{"aud":["a",5]}"#).audiences(), Err(TokenError::BadClaim("aud")));
-    }
-
-    #[test]
-    fn scopes_are_read_from_all_three_places() {
-        let claims = claims(r#"{"scope":"b a  a","scp":["c"],"scopes":["d e","","f\u0000g"]}"#);
-        let scopes = claims.scopes().unwrap();
-        assert_eq!(scopes.iter().collect::<Vec<_>>(), ["a", "b", "c", "d e"]);
-        assert!(scopes.contains("a") && !scopes.contains("d") && !scopes.contains(""));
-        assert!(!scopes.contains("f") && !scopes.contains("f\0g") && !scopes.contains("a\0b"));
-        assert!(!ScopeSet::default().contains(""));
-    }
-
-    #[test]
-    fn scopes_of_another_type_are_refused() {
-        for json in [r#"{"scope":5}"#, r#"{"scp":[5]}"#, r#"{"scopes":{"a":1}}"#] {
-            assert!(claims(json).scopes().is_err(), "{json}");
-        }
-    }
-
-    #[test]
-    fn the_subject_goes_by_the_older_names_too() {
-        for (json, subject) in [
-            (r#"{"sub":"a","user_id":"b"}"#, Some("a")),
-            (r#"{"user_id":"b","identifier":"c"}"#, Some("b")),
-            (r#"{"user_id":7}"#, Some("7")),
-            (r#"{"user_id":-7}"#, Some("-7")),
-            (r#"{"user_id":18446744073709551617}"#, Some("18446744073709551617")),
-            (r#"{"identifier":18446744073709551999}"#, Some("18446744073709551999")),
-            (r#"{"identifier":"c"}"#, Some("c")),
-            ("{}", None),
-        ] {
-            assert_eq!(claims(json).subject().unwrap().as_deref(), subject, "{json}");
-        }
-        for json in [r#"{"sub":7}"#, r#"{"sub":"","user_id":"b"}"#, r#"{"user_id":[]}"#] {
-            assert!(claims(json).subject().is_err(), "{json}");
-        }
-        for number in ["7.0", "7.5", "7e0", "70e-1", "1e400", "-0", "18446744073709551617.0"] {
-            let json = format!(r#"{{"user_id":{number}}}"#);
-            let refused = Claims::parse(json.as_bytes()).and_then(|claims| claims.subject());
-            assert!(refused.is_err(), "{json}");
-        }
-    }
-
-    #[test]
-    fn refresh_and_identity_tokens_are_not_for_access() {
-        for json in
-            [r#"{"token_type":"refresh"}"#, r#"{"type":"Refresh"}"#, r#"{"type":"id_token"}"#]
-        {
-            for is_declared in [false, true] {
-                let refused = claims(json).check_use(is_declared);
-                assert_eq!(refused, Err(TokenError::WrongType), "{json}");
-            }
-        }
-        assert!(claims(r#"{"token_type":["refresh"]}"#).check_use(true).is_err());
-        for json in
-            [r#"{"token_type":"access"}"#, r#"{"type":"human"}"#, r#"{"typ":"Bearer"}"#, "{}"]
-        {
-            assert!(claims(json).check_use(false).is_ok(), "{json}");
-        }
-    }
-
-    #[test]
-    fn claims_of_id_and_logout_tokens_give_them_away_unless_they_say_what_they_are() {
-        for giveaway in [
-            r#""nonce":"n""#,
-            r#""at_hash":"x""#,
-            r#""c_hash":"x""#,
-            r#""s_hash":"x""#,
-            r#""events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#,
-            r#""events":{}"#,
-        ] {
-            let plain = claims(&format!("{{{giveaway}}}"));
-            assert_eq!(plain.check_use(false), Err(TokenError::WrongType), "{giveaway}");
-            assert_eq!(plain.check_use(true), Ok(()), "{giveaway}");
-            // Keycloak's access tokens had a nonce for long, and say `Bearer`.
-            let bearer = claims(&format!(r#"{{{giveaway},"typ":"Bearer"}}"#));
-            assert_eq!(bearer.check_use(false), Ok(()), "{giveaway}");
-        }
-        assert_eq!(claims(r#"{"nonce":null}"#).check_use(false), Ok(()));
-    }
-}
+pub(super) mod tests;

@@ -13,8 +13,6 @@ use serde_json::Value;
 use super::claims::Claims;
 use super::error::TokenError;
 
-/// The claim.
-const CONFIRMATION: &str = "cnf";
 /// The thumbprint of a key that signs proofs (RFC 9449, section 6.1).
 const KEY: &str = "jkt";
 /// The thumbprint of the client's certificate (RFC 8705, section 3.1).
@@ -30,6 +28,9 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
+    /// The claim. Where it is there, the token is bound to its sender, in whatever way.
+    pub const CLAIM: &str = "cnf";
+
     /// The proofs that these claims demand.
     ///
     /// # Errors
@@ -38,28 +39,25 @@ impl Confirmation {
     pub fn of(claims: &Claims) -> Result<Self, TokenError> {
         let mut demanded = Self::default();
         // A null is no absent claim here: whoever wrote it meant a bound token.
-        let Some(claim) = claims.as_map().get(CONFIRMATION) else {
+        if !claims.has(Self::CLAIM) {
             // An issuer that is asked says so beside it (RFC 9449, section 6.2).
-            let is_dpop = claims.get("token_type").and_then(Value::as_str);
+            let is_dpop = claims.text("token_type").ok().flatten();
             let is_dpop = is_dpop.is_some_and(|it| it.eq_ignore_ascii_case("dpop"));
             return if is_dpop { Err(TokenError::UnknownConfirmation) } else { Ok(demanded) };
-        };
-        let members = claim.as_object().filter(|members| !members.is_empty());
-        for (name, value) in members.ok_or(TokenError::BadClaim(CONFIRMATION))? {
+        }
+        let claim = claims.get(Self::CLAIM);
+        let members = claim.as_ref().and_then(Value::as_object);
+        let members = members.filter(|members| !members.is_empty());
+        for (name, value) in members.ok_or(TokenError::BadClaim(Self::CLAIM))? {
             let place = match name.as_str() {
                 KEY => &mut demanded.key,
                 CERTIFICATE => &mut demanded.certificate,
                 _ => return Err(TokenError::UnknownConfirmation),
             };
             let thumbprint = value.as_str().and_then(Thumbprint::from_base64url);
-            *place = Some(thumbprint.ok_or(TokenError::BadClaim(CONFIRMATION))?);
+            *place = Some(thumbprint.ok_or(TokenError::BadClaim(Self::CLAIM))?);
         }
         Ok(demanded)
-    }
-
-    /// Returns whether these claims are bound to their sender, in whatever way.
-    pub fn is_in(claims: &serde_json::Map<String, Value>) -> bool {
-        claims.contains_key(CONFIRMATION)
     }
 
     /// Returns whether no proof is demanded.

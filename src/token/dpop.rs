@@ -116,11 +116,11 @@ impl DpopProof {
         let text = |name| claims.text(name).ok().flatten().filter(|text| !text.is_empty());
         Some(Self {
             key: Thumbprint::from_base64url(key.public()?.thumbprint())?,
-            method: text("htm")?.to_owned(),
-            url: text("htu")?.to_owned(),
+            method: text("htm")?.into_owned(),
+            url: text("htu")?.into_owned(),
             issued: claims.time("iat").ok().flatten()?,
-            id: text("jti")?.to_owned(),
-            token: Thumbprint::from_base64url(text("ath")?)?,
+            id: text("jti")?.into_owned(),
+            token: Thumbprint::from_base64url(&text("ath")?)?,
         })
     }
 }
@@ -162,12 +162,11 @@ fn key_of(header: &RawHeader) -> Result<VerifyingKey, DpopError> {
     if !ACCEPTED.contains(&algorithm) {
         return Err(DpopError::Algorithm);
     }
-    let members = header.jwk.as_map();
-    if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
+    if PRIVATE_MEMBERS.iter().any(|name| header.jwk.has(name)) {
         return Err(DpopError::Key);
     }
-    let jwk: Jwk =
-        serde_json::from_value(Value::Object(members.clone())).map_err(|_| DpopError::Key)?;
+    let members = Value::Object(header.jwk.to_map());
+    let jwk: Jwk = serde_json::from_value(members).map_err(|_| DpopError::Key)?;
     let key = VerifyingKey::from_jwk(&jwk, Some(algorithm)).map_err(|_| DpopError::Key)?;
     if key.algorithm() == algorithm { Ok(key) } else { Err(DpopError::Key) }
 }

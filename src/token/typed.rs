@@ -94,7 +94,7 @@ mod tests {
         for key in [&own, &secret] {
             let text = key.sign_as(TYPE, &json!({"sub": "alice"})).expect("signed");
             let claims = verify(&text, TYPE, &[verifying(&other), verifying(key)]);
-            assert_eq!(claims.expect("claims").text("sub"), Ok(Some("alice")));
+            assert_eq!(claims.expect("claims").text("sub"), Ok(Some("alice".into())));
             assert!(verify(&text, TYPE, &[verifying(&other)]).is_none(), "another's key");
             assert!(verify(&text, "at+jwt", &[verifying(key)]).is_none(), "another type");
             let access = key.sign(&json!({"sub": "alice"})).expect("signed");

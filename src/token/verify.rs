@@ -1,16 +1,18 @@
 //! The verification of tokens.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
-use super::claims::{Claims, ScopeSet};
+use super::claims::Claims;
 use super::error::TokenError;
 use super::issuer::{Issuer, SessionRule};
 use super::jws::{self, CompactJws};
 use super::key::{KeyId, PublicJwk, VerifyingKey};
 use super::ring::KeyRing;
+use super::scopes::ScopeSet;
 use crate::clock::{Clock, UnixTime};
 
 /// A token that was found good, and the time in which this may be relied on.
@@ -159,7 +161,7 @@ impl Verifier {
         let usable_from = claims.time("nbf")?.unwrap_or_default();
         in_time(self.clock.now(), usable_from, expires)?;
         check_audience(issuer, &claims)?;
-        let session = claims.text("sid")?.ok_or(TokenError::SessionRequired)?.to_owned();
+        let session = claims.text("sid")?.ok_or(TokenError::SessionRequired)?.into_owned();
         verified(issuer, claims, Some(session), usable_from..expires)
     }
 
@@ -170,7 +172,7 @@ impl Verifier {
         self.issuers
             .iter()
             .find(|issuer| match &issuer.iss {
-                Some(expected) => Some(expected.as_str()) == named,
+                Some(expected) => Some(expected.as_str()) == named.as_deref(),
                 None => true,
             })
             .ok_or(TokenError::UnknownIssuer)
@@ -211,7 +213,7 @@ pub fn verify_introspected(
     now: UnixTime,
 ) -> Result<Verified, TokenError> {
     let (named, own) = (claims.text("iss")?, issuer.iss.as_deref());
-    if named.is_some() && named != own {
+    if named.is_some() && named.as_deref() != own {
         return Err(TokenError::UnknownIssuer);
     }
     claims.check_use(false)?;
@@ -222,10 +224,10 @@ pub fn verify_introspected(
     in_time(now, usable_from, usable_until)?;
     check_audience(issuer, claims)?;
     let session = session_of(issuer, claims)?;
-    let mut told = claims.as_map().clone();
+    let mut told = claims.to_map();
     told.remove("active");
     told.insert("iss".to_owned(), own.unwrap_or(&issuer.name).into());
-    verified(issuer, told.into(), session, usable_from..usable_until)
+    verified(issuer, Claims::from(&told), session, usable_from..usable_until)
 }
 
 /// A verified token, made of claims that were checked already.
@@ -281,7 +283,8 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
     let named = claims.audiences()?;
     let is_ours = if issuer.audiences.is_empty() {
         let default = issuer.default_audience.as_deref();
-        claims.get("aud").is_none() || default.is_some_and(|default| named.contains(&default))
+        claims.get("aud").is_none()
+            || default.is_some_and(|default| named.iter().any(|name| name == default))
     } else {
         named.iter().any(|name| issuer.audiences.iter().any(|ours| ours == name))
     };
@@ -292,7 +295,7 @@ fn session_of(issuer: &Issuer, claims: &Claims) -> Result<Option<String>, TokenE
     if issuer.sessions == SessionRule::Ignored {
         return Ok(None);
     }
-    let session = claims.text("sid")?.map(str::to_owned);
+    let session = claims.text("sid")?.map(Cow::into_owned);
     if session.is_none() && issuer.sessions == SessionRule::Required {
         return Err(TokenError::SessionRequired);
     }

@@ -211,7 +211,7 @@ impl Fixture {
     /// A claim of a token, which must be a good one.
     fn claim(&self, token: &str, name: &str) -> Value {
         let verified = self.gate.decisions().verifier().verify(token).expect("a good token");
-        verified.claims.get(name).cloned().unwrap_or_default()
+        verified.claims.get(name).unwrap_or_default()
     }
 
     /// The number of tokens that were read.

@@ -17,8 +17,8 @@ use crate::account::{Login, User, UserKind};
 use crate::clock::UnixTime;
 use crate::secret::{Random, Secret};
 use crate::session::UserId;
-use crate::token::claims::is_scope;
 use crate::token::integers;
+use crate::token::is_scope;
 
 /// The number of mistakes that are told; a file of another form has one in each line.
 const MAX_TOLD: usize = 20;

@@ -23,7 +23,7 @@ pub(super) fn memory_size(
 ) -> u32 {
     let scopes: usize = token.scopes.iter().map(|scope| scope.len() + 1).sum();
     let of_session = session.map(|session| object_bytes(&session.claims));
-    let claims = object_bytes(token.claims.as_map()) + of_session.unwrap_or_default();
+    let claims = token.claims.memory_size() + of_session.unwrap_or_default();
     let bounds = match basis {
         Basis::ApiKey(bounds) => bounds.text_bytes(),
         _ => 0,

@@ -68,13 +68,13 @@ impl Case {
                 UnixTime::EPOCH,
             )
         });
-        let token = verified(object(claims), self.prefix);
+        let token = verified(&object(claims), self.prefix);
         let headers = self.headers.render(&token, session.as_ref()).unwrap();
         headers[header].to_str().unwrap().to_owned()
     }
 }
 
-fn verified(claims: Map<String, Value>, prefix: &str) -> Verified {
+fn verified(claims: &Map<String, Value>, prefix: &str) -> Verified {
     let claims = Claims::from(claims);
     Verified {
         subject: claims.subject().unwrap().unwrap_or_default(),
@@ -174,7 +174,7 @@ fn an_identity_takes_so_many_bytes_and_no_more() {
     let bytes_of = |email: usize, name: usize| {
         let claims =
             json!({"sub": "a", "email": "e".repeat(email), "username": "\u{fc}".repeat(name)});
-        let token = verified(claims.as_object().unwrap().clone(), "");
+        let token = verified(claims.as_object().unwrap(), "");
         let headers = headers.render(&token, None)?;
         Ok(headers.iter().map(|(name, value)| line_bytes(name, value.len())).sum::<usize>())
     };

@@ -273,7 +273,7 @@ fn described(
         return None;
     }
     claims.remove("active");
-    let read: Claims = serde_json::from_value(Value::Object(claims.clone())).ok()?;
+    let read = Claims::from(&claims);
     // Nobody proves here that he is the one whom it is bound to.
     if !Confirmation::of(&read).is_ok_and(|demanded| demanded.is_empty()) {
         return None;
@@ -284,7 +284,7 @@ fn described(
     if !missing_scopes.is_empty() {
         return Some(ValidateResponse { missing_scopes, ..ValidateResponse::default() });
     }
-    let text = |name| read.text(name).ok().flatten().unwrap_or_default().to_owned();
+    let text = |name| read.text(name).ok().flatten().unwrap_or_default().into_owned();
     Some(ValidateResponse {
         active: true,
         missing_scopes,

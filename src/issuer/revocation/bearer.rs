@@ -77,7 +77,7 @@ impl Revocation {
                 Err(TokenError::TooLarge) => None,
                 verified => valid_token(verified)?,
             };
-            let bearer = verified.filter(|good| !Confirmation::is_in(good.claims.as_map()));
+            let bearer = verified.filter(|good| !good.claims.has(Confirmation::CLAIM));
             return Ok(bearer.and_then(|good| self.access_of_jwt(&good)));
         }
         let found = self.tokens.get_known(&TokenDigest::of(token)).await?;
@@ -85,7 +85,7 @@ impl Revocation {
             kept.kind == TokenKind::Handle
                 && kept.used.is_none()
                 && self.clock.now() < kept.expires
-                && !Confirmation::is_in(&kept.claims)
+                && !kept.claims.contains_key(Confirmation::CLAIM)
         };
         Ok(found.filter(is_good).map(|kept| {
             let scopes = kept.claims.get("scope").and_then(|scope| scope.as_str());
@@ -96,7 +96,7 @@ impl Revocation {
     }
 
     fn access_of_jwt(&self, verified: &Verified) -> Option<AccessToken> {
-        let (scopes, claims) = (verified.scopes.clone(), verified.claims.as_map().clone());
+        let (scopes, claims) = (verified.scopes.clone(), verified.claims.to_map());
         let owner = self.owner_of_jwt(verified)?;
         Some(AccessToken { owner, scopes, claims, expires: verified.usable_until })
     }

@@ -219,8 +219,8 @@ impl Links {
         let text = token.expose_str().unwrap_or_default();
         let claims = typed::verify(text, TYPE, &self.signers.verifying(now));
         let claims = claims.ok_or(IssueError::InvalidLink)?;
-        let claims: Claims = serde_json::from_value(claims.as_map().clone().into())
-            .map_err(|_| IssueError::InvalidLink)?;
+        let claims: Claims =
+            serde_json::from_value(claims.to_map().into()).map_err(|_| IssueError::InvalidLink)?;
         let (made, expires) = (UnixTime::from_secs(claims.iat), UnixTime::from_secs(claims.exp));
         let is_in_time = made <= now.after(LEEWAY) && now < expires;
         if !is_in_time || !purposes.contains(&claims.purpose) {

@@ -31,7 +31,7 @@ impl<'f> Facts<'f> {
         let short = |text: Cow<'_, str>| (text.len() <= MAX_TEXT_BYTES).then(|| text.into_owned());
         Some(DecisionRequest {
             subject: short(self.user())?,
-            roles: self.texts(self.roles).map(Cow::into_owned).collect(),
+            roles: self.texts(self.roles),
             scopes: self.token.scopes.iter().map(str::to_owned).collect(),
             action: short(self.render(action)?)?,
             resource_type: short(self.render(resource_type)?)?,

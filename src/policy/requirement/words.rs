@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{
     AuthorizedAction, Condition, ExpectedValue, Facts, ItemAction, Requirement, Template,
-    UserClaims, as_text,
+    UserClaims,
 };
 
 impl Condition {
@@ -91,13 +91,8 @@ impl Facts<'_> {
 
     fn roles_in_words(&self) -> String {
         let claims = UserClaims::new(self.token, self.session);
-        match claims.find(self.roles).map(|found| found.value) {
-            Some(serde_json::Value::Array(roles)) => {
-                roles.iter().map(as_text).collect::<Vec<_>>().join(" ")
-            }
-            Some(role) => as_text(role).into_owned(),
-            None => String::new(),
-        }
+        let found = claims.find(self.roles);
+        found.map_or_else(String::new, |found| found.texts().collect::<Vec<_>>().join(" "))
     }
 }
 

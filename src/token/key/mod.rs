@@ -121,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::secret::SystemRandom;
+    use crate::token::claims::tests::any_json;
     use crate::token::jws;
 
     fn new_key(algorithm: Algorithm) -> Secret {
@@ -194,29 +195,13 @@ mod tests {
         }
     }
 
-    fn json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::hash_map(any::<String>(), inner, 0..6)
-                    .prop_map(|members| Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
         fn header_and_claims_survive_whatever_they_say(
             which in 0_usize..12,
-            claims in prop::collection::hash_map(any::<String>(), json(), 0..8),
+            claims in prop::collection::hash_map(any::<String>(), any_json(), 0..8),
         ) {
             let (key, claims) = (&KEYS[which], claims.into_iter().collect::<Map<_, _>>());
             let token = key.sign(&claims).unwrap();

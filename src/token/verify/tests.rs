@@ -176,7 +176,7 @@ fn kept_claims_are_checked_as_a_tokens_are_but_for_the_signature() {
     let fixture = fixture(|issuer| issuer.sessions = SessionRule::Ignored);
     let outcome = |claims: Value, expires| {
         let Value::Object(claims) = claims else { panic!("{claims} is no object") };
-        fixture.verifier.verify_stored_claims(claims.into(), UnixTime::from_secs(expires))
+        fixture.verifier.verify_stored_claims((&claims).into(), UnixTime::from_secs(expires))
     };
     let kept = || with("sid", json!("s"));
     let and = |name: &str, value| {
@@ -207,7 +207,7 @@ fn kept_claims_stand_whatever_happens_to_keys() {
     let fixture = fixture(|issuer| issuer.keys = Arc::new(KeyRing::unfetched()));
     let claims = with("sid", json!("s")).as_object().unwrap().clone();
     let verified =
-        fixture.verifier.verify_stored_claims(claims.into(), UnixTime::from_secs(NOW + 2));
+        fixture.verifier.verify_stored_claims((&claims).into(), UnixTime::from_secs(NOW + 2));
     let verified = verified.unwrap();
     fixture.clock.advance(Duration::from_secs(1));
     assert!(verified.is_valid(fixture.clock.now(), fixture.clock.monotonic()));
