@@ -13,6 +13,7 @@ pub(crate) mod file;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod https;
+pub(crate) mod json;
 pub mod known_fields;
 pub mod networks;
 pub mod request_head;

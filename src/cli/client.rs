@@ -21,6 +21,7 @@ use crate::issuer::subject::CLIENT_PREFIX;
 use crate::session::{Filter, Session, Sessions, UserId};
 use crate::store::StoreError;
 use crate::token::jwks;
+use crate::wire::json;
 
 /// The longest `client_id`, in bytes.
 const MAX_ID_BYTES: usize = 128;
@@ -184,7 +185,7 @@ fn read_jwks(path: &Path) -> anyhow::Result<Value> {
         Output::say(&skipped.to_string());
     }
     set.usable().with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&content).with_context(|| path.display().to_string())
+    json::from_slice(&content).with_context(|| path.display().to_string())
 }
 
 async fn list(args: &ListArgs) -> Outcome {

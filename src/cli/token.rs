@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::session::Session;
 use crate::token::{Claims, is_scope};
 use crate::token::{algorithm, integers, jws};
+use crate::wire::json;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -190,7 +191,7 @@ pub(super) fn scopes(text: &str) -> anyhow::Result<String> {
 /// A claim as a flag has it.
 pub(super) fn claim(text: &str) -> anyhow::Result<(String, Value)> {
     let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=VALUE"))?;
-    let read = serde_json::from_slice(&integers::quoted(value.as_bytes()));
+    let read = json::from_slice(&integers::quoted(value.as_bytes()));
     let value = read.unwrap_or_else(|_| Value::from(value));
     Ok((name.to_owned(), value))
 }

@@ -16,6 +16,7 @@ use crate::telemetry::audit::AuditTarget;
 use crate::token::algorithm;
 use crate::token::key::{self, KeyError};
 use crate::token::{Algorithm, is_scope};
+use crate::wire::json;
 use crate::wire::known_fields::KnownField;
 use crate::wire::networks::Networks;
 
@@ -176,7 +177,7 @@ pub(super) fn scope(text: &str) -> Result<String, &'static str> {
 
 /// Scopes: tp-auth's JSON object of names and meanings, a JSON list, or names with commas.
 pub(super) fn scopes(text: &str) -> Result<Vec<String>, String> {
-    let scopes: Vec<_> = match serde_json::from_str(text) {
+    let scopes: Vec<_> = match json::from_str(text) {
         Ok(serde_json::Value::Object(scopes)) => scopes.keys().cloned().collect(),
         _ => json_list(text)?,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::wire::json;
 
 /// The mistake of a list that is set and holds nothing.
 pub(super) const NO_MEMBERS: &str = "is set, and there is nothing in it; leave it out";
@@ -96,5 +97,5 @@ pub(super) fn json_list(text: &str) -> Result<Vec<String>, &'static str> {
     if !text.starts_with(['[', '{']) {
         return list(text);
     }
-    serde_json::from_str(text).map_err(|_| "is no JSON list of texts")
+    json::from_str(text).map_err(|_| "is no JSON list of texts")
 }

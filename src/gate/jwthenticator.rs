@@ -5,12 +5,14 @@
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use crate::wire::json;
+
 /// The token to validate, or the status and body that the original answers instead.
 ///
 /// The content type is not looked at, as there.
 pub(super) fn read(body: &[u8]) -> Result<String, (StatusCode, String)> {
     let refuse = |body: String| Err((StatusCode::BAD_REQUEST, body));
-    let mut fields: Map<String, Value> = match serde_json::from_slice(body) {
+    let mut fields: Map<String, Value> = match json::from_slice(body) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return refuse("{\"_schema\": [\"Invalid input type.\"]}".to_owned()),
         Err(_) => return refuse("{}".to_owned()),

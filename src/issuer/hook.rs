@@ -27,6 +27,7 @@ use crate::secret::Secret;
 use crate::session::UserId;
 use crate::token::{integers, is_scope};
 use crate::wire::https::{self, HttpsClient, HttpsError};
+use crate::wire::json;
 
 /// The header of the signature.
 pub const SIGNATURE: &str = "portcullis-signature";
@@ -167,7 +168,7 @@ pub fn signature(secret: &Secret, now: UnixTime, body: &[u8]) -> String {
 
 fn read(body: &[u8]) -> Result<Subject, String> {
     // What serde says of a mistake may quote the answer, which is the application's to show.
-    let granted: Granted = serde_json::from_slice(&integers::quoted(body))
+    let granted: Granted = json::from_slice(&integers::quoted(body))
         .map_err(|_| "its answer is not an object with user_id, scopes, claims".to_owned())?;
     let user = UserId::parse(&granted.user_id).map_err(|error| error.to_string())?;
     if user.as_str().starts_with(CLIENT_PREFIX) {

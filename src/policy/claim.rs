@@ -187,7 +187,7 @@ impl<'c> UserClaims<'c> {
         objects.find_map(|claims| paths.iter().find_map(|path| path.find(claims)))
     }
 
-    /// The values of all these claims, of the token and of the session.
+    /// All these claims that have a value, of the token and of the session.
     pub(crate) fn all(&self, paths: &'c [ClaimPath]) -> impl Iterator<Item = FoundClaim<'c>> {
         let objects = self.objects();
         objects.flat_map(move |claims| paths.iter().filter_map(move |path| path.find(claims)))

@@ -19,6 +19,7 @@ use crate::clock::UnixTime;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::column::of_time;
 use crate::store::{Failure, Fields as _, JsonRecord, StoreError, claims_text};
+use crate::wire::json;
 
 /// The fields of a session, by the names by which [`read`] finds them. A row is one text in JSON. The tables are STRICT:
 /// there is no blob in these columns, which has no form in JSON. A file that is damaged below its types fails the question.
@@ -207,7 +208,7 @@ impl SessionStore for SqliteStore {
 /// The record in a column of a row. It can be read, but for a text in it that is not in UTF-8.
 fn record(row: &SqliteRow, column: usize, id: impl Display) -> Result<JsonRecord<'_>, StoreError> {
     let text: Result<&str, _> = row.try_get(column);
-    let record = text.ok().and_then(|text| serde_json::from_str(text).ok());
+    let record = text.ok().and_then(|text| json::from_str(text).ok());
     record.ok_or_else(|| StoreError::corrupt(id, "it is no record"))
 }
 

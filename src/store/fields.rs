@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
+use crate::wire::json;
 
 /// A field that is missing, or holds nothing that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +47,7 @@ pub trait Fields {
     /// # Errors
     /// [`BadField`] where there are none.
     fn claims(&self) -> Result<Map<String, Value>, BadField> {
-        self.parsed("claims", |text| serde_json::from_str(text))
+        self.parsed("claims", |text| json::from_str(text))
     }
 
     /// A text that must be there, and what it says.

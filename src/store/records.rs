@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use super::{GuardedStore, Operation, StoreError, StoreMetrics};
 use crate::clock::{Clock, UnixTime};
+use crate::wire::json;
 use group_commit::GroupCommit;
 pub use key::RecordKey;
 pub use memcached::MemcachedRecordStore;
@@ -152,7 +153,7 @@ fn text(read: Option<&StoredRecord>) -> Option<&str> {
 fn parse<R: Record>(key: &RecordKey, text: Option<&str>) -> Result<Option<R>, StoreError> {
     // What serde says of it could repeat a part of it.
     let not_of_its_kind = |_| key.corrupt("it is not of its kind");
-    text.map(|text| serde_json::from_str(text).map_err(not_of_its_kind)).transpose()
+    text.map(|text| json::from_str(text).map_err(not_of_its_kind)).transpose()
 }
 
 fn new_record<R: Record>(

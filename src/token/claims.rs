@@ -11,13 +11,14 @@ use super::error::TokenError;
 use super::integers;
 use super::scopes::ScopeSet;
 use crate::clock::UnixTime;
+use crate::wire::json;
 
 /// The claims of a token: an object whose members each have a name of their own.
 ///
 /// Repeated names are refused rather than left to the parser's taste (RFC 7519, section 4).
 ///
 /// They stay text, since thousands of tokens are remembered and few claims are looked at: a value is read each time
-/// that it is asked for. That it can be read was checked before.
+/// that it is asked for. [`Claims::parse`] checks that each can be read.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Each name with its value in JSON behind it, in the order of names.
@@ -87,9 +88,9 @@ impl Claims {
         let mut start = 0;
         self.members.iter().filter_map(move |member| {
             let (name_end, end) = (member.name_end as usize, member.end as usize);
-            let name = self.text.get(start..name_end)?;
+            let name = self.text.get(start..name_end);
             start = end;
-            Some((name, self.text.get(name_end..end)?))
+            name.zip(self.text.get(name_end..end))
         })
     }
 
@@ -230,19 +231,19 @@ impl Claims {
 }
 
 /// Returns whether the JSON of a value can be read. What is plain cannot fail; in all else, a number may be too large,
-/// a text may have half a character, and lists may be nested too deep.
+/// a text may have half a character, lists may be nested too deep, and a name may be reserved.
 fn is_readable(value: &str) -> bool {
-    /// The digits of an integer that certainly fits into 64 bits.
+    /// The number of digits of an integer that certainly fits into 64 bits.
     const DIGITS: usize = 18;
     let is_plain = match value.as_bytes() {
         [b'"', text @ ..] => !text.contains(&b'\\'),
         [b't' | b'f' | b'n', ..] => true,
         number => number.len() <= DIGITS && number.iter().all(u8::is_ascii_digit),
     };
-    is_plain || serde_json::from_str::<Value>(value).is_ok()
+    is_plain || json::check_member(value).is_ok()
 }
 
-/// The value of this JSON. What could not be read would be null, which is no good claim of any type.
+/// The value of this JSON, which can be read: it was, or was checked, before it became a part of claims.
 fn read(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or(Value::Null)
 }
@@ -254,7 +255,7 @@ fn as_text(json: &str) -> Option<Cow<'_, str>> {
 }
 
 impl From<&Map<String, Value>> for Claims {
-    /// Claims that are no longer text, so that no name can be repeated.
+    /// The text of claims that were read before. No name in a map is repeated.
     fn from(claims: &Map<String, Value>) -> Self {
         let members: Vec<_> =
             claims.iter().map(|(name, value)| (name, value.to_string())).collect();

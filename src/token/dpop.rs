@@ -14,6 +14,7 @@ use super::confirmation::Thumbprint;
 use super::jws::{self, Parts, Presence};
 use super::key::VerifyingKey;
 use crate::clock::UnixTime;
+use crate::wire::json;
 
 /// The algorithms of proofs, as a challenge names them.
 pub const ALGORITHMS: &str = "ES256 ES384 EdDSA PS256 RS256";
@@ -148,7 +149,7 @@ fn read_header(parts: &Parts<'_>) -> Result<RawHeader, DpopError> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(DpopError::Malformed);
     }
-    let header: RawHeader = serde_json::from_slice(&bytes).map_err(|_| DpopError::Malformed)?;
+    let header: RawHeader = json::from_slice(&bytes).map_err(|_| DpopError::Malformed)?;
     let is_extended = [&header.crit, &header.b64, &header.zip, &header.enc]
         .iter()
         .any(|presence| **presence == Presence::There);

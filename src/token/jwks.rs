@@ -25,6 +25,7 @@ use super::ring::{KeyRing, UsableUntil};
 use crate::clock::Clock;
 use crate::wire::file;
 use crate::wire::https::{self, HttpsClient, HttpsError};
+use crate::wire::json;
 
 /// The largest key set that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -244,7 +245,7 @@ fn apply(
 
 /// Returns whether a key of the set is a private one (RFC 7518, sections 6.2.2 and 6.3.2).
 pub fn holds_private_key(content: &[u8]) -> bool {
-    let set: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
+    let set: serde_json::Value = json::from_slice(content).unwrap_or_default();
     let keys = set.get("keys").and_then(serde_json::Value::as_array);
     keys.is_some_and(|keys| keys.iter().any(|key| key.get("d").is_some()))
 }
@@ -259,7 +260,7 @@ pub fn parse(content: &[u8], assumed: Option<Algorithm>) -> Result<KeySet, JwksE
     struct Set {
         keys: Vec<serde_json::Value>,
     }
-    let set: Set = serde_json::from_slice(content)
+    let set: Set = json::from_slice(content)
         .map_err(|_| JwksError::Content("it is not a JWK Set: {\"keys\": [...]}"))?;
     if set.keys.len() > MAX_KEYS {
         return Err(JwksError::Content("it holds more than 256 keys"));

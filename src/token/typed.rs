@@ -8,6 +8,8 @@ use super::claims::Claims;
 use super::jws::{self, Parts, Presence};
 use super::key::{KeyId, VerifyingKey};
 
+use crate::wire::json;
+
 /// The longest text that is read.
 const MAX_BYTES: usize = 8_192;
 
@@ -51,7 +53,7 @@ fn read_header(parts: &Parts<'_>) -> Option<RawHeader> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
-    let header: RawHeader = serde_json::from_slice(&bytes).ok()?;
+    let header: RawHeader = json::from_slice(&bytes).ok()?;
     let is_extended = [&header.crit, &header.b64, &header.zip, &header.enc]
         .iter()
         .any(|it| **it == Presence::There);

@@ -195,6 +195,21 @@ fn no_file_that_is_written_by_hand_is_over_400_lines() {
     }
 }
 
+/// `wire/json.rs` says why. The other two read types that hold no value of any kind, for every new token.
+#[test]
+fn json_is_read_in_one_place() {
+    const READERS: [&str; 3] = ["wire/json.rs", "token/jws.rs", "token/claims.rs"];
+    const READS: [&str; 3] =
+        ["serde_json::from_slice", "serde_json::from_str", "serde_json::from_reader"];
+    let reads = |text: &str| READS.iter().any(|read| text.contains(read));
+    let (allowed, others): (Vec<_>, Vec<_>) = production_files()
+        .into_iter()
+        .filter(|(_, text)| reads(text))
+        .map(|(path, _)| path.display().to_string())
+        .partition(|path| READERS.iter().any(|reader| path.ends_with(reader)));
+    assert_eq!((allowed.len(), others), (READERS.len(), Vec::new()));
+}
+
 #[test]
 fn architecture_md_is_short_and_names_every_module() {
     let text = std::fs::read_to_string(in_repository("ARCHITECTURE.md")).expect("the document");

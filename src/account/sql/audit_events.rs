@@ -11,6 +11,7 @@ use super::{Done, Several, SqlAccounts, read, readable, written};
 use crate::account::AccountError;
 use crate::account::audit_event::{AuditEvent, AuditStore, EventCursor, EventFilter, EventSummary};
 use crate::clock::UnixTime;
+use crate::wire::json;
 
 /// The events behind a place. `$1` is for the column by whose index they are found; the others are
 /// compared with what was found.
@@ -163,7 +164,7 @@ fn to_limit(limit: usize) -> i64 {
 fn event<R: Row>(row: &R) -> Result<AuditEvent, AccountError> {
     record(row, "audit event", |row| {
         let rest = row.optional_text("rest")?;
-        let rest = rest.map(|text| serde_json::from_str(&text)).transpose();
+        let rest = rest.map(|text| json::from_str(&text)).transpose();
         Ok(AuditEvent {
             id: row.text("id")?,
             time: time(row, "time")?,

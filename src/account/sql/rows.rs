@@ -12,6 +12,7 @@ use crate::account::{
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::{SessionId, UserId};
+use crate::wire::json;
 
 /// Signed integers end 292 million years from now; a later time is stored as that end.
 pub(super) fn to_millis(time: UnixTime) -> i64 {
@@ -183,7 +184,7 @@ pub(super) fn client<R: Row>(row: &R) -> Result<Client, AccountError> {
     record(row, "client", |row| {
         let secrets: Vec<StoredSecret> = json(row, "secrets")?;
         let jwks = row.optional_text("jwks")?;
-        let jwks = jwks.map(|text| serde_json::from_str(&text)).transpose();
+        let jwks = jwks.map(|text| json::from_str(&text)).transpose();
         Ok(Client {
             id: row.text("id")?,
             label: row.optional_text("label")?,
@@ -219,7 +220,7 @@ pub(super) fn json<R: Row, T: for<'d> Deserialize<'d>>(
     row: &R,
     column: &'static str,
 ) -> Result<T, BadColumn> {
-    serde_json::from_str(&row.text(column)?).map_err(|_| BadColumn(column))
+    json::from_str(&row.text(column)?).map_err(|_| BadColumn(column))
 }
 
 pub(super) fn time<R: Row>(row: &R, column: &'static str) -> Result<UnixTime, BadColumn> {

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::recorded::Recorded;
 
+use crate::wire::json;
+
 #[derive(Deserialize)]
 struct Har {
     log: Log,
@@ -40,7 +42,7 @@ struct Header {
 pub(super) fn read(path: &Path, number: Option<usize>) -> anyhow::Result<Recorded> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     // Not the reader's own message: it may quote a credential.
-    let har: Har = serde_json::from_slice(&text)
+    let har: Har = json::from_slice(&text)
         .map_err(|error| anyhow!("it is no HAR file (line {})", error.line()))?;
     let count = har.log.entries.len();
     let number = match number {

@@ -11,6 +11,7 @@ use super::recorded::Recorded;
 use crate::gate::Dialect;
 use crate::gate::inquiry::MAX_LOGGED_BYTES;
 use crate::gate::metrics::EntryPoint;
+use crate::wire::json;
 
 /// The fields of a line. Those that are not text are kept as they are written.
 type Fields = BTreeMap<String, String>;
@@ -80,7 +81,7 @@ fn fields(line: &str) -> Option<Fields> {
         let (_, fields) = line.split_once(" portcullis::access: ")?;
         return text_fields(fields);
     }
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
+    let object: serde_json::Map<String, serde_json::Value> = json::from_str(line).ok()?;
     let text = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => text,
         other => other.to_string(),

@@ -16,6 +16,8 @@ use super::incoming::Incoming;
 use super::{Flags, take_over};
 use document::{Reading, Taken};
 
+use crate::wire::json;
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Files that mongoexport wrote of users, sessions or rules, which are told by their fields; `-` is
@@ -55,7 +57,7 @@ pub(super) async fn import(args: &Args) -> Outcome {
 fn documents(text: &str, path: &Path) -> anyhow::Result<Vec<Map<String, Value>>> {
     let text = text.trim_start_matches('\u{feff}');
     let read: Result<Vec<_>, _> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text)
+        json::from_str(text)
     } else {
         Deserializer::from_str(text).into_iter().collect()
     };

@@ -19,6 +19,7 @@ use crate::secret::{Random, Secret};
 use crate::session::UserId;
 use crate::token::integers;
 use crate::token::is_scope;
+use crate::wire::json;
 
 /// The number of mistakes that are told; a file of another form has one in each line.
 const MAX_TOLD: usize = 20;
@@ -92,7 +93,7 @@ impl Reading<'_> {
 
     /// A user out of a line. No mistake quotes the line: it may hold a hash.
     fn read(&self, origin: String, line: &str) -> anyhow::Result<NewUser> {
-        let line: Line = serde_json::from_slice(&integers::quoted(line.as_bytes()))
+        let line: Line = json::from_slice(&integers::quoted(line.as_bytes()))
             .map_err(|error| without_values(&error))?;
         let id = line.id.as_deref().map(user_id).transpose().context("id")?;
         let username: Login = login(&line.username).context("username")?;

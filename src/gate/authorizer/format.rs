@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::Node;
 use crate::policy::DecisionRequest;
+use crate::wire::json;
 
 /// The type of users, where a form has types.
 const AUTHZEN_USER: &str = "user";
@@ -82,7 +83,7 @@ impl AuthorizerFormat {
     /// The reason why it is none, without any part of it.
     pub(super) fn answer(self, body: &[u8]) -> Result<Answer, String> {
         let unreadable = |_| "its answer is no JSON, or has a name twice".to_owned();
-        let answer: Node = serde_json::from_slice(body).map_err(unreadable)?;
+        let answer: Node = json::from_slice(body).map_err(unreadable)?;
         let said = match self {
             Self::Simple => answer.at(&["allow"]),
             Self::AuthZen => answer.at(&["decision"]),

@@ -23,6 +23,7 @@ use crate::issuer::{Dependencies, Issuance};
 use crate::limit::Limits;
 use crate::wire::BodyRead;
 use crate::wire::body::Bodies;
+use crate::wire::json;
 
 /// The wait that authnzerver's clients are told after too many requests.
 const WAIT_SECONDS: u64 = 180;
@@ -185,7 +186,7 @@ impl Service {
             Ok(content) => content,
             Err(unopened) => return unopened.into(),
         };
-        let read = serde_json::from_slice::<Message>(&content).ok();
+        let read = json::from_slice::<Message>(&content).ok();
         let Some(message) = read.filter(|message| is_reqid(&message.reqid)) else {
             return bad_request();
         };

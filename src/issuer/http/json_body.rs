@@ -7,6 +7,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use crate::issuer::error::IssueError;
 use crate::secret::Secret;
+use crate::wire::json;
 
 /// Reads a body that is announced as JSON, as no form of another site's page can be.
 ///
@@ -18,7 +19,7 @@ pub(super) fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(IssueError::invalid_request("send the body as application/json"));
     }
-    serde_json::from_slice(body).map_err(|error| IssueError::invalid_request(problem(&error)))
+    json::from_slice(body).map_err(|error| IssueError::invalid_request(problem(&error)))
 }
 
 /// The mistake without what was written.

@@ -20,6 +20,7 @@ use crate::issuer::issued::Issued;
 use crate::issuer::login::GrantParams;
 use crate::issuer::refresh::RefreshRequest;
 use crate::secret::Secret;
+use crate::wire::json;
 
 /// The shortest key that is registered: an empty one would be everybody's.
 const MIN_KEY_BYTES: usize = 1;
@@ -90,7 +91,7 @@ impl IntoResponse for Refusal {
 /// Reads a body by jwthenticator's rules: exactly these fields. The error is its 400.
 fn read<const N: usize>(body: &[u8], fields: [(&str, Kind); N]) -> Result<[String; N], Refusal> {
     let refuse = |messages: &Value| Refusal(python_json(messages));
-    let Ok(parsed) = serde_json::from_slice::<Value>(body) else {
+    let Ok(parsed) = json::from_slice::<Value>(body) else {
         return Err(refuse(&json!({})));
     };
     let Value::Object(parsed) = parsed else {

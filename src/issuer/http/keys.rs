@@ -21,6 +21,7 @@ use crate::issuer::error::IssueError;
 use crate::issuer::throttle::Success;
 use crate::secret::Secret;
 use crate::session::SessionId;
+use crate::wire::json;
 
 /// A key to make. Times are in seconds from now.
 #[derive(Default, Deserialize, ToSchema)]
@@ -139,7 +140,7 @@ impl NewKeyBody {
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(IssueError::invalid_request("send an object"));
         }
-        serde_json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
+        json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
     }
 
     /// The session that is named, and the rest.
@@ -337,7 +338,7 @@ pub(super) async fn refresh(
 ) -> Result<Response, IssueError> {
     // What serde says of a mistake may quote the token.
     let shape = |_| IssueError::invalid_request("send {\"refresh_token\": \"pr_..\"} as JSON");
-    let RefreshKeyBody { refresh_token } = serde_json::from_slice(&body).map_err(shape)?;
+    let RefreshKeyBody { refresh_token } = json::from_slice(&body).map_err(shape)?;
     let token = Secret::new(refresh_token);
     let refreshed = web.issuance.api_keys.refresh(&token, None, &caller).await?;
     Ok(issued(StatusCode::OK, refreshed))

@@ -14,6 +14,7 @@ use super::reply::{ErrorBody, json};
 use super::{Web, paths};
 use crate::issuer::error::IssueError;
 use crate::policy::permissions::AccessQuestion;
+use crate::wire::json;
 
 /// The id of a user: authnzerver's are numbers.
 #[derive(Deserialize, ToSchema)]
@@ -130,7 +131,7 @@ pub(super) async fn check_limit(
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, IssueError> {
-    serde_json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
+    json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
 }
 
 fn answer(success: bool) -> Response {

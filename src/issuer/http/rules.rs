@@ -18,6 +18,7 @@ use crate::issuer::caller::Caller;
 use crate::issuer::error::IssueError;
 use crate::issuer::users::Actor;
 use crate::policy::PolicyRule;
+use crate::wire::json;
 
 /// A rule of the database.
 #[derive(Serialize, ToSchema)]
@@ -169,5 +170,5 @@ pub(super) async fn authorize(
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, IssueError> {
-    serde_json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
+    json::from_slice(body).map_err(|error| IssueError::invalid_request(error.to_string()))
 }

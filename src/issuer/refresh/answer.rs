@@ -10,6 +10,7 @@ use crate::issuer::issued::Issued;
 use crate::issuer::sealed;
 use crate::opaque::OpaqueToken;
 use crate::secret::Secret;
+use crate::wire::json;
 
 /// Parameters of a refresh, sorted and without repeats: a parameter that is left out asks for all
 /// that was granted (RFC 6749, section 6).
@@ -56,7 +57,7 @@ impl RefreshParams {
     }
 
     pub(super) fn from_text(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        json::from_str(text).ok()
     }
 }
 
@@ -113,7 +114,7 @@ impl Answer {
     }
 
     pub(super) fn unsealed(sealed: &str, token: &str) -> Option<Self> {
-        serde_json::from_slice(&sealed::open(sealed, token)?).ok()
+        json::from_slice(&sealed::open(sealed, token)?).ok()
     }
 
     /// The end of its access token.

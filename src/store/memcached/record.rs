@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Lifetime;
 use crate::store::StoreError;
+use crate::wire::json;
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Found {
     /// [`StoreError::Corrupt`] where it is of another kind.
     pub fn parse<R: DeserializeOwned>(&self, name: impl Display) -> Result<R, StoreError> {
         // What serde says of it could repeat a part of it.
-        let parsed = serde_json::from_slice(&self.value);
+        let parsed = json::from_slice(&self.value);
         parsed.map_err(|_| StoreError::corrupt(name, "it is not of its kind"))
     }
 }

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::pem::looks_like_pem;
 
+use crate::wire::json;
+
 /// Base64 as people paste it: with or without padding.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -42,7 +44,7 @@ fn is_plain(bytes: &[u8]) -> bool {
 
 fn is_jwk(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{")
-        && serde_json::from_slice::<Value>(bytes)
+        && json::from_slice::<Value>(bytes)
             .is_ok_and(|it| it.get("kty").is_some() || it.get("keys").is_some())
 }
 

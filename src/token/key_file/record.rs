@@ -11,6 +11,7 @@ use crate::secret::Secret;
 use crate::token::algorithm;
 use crate::token::key::{KeyError, KeyId, SigningKey};
 use crate::token::rotation::{KeyLifetime, RotationSchedule};
+use crate::wire::json;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +55,7 @@ struct Written<'k> {
 
 /// Reads all keys of the file. The error quotes nothing.
 pub(super) fn parse(content: &[u8]) -> Result<RotationSchedule<RingKey>, KeyFileError> {
-    let ring: Ring<Record> = serde_json::from_slice(content).map_err(|error| {
+    let ring: Ring<Record> = json::from_slice(content).map_err(|error| {
         // The library's own message may repeat content of the file.
         KeyFileError::Content(format!("line {}, column {}", error.line(), error.column()))
     })?;

@@ -8,6 +8,7 @@ use crate::account::password::Passwords;
 use crate::account::{User, UserKind, UserState};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
+use crate::wire::json;
 
 /// The role of an account that may not log in. The one that it has besides is in its notes.
 const LOCKED: &str = "locked";
@@ -107,8 +108,7 @@ fn standing(row: &Row, roles_before: Option<&Value>) -> (UserState, String) {
 /// The notes of applications, and the id by which they know the account.
 fn properties(row: &Row) -> anyhow::Result<Map<String, Value>> {
     let noted = row.extra_info.as_deref().unwrap_or("null");
-    let noted =
-        serde_json::from_str(noted).map_err(|_| anyhow::anyhow!("extra_info is no JSON"))?;
+    let noted = json::from_str(noted).map_err(|_| anyhow::anyhow!("extra_info is no JSON"))?;
     let mut properties = match noted {
         Value::Object(properties) => properties,
         Value::Null => Map::new(),
