@@ -167,7 +167,7 @@ settings! {
 
     // The process.
     CACHE_BYTES: u64 = whole(1 << 16, 1 << 40), "bytes", "67108864",
-        "The room for remembered answers, 3 to 4 KB each";
+        "The room for remembered answers, 2 to 3 KB each";
     DATA_DIR: PathBuf = path, "path", "portcullis-data",
         "The folder for the files of `dev` and of the embedded store";
 
