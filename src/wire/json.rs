@@ -1,4 +1,5 @@
-//! JSON that others wrote. All of it is read here, since `serde_json` gives some names a meaning of their own.
+//! JSON that others wrote. All of it is read or checked here, but the headers of tokens, which are of a fixed type: `serde_json`
+//! gives some names a meaning of their own.
 //!
 //! An object whose first member has the name by which `serde_json` marks raw text is read, as a `Value`, as whatever that text
 //! says, by a parser of its own. So two readers of one object could see different things, and since each such parser counts its
