@@ -22,11 +22,11 @@ mod head_cache;
 mod key;
 mod kinds;
 mod memory_size;
+mod passwords;
 mod recall;
 mod refresh_ahead;
 mod validity;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub use decision::CachedDecision;
 pub use key::{CacheKey, CredentialKind};
 
 use super::api_key::ApiKeys;
-use super::basic::{BasicAccounts, BasicCredentials};
+use super::basic::BasicAccounts;
 use super::denial::{Class, Denial, DenialCode};
 use super::handle::Handles;
 use super::identity::IdentityHeaders;
@@ -69,8 +69,6 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const FIRST_LEVEL_SHARE: u64 = 32;
 /// The number of times that a revocation may overtake an answer before the request is refused.
 const MAX_ROUNDS: usize = 4;
-/// The time that a check of a password may take, with its wait for a thread that hashes.
-const PASSWORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The limits of the cache of decisions, as the operator sets them.
 #[derive(Clone, Copy, Debug)]
@@ -272,7 +270,8 @@ impl DecisionCache {
     pub(super) async fn look_up(&self, credential: &str, origin: &Origin<'_>) -> Outcome {
         let kind = self.kind_of(credential);
         let key = CacheKey::of(kind, credential);
-        self.decide_about(key, Presented::Text(credential, origin), self.longest_wait(kind)).await
+        let resolve = |asked| self.resolve(key, Presented::Text(credential, origin), asked);
+        self.decide_about(key, self.longest_wait(kind), resolve).await
     }
 
     /// The longest time that a decision about a text may take: the questions to the stores, and what
@@ -286,23 +285,12 @@ impl DecisionCache {
         self.config.store_timeout.saturating_add(before)
     }
 
-    /// Decides likewise about a name and a password, as they stand in the header. `client` is the
-    /// address whose attempts are counted.
-    ///
-    /// # Errors
-    /// The reason why they are not good now.
-    pub async fn decide_password(&self, encoded: &str, client: Option<IpAddr>) -> Outcome {
-        let basic = self.basic.as_ref().ok_or(DenialCode::MissingCredentials)?;
-        let credentials = BasicCredentials::parse(encoded)?;
-        let key = CacheKey::of_password(basic.digest(&credentials));
-        self.decide_about(key, Presented::Basic(&credentials, client), PASSWORD_TIMEOUT).await
-    }
-
-    async fn decide_about(
+    /// Takes a decision from the cache where it is valid, and resolves a miss otherwise.
+    async fn decide_about<R: Future<Output = Outcome>>(
         &self,
         key: CacheKey,
-        presented: Presented<'_>,
         timeout: Duration,
+        resolve: impl FnOnce(Moment) -> R,
     ) -> Outcome {
         let asked = self.moment();
         if let Some(kept) = self.cache.get(&key)
@@ -314,7 +302,7 @@ impl DecisionCache {
             return Ok(kept);
         }
         // Boxed: a future that waits takes much room, and most requests wait for nothing.
-        let found = Box::pin(self.resolve(key, presented, asked));
+        let found = Box::pin(resolve(asked));
         let unavailable = DenialCode::StoreUnavailable;
         let found = tokio::time::timeout(timeout, found).await;
         match found.unwrap_or_else(|_| Err(unavailable.into())) {

@@ -40,6 +40,11 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         waiter.outcome.get_or_init(|| work).await.clone()
     }
 
+    /// Returns whether a call for `key` is in flight now.
+    pub fn contains(&self, key: &K) -> bool {
+        self.lock().contains_key(key)
+    }
+
     /// The number of calls in flight.
     pub fn in_flight(&self) -> usize {
         self.lock().len()

@@ -1,7 +1,6 @@
 //! Computing a decision that is not in the cache: the credential is verified, its session is read,
 //! and the headers are made.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,7 @@ use super::basis::{Basis, Presented};
 use super::decision::{NewDecision, Places, StoreRead};
 use super::{CacheKey, CachedDecision, CredentialKind, DecisionCache, NO_STORE, Outcome};
 use crate::clock::Moment;
-use crate::gate::basic::BasicCredentials;
-use crate::gate::denial::{Denial, DenialCode};
+use crate::gate::denial::DenialCode;
 use crate::gate::identity;
 use crate::gate::metrics::CacheOutcome;
 use crate::gate::requester::Origin;
@@ -134,31 +132,6 @@ impl DecisionCache {
         }
     }
 
-    /// Verifies a name and a password; without hashing, where the `previous` decision rests on the
-    /// same hash. Where it does not, it is forgotten before anything else: it is never served while
-    /// the new check is not possible.
-    async fn verify_password(
-        &self,
-        key: &CacheKey,
-        credentials: &BasicCredentials,
-        client: Option<IpAddr>,
-        previous: Option<&CachedDecision>,
-    ) -> Result<(Arc<Verified>, Basis), Denial> {
-        let basic = self.basic.as_ref().ok_or(DenialCode::MissingCredentials)?;
-        if let Some(previous) = previous
-            && let Basis::Password(evidence) = &previous.basis
-        {
-            let timeout = self.config.store_timeout;
-            if let Some(found) = basic.recheck(credentials, evidence, timeout).await? {
-                let known = Some(Arc::clone(&previous.token));
-                return Ok((same_or_new(known, found), Basis::Password(evidence.clone())));
-            }
-            self.cache.invalidate(key);
-        }
-        let (found, evidence) = basic.verify(credentials, client).await?;
-        Ok((Arc::new(found), Basis::Password(evidence.into())))
-    }
-
     /// Decides about a ticket. It is used up, so that it is good for no other request, unless this is
     /// a trial; and nothing is kept.
     ///
@@ -261,7 +234,7 @@ impl VerifiedCredential<'_> {
 }
 
 /// The claims that are known, where nothing changed in them.
-fn same_or_new(known: Option<Arc<Verified>>, found: Verified) -> Arc<Verified> {
+pub(super) fn same_or_new(known: Option<Arc<Verified>>, found: Verified) -> Arc<Verified> {
     let is_same = |known: &Arc<Verified>| {
         known.usable_from == found.usable_from
             && known.usable_until == found.usable_until

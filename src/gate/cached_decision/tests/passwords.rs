@@ -144,6 +144,29 @@ async fn many_requests_at_once_hash_once() {
     assert_eq!(fixture.checks(), 1);
 }
 
+/// A check that takes longer than any caller waits would else begin anew with every request.
+#[tokio::test]
+async fn a_check_that_comes_too_late_for_its_caller_counts_for_the_next() {
+    let fixture = PasswordFixture::new().await;
+    fixture.passwords.may_answer.forget_permits(1_000);
+    let too_slow = [fixture.ask("a:bc"), fixture.ask("a:bc")];
+    while fixture.checks() == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    for answer in too_slow {
+        assert_eq!(answer.await.unwrap(), Err(DenialCode::StoreUnavailable));
+    }
+    let next = fixture.ask("a:bc");
+    tokio::task::yield_now().await;
+    tokio::time::resume();
+    fixture.passwords.may_answer.add_permits(1_000);
+    assert_eq!(next.await.unwrap(), Ok(()));
+    assert_eq!(fixture.outcome("a:bc").await, Ok(()));
+    assert_eq!(fixture.checks(), 1);
+    assert_eq!(fixture.decisions.in_flight(), 0);
+}
+
 /// CVE-2026-71326: whoever asked at the same time for another name with another password was given
 /// the first one's answer, where both together were the same text.
 #[tokio::test]
