@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memmem;
 use serde_json::Value;
 
 use super::pem::looks_like_pem;
@@ -42,10 +43,14 @@ fn is_plain(bytes: &[u8]) -> bool {
         || is_der(bytes)
 }
 
+/// Detects a JWK or a set of them (RFC 7517), also where it cannot be read as JSON: cut off, with a
+/// member twice, or with a name that is refused.
 fn is_jwk(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"{")
-        && json::from_slice::<Value>(bytes)
-            .is_ok_and(|it| it.get("kty").is_some() || it.get("keys").is_some())
+    let has_member = |name: &str| match json::from_slice::<Value>(bytes) {
+        Ok(value) => value.get(name).is_some(),
+        Err(_) => memmem::find(bytes, format!("\"{name}\"").as_bytes()).is_some(),
+    };
+    bytes.starts_with(b"{") && ["kty", "keys"].into_iter().any(has_member)
 }
 
 /// Detects one DER sequence without anything behind it, which begins with a sequence (a public key,
@@ -127,7 +132,10 @@ mod tests {
                 assert!(is_asymmetric_key(&bytes), "{algorithm:?}: {form}");
             }
             let jwk = serde_json::to_string(key.verifying().public().unwrap().jwk()).unwrap();
-            for text in [jwk.clone(), format!("{{\"keys\":[{jwk}]}}"), STANDARD.encode(&jwk)] {
+            let cut_off = jwk.strip_suffix('}').unwrap();
+            let reserved = format!("{cut_off},\"$serde_json::private::RawValue\":\"1\"}}");
+            let set = format!("{{\"keys\":[{jwk}]}}");
+            for text in [&jwk, &set, &STANDARD.encode(&jwk), cut_off, &reserved] {
                 assert!(is_asymmetric_key(text.as_bytes()), "{text}");
             }
         }
