@@ -14,7 +14,7 @@ COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), (
            ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
 INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, \
 the ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); \
-requests/s and p99 are medians, `load` is the share of its core that the load generator used, MiB is the gate's resident \
+requests/s and p99 are medians, `load` is the share of its core in which the load generator had something to do, MiB is the gate's resident \
 memory afterwards. With two cores the gate shares one with the load: its CPU a request stands, its rate is not what two \
 cores serve. A dashed line is memory."""
 
@@ -44,13 +44,14 @@ def run(bench, report, only=None):
 
 
 def point(bench, report, bare, chapter, value):
-    what = {"made": None, "connections": load.CONNECTIONS, "started": {}, "ask": questions.http1} | chapter.differs(bench, value)
+    what = {"made": None, "connections": load.CONNECTIONS, "started": {}, "ask": questions.http1, "owns_core": True}
+    what |= chapter.differs(bench, value)
     made = what["made"] or bench.tokens(64)
     requests = bench.requests(made.texts, what["ask"])
     with gate.gate(bench, made, **what["started"]) as server, \
             load.Load(server, server.address, requests, what["connections"]) as subject:
         load.warm(subject, len(made.texts), 0.5)
-        mine, base = load.interleave([subject, bare], report.turns, report.seconds)
+        mine, base = load.interleave([subject, bare], report.turns, report.seconds, what["owns_core"])
         return report.row(f"{value:,}", mine, base, memory=server.memory()) | {"value": value}
 
 
@@ -79,7 +80,8 @@ def with_connections(_bench, count):
 
 
 def with_cores(_bench, count):
-    return {"started": {"core": ",".join([machine.SERVER_CORE, machine.LOAD_CORE][:count])}}
+    cores = [machine.SERVER_CORE, machine.LOAD_CORE][:count]
+    return {"started": {"core": ",".join(cores)}, "owns_core": machine.LOAD_CORE not in cores}
 
 
 def with_bytes(bench, length):

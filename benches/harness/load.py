@@ -44,13 +44,18 @@ class Load:
         result = json.loads(answer)
         result["cpus"] = [now - then for now, then in zip(self.server.cpus(), before)]
         result["cpu"] = sum(result["cpus"])
-        result["load"] = (thread_time(self.process.pid) - own) / 1e3 / result["micros"]
+        polled = result["idle"] if line.startswith("busy-poll") else 0
+        result["load"] = ((thread_time(self.process.pid) - own) / 1e3 - polled) / result["micros"]
         if result["failed"] or not result["requests"]:
             self.server.lost(f"failed: {answer}")
         return result
 
     def run(self, seconds):
         return self.tell(f"run {seconds}")
+
+    def busy_poll(self, seconds):
+        """The same without sleeping, so that the server does not pay for waking the generator."""
+        return self.tell(f"busy-poll {seconds}")
 
     def pace(self, seconds, rate):
         """So many requests a second."""
@@ -91,13 +96,16 @@ class Figures:
         self.p50, self.p99 = (statistics.median(it[name] / 1e3 for it in turns) for name in ("p50", "p99"))
 
 
-def interleave(loads, turns, seconds):
-    """Turns of all, one after the other, each time in another order: drift of the machine meets all of them."""
+def interleave(loads, turns, seconds, owns_core=True):
+    """Turns of all, one after the other, each time in another order: drift of the machine meets all of them.
+
+    The generator sleeps where nothing is to be done only if it has no core of its own."""
     results = [[] for _ in loads]
     for turn in range(turns):
         order = [(turn + it) % len(loads) for it in range(len(loads))]
         for index in order if turn % 2 else reversed(order):
-            results[index].append(loads[index].run(seconds))
+            ask = loads[index].busy_poll if owns_core else loads[index].run
+            results[index].append(ask(seconds))
     return [Figures(it) for it in results]
 
 

@@ -52,7 +52,7 @@ class Load(unittest.TestCase):
             def __init__(self, name):
                 self.name = name
 
-            def run(self, _seconds):
+            def busy_poll(self, _seconds):
                 asked.append(self.name)
                 return {"requests": 10, "micros": 10, "cpus": [20_000], "cpu": 20_000, "load": 0.5, "p50": 1_000, "p99": 2_000}
 

@@ -8,11 +8,15 @@
 //! load_generator --to ADDRESS:PORT|unix:PATH --requests FILE [--connections N] [--streams N]
 //!                [--ca FILE] [--status N]
 //! run SECONDS
+//! busy-poll SECONDS
 //! pace SECONDS REQUESTS_PER_SECOND
 //! ask COUNT
 //! ```
 //!
 //! For each line it prints one of JSON. With `--streams` it speaks HTTP/2.
+//!
+//! `busy-poll` does not sleep while it asks, so that no server pays for waking it, which a faster one
+//! does more often. It needs a core of its own.
 
 mod connection;
 mod histogram;
@@ -56,9 +60,10 @@ fn serve() -> io::Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words[..] {
-            ["run", seconds] => load.turn(time(seconds)?, u64::MAX)?,
+            ["run", seconds] => load.turn(time(seconds)?, u64::MAX, IDLE)?,
+            ["busy-poll", seconds] => load.turn(time(seconds)?, u64::MAX, Duration::ZERO)?,
             ["pace", seconds, rate] => load.pace(time(seconds)?, number(rate)?)?,
-            ["ask", count] => load.turn(Duration::from_hours(1), number(count)?)?,
+            ["ask", count] => load.turn(Duration::from_hours(1), number(count)?, IDLE)?,
             _ => return Err(io::Error::other(format!("not understood: {line}"))),
         };
         let mut out = io::stdout().lock();
@@ -133,15 +138,22 @@ impl Load {
         })
     }
 
-    /// Asks for so long, or so often, and then waits for the last answers.
-    fn turn(&mut self, time: Duration, mut left: u64) -> io::Result<String> {
+    /// Asks for so long, or so often, and then waits for the last answers. `wait` is the longest wait
+    /// for an event.
+    fn turn(&mut self, time: Duration, mut left: u64, wait: Duration) -> io::Result<String> {
         let mut tally = Tally::new(self.status);
         let started = Instant::now();
         for index in 0..self.connections.len() {
             self.ask(index, &mut left, &mut tally)?;
         }
-        while left > 0 && started.elapsed() < time {
-            self.step(IDLE, &mut left, &mut tally)?;
+        let mut now = started;
+        while left > 0 && now - started < time {
+            let is_any_ready = self.step(wait, &mut left, &mut tally)?;
+            let polled = Instant::now();
+            if !is_any_ready {
+                tally.idle += polled - now;
+            }
+            now = polled;
         }
         self.finish(started, tally)
     }
@@ -178,20 +190,22 @@ impl Load {
         Ok(tally.report(started.elapsed().as_micros()))
     }
 
-    fn step(&mut self, wait: Duration, left: &mut u64, tally: &mut Tally) -> io::Result<()> {
+    /// Answers what is ready. Returns whether anything was.
+    fn step(&mut self, wait: Duration, left: &mut u64, tally: &mut Tally) -> io::Result<bool> {
         self.poll.poll(&mut self.events, Some(wait))?;
         let ready: Vec<(usize, bool)> = self
             .events
             .iter()
             .map(|it| (it.token().0, it.is_readable() || it.is_read_closed()))
             .collect();
+        let is_any_ready = !ready.is_empty();
         for (index, readable) in ready {
             if readable && self.connections[index].read(&mut self.buffer, tally).is_err() {
                 self.connections[index].reopen(&self.target, self.poll.registry(), tally)?;
             }
             self.ask(index, left, tally)?;
         }
-        Ok(())
+        Ok(is_any_ready)
     }
 
     fn ask(&mut self, index: usize, left: &mut u64, tally: &mut Tally) -> io::Result<()> {

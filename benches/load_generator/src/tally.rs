@@ -1,6 +1,6 @@
 //! Results of one turn.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
 
@@ -13,11 +13,20 @@ pub struct Tally {
     /// The last status that was not expected.
     pub unexpected: Option<u16>,
     pub reconnected: u64,
+    /// The time of the polls that found nothing ready.
+    pub idle: Duration,
 }
 
 impl Tally {
     pub fn new(expected: u16) -> Self {
-        Self { expected, latencies: Histogram::new(), failed: 0, unexpected: None, reconnected: 0 }
+        Self {
+            expected,
+            latencies: Histogram::new(),
+            failed: 0,
+            unexpected: None,
+            reconnected: 0,
+            idle: Duration::ZERO,
+        }
     }
 
     pub fn answered(&mut self, status: u16, asked: Instant) {
@@ -34,11 +43,12 @@ impl Tally {
             [500, 900, 990, 999].map(|share| self.latencies.per_mille(share));
         format!(
             "{{\"requests\":{},\"micros\":{took_micros},\"failed\":{},\"status\":{},\"reconnected\":{},\
-             \"p50\":{p50},\"p90\":{p90},\"p99\":{p99},\"p999\":{p999}}}",
+             \"idle\":{},\"p50\":{p50},\"p90\":{p90},\"p99\":{p99},\"p999\":{p999}}}",
             self.latencies.total(),
             self.failed,
             self.unexpected.unwrap_or(0),
             self.reconnected,
+            self.idle.as_micros(),
         )
     }
 }
