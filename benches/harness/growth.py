@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from . import gate, load, machine, questions, tokens
 
-COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("rate", "requests/s", "{:,.0f}"),
+COLUMNS = [("cpu", "CPU µs/request", "{:.2f}"), ("ratio", "ratio", "{:.2f}"), ("pairs", "of pairs", "{:.2f}"),
+           ("rate", "requests/s", "{:,.0f}"),
            ("p99", "p99 µs", "{:.0f}"), ("load", "load", "{:.2f}"), ("memory", "MiB", "{:.1f}")]
 INTRODUCTION = """The gate has core {server_core}, the load core {load_core}. CPU is the lower quartile of {turns} turns of {seconds} s, \
-the ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always); \
+the ratio is that beside a bare hyper server whose turns alternate with them ({connections} connections, always), and \
+`of pairs` is the median of the ratios of neighbouring turns: the curves show that, since it moves least with the machine; \
 requests/s and p99 are medians, `load` is the share of its core in which the load generator had something to do, MiB is the gate's resident \
 memory afterwards. With two cores the gate shares one with the load: its CPU a request stands, its rate is not what two \
 cores serve. A dashed line is memory."""
@@ -40,7 +42,7 @@ def run(bench, report, only=None):
             machine.say(chapter.title)
             values = chapter.values[:3] if report.quick else chapter.values
             measured.append((chapter.name, chapter.title, [point(bench, report, bare, chapter, it) for it in values]))
-    report.chapters("growth", "Growth", measured, INTRODUCTION, COLUMNS)
+    report.chapters("growth", "Growth", measured, INTRODUCTION, COLUMNS, ("pairs", "CPU beside a bare hyper server"))
 
 
 def point(bench, report, bare, chapter, value):

@@ -36,14 +36,14 @@ class Report:
         self.picture(part, charts.bars(f"{title}: {picture[1]}", [(it["name"], it[picture[0]]) for it in rows]))
         print("\n".join(table), flush=True)
 
-    def chapters(self, part, title, chapters, introduction, columns, logarithmic=True):
-        """One page with a table and a curve for each chapter: its name, its title, its rows."""
+    def chapters(self, part, title, chapters, introduction, columns, curve=("cpu", "CPU µs a request"), logarithmic=True):
+        """One page with a table and a picture for each chapter: its name, its title, its rows. `curve` is drawn beside memory."""
         lines = [self.filled(introduction)]
         for name, heading, rows in chapters:
             picture = f"{part}-{name}"
             lines += ["", f"## {heading}", "", f"![{heading}]({picture}.svg)", "", *markdown(rows, columns)]
-            points = [(it["value"], it["cpu"], it["memory"]) for it in rows]
-            self.picture(picture, charts.curves(heading, points, "CPU µs a request", "MiB", logarithmic))
+            points = [(it["value"], it[curve[0]], it["memory"]) for it in rows]
+            self.picture(picture, charts.curves(heading, points, curve[1], "MiB", logarithmic))
         self.write(part, title, {name: rows for name, _, rows in chapters}, lines)
         print("\n".join(lines[1:]), flush=True)
 
