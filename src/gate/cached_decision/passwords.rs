@@ -15,7 +15,7 @@ use crate::gate::denial::{Denial, DenialCode};
 use crate::token::Verified;
 
 /// The time that a check of a password may take, with its wait for a thread that hashes.
-pub(super) const PASSWORD_TIMEOUT: Duration = Duration::from_secs(5);
+const PASSWORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl DecisionCache {
     /// Decides about a name and a password, as they stand in the header, as about any credential.
